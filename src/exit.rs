@@ -1,0 +1,189 @@
+//! What went wrong -> exit status: one table, and the one line a failure is told in.
+
+use std::{fmt, io};
+
+use nix::errno::Errno;
+
+/// The exit status of a run that did not end in plain success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Any other failure at run time.
+    Other = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// Connection refused.
+    Refused = 3,
+    /// Timed out: connect, idle, deadline, missing reply.
+    TimedOut = 4,
+    /// Host or network unreachable.
+    Unreachable = 5,
+    /// Name not resolved.
+    Unresolved = 6,
+    /// Reset, broken or truncated connection.
+    Broken = 7,
+    /// An expectation was not met.
+    Unmet = 8,
+    /// Authentication failed.
+    Unproved = 9,
+    /// Address in use or not available.
+    Address = 10,
+    /// Permission denied.
+    Permission = 11,
+    /// Local output failed.
+    Output = 12,
+    /// Interrupted (SIGINT).
+    Interrupted = 130,
+    /// The reader of our stdout has gone: silent, like any filter.
+    ReaderGone = 141,
+    /// Terminated (SIGTERM).
+    Terminated = 143,
+}
+
+impl Exit {
+    /// The status that belongs to a system error; [`Exit::Other`] where no row fits.
+    pub fn of(error: &io::Error) -> Self {
+        let Some(code) = error.raw_os_error() else {
+            return Self::of_kind(error.kind());
+        };
+        match Errno::from_raw(code) {
+            Errno::ECONNREFUSED => Self::Refused,
+            Errno::ETIMEDOUT => Self::TimedOut,
+            Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN => {
+                Self::Unreachable
+            }
+            Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED | Errno::ENOTCONN => {
+                Self::Broken
+            }
+            Errno::EADDRINUSE | Errno::EADDRNOTAVAIL => Self::Address,
+            Errno::EACCES | Errno::EPERM => Self::Permission,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_kind(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::UnexpectedEof => Self::Broken,
+            io::ErrorKind::InvalidInput => Self::Usage,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A failure as the user reads it: `OP TARGET: CAUSE`, in one line.
+///
+/// `op` is what was tried (`connect to`, `listen on`), `target` the address or name.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was tried, with its preposition; its first word is the JSON `op`.
+    pub op: &'static str,
+    /// The address, file or name it was tried on; may be empty.
+    pub target: String,
+    /// Why it failed, the system's name and number included; may be empty.
+    pub cause: String,
+    /// The system's error number, where there is one.
+    pub code: Option<i32>,
+    /// The exit status.
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A failure with a cause of our own.
+    pub fn new(
+        op: &'static str,
+        target: impl fmt::Display,
+        cause: impl Into<String>,
+        exit: Exit,
+    ) -> Self {
+        Self {
+            op,
+            target: target.to_string(),
+            cause: cause.into(),
+            code: None,
+            exit,
+        }
+    }
+
+    /// A failure whose cause the system named; the status comes from the table.
+    pub fn system(op: &'static str, target: impl fmt::Display, error: &io::Error) -> Self {
+        Self {
+            op,
+            target: target.to_string(),
+            cause: cause(error),
+            code: error.raw_os_error(),
+            exit: Exit::of(error),
+        }
+    }
+
+    /// A wrong word on the command line or in a configuration file: status 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            op: "usage",
+            target: String::new(),
+            cause: message.into(),
+            code: None,
+            exit: Exit::Usage,
+        }
+    }
+
+    /// The same failure with a hint of what to do about it after the cause.
+    #[must_use]
+    pub fn hint(mut self, hint: &str) -> Self {
+        self.cause.push_str("; ");
+        self.cause.push_str(hint);
+        self
+    }
+
+    /// The same failure under another exit status.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The system's name of the error (`ECONNREFUSED`), where there is one.
+    pub fn errno(&self) -> Option<String> {
+        self.code.map(errno_name)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.op == "usage" {
+            return f.write_str(&self.cause);
+        }
+        write!(f, "{}", self.op)?;
+        if !self.target.is_empty() {
+            write!(f, " {}", self.target)?;
+        }
+        if !self.cause.is_empty() {
+            write!(f, ": {}", self.cause)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The name of an errno value (`ECONNREFUSED`), or `errno 999` for one without a name.
+pub fn errno_name(code: i32) -> String {
+    match Errno::from_raw(code) {
+        Errno::UnknownErrno => format!("errno {code}"),
+        errno => format!("{errno:?}"),
+    }
+}
+
+/// A system error in our words: `connection refused (ECONNREFUSED 111)`.
+pub fn cause(error: &io::Error) -> String {
+    let Some(code) = error.raw_os_error() else {
+        return error.to_string();
+    };
+    let errno = Errno::from_raw(code);
+    let mut text = errno.desc().to_string();
+    // strerror begins with a capital; an error line goes on after a colon. `I/O error` stays.
+    if text.chars().nth(1).is_some_and(char::is_lowercase) {
+        text[..1].make_ascii_lowercase();
+    }
+    format!("{text} ({} {code})", errno_name(code))
+}

@@ -1,0 +1,77 @@
+//! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use socket2::SockAddr;
+
+/// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
+/// dual-stack listener shows and limits its peers like any other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// IPv4 or IPv6.
+    Inet(SocketAddr),
+    /// The dual-stack wildcard, shown as `*:PORT`.
+    Any(u16),
+    /// A UNIX socket's path, abstract name (with its leading `@`), or nothing where it has none.
+    Unix(String),
+}
+
+impl Endpoint {
+    /// The endpoint a system address stands for.
+    pub fn of(address: &SockAddr) -> Self {
+        if let Some(inet) = address.as_socket() {
+            return Self::Inet(unmapped(inet));
+        }
+        if let Some(name) = address.as_abstract_namespace() {
+            return Self::Unix(format!("@{}", String::from_utf8_lossy(name)));
+        }
+        Self::Unix(
+            address
+                .as_pathname()
+                .map(Path::to_string_lossy)
+                .unwrap_or_default()
+                .into_owned(),
+        )
+    }
+
+    /// The IP address, where there is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(inet) => Some(inet.ip()),
+            Self::Any(_) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The port, where there is one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inet(inet) => Some(inet.port()),
+            Self::Any(port) => Some(*port),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(inet) => write!(f, "{inet}"),
+            Self::Any(port) => write!(f, "*:{port}"),
+            Self::Unix(name) => write!(f, "unix:{}", name.escape_debug()),
+        }
+    }
+}
+
+/// `[::ffff:192.0.2.1]:80` as `192.0.2.1:80`; anything else as it is.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), v6.port()),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}

@@ -1,0 +1,5 @@
+//! Sockets and the bytes in them: everything that calls the kernel's network side.
+
+pub mod endpoint;
+pub mod socket;
+pub mod trace;

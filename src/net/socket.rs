@@ -1,0 +1,223 @@
+//! A socket whose every call can be traced: the one place where socket calls are made.
+//!
+//! No call here blocks, whatever the descriptor's mode: waiting is done with poll or epoll,
+//! under a deadline. EINTR is retried.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+
+use super::endpoint::Endpoint;
+use super::trace::{self, Outcome};
+
+/// An open socket. Closed (and the close traced) on drop. Non-blocking only where a caller asks.
+#[derive(Debug)]
+pub struct Socket {
+    inner: socket2::Socket,
+}
+
+impl Socket {
+    /// socket(2), close-on-exec.
+    pub fn new(domain: Domain, kind: Type) -> io::Result<Self> {
+        let protocol = (domain != Domain::UNIX).then(|| {
+            if kind == Type::STREAM {
+                Protocol::TCP
+            } else {
+                Protocol::UDP
+            }
+        });
+        let result = socket2::Socket::new(domain, kind, protocol);
+        if trace::on() {
+            let outcome = result
+                .as_ref()
+                .map_or_else(trace::failed, |s| Outcome::Descriptor(s.as_raw_fd()));
+            trace::call("socket", &[&domain_name(domain), &kind_name(kind)], outcome);
+        }
+        Ok(Self { inner: result? })
+    }
+
+    /// bind(2).
+    pub fn bind(&self, address: &SockAddr) -> io::Result<()> {
+        trace::done("bind", &[&Endpoint::of(address)], self.inner.bind(address))
+    }
+
+    /// listen(2). The kernel cuts `backlog` to `net.core.somaxconn`.
+    pub fn listen(&self, backlog: i32) -> io::Result<()> {
+        trace::done("listen", &[&backlog], self.inner.listen(backlog))
+    }
+
+    /// accept4(2), close-on-exec: the new socket and the peer. Never blocks: the listener is
+    /// non-blocking. The new socket is in blocking mode, as a program it is handed to expects.
+    pub fn accept(&self) -> io::Result<(Self, Endpoint)> {
+        let result = self
+            .inner
+            .accept()
+            .map(|(inner, address)| (Self { inner }, Endpoint::of(&address)));
+        if trace::on() {
+            match &result {
+                Ok((socket, peer)) => {
+                    trace::call("accept", &[], Outcome::Accepted(socket.as_raw_fd(), peer))
+                }
+                Err(e) if trace::only_blocked(e) => {}
+                Err(e) => trace::call("accept", &[], trace::failed(e)),
+            }
+        }
+        result
+    }
+
+    /// Starts a connect(2) on this (non-blocking) socket. Not traced while it is under way:
+    /// the caller reports the result once with [`Socket::connected`].
+    pub fn start_connect(&self, address: &SockAddr) -> io::Result<()> {
+        let result = self.inner.connect(address);
+        match &result {
+            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
+            _ => self.connected(address, result),
+        }
+    }
+
+    /// Traces the end of a connect to `address` and passes its result on.
+    pub fn connected(&self, address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
+        trace::done("connect", &[&Endpoint::of(address)], result)
+    }
+
+    /// The pending error of the socket (`SO_ERROR`), which reading clears.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.take_error()
+    }
+
+    /// recv(2). 0 is the peer's end.
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let result =
+            retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT));
+        trace::counted("recv", buf.len(), result)
+    }
+
+    /// recv(2) with `MSG_PEEK`: what has arrived stays there.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, flags))
+    }
+
+    /// send(2). The count may be short.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let result =
+            retry(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
+        trace::counted("sendall", bytes.len(), result)
+    }
+
+    /// sendmsg(2): several pieces in one call. The count may be short.
+    pub fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let result = retry(|| {
+            nix::sys::socket::sendmsg::<()>(
+                self.as_raw_fd(),
+                pieces,
+                &[],
+                MsgFlags::MSG_DONTWAIT,
+                None,
+            )
+        });
+        trace::counted(
+            "sendall",
+            pieces.iter().map(|piece| piece.len()).sum(),
+            result,
+        )
+    }
+
+    /// shutdown(2) of the write side: the peer sees our end. A connection that is gone already
+    /// (ENOTCONN) has ended as well as it can.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        let result = self.inner.shutdown(Shutdown::Write);
+        match trace::done("shutdown", &[&"SHUT_WR"], result) {
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+
+    /// `O_NONBLOCK` on or off.
+    pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        self.inner.set_nonblocking(on)
+    }
+
+    /// getsockname(2).
+    pub fn local(&self) -> io::Result<Endpoint> {
+        let address = self.inner.local_addr()?;
+        let local = Endpoint::of(&address);
+        trace::call("getsockname", &[], Outcome::Value(&local));
+        Ok(local)
+    }
+
+    /// getpeername(2).
+    pub fn peer(&self) -> io::Result<Endpoint> {
+        let address = self.inner.peer_addr()?;
+        let peer = Endpoint::of(&address);
+        trace::call("getpeername", &[], Outcome::Value(&peer));
+        Ok(peer)
+    }
+
+    /// The typed options of socket2, for the few we set ourselves; `-o` goes through `sockopt.rs`.
+    pub fn options(&self) -> SockRef<'_> {
+        SockRef::from(&self.inner)
+    }
+
+    /// Takes over a descriptor that is a socket already.
+    pub fn adopt(inner: socket2::Socket) -> Self {
+        Self { inner }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if trace::on() {
+            trace::call(
+                "close",
+                &[&format_args!("fd {}", self.inner.as_raw_fd())],
+                Outcome::Done,
+            );
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result.map_err(Into::into),
+        }
+    }
+}
+
+/// `AF_INET`, `AF_INET6`, `AF_UNIX`.
+pub fn domain_name(domain: Domain) -> &'static str {
+    match domain {
+        Domain::IPV4 => "AF_INET",
+        Domain::IPV6 => "AF_INET6",
+        Domain::UNIX => "AF_UNIX",
+        _ => "AF_?",
+    }
+}
+
+/// `SOCK_STREAM`, `SOCK_DGRAM`.
+pub fn kind_name(kind: Type) -> &'static str {
+    match kind {
+        Type::STREAM => "SOCK_STREAM",
+        Type::DGRAM => "SOCK_DGRAM",
+        _ => "SOCK_?",
+    }
+}

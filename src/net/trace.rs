@@ -1,0 +1,133 @@
+//! `--trace`: every socket call as it is made, in the vocabulary of Python's socket module.
+//!
+//! The call sites are in `socket.rs` and the few places that move bytes without it (splice).
+//! Calls that would only block are not shown. Nothing is formatted while tracing is off.
+
+use std::fmt::{self, Display};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::OnceLock;
+
+/// One socket call: its name, its arguments as Python would take them, and what came of it.
+pub struct Call<'a> {
+    /// `connect`, `recv`, `sendall`, …
+    pub name: &'static str,
+    /// The arguments, each as shown between the parentheses.
+    pub args: &'a [&'a dyn Display],
+    /// What the call returned.
+    pub outcome: Outcome<'a>,
+}
+
+/// What a socket call returned.
+#[derive(Clone, Copy)]
+pub enum Outcome<'a> {
+    /// Nothing (Python's None).
+    Done,
+    /// A new descriptor.
+    Descriptor(RawFd),
+    /// A new descriptor and the peer's address (`accept`).
+    Accepted(RawFd, &'a dyn Display),
+    /// A number of bytes.
+    Count(usize),
+    /// A number of bytes and the sender's address (`recvfrom`).
+    CountFrom(usize, &'a dyn Display),
+    /// A value read (`getsockopt`, `getsockname`).
+    Value(&'a dyn Display),
+    /// The errno value of a failure.
+    Failed(i32),
+}
+
+impl Display for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        for (i, arg) in self.args.iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{arg}")?;
+        }
+        f.write_str(")")?;
+        match self.outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Descriptor(fd) => write!(f, " -> fd {fd}"),
+            Outcome::Accepted(fd, peer) => write!(f, " -> fd {fd} from {peer}"),
+            Outcome::Count(n) => write!(f, " -> {n}"),
+            Outcome::CountFrom(n, peer) => write!(f, " -> {n} from {peer}"),
+            Outcome::Value(value) => write!(f, " -> {value}"),
+            Outcome::Failed(code) => write!(f, " -> {} {code}", crate::exit::errno_name(code)),
+        }
+    }
+}
+
+type Sink = Box<dyn Fn(&Call<'_>) + Send + Sync>;
+
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// Turns tracing on for the rest of the run: `sink` gets every call.
+pub fn start(sink: impl Fn(&Call<'_>) + Send + Sync + 'static) {
+    // A second start keeps the first sink: there is one --trace.
+    let _ = SINK.set(Box::new(sink));
+}
+
+/// Whether anybody listens.
+pub fn on() -> bool {
+    SINK.get().is_some()
+}
+
+/// Reports one call.
+pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: Outcome<'_>) {
+    if let Some(sink) = SINK.get() {
+        sink(&Call {
+            name,
+            args,
+            outcome,
+        });
+    }
+}
+
+/// Reports a call that returns nothing but success or an error, and passes the result on.
+pub(super) fn done<T>(
+    name: &'static str,
+    args: &[&dyn Display],
+    result: io::Result<T>,
+) -> io::Result<T> {
+    if on() {
+        call(
+            name,
+            args,
+            result.as_ref().map_or_else(failed, |_| Outcome::Done),
+        );
+    }
+    result
+}
+
+/// Reports a call that moves bytes, unless it would only have blocked, and passes the result on.
+pub(super) fn counted(
+    name: &'static str,
+    room: usize,
+    result: io::Result<usize>,
+) -> io::Result<usize> {
+    if on() {
+        match &result {
+            // Python's sendall takes the data and returns None: its length says all.
+            Ok(n) if name == "sendall" => call(name, &[n], Outcome::Done),
+            Ok(n) => call(name, &[&room], Outcome::Count(*n)),
+            Err(e) if only_blocked(e) => {}
+            Err(e) => call(name, &[&room], failed(e)),
+        }
+    }
+    result
+}
+
+/// The errno value a failed call is shown with.
+pub(super) fn failed<'a>(error: &io::Error) -> Outcome<'a> {
+    Outcome::Failed(error.raw_os_error().unwrap_or_default())
+}
+
+/// Whether an error only says "not now".
+pub(super) fn only_blocked(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
