@@ -1,5 +1,6 @@
 //! Sockets and the bytes in them: everything that calls the kernel's network side.
 
 pub mod endpoint;
+pub mod quantity;
 pub mod socket;
 pub mod trace;
