@@ -3,4 +3,5 @@
 pub mod endpoint;
 pub mod quantity;
 pub mod socket;
+pub mod text;
 pub mod trace;
