@@ -1,6 +1,7 @@
 //! Sockets and the bytes in them: everything that calls the kernel's network side.
 
 pub mod endpoint;
+pub mod hexdump;
 pub mod line;
 pub mod quantity;
 pub mod socket;
