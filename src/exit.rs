@@ -1,8 +1,12 @@
 //! What went wrong -> exit status: one table, and the one line a failure is told in.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::{fmt, io};
 
 use nix::errno::Errno;
+
+use crate::visible;
 
 /// The exit status of a run that did not end in plain success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,4 +190,32 @@ pub fn cause(error: &io::Error) -> String {
         text[..1].make_ascii_lowercase();
     }
     format!("{text} ({} {code})", errno_name(code))
+}
+
+/// How much of an offending value an error line shows, in characters.
+const SHOWN: usize = 80;
+
+/// An offending value as an error line names it: in quotes, escaped, cut to 80 characters.
+pub fn quoted(value: impl AsRef<OsStr>) -> String {
+    let mut text = visible::line(value.as_ref().as_bytes());
+    if text.chars().count() > SHOWN {
+        text = text.chars().take(SHOWN - 1).collect();
+        text.push('…');
+    }
+    format!("'{text}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_escaped_and_cut() {
+        assert_eq!(quoted("db:80abc"), "'db:80abc'");
+        assert_eq!(quoted("a\nb\x1b[31m"), r"'a\nb\x1b[31m'");
+        assert_eq!(quoted(OsStr::from_bytes(b"h\xff")), r"'h\xff'");
+        assert_eq!(quoted("é".repeat(80)), format!("'{}'", "é".repeat(80)));
+        assert_eq!(quoted("é".repeat(81)), format!("'{}…'", "é".repeat(79)));
+        assert_eq!(quoted("\n".repeat(100_000)).chars().count(), 82);
+    }
 }

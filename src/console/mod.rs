@@ -1,0 +1,3 @@
+//! What a person reads and types: the only place that prints.
+
+pub mod clean;

@@ -1,0 +1,282 @@
+//! ADDRESS: where to listen or to dial, as written on the command line.
+//!
+//! What the words mean is in `grammar.rs` and `host.rs`; names are not looked up here, only zones are.
+
+mod grammar;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::net::if_::{if_indextoname, if_nametoindex};
+
+use crate::exit::{Failure, quoted};
+use crate::visible;
+
+/// The address family that `-4` or `-6` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Neither flag.
+    #[default]
+    Any,
+    /// `-4`.
+    V4,
+    /// `-6`.
+    V6,
+}
+
+/// A port as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// 0–65535; 0 is for listening.
+    Number(u16),
+    /// A name of services(5).
+    Service(String),
+}
+
+/// A host as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Left out: `127.0.0.1`, with `-6` `::1`.
+    Loopback,
+    /// `*`: every address of this machine.
+    Wildcard,
+    /// A literal.
+    Ip(IpAddr),
+    /// `fe80::1%eth0`: a literal and the zone it is valid in (RFC 4007, section 11).
+    Scoped(Ipv6Addr, String),
+    /// A name to look up.
+    Name(String),
+}
+
+/// The name of a UNIX socket, unix(7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixName {
+    /// `unix:PATH`.
+    Path(PathBuf),
+    /// `unix:@NAME`, without the `@`.
+    Abstract(Vec<u8>),
+}
+
+/// Where to listen or to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host and a port.
+    Inet {
+        /// The host, or what stands for it.
+        host: Host,
+        /// The port.
+        port: Port,
+    },
+    /// A UNIX socket.
+    Unix(UnixName),
+}
+
+/// One item of a port list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRange {
+    /// `80` or `http`.
+    One(Port),
+    /// `8000-8100`, both ends included, the lower one first.
+    Range(u16, u16),
+}
+
+/// What `connect -z` checks: the ports of one host in the order written, or a UNIX socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// A host and its ports, none of them 0.
+    Inet {
+        /// The host; never the wildcard.
+        host: Host,
+        /// At least one.
+        ports: Vec<PortRange>,
+    },
+    /// A UNIX socket.
+    Unix(UnixName),
+}
+
+impl Address {
+    /// Reads an ADDRESS off the front of `words`, and says how many of them it took: none where
+    /// there is none (`127.0.0.1:8520`), one if the first is complete, else two: HOST and PORT.
+    pub fn take(words: &[OsString]) -> Result<(Self, usize), Failure> {
+        grammar::take(words)
+    }
+
+    /// The same for `connect -z`, where the port may be a list: `22,http,8000-8100`.
+    pub fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
+        grammar::take_list(words)
+    }
+
+    /// The address with the left-out host filled in.
+    #[must_use]
+    pub fn resolve_default(self, family: Family) -> Self {
+        match self {
+            Self::Inet { host, port } => Self::Inet {
+                host: host.resolve_default(family),
+                port,
+            },
+            unix @ Self::Unix(_) => unix,
+        }
+    }
+
+    /// Refuses `-4` and `-6` for a literal of another family.
+    pub fn check_family(&self, family: Family) -> Result<(), Failure> {
+        match self {
+            Self::Inet { host, .. } => host.check_family(family),
+            Self::Unix(name) => name.check_family(family),
+        }
+    }
+
+    /// Refuses what can only be listened on: port 0 and `*`.
+    pub fn check_dial(&self) -> Result<(), Failure> {
+        match self {
+            Self::Inet { host, port } => {
+                host.check_dial()?;
+                port.check_dial()
+            }
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The scope id of the host's zone; 0 where there is none.
+    pub fn scope_id(&self) -> Result<u32, Failure> {
+        match self {
+            Self::Inet { host, .. } => host.scope_id(),
+            Self::Unix(_) => Ok(0),
+        }
+    }
+}
+
+impl Host {
+    /// Reads a HOST: a literal (IPv6 with or without brackets), `*`, or a name.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        host::host(text)
+    }
+
+    /// The host with the left-out one filled in: `127.0.0.1`, with `-6` `::1`.
+    #[must_use]
+    pub fn resolve_default(self, family: Family) -> Self {
+        match (self, family) {
+            (Self::Loopback, Family::V6) => Self::Ip(Ipv6Addr::LOCALHOST.into()),
+            (Self::Loopback, _) => Self::Ip(Ipv4Addr::LOCALHOST.into()),
+            (host, _) => host,
+        }
+    }
+
+    /// Refuses `-4` and `-6` for a literal of the other family.
+    pub fn check_family(&self, family: Family) -> Result<(), Failure> {
+        let other = match (self, family) {
+            (Self::Ip(IpAddr::V4(_)), Family::V6) => "-6 excludes the IPv4 address",
+            (Self::Ip(IpAddr::V6(_)) | Self::Scoped(..), Family::V4) => {
+                "-4 excludes the IPv6 address"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(format!("{other} {self}")))
+    }
+
+    /// The scope id of the zone, by `if_nametoindex(3)` or as a number; 0 where there is none.
+    pub fn scope_id(&self) -> Result<u32, Failure> {
+        let Self::Scoped(ip, zone) = self else {
+            return Ok(0);
+        };
+        // nix 0.31 takes the NULL of a failure for success, and returns an empty name.
+        let known = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
+        if_nametoindex(zone.as_str())
+            .ok()
+            .or_else(|| zone.parse().ok().filter(known))
+            .ok_or_else(|| {
+                let zone = quoted(zone);
+                Failure::usage(format!(
+                    "zone {zone} of {ip}: no such network interface; `ip link` lists them"
+                ))
+            })
+    }
+
+    fn check_dial(&self) -> Result<(), Failure> {
+        if *self == Self::Wildcard {
+            return Err(Failure::usage(
+                "host * is for listening only; to dial this machine write 127.0.0.1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Port {
+    /// Reads a PORT: a number 0–65535 or a service name, which begins with a letter.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        grammar::port(text)
+    }
+
+    fn check_dial(&self) -> Result<(), Failure> {
+        if *self == Self::Number(0) {
+            return Err(Failure::usage(
+                "port 0 is for listening only; to dial, write one of 1–65535",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl UnixName {
+    /// Refuses `-4` and `-6`, which a UNIX socket cannot heed.
+    pub fn check_family(&self, family: Family) -> Result<(), Failure> {
+        let flag = match family {
+            Family::Any => return Ok(()),
+            Family::V4 => "-4",
+            Family::V6 => "-6",
+        };
+        let name = quoted(self.to_string());
+        Err(Failure::usage(format!(
+            "{flag} excludes the UNIX socket {name}"
+        )))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(name) => name.fmt(f),
+        }
+    }
+}
+
+/// As before a `:PORT`: IPv6 in brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("127.0.0.1"),
+            Self::Wildcard => f.write_str("*"),
+            Self::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Scoped(ip, zone) => write!(f, "[{ip}%{zone}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Service(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Hidden characters and bytes that are not UTF-8 are written out.
+impl fmt::Display for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "unix:{}", visible::line(path.as_os_str().as_bytes())),
+            Self::Abstract(name) => write!(f, "unix:@{}", visible::line(name)),
+        }
+    }
+}

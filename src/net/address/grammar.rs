@@ -1,0 +1,234 @@
+//! What the words of an ADDRESS mean, read left to right; every refusal shows the fix.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::host::{host, ipv6};
+use super::{Address, Host, Port, PortRange, Targets, UnixName};
+use crate::exit::{Failure, quoted};
+
+const FORMS: &str = "an address is HOST:PORT, HOST PORT, [IPV6]:PORT, *:PORT, PORT, unix:PATH or \
+                     unix:@NAME";
+
+/// Where sockctl meets itself when no address is given.
+const DEFAULT_PORT: &str = "8520";
+
+/// `sun_path` of unix(7) has 108 bytes; a path ends in a NUL, an abstract name begins with one.
+const UNIX_MAX: usize = 107;
+
+/// An address whose port has not been read yet: it may be a list.
+enum Place<'a> {
+    Inet(Host, &'a str),
+    Unix(UnixName),
+}
+
+pub(super) fn take(words: &[OsString]) -> Result<(Address, usize), Failure> {
+    let (place, used) = place(words)?;
+    let address = match place {
+        Place::Inet(host, text) => Address::Inet {
+            host,
+            port: port(text)?,
+        },
+        Place::Unix(name) => Address::Unix(name),
+    };
+    Ok((address, used))
+}
+
+pub(super) fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
+    let (place, used) = place(words)?;
+    let targets = match place {
+        Place::Inet(host, text) => {
+            let ports = text.split(',').map(range).collect::<Result<_, _>>()?;
+            host.check_dial()?;
+            Targets::Inet { host, ports }
+        }
+        Place::Unix(name) => Targets::Unix(name),
+    };
+    Ok((targets, used))
+}
+
+/// The place that `words` begin with, and how many of them it took.
+fn place(words: &[OsString]) -> Result<(Place<'_>, usize), Failure> {
+    let Some(first) = words.first() else {
+        return Ok((Place::Inet(Host::Loopback, DEFAULT_PORT), 0));
+    };
+    if let Some(name) = first.as_bytes().strip_prefix(b"unix:") {
+        return Ok((Place::Unix(unix(name)?), 1));
+    }
+    let word = text(first)?;
+    if let Some((host, port)) = complete(word)? {
+        return Ok((Place::Inet(host, port), 1));
+    }
+    match words.get(1) {
+        Some(second) => Ok((Place::Inet(host(word)?, text(second)?), 2)),
+        None => Err(lone(word)),
+    }
+}
+
+/// The failure for a word that is no address without another one behind it.
+fn lone(word: &str) -> Failure {
+    let numberish = |c: char| c.is_ascii_digit() || "+-".contains(c) || c.is_whitespace();
+    if word.is_empty() || word.starts_with(numberish) && !word.contains(['.', ':']) {
+        return bad_port(word);
+    }
+    match host(word) {
+        Err(failure) => failure,
+        Ok(host) => Failure::usage(format!(
+            "address {}: a port is missing; write {}:PORT",
+            quoted(word),
+            fix(&host.to_string(), "HOST")
+        )),
+    }
+}
+
+/// Host and port of a word that has both, or a port alone; `None` for one that may be a HOST.
+fn complete(word: &str) -> Result<Option<(Host, &str)>, Failure> {
+    let in_list = |c: char| c.is_ascii_digit() || c == ',' || c == '-';
+    if word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(in_list) {
+        return Ok(Some((Host::Loopback, word)));
+    }
+    if word.starts_with('[') {
+        let (literal, rest) = word.split_at(word.find(']').map_or(word.len(), |end| end + 1));
+        let host = host(literal)?;
+        return match rest.strip_prefix(':') {
+            Some("") => Err(empty_port(word, &host)),
+            Some(port) => Ok(Some((host, port))),
+            None if rest.is_empty() => Ok(None),
+            None => Err(no_address(word)),
+        };
+    }
+    match word.rsplit_once(':') {
+        None => Ok(None),
+        Some((head, port)) if head.contains(':') => match colons(word, head, port) {
+            Some(failure) => Err(failure),
+            None => Ok(None),
+        },
+        Some(("", port)) => {
+            let port = fix(port, "PORT");
+            Err(Failure::usage(format!(
+                "address {}: a host is missing; write 127.0.0.1:{port}, or *:{port} for every \
+                 address of this machine",
+                quoted(word)
+            )))
+        }
+        Some((head, "")) => Err(empty_port(word, &host(head)?)),
+        Some((head, port)) => Ok(Some((host(head)?, port))),
+    }
+}
+
+/// Why a word with several colons and no brackets is refused; `None` if it can only be a HOST.
+fn colons(word: &str, head: &str, port: &str) -> Option<Failure> {
+    let (whole, before) = (ipv6(word), ipv6(head));
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match (whole, before) {
+        // Also in front of another word: that could be meant as a text to send.
+        (Some(whole), Some(before)) if digits => Some(Failure::usage(format!(
+            "address {} is ambiguous; write {before}:{port}, or {whole}:PORT",
+            quoted(word)
+        ))),
+        (Some(_), _) => None,
+        (None, Some(before)) => Some(Failure::usage(format!(
+            "address {}: IPv6 needs brackets; write {before}:{}",
+            quoted(word),
+            fix(port, "PORT")
+        ))),
+        (None, None) => Some(no_address(word)),
+    }
+}
+
+fn unix(name: &[u8]) -> Result<UnixName, Failure> {
+    let shown = || {
+        let word = [b"unix:", name].concat();
+        quoted(OsStr::from_bytes(&word))
+    };
+    let (bytes, what) = match name.strip_prefix(b"@") {
+        Some(name) => (name, "name"),
+        None => (name, "path"),
+    };
+    if bytes.is_empty() {
+        return Err(Failure::usage(format!(
+            "address {}: a {what} is missing; write unix:PATH or unix:@NAME",
+            shown()
+        )));
+    }
+    if bytes.len() > UNIX_MAX {
+        return Err(Failure::usage(format!(
+            "address {}: a UNIX socket's {what} has at most {UNIX_MAX} bytes, this one has {}",
+            shown(),
+            bytes.len()
+        )));
+    }
+    Ok(match what {
+        "name" => UnixName::Abstract(bytes.to_vec()),
+        _ => UnixName::Path(PathBuf::from(OsStr::from_bytes(bytes))),
+    })
+}
+
+/// Reads a PORT.
+pub(super) fn port(text: &str) -> Result<Port, Failure> {
+    // u16 would also take a sign.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(Port::Number).map_err(|_| bad_port(text));
+    }
+    // Wider than RFC 6335: services(5) has names like `whois++` and `sql*net`.
+    let in_name = |c: char| c.is_ascii_alphanumeric() || "-_.+*".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(in_name) {
+        return Ok(Port::Service(text.to_owned()));
+    }
+    Err(bad_port(text))
+}
+
+/// Reads one item of a port list.
+fn range(item: &str) -> Result<PortRange, Failure> {
+    let (first, last) = match item.split_once('-') {
+        // A service name may have a dash in it.
+        Some(ends) if item.starts_with(|c: char| c.is_ascii_digit()) => ends,
+        _ => {
+            let port = port(item)?;
+            port.check_dial()?;
+            return Ok(PortRange::One(port));
+        }
+    };
+    let (Ok(Port::Number(first)), Ok(Port::Number(last))) = (port(first), port(last)) else {
+        return Err(bad_port(item));
+    };
+    Port::Number(first).check_dial()?;
+    if first > last {
+        return Err(Failure::usage(format!(
+            "port range {}: the lower end comes first; write {last}-{first}",
+            quoted(item)
+        )));
+    }
+    Ok(PortRange::Range(first, last))
+}
+
+fn text(word: &OsStr) -> Result<&str, Failure> {
+    word.to_str()
+        .ok_or_else(|| Failure::usage(format!("address {} is not UTF-8; {FORMS}", quoted(word))))
+}
+
+/// `text` where it is fit to be shown in a fix, else what stands for it.
+fn fix<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    let fit = (1..=80).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fit { text } else { otherwise }
+}
+
+pub(super) fn no_address(word: &str) -> Failure {
+    Failure::usage(format!("address {}: {FORMS}", quoted(word)))
+}
+
+fn empty_port(word: &str, host: &Host) -> Failure {
+    Failure::usage(format!(
+        "address {}: the port is empty; write {}:PORT, a port is 0–65535",
+        quoted(word),
+        fix(&host.to_string(), "HOST")
+    ))
+}
+
+fn bad_port(text: &str) -> Failure {
+    Failure::usage(format!(
+        "port {}: a port is a number 0–65535, or a service name behind a host",
+        quoted(text)
+    ))
+}

@@ -1,0 +1,163 @@
+//! DURATION and SIZE: how long and how much, as written on the command line.
+
+use std::time::Duration;
+
+const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
+const SIZES: &str = "a size is 512, 64k, 1M or 2GiB";
+
+/// A hundred years, in seconds: beyond it deadline arithmetic could overflow.
+const LONGEST: f64 = 100.0 * 365.25 * 86400.0;
+
+/// Reads a DURATION: `500ms`, `1.5s`, `2m`, `1h`, or a bare number of seconds. The error lists
+/// these forms; the caller names the value.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text, |c| c.is_ascii_digit() || c == '.');
+    let unit = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(DURATIONS.into()),
+    };
+    // f64 would also take `.5`, `5.`, and what the split has kept out: signs, exponents, NaN.
+    let seconds = number
+        .parse::<f64>()
+        .ok()
+        .filter(|_| !number.starts_with('.') && !number.ends_with('.'))
+        .ok_or(DURATIONS)?
+        * unit;
+    if seconds > LONGEST {
+        return Err(format!("longer than 100 years; {DURATIONS}"));
+    }
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| DURATIONS)?;
+    if duration.is_zero() && seconds > 0.0 {
+        // 0 means "no limit": a very short time must not become a very long one.
+        return Ok(Duration::from_nanos(1));
+    }
+    Ok(duration)
+}
+
+/// Reads a SIZE in bytes: `512`, `64k`, `1M`, `2GiB`; the units are powers of 1024 in any case
+/// of letters. The error lists these forms; the caller names the value.
+pub fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text, |c| c.is_ascii_digit());
+    let unit: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err(SIZES.into()),
+    };
+    if number.is_empty() {
+        return Err(SIZES.into());
+    }
+    // All digits: parse can only fail by overflow.
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| format!("16 EiB or more; {SIZES}"))
+}
+
+/// `1.5s` as (`1.5`, `s`).
+fn split_unit(text: &str, in_number: impl Fn(char) -> bool) -> (&str, &str) {
+    let end = text.find(|c| !in_number(c)).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_form_of_a_duration() {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("10", 10_000),
+            ("0.25", 250),
+            ("0", 0),
+            ("0ms", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_other_duration() {
+        for text in [
+            "", "-1", "+1", "NaN", "inf", "1e30", "1e3", "5x", "s", ".", ".5", "5.", "1..2", " 1",
+            "1 s", "1S", "1d", "1h30m", "0x10", "١s",
+        ] {
+            assert!(
+                duration(text).is_err_and(|e| e.contains("500ms, 1.5s, 2m, 1h")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_duration_has_ends() {
+        assert!(duration("876600h").is_ok());
+        assert!(duration("876601h").is_err());
+        assert!(duration(&"9".repeat(400)).is_err());
+        assert_eq!(duration("0.0000000000001"), Ok(Duration::from_nanos(1)));
+    }
+
+    #[test]
+    fn every_form_of_a_size() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("64k", 65536),
+            ("64K", 65536),
+            ("64kB", 65536),
+            ("1M", 1 << 20),
+            ("1mib", 1 << 20),
+            ("2GiB", 2 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_other_size() {
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "1.5k",
+            "k",
+            "1e3",
+            "5x",
+            "1T",
+            "1 k",
+            "0x10",
+            "1ib",
+            "1B",
+            "18446744073709551616",
+            "17179869184G",
+        ] {
+            assert!(
+                size(text).is_err_and(|e| e.contains("512, 64k, 1M or 2GiB")),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "\\PC*|[0-9.]{0,30}[a-zA-Z]{0,3}") {
+            let _ = (duration(&text), size(&text));
+        }
+
+        #[test]
+        fn whole_seconds_are_exact(seconds in 0u32..3_000_000_000) {
+            prop_assert_eq!(duration(&seconds.to_string()), Ok(Duration::from_secs(seconds.into())));
+        }
+    }
+}
