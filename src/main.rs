@@ -1,5 +1,6 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
 
+mod auth;
 mod exit;
 mod net;
 

@@ -1,0 +1,4 @@
+//! Proving that a peer holds the key: keys, and handshakes as pure state machines.
+
+pub mod key;
+pub mod random;
