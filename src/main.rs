@@ -3,5 +3,6 @@
 mod auth;
 mod exit;
 mod net;
+mod server;
 
 fn main() {}

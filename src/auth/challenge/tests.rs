@@ -79,8 +79,8 @@ fn a_server_lets_in_who_answers_as_python_does() {
 
 #[test]
 fn any_key_of_the_ring_opens_and_is_named() {
-    let ring: String = (0..64).map(|i| format!("n{i}:key {i}\n")).collect();
-    let ring = Rc::new(Keyring::parse(ring.as_bytes()).unwrap());
+    let lines: Vec<String> = (0..64).map(|i| format!("n{i}:key {i}")).collect();
+    let ring = Rc::new(Keyring::parse(lines.join("\n").as_bytes()).unwrap());
     for i in 0..64 {
         let mut server = Server::new(Digest::Sha256, ring.clone(), CHALLENGE);
         let answer = answer(Digest::Sha256, format!("key {i}").as_bytes());

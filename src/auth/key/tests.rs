@@ -309,7 +309,10 @@ fn a_keys_file_error_names_the_line_and_no_key() {
 
 #[test]
 fn a_keyring_holds_64_keys() {
-    let lines = |n: usize| -> String { (0..n).map(|i| format!("n{i}:k{i}\n")).collect() };
+    let lines = |n: usize| {
+        let lines: Vec<String> = (0..n).map(|i| format!("n{i}:k{i}")).collect();
+        lines.join("\n")
+    };
     assert_eq!(
         Keyring::parse(lines(64).as_bytes()).unwrap().keys().len(),
         64
