@@ -23,7 +23,7 @@ mod tests;
 
 pub use create::create_key;
 pub use file::{read_key_file, read_keys_file};
-pub use source::{KeySources, load};
+pub use source::{KEY_VARIABLE, KeySources, load};
 
 /// The longest key, in bytes.
 pub const KEY_MAX: usize = 4096;

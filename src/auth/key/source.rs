@@ -11,8 +11,8 @@ use super::file::read_key_fd;
 use super::{Key, Keyring, ask, read_key_file, read_keys_file};
 use crate::exit::{Exit, Failure};
 
-/// The environment variable that may hold a key.
-pub const VARIABLE: &str = "SOCKCTL_KEY";
+/// The environment variable that may hold a key; programs we start must not inherit it.
+pub const KEY_VARIABLE: &str = "SOCKCTL_KEY";
 
 /// The explicit sources of keys; at most one may be given.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub struct KeySources {
 
 /// The keys of this run.
 pub fn load(sources: &KeySources) -> Result<Keyring, Failure> {
-    load_from(sources, std::env::var_os(VARIABLE), ask::at_terminal)
+    load_from(sources, std::env::var_os(KEY_VARIABLE), ask::at_terminal)
 }
 
 /// [`load`], with the variable's value and the prompt handed in.
@@ -47,7 +47,7 @@ pub(super) fn load_from(
         return read_key_fd(fd).map(Keyring::from);
     }
     let (origin, content) = match variable {
-        Some(value) => (VARIABLE, Zeroizing::new(value.as_bytes().to_vec())),
+        Some(value) => (KEY_VARIABLE, Zeroizing::new(value.as_bytes().to_vec())),
         None => ("the terminal", ask()?),
     };
     Key::parse(&content)
