@@ -1,8 +1,8 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
 
-mod console;
+mod auth;
 mod exit;
 mod net;
-mod visible;
+mod server;
 
 fn main() {}

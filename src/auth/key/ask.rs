@@ -1,0 +1,108 @@
+//! Asking for the key at the terminal, without echo.
+//!
+//! The terminal gets its modes back on every way out of here. Ctrl-C is one of them: while
+//! the key is typed it raises no signal but ends the line, as an interrupted run (130). The
+//! dispositions of signals are left alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+
+use nix::sys::termios::{
+    InputFlags, LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios, tcgetattr, tcsetattr,
+};
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure};
+
+/// What an error line begins with, and what it was tried on.
+const OP: &str = "read key from";
+const TERMINAL: &str = "the terminal";
+
+/// The kernel cuts a longer line of typed text short, without a word.
+const LINE_MAX: usize = 4095;
+
+/// What the user types at the terminal of this run, without the newline.
+pub(super) fn at_terminal() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let tty = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    match tty {
+        Ok(tty) => at(&tty),
+        Err(_) => Err(Failure::usage(
+            "no key, and no terminal to ask for it; give one with --key-file FILE, --keys FILE \
+             (servers), --key-fd N, or in the variable SOCKCTL_KEY",
+        )),
+    }
+}
+
+/// [`at_terminal`], at this one.
+pub(super) fn at(mut tty: &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |e: &std::io::Error| Failure::system(OP, TERMINAL, e);
+    let quiet = Quiet::start(tty).map_err(|e| failed(&e.into()))?;
+    tty.write_all(b"key: ").map_err(|e| failed(&e))?;
+
+    let mut typed = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));
+    let mut line = Zeroizing::new([0; LINE_MAX + 1]);
+    // One read is one line, or the part of it before a Ctrl-D.
+    while !typed.ends_with(b"\n") {
+        let n = match tty.read(line.as_mut_slice()) {
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(failed(&e)),
+        };
+        if n == 0 {
+            break;
+        }
+        typed.extend_from_slice(&line[..n]);
+        if typed.last() == quiet.interrupt().as_ref() {
+            // The error line is to start on a line of its own.
+            let _ = tty.write_all(b"\n");
+            return Err(Failure::new(OP, TERMINAL, "interrupted", Exit::Interrupted));
+        }
+        if typed.len() > LINE_MAX {
+            let cause = "the line is too long to type; put the key into a file: --key-file FILE";
+            return Err(Failure::new(OP, TERMINAL, cause, Exit::Usage));
+        }
+    }
+    if typed.ends_with(b"\n") {
+        typed.pop();
+    }
+    Ok(typed)
+}
+
+/// A terminal that shows nothing of what is typed, until dropped.
+struct Quiet<'a> {
+    tty: &'a File,
+    before: Termios,
+}
+
+impl<'a> Quiet<'a> {
+    fn start(tty: &'a File) -> nix::Result<Self> {
+        let before = tcgetattr(tty)?;
+        let mut modes = before.clone();
+        modes
+            .local_flags
+            .remove(LocalFlags::ECHO | LocalFlags::ISIG);
+        // Enter ends the line even where the terminal was left raw.
+        modes.input_flags.insert(InputFlags::ICRNL);
+        // Enter still shows: the next output starts on a line of its own.
+        modes
+            .local_flags
+            .insert(LocalFlags::ICANON | LocalFlags::ECHONL);
+        // A second character that ends a line: the one that would have raised SIGINT.
+        modes.control_chars[Index::VEOL as usize] = before.control_chars[Index::VINTR as usize];
+        // What was typed ahead was seen by others; it is no key.
+        tcsetattr(tty, SetArg::TCSAFLUSH, &modes)?;
+        Ok(Self { tty, before })
+    }
+
+    /// The character that interrupts, unless that is switched off (as 0).
+    fn interrupt(&self) -> Option<u8> {
+        Some(self.before.control_chars[Index::VINTR as usize]).filter(|&c| c != 0)
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        // Nobody is left to tell if the terminal has gone.
+        let _ = tcsetattr(self.tty, SetArg::TCSANOW, &self.before);
+    }
+}

@@ -1,0 +1,6 @@
+//! Proving that a peer holds the key: keys, and handshakes as pure state machines.
+
+pub mod challenge;
+pub mod digest;
+pub mod key;
+pub mod random;
