@@ -1,5 +1,6 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
 
+mod commands;
 mod exit;
 mod net;
 

@@ -47,7 +47,7 @@ pub fn set(socket: &Socket, setting: &Setting) -> Effect {
     let setting = setting.clone();
     if let Err(error) = setting.put(socket) {
         return Effect {
-            why: reason(socket, setting.row(), &error),
+            why: refusal(socket, &setting, &error),
             failure: Some(failure(socket, &setting, &error)),
             effective: Err(error),
             setting,
@@ -55,6 +55,9 @@ pub fn set(socket: &Socket, setting: &Setting) -> Effect {
     }
     let (effective, why) = match read_back(socket, setting.row()) {
         None => (None, Some("cannot be read back".to_owned())),
+        Some(Err(error)) if error.raw_os_error() == Some(Errno::ENOTCONN as i32) => {
+            (None, Some("can be read on a connection only".to_owned()))
+        }
         Some(Err(error)) => {
             let name = errno_name(error.raw_os_error().unwrap_or_default());
             (None, Some(format!("reading it back gives {name}")))
@@ -89,33 +92,77 @@ fn read_back(socket: &Socket, row: &Row) -> Option<io::Result<Reading>> {
 /// The failure to set an option, with what can be done about it.
 pub(super) fn failure(socket: &Socket, setting: &Setting, error: &io::Error) -> Failure {
     let failure = Failure::system("set", setting, error);
-    match reason(socket, setting.row(), error) {
-        Some(reason) => failure.hint(&reason),
+    match refusal(socket, setting, error) {
+        Some(why) => failure.hint(&why),
         None => failure,
     }
 }
 
-/// What an errno value means for this option on this socket.
-pub(super) fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
+/// Why this value was refused.
+fn refusal(socket: &Socket, setting: &Setting, error: &io::Error) -> Option<String> {
+    let row = setting.row();
     let errno = Errno::from_raw(error.raw_os_error()?);
     match (errno, row.name.as_ref()) {
         (Errno::ENOENT, "TCP_CONGESTION") => available("net.ipv4.tcp_available_congestion_control"),
         (Errno::ENOENT, "TCP_ULP") => available("net.ipv4.tcp_available_ulp"),
+        (Errno::ENOENT, "SO_DETACH_FILTER") => Some("no program is attached".into()),
         (Errno::EPERM, "TCP_CONGESTION") => {
             let allowed = sysctl("net.ipv4.tcp_allowed_congestion_control")?;
             Some(format!("without CAP_NET_ADMIN only {allowed}"))
         }
-        (Errno::EPERM | Errno::EACCES, _) => row.needs.map(|needs| format!("needs {needs}")),
-        (Errno::EINVAL | Errno::ERANGE | Errno::EDOM, _) => match (row.range, row.kind) {
-            (_, Kind::Names(names)) if names.len() < 10 => Some(parse::listed(names, ", ")),
-            (Some((least, most)), _) if most == i64::from(i32::MAX) => {
-                Some(format!("{least} or more"))
-            }
-            (Some((least, most)), _) => Some(format!("{least}–{most}")),
-            _ => None,
-        },
-        (Errno::ENOTCONN, _) => Some("only on a connection".into()),
+        (Errno::EPERM | Errno::EACCES, _) if row.needs.is_some() => {
+            row.needs.map(|needs| format!("needs {needs}"))
+        }
+        (Errno::EINVAL, _) if !row.on.contains(kind_of(socket)) => Some(foreign(socket, row)),
+        (Errno::EINVAL | Errno::EDOM, _) if accepted(setting).is_some() => accepted(setting),
+        (Errno::ENODEV, _) => Some("no such interface".into()),
+        (Errno::EADDRNOTAVAIL, _) => Some("no such interface or address".into()),
+        (Errno::ENOPROTOOPT, "UDP_ENCAP") => Some("this kind is not in this kernel".into()),
+        (Errno::EOPNOTSUPP, "SO_RESERVE_MEM") => {
+            Some("needs a control group that counts socket memory".into())
+        }
+        _ => reason(socket, row, error),
+    }
+}
+
+/// What the kernel accepts, where the value is not that.
+fn accepted(setting: &Setting) -> Option<String> {
+    let row = setting.row();
+    if let Kind::Names(names) | Kind::Bits(names) = row.kind
+        && names.len() < 10
+    {
+        return Some(parse::listed(names, ", "));
+    }
+    let (mut least, most) = row.range?;
+    if matches!(row.name.as_ref(), "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US") {
+        // Rounded up, it has to be two ticks.
+        least = i64::try_from(tick()?.as_micros()).ok()? + 1;
+    }
+    match setting.requested() {
+        Value::Int(asked) if (least..=most).contains(&asked) => None,
+        _ if most == i64::from(i32::MAX) => Some(format!("{least} or more")),
+        _ => Some(format!("{least}–{most}")),
+    }
+}
+
+/// What an errno value means for this option on this socket, whatever its value.
+pub(super) fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
+    let errno = Errno::from_raw(error.raw_os_error()?);
+    match (errno, row.name.as_ref()) {
+        (
+            Errno::EPERM | Errno::EINVAL,
+            "TCP_REPAIR_QUEUE" | "TCP_QUEUE_SEQ" | "TCP_REPAIR_OPTIONS" | "TCP_REPAIR_WINDOW"
+            | "TCP_TIMESTAMP" | "TCP_AO_REPAIR",
+        ) => Some("only under TCP_REPAIR".into()),
+        (Errno::ENOTCONN, _) | (Errno::ENODATA, "SO_PEERGROUPS") => {
+            Some("only on a connection".into())
+        }
+        (Errno::ENOENT, "SO_ORIGINAL_DST" | "IP6T_SO_ORIGINAL_DST") => {
+            Some("not a redirected connection".into())
+        }
+        (Errno::ENOENT, "IPV6_FLOWLABEL_MGR") => Some("no flow label".into()),
         (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP, _) => Some(foreign(socket, row)),
+        (Errno::EAFNOSUPPORT, _) => Some("no IPv6 on this system".into()),
         _ => None,
     }
 }
@@ -171,9 +218,11 @@ fn number(socket: &Socket, row: &Row, asked: i64, got: i64) -> String {
         "SO_RCVLOWAT" if asked == 0 => "at least one byte".into(),
         "SO_RCVLOWAT" => "cut to half of the receive buffer".into(),
         "SO_RESERVE_MEM" => "rounded up to pages".into(),
-        "TCP_DEFER_ACCEPT" if got > asked => {
-            "rounded up to the next retransmission of the SYN-ACK".into()
+        "TCP_DEFER_ACCEPT" if asked < 0 => "any negative number is 0: off".into(),
+        "TCP_DEFER_ACCEPT" if got < asked => {
+            "cut to the largest number of SYN-ACK retransmissions".into()
         }
+        "TCP_DEFER_ACCEPT" => "rounded up to the next retransmission of the SYN-ACK".into(),
         "TCP_LINGER2" if asked == 0 => default("net.ipv4.tcp_fin_timeout"),
         "TCP_LINGER2" if asked < 0 => "any negative number is -1: no waiting".into(),
         "TCP_LINGER2" => format!("cut to the kernel's limit of {got} s"),
@@ -181,15 +230,14 @@ fn number(socket: &Socket, row: &Row, asked: i64, got: i64) -> String {
         "TCP_WINDOW_CLAMP" => format!("minimum {got}"),
         "TCP_MAXSEG" if asked == 0 => "0 gives the choice back to the kernel".into(),
         "TCP_MAXSEG" => "a connection shows the segment size in use".into(),
-        "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US" => ticks(),
+        "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US" | "TCP_RTO_MAX_MS" => ticks(),
         "IP_TTL" if asked == -1 => default("net.ipv4.ip_default_ttl"),
         "IP_MULTICAST_TTL" if asked == -1 => format!("-1 is the default, {got}"),
         "IPV6_UNICAST_HOPS" if asked == -1 => default("net.ipv6.conf.default.hop_limit"),
         "IPV6_MULTICAST_HOPS" | "IPV6_TCLASS" if asked == -1 => {
             format!("-1 is the default, {got}")
         }
-        "IP_TOS" | "IPV6_TCLASS" => tos(socket, got),
-        "SO_PEEK_OFF" => "any negative number is off".into(),
+        "IP_TOS" | "IPV6_TCLASS" => tos(socket, asked),
         _ => format!("the kernel keeps {got}"),
     }
 }
@@ -217,35 +265,51 @@ fn duration(asked: Duration, got: Duration) -> String {
     if got.is_zero() {
         return "too long to count: no limit".into();
     }
+    if got < asked {
+        return "cut to the longest time the kernel counts".into();
+    }
     ticks()
 }
 
-/// The kernel counts such times in ticks of its timer.
+/// The tick of the kernel's timer, in which it counts many times.
+fn tick() -> Option<Duration> {
+    clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
+        .ok()
+        .map(Duration::from)
+}
+
 fn ticks() -> String {
-    match clock_getres(ClockId::CLOCK_MONOTONIC_COARSE) {
-        Ok(tick) => {
-            let tick = Duration::from(tick).as_secs_f64() * 1000.0;
+    match tick() {
+        Some(tick) => {
+            let tick = tick.as_secs_f64() * 1000.0;
             format!("rounded up to the kernel's tick of {tick} ms")
         }
-        Err(_) => "rounded up to the kernel's tick".into(),
+        None => "rounded up to the kernel's tick".into(),
     }
 }
 
 /// TCP keeps the two ECN bits of the field for itself.
-fn tos(socket: &Socket, got: i64) -> String {
+fn tos(socket: &Socket, asked: i64) -> String {
+    if !(0..=255).contains(&asked) {
+        return "only the lowest 8 bits are kept".into();
+    }
     if kind_of(socket).contains(Sockets::TCP) {
         return "the two lowest bits are ECN's, which TCP keeps for itself".into();
     }
-    format!("the kernel keeps {got}")
+    "cut to what the field holds".into()
 }
 
 fn words(socket: &Socket, row: &Row, setting: &Setting, effective: &Value) -> String {
-    match row.name.as_ref() {
-        "IP_TOS" | "IPV6_TCLASS" => tos(socket, 0),
-        "SO_LINGER" | "TCP_QUICKACK" => format!("the kernel keeps {effective}"),
+    match (row.name.as_ref(), setting.requested()) {
+        ("IP_TOS" | "IPV6_TCLASS", Value::Int(asked)) => tos(socket, asked),
+        ("IP_TOS" | "IPV6_TCLASS", _) => tos(socket, 0),
+        ("TCP_REPAIR", _) => "both leave repair".into(),
         _ if matches!(row.kind, Kind::Flag) => {
             format!("accepted, and ignored: it stays {effective}")
         }
-        _ => format!("{} became {effective}", setting.requested()),
+        _ if matches!(row.kind, Kind::Bits(_)) => {
+            "with the kernel's choice for what was left open".into()
+        }
+        (_, requested) => format!("{requested} became {effective}"),
     }
 }

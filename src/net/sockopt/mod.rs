@@ -2,6 +2,7 @@
 //! each is applied at. What came of a setting, and why, is in `effect`.
 
 mod effect;
+mod group;
 mod parse;
 mod row;
 mod table;
@@ -19,7 +20,7 @@ use super::socket::Socket;
 use crate::exit::Failure;
 
 pub use effect::{Effect, set};
-pub use row::{Access, Field, Kind, Level, Moment, Row, Sockets};
+pub use row::{Kind, Level, Moment, Row, Sockets};
 pub use table::{ALIASES, rows};
 pub use value::Value;
 

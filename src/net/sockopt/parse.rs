@@ -1,10 +1,7 @@
 //! The VALUE of `NAME=VALUE` as the bytes the kernel takes. Every form has a sentence that says
 //! what is accepted; a wrong value is told with it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use nix::net::if_::if_nametoindex;
-
+use super::group;
 use super::row::{Field, Kind};
 
 /// The bytes for `text`, or what is wrong with it (`None`: it is no accepted form).
@@ -26,14 +23,14 @@ pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, Option<String>> 
         Kind::Linger => linger(text).ok_or(None),
         Kind::Text if text.len() > 127 || text.contains('\0') => Err(None),
         Kind::Text => Ok(text.as_bytes().to_vec()),
-        Kind::Interface => Ok(interface(text)?.to_ne_bytes().to_vec()),
-        Kind::InterfaceSwapped => Ok(interface(text)?.to_be_bytes().to_vec()),
-        Kind::Ipv4 => multicast_interface(text),
-        Kind::Group4 => group4(text),
-        Kind::Source4 => source4(text),
-        Kind::Group6 => group6(text),
-        Kind::Group => group(text),
-        Kind::Source => source(text),
+        Kind::Interface => Ok(group::interface(text)?.to_ne_bytes().to_vec()),
+        Kind::InterfaceSwapped => Ok(group::interface(text)?.to_be_bytes().to_vec()),
+        Kind::Ipv4 => group::multicast_interface(text),
+        Kind::Group4 => group::group4(text),
+        Kind::Source4 => group::source4(text),
+        Kind::Group6 => group::group6(text),
+        Kind::Group => group::any(text),
+        Kind::Source => group::any_source(text),
         Kind::Names(names) => int(name_of(names, text).or_else(|| number(text))),
         Kind::Bits(names) => int(number(text).or_else(|| {
             text.split(['|', ','])
@@ -110,7 +107,7 @@ fn flag(text: &str) -> Option<i32> {
 }
 
 /// Decimal, or hex after `0x`. A `+` is no number here, as it is none in a port.
-fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
+pub(super) fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text),
@@ -215,102 +212,6 @@ fn record(fields: &[Field], text: &str) -> Option<Vec<u8>> {
         }
     }
     parts.next().is_none().then_some(bytes)
-}
-
-fn interface(text: &str) -> Result<u32, Option<String>> {
-    if let Some(index) = number(text) {
-        return Ok(index);
-    }
-    if_nametoindex(text).map_err(|_| Some("no such interface".to_owned()))
-}
-
-/// `GROUP%INTERFACE` in two; without one the kernel chooses.
-fn zoned(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (text, None),
-    }
-}
-
-fn zone_index(zone: Option<&str>) -> Result<u32, Option<String>> {
-    zone.map_or(Ok(0), interface)
-}
-
-/// `struct ip_mreqn`: group, local address, interface.
-fn mreqn(group: Ipv4Addr, zone: Option<&str>) -> Result<Vec<u8>, Option<String>> {
-    let (local, index) = match zone.map(str::parse) {
-        None => (Ipv4Addr::UNSPECIFIED, 0),
-        Some(Ok(local)) => (local, 0),
-        Some(Err(_)) => (Ipv4Addr::UNSPECIFIED, zone_index(zone)?),
-    };
-    let mut bytes = group.octets().to_vec();
-    bytes.extend(local.octets());
-    bytes.extend(index.to_ne_bytes());
-    Ok(bytes)
-}
-
-fn multicast_interface(text: &str) -> Result<Vec<u8>, Option<String>> {
-    mreqn(Ipv4Addr::UNSPECIFIED, Some(text))
-}
-
-fn group4(text: &str) -> Result<Vec<u8>, Option<String>> {
-    let (group, zone) = zoned(text);
-    mreqn(group.parse().map_err(|_| None)?, zone)
-}
-
-/// `struct ip_mreq_source`: group, local address, source; in this order on Linux.
-fn source4(text: &str) -> Result<Vec<u8>, Option<String>> {
-    let parsed = || {
-        let (group, rest) = text.split_once(',')?;
-        let (source, zone) = zoned(rest);
-        let local = zone.map_or(Some(Ipv4Addr::UNSPECIFIED), |z| z.parse().ok())?;
-        let group: Ipv4Addr = group.parse().ok()?;
-        let source: Ipv4Addr = source.parse().ok()?;
-        Some([group.octets(), local.octets(), source.octets()].concat())
-    };
-    parsed().ok_or(None)
-}
-
-fn group6(text: &str) -> Result<Vec<u8>, Option<String>> {
-    let (group, zone) = zoned(text);
-    let group: Ipv6Addr = group.parse().map_err(|_| None)?;
-    let mut bytes = group.octets().to_vec();
-    bytes.extend(zone_index(zone)?.to_ne_bytes());
-    Ok(bytes)
-}
-
-fn group(text: &str) -> Result<Vec<u8>, Option<String>> {
-    let (group, zone) = zoned(text);
-    let group = group.parse().map_err(|_| None)?;
-    Ok(requests(zone_index(zone)?, &[group]))
-}
-
-fn source(text: &str) -> Result<Vec<u8>, Option<String>> {
-    let (group, rest) = text.split_once(',').ok_or(None)?;
-    let (source, zone) = zoned(rest);
-    let group = group.parse().map_err(|_| None)?;
-    let source = source.parse().map_err(|_| None)?;
-    Ok(requests(zone_index(zone)?, &[group, source]))
-}
-
-/// `struct group_req` and `group_source_req`: interface, then each address in 128 bytes.
-fn requests(index: u32, addresses: &[IpAddr]) -> Vec<u8> {
-    let mut bytes = index.to_ne_bytes().to_vec();
-    bytes.extend([0; size_of::<usize>() - 4]);
-    for address in addresses {
-        let end = bytes.len() + size_of::<libc::sockaddr_storage>();
-        // Family, then the port, then for IPv6 the flow label: all of two or four bytes.
-        let (family, gap, octets) = match address {
-            IpAddr::V4(v4) => (libc::AF_INET, 2, v4.octets().to_vec()),
-            IpAddr::V6(v6) => (libc::AF_INET6, 6, v6.octets().to_vec()),
-        };
-        let family = u16::try_from(family).unwrap_or_default();
-        bytes.extend(family.to_ne_bytes());
-        bytes.resize(bytes.len() + gap, 0);
-        bytes.extend(octets);
-        bytes.resize(end, 0);
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -199,13 +199,11 @@ fn socket_address(bytes: &[u8]) -> Option<String> {
 }
 
 fn unix_name(name: &[u8]) -> String {
-    match name {
-        [0, rest @ ..] => format!("unix:@{}", String::from_utf8_lossy(rest)),
-        _ => {
-            let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
-            format!("unix:{}", String::from_utf8_lossy(&name[..end]))
-        }
+    if let [0, rest @ ..] = name {
+        return format!("unix:@{}", String::from_utf8_lossy(rest));
     }
+    let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+    format!("unix:{}", String::from_utf8_lossy(&name[..end]))
 }
 
 fn named(names: &[(&str, i32)], number: i32) -> Value {

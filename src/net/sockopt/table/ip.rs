@@ -1,7 +1,7 @@
 //! `IPPROTO_IP`, ip(7). A table, hence its length.
 
-use super::super::row::{Kind, Level, Moment, Row, Sockets};
-use super::{PMTUDISC, TOS};
+use super::super::row::{Field, Kind, Level, Moment, Row, Sockets};
+use super::{PMTUDISC, TOS, half};
 
 const fn row(name: &'static str, number: i32, kind: Kind, meaning: &'static str) -> Row {
     Row::new(Level::Ip, name, number, kind, meaning).on(Sockets::INET)
@@ -16,6 +16,13 @@ const fn with_datagram(name: &'static str, number: i32, meaning: &'static str) -
 const fn group(name: &'static str, number: i32, kind: Kind, meaning: &'static str) -> Row {
     row(name, number, kind, meaning).set().on(Sockets::UDP)
 }
+
+/// One int: `most << 16 | least`.
+const PORTS: &[Field] = if cfg!(target_endian = "little") {
+    &[half("least"), half("most")]
+} else {
+    &[half("most"), half("least")]
+};
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -159,7 +166,8 @@ pub(super) static ROWS: &[Row] = &[
         "IP_RECVFRAGSIZE",
         25,
         "receive the size of the largest fragment",
-    ),
+    )
+    .on(Sockets::UDP),
     row(
         "IP_RECVERR_RFC4884",
         26,
@@ -294,8 +302,8 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "IP_LOCAL_PORT_RANGE",
         51,
-        Kind::Unsigned,
-        "ports the kernel may choose: most << 16 | least",
+        Kind::Record(PORTS),
+        "ports the kernel may choose from; 0,0 is the default",
     )
     .at(Moment::Bind)
     .sysctl("net.ipv4.ip_local_port_range"),

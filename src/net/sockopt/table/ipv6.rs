@@ -36,7 +36,7 @@ const PREFERENCES: &[(&str, i32)] = &[
     ("noncga", 0x0800),
 ];
 
-/// struct `ip6_mtuinfo`: a sockaddr_in6 and the MTU.
+/// struct `ip6_mtuinfo`: a `sockaddr_in6` and the MTU.
 const PATHMTU: &[Field] = &[
     half("family"),
     half("port"),
@@ -94,6 +94,19 @@ pub(super) static ROWS: &[Row] = &[
         "IPV6_2292HOPLIMIT",
         8,
         "IPV6_RECVHOPLIMIT in its form of RFC 2292",
+    ),
+    // Three that the man page or the headers name and no kernel of today answers to.
+    row(
+        "IPV6_NEXTHOP",
+        9,
+        Kind::Address,
+        "first hop of sent packets; never done on Linux",
+    )
+    .get(),
+    with_datagram(
+        "IPV6_AUTHHDR",
+        10,
+        "receive the authentication header; removed long ago",
     ),
     with_datagram(
         "IPV6_FLOWINFO",
@@ -163,7 +176,7 @@ pub(super) static ROWS: &[Row] = &[
         "the path's MTU as far as it is known",
     )
     .at(Moment::Open)
-    .range(1280, 65535),
+    .range(1280, i32::MAX as i64),
     row(
         "IPV6_RECVERR",
         25,
@@ -263,6 +276,11 @@ pub(super) static ROWS: &[Row] = &[
         "IPV6_RECVHOPLIMIT",
         51,
         "receive the hop limit of each datagram",
+    ),
+    with_datagram(
+        "IPV6_HOPLIMIT",
+        52,
+        "hop limit of one datagram: a control message only",
     ),
     with_datagram(
         "IPV6_RECVHOPOPTS",

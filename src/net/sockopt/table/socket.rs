@@ -166,10 +166,10 @@ pub(super) static ROWS: &[Row] = &[
         "SO_PRIORITY",
         libc::SO_PRIORITY,
         Kind::Int,
-        "priority of sent packets in the queueing discipline; 0–6 is free",
+        "priority of sent packets in the queueing discipline",
     )
     .range(0, INT_MAX)
-    .needs("CAP_NET_ADMIN"),
+    .needs("CAP_NET_ADMIN above 6"),
     row(
         "SO_LINGER",
         libc::SO_LINGER,
@@ -393,7 +393,7 @@ pub(super) static ROWS: &[Row] = &[
     .on(Sockets::INET)
     .sysctl("net.core.busy_read")
     .range(0, INT_MAX)
-    .needs("CAP_NET_ADMIN"),
+    .needs("CAP_NET_ADMIN to raise it"),
     row(
         "SO_MAX_PACING_RATE",
         libc::SO_MAX_PACING_RATE,
@@ -624,5 +624,6 @@ pub(super) static ROWS: &[Row] = &[
         Kind::Flag,
         "receive the count of bytes still queued with each message",
     )
+    .set()
     .on(Sockets::UNIX),
 ];

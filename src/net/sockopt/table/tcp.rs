@@ -352,7 +352,7 @@ pub(super) static ROWS: &[Row] = &[
         "hold back every sent segment for so long",
     )
     .at(Moment::Connection)
-    .range(0, INT_MAX),
+    .range(0, (1 << 28) - 1),
     row(
         "TCP_AO_ADD_KEY",
         38,
