@@ -1,8 +1,7 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
 
-mod auth;
+mod commands;
 mod exit;
 mod net;
-mod server;
 
 fn main() {}

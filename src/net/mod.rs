@@ -1,10 +1,7 @@
 //! Sockets and the bytes in them: everything that calls the kernel's network side.
 
-pub mod address;
 pub mod endpoint;
-pub mod hexdump;
-pub mod line;
-pub mod quantity;
+mod raw;
 pub mod socket;
-pub mod text;
+pub mod sockopt;
 pub mod trace;

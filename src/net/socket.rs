@@ -3,6 +3,7 @@
 //! No call here blocks, whatever the descriptor's mode: waiting is done with poll or epoll,
 //! under a deadline. EINTR is retried.
 
+use std::fmt::{self, Display};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -12,6 +13,8 @@ use nix::sys::socket::MsgFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::endpoint::Endpoint;
+use super::raw;
+use super::sockopt::Row;
 use super::trace::{self, Outcome};
 
 /// An open socket. Closed (and the close traced) on drop. Non-blocking only where a caller asks.
@@ -158,6 +161,31 @@ impl Socket {
         Ok(peer)
     }
 
+    /// setsockopt(2) with the bytes of a value.
+    pub fn set_option(&self, option: &Row, value: &[u8]) -> io::Result<()> {
+        let (level, number) = (option.level.number(), option.number);
+        let result = raw::setsockopt(self.as_fd(), level, number, value);
+        trace::done(
+            "setsockopt",
+            &[&option.level, &option.spoken(), &Plain(value)],
+            result,
+        )
+    }
+
+    /// getsockopt(2): the bytes of the value.
+    pub fn get_option(&self, option: &Row) -> io::Result<Vec<u8>> {
+        let (level, number) = (option.level.number(), option.number);
+        let result = raw::getsockopt(self.as_fd(), level, number, option.kind.room());
+        if trace::on() {
+            let args: [&dyn Display; 2] = [&option.level, &option.spoken()];
+            match &result {
+                Ok(value) => trace::call("getsockopt", &args, Outcome::Value(&Plain(value))),
+                Err(e) => trace::call("getsockopt", &args, trace::failed(e)),
+            }
+        }
+        result
+    }
+
     /// The typed options of socket2, for the few we set ourselves; `-o` goes through `sockopt.rs`.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.inner)
@@ -190,6 +218,18 @@ impl AsFd for Socket {
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.inner.as_raw_fd()
+    }
+}
+
+/// The bytes of an option as Python takes and gives them: an int, or a bytes literal.
+struct Plain<'a>(&'a [u8]);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.try_into() {
+            Ok(int) => write!(f, "{}", i32::from_ne_bytes(int)),
+            Err(_) => write!(f, "b'{}'", self.0.escape_ascii()),
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! The subcommands: each its arguments, and what it composes from the floors below.
+
+pub mod opts;

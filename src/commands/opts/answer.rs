@@ -1,0 +1,267 @@
+//! The lines `opts` answers with: a table for people, objects for scripts.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::exit::errno_name;
+use crate::net::sockopt::{Effect, Row, Value};
+
+/// Widest value in the table of all; by name, values are shown whole.
+const WIDE_VALUE: usize = 24;
+
+/// The same at a terminal narrower than [`WIDE`].
+const NARROW_VALUE: usize = 13;
+
+/// From this width on, a terminal has room to spare.
+const WIDE: usize = 100;
+
+/// Narrowest column in which wrapped text is still read with ease.
+const MEANING_WIDTH: usize = 20;
+
+/// An option as it was found.
+#[derive(Serialize)]
+pub(super) struct Entry {
+    name: String,
+    level: String,
+    number: i32,
+    r#type: &'static str,
+    access: &'static str,
+    pub(super) value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) raw: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) errno: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<String>,
+    meaning: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sysctl: Option<&'static str>,
+}
+
+/// What a setting came to, beside the option itself.
+#[derive(Serialize)]
+struct Change {
+    #[serde(flatten)]
+    entry: Entry,
+    requested: Value,
+    effective: Option<Value>,
+    why: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn of(row: &Row) -> Self {
+        Self {
+            name: row.name.to_string(),
+            level: row.level.to_string(),
+            number: row.number,
+            r#type: row.kind.word(),
+            access: row.access.word(),
+            value: None,
+            raw: None,
+            errno: None,
+            why: None,
+            meaning: row.meaning,
+            sysctl: row.sysctl,
+        }
+    }
+
+    /// The value column, at most `most` wide; `-` where there is none to show.
+    fn value(&self, most: usize) -> String {
+        match self.value.as_ref().map(Value::to_string) {
+            None => "-".into(),
+            Some(empty) if empty.is_empty() => "\"\"".into(),
+            Some(text) => cut(&text, most),
+        }
+    }
+
+    /// The last column: why there is no value, the meaning, the sysctl.
+    fn remark(&self) -> String {
+        let why = match (&self.errno, &self.why) {
+            (Some(errno), Some(why)) => format!("({errno}: {why}) "),
+            (Some(why), None) | (None, Some(why)) => format!("({why}) "),
+            (None, None) => String::new(),
+        };
+        let sysctl = self.sysctl.map(|name| format!(" [{name}]"));
+        format!("{why}{}{}", self.meaning, sysctl.unwrap_or_default())
+    }
+}
+
+/// A line of the answer.
+pub(super) enum Line {
+    Row(Entry),
+    Effect(Effect),
+}
+
+impl Line {
+    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Row(entry) => serde_json::to_writer(&mut *out, entry)?,
+            Self::Effect(effect) => serde_json::to_writer(&mut *out, &change(effect))?,
+        }
+        writeln!(out)
+    }
+}
+
+fn change(effect: &Effect) -> Change {
+    let mut entry = Entry::of(effect.setting.row());
+    match &effect.effective {
+        Ok(Some(reading)) => {
+            entry.value = Some(reading.value.clone());
+            entry.raw = Some(hex::encode(&reading.raw));
+        }
+        Ok(None) => {}
+        Err(error) => entry.errno = error.raw_os_error().map(errno_name),
+    }
+    Change {
+        requested: effect.setting.requested(),
+        effective: entry.value.clone(),
+        why: effect.why.clone(),
+        entry,
+    }
+}
+
+/// How the lines are laid out for people.
+pub(super) struct Table {
+    /// Widths of name, value, level and type.
+    columns: [usize; 4],
+    /// Every option is listed: under a heading, long values cut.
+    all: bool,
+    color: bool,
+    width: Option<usize>,
+}
+
+impl Table {
+    pub(super) fn of(lines: &[Line], all: bool, color: bool, width: Option<usize>) -> Self {
+        let mut table = Self {
+            columns: if all { [4, 5, 5, 4] } else { [0; 4] },
+            all,
+            color,
+            width,
+        };
+        for line in lines {
+            let Line::Row(entry) = line else { continue };
+            let widths = table.cells(entry).map(|cell| cell.chars().count());
+            for (column, width) in table.columns.iter_mut().zip(widths) {
+                *column = (*column).max(width);
+            }
+        }
+        if table.grouped() {
+            table.columns[2] = 0;
+        }
+        table
+    }
+
+    /// At a terminal each level of the whole table has a heading instead of a column; in a pipe
+    /// every line is an option.
+    fn grouped(&self) -> bool {
+        self.all && self.width.is_some()
+    }
+
+    fn cells(&self, entry: &Entry) -> [String; 4] {
+        let most = match self.width {
+            _ if !self.all => usize::MAX,
+            Some(width) if width < WIDE => NARROW_VALUE,
+            _ => WIDE_VALUE,
+        };
+        [
+            entry.name.clone(),
+            entry.value(most),
+            entry.level.clone(),
+            entry.r#type.to_owned(),
+        ]
+    }
+
+    pub(super) fn write(&self, lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
+        if self.all {
+            let head = ["NAME", "VALUE", "LEVEL", "TYPE"].map(str::to_owned);
+            let head = self.row(&head, "MEANING");
+            writeln!(out, "{}", self.painted(&head, "1"))?;
+        }
+        let mut level = None;
+        for line in lines {
+            match line {
+                Line::Row(entry) => {
+                    let new = level.replace(&entry.level) != Some(&entry.level);
+                    if new && self.grouped() {
+                        writeln!(out, "\n{}", self.painted(&entry.level, "1"))?;
+                    }
+                    writeln!(out, "{}", self.row(&self.cells(entry), &entry.remark()))?;
+                }
+                Line::Effect(effect) => {
+                    let colour = match (&effect.effective, &effect.why) {
+                        (Err(_), _) => "31",
+                        (_, Some(_)) => "33",
+                        _ => "",
+                    };
+                    writeln!(out, "{}", self.painted(&effect.to_string(), colour))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One row, its last cell wrapped under itself, or under the row where that gets too narrow.
+    fn row(&self, cells: &[String; 4], last: &str) -> String {
+        let mut text = String::new();
+        for (cell, column) in cells.iter().zip(self.columns).filter(|(_, c)| *c > 0) {
+            let gap = column.saturating_sub(cell.chars().count()) + 2;
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', gap));
+        }
+        let start = text.chars().count();
+        let Some(width) = self.width else {
+            text.push_str(last);
+            return text;
+        };
+        let indent = if width < start + MEANING_WIDTH {
+            text = cut(text.trim_end(), width);
+            text.push_str("\n    ");
+            4
+        } else {
+            start
+        };
+        let lines = wrapped(last, width.saturating_sub(indent));
+        text.push_str(&lines.join(&format!("\n{:indent$}", "")));
+        text
+    }
+
+    fn painted(&self, text: &str, colour: &str) -> String {
+        if self.color && !colour.is_empty() {
+            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// The text in lines of at most `width` characters, broken between words, and within those that
+/// are longer than a line.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut room = 0;
+    for word in text.split(' ') {
+        let letters: Vec<char> = word.chars().collect();
+        if let Some(line) = lines.last_mut()
+            && letters.len() < room
+        {
+            room -= letters.len() + 1;
+            line.push(' ');
+            line.push_str(word);
+            continue;
+        }
+        for part in letters.chunks(width.max(1)) {
+            room = width.saturating_sub(part.len());
+            lines.push(part.iter().collect());
+        }
+    }
+    lines
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept = text.chars().take(width.saturating_sub(1));
+    kept.chain(['…']).collect()
+}

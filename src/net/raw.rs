@@ -1,0 +1,48 @@
+//! The only unsafe code: getsockopt(2) and setsockopt(2) with any level, number and bytes,
+//! for which no safe wrapper exists.
+#![allow(
+    unsafe_code,
+    reason = "options are chosen at run time; the safe wrappers know each at compile time"
+)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+/// getsockopt(2): the option's bytes, at most `room` of them.
+pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, room: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0_u8; room];
+    let mut len = length(room)?;
+    // SAFETY: `bytes` is writable for `len` bytes, the kernel writes no more than that and
+    // stores the count in `len`; both live through the call, and the descriptor is open as
+    // long as it is borrowed.
+    let status = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            number,
+            bytes.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    Errno::result(status)?;
+    bytes.truncate(usize::try_from(len).unwrap_or(room));
+    Ok(bytes)
+}
+
+/// setsockopt(2).
+pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> io::Result<()> {
+    let len = length(bytes.len())?;
+    // SAFETY: `bytes` is readable for `len` bytes and the kernel only reads it; a pointer inside
+    // it (SO_ATTACH_FILTER) is checked by the kernel like any user address. The descriptor is
+    // open as long as it is borrowed.
+    let status =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, number, bytes.as_ptr().cast(), len) };
+    Errno::result(status)?;
+    Ok(())
+}
+
+fn length(bytes: usize) -> io::Result<libc::socklen_t> {
+    libc::socklen_t::try_from(bytes).map_err(|_| Errno::EINVAL.into())
+}

@@ -1,0 +1,107 @@
+//! Multicast groups, their sources and interfaces, as the structs the kernel takes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nix::net::if_::if_nametoindex;
+
+use super::parse::number;
+
+/// The error is what is wrong; nothing, where the text is no accepted form.
+type Result<T> = std::result::Result<T, Option<String>>;
+
+/// An interface by name or index.
+pub(super) fn interface(text: &str) -> Result<u32> {
+    if let Some(index) = number(text) {
+        return Ok(index);
+    }
+    if_nametoindex(text).map_err(|_| Some("no such interface".to_owned()))
+}
+
+/// `GROUP%INTERFACE` in two; without one the kernel chooses.
+fn zoned(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (text, None),
+    }
+}
+
+fn zone_index(zone: Option<&str>) -> Result<u32> {
+    zone.map_or(Ok(0), interface)
+}
+
+/// `struct ip_mreqn`: group, local address, interface.
+fn mreqn(group: Ipv4Addr, zone: Option<&str>) -> Result<Vec<u8>> {
+    let (local, index) = match zone.map(str::parse) {
+        None => (Ipv4Addr::UNSPECIFIED, 0),
+        Some(Ok(local)) => (local, 0),
+        Some(Err(_)) => (Ipv4Addr::UNSPECIFIED, zone_index(zone)?),
+    };
+    let mut bytes = group.octets().to_vec();
+    bytes.extend(local.octets());
+    bytes.extend(index.to_ne_bytes());
+    Ok(bytes)
+}
+
+pub(super) fn multicast_interface(text: &str) -> Result<Vec<u8>> {
+    mreqn(Ipv4Addr::UNSPECIFIED, Some(text))
+}
+
+pub(super) fn group4(text: &str) -> Result<Vec<u8>> {
+    let (group, zone) = zoned(text);
+    mreqn(group.parse().map_err(|_| None)?, zone)
+}
+
+/// `struct ip_mreq_source`: group, local address, source; in this order on Linux.
+pub(super) fn source4(text: &str) -> Result<Vec<u8>> {
+    let parsed = || {
+        let (group, rest) = text.split_once(',')?;
+        let (source, zone) = zoned(rest);
+        let local = zone.map_or(Some(Ipv4Addr::UNSPECIFIED), |z| z.parse().ok())?;
+        let group: Ipv4Addr = group.parse().ok()?;
+        let source: Ipv4Addr = source.parse().ok()?;
+        Some([group.octets(), local.octets(), source.octets()].concat())
+    };
+    parsed().ok_or(None)
+}
+
+pub(super) fn group6(text: &str) -> Result<Vec<u8>> {
+    let (group, zone) = zoned(text);
+    let group: Ipv6Addr = group.parse().map_err(|_| None)?;
+    let mut bytes = group.octets().to_vec();
+    bytes.extend(zone_index(zone)?.to_ne_bytes());
+    Ok(bytes)
+}
+
+pub(super) fn any(text: &str) -> Result<Vec<u8>> {
+    let (group, zone) = zoned(text);
+    let group = group.parse().map_err(|_| None)?;
+    Ok(requests(zone_index(zone)?, &[group]))
+}
+
+pub(super) fn any_source(text: &str) -> Result<Vec<u8>> {
+    let (group, rest) = text.split_once(',').ok_or(None)?;
+    let (source, zone) = zoned(rest);
+    let group = group.parse().map_err(|_| None)?;
+    let source = source.parse().map_err(|_| None)?;
+    Ok(requests(zone_index(zone)?, &[group, source]))
+}
+
+/// `struct group_req` and `group_source_req`: interface, then each address in 128 bytes.
+fn requests(index: u32, addresses: &[IpAddr]) -> Vec<u8> {
+    let mut bytes = index.to_ne_bytes().to_vec();
+    bytes.extend([0; size_of::<usize>() - 4]);
+    for address in addresses {
+        let end = bytes.len() + size_of::<libc::sockaddr_storage>();
+        // Family, then the port, then for IPv6 the flow label: all of two or four bytes.
+        let (family, gap, octets) = match address {
+            IpAddr::V4(v4) => (libc::AF_INET, 2, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (libc::AF_INET6, 6, v6.octets().to_vec()),
+        };
+        let family = u16::try_from(family).unwrap_or_default();
+        bytes.extend(family.to_ne_bytes());
+        bytes.resize(bytes.len() + gap, 0);
+        bytes.extend(octets);
+        bytes.resize(end, 0);
+    }
+    bytes
+}

@@ -1,0 +1,362 @@
+//! What is known of one socket option: a row of the table.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The level an option lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// `SOL_SOCKET`.
+    Socket,
+    /// `IPPROTO_IP`.
+    Ip,
+    /// `IPPROTO_IPV6`.
+    Ipv6,
+    /// `IPPROTO_TCP`.
+    Tcp,
+    /// `IPPROTO_UDP`.
+    Udp,
+    /// Any other, by number.
+    Other(i32),
+}
+
+impl Level {
+    /// The number the kernel knows it by.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Socket => libc::SOL_SOCKET,
+            Self::Ip => libc::IPPROTO_IP,
+            Self::Ipv6 => libc::IPPROTO_IPV6,
+            Self::Tcp => libc::IPPROTO_TCP,
+            Self::Udp => libc::IPPROTO_UDP,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Socket => "SOL_SOCKET",
+            Self::Ip => "IPPROTO_IP",
+            Self::Ipv6 => "IPPROTO_IPV6",
+            Self::Tcp => "IPPROTO_TCP",
+            Self::Udp => "IPPROTO_UDP",
+            Self::Other(number) => return write!(f, "{number}"),
+        })
+    }
+}
+
+/// How an option's bytes are to be understood.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// An int that is 0 or 1.
+    Flag,
+    /// An int.
+    Int,
+    /// An unsigned int.
+    Unsigned,
+    /// An unsigned 64-bit number.
+    Wide,
+    /// An int that counts bytes.
+    Size,
+    /// A struct timeval.
+    Duration,
+    /// An int that counts seconds.
+    Seconds,
+    /// An int that counts milliseconds.
+    Millis,
+    /// An int that counts microseconds.
+    Micros,
+    /// A struct linger.
+    Linger,
+    /// Characters up to a NUL.
+    Text,
+    /// The index of a network interface.
+    Interface,
+    /// The same in network byte order.
+    InterfaceSwapped,
+    /// An IPv4 address (`IP_MULTICAST_IF`, where an interface's name does too).
+    Ipv4,
+    /// A struct sockaddr.
+    Address,
+    /// A struct `ip_mreqn`: group, and interface or local address.
+    Group4,
+    /// A struct `ip_mreq_source`: group, source, local address.
+    Source4,
+    /// A struct `ipv6_mreq`: group and interface.
+    Group6,
+    /// A struct `group_req`: group of either family and interface.
+    Group,
+    /// A struct `group_source_req`: group and source of either family, and interface.
+    Source,
+    /// An int whose values have names.
+    Names(&'static [(&'static str, i32)]),
+    /// An int whose bits have names.
+    Bits(&'static [(&'static str, i32)]),
+    /// An errno value.
+    Errno,
+    /// A struct of numbers.
+    Record(&'static [Field]),
+    /// A list of 32-bit numbers.
+    List,
+    /// A classic BPF program; reading gives its length.
+    Filter,
+    /// Anything else, in hex.
+    Bytes,
+}
+
+impl Kind {
+    /// The word in the type column.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Int => "integer",
+            Self::Unsigned | Self::Wide => "unsigned",
+            Self::Size => "size",
+            Self::Duration => "duration",
+            Self::Seconds => "seconds",
+            Self::Millis => "milliseconds",
+            Self::Micros => "microseconds",
+            Self::Linger => "linger",
+            Self::Text => "string",
+            Self::Interface | Self::InterfaceSwapped => "interface",
+            Self::Ipv4 | Self::Address => "address",
+            Self::Group4 | Self::Source4 | Self::Group6 | Self::Group | Self::Source => {
+                "membership"
+            }
+            Self::Names(_) => "enum",
+            Self::Bits(_) => "bits",
+            Self::Errno => "error",
+            Self::Record(_) => "record",
+            Self::List => "list",
+            Self::Filter => "filter",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// How many bytes to ask the kernel for. Exact where it insists on it.
+    pub fn room(self) -> usize {
+        match self {
+            Self::Wide | Self::Linger => 8,
+            Self::Duration => size_of::<libc::timeval>(),
+            Self::Text
+            | Self::Address
+            | Self::Group4
+            | Self::Source4
+            | Self::Group6
+            | Self::Group
+            | Self::Source => 256,
+            Self::Record(fields) => fields.iter().map(|field| field.size).sum(),
+            Self::List | Self::Filter | Self::Bytes => 4096,
+            _ => 4,
+        }
+    }
+}
+
+/// A number in a struct; fields follow each other without gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name, without the struct's prefix.
+    pub name: &'static str,
+    /// Its size in bytes: 1, 2, 4 or 8.
+    pub size: usize,
+    /// Whether it can be negative.
+    pub signed: bool,
+}
+
+/// What can be done with an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read only.
+    Get,
+    /// Set only.
+    Set,
+    /// Both.
+    Both,
+}
+
+impl Access {
+    /// Whether it can be read.
+    pub fn readable(self) -> bool {
+        self != Self::Set
+    }
+
+    /// Whether it can be set.
+    pub fn settable(self) -> bool {
+        self != Self::Get
+    }
+
+    /// `get`, `set`, `both`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// When an option is to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before bind: it decides which addresses can be had.
+    Bind,
+    /// Before connect or listen: it decides what the handshake offers, or belongs to the
+    /// listener itself. Accepted sockets inherit it.
+    Open,
+    /// On a connection.
+    Connection,
+    /// Always: what a listener itself sends (its SYN-ACK) carries it too.
+    Any,
+}
+
+/// Kinds of sockets, as a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sockets(u8);
+
+impl Sockets {
+    /// TCP.
+    pub const TCP: Self = Self(1);
+    /// UDP.
+    pub const UDP: Self = Self(2);
+    /// UNIX domain, streams and datagrams.
+    pub const UNIX: Self = Self(4);
+    /// Raw IP, which this program never opens.
+    pub const RAW: Self = Self(8);
+    /// TCP and UDP.
+    pub const INET: Self = Self(3);
+    /// All but raw ones.
+    pub const ALL: Self = Self(7);
+
+    /// Whether one of `other` is among these.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Display for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::TCP, "TCP"),
+            (Self::UDP, "UDP"),
+            (Self::UNIX, "UNIX"),
+            (Self::RAW, "raw IP"),
+        ];
+        let mut first = true;
+        for (_, name) in names.iter().filter(|(set, _)| self.contains(*set)) {
+            let gap = if first { "" } else { " and " };
+            write!(f, "{gap}{name}")?;
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+/// A socket option.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The system's name; `LEVEL:NUMBER` for an option without a row of its own.
+    pub name: Cow<'static, str>,
+    /// The level.
+    pub level: Level,
+    /// The number on that level.
+    pub number: i32,
+    /// How its bytes are understood.
+    pub kind: Kind,
+    /// Whether it is read, set, or both.
+    pub access: Access,
+    /// When it is set.
+    pub moment: Moment,
+    /// The sockets it means something on.
+    pub on: Sockets,
+    /// One line of meaning.
+    pub meaning: &'static str,
+    /// The sysctl that gives its default or its limit.
+    pub sysctl: Option<&'static str>,
+    /// The values the kernel accepts.
+    pub range: Option<(i64, i64)>,
+    /// The capability that setting it can take.
+    pub needs: Option<&'static str>,
+}
+
+impl Row {
+    /// A row with what holds for most options: read and set, at any time, on every socket.
+    pub(super) const fn new(
+        level: Level,
+        name: &'static str,
+        number: i32,
+        kind: Kind,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            level,
+            number,
+            kind,
+            access: Access::Both,
+            moment: Moment::Any,
+            on: Sockets::ALL,
+            meaning,
+            sysctl: None,
+            range: None,
+            needs: None,
+        }
+    }
+
+    /// An option known by its numbers alone.
+    pub(super) fn unnamed(level: i32, number: i32) -> Self {
+        Self {
+            name: Cow::Owned(format!("{level}:{number}")),
+            ..Self::new(
+                Level::Other(level),
+                "",
+                number,
+                Kind::Bytes,
+                "an option by its numbers",
+            )
+        }
+    }
+
+    pub(super) const fn get(mut self) -> Self {
+        self.access = Access::Get;
+        self
+    }
+
+    pub(super) const fn set(mut self) -> Self {
+        self.access = Access::Set;
+        self
+    }
+
+    pub(super) const fn at(mut self, moment: Moment) -> Self {
+        self.moment = moment;
+        self
+    }
+
+    pub(super) const fn on(mut self, sockets: Sockets) -> Self {
+        self.on = sockets;
+        self
+    }
+
+    pub(super) const fn sysctl(mut self, name: &'static str) -> Self {
+        self.sysctl = Some(name);
+        self
+    }
+
+    pub(super) const fn range(mut self, least: i64, most: i64) -> Self {
+        self.range = Some((least, most));
+        self
+    }
+
+    pub(super) const fn needs(mut self, capability: &'static str) -> Self {
+        self.needs = Some(capability);
+        self
+    }
+
+    /// The name in a call, where an unnamed option is its number.
+    pub fn spoken(&self) -> &str {
+        self.name
+            .split_once(':')
+            .map_or(&self.name, |(_, number)| number)
+    }
+}
