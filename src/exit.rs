@@ -120,6 +120,34 @@ impl Failure {
         }
     }
 
+    /// A name that getaddrinfo(3) could not resolve; `code` is one of its own (`EAI_NONAME`, -2).
+    pub fn resolver(name: &str, code: i32) -> Self {
+        let (short, text) = eai(code);
+        Self {
+            op: "resolve",
+            target: name.to_string(),
+            cause: format!("{text} ({short} {code})"),
+            code: Some(code),
+            exit: Exit::Unresolved,
+        }
+    }
+
+    /// An end that needs no words, only a status.
+    pub fn silent(exit: Exit) -> Self {
+        Self {
+            op: "",
+            target: String::new(),
+            cause: String::new(),
+            code: None,
+            exit,
+        }
+    }
+
+    /// Whether there is nothing to say about it.
+    pub fn is_silent(&self) -> bool {
+        self.op.is_empty()
+    }
+
     /// A wrong word on the command line or in a configuration file: status 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self {
@@ -170,8 +198,35 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The name of an errno value (`ECONNREFUSED`), or `errno 999` for one without a name.
+/// What a command failed with. An error that nobody gave a status is "any other".
+pub fn failure(error: anyhow::Error) -> Failure {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => Failure::usage(format!("{error:#}")).exit(Exit::Other),
+    }
+}
+
+/// The name and meaning of a getaddrinfo(3) error.
+fn eai(code: i32) -> (&'static str, &'static str) {
+    match code {
+        libc::EAI_AGAIN => ("EAI_AGAIN", "temporary failure in name resolution"),
+        libc::EAI_NODATA => ("EAI_NODATA", "no address associated with this name"),
+        libc::EAI_NONAME => ("EAI_NONAME", "name or service not known"),
+        libc::EAI_SERVICE => ("EAI_SERVICE", "service not known for this kind of socket"),
+        libc::EAI_FAIL => ("EAI_FAIL", "non-recoverable failure in name resolution"),
+        libc::EAI_FAMILY => ("EAI_FAMILY", "address family not supported"),
+        libc::EAI_MEMORY => ("EAI_MEMORY", "out of memory"),
+        libc::EAI_SYSTEM => ("EAI_SYSTEM", "system error"),
+        _ => ("EAI", "name resolution failed"),
+    }
+}
+
+/// The name of an errno value (`ECONNREFUSED`) or, below zero, of a getaddrinfo(3) error
+/// (`EAI_NONAME`); `errno 999` for one without a name.
 pub fn errno_name(code: i32) -> String {
+    if code < 0 {
+        return eai(code).0.into();
+    }
     match Errno::from_raw(code) {
         Errno::UnknownErrno => format!("errno {code}"),
         errno => format!("{errno:?}"),

@@ -5,11 +5,14 @@ mod answer;
 mod tests;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Result;
 use socket2::{Domain, Type};
 
+use crate::args::{FamilyArgs, TalkArgs};
 use crate::exit::{Exit, Failure, errno_name};
+use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Level, Row, Setting, Sockets};
 use answer::{Entry, Line, Table};
@@ -29,14 +32,16 @@ pub struct Opts {
     #[arg(long, conflicts_with = "unix")]
     udp: bool,
     /// Of a UNIX socket
-    #[arg(long, conflicts_with_all = ["ipv4", "ipv6"])]
+    #[arg(long, conflicts_with_all = ["v4", "v6"])]
     unix: bool,
-    /// Of an IPv4 socket
-    #[arg(short = '4', conflicts_with = "ipv6")]
-    ipv4: bool,
-    /// Of an IPv6 socket
-    #[arg(short = '6')]
-    ipv6: bool,
+    #[command(flatten)]
+    family: FamilyArgs,
+    /// Bound on connecting; 0: none
+    #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
+        allow_hyphen_values = true, help_heading = "Limits")]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub talk: TalkArgs,
 }
 
 /// One word of the command line, understood.
@@ -123,7 +128,7 @@ impl Fresh {
             (_, true) => Some(Sockets::UNIX),
             _ => None,
         };
-        let family = match (opts.ipv4, opts.ipv6) {
+        let family = match (opts.family.v4, opts.family.v6) {
             (true, _) => Some(Domain::IPV4),
             (_, true) => Some(Domain::IPV6),
             _ => None,

@@ -1,3 +1,7 @@
 //! What a person reads and types: the only place that prints.
 
 pub mod clean;
+pub mod event;
+pub mod printer;
+pub mod prompt;
+pub mod talk;

@@ -1,7 +1,7 @@
 //! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use socket2::SockAddr;
@@ -40,18 +40,14 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(inet) => Some(inet.ip()),
-            Self::Any(_) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-            Self::Unix(_) => None,
+            Self::Any(_) | Self::Unix(_) => None,
         }
     }
+}
 
-    /// The port, where there is one.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Inet(inet) => Some(inet.port()),
-            Self::Any(port) => Some(*port),
-            Self::Unix(_) => None,
-        }
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(unmapped(address))
     }
 }
 

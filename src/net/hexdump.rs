@@ -1,11 +1,37 @@
 //! `--hex`: what went over a connection, in both directions, as `hexdump -C` shows it.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How many bytes a line shows.
 const WIDTH: usize = 16;
+
+/// A dump's destination, shared by all connections.
+#[derive(Clone)]
+pub struct Dump(Rc<RefCell<Box<dyn Write>>>);
+
+impl Dump {
+    /// A dump to `out`, which gets whole records.
+    pub fn to(out: Box<dyn Write>) -> Self {
+        Self(Rc::new(RefCell::new(out)))
+    }
+}
+
+impl Write for Dump {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+/// The dump of one connection, shared by its two directions.
+pub type Tap = Rc<RefCell<HexDump<Dump>>>;
 
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +43,7 @@ pub enum Direction {
 }
 
 /// The dump of one connection. Connections that share a file have a `HexDump` each over a shared
-/// writer (`Arc<File>`, `Stderr`): offsets begin anew with each, and end with it.
+/// writer ([`Dump`]): offsets begin anew with each, and end with it.
 ///
 /// A line is `> 0.001234 00000000  68 65 … 0a  |hello.|`: `>` sent or `<` received, seconds since
 /// the start, the offset in that direction, the bytes; `[ID] ` before it where there is an id.

@@ -65,7 +65,7 @@ impl Socket {
                 Ok((socket, peer)) => {
                     trace::call("accept", &[], Outcome::Accepted(socket.as_raw_fd(), peer))
                 }
-                Err(e) if trace::only_blocked(e) => {}
+                Err(e) if would_block(e) => {}
                 Err(e) => trace::call("accept", &[], trace::failed(e)),
             }
         }
@@ -138,6 +138,13 @@ impl Socket {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }
+    }
+
+    /// What every TCP connection of ours has: a short message leaves at once (`TCP_NODELAY`), and
+    /// a peer that died silently is noticed in the end (`SO_KEEPALIVE`). `-o` comes after and wins.
+    pub fn set_defaults(&self) -> io::Result<()> {
+        self.inner.set_tcp_nodelay(true)?;
+        self.inner.set_keepalive(true)
     }
 
     /// `O_NONBLOCK` on or off.
@@ -231,6 +238,14 @@ impl Display for Plain<'_> {
             Err(_) => write!(f, "b'{}'", self.0.escape_ascii()),
         }
     }
+}
+
+/// Whether an error only says "not now".
+pub fn would_block(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// Repeats a call that a signal interrupted.

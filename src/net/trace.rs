@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
+use super::socket::would_block;
+
 /// One socket call: its name, its arguments as Python would take them, and what came of it.
 pub struct Call<'a> {
     /// `connect`, `recv`, `sendall`, …
@@ -112,7 +114,7 @@ pub(super) fn counted(
             // Python's sendall takes the data and returns None: its length says all.
             Ok(n) if name == "sendall" => call(name, &[n], Outcome::Done),
             Ok(n) => call(name, &[&room], Outcome::Count(*n)),
-            Err(e) if only_blocked(e) => {}
+            Err(e) if would_block(e) => {}
             Err(e) => call(name, &[&room], failed(e)),
         }
     }
@@ -122,12 +124,4 @@ pub(super) fn counted(
 /// The errno value a failed call is shown with.
 pub(super) fn failed<'a>(error: &io::Error) -> Outcome<'a> {
     Outcome::Failed(error.raw_os_error().unwrap_or_default())
-}
-
-/// Whether an error only says "not now".
-pub(super) fn only_blocked(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }

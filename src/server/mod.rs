@@ -1,3 +1,541 @@
-//! The link loop: accepting connections, and who is let in.
+//! The LINK loop: accept connections and let them in; everything after that is talk (`session/`).
+//!
+//! One thread and one readiness loop serve all clients. In the words of the socketserver module:
+//! `run` is `serve_forever`, `accept` is `get_request`, `admit` is `process_request`, and the
+//! [`Handler`] is the request class.
 
-pub mod wall;
+mod outbox;
+mod proof;
+mod table;
+mod wall;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::console::event::Reason;
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::{Dump, HexDump, Tap};
+use crate::net::listen::Listener;
+use crate::net::poller::{Interest, Ready};
+use crate::net::signal::Deferred;
+use crate::net::socket::Socket;
+use crate::net::socket::would_block;
+use crate::net::sockopt::{self, Setting, Stage};
+use crate::session::feed::Inbox;
+use crate::session::{Clients, Handler};
+pub use proof::Gate;
+use proof::Passed;
+use table::{Phase, Table};
+
+/// Tokens that are no connection's.
+const LISTENER: u64 = u64::MAX;
+const SIGNAL: u64 = u64::MAX - 1;
+const INBOX: u64 = u64::MAX - 2;
+
+/// Connections accepted before the others have their turn again.
+const BATCH: usize = 64;
+/// One read; what a client sends in one turn.
+const BUFFER: usize = 64 << 10;
+/// After a failed accept: the first pause, doubled up to the longest.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a server does beside talking.
+pub struct Plan {
+    /// `--once`: the first connection that is let in is the last.
+    pub once: bool,
+    /// The first connection that is let in is handed back by [`Server::run`].
+    pub hand_over: bool,
+    /// `-m`: connections at a time.
+    pub max: usize,
+    /// `--on-full reject`: a connection too many is closed; otherwise it waits.
+    pub reject: bool,
+    /// `-i`: silence that ends a connection; zero: no limit.
+    pub idle: Duration,
+    /// `--grace`: how long stopping may take; zero: at once.
+    pub grace: Duration,
+    /// `--deadline`.
+    pub deadline: Deadline,
+    /// `-o`.
+    pub settings: Vec<Setting>,
+    /// `--hex`.
+    pub dump: Option<Dump>,
+    /// auth-serve: what must be proved first.
+    pub gate: Option<Gate>,
+}
+
+/// How a run ended.
+pub enum Outcome {
+    /// It was asked to stop, by this signal or by the operator.
+    Stopped(Option<i32>),
+    /// The only connection is over, with the peer and the reason.
+    Ended(Endpoint, Reason),
+    /// The first connection, handed over; and its number.
+    Taken(Socket, Endpoint, u64),
+}
+
+/// A server at work.
+pub struct Server<'a> {
+    listener: Option<Listener>,
+    handler: &'a mut dyn Handler,
+    inbox: &'a Inbox,
+    signals: Option<&'a Deferred>,
+    plan: Plan,
+    table: Table,
+    talk: Talk,
+    /// Connections accepted so far.
+    count: u64,
+    accepting: bool,
+    pause: Duration,
+    resume: Option<Instant>,
+    last_complaint: Option<Instant>,
+    grace_end: Deadline,
+    /// The signal that asked us to stop.
+    signal: Option<i32>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Server<'a> {
+    /// A server over a listener; without one, over the connections given to [`Server::adopt`].
+    pub fn new(
+        listener: Option<Listener>,
+        handler: &'a mut dyn Handler,
+        inbox: &'a Inbox,
+        signals: Option<&'a Deferred>,
+        plan: Plan,
+        talk: Talk,
+    ) -> io::Result<Self> {
+        let table = Table::new(talk.clone(), plan.idle, handler.is_social())?;
+        let read = Interest {
+            read: true,
+            write: false,
+        };
+        table.poller.add(&inbox.waker, INBOX, read)?;
+        if let Some(signals) = signals {
+            table.poller.add(signals, SIGNAL, read)?;
+        }
+        if let Some(listener) = &listener {
+            table.poller.add(listener, LISTENER, read)?;
+        }
+        Ok(Self {
+            accepting: listener.is_some(),
+            listener,
+            handler,
+            inbox,
+            signals,
+            plan,
+            table,
+            talk,
+            count: 0,
+            pause: PAUSE,
+            resume: None,
+            last_complaint: None,
+            grace_end: Deadline::NEVER,
+            signal: None,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Takes in a connection that is open already, as the only one.
+    pub fn adopt(&mut self, socket: Socket, peer: Endpoint) -> io::Result<()> {
+        self.count += 1;
+        let tap = self.tap(self.count);
+        let id = self
+            .table
+            .insert(self.count, socket, peer, Phase::Waiting, tap)?;
+        self.plan.once = true;
+        self.admit(id.slot);
+        Ok(())
+    }
+
+    /// Serves until it is over.
+    pub fn run(mut self) -> Result<Outcome, Failure> {
+        let mut ready = Vec::new();
+        loop {
+            if let Some(outcome) = self.taken() {
+                return Ok(outcome);
+            }
+            self.settle();
+            if let Some(outcome) = self.over()? {
+                return Ok(outcome);
+            }
+            let until = [
+                self.table.deadline(),
+                self.handler.deadline(),
+                self.resume.map_or(Deadline::NEVER, Deadline::at),
+                self.grace_end,
+                self.plan.deadline,
+            ];
+            let until = until.into_iter().fold(Deadline::NEVER, Deadline::min);
+            let wait = self.table.poller.wait(&mut ready, until);
+            wait.map_err(|e| Failure::system("wait for events", "", &e))?;
+            self.table.now = Instant::now();
+            for event in ready.drain(..) {
+                if let Some(outcome) = self.dispatch(event)? {
+                    return Ok(outcome);
+                }
+            }
+            self.clocks();
+        }
+    }
+
+    /// Whether it is over, and how.
+    fn over(&mut self) -> Result<Option<Outcome>, Failure> {
+        if let Some(result) = self.table.quit.take() {
+            return result.map(|()| Some(Outcome::Stopped(None)));
+        }
+        if self.table.stopping.is_some() && (self.table.is_empty() || self.grace_end.passed()) {
+            for slot in self.table.slots() {
+                self.table.remove(slot, Reason::Shutdown);
+            }
+            return Ok(Some(Outcome::Stopped(self.signal)));
+        }
+        if self.plan.deadline.passed() {
+            return Err(Failure::new(
+                "serve",
+                "",
+                "the deadline has passed",
+                Exit::TimedOut,
+            ));
+        }
+        if self.plan.once && self.listener.is_none() && self.table.is_empty() {
+            return Ok(self
+                .table
+                .last
+                .take()
+                .map(|(peer, reason)| Outcome::Ended(peer, reason)));
+        }
+        Ok(None)
+    }
+
+    /// The connection to hand over, once it is let in.
+    fn taken(&mut self) -> Option<Outcome> {
+        if !self.plan.hand_over || self.listener.is_some() || self.table.stopping.is_some() {
+            return None;
+        }
+        let slot = self.table.all().first()?.slot;
+        let (socket, peer, number) = self.table.take(slot)?;
+        Some(Outcome::Taken(socket, peer, number))
+    }
+
+    fn dispatch(&mut self, event: Ready) -> Result<Option<Outcome>, Failure> {
+        match event.token {
+            LISTENER => self.accept()?,
+            INBOX => {
+                self.inbox.waker.quiet();
+                if self.table.stopping.is_none() {
+                    while let Some(input) = self.inbox.take() {
+                        self.handler.input(input, &mut self.table);
+                    }
+                    self.handler.tick(&mut self.table);
+                }
+            }
+            SIGNAL => {
+                if let Some(signal) = self.signals.and_then(Deferred::take) {
+                    if self.signal.replace(signal).is_some() {
+                        return Ok(Some(Outcome::Stopped(self.signal))); // the second one
+                    }
+                    self.table.stop();
+                }
+            }
+            token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event)?,
+        }
+        Ok(None)
+    }
+
+    /// Everything that is due.
+    fn clocks(&mut self) {
+        for slot in self.table.tick() {
+            if let Some(gate) = &mut self.plan.gate {
+                gate.due(&mut self.table, slot);
+            }
+        }
+        if self.handler.deadline().passed() {
+            self.handler.tick(&mut self.table);
+        }
+        if self.resume.is_some_and(|at| at <= self.table.now) {
+            self.resume = None;
+            self.watch_listener();
+        }
+    }
+
+    /// Tells the handler what became of its clients until nothing more follows from it.
+    fn settle(&mut self) {
+        loop {
+            if std::mem::take(&mut self.table.stop_wanted) {
+                self.stop();
+            }
+            let (left, drained) = self.table.settle();
+            if left.is_empty() && drained.is_empty() {
+                break;
+            }
+            for client in left {
+                self.handler.left(client, &mut self.table);
+            }
+            for client in drained {
+                self.handler.drained(client, &mut self.table);
+            }
+        }
+        self.let_in_waiting();
+        self.watch_listener();
+    }
+
+    /// Stops accepting and reading input; every connection is ended once it is idle.
+    fn stop(&mut self) {
+        if self.table.stopping.is_some() {
+            return;
+        }
+        self.table.stopping = Some(self.table.now);
+        let end = self.table.now.checked_add(self.plan.grace);
+        self.grace_end = end.map_or(Deadline::NEVER, Deadline::at);
+        self.listener = None;
+        self.table.hold(false);
+        for slot in self.table.slots() {
+            if let Some(conn) = self.table.get(slot)
+                && matches!(conn.phase, Phase::Proving(_) | Phase::Waiting)
+            {
+                self.table.remove(slot, Reason::Shutdown);
+            }
+        }
+        self.table.touch_all();
+    }
+
+    // ---- the link loop: accept, let in ------------------------------------------------------
+
+    /// Accepts what waits, a batch at a time.
+    fn accept(&mut self) -> Result<(), Failure> {
+        for _ in 0..BATCH {
+            let Some(listener) = &self.listener else {
+                return Ok(());
+            };
+            if self.is_full() && !self.plan.reject && self.plan.gate.is_none() {
+                self.watch_listener();
+                return Ok(());
+            }
+            match listener.accept() {
+                Ok((socket, peer)) => {
+                    self.pause = PAUSE;
+                    self.greet(socket, peer)?;
+                }
+                Err(e) if would_block(&e) => return Ok(()),
+                Err(e) => {
+                    self.back_off(&e);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A newcomer: at the gate, if there is one.
+    fn greet(&mut self, socket: Socket, peer: Endpoint) -> Result<(), Failure> {
+        self.count += 1;
+        let number = self.count;
+        if let Err(failure) = sockopt::apply(&self.plan.settings, &socket, Stage::Accepted) {
+            self.talk.failure(&failure); // that client only
+            return Ok(());
+        }
+        let tap = self.tap(number);
+        let from = peer.ip();
+        let Some(gate) = &mut self.plan.gate else {
+            if let Ok(id) = self.table.insert(number, socket, peer, Phase::Waiting, tap) {
+                self.admit(id.slot);
+            }
+            return Ok(());
+        };
+        let (proof, victims) = gate.start(number, from, self.table.now)?;
+        for victim in victims {
+            gate.leave(victim);
+            if let Some(slot) = self.table.slot_of(victim) {
+                self.table.end(slot, Reason::Auth);
+            }
+        }
+        let greeting = proof.greeting().to_vec();
+        match self
+            .table
+            .insert(number, socket, peer, Phase::Proving(Box::new(proof)), tap)
+        {
+            Ok(id) => self.table.send_plain(id.slot, &greeting),
+            Err(_) => gate.leave(number),
+        }
+        Ok(())
+    }
+
+    /// Lets a connection in, if there is room; it waits or is turned away otherwise.
+    fn admit(&mut self, slot: usize) {
+        if self.is_full() {
+            match self.table.get(slot) {
+                Some(_) if self.plan.reject => self.table.end(slot, Reason::Limit),
+                Some(conn) => conn.phase = Phase::Waiting,
+                None => {}
+            }
+            return;
+        }
+        self.table.open(slot);
+        if self.plan.once {
+            // A second client is refused, not left hanging.
+            self.listener = None;
+            for other in self
+                .table
+                .slots()
+                .into_iter()
+                .filter(|&other| other != slot)
+            {
+                self.table.remove(other, Reason::Limit);
+            }
+        }
+        if !self.plan.hand_over
+            && let Some(id) = self.table.id(slot)
+        {
+            self.handler.joined(id, &mut self.table);
+        }
+    }
+
+    /// Whoever proved its key while the server was full, now that there may be room.
+    fn let_in_waiting(&mut self) {
+        if self.plan.gate.is_none() || self.is_full() || self.table.stopping.is_some() {
+            return;
+        }
+        let mut waiting: Vec<(u64, usize)> = Vec::new();
+        for slot in self.table.slots() {
+            if let Some(conn) = self.table.get(slot)
+                && matches!(conn.phase, Phase::Waiting)
+            {
+                waiting.push((conn.number, slot));
+            }
+        }
+        waiting.sort_unstable();
+        for (_, slot) in waiting {
+            if self.is_full() {
+                break;
+            }
+            self.admit(slot);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.table.open >= self.plan.max
+    }
+
+    /// Watches the listener exactly while a connection could be taken.
+    fn watch_listener(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        let waits = self.is_full() && !self.plan.reject && self.plan.gate.is_none();
+        let wanted = self.resume.is_none() && !waits;
+        if wanted != self.accepting {
+            self.accepting = wanted;
+            // A listener that cannot be watched again would be one that is closed.
+            let _ = self.table.poller.change(
+                listener,
+                LISTENER,
+                Interest {
+                    read: wanted,
+                    write: false,
+                },
+            );
+        }
+    }
+
+    /// accept(2) failed: says so, at most once a second, and leaves the listener alone for a
+    /// while. Running out of descriptors or memory passes; nothing here ends the server.
+    fn back_off(&mut self, error: &io::Error) {
+        let now = self.table.now;
+        if self
+            .last_complaint
+            .is_none_or(|at| now - at >= Duration::from_secs(1))
+        {
+            self.last_complaint = Some(now);
+            self.talk.failure(&Failure::system("accept", "", error));
+        }
+        self.resume = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.watch_listener();
+    }
+
+    fn tap(&self, number: u64) -> Option<Tap> {
+        let dump = self.plan.dump.as_ref()?;
+        Some(Rc::new(RefCell::new(HexDump::new(
+            dump.clone(),
+            Some(number),
+        ))))
+    }
+
+    // ---- the talk loop: what comes on one connection goes to its handler ---------------------
+
+    fn connection(&mut self, slot: usize, event: Ready) -> Result<(), Failure> {
+        if event.write {
+            self.table.writable(slot);
+        }
+        if !event.read {
+            return Ok(());
+        }
+        // A connection that is gone is read to its end at once; any other has one turn.
+        loop {
+            let Some(conn) = self.table.get(slot) else {
+                return Ok(());
+            };
+            if conn.peer_ended {
+                return Ok(());
+            }
+            let more = match conn.phase {
+                Phase::Proving(_) => {
+                    self.prove(slot);
+                    false
+                }
+                // Not read while it waits; this is its reset.
+                Phase::Waiting => {
+                    self.table.remove(slot, Reason::Reset);
+                    false
+                }
+                Phase::Open | Phase::Closing(_) => self.receive(slot),
+            };
+            if !(more && event.gone) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn prove(&mut self, slot: usize) {
+        if let Some(gate) = &mut self.plan.gate
+            && let Passed::Yes = gate.hear(&mut self.table, slot, &mut self.buffer)
+        {
+            self.admit(slot);
+        }
+    }
+
+    /// One read; whether there may be more.
+    fn receive(&mut self, slot: usize) -> bool {
+        match self.table.recv(slot, &mut self.buffer) {
+            Err(e) if would_block(&e) => false,
+            Err(_) => {
+                self.table.remove(slot, Reason::Reset);
+                false
+            }
+            Ok(count) => {
+                let Some(id) = self.table.id(slot) else {
+                    return false;
+                };
+                let Some(conn) = self.table.get(slot) else {
+                    return false;
+                };
+                if matches!(conn.phase, Phase::Open) {
+                    match count {
+                        0 if conn.is_broken() => {}
+                        0 => self.handler.ended(id, &mut self.table),
+                        _ => self
+                            .handler
+                            .received(id, &self.buffer[..count], &mut self.table),
+                    }
+                }
+                count > 0
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Flags that several commands share.
+//!
+//! The rules for writing one: its name is the field's (nc, ssh, curl); the first line of its doc
+//! comment is its help, one sentence without a full stop; a value is read by a parser that names
+//! the accepted forms; zero and absence mean what the manual says in one place, here.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+
+use crate::auth::digest::Digest;
+use crate::auth::key::{KeySources, Keyring, create_key, load};
+use crate::console::event::{Event, Level};
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure, errno_name, quoted};
+use crate::net::address::{Address, Family};
+use crate::net::deadline::Deadline;
+use crate::net::hexdump::Dump;
+use crate::net::quantity;
+use crate::net::sockopt::Setting;
+use crate::net::text;
+use crate::net::trace::{self, Call, Outcome};
+
+/// How much is said, and how.
+#[derive(Args, Debug, Clone)]
+pub struct TalkArgs {
+    /// Say more: connection detail
+    #[arg(short, long, conflicts_with = "quiet", help_heading = "Talk")]
+    pub verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = "Talk")]
+    pub quiet: bool,
+    /// Show every socket call as it is made
+    #[arg(long, help_heading = "Talk")]
+    pub trace: bool,
+    /// Write events and results as JSON, one object a line
+    #[arg(long, help_heading = "Talk")]
+    pub json: bool,
+    /// Colour what is shown
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "Talk")]
+    pub color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// At a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether output to a terminal (or not) is coloured.
+    pub fn is_on(self, terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        }
+    }
+}
+
+impl TalkArgs {
+    /// Starts this run's talk, and its trace if that is asked for.
+    pub fn start(&self) -> Talk {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (_, true) => Level::Verbose,
+            _ => Level::Normal,
+        };
+        let talk = Talk::new(level, self.json);
+        if self.trace {
+            let talk = talk.clone();
+            trace::start(move |call| talk.say(&call_event(call)));
+        }
+        talk
+    }
+}
+
+/// A traced call as an event.
+fn call_event<'a>(call: &'a Call<'a>) -> Event<'a> {
+    let (result, errno) = match call.outcome {
+        Outcome::Done => (Some(serde_json::Value::Null), None),
+        Outcome::Descriptor(fd) => (Some(fd.into()), None),
+        Outcome::Accepted(fd, peer) => (Some(serde_json::json!([fd, peer.to_string()])), None),
+        Outcome::Count(count) => (Some(count.into()), None),
+        Outcome::CountFrom(count, peer) => {
+            (Some(serde_json::json!([count, peer.to_string()])), None)
+        }
+        Outcome::Value(value) => (Some(value.to_string().into()), None),
+        Outcome::Failed(code) => (None, Some(errno_name(code))),
+    };
+    Event::Call {
+        call: call.name,
+        args: call.args,
+        result,
+        errno,
+        shown: call,
+    }
+}
+
+/// Which addresses a host may have.
+#[derive(Args, Debug, Clone)]
+pub struct FamilyArgs {
+    /// IPv4 only
+    #[arg(
+        short = '4',
+        long = "ipv4",
+        conflicts_with = "v6",
+        help_heading = "Sockets"
+    )]
+    pub v4: bool,
+    /// IPv6 only
+    #[arg(short = '6', long = "ipv6", help_heading = "Sockets")]
+    pub v6: bool,
+    /// Never look a name up in the DNS
+    #[arg(short, long, help_heading = "Sockets")]
+    pub numeric: bool,
+}
+
+impl FamilyArgs {
+    /// The family asked for.
+    pub fn family(&self) -> Family {
+        match (self.v4, self.v6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        }
+    }
+}
+
+/// What every command takes that opens a socket.
+#[derive(Args, Debug, Clone)]
+pub struct SocketArgs {
+    #[command(flatten)]
+    pub family: FamilyArgs,
+    /// Set a socket option (see `sockctl opts`); may be given several times
+    #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = setting, help_heading = "Sockets")]
+    pub opt: Vec<Setting>,
+    /// Bound on connecting, on a handshake and on each reply; 0: none
+    #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
+        allow_hyphen_values = true, help_heading = "Limits")]
+    pub timeout: Duration,
+    /// End a connection that is silent in both directions for this long; 0: never
+    #[arg(short, long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
+        allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
+    pub idle_timeout: Duration,
+    /// End the whole run after this long; 0: never
+    #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
+        allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
+    pub deadline: Duration,
+    /// Dump both directions in hex to FILE (`-`: stderr)
+    #[arg(short = 'x', long, value_name = "FILE", help_heading = "Talk")]
+    pub hex: Option<PathBuf>,
+    /// Show strangers' text as it came, control characters and all
+    #[arg(long, help_heading = "Talk")]
+    pub raw: bool,
+    #[command(flatten)]
+    pub talk: TalkArgs,
+}
+
+impl SocketArgs {
+    /// The end of the run, from now.
+    pub fn end(&self) -> Deadline {
+        Deadline::after(self.deadline)
+    }
+
+    /// The hex dump's destination, if one is asked for.
+    pub fn dump(&self, talk: &Talk) -> Result<Option<Dump>, Failure> {
+        let Some(path) = &self.hex else {
+            return Ok(None);
+        };
+        let out: Box<dyn Write> = if path == Path::new("-") {
+            Box::new(talk.writer())
+        } else {
+            let file = File::create(path);
+            Box::new(file.map_err(|e| {
+                Failure::system("write the hex dump", path.display(), &e).exit(Exit::Usage)
+            })?)
+        };
+        Ok(Some(Dump::to(out)))
+    }
+}
+
+/// The one ADDRESS that `words` are.
+pub fn address(words: &[OsString], family: Family) -> Result<Address, Failure> {
+    let (address, used) = Address::take(words)?;
+    if let Some(extra) = words.get(used) {
+        return Err(Failure::usage(format!(
+            "unexpected word {} after the address {address}",
+            quoted(extra)
+        )));
+    }
+    address.check_family(family)?;
+    Ok(address.resolve_default(family))
+}
+
+/// `-s ADDR[:PORT]`.
+pub fn source(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    text.parse()
+        .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
+        .map_err(|_| {
+            "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or [::1]:5000"
+                .into()
+        })
+}
+
+/// A TEXT with its escapes, or `@FILE`.
+pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
+    OsStringValueParser::new().try_map(|word| {
+        text::parse(&word)
+            .map(Bytes)
+            .map_err(|failure| failure.to_string())
+    })
+}
+
+/// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.
+#[derive(Clone, Debug)]
+pub struct Bytes(pub Vec<u8>);
+
+fn setting(text: &str) -> Result<Setting, String> {
+    Setting::parse(text).map_err(|failure| failure.to_string())
+}
+
+/// Where the key comes from, and how it is proved.
+#[derive(Args, Debug, Clone)]
+pub struct KeyArgs {
+    /// Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512
+    #[arg(long, value_name = "NAME", value_parser = ["md5", "sha256", "sha512"], help_heading = "Keys")]
+    pub digest: Option<String>,
+    /// The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
+    #[arg(long, value_name = "FILE", group = "source", help_heading = "Keys")]
+    pub key_file: Option<PathBuf>,
+    /// Read the key from this descriptor
+    #[arg(long, value_name = "N", group = "source", value_parser = clap::value_parser!(i32).range(0..),
+        help_heading = "Keys")]
+    pub key_fd: Option<i32>,
+    /// Write a new random key to --key-file and exit
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, requires = "key_file",
+        help_heading = "Keys")]
+    #[expect(clippy::option_option, reason = "absent, without a value, with one")]
+    pub create_key: Option<Option<String>>,
+}
+
+impl KeyArgs {
+    /// Creates a key, if that is what is asked for.
+    pub fn create(&self) -> Result<bool, Failure> {
+        let (Some(name), Some(path)) = (&self.create_key, &self.key_file) else {
+            return Ok(false);
+        };
+        create_key(path, name.as_deref())?;
+        Ok(true)
+    }
+
+    /// The digest asked for. The encrypted session that is to be the default does not exist yet.
+    pub fn digest(&self) -> Result<Digest, Failure> {
+        let Some(name) = &self.digest else {
+            let message =
+                "the encrypted session is not available yet: add --digest md5, sha256 or sha512";
+            return Err(Failure::usage(message));
+        };
+        name.parse().map_err(Failure::usage)
+    }
+
+    /// The key or keys; `keys` is a server's `--keys` file.
+    pub fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
+        let key_file = self.key_file.clone();
+        load(&KeySources {
+            key_file,
+            keys: keys.cloned(),
+            key_fd: self.key_fd,
+        })
+    }
+}

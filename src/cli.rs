@@ -1,0 +1,316 @@
+//! The command line: what can be asked for, everything generated from it, and how a mistake in it
+//! is told.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::{Generator, Shell};
+use clap_complete_nushell::Nushell;
+
+use crate::commands::auth_connect::AuthConnect;
+use crate::commands::auth_serve::AuthServe;
+use crate::commands::connect::Connect;
+use crate::commands::opts::Opts;
+use crate::commands::serve::Serve;
+use crate::commands::udp_send::UdpSend;
+use crate::commands::udp_serve::UdpServe;
+use crate::console::printer::{self, Queue};
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure, quoted};
+use crate::session::conversation::pipe::output_failed;
+
+/// Talk, serve, authenticate, test and explain sockets from the shell
+#[derive(Parser, Debug)]
+#[command(
+    name = "sockctl",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+#[command(after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Write the man page, or completions for a shell, to stdout
+    #[arg(long, value_enum, value_name = "KIND", exclusive = true)]
+    generate: Option<Kind>,
+}
+
+/// Told under every help.
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
+5 unreachable, 6 not resolved, 7 reset or broken, 8 expectation not met, 9 not authenticated, \
+10 address in use or not available, 11 permission denied, 12 output failed, \
+130/141/143 interrupted / reader gone / terminated";
+
+/// One subcommand, a file each in `commands/`.
+#[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
+pub enum Command {
+    Serve(Serve),
+    Connect(Connect),
+    UdpServe(UdpServe),
+    UdpSend(UdpSend),
+    AuthServe(AuthServe),
+    AuthConnect(AuthConnect),
+    Opts(Opts),
+}
+
+/// What `--generate` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Man,
+    CompleteBash,
+    CompleteZsh,
+    CompleteFish,
+    CompletePowershell,
+    CompleteElvish,
+    CompleteNushell,
+}
+
+/// What the command line asks for.
+pub enum Asked {
+    /// A command.
+    Run(Box<Command>),
+    /// Something that was shown: help, the version, a generated file.
+    Shown(Result<(), Failure>),
+}
+
+impl Command {
+    /// Where its events go.
+    pub fn talk(&self) -> Talk {
+        match self {
+            Self::Serve(serve) => &serve.server.socket.talk,
+            Self::Connect(connect) => &connect.client.socket.talk,
+            Self::UdpServe(serve) => &serve.socket.talk,
+            Self::UdpSend(send) => &send.socket.talk,
+            Self::AuthServe(serve) => &serve.server.socket.talk,
+            Self::AuthConnect(connect) => &connect.client.socket.talk,
+            Self::Opts(opts) => &opts.talk,
+        }
+        .start()
+    }
+
+    /// Runs it.
+    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(serve) => serve.run(talk),
+            Self::Connect(connect) => connect.run(talk),
+            Self::UdpServe(serve) => serve.run(talk),
+            Self::UdpSend(send) => send.run(talk),
+            Self::AuthServe(serve) => serve.run(talk),
+            Self::AuthConnect(connect) => connect.run(talk),
+            Self::Opts(opts) => {
+                let color = opts.talk.color.is_on(io::stdout().is_terminal());
+                let mut out = io::BufWriter::new(io::stdout().lock());
+                opts.run(opts.talk.json, color, width(), &mut out)
+            }
+        }
+    }
+}
+
+/// The width of the terminal on stdout, if it is one.
+fn width() -> Option<usize> {
+    io::stdout()
+        .is_terminal()
+        .then(|| terminal_size::terminal_size().map(|(width, _)| width.0.into()))
+        .flatten()
+}
+
+/// Reads the command line.
+pub fn read() -> Result<Asked, Refusal> {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return Ok(Asked::Shown(show(error.render()))),
+        Err(error) => return Err(Refusal::of(&error)),
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::of(&error))?;
+    match (cli.command, cli.generate) {
+        (_, Some(kind)) => Ok(Asked::Shown(print(&generate(kind)))),
+        (Some(command), None) => Ok(Asked::Run(Box::new(command))),
+        (None, None) => Err(Refusal {
+            message: "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts".into(),
+            usage: "usage: sockctl COMMAND [OPTIONS]; sockctl --help tells more".into(),
+        }),
+    }
+}
+
+/// The whole command line, for parsing and for what is generated from it.
+fn command() -> Clap {
+    Cli::command()
+}
+
+fn generate(kind: Kind) -> Vec<u8> {
+    let shell: Box<dyn FnOnce(&mut Vec<u8>)> = match kind {
+        Kind::Man => return man(),
+        Kind::CompleteBash => Box::new(|out| complete(Shell::Bash, out)),
+        Kind::CompleteZsh => Box::new(|out| complete(Shell::Zsh, out)),
+        Kind::CompleteFish => Box::new(|out| complete(Shell::Fish, out)),
+        Kind::CompletePowershell => Box::new(|out| complete(Shell::PowerShell, out)),
+        Kind::CompleteElvish => Box::new(|out| complete(Shell::Elvish, out)),
+        Kind::CompleteNushell => Box::new(|out| complete(Nushell, out)),
+    };
+    let mut out = Vec::new();
+    shell(&mut out);
+    out
+}
+
+fn complete(shell: impl Generator, out: &mut Vec<u8>) {
+    clap_complete::generate(shell, &mut command(), "sockctl", out);
+}
+
+/// One page: the command, then a section for each subcommand.
+fn man() -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut root = command().disable_help_flag(true);
+    root.build();
+    let page = clap_mangen::Man::new(root.clone());
+    // Writing to memory does not fail.
+    let _ = page.render_title(&mut out);
+    let _ = page.render_name_section(&mut out);
+    let _ = page.render_synopsis_section(&mut out);
+    let _ = page.render_description_section(&mut out);
+    let _ = page.render_options_section(&mut out);
+    for sub in root.get_subcommands() {
+        let heading = sub.get_name().to_uppercase();
+        let _ = writeln!(out, ".SH {}", heading.replace('-', "\\-"));
+        let sub = clap_mangen::Man::new(sub.clone());
+        let mut section = Vec::new();
+        let _ = sub.render_synopsis_section(&mut section);
+        let _ = sub.render_description_section(&mut section);
+        let _ = sub.render_options_section(&mut section);
+        // The page has one section a subcommand; what was a section there is a part of it here.
+        let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
+        out.extend_from_slice(text.as_bytes());
+    }
+    let _ = writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
+    out
+}
+
+/// Shows help or the version. A reader that has seen enough is no failure.
+fn show(text: StyledStr) -> Result<(), Failure> {
+    let text = if io::stdout().is_terminal() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    match print(text.as_bytes()) {
+        Err(failure) if failure.exit == Exit::ReaderGone => Ok(()),
+        result => result,
+    }
+}
+
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    io::stdout()
+        .lock()
+        .write_all(bytes)
+        .and_then(|()| io::stdout().flush())
+        .map_err(|e| output_failed(&e))
+}
+
+/// A command line that was not understood: one line, and one of usage.
+pub struct Refusal {
+    message: String,
+    usage: String,
+}
+
+/// Tells a refusal on stderr, always as text.
+pub fn refuse(refusal: &Refusal) {
+    if let Ok(queue) = Queue::new("stderr", printer::stderr()) {
+        queue.push(format!("sockctl: {}\n{}\n", refusal.message, refusal.usage).as_bytes());
+        queue.flush(std::time::Duration::from_secs(1));
+    }
+}
+
+impl Refusal {
+    fn of(error: &clap::Error) -> Self {
+        let context = |kind| error.get(kind).map(shown);
+        let arg = context(ContextKind::InvalidArg).unwrap_or_default();
+        let value = context(ContextKind::InvalidValue).unwrap_or_default();
+        let reason = std::error::Error::source(error).map(ToString::to_string);
+        let message = match error.kind() {
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue if value.is_empty() => {
+                format!("{arg} needs a value")
+            }
+            ErrorKind::ValueValidation => {
+                let reason = reason.unwrap_or_else(|| "not accepted".into());
+                // What was refused below says by itself what it was.
+                if reason.contains(&quoted(&value)) {
+                    format!("{}: {reason}", name_of(&arg))
+                } else {
+                    format!("{} {}: {reason}", name_of(&arg), quoted(&value))
+                }
+            }
+            ErrorKind::InvalidValue => {
+                let valid = context(ContextKind::ValidValue).unwrap_or_default();
+                format!(
+                    "{} {}: expected one of {valid}",
+                    name_of(&arg),
+                    quoted(&value)
+                )
+            }
+            ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
+            ErrorKind::InvalidSubcommand => {
+                let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+                let near = context(ContextKind::SuggestedSubcommand);
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                format!("no command {}{near}", quoted(&word))
+            }
+            ErrorKind::ArgumentConflict => {
+                let prior = context(ContextKind::PriorArg).unwrap_or_default();
+                format!("{} cannot be used with {}", name_of(&arg), name_of(&prior))
+            }
+            ErrorKind::MissingRequiredArgument => format!("{} is missing", name_of(&arg)),
+            ErrorKind::TooManyValues => format!("unexpected word {}", quoted(&value)),
+            ErrorKind::InvalidUtf8 => "a word is not valid UTF-8".into(),
+            _ => {
+                let text = error.render().to_string();
+                text.lines()
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_string()
+            }
+        };
+        let usage = error
+            .get(ContextKind::Usage)
+            .map(|usage| shown(usage).replace("Usage: ", ""));
+        let usage = usage.unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+        Self {
+            message,
+            usage: format!("usage: {}", usage.lines().next().unwrap_or_default().trim()),
+        }
+    }
+}
+
+/// An option clap does not know; habits from nc get a helping hand.
+fn unknown(arg: &str, near: Option<String>) -> String {
+    let hint = match arg {
+        "-l" => "; use sockctl serve".into(),
+        "-u" => "; use sockctl udp-send or sockctl udp-serve".into(),
+        "-k" => "; sockctl serve keeps going by itself".into(),
+        _ => near.map_or_else(String::new, |near| format!("; did you mean {near}?")),
+    };
+    format!("no option {}{hint}", quoted(arg))
+}
+
+/// `--timeout <DUR>` as `--timeout`.
+fn name_of(arg: &str) -> &str {
+    arg.split([' ', '['])
+        .next()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(arg)
+}
+
+fn shown(value: &ContextValue) -> String {
+    match value {
+        ContextValue::Strings(list) => list.join(", "),
+        ContextValue::StyledStrs(list) => list
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+        value => value.to_string(),
+    }
+}

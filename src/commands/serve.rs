@@ -1,0 +1,20 @@
+//! `serve`: a server for many clients at once.
+
+use clap::Args;
+
+use crate::console::talk::Talk;
+use crate::roles::server::{self, ServerArgs};
+
+/// Serve many clients at once: a conversation with you, an echo, a fixed reply
+#[derive(Args, Debug, Clone)]
+pub struct Serve {
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+impl Serve {
+    /// Serves until it is stopped.
+    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+        Ok(server::run(&self.server, None, talk)?)
+    }
+}

@@ -1,0 +1,247 @@
+//! `udp-send`: send datagrams, and wait for answers.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use regex::bytes::Regex;
+use socket2::Type;
+
+use crate::args::{self, SocketArgs};
+use crate::console::printer::{self, Queue};
+use crate::console::prompt::Prompt;
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::address::Address;
+use crate::net::deadline::Deadline;
+use crate::net::dial::{Dial, timed_out};
+use crate::net::hexdump::HexDump;
+use crate::net::quantity;
+use crate::net::signal;
+use crate::net::text;
+use crate::net::udp::{BUFFER, Datagrams};
+use crate::roles::is_terminal;
+use crate::session::conversation::pipe::output_failed;
+use crate::session::datagrams::Shown;
+use crate::session::datagrams::send::{Sender, Wanted, check_size, chunks, lines};
+use crate::session::feed::{Inbox, Input};
+
+/// Send datagrams: each TEXT, or each line of stdin, is one
+#[derive(Args, Debug, Clone)]
+pub struct UdpSend {
+    /// Where to send to (HOST:PORT, [IPV6]:PORT, PORT, or HOST PORT), then the texts
+    #[arg(value_name = "ADDRESS [TEXT]...", required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub words: Vec<OsString>,
+
+    /// Send all of stdin as one datagram
+    #[arg(long, group = "what", help_heading = "Data")]
+    pub whole: bool,
+    /// Send stdin in pieces of SIZE
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = quantity::size, help_heading = "Data")]
+    pub chunk: Option<u64>,
+    /// Send the bytes that HEX stands for (blanks and colons are allowed)
+    #[arg(long, value_name = "HEX", group = "what", value_parser = unhex, help_heading = "Data")]
+    pub data_hex: Option<args::Bytes>,
+    /// Send everything N times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..),
+        hide_default_value = true, help_heading = "Data")]
+    pub count: u64,
+    /// Wait this long between datagrams
+    #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
+        allow_hyphen_values = true, hide_default_value = true, help_heading = "Data")]
+    pub interval: Duration,
+
+    /// Wait for N answers to each datagram and print them
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Answers")]
+    pub reply: Option<u32>,
+    /// Send again, up to N times, while no answer came
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        requires = "answers",
+        help_heading = "Answers"
+    )]
+    pub retries: u32,
+    /// Each answer must match REGEX
+    #[arg(long, value_name = "REGEX", value_parser = regex, help_heading = "Answers")]
+    pub expect: Option<Regex>,
+
+    /// Allow sending to a broadcast address
+    #[arg(long, help_heading = "Sockets")]
+    pub broadcast: bool,
+    /// Send from this address
+    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
+    pub source: Option<SocketAddr>,
+    /// Hops the datagrams may take
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Sockets")]
+    pub ttl: Option<u8>,
+
+    #[command(flatten)]
+    pub socket: SocketArgs,
+}
+
+fn regex(text: &str) -> Result<Regex, String> {
+    regex::bytes::RegexBuilder::new(text)
+        .multi_line(true)
+        .build()
+        .map_err(|e| {
+            let text = e.to_string();
+            text.lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_string()
+        })
+}
+
+fn unhex(text: &str) -> Result<args::Bytes, String> {
+    let digits: String = text
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':')
+        .collect();
+    hex::decode(digits)
+        .map(args::Bytes)
+        .map_err(|_| "expected pairs of hex digits: 68656c6c6f or 68:65".into())
+}
+
+impl UdpSend {
+    /// Sends everything there is to send.
+    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+        let family = self.socket.family.family();
+        let (address, used) = Address::take(&self.words)?;
+        address.check_family(family)?;
+        address.check_dial()?;
+        let address = address.resolve_default(family);
+        let texts = self.words[used..]
+            .iter()
+            .map(|word| text::parse(word))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !texts.is_empty() && (self.whole || self.chunk.is_some() || self.data_hex.is_some()) {
+            return Err(
+                Failure::usage("TEXT cannot be used with --whole, --chunk or --data-hex").into(),
+            );
+        }
+        let deadline = self.socket.end();
+        let how = Dial {
+            family,
+            numeric: self.socket.family.numeric,
+            source: self.source,
+            settings: &self.socket.opt,
+            kind: Type::DGRAM,
+        };
+        let until = Deadline::after(self.socket.timeout).min(deadline);
+        let (socket, to) = Datagrams::dial(&address, &how, self.broadcast, until)?;
+        if let Some(ttl) = self.ttl {
+            socket
+                .set_ttl(ttl, &to)
+                .map_err(|e| Failure::system("set the TTL for", &address, &e))?;
+        }
+        let dump = self.socket.dump(talk)?;
+        let prompting = texts.is_empty()
+            && !(self.whole || self.chunk.is_some() || self.data_hex.is_some())
+            && is_terminal();
+        let fail = |e: io::Error| Failure::system("use", "the terminal", &e);
+        let inbox = Inbox::new().map_err(fail)?;
+        let (prompt, out) = if prompting {
+            let deliver = inbox.entry();
+            let (prompt, out) =
+                Prompt::start(None, move |typed| deliver(Input::Typed(typed))).map_err(fail)?;
+            talk.share_terminal(&out);
+            (Some(prompt), out)
+        } else {
+            (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)
+        };
+        let signals = prompting.then(signal::defer).flatten();
+        let shown = match (prompting, self.socket.raw) {
+            (true, false) => Shown::Line,
+            _ => Shown::Bytes,
+        };
+        let mut sender = Sender {
+            socket,
+            to,
+            wanted: Wanted {
+                replies: self.reply.unwrap_or(0) as usize,
+                retries: self.retries as usize,
+                timeout: self.socket.timeout,
+                expect: self.expect.clone(),
+            },
+            out: out.clone(),
+            shown,
+            signals: signals.as_ref(),
+            deadline,
+            tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
+            began: Instant::now(),
+            talk: talk.clone(),
+        };
+        let result = match &prompt {
+            Some(prompt) => sender.converse(&inbox, prompt),
+            None => self
+                .send_all(&mut sender, texts)
+                .and_then(|()| sender.finish()),
+        };
+        if let Some(line) = prompt.and_then(|prompt| prompt.stop(&out)) {
+            out.push(format!("not sent: {line}\n").as_bytes());
+        }
+        out.flush(Duration::ZERO);
+        match out.failure() {
+            Some(e) if result.is_ok() => Err(output_failed(&e).into()),
+            _ => Ok(result?),
+        }
+    }
+
+    fn send_all(&self, sender: &mut Sender<'_>, texts: Vec<Vec<u8>>) -> Result<(), Failure> {
+        let deadline = sender.deadline;
+        let to = sender.to;
+        let mut first = true;
+        let mut send = |bytes: &[u8]| {
+            if !std::mem::replace(&mut first, false) && !self.interval.is_zero() {
+                let pause = deadline
+                    .left()
+                    .map_or(self.interval, |left| left.min(self.interval));
+                std::thread::sleep(pause);
+            }
+            if deadline.passed() {
+                return Err(timed_out("send to", to).hint("the deadline has passed"));
+            }
+            sender.exchange(bytes)
+        };
+        let fixed = match (&self.data_hex, self.whole) {
+            (Some(args::Bytes(bytes)), _) => vec![bytes.clone()],
+            (None, true) => vec![whole()?],
+            (None, false) => texts,
+        };
+        if fixed.is_empty() {
+            return match self.chunk {
+                Some(size) => {
+                    let size = usize::try_from(size).unwrap_or(usize::MAX);
+                    check_size(size, &to)?;
+                    if size == 0 {
+                        return Err(Failure::usage("--chunk 0: a piece has one byte at least"));
+                    }
+                    chunks(size, send)
+                }
+                None => lines(send),
+            };
+        }
+        fixed
+            .iter()
+            .try_for_each(|bytes| check_size(bytes.len(), &to))?;
+        (0..self.count).try_for_each(|_| fixed.iter().try_for_each(|bytes| send(bytes)))
+    }
+}
+
+/// All of stdin; what is too much for a datagram is read only as far as it takes to say so.
+fn whole() -> Result<Vec<u8>, Failure> {
+    let mut all = Vec::new();
+    let read = io::Read::take(io::stdin().lock(), BUFFER as u64 * 16);
+    io::Read::read_to_end(&mut { read }, &mut all)
+        .map_err(|e| Failure::system("read", "stdin", &e))?;
+    Ok(all)
+}

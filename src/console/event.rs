@@ -1,0 +1,300 @@
+//! What a run has to say: one type behind the human lines and the JSON objects.
+
+use std::fmt::{self, Display};
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+use crate::exit::Failure;
+
+/// Something that happened. Human text is `Display`; JSON is `Serialize`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event<'a> {
+    /// listen(2) succeeded.
+    Listening {
+        #[serde(serialize_with = "text")]
+        local: &'a dyn Display,
+    },
+    /// A connection was let in.
+    Accepted {
+        id: u64,
+        #[serde(serialize_with = "text")]
+        peer: &'a dyn Display,
+        #[serde(serialize_with = "text")]
+        local: &'a dyn Display,
+        /// It joined a conversation: said without being asked.
+        #[serde(skip)]
+        joined: bool,
+    },
+    /// We connected.
+    Connected {
+        id: u64,
+        #[serde(serialize_with = "text")]
+        peer: &'a dyn Display,
+        #[serde(serialize_with = "text")]
+        local: &'a dyn Display,
+        /// Somebody sits at the terminal.
+        #[serde(skip)]
+        greet: bool,
+    },
+    /// A peer proved that it holds a key, or failed to.
+    Auth {
+        id: u64,
+        #[serde(serialize_with = "text")]
+        peer: &'a dyn Display,
+        ok: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a str>,
+    },
+    /// A line of a conversation, or a datagram.
+    Message {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_text")]
+        peer: Option<&'a dyn Display>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes: Option<usize>,
+        #[serde(flatten)]
+        payload: Payload<'a>,
+    },
+    /// A connection is over.
+    Closed {
+        id: u64,
+        #[serde(serialize_with = "text")]
+        peer: &'a dyn Display,
+        received: u64,
+        sent: u64,
+        seconds: f64,
+        reason: Reason,
+        /// It left a conversation: said without being asked.
+        #[serde(skip)]
+        left: bool,
+    },
+    /// An expectation was met or not.
+    Expect {
+        pattern: &'a str,
+        ok: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        matched: Option<&'a str>,
+    },
+    /// A socket call, with `--trace`.
+    Call {
+        call: &'a str,
+        #[serde(serialize_with = "texts")]
+        args: &'a [&'a dyn Display],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<serde_json::Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        errno: Option<String>,
+        /// The call as one line of text.
+        #[serde(skip)]
+        shown: &'a dyn Display,
+    },
+    /// A failure, fatal or survived.
+    Error {
+        op: &'a str,
+        target: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        errno: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        exit: u8,
+        /// The failure as one line of text.
+        #[serde(skip)]
+        shown: &'a dyn Display,
+    },
+}
+
+/// Bytes from a peer in an event: text where they are UTF-8.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload<'a> {
+    /// They are UTF-8.
+    Text(&'a str),
+    /// They are not.
+    Base64(String),
+}
+
+impl<'a> Payload<'a> {
+    /// The form these bytes take.
+    pub fn of(bytes: &'a [u8]) -> Self {
+        use base64::Engine;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(_) => Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        }
+    }
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// Both sides ended in good order.
+    Eof,
+    /// Reset by the peer.
+    Reset,
+    /// Silent for too long.
+    Idle,
+    /// A limit refused it.
+    Limit,
+    /// It took nothing while others waited.
+    Slow,
+    /// The operator threw it out.
+    Kicked,
+    /// The server is stopping.
+    Shutdown,
+    /// It did not prove that it holds a key.
+    Auth,
+    /// Another failure.
+    Error,
+}
+
+impl Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eof => "eof",
+            Self::Reset => "reset",
+            Self::Idle => "idle",
+            Self::Limit => "limit",
+            Self::Slow => "slow",
+            Self::Kicked => "kicked",
+            Self::Shutdown => "shutdown",
+            Self::Auth => "auth",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// How much is said: each level says what those before it say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Errors only (`-q`), and what was asked for by name (`--trace`).
+    Quiet,
+    /// What a person at a terminal wants to know.
+    Normal,
+    /// Connection detail (`-v`).
+    Verbose,
+    /// Only in JSON.
+    Silent,
+}
+
+impl<'a> Event<'a> {
+    /// The event of a failure.
+    pub fn failure(failure: &'a Failure) -> Self {
+        Self::Error {
+            op: failure.op.split(' ').next().unwrap_or_default(),
+            target: &failure.target,
+            errno: failure.errno(),
+            code: failure.code,
+            exit: failure.exit as u8,
+            shown: failure,
+        }
+    }
+
+    /// The level from which on it is said in text.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Error { .. } | Self::Call { .. } => Level::Quiet,
+            Self::Listening { .. }
+            | Self::Accepted { joined: true, .. }
+            | Self::Connected { greet: true, .. }
+            | Self::Closed { left: true, .. }
+            | Self::Auth { ok: false, .. } => Level::Normal,
+            Self::Accepted { .. }
+            | Self::Connected { .. }
+            | Self::Closed { .. }
+            | Self::Auth { .. } => Level::Verbose,
+            Self::Message { .. } | Self::Expect { .. } => Level::Silent,
+        }
+    }
+
+    /// The human line, without its newline; `detail` is what `-v` adds.
+    pub fn line(&self, detail: bool) -> String {
+        match self {
+            Self::Listening { local } => format!("listening on {local}"),
+            Self::Accepted {
+                id,
+                peer,
+                local,
+                joined,
+            } => {
+                let verb = if *joined { "joined" } else { "accepted" };
+                let on = if detail {
+                    format!(" on {local}")
+                } else {
+                    String::new()
+                };
+                format!("[{id}] {peer} {verb}{on}")
+            }
+            Self::Connected { peer, local, .. } if detail => {
+                format!("connected to {peer} from {local}")
+            }
+            Self::Connected { peer, .. } => format!("connected to {peer}"),
+            Self::Auth {
+                id,
+                peer,
+                ok: true,
+                key,
+                ..
+            } => {
+                let key = key.map_or_else(String::new, |name| format!(" with key {name}"));
+                format!("[{id}] {peer} authenticated{key}")
+            }
+            Self::Auth {
+                id, peer, reason, ..
+            } => {
+                format!(
+                    "[{id}] {peer} refused: {}",
+                    reason.unwrap_or("authentication failed")
+                )
+            }
+            Self::Closed {
+                id,
+                peer,
+                received,
+                sent,
+                seconds,
+                reason,
+                left,
+            } => {
+                let verb = if *left { "left" } else { "closed" };
+                let why = match reason {
+                    Reason::Eof if !detail => String::new(),
+                    _ if !detail => format!(" ({reason})"),
+                    _ => format!(
+                        " ({reason}; received {received}, sent {sent} bytes in {seconds:.3} s)"
+                    ),
+                };
+                format!("[{id}] {peer} {verb}{why}")
+            }
+            Self::Call { shown, .. } => shown.to_string(),
+            Self::Error { shown, .. } => format!("sockctl: {shown}"),
+            Self::Message { .. } | Self::Expect { .. } => String::new(),
+        }
+    }
+}
+
+fn text<S: Serializer>(value: &&dyn Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+fn maybe_text<S: Serializer>(value: &Option<&dyn Display>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => to.collect_str(value),
+        None => to.serialize_none(),
+    }
+}
+
+fn texts<S: Serializer>(values: &&[&dyn Display], to: S) -> Result<S::Ok, S::Error> {
+    let mut list = to.serialize_seq(Some(values.len()))?;
+    for value in *values {
+        list.serialize_element(&value.to_string())?;
+    }
+    list.end()
+}

@@ -1,0 +1,188 @@
+//! The only one that prints: bounded queues, each with a thread that writes it out, so that a
+//! blocked terminal, pipe or log never holds up a loop.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+/// The end of every queue: talk beyond it is dropped and counted, payload waits.
+const CAPACITY: usize = 1 << 20;
+
+/// Writes what is queued to its destination; gets whole pushes, several at a time.
+pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
+
+/// A queue of bytes on their way out. Clones share it.
+#[derive(Clone)]
+pub struct Queue(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    writing: usize,
+    dropped: u64,
+    failure: Option<i32>,
+    on_room: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Queue {
+    /// A queue with its thread, which ends with the process.
+    pub fn new(name: &str, mut sink: Sink) -> io::Result<Self> {
+        let queue = Self(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }));
+        let shared = Arc::clone(&queue.0);
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || shared.write_out(&mut sink))?;
+        Ok(queue)
+    }
+
+    /// Queues payload. The caller asks [`Queue::is_full`] before it makes more.
+    pub fn push(&self, bytes: &[u8]) {
+        let mut state = self.0.lock();
+        if state.failure.is_none() {
+            state.waiting.extend_from_slice(bytes);
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Queues a line of talk, or drops and counts it when the queue is full.
+    pub fn push_or_drop(&self, line: &[u8]) {
+        if self.is_full() {
+            self.0.lock().dropped += 1;
+        } else {
+            self.push(line);
+        }
+    }
+
+    /// Whether the producer should wait.
+    pub fn is_full(&self) -> bool {
+        self.0.lock().held() >= CAPACITY
+    }
+
+    /// Calls `wake` (from the queue's thread) when a full queue has room again, or writing failed.
+    pub fn on_room(&self, wake: impl Fn() + Send + 'static) {
+        self.0.lock().on_room = Some(Box::new(wake));
+    }
+
+    /// What writing failed with, if it did; from then on everything is dropped.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.0.lock().failure.map(io::Error::from_raw_os_error)
+    }
+
+    /// Waits until everything queued is written, writing failed, or `limit` has passed (zero: no
+    /// limit). Says whether everything was written.
+    pub fn flush(&self, limit: Duration) -> bool {
+        let until = (!limit.is_zero()).then(|| Instant::now() + limit);
+        let mut state = self.0.lock();
+        while state.failure.is_none() && state.held() > 0 {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return false;
+            }
+            let wait = left.unwrap_or(Duration::from_secs(3600));
+            state = self
+                .0
+                .changed
+                .wait_timeout(state, wait)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        state.failure.is_none()
+    }
+}
+
+impl State {
+    fn held(&self) -> usize {
+        self.waiting.len() + self.writing
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_out(&self, sink: &mut Sink) {
+        let mut batch = Vec::new();
+        loop {
+            let mut state = self.lock();
+            while state.waiting.is_empty() {
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut batch, &mut state.waiting);
+            state.writing = batch.len();
+            if state.dropped > 0 {
+                let note = format!(
+                    "sockctl: {} lines of talk dropped: nobody read them\n",
+                    state.dropped
+                );
+                batch.extend_from_slice(note.as_bytes());
+                state.dropped = 0;
+            }
+            drop(state);
+            let result = sink(&batch);
+            let mut state = self.lock();
+            let was_full = state.held() >= CAPACITY;
+            state.writing = 0;
+            if let Err(e) = result {
+                state.failure = Some(e.raw_os_error().unwrap_or(Errno::EIO as i32));
+                state.waiting.clear();
+            }
+            batch.clear();
+            if (was_full || state.failure.is_some())
+                && let Some(wake) = &state.on_room
+            {
+                wake();
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// A sink that writes to stdout.
+pub fn stdout() -> Sink {
+    static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
+    Box::new(|bytes| write_all(STDOUT.as_fd(), bytes))
+}
+
+/// A sink that writes to stderr. A stderr that is gone is nobody's trouble.
+pub fn stderr() -> Sink {
+    static STDERR: LazyLock<io::Stderr> = LazyLock::new(io::stderr);
+    Box::new(|bytes| {
+        let _ = write_all(STDERR.as_fd(), bytes);
+        Ok(())
+    })
+}
+
+/// write(2) until everything is written; waits where somebody else made the descriptor
+/// non-blocking.
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd, bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                nix::poll::poll(
+                    &mut [PollFd::new(fd, PollFlags::POLLOUT)],
+                    PollTimeout::NONE,
+                )?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}

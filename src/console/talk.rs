@@ -1,0 +1,133 @@
+//! Talk: events on their way to stderr, as lines for people or as JSON.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::event::{Event, Level};
+use super::printer::{self, Queue};
+use crate::exit::{Exit, Failure};
+
+/// How long the end of a run waits for a stderr that is not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where events are said. Clones share it.
+#[derive(Clone)]
+pub struct Talk(Arc<Inner>);
+
+struct Inner {
+    level: Level,
+    json: bool,
+    start: Instant,
+    /// Started with the first word: most runs in a pipe say nothing.
+    queue: Mutex<Option<Queue>>,
+}
+
+/// An event with the time it happened.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    event: &'a Event<'a>,
+    t: f64,
+}
+
+impl Talk {
+    /// Talk at a level, as JSON or as text.
+    pub fn new(level: Level, json: bool) -> Self {
+        Self(Arc::new(Inner {
+            level,
+            json,
+            start: Instant::now(),
+            queue: Mutex::new(None),
+        }))
+    }
+
+    /// Whether events are written as JSON.
+    pub fn is_json(&self) -> bool {
+        self.0.json
+    }
+
+    /// Whether an event of this level would be said: spares making one that would not.
+    pub fn says(&self, level: Level) -> bool {
+        self.0.json || level <= self.0.level
+    }
+
+    /// Says it, if the level asks for it.
+    pub fn say(&self, event: &Event<'_>) {
+        if !self.says(event.level()) {
+            return;
+        }
+        let mut line = if self.0.json {
+            // Microseconds are as fine as anybody can use.
+            let t = self.0.start.elapsed().as_micros();
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "exact for runs of under 285 years"
+            )]
+            let timed = Timed {
+                event,
+                t: t as f64 / 1e6,
+            };
+            serde_json::to_string(&timed).unwrap_or_default()
+        } else {
+            event.line(self.0.level >= Level::Verbose)
+        };
+        line.push('\n');
+        self.with_queue(|queue| queue.push_or_drop(line.as_bytes()));
+    }
+
+    /// Tells a failure, unless it has no words, or is that our reader has gone: then we are
+    /// silent, like any filter.
+    pub fn failure(&self, failure: &Failure) {
+        if failure.exit != Exit::ReaderGone && !failure.is_silent() {
+            self.say(&Event::failure(failure));
+        }
+    }
+
+    /// From now on goes where the prompt's own output goes, if stderr is the terminal too, so
+    /// that nothing disturbs the line being typed.
+    pub fn share_terminal(&self, terminal: &Queue) {
+        if io::stderr().is_terminal() {
+            self.flush();
+            *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal.clone());
+        }
+    }
+
+    /// Waits, within reason, until everything said is written.
+    pub fn flush(&self) {
+        if let Some(queue) = &*self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            queue.flush(LAST_WORDS);
+        }
+    }
+
+    /// A writer whose whole writes go the way of talk (`--hex -`).
+    pub fn writer(&self) -> impl Write + use<> {
+        Writer(self.clone())
+    }
+
+    fn with_queue(&self, f: impl FnOnce(&Queue)) {
+        let mut slot = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            // Without a thread to spare there is nobody to talk to.
+            *slot = Queue::new("stderr", printer::stderr()).ok();
+        }
+        if let Some(queue) = &*slot {
+            f(queue);
+        }
+    }
+}
+
+struct Writer(Talk);
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.with_queue(|queue| queue.push_or_drop(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

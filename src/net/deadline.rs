@@ -1,0 +1,86 @@
+//! Points in time that bound a wait, and the one poll(2) that waits until them.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+/// When a wait ends; never, if there is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// No limit.
+    pub const NEVER: Self = Self(None);
+
+    /// `limit` from now. Zero means no limit, as on the command line, and so does a limit
+    /// beyond what the clock can hold.
+    pub fn after(limit: Duration) -> Self {
+        if limit.is_zero() {
+            Self::NEVER
+        } else {
+            Self(Instant::now().checked_add(limit))
+        }
+    }
+
+    /// At a known point in time.
+    pub fn at(when: Instant) -> Self {
+        Self(Some(when))
+    }
+
+    /// The earlier of two.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(a), Some(b)) => Self(Some(a.min(b))),
+            (a, b) => Self(a.or(b)),
+        }
+    }
+
+    /// The point in time, if there is one.
+    pub fn instant(self) -> Option<Instant> {
+        self.0
+    }
+
+    /// Whether it has passed.
+    pub fn passed(self) -> bool {
+        self.0.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// The time left; `None` without a limit.
+    pub fn left(self) -> Option<Duration> {
+        self.0
+            .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The time left as poll(2) and epoll_wait(2) take it, rounded up to a millisecond so that
+    /// a wait never ends before the deadline.
+    pub fn timeout(self) -> PollTimeout {
+        match self.left() {
+            None => PollTimeout::NONE,
+            Some(left) => {
+                let millis = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+                PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
+                    .unwrap_or(PollTimeout::MAX)
+            }
+        }
+    }
+}
+
+/// Waits until one of `fds` is ready for what is asked of it, or the deadline passes.
+/// Returns what each is ready for (empty: nothing). EINTR is retried without starting over.
+pub fn wait<const N: usize>(
+    fds: [(BorrowedFd<'_>, PollFlags); N],
+    until: Deadline,
+) -> io::Result<[PollFlags; N]> {
+    let mut polled = fds.map(|(fd, events)| PollFd::new(fd, events));
+    loop {
+        match nix::poll::poll(&mut polled, until.timeout()) {
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+            Ok(_) => return Ok(polled.map(|fd| fd.revents().unwrap_or(PollFlags::empty()))),
+        }
+    }
+}

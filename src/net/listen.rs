@@ -1,0 +1,243 @@
+//! Opening a listening socket: TCP on one address or both families, UNIX paths that clean up
+//! after themselves, abstract names.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use socket2::{Domain, SockAddr, Type};
+
+use super::address::{Address, Family, Host, Port, UnixName};
+use super::deadline::Deadline;
+use super::dial::{self, Dial};
+use super::endpoint::Endpoint;
+use super::socket::Socket;
+use super::sockopt::{self, Setting, Stage};
+use crate::exit::{Exit, Failure, cause};
+
+/// How to open a listener.
+pub struct Listen<'a> {
+    /// `-4`, `-6`.
+    pub family: Family,
+    /// `-n`: names are refused, not looked up.
+    pub numeric: bool,
+    /// Bound on looking a name up.
+    pub until: Deadline,
+    /// `-o`, set before bind.
+    pub settings: &'a [Setting],
+    /// Connections the kernel queues before we accept them; it cuts this to
+    /// `net.core.somaxconn`.
+    pub backlog: i32,
+    /// `SO_REUSEPORT`: several servers share the port.
+    pub reuse_port: bool,
+}
+
+/// A listening socket, non-blocking. A UNIX path it made is removed on drop.
+pub struct Listener {
+    socket: Socket,
+    local: Endpoint,
+    path: Option<OwnPath>,
+}
+
+impl Listener {
+    /// socket, bind, listen.
+    pub fn open(address: &Address, how: &Listen<'_>) -> Result<Self, Failure> {
+        let (socket, shown, path) = bind(address, how, Type::STREAM)?;
+        let fail = |e| Failure::system("listen on", &shown, &e);
+        socket.listen(how.backlog).map_err(fail)?;
+        socket.set_nonblocking(true).map_err(fail)?;
+        let local = local(&socket, address, how.family).map_err(fail)?;
+        Ok(Self {
+            socket,
+            local,
+            path,
+        })
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local(&self) -> &Endpoint {
+        &self.local
+    }
+
+    /// accept(2): the next connection and its peer. Never blocks.
+    pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
+        let (socket, peer) = self.socket.accept()?;
+        // A UNIX client has no name of its own: it is known by where it came in.
+        Ok((
+            socket,
+            if matches!(peer, Endpoint::Unix(_)) {
+                self.local.clone()
+            } else {
+                peer
+            },
+        ))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A bound socket of `kind`, its address as shown in messages, and the UNIX path it made.
+pub fn bind(
+    address: &Address,
+    how: &Listen<'_>,
+    kind: Type,
+) -> Result<(Socket, String, Option<OwnPath>), Failure> {
+    let shown = address.to_string();
+    let target = target(address, how, kind)?;
+    let fail = |e: io::Error| Failure::system("listen on", &shown, &e);
+    if let Address::Unix(UnixName::Path(path)) = address {
+        clear_stale(path, &target, kind)?;
+    }
+    let both = is_both(address, how.family);
+    let (socket, target) = match Socket::new(target.domain(), kind) {
+        Ok(socket) => (socket, target),
+        // A kernel without IPv6: the IPv4 half of `*` is all there is.
+        Err(e) if both && e.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
+            let port = target.as_socket().map_or(0, |a| a.port());
+            let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            (Socket::new(Domain::IPV4, kind).map_err(fail)?, four.into())
+        }
+        Err(e) => return Err(fail(e)),
+    };
+    if target.is_ipv6() {
+        socket.options().set_only_v6(!both).map_err(fail)?;
+    }
+    if kind == Type::STREAM && !target.is_unix() {
+        // Lets a restarted server bind beside connections in TIME_WAIT; on Linux it never lets
+        // two listeners share a port.
+        socket.options().set_reuse_address(true).map_err(fail)?;
+        // Accepted connections inherit these.
+        socket.set_defaults().map_err(fail)?;
+    }
+    if how.reuse_port {
+        socket.options().set_reuse_port(true).map_err(fail)?;
+    }
+    let stage = if kind == Type::STREAM {
+        Stage::Listener
+    } else {
+        Stage::Datagram
+    };
+    sockopt::apply(how.settings, &socket, stage)?;
+    socket.bind(&target).map_err(fail)?;
+    let path = match address {
+        Address::Unix(UnixName::Path(path)) => Some(OwnPath::of(path).map_err(fail)?),
+        _ => None,
+    };
+    Ok((socket, shown, path))
+}
+
+/// The address a bound socket announces: the real port, and `*` for both families.
+pub fn local(socket: &Socket, address: &Address, family: Family) -> io::Result<Endpoint> {
+    Ok(match socket.local()? {
+        Endpoint::Inet(inet) if inet.ip().is_unspecified() && is_both(address, family) => {
+            Endpoint::Any(inet.port())
+        }
+        local => local,
+    })
+}
+
+fn is_both(address: &Address, family: Family) -> bool {
+    matches!(
+        address,
+        Address::Inet {
+            host: Host::Wildcard,
+            ..
+        }
+    ) && family == Family::Any
+}
+
+/// The system address to bind. A name binds its first IPv4 address, else its first IPv6.
+fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, Failure> {
+    if let Address::Inet {
+        host: Host::Wildcard,
+        port: Port::Number(port),
+    } = address
+    {
+        return Ok(match how.family {
+            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)),
+            Family::Any | Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)),
+        }
+        .into());
+    }
+    let look_up = Dial {
+        family: how.family,
+        numeric: how.numeric,
+        source: None,
+        settings: &[],
+        kind,
+    };
+    let found = dial::resolve(address, &look_up, how.until)?;
+    let first_v4 = found.iter().find(|a| a.is_ipv4());
+    first_v4
+        .or(found.first())
+        .cloned()
+        .ok_or_else(|| Failure::new("listen on", address, "no address", Exit::Unresolved))
+}
+
+/// Removes a UNIX path that nobody answers on; a live one, or anything else that stands there,
+/// is never touched.
+fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure> {
+    let shown = format!("unix:{}", path.display());
+    let in_use = |why: &str| {
+        let system = cause(&Errno::EADDRINUSE.into());
+        let mut failure = Failure::new(
+            "listen on",
+            &shown,
+            format!("{why}: {system}"),
+            Exit::Address,
+        );
+        failure.code = Some(Errno::EADDRINUSE as i32);
+        failure
+    };
+    match fs::symlink_metadata(path) {
+        Err(_) => return Ok(()), // nothing there, or bind will say what is wrong
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(in_use("the path is not a socket"));
+        }
+        Ok(_) => {}
+    }
+    let fail = |e: io::Error| Failure::system("listen on", &shown, &e);
+    let probe = Socket::new(Domain::UNIX, kind).map_err(fail)?;
+    probe.set_nonblocking(true).map_err(fail)?;
+    match probe.start_connect(target) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fail(e)),
+            _ => Ok(()),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(in_use("somebody answers there")),
+    }
+}
+
+/// A UNIX path that this process bound: removed on drop, if it is still the same file.
+pub struct OwnPath {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl OwnPath {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: std::path::absolute(path)?,
+            file: (found.dev(), found.ino()),
+        })
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.file) {
+            // At the end of the run there is nobody left to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

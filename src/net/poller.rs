@@ -1,0 +1,124 @@
+//! epoll(7), level-triggered: what the readiness loops wait on, and how other threads wake them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::deadline::Deadline;
+
+/// Watches descriptors, each under a token of the caller's choice.
+pub struct Poller {
+    epoll: Epoll,
+    events: Vec<EpollEvent>,
+}
+
+/// What a descriptor is watched for. Errors and hang-ups are always reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Interest {
+    /// Bytes, a connection or an end to read.
+    pub read: bool,
+    /// Room to write.
+    pub write: bool,
+}
+
+/// What a descriptor is ready for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The token it was added with.
+    pub token: u64,
+    /// A read will not block.
+    pub read: bool,
+    /// A write will not block.
+    pub write: bool,
+    /// Reset, or both directions have ended.
+    pub gone: bool,
+}
+
+impl Interest {
+    fn event(self, token: u64) -> EpollEvent {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, self.read);
+        flags.set(EpollFlags::EPOLLOUT, self.write);
+        EpollEvent::new(flags, token)
+    }
+}
+
+impl Poller {
+    /// A poller that reports up to 1,024 descriptors a call.
+    pub fn new() -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        Ok(Self {
+            epoll,
+            events: vec![EpollEvent::empty(); 1024],
+        })
+    }
+
+    /// Starts watching. Regular files cannot be watched (EPERM).
+    pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.add(fd, interest.event(token))?)
+    }
+
+    /// Changes what a watched descriptor is watched for.
+    pub fn change(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        Ok(self.epoll.modify(fd, &mut interest.event(token))?)
+    }
+
+    /// Stops watching. Closing a descriptor that has no duplicate does so by itself.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(fd)?)
+    }
+
+    /// Waits until something is ready or the deadline passes, then adds what is ready to `ready`.
+    pub fn wait(&mut self, ready: &mut Vec<Ready>, until: Deadline) -> io::Result<()> {
+        let timeout = EpollTimeout::from(until.timeout());
+        let count = loop {
+            match self.epoll.wait(&mut self.events, timeout) {
+                Err(Errno::EINTR) => return Ok(()),
+                result => break result?,
+            }
+        };
+        ready.extend(self.events[..count].iter().map(|event| {
+            let flags = event.events();
+            let gone = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+            Ready {
+                token: event.data(),
+                read: flags.contains(EpollFlags::EPOLLIN) || gone,
+                write: flags.contains(EpollFlags::EPOLLOUT) || gone,
+                gone,
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// Wakes a loop from another thread: readable once [`Waker::wake`] was called.
+#[derive(Clone)]
+pub struct Waker(Arc<EventFd>);
+
+impl Waker {
+    /// A new, quiet waker.
+    pub fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
+    }
+
+    /// Makes it readable. A full counter is readable already.
+    pub fn wake(&self) {
+        let _ = self.0.write(1);
+    }
+
+    /// Makes it quiet again.
+    pub fn quiet(&self) {
+        let _ = self.0.read();
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,101 @@
+//! SIGINT, SIGTERM and SIGHUP: fatal at once while nothing needs cleaning up, a readable
+//! descriptor where a loop wants to end in good order.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+struct Signals {
+    pipe: UnixStream,
+    at_once: Arc<AtomicBool>,
+    last: Arc<AtomicUsize>,
+}
+
+static SIGNALS: OnceLock<Signals> = OnceLock::new();
+
+/// Installs the handlers. Until [`defer`] is called a signal ends the process with 128 + its
+/// number, as an exit value. SIGHUP is left alone where it came ignored (nohup).
+pub fn install() -> io::Result<()> {
+    let (pipe, writer) = UnixStream::pair()?;
+    pipe.set_nonblocking(true)?;
+    let signals = Signals {
+        pipe,
+        at_once: Arc::new(AtomicBool::new(true)),
+        last: Arc::new(AtomicUsize::new(0)),
+    };
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal == SIGHUP && came_ignored(SIGHUP) {
+            continue;
+        }
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.at_once))?;
+        flag::register_usize(
+            signal,
+            Arc::clone(&signals.last),
+            usize::try_from(signal).unwrap_or_default(),
+        )?;
+        low_level::pipe::register(signal, writer.try_clone()?)?;
+    }
+    // Installed twice only by mistake; the first stays.
+    let _ = SIGNALS.set(signals);
+    Ok(())
+}
+
+/// The time in which signals are not fatal but reported here.
+pub struct Deferred(&'static Signals);
+
+/// From now until the guard is dropped, signals wait to be taken. `None` before [`install`].
+pub fn defer() -> Option<Deferred> {
+    let signals = SIGNALS.get()?;
+    signals.at_once.store(false, Ordering::SeqCst);
+    Some(Deferred(signals))
+}
+
+impl Deferred {
+    /// The signal that came and was not taken yet, without taking it.
+    pub fn pending(&self) -> Option<i32> {
+        i32::try_from(self.0.last.load(Ordering::Relaxed))
+            .ok()
+            .filter(|&signal| signal != 0)
+    }
+
+    /// The signal that came since the last call, if any; several count as one.
+    pub fn take(&self) -> Option<i32> {
+        let mut sink = [0; 64];
+        let mut pipe = &self.0.pipe;
+        while matches!(pipe.read(&mut sink), Ok(n) if n > 0) {}
+        match self.0.last.swap(0, Ordering::SeqCst) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        self.0.at_once.store(true, Ordering::SeqCst);
+    }
+}
+
+impl AsFd for Deferred {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.pipe.as_fd()
+    }
+}
+
+/// Whether we were started with `signal` ignored: the SigIgn mask of proc(5). std knows no safe
+/// way to ask sigaction(2); without /proc nothing counts as ignored.
+fn came_ignored(signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}

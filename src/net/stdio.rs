@@ -1,0 +1,109 @@
+//! Descriptors 0 and 1 as ends of a stream: what each is, and how it is read and written without
+//! blocking. `O_NONBLOCK` is never set on them: others share them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::LazyLock;
+
+use nix::poll::PollFlags;
+use nix::sys::socket::MsgFlags;
+use nix::sys::stat::{SFlag, fstat};
+
+use super::deadline::{Deadline, wait};
+use super::socket::retry;
+
+/// pipe(7): a write of this size goes through whole where poll(2) says there is room.
+const PIPE_BUF: usize = 4096;
+
+/// What a descriptor is, as far as moving bytes cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pipe or FIFO: splice(2) works straight on it.
+    Pipe,
+    /// A regular file: never blocks.
+    File,
+    /// A socket, as inetd and some shells hand on.
+    Socket,
+    /// A terminal.
+    Terminal,
+    /// Any other device (`/dev/null`).
+    Device,
+}
+
+/// Descriptor 0 or 1 as one end of a stream.
+#[derive(Clone, Copy)]
+pub struct Stdio {
+    fd: BorrowedFd<'static>,
+    kind: Kind,
+}
+
+impl Stdio {
+    /// Descriptor 0.
+    pub fn input() -> Self {
+        static STDIN: LazyLock<io::Stdin> = LazyLock::new(io::stdin);
+        Self::new(STDIN.as_fd())
+    }
+
+    /// Descriptor 1.
+    pub fn output() -> Self {
+        static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
+        Self::new(STDOUT.as_fd())
+    }
+
+    fn new(fd: BorrowedFd<'static>) -> Self {
+        let kind =
+            match fstat(fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
+                Ok(SFlag::S_IFIFO) => Kind::Pipe,
+                Ok(SFlag::S_IFREG) => Kind::File,
+                Ok(SFlag::S_IFSOCK) => Kind::Socket,
+                _ if io::IsTerminal::is_terminal(&fd) => Kind::Terminal,
+                _ => Kind::Device,
+            };
+        Self { fd, kind }
+    }
+
+    /// What it is.
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// Whether poll(2) has anything to say about it.
+    pub fn can_wait(self) -> bool {
+        self.kind != Kind::File
+    }
+
+    /// read(2) if there is something to read, else `WouldBlock`. 0 is the end.
+    pub fn read(self, buf: &mut [u8]) -> io::Result<usize> {
+        self.ready(PollFlags::POLLIN)?;
+        retry(|| nix::unistd::read(self.fd, buf))
+    }
+
+    /// write(2) as much as there is room for, else `WouldBlock`.
+    pub fn write(self, bytes: &[u8]) -> io::Result<usize> {
+        match self.kind {
+            Kind::File | Kind::Device => retry(|| nix::unistd::write(self.fd, bytes)),
+            Kind::Socket => {
+                retry(|| nix::sys::socket::send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
+            }
+            Kind::Pipe | Kind::Terminal => {
+                self.ready(PollFlags::POLLOUT)?;
+                retry(|| nix::unistd::write(self.fd, &bytes[..bytes.len().min(PIPE_BUF)]))
+            }
+        }
+    }
+
+    fn ready(self, event: PollFlags) -> io::Result<()> {
+        if self.can_wait()
+            && wait([(self.fd, event)], Deadline::at(std::time::Instant::now()))?[0].is_empty()
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Stdio {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd
+    }
+}

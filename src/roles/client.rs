@@ -1,0 +1,260 @@
+//! The client role: connect, talk. All of `connect`; `auth-connect` proves its key first.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use socket2::Type;
+
+use super::{is_terminal, judge, spare_terminal, verdict};
+use crate::args::{self, SocketArgs};
+use crate::console::event::Event;
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::dial::{Dial, dial};
+use crate::net::endpoint::Endpoint;
+use crate::net::flow::Filter;
+use crate::net::hexdump::HexDump;
+use crate::net::line::Crlf;
+use crate::net::pump::{End, Rules, pump};
+use crate::net::quantity;
+use crate::net::signal;
+use crate::net::socket::Socket;
+use crate::server::{Outcome, Plan, Server};
+use crate::session::conversation::prompt::{Conversation, Peers, Style};
+use crate::session::feed::Inbox;
+
+/// After we left a prompt, how long what still comes is shown.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The flags of a client.
+#[derive(Args, Debug, Clone)]
+pub struct ClientArgs {
+    /// Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[arg(value_name = "ADDRESS", num_args = 0..=2)]
+    pub address: Vec<OsString>,
+
+    /// Send a CR before each newline, where it is missing
+    #[arg(short = 'C', long, help_heading = "Data")]
+    pub crlf: bool,
+    /// At the prompt, send lines without a newline
+    #[arg(long, conflicts_with = "crlf", help_heading = "Data")]
+    pub no_newline: bool,
+    /// Only send: what comes is dropped
+    #[arg(long, conflicts_with = "recv_only", help_heading = "Data")]
+    pub send_only: bool,
+    /// Only receive: stdin is not read
+    #[arg(long, help_heading = "Data")]
+    pub recv_only: bool,
+    /// Do not pass the end of stdin on to the peer
+    #[arg(long, help_heading = "Data")]
+    pub no_half_close: bool,
+    /// How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+        help_heading = "Limits")]
+    pub linger: Option<Duration>,
+    /// Connect from this address
+    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
+    pub source: Option<SocketAddr>,
+    /// Keep the prompt's history in FILE
+    #[arg(long, value_name = "FILE", help_heading = "Prompt")]
+    pub history: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub socket: SocketArgs,
+}
+
+/// Proves to the peer that we hold the key, before the deadline.
+pub type Prove<'a> = &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<(), Failure>;
+
+/// What a session came to, for who must know whether the peer ever said anything.
+struct Session {
+    received: u64,
+    result: Result<(), Failure>,
+    /// It ended without a failure of ours: by the peer's end or reset.
+    by_peer: bool,
+}
+
+/// Connects, proves, talks.
+pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(), Failure> {
+    let family = args.socket.family.family();
+    let deadline = args.socket.end();
+    let address = args::address(&args.address, family)?;
+    address.check_dial()?;
+    let how = args.dial();
+    let socket = dial(
+        &address,
+        &how,
+        Deadline::after(args.socket.timeout).min(deadline),
+    )?;
+    let peer = socket
+        .peer()
+        .map_err(|e| Failure::system("connect to", &address, &e))?;
+    let terminal = is_terminal() && !args.recv_only && !args.send_only;
+    if let Ok(local) = socket.local() {
+        talk.say(&Event::Connected {
+            id: 1,
+            peer: &peer,
+            local: &local,
+            greet: terminal,
+        });
+    }
+    if let Some(prove) = prove {
+        prove(
+            &socket,
+            &peer,
+            Deadline::after(args.socket.timeout).min(deadline),
+        )?;
+    }
+    let session = if terminal {
+        at_prompt(args, socket, &peer, deadline, talk)
+    } else {
+        in_pipe(args, &socket, &peer, deadline, talk)
+    }?;
+    if prove.is_some() && session.by_peer && session.received == 0 {
+        let clean_send = args.send_only && session.result.is_ok();
+        if !clean_send {
+            let cause = "closed without a word: wrong key?";
+            return Err(Failure::new(
+                "authenticate to",
+                &peer,
+                cause,
+                Exit::Unproved,
+            ));
+        }
+    }
+    session.result
+}
+
+impl ClientArgs {
+    /// How connections are opened.
+    pub fn dial(&self) -> Dial<'_> {
+        Dial {
+            family: self.socket.family.family(),
+            numeric: self.socket.family.numeric,
+            source: self.source,
+            settings: &self.socket.opt,
+            kind: Type::STREAM,
+        }
+    }
+}
+
+/// stdin to the peer, the peer to stdout.
+fn in_pipe(
+    args: &ClientArgs,
+    socket: &Socket,
+    peer: &Endpoint,
+    deadline: Deadline,
+    talk: &Talk,
+) -> Result<Session, Failure> {
+    let dump = args.socket.dump(talk)?;
+    let rules = Rules {
+        send: !args.recv_only,
+        receive: !args.send_only,
+        half_close: !args.no_half_close,
+        linger: args.linger,
+        idle: args.socket.idle_timeout,
+        deadline,
+        outgoing: args.crlf.then(crlf),
+        incoming: spare_terminal(args.socket.raw),
+        tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
+    };
+    let signals = signal::defer();
+    let began = Instant::now();
+    let ended = pump(socket, rules, signals.as_ref());
+    let by_peer = matches!(ended.end, End::Eof | End::Broken(_));
+    let (reason, result) = judge(ended.end, "connection to", peer);
+    talk.say(&Event::Closed {
+        id: 1,
+        peer,
+        received: ended.received,
+        sent: ended.sent,
+        seconds: began.elapsed().as_secs_f64(),
+        reason,
+        left: false,
+    });
+    Ok(Session {
+        received: ended.received,
+        result,
+        by_peer,
+    })
+}
+
+/// Adds the CR where it is missing.
+fn crlf() -> Filter {
+    let mut crlf = Crlf::default();
+    Box::new(move |bytes, out| crlf.feed(bytes, out))
+}
+
+/// `>>>`: the readiness loop with one connection and no listener.
+fn at_prompt(
+    args: &ClientArgs,
+    socket: Socket,
+    peer: &Endpoint,
+    deadline: Deadline,
+    talk: &Talk,
+) -> Result<Session, Failure> {
+    let fail = |e| Failure::system("use", "the terminal", &e);
+    let newline = match (args.crlf, args.no_newline) {
+        (true, _) => "\r\n",
+        (_, true) => "",
+        _ => "\n",
+    };
+    let plan = Plan {
+        once: true,
+        hand_over: false,
+        max: 1,
+        reject: false,
+        idle: args.socket.idle_timeout,
+        grace: Duration::ZERO,
+        deadline,
+        settings: Vec::new(),
+        dump: args.socket.dump(talk)?,
+        gate: None,
+    };
+    let signals = signal::defer();
+    let inbox = Inbox::new().map_err(fail)?;
+    let peers = Peers::One {
+        linger: args.linger.unwrap_or(LINGER),
+    };
+    let style = Style {
+        newline,
+        raw: args.socket.raw,
+    };
+    let mut conversation =
+        Conversation::start(&inbox, peers, style, args.history.clone(), talk.clone())
+            .map_err(fail)?;
+    let outcome = Server::new(
+        None,
+        &mut conversation,
+        &inbox,
+        signals.as_ref(),
+        plan,
+        talk.clone(),
+    )
+    .and_then(|mut server| server.adopt(socket, peer.clone()).map(|()| server))
+    .map_err(fail)
+    .and_then(Server::run);
+    let left = conversation.exit();
+    let received = conversation.heard();
+    conversation.finish();
+    let by_peer = left.is_none() && matches!(&outcome, Ok(Outcome::Ended(..)));
+    let result = match (left, outcome) {
+        (Some(Some(exit)), _) => Err(Failure::silent(exit)),
+        (_, Err(failure)) => Err(failure),
+        (Some(None), _) => Ok(()),
+        (None, Ok(Outcome::Ended(_, reason))) => verdict(reason, "connection to", peer),
+        (None, Ok(Outcome::Stopped(Some(libc::SIGINT)))) => Err(Failure::silent(Exit::Interrupted)),
+        (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),
+    };
+    Ok(Session {
+        received,
+        result,
+        by_peer,
+    })
+}

@@ -1,0 +1,265 @@
+//! The server role: listen, let in, talk. All of `serve`; `auth-serve` puts a gate before it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::{is_terminal, judge, spare_terminal, verdict};
+use crate::args::{self, Bytes, SocketArgs};
+use crate::console::event::{Event, Reason};
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::HexDump;
+use crate::net::listen::{Listen, Listener};
+use crate::net::pump::{End, Rules, pump};
+use crate::net::quantity;
+use crate::net::ready;
+use crate::net::signal::{self, Deferred};
+use crate::net::socket::Socket;
+use crate::server::{Gate, Outcome, Plan, Server};
+use crate::session::Handler;
+use crate::session::conversation::pipe::Pipe;
+use crate::session::conversation::prompt::{Conversation, Peers, Style};
+use crate::session::discard::Discard;
+use crate::session::echo::Echo;
+use crate::session::feed::Inbox;
+use crate::session::reply::Reply;
+
+/// The flags of a server.
+#[derive(Args, Debug, Clone)]
+pub struct ServerArgs {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[arg(value_name = "ADDRESS", num_args = 0..=2)]
+    pub address: Vec<OsString>,
+
+    /// Return what comes
+    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    pub echo: bool,
+    /// Swallow what comes
+    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    pub discard: bool,
+    /// Send TEXT, then end our side
+    #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
+        help_heading = "What a client talks to")]
+    pub reply: Option<Bytes>,
+
+    /// Serve the first connection that is let in, then exit with its status
+    #[arg(long, help_heading = "Limits")]
+    pub once: bool,
+    /// Connections at a time
+    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+        help_heading = "Limits")]
+    pub max_conns: usize,
+    /// What becomes of a connection too many
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Wait, help_heading = "Limits")]
+    pub on_full: OnFull,
+    /// How long stopping may take; 0: at once
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = quantity::duration,
+        allow_hyphen_values = true, help_heading = "Limits")]
+    pub grace: Duration,
+    /// Connections the kernel queues before they are accepted
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..),
+        help_heading = "Sockets")]
+    pub backlog: i32,
+    /// Share the port with other servers that do so too (`SO_REUSEPORT`)
+    #[arg(long, help_heading = "Sockets")]
+    pub reuse_port: bool,
+    /// Write the port to FILE once it listens
+    #[arg(long, value_name = "FILE", help_heading = "Talk")]
+    pub port_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub socket: SocketArgs,
+}
+
+/// What becomes of a connection too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFull {
+    /// It waits until there is room
+    Wait,
+    /// It is closed at once
+    Reject,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "expected a whole number from 1 on".into())
+}
+
+/// Serves until it is stopped, or until the only connection ends.
+pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Failure> {
+    let family = args.socket.family.family();
+    let deadline = args.socket.end();
+    let address = args::address(&args.address, family)?;
+    let dump = args.socket.dump(talk)?;
+    raise_file_limit();
+    let signals = signal::defer();
+    let inbox = Inbox::new().map_err(|e| Failure::system("start", "the server", &e))?;
+    let listener = Listener::open(
+        &address,
+        &Listen {
+            family,
+            numeric: args.socket.family.numeric,
+            until: deadline,
+            settings: &args.socket.opt,
+            backlog: args.backlog,
+            reuse_port: args.reuse_port,
+        },
+    )?;
+    announce(listener.local(), args.port_file.as_deref(), talk)?;
+    let plan = Plan {
+        once: args.once,
+        hand_over: args.once && !args.has_handler() && !is_terminal(),
+        max: args.max_conns,
+        reject: args.on_full == OnFull::Reject,
+        idle: args.socket.idle_timeout,
+        grace: args.grace,
+        deadline,
+        settings: args.socket.opt.clone(),
+        dump: dump.clone(),
+        gate,
+    };
+    let link = Link {
+        listener,
+        inbox: &inbox,
+        signals: signals.as_ref(),
+        plan,
+        talk,
+    };
+    let outcome = if args.echo {
+        link.serve(&mut Echo)
+    } else if args.discard || link.plan.hand_over {
+        // Handed over before it could swallow anything.
+        link.serve(&mut Discard)
+    } else if let Some(Bytes(text)) = &args.reply {
+        link.serve(&mut Reply(text.clone()))
+    } else if is_terminal() {
+        converse(args, link)
+    } else {
+        let mut pipe = Pipe::start(&inbox, args.socket.timeout)
+            .map_err(|e| Failure::system("read", "stdin", &e))?;
+        let outcome = link.serve(&mut pipe);
+        pipe.finish().and(outcome)
+    }?;
+    match outcome {
+        Outcome::Stopped(_) => Ok(()),
+        Outcome::Ended(peer, reason) => verdict(reason, "connection from", &peer),
+        Outcome::Taken(socket, peer, id) => {
+            let tap = dump
+                .map(|dump| std::rc::Rc::new(std::cell::RefCell::new(HexDump::new(dump, None))));
+            let rules = Rules {
+                send: true,
+                receive: true,
+                half_close: true,
+                linger: None,
+                idle: args.socket.idle_timeout,
+                deadline,
+                outgoing: None,
+                incoming: spare_terminal(args.socket.raw),
+                tap,
+            };
+            one(&socket, &peer, id, rules, signals.as_ref(), talk)
+        }
+    }
+}
+
+/// A server that is about to run: everything but its handler.
+struct Link<'a> {
+    listener: Listener,
+    inbox: &'a Inbox,
+    signals: Option<&'a Deferred>,
+    plan: Plan,
+    talk: &'a Talk,
+}
+
+impl Link<'_> {
+    fn serve(self, handler: &mut dyn Handler) -> Result<Outcome, Failure> {
+        let Self {
+            listener,
+            inbox,
+            signals,
+            plan,
+            talk,
+        } = self;
+        Server::new(Some(listener), handler, inbox, signals, plan, talk.clone())
+            .map_err(|e| Failure::system("start", "the server", &e))?
+            .run()
+    }
+}
+
+/// The conversation at a terminal.
+fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
+    let style = Style {
+        newline: "\n",
+        raw: args.socket.raw,
+    };
+    let mut conversation =
+        Conversation::start(link.inbox, Peers::Many, style, None, link.talk.clone())
+            .map_err(|e| Failure::system("use", "the terminal", &e))?;
+    let outcome = link.serve(&mut conversation);
+    conversation.finish();
+    outcome
+}
+
+/// `--once` in a pipe: the only connection gets stdin and stdout to itself.
+fn one(
+    socket: &Socket,
+    peer: &Endpoint,
+    id: u64,
+    rules: Rules,
+    signals: Option<&Deferred>,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let ended = pump(socket, rules, signals);
+    let asked_to_stop = matches!(ended.end, End::Signal(_));
+    let (reason, result) = judge(ended.end, "connection from", peer);
+    talk.say(&Event::Closed {
+        id,
+        peer,
+        received: ended.received,
+        sent: ended.sent,
+        seconds: began.elapsed().as_secs_f64(),
+        reason: if asked_to_stop {
+            Reason::Shutdown
+        } else {
+            reason
+        },
+        left: false,
+    });
+    if asked_to_stop { Ok(()) } else { result }
+}
+
+/// Says that we listen: the line, the port file, the service manager.
+pub fn announce(
+    local: &Endpoint,
+    port_file: Option<&std::path::Path>,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    if let Some(path) = port_file {
+        ready::write_port_file(path, local)?;
+    }
+    talk.say(&Event::Listening { local });
+    ready::notify();
+    Ok(())
+}
+
+/// Raises the limit on open files as far as it goes: a connection is a file.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // What cannot be raised is what there is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+impl ServerArgs {
+    fn has_handler(&self) -> bool {
+        self.echo || self.discard || self.reply.is_some()
+    }
+}

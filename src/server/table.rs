@@ -1,0 +1,656 @@
+//! The connections of a server: their queues, their ends, their clocks. What happens to one is
+//! nobody else's trouble.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::outbox::Outbox;
+use super::proof::Proof;
+use crate::console::event::{Event, Level, Reason};
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::deadline::Deadline;
+use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::{Direction, Tap};
+use crate::net::poller::{Interest, Poller};
+use crate::net::socket::Socket;
+use crate::net::socket::would_block;
+use crate::session::{Clients, Id};
+
+/// A client with this much queued is not read from: its own socket slows it down.
+const HIGH: usize = 256 << 10;
+/// What all queues together may hold for clients that write everything before they read.
+const POOL: usize = 128 << 20;
+/// A client that has taken nothing for this long is such a one.
+const STALL: Duration = Duration::from_millis(100);
+/// While stopping: silence that ends a connection, and then again its draining.
+const STOP_QUIET: Duration = Duration::from_millis(250);
+/// After our end of a closed connection: silence, and time, until we stop listening to it.
+const DRAIN_QUIET: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How soon the clock looks again at what could not be dealt with when it was due.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// How far a connection is.
+pub(super) enum Phase {
+    /// It has to prove that it holds a key.
+    Proving(Box<Proof>),
+    /// Proved, but the server is full.
+    Waiting,
+    /// Let in: it talks to the handler.
+    Open,
+    /// It is being ended: what is queued is sent, what comes is dropped.
+    Closing(Reason),
+}
+
+/// Our end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fin {
+    No,
+    Wanted,
+    Sent(Instant),
+}
+
+/// One connection.
+pub(super) struct Conn {
+    pub(super) number: u64,
+    pub(super) socket: Socket,
+    pub(super) peer: Endpoint,
+    pub(super) phase: Phase,
+    pub(super) peer_ended: bool,
+    /// Sending failed: the connection is gone, though what arrived may still be read.
+    broken: bool,
+    outbox: Outbox,
+    fin: Fin,
+    tap: Option<Tap>,
+    let_in: bool,
+    interest: Interest,
+    received: u64,
+    sent: u64,
+    opened: Instant,
+    /// When something last moved in either direction.
+    active: Instant,
+    /// When the client last took something, or its queue was last empty.
+    progress: Instant,
+    /// When the clock is next looked at for it.
+    armed: Option<Instant>,
+}
+
+/// All connections.
+pub(super) struct Table {
+    pub(super) poller: Poller,
+    pub(super) now: Instant,
+    pub(super) talk: Talk,
+    pub(super) stopping: Option<Instant>,
+    /// How the run ends, once somebody has said so.
+    pub(super) quit: Option<Result<(), Failure>>,
+    pub(super) stop_wanted: bool,
+    /// Connections that were let in and are not removed yet.
+    pub(super) open: usize,
+    /// Why the last one that was let in ended.
+    pub(super) last: Option<(Endpoint, Reason)>,
+    conns: Slab<Conn>,
+    clock: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    /// Connections that something was done to.
+    dirty: Vec<usize>,
+    /// Clients that left and whose handler does not know yet.
+    left: Vec<Id>,
+    drained: Vec<Id>,
+    queued: usize,
+    held: bool,
+    idle: Duration,
+    social: bool,
+}
+
+impl Table {
+    pub(super) fn new(talk: Talk, idle: Duration, social: bool) -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            now: Instant::now(),
+            talk,
+            stopping: None,
+            quit: None,
+            stop_wanted: false,
+            open: 0,
+            last: None,
+            conns: Slab::new(),
+            clock: BinaryHeap::new(),
+            dirty: Vec::new(),
+            left: Vec::new(),
+            drained: Vec::new(),
+            queued: 0,
+            held: false,
+            idle,
+            social,
+        })
+    }
+
+    /// Takes in a connection.
+    pub(super) fn insert(
+        &mut self,
+        number: u64,
+        socket: Socket,
+        peer: Endpoint,
+        phase: Phase,
+        tap: Option<Tap>,
+    ) -> io::Result<Id> {
+        let entry = self.conns.vacant_entry();
+        let slot = entry.key();
+        let interest = Interest {
+            read: true,
+            write: false,
+        };
+        self.poller.add(&socket, slot as u64, interest)?;
+        let now = self.now;
+        entry.insert(Conn {
+            number,
+            socket,
+            peer,
+            phase,
+            peer_ended: false,
+            broken: false,
+            outbox: Outbox::default(),
+            fin: Fin::No,
+            tap,
+            let_in: false,
+            interest,
+            received: 0,
+            sent: 0,
+            opened: now,
+            active: now,
+            progress: now,
+            armed: None,
+        });
+        self.dirty.push(slot);
+        Ok(Id { number, slot })
+    }
+
+    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Conn> {
+        self.conns.get_mut(slot)
+    }
+
+    pub(super) fn id(&self, slot: usize) -> Option<Id> {
+        self.conns.get(slot).map(|conn| Id {
+            number: conn.number,
+            slot,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    pub(super) fn slots(&self) -> Vec<usize> {
+        self.conns.iter().map(|(slot, _)| slot).collect()
+    }
+
+    /// The slot of a connection by its number.
+    pub(super) fn slot_of(&self, number: u64) -> Option<usize> {
+        self.conns
+            .iter()
+            .find_map(|(slot, conn)| (conn.number == number).then_some(slot))
+    }
+
+    /// Lets a connection in: from now on it talks to the handler.
+    pub(super) fn open(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        conn.phase = Phase::Open;
+        conn.let_in = true;
+        self.open += 1;
+        self.dirty.push(slot);
+        let joined = self.social;
+        if self.talk.says(if joined {
+            Level::Normal
+        } else {
+            Level::Verbose
+        }) && let Ok(local) = conn.socket.local()
+        {
+            self.talk.say(&Event::Accepted {
+                id: conn.number,
+                peer: &conn.peer,
+                local: &local,
+                joined,
+            });
+        }
+    }
+
+    /// recv(2) on one connection, counted and dumped. 0 is its end.
+    pub(super) fn recv(&mut self, slot: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let n = conn.socket.recv(buffer)?;
+        conn.active = self.now;
+        conn.received += n as u64;
+        if n == 0 {
+            conn.peer_ended = true;
+            self.dirty.push(slot);
+        } else if matches!(conn.phase, Phase::Open) {
+            dump(&mut self.quit, conn, Direction::Received, &buffer[..n]);
+        }
+        Ok(n)
+    }
+
+    /// Sends bytes of ours that are no payload (a handshake's).
+    pub(super) fn send_plain(&mut self, slot: usize, bytes: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(slot) {
+            transmit(conn, bytes, None, self.now, &mut self.queued);
+            self.dirty.push(slot);
+        }
+    }
+
+    /// A connection that failed, or that nothing is owed any more, is closed and told.
+    pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
+        let Some(conn) = self.conns.try_remove(slot) else {
+            return;
+        };
+        self.queued -= conn.outbox.len();
+        let reason = match conn.phase {
+            // What it was closed for comes before how it went then.
+            Phase::Closing(why) if why != Reason::Eof => why,
+            _ => reason,
+        };
+        if let Phase::Open = conn.phase {
+            self.left.push(Id {
+                number: conn.number,
+                slot,
+            });
+        }
+        if !conn.let_in && reason != Reason::Limit {
+            return;
+        }
+        self.open -= usize::from(conn.let_in);
+        self.talk.say(&Event::Closed {
+            id: conn.number,
+            peer: &conn.peer,
+            received: conn.received,
+            sent: conn.sent,
+            seconds: (self.now - conn.opened).as_secs_f64(),
+            reason,
+            left: self.social && conn.let_in,
+        });
+        self.last = Some((conn.peer, reason));
+    }
+
+    /// Takes a connection out, with what is needed to go on with it elsewhere.
+    pub(super) fn take(&mut self, slot: usize) -> Option<(Socket, Endpoint, u64)> {
+        let conn = self.conns.try_remove(slot)?;
+        // Taken elsewhere it is watched elsewhere.
+        let _ = self.poller.remove(&conn.socket);
+        Some((conn.socket, conn.peer, conn.number))
+    }
+
+    /// Does what follows from what was done to connections since the last call: sends, ends,
+    /// removes, watches. Returns who left and whose queue is empty again, for the handler.
+    pub(super) fn settle(&mut self) -> (Vec<Id>, Vec<Id>) {
+        while let Some(slot) = self.dirty.pop() {
+            self.settle_one(slot);
+        }
+        (
+            std::mem::take(&mut self.left),
+            std::mem::take(&mut self.drained),
+        )
+    }
+
+    /// The client can take more.
+    pub(super) fn writable(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        let before = conn.outbox.len();
+        match conn.outbox.send_to(&conn.socket) {
+            Ok(0) => {}
+            Ok(n) => {
+                conn.sent += n as u64;
+                conn.active = self.now;
+                conn.progress = self.now;
+            }
+            Err(_) => conn.fail(),
+        }
+        self.queued -= before - conn.outbox.len();
+        if before > 0 && conn.outbox.is_empty() {
+            self.drained.push(Id {
+                number: conn.number,
+                slot,
+            });
+        }
+        self.dirty.push(slot);
+    }
+
+    fn settle_one(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        if conn.fin == Fin::Wanted && conn.outbox.is_empty() {
+            // A peer that is gone already shows itself when it is read.
+            let _ = conn.socket.shutdown_write();
+            conn.fin = Fin::Sent(self.now);
+        }
+        if conn.peer_ended {
+            if conn.broken {
+                return self.remove(slot, Reason::Reset);
+            }
+            if matches!(conn.fin, Fin::Sent(_)) {
+                let reason = if self.stopping.is_some() {
+                    Reason::Shutdown
+                } else {
+                    Reason::Eof
+                };
+                return self.remove(slot, reason);
+            }
+        }
+        let stalled = self.now - conn.progress >= STALL && self.queued < POOL;
+        let takes = match conn.phase {
+            Phase::Open => !self.held && (conn.outbox.len() < HIGH || stalled),
+            Phase::Waiting => false,
+            Phase::Proving(ref proof) => !proof.is_decided(),
+            Phase::Closing(_) => true,
+        };
+        let interest = Interest {
+            read: takes && !conn.peer_ended,
+            write: !conn.outbox.is_empty(),
+        };
+        if interest != conn.interest {
+            conn.interest = interest;
+            if self
+                .poller
+                .change(&conn.socket, slot as u64, interest)
+                .is_err()
+            {
+                return self.remove(slot, Reason::Error);
+            }
+        }
+        self.arm(slot);
+    }
+
+    /// Sets the clock for whatever is due next on a connection.
+    fn arm(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        let Some(due) = conn.due(self.idle, self.stopping).instant() else {
+            return;
+        };
+        // What is due already was just dealt with, as far as it can be.
+        let due = due.max(self.now + RETRY);
+        if conn.armed.is_none_or(|armed| due < armed) {
+            conn.armed = Some(due);
+            self.clock.push(Reverse((due, slot, conn.number)));
+        }
+    }
+
+    /// When the clock is next due.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.clock
+            .peek()
+            .map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due))
+    }
+
+    /// The connections whose proof is due (out of time, or its verdict may be told now); all
+    /// others that are due are dealt with.
+    pub(super) fn tick(&mut self) -> Vec<usize> {
+        let mut proofs = Vec::new();
+        while let Some(&Reverse((due, slot, number))) = self.clock.peek()
+            && due <= self.now
+        {
+            self.clock.pop();
+            let Some(conn) = self
+                .conns
+                .get_mut(slot)
+                .filter(|conn| conn.number == number)
+            else {
+                continue;
+            };
+            conn.armed = None;
+            if conn
+                .due(self.idle, self.stopping)
+                .instant()
+                .is_some_and(|due| due <= self.now)
+            {
+                if let Phase::Proving(_) = conn.phase {
+                    proofs.push(slot);
+                    continue;
+                }
+                self.due(slot);
+            }
+            self.dirty.push(slot);
+        }
+        proofs
+    }
+
+    fn due(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        match (&conn.phase, conn.fin) {
+            (Phase::Closing(_), Fin::Sent(_)) => self.remove(slot, Reason::Eof),
+            (Phase::Closing(_), _) => self.remove(slot, Reason::Slow),
+            (Phase::Open, _) if self.stopping.is_some() && conn.outbox.is_empty() => {
+                self.end(slot, Reason::Shutdown);
+            }
+            (Phase::Open, _) if !self.idle.is_zero() && self.now - conn.active >= self.idle => {
+                self.end(slot, Reason::Idle);
+            }
+            _ => {} // stalled: settle lets it be read
+        }
+    }
+
+    /// Ends a connection in good order, telling the handler.
+    pub(super) fn end(&mut self, slot: usize, reason: Reason) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        match conn.phase {
+            Phase::Closing(_) => return,
+            Phase::Open => self.left.push(Id {
+                number: conn.number,
+                slot,
+            }),
+            Phase::Proving(_) | Phase::Waiting => {}
+        }
+        conn.phase = Phase::Closing(reason);
+        conn.progress = self.now;
+        if conn.fin == Fin::No {
+            conn.fin = Fin::Wanted;
+        }
+        self.dirty.push(slot);
+    }
+
+    /// Looks at every connection again: something changed for all of them.
+    pub(super) fn touch_all(&mut self) {
+        self.dirty.extend(self.conns.iter().map(|(slot, _)| slot));
+    }
+
+    fn open_conn(&mut self, client: Id) -> Option<&mut Conn> {
+        self.conns
+            .get_mut(client.slot)
+            .filter(|conn| conn.number == client.number && matches!(conn.phase, Phase::Open))
+    }
+}
+
+impl Conn {
+    /// The connection is gone: nothing more can be sent.
+    fn fail(&mut self) {
+        self.broken = true;
+        self.outbox.clear();
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// When the clock must look at it next.
+    fn due(&self, idle: Duration, stopping: Option<Instant>) -> Deadline {
+        match (&self.phase, self.fin) {
+            (Phase::Proving(proof), _) => proof.due(),
+            (Phase::Waiting, _) => Deadline::NEVER,
+            (Phase::Closing(_), Fin::Sent(at)) => {
+                let quiet = if stopping.is_some() {
+                    STOP_QUIET
+                } else {
+                    DRAIN_QUIET
+                };
+                Deadline::at((self.active.max(at) + quiet).min(at + DRAIN))
+            }
+            (Phase::Closing(_), _) => Deadline::at(self.progress + DRAIN),
+            (Phase::Open, _) => {
+                let mut due = Deadline::NEVER;
+                if let Some(since) = stopping
+                    && self.outbox.is_empty()
+                {
+                    due = Deadline::at(self.active.max(since) + STOP_QUIET);
+                }
+                if !idle.is_zero() {
+                    due = due.min(Deadline::at(self.active + idle));
+                }
+                if self.outbox.len() >= HIGH && !self.interest.read && !self.peer_ended {
+                    due = due.min(Deadline::at(self.progress + STALL));
+                }
+                due
+            }
+        }
+    }
+}
+
+/// Sends what the client takes at once and queues the rest.
+fn transmit(
+    conn: &mut Conn,
+    bytes: &[u8],
+    shared: Option<&Rc<[u8]>>,
+    now: Instant,
+    queued: &mut usize,
+) {
+    if conn.broken || conn.fin != Fin::No {
+        return;
+    }
+    let mut taken = 0;
+    if conn.outbox.is_empty() {
+        conn.progress = now;
+        match conn.socket.send(bytes) {
+            Ok(n) => {
+                taken = n;
+                conn.sent += n as u64;
+                conn.active = now;
+            }
+            Err(e) if would_block(&e) => {}
+            Err(_) => return conn.fail(),
+        }
+    }
+    if taken < bytes.len() {
+        *queued += bytes.len() - taken;
+        match shared {
+            Some(piece) => conn.outbox.push(Rc::clone(piece), taken),
+            None => conn.outbox.push(Rc::from(&bytes[taken..]), 0),
+        }
+    }
+}
+
+/// Writes to the `--hex` dump; a dump that cannot be written ends the run.
+fn dump(quit: &mut Option<Result<(), Failure>>, conn: &Conn, direction: Direction, bytes: &[u8]) {
+    if let Some(tap) = &conn.tap
+        && let Err(e) = tap
+            .borrow_mut()
+            .record(direction, conn.opened.elapsed(), bytes)
+    {
+        quit.get_or_insert(Err(
+            Failure::system("write", "the hex dump", &e).exit(crate::exit::Exit::Output)
+        ));
+    }
+}
+
+impl Clients for Table {
+    fn send(&mut self, client: Id, bytes: &[u8]) {
+        let now = self.now;
+        let Some(conn) = self
+            .conns
+            .get_mut(client.slot)
+            .filter(|conn| conn.number == client.number && matches!(conn.phase, Phase::Open))
+        else {
+            return;
+        };
+        dump(&mut self.quit, conn, Direction::Sent, bytes);
+        transmit(conn, bytes, None, now, &mut self.queued);
+        self.dirty.push(client.slot);
+    }
+
+    fn send_all(&mut self, bytes: &[u8]) {
+        let piece: Rc<[u8]> = Rc::from(bytes);
+        for (slot, conn) in &mut self.conns {
+            if matches!(conn.phase, Phase::Open) {
+                dump(&mut self.quit, conn, Direction::Sent, bytes);
+                transmit(conn, bytes, Some(&piece), self.now, &mut self.queued);
+                self.dirty.push(slot);
+            }
+        }
+    }
+
+    fn finish(&mut self, client: Id) {
+        if let Some(conn) = self.open_conn(client)
+            && conn.fin == Fin::No
+        {
+            conn.fin = Fin::Wanted;
+            self.dirty.push(client.slot);
+        }
+    }
+
+    fn close(&mut self, client: Id, reason: Reason) {
+        if self.open_conn(client).is_some() {
+            self.end(client.slot, reason);
+        }
+    }
+
+    fn all(&self) -> Vec<Id> {
+        let mut ids: Vec<Id> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| matches!(conn.phase, Phase::Open))
+            .map(|(slot, conn)| Id {
+                number: conn.number,
+                slot,
+            })
+            .collect();
+        ids.sort_unstable_by_key(|id| id.number);
+        ids
+    }
+
+    fn peer(&self, client: Id) -> Option<Endpoint> {
+        self.conns
+            .get(client.slot)
+            .filter(|conn| conn.number == client.number)
+            .map(|conn| conn.peer.clone())
+    }
+
+    fn queued(&self, client: Id) -> (usize, Duration) {
+        match self
+            .conns
+            .get(client.slot)
+            .filter(|conn| conn.number == client.number)
+        {
+            Some(conn) if !conn.outbox.is_empty() => (conn.outbox.len(), self.now - conn.progress),
+            _ => (0, Duration::ZERO),
+        }
+    }
+
+    fn hold(&mut self, on: bool) {
+        if self.held != on {
+            self.held = on;
+            self.touch_all();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stop_wanted = true;
+    }
+
+    fn quit(&mut self, result: Result<(), Failure>) {
+        self.quit.get_or_insert(result);
+    }
+}

@@ -1,0 +1,177 @@
+//! The conversation of a server in a pipe: stdin goes to every client that is there, their bytes
+//! to stdout as they arrive.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::console::event::Reason;
+use crate::console::printer::{self, Queue};
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::session::feed::{Inbox, Input, Stdin};
+use crate::session::{Clients, Handler, Id};
+
+/// A client with this much queued makes stdin wait.
+const FULL: usize = 256 << 10;
+/// How often a stdin that waits for a client looks again.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// A client that ended its side hears us for as long as stdin is never quiet for longer.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// stdin and stdout, shared by all clients.
+pub struct Pipe {
+    stdin: Stdin,
+    stdout: Queue,
+    /// `-w`: how long a client may take nothing while another waits; zero: for ever.
+    patience: Duration,
+    stdin_ended: bool,
+    /// Somebody's queue is full: stdin waits, and this is when to look again.
+    waits: Option<Instant>,
+    last_chunk: Instant,
+    /// Clients that ended their side, and when.
+    ended: Vec<(Id, Instant)>,
+}
+
+impl Pipe {
+    /// Takes over stdin and stdout.
+    pub fn start(inbox: &Inbox, patience: Duration) -> io::Result<Self> {
+        let stdin = Stdin::start(inbox.entry())?;
+        let stdout = Queue::new("stdout", printer::stdout())?;
+        let waker = inbox.waker.clone();
+        stdout.on_room(move || waker.wake());
+        Ok(Self {
+            stdin,
+            stdout,
+            patience,
+            stdin_ended: false,
+            waits: None,
+            last_chunk: Instant::now(),
+            ended: Vec::new(),
+        })
+    }
+
+    /// Waits until everything is on stdout.
+    pub fn finish(self) -> Result<(), Failure> {
+        self.stdout.flush(Duration::ZERO);
+        self.stdout
+            .failure()
+            .map_or(Ok(()), |e| Err(output_failed(&e)))
+    }
+
+    /// Asks stdin for more if there is somebody to hear it and nobody's queue is full.
+    fn ask(&mut self, clients: &mut dyn Clients) {
+        let all = clients.all();
+        if self.stdin_ended || all.is_empty() {
+            self.waits = None;
+            return;
+        }
+        let full: Vec<Id> = all
+            .iter()
+            .copied()
+            .filter(|&id| clients.queued(id).0 >= FULL)
+            .collect();
+        if full.is_empty() {
+            self.waits = None;
+            self.stdin.ask();
+            return;
+        }
+        self.waits = Some(Instant::now() + PATIENCE);
+        if all.len() > 1 && !self.patience.is_zero() {
+            for id in full {
+                if clients.queued(id).1 >= self.patience {
+                    clients.close(id, Reason::Slow);
+                }
+            }
+        }
+    }
+
+    /// Lets go of clients that ended their side once stdin has nothing more for them.
+    fn let_go(&mut self, clients: &mut dyn Clients) {
+        let last = self.last_chunk;
+        self.ended.retain(|&(id, at)| {
+            let over = at.max(last).elapsed() >= QUIET && clients.queued(id).0 == 0;
+            if over {
+                clients.finish(id);
+            }
+            !over
+        });
+    }
+}
+
+impl Handler for Pipe {
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        if self.stdin_ended {
+            clients.finish(client);
+        }
+        self.ask(clients);
+    }
+
+    fn received(&mut self, _client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+        self.stdout.push(bytes);
+        if self.stdout.is_full() {
+            clients.hold(true);
+        }
+    }
+
+    fn ended(&mut self, client: Id, _clients: &mut dyn Clients) {
+        if !self.stdin_ended {
+            self.ended.push((client, Instant::now()));
+        }
+    }
+
+    fn left(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.ended.retain(|(id, _)| *id != client);
+        self.ask(clients);
+    }
+
+    fn drained(&mut self, _client: Id, clients: &mut dyn Clients) {
+        self.ask(clients);
+    }
+
+    fn input(&mut self, input: Input, clients: &mut dyn Clients) {
+        match input {
+            Input::Chunk(bytes) => {
+                self.stdin.came();
+                self.last_chunk = Instant::now();
+                clients.send_all(&bytes);
+                self.ask(clients);
+            }
+            Input::End => {
+                self.stdin_ended = true;
+                clients.all().into_iter().for_each(|id| clients.finish(id));
+            }
+            Input::Failed(e) => clients.quit(Err(Failure::system("read", "stdin", &e))),
+            Input::Typed(_) => {}
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        let quiet = self
+            .ended
+            .iter()
+            .map(|&(_, at)| at.max(self.last_chunk) + QUIET)
+            .min();
+        quiet
+            .map_or(Deadline::NEVER, Deadline::at)
+            .min(self.waits.map_or(Deadline::NEVER, Deadline::at))
+    }
+
+    fn tick(&mut self, clients: &mut dyn Clients) {
+        if let Some(e) = self.stdout.failure() {
+            return clients.quit(Err(output_failed(&e)));
+        }
+        clients.hold(self.stdout.is_full());
+        self.let_go(clients);
+        self.ask(clients);
+    }
+}
+
+/// stdout failed: silently where its reader has gone, like any filter.
+pub fn output_failed(error: &io::Error) -> Failure {
+    let exit = if error.kind() == io::ErrorKind::BrokenPipe {
+        Exit::ReaderGone
+    } else {
+        Exit::Output
+    };
+    Failure::system("write", "stdout", error).exit(exit)
+}

@@ -1,0 +1,347 @@
+//! The conversation at a terminal: `>>>`, what arrives above the line being typed.
+//!
+//! With one peer (`connect`) a line is sent to it; with many (`serve`) to all of them, or with
+//! `@id text` to one.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::console::clean;
+use crate::console::event::{Event, Level, Payload, Reason};
+use crate::console::printer::Queue;
+use crate::console::prompt::{Prompt, Typed};
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::line::{Lines, Overlong};
+use crate::session::feed::{Inbox, Input};
+use crate::session::{Clients, Handler, Id};
+
+/// A longer line is shown in pieces.
+const LINE: usize = 64 << 10;
+/// What arrives without a newline is shown after this much quiet: the notes' peers send none.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// `connect`: one, whose end is ours.
+    One {
+        /// `--linger`: how long to show what still comes after we left.
+        linger: Duration,
+    },
+    /// `serve`: whoever comes.
+    Many,
+}
+
+/// How lines are written and shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// What is sent after a line: `\n`, `\r\n` (`-C`) or nothing (`--no-newline`).
+    pub newline: &'static str,
+    /// `--raw`: strangers' text goes to the terminal as it came.
+    pub raw: bool,
+}
+
+/// A person at a prompt.
+pub struct Conversation {
+    prompt: Prompt,
+    screen: Queue,
+    talk: Talk,
+    peers: Peers,
+    style: Style,
+    incoming: HashMap<u64, Incoming>,
+    heard: u64,
+    /// We left, with this result; what still comes is shown until then.
+    leaving: Option<(Deadline, Option<Exit>)>,
+}
+
+/// What has come from one client and is not shown yet.
+struct Incoming {
+    id: Id,
+    lines: Lines,
+    last: Instant,
+}
+
+impl Conversation {
+    /// Takes over the terminal.
+    pub fn start(
+        inbox: &Inbox,
+        peers: Peers,
+        style: Style,
+        history: Option<PathBuf>,
+        talk: Talk,
+    ) -> io::Result<Self> {
+        let deliver = inbox.entry();
+        let (prompt, screen) = Prompt::start(history, move |typed| deliver(Input::Typed(typed)))?;
+        let waker = inbox.waker.clone();
+        screen.on_room(move || waker.wake());
+        talk.share_terminal(&screen);
+        Ok(Self {
+            prompt,
+            screen,
+            talk,
+            peers,
+            style,
+            incoming: HashMap::new(),
+            heard: 0,
+            leaving: None,
+        })
+    }
+
+    /// Gives the terminal back; a line that was typed but not entered is told.
+    pub fn finish(self) {
+        if let Some(line) = self.prompt.stop(&self.screen) {
+            self.screen.push(format!("not sent: {line}\n").as_bytes());
+        }
+        self.talk.flush();
+        self.screen.flush(Duration::from_secs(1));
+    }
+
+    fn print(&self, line: &str) {
+        self.screen.push(format!("{line}\n").as_bytes());
+    }
+
+    fn show(&self, client: Id, line: &[u8]) {
+        if self.talk.is_json() && self.talk.says(Level::Silent) {
+            let payload = Payload::of(line);
+            let id = Some(client.number);
+            self.talk.say(&Event::Message {
+                id,
+                name: None,
+                peer: None,
+                bytes: None,
+                payload,
+            });
+        }
+        let mut shown = match self.peers {
+            Peers::One { .. } => Vec::new(),
+            Peers::Many => format!("[{}] ", client.number).into_bytes(),
+        };
+        if self.style.raw {
+            shown.extend_from_slice(line);
+        } else {
+            shown.extend_from_slice(clean::line(line).as_bytes());
+        }
+        shown.push(b'\n');
+        self.screen.push(&shown);
+    }
+
+    /// Shows what came without a newline.
+    fn show_rest(&mut self, number: u64) {
+        if let Some(incoming) = self.incoming.get_mut(&number)
+            && let Some(rest) = incoming.lines.take_partial()
+        {
+            let id = incoming.id;
+            self.show(id, &rest);
+        }
+    }
+
+    fn typed(&mut self, line: &str, clients: &mut dyn Clients) {
+        match self.peers {
+            Peers::One { .. } => self.typed_to_one(line, clients),
+            Peers::Many => self.typed_to_many(line, clients),
+        }
+    }
+
+    fn typed_to_one(&mut self, line: &str, clients: &mut dyn Clients) {
+        let Some(&peer) = clients.all().first() else {
+            return self.print(&format!("not sent: {line}"));
+        };
+        match line {
+            "/quit" => self.leave(None, clients),
+            "q" => {
+                self.send(peer, "q", clients);
+                self.leave(None, clients);
+            }
+            _ => self.send(peer, unescaped(line), clients),
+        }
+    }
+
+    fn typed_to_many(&mut self, line: &str, clients: &mut dyn Clients) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if let Some(number) = word.strip_prefix('@') {
+            match find(number, clients) {
+                Some(id) => self.send(id, rest, clients),
+                None => self.print(&format!("! no client {word}: not sent (/who lists them)")),
+            }
+            return;
+        }
+        match word {
+            "/quit" => self.leave(None, clients),
+            "/who" => self.who(clients),
+            "/kick" => match find(rest.trim(), clients) {
+                Some(id) => clients.close(id, Reason::Kicked),
+                None => self.print(&format!(
+                    "! no client {:?} to kick (/who lists them)",
+                    rest.trim()
+                )),
+            },
+            _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
+            _ => {
+                let text = [unescaped(line).as_bytes(), self.style.newline.as_bytes()].concat();
+                clients.send_all(&text);
+            }
+        }
+    }
+
+    fn who(&self, clients: &dyn Clients) {
+        let all = clients.all();
+        if all.is_empty() {
+            self.print("nobody is connected");
+        }
+        for id in all {
+            let peer = clients
+                .peer(id)
+                .map_or_else(String::new, |peer| peer.to_string());
+            self.print(&format!("[{}] {peer}", id.number));
+        }
+    }
+
+    fn send(&self, client: Id, text: &str, clients: &mut dyn Clients) {
+        clients.send(
+            client,
+            &[text.as_bytes(), self.style.newline.as_bytes()].concat(),
+        );
+    }
+
+    /// We end the conversation: what is queued is sent, and for a while what comes is shown.
+    fn leave(&mut self, exit: Option<Exit>, clients: &mut dyn Clients) {
+        if self.leaving.is_some() {
+            return;
+        }
+        match self.peers {
+            Peers::One { linger } => {
+                self.leaving = Some((Deadline::at(Instant::now() + linger), exit));
+                clients.all().into_iter().for_each(|id| clients.finish(id));
+            }
+            Peers::Many => {
+                self.leaving = Some((Deadline::NEVER, None));
+                clients.stop();
+            }
+        }
+    }
+}
+
+/// A leading space sends what would be a command as text.
+fn unescaped(line: &str) -> &str {
+    match line.strip_prefix(' ') {
+        Some(rest) if rest.trim_start() == "q" || rest.trim_start().starts_with(['/', '@']) => rest,
+        _ => line,
+    }
+}
+
+fn find(number: &str, clients: &dyn Clients) -> Option<Id> {
+    let number: u64 = number.parse().ok()?;
+    clients.all().into_iter().find(|id| id.number == number)
+}
+
+impl Handler for Conversation {
+    fn joined(&mut self, client: Id, _clients: &mut dyn Clients) {
+        let incoming = Incoming {
+            id: client,
+            lines: Lines::new(LINE, Overlong::Split),
+            last: Instant::now(),
+        };
+        self.incoming.insert(client.number, incoming);
+    }
+
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+        let Some(incoming) = self.incoming.get_mut(&client.number) else {
+            return;
+        };
+        incoming.last = Instant::now();
+        self.heard += bytes.len() as u64;
+        let mut lines = Vec::new();
+        incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
+        lines.iter().for_each(|line| self.show(client, line));
+        clients.hold(self.screen.is_full());
+    }
+
+    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.show_rest(client.number);
+        if let (Peers::One { .. }, None) = (self.peers, &self.leaving) {
+            let peer = clients
+                .peer(client)
+                .map_or_else(String::new, |peer| format!(" by {peer}"));
+            self.print(&format!("connection closed{peer}"));
+        }
+        clients.close(client, Reason::Eof);
+    }
+
+    fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
+        self.show_rest(client.number);
+        self.incoming.remove(&client.number);
+    }
+
+    fn input(&mut self, input: Input, clients: &mut dyn Clients) {
+        let Input::Typed(typed) = input else { return };
+        match typed {
+            Typed::Lines(lines) => {
+                for line in lines {
+                    if self.leaving.is_some() {
+                        self.print(&format!("not sent: {line}"));
+                    } else {
+                        self.typed(&line, clients);
+                    }
+                }
+            }
+            Typed::Interrupt => self.leave(Some(Exit::Interrupted), clients),
+            Typed::End => self.leave(None, clients),
+        }
+        if self.leaving.is_none() {
+            self.prompt.again();
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        let waiting = self
+            .incoming
+            .values()
+            .filter(|incoming| !incoming.lines.partial().is_empty());
+        let quiet = waiting.map(|incoming| incoming.last + QUIET).min();
+        let leave = self
+            .leaving
+            .as_ref()
+            .map_or(Deadline::NEVER, |(until, _)| *until);
+        quiet.map_or(Deadline::NEVER, Deadline::at).min(leave)
+    }
+
+    fn tick(&mut self, clients: &mut dyn Clients) {
+        let now = Instant::now();
+        let due = |incoming: &Incoming| {
+            !incoming.lines.partial().is_empty() && incoming.last + QUIET <= now
+        };
+        let quiet: Vec<u64> = self
+            .incoming
+            .iter()
+            .filter(|(_, i)| due(i))
+            .map(|(number, _)| *number)
+            .collect();
+        quiet.into_iter().for_each(|number| self.show_rest(number));
+        clients.hold(self.screen.is_full());
+        if let Some((until, exit)) = &self.leaving
+            && until.passed()
+        {
+            clients.quit(exit.map_or(Ok(()), |exit| Err(Failure::silent(exit))));
+        }
+    }
+
+    fn is_social(&self) -> bool {
+        self.peers == Peers::Many
+    }
+}
+
+impl Conversation {
+    /// Bytes that came from peers.
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// How a conversation that we left ends; `None` if we did not leave it.
+    pub fn exit(&self) -> Option<Option<Exit>> {
+        self.leaving.as_ref().map(|(_, exit)| *exit)
+    }
+}

@@ -1,0 +1,243 @@
+//! `udp-serve`: one loop that answers everyone. Nothing a peer does ends it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
+
+use super::{Shown, show};
+use crate::console::printer::Queue;
+use crate::console::prompt::{Prompt, Typed};
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::{Deadline, wait};
+use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::{Direction, Tap};
+use crate::net::signal::Deferred;
+use crate::net::socket::would_block;
+use crate::net::udp::{BUFFER, Datagrams, Envelope};
+use crate::session::conversation::pipe::output_failed;
+use crate::session::feed::{Inbox, Input};
+
+/// Datagrams handled before the clock and the signals have their turn again.
+const BATCH: usize = 64;
+/// How long an answer waits for room in the socket.
+const ROOM: Duration = Duration::from_millis(200);
+
+/// What is done with a datagram.
+pub enum Answer {
+    /// It is shown.
+    Show(Shown),
+    /// It is returned.
+    Echo,
+    /// It is swallowed.
+    Discard,
+    /// The same answer for everybody.
+    Reply(Vec<u8>),
+}
+
+/// A datagram server.
+pub struct Service<'a> {
+    /// Its socket.
+    pub socket: Datagrams,
+    /// What it does.
+    pub answer: Answer,
+    /// Where datagrams are shown.
+    pub out: Queue,
+    /// The operator at a terminal.
+    pub prompt: Option<&'a Prompt>,
+    /// What the operator types, and the queue's waker.
+    pub inbox: &'a Inbox,
+    /// SIGINT and SIGTERM.
+    pub signals: Option<&'a Deferred>,
+    /// `--count`: ends after so many datagrams.
+    pub count: Option<u64>,
+    /// `-i`: ends when there was none for this long; zero: no limit.
+    pub idle: Duration,
+    /// `--deadline`.
+    pub deadline: Deadline,
+    /// `--hex`.
+    pub tap: Option<Tap>,
+    /// Where events go.
+    pub talk: Talk,
+}
+
+impl Service<'_> {
+    /// Serves until the count is reached, a signal comes or a limit passes.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut buffer = vec![0; BUFFER];
+        let mut last: Option<Envelope> = None;
+        let mut active = began;
+        loop {
+            if self.count == Some(0) {
+                return Ok(());
+            }
+            if let Some(e) = self.out.failure() {
+                return Err(output_failed(&e));
+            }
+            let idle = if self.idle.is_zero() {
+                Deadline::NEVER
+            } else {
+                Deadline::at(active + self.idle)
+            };
+            let until = idle.min(self.deadline);
+            if until.passed() {
+                let why = if idle.passed() {
+                    "no datagram for too long"
+                } else {
+                    "the deadline has passed"
+                };
+                return Err(Failure::new("serve", "", why, Exit::TimedOut));
+            }
+            let read = if self.out.is_full() {
+                PollFlags::empty()
+            } else {
+                PollFlags::POLLIN
+            };
+            let waker = (self.inbox.waker.as_fd(), PollFlags::POLLIN);
+            let signal = self
+                .signals
+                .map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
+            let ready = wait([(self.socket.as_fd(), read), waker, signal], until)
+                .map_err(|e| Failure::system("wait for datagrams", "", &e))?;
+            if self.signals.and_then(Deferred::take).is_some() {
+                return Ok(());
+            }
+            if !ready[1].is_empty() {
+                self.inbox.waker.quiet();
+                while let Some(input) = self.inbox.take() {
+                    if !self.typed(input, last.as_ref()) {
+                        return Ok(());
+                    }
+                }
+            }
+            if ready[0].is_empty() {
+                continue;
+            }
+            active = Instant::now();
+            for _ in 0..BATCH {
+                match self.socket.recv(&mut buffer) {
+                    Ok(envelope) => {
+                        self.handle(&buffer[..envelope.len], &envelope, began)?;
+                        last = Some(envelope);
+                    }
+                    Err(e) if would_block(&e) => break,
+                    // An ICMP error about an answer of ours, or a moment without memory.
+                    Err(e) => self.complain("receive on", &self.socket.local(), &e),
+                }
+                if self.count == Some(0) || self.out.is_full() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, bytes: &[u8], envelope: &Envelope, began: Instant) -> Result<(), Failure> {
+        self.count = self.count.map(|count| count - 1);
+        self.dump(Direction::Received, bytes, began)?;
+        if envelope.truncated {
+            let failure = Failure::new(
+                "receive from",
+                Endpoint::from(envelope.from),
+                "truncated",
+                Exit::Other,
+            );
+            self.talk.failure(&failure);
+        }
+        let answer = match &self.answer {
+            Answer::Show(how) => {
+                show(&self.out, &self.talk, envelope.from, bytes, *how);
+                return Ok(());
+            }
+            Answer::Discard => None,
+            Answer::Echo => Some(bytes),
+            Answer::Reply(text) => Some(&text[..]),
+        };
+        if self.talk.is_json() {
+            show(&self.out, &self.talk, envelope.from, bytes, Shown::Nothing);
+        }
+        if let Some(answer) = answer {
+            self.send(answer, envelope);
+            self.dump(Direction::Sent, answer, began)?;
+        }
+        Ok(())
+    }
+
+    /// Answers one datagram; a failure is told and forgotten.
+    fn send(&self, bytes: &[u8], to: &Envelope) {
+        let until = Deadline::after(ROOM);
+        loop {
+            match self.socket.answer(bytes, to) {
+                Ok(()) => return,
+                Err(e) if would_block(&e) && !until.passed() => {
+                    // Whatever comes of waiting, the next attempt tells.
+                    let _ = wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until);
+                }
+                Err(e) => return self.complain("send to", &Ok(Endpoint::from(to.from)), &e),
+            }
+        }
+    }
+
+    fn complain(&self, op: &'static str, at: &io::Result<Endpoint>, error: &io::Error) {
+        let target = at
+            .as_ref()
+            .map_or_else(|_| String::new(), ToString::to_string);
+        self.talk.failure(&Failure::system(op, target, error));
+    }
+
+    fn dump(&self, direction: Direction, bytes: &[u8], began: Instant) -> Result<(), Failure> {
+        let Some(tap) = &self.tap else { return Ok(()) };
+        let result = tap.borrow_mut().record(direction, began.elapsed(), bytes);
+        result.map_err(|e| Failure::system("write", "the hex dump", &e).exit(Exit::Output))
+    }
+
+    /// The operator typed something; `false` when that ends the run.
+    fn typed(&self, input: Input, last: Option<&Envelope>) -> bool {
+        let Input::Typed(Typed::Lines(lines)) = input else {
+            return false;
+        };
+        for line in lines {
+            if line == "/quit" {
+                return false;
+            }
+            self.say(&line, last);
+        }
+        if let Some(prompt) = self.prompt {
+            prompt.again();
+        }
+        true
+    }
+
+    /// `text` goes to the last peer, `@peer text` to a given one.
+    fn say(&self, line: &str, last: Option<&Envelope>) {
+        let (to, text) = match line
+            .strip_prefix('@')
+            .map(|rest| rest.split_once(' ').unwrap_or((rest, "")))
+        {
+            None => (last.copied(), line),
+            Some((peer, text)) => {
+                let from: Option<SocketAddr> = peer.parse().ok();
+                (
+                    from.map(|from| Envelope {
+                        len: 0,
+                        truncated: false,
+                        from,
+                        to: None,
+                    }),
+                    text,
+                )
+            }
+        };
+        match to {
+            Some(to) => self.send(text.as_bytes(), &to),
+            None if line.starts_with('@') => {
+                self.out
+                    .push(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
+            }
+            None => self.out.push(b"! nobody has written yet: not sent\n"),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The TALK loop: what one connection talks to. Where `server/` ends, a connection is let in;
+//! here it talks. A handler is pure as far as sockets go: it is told what happened and answers
+//! through [`Clients`].
+
+pub mod conversation;
+pub mod datagrams;
+pub mod discard;
+pub mod echo;
+pub mod feed;
+pub mod handshake;
+pub mod reply;
+
+use std::time::Duration;
+
+use crate::console::event::Reason;
+use crate::exit::Failure;
+use crate::net::deadline::Deadline;
+use crate::net::endpoint::Endpoint;
+use feed::Input;
+
+/// A client: its number as people see it, and where the server keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id {
+    /// Counts up from 1; never used again.
+    pub number: u64,
+    /// The server's place for it, used again after it left.
+    pub slot: usize,
+}
+
+/// What a connection talks to. One handler serves all clients.
+pub trait Handler {
+    /// A client was let in.
+    fn joined(&mut self, _client: Id, _clients: &mut dyn Clients) {}
+
+    /// Bytes came from a client.
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients);
+
+    /// The client ended its side. What is queued for it is still delivered.
+    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+        clients.finish(client);
+    }
+
+    /// The client is gone, for whatever reason.
+    fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
+
+    /// What waited for a client was delivered.
+    fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
+
+    /// The operator typed something, or stdin delivered.
+    fn input(&mut self, _input: Input, _clients: &mut dyn Clients) {}
+
+    /// When [`Handler::tick`] is due.
+    fn deadline(&self) -> Deadline {
+        Deadline::NEVER
+    }
+
+    /// The deadline passed, or another thread has news.
+    fn tick(&mut self, _clients: &mut dyn Clients) {}
+
+    /// Whether people take part: who joins and who leaves is said.
+    fn is_social(&self) -> bool {
+        false
+    }
+}
+
+/// What a handler can do to the clients. Nothing here blocks.
+pub trait Clients {
+    /// Queues bytes for one client.
+    fn send(&mut self, client: Id, bytes: &[u8]);
+
+    /// Queues the same bytes for every client.
+    fn send_all(&mut self, bytes: &[u8]);
+
+    /// Ends our side once everything queued is sent; the client may go on.
+    fn finish(&mut self, client: Id);
+
+    /// Ends the connection once everything queued is sent, whatever the client does.
+    fn close(&mut self, client: Id, reason: Reason);
+
+    /// Everybody who is in, in the order they came.
+    fn all(&self) -> Vec<Id>;
+
+    /// Where a client is.
+    fn peer(&self, client: Id) -> Option<Endpoint>;
+
+    /// Bytes queued for a client, and for how long it has taken none of them.
+    fn queued(&self, client: Id) -> (usize, Duration);
+
+    /// Whether reading from every client waits.
+    fn hold(&mut self, on: bool);
+
+    /// Ends the run in good order, as SIGTERM does.
+    fn stop(&mut self);
+
+    /// Ends the run at once: with success, or with this failure.
+    fn quit(&mut self, result: Result<(), Failure>);
+}

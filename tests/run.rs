@@ -1,0 +1,373 @@
+//! The one builder of the tests: starts a program, talks to it, compares what it said. Every wait
+//! has a deadline; whatever was started is killed on drop.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Far beyond what it does take; a slow machine is no failure.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A program about to be started.
+pub struct Program {
+    command: Command,
+    input: Option<Vec<u8>>,
+}
+
+/// sockctl with these words.
+pub fn sockctl<I: AsRef<OsStr>>(words: impl IntoIterator<Item = I>) -> Program {
+    program(env!("CARGO_BIN_EXE_sockctl"), words)
+}
+
+/// A Python peer: the script, and its `sys.argv[1:]`.
+pub fn python<I: AsRef<OsStr>>(script: &str, words: impl IntoIterator<Item = I>) -> Program {
+    let mut python = program("python3", ["-u", "-c", script]);
+    python.command.args(words);
+    python
+}
+
+/// Any program.
+pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) -> Program {
+    let mut command = Command::new(name);
+    command.args(words).env_clear();
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    Program {
+        command,
+        input: None,
+    }
+}
+
+impl Program {
+    /// Adds words.
+    pub fn args<I: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = I>) -> Self {
+        self.command.args(words);
+        self
+    }
+
+    /// Sets a variable of its environment, which has only PATH, HOME and TMPDIR.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What its stdin gives before it ends; without this it is empty for [`Program::run`].
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Anything else a command can be told.
+    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.command);
+        self
+    }
+
+    /// Starts it; stdin stays open until [`Running::close`].
+    #[track_caller]
+    pub fn start(mut self) -> Running {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        let stdout = Collected::from(child.stdout.take().unwrap());
+        let stderr = Collected::from(child.stderr.take().unwrap());
+        let stdin = child.stdin.take();
+        Running {
+            child,
+            stdin,
+            stdout,
+            stderr,
+            writer: None,
+            words: format!("{:?}", self.command),
+        }
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run(mut self) -> Finished {
+        let input = self.input.take().unwrap_or_default();
+        let mut running = self.start();
+        running.feed(input);
+        running.finish()
+    }
+}
+
+/// A program at work.
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Collected,
+    stderr: Collected,
+    writer: Option<JoinHandle<()>>,
+    words: String,
+}
+
+/// What came out of a stream so far.
+#[derive(Clone)]
+struct Collected(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+
+impl Collected {
+    fn from(mut stream: impl Read + Send + 'static) -> Self {
+        let collected = Self(Arc::new((Mutex::new((Vec::new(), false)), Condvar::new())));
+        let shared = collected.clone();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                let count = stream.read(&mut buffer).unwrap_or(0);
+                let (state, changed) = &*shared.0;
+                let mut state = state.lock().unwrap();
+                state.0.extend_from_slice(&buffer[..count]);
+                state.1 = count == 0;
+                changed.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        collected
+    }
+
+    /// Waits until `enough` says so of what has come; the bytes, and whether it did.
+    fn wait(&self, mut enough: impl FnMut(&[u8], bool) -> bool) -> (Vec<u8>, bool) {
+        let until = Instant::now() + DEADLINE;
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        loop {
+            if enough(&state.0, state.1) {
+                return (state.0.clone(), true);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return (state.0.clone(), false);
+            }
+            state = changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+}
+
+impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes to its stdin.
+    #[track_caller]
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin
+            .write_all(bytes.as_ref())
+            .and_then(|()| stdin.flush())
+            .unwrap();
+        self
+    }
+
+    /// Writes all of this to its stdin in the background and ends it.
+    pub fn feed(&mut self, bytes: Vec<u8>) {
+        let mut stdin = self.stdin.take().expect("stdin is open");
+        // A program that does not want it all is no failure here.
+        self.writer = Some(std::thread::spawn(move || drop(stdin.write_all(&bytes))));
+    }
+
+    /// Ends its stdin.
+    pub fn close(&mut self) -> &mut Self {
+        self.stdin = None;
+        self
+    }
+
+    /// Waits for the `listening on` line; the address it names.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        let text = self.stderr_has("\n");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on "));
+        line.unwrap_or_else(|| panic!("{} did not say where it listens: {text}", self.words))
+            .into()
+    }
+
+    /// The port of that address.
+    #[track_caller]
+    pub fn port(&self) -> u16 {
+        self.address().rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// A connection to that port on 127.0.0.1, whose reads and writes have a deadline.
+    #[track_caller]
+    pub fn connect(&self) -> TcpStream {
+        connect(self.port())
+    }
+
+    /// Waits until stdout contains this; all of stdout so far.
+    #[track_caller]
+    pub fn stdout_has(&self, wanted: &str) -> String {
+        self.has(&self.stdout, wanted, "stdout")
+    }
+
+    /// Waits until stderr contains this; all of stderr so far.
+    #[track_caller]
+    pub fn stderr_has(&self, wanted: &str) -> String {
+        self.has(&self.stderr, wanted, "stderr")
+    }
+
+    #[track_caller]
+    fn has(&self, stream: &Collected, wanted: &str, name: &str) -> String {
+        let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(wanted);
+        let (bytes, _) = stream.wait(|bytes, ended| ended || holds(bytes));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(
+            text.contains(wanted),
+            "{}: no {wanted:?} on {name}: {text:?}",
+            self.words
+        );
+        text
+    }
+
+    /// Waits until stdout has this many bytes.
+    #[track_caller]
+    pub fn stdout_bytes(&self, count: usize) -> Vec<u8> {
+        let (bytes, enough) = self
+            .stdout
+            .wait(|bytes, ended| ended || bytes.len() >= count);
+        assert!(
+            enough && bytes.len() >= count,
+            "{}: {} of {count} bytes",
+            self.words,
+            bytes.len()
+        );
+        bytes
+    }
+
+    /// Sends a signal by name: `INT`, `TERM`, `KILL`, `STOP`, `CONT`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) -> &Self {
+        let kill = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success(), "{}: kill -{name}", self.words);
+        self
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end (its stdin is ended first).
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        self.stdin = None;
+        let until = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            let said = String::from_utf8_lossy(&self.stderr.wait(|_, _| true).0).into_owned();
+            assert!(
+                Instant::now() < until,
+                "{} does not end; it said: {said}",
+                self.words
+            );
+            std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
+        };
+        let code = status
+            .code()
+            .unwrap_or_else(|| 1000 + status.signal().unwrap_or(0));
+        let (stdout, _) = self.stdout.wait(|_, ended| ended);
+        let (stderr, _) = self.stderr.wait(|_, ended| ended);
+        let words = std::mem::take(&mut self.words);
+        Finished {
+            code,
+            stdout,
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            words,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !std::thread::panicking()
+            && let Some(writer) = self.writer.take()
+        {
+            let _ = writer.join();
+        }
+    }
+}
+
+/// What a program came to.
+pub struct Finished {
+    /// Its exit status; 1000 + the signal's number, if a signal ended it.
+    pub code: i32,
+    /// Everything on stdout.
+    pub stdout: Vec<u8>,
+    /// Everything on stderr.
+    pub stderr: String,
+    words: String,
+}
+
+impl Finished {
+    /// Compares all three.
+    #[track_caller]
+    pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: &str) {
+        let wanted = (code, String::from_utf8_lossy(stdout.as_ref()), stderr);
+        let got = (
+            self.code,
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr.as_str(),
+        );
+        assert!(
+            got == wanted,
+            "{}\n   got: {got:?}\nwanted: {wanted:?}",
+            self.words
+        );
+        assert!(
+            self.stdout == stdout.as_ref(),
+            "{}: stdout differs in bytes that are no text",
+            self.words
+        );
+    }
+}
+
+/// A connection to a port on 127.0.0.1, whose reads and writes have a deadline.
+#[track_caller]
+pub fn connect(port: u16) -> TcpStream {
+    let stream =
+        TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), DEADLINE).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Reads until the peer ends.
+#[track_caller]
+pub fn read_all(mut stream: &TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Waits until `holds`, polling.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
+    }
+}
