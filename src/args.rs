@@ -29,6 +29,7 @@ use crate::net::trace::{self, Call, Outcome};
 
 /// How much is said, and how.
 #[derive(Args, Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TalkArgs {
     /// Say more: connection detail
     #[arg(short, long, conflicts_with = "quiet", help_heading = "Talk")]

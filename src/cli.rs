@@ -46,7 +46,6 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refu
 
 /// One subcommand, a file each in `commands/`.
 #[derive(Subcommand, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 pub enum Command {
     Serve(Serve),
     Connect(Connect),
@@ -122,7 +121,7 @@ fn width() -> Option<usize> {
 pub fn read() -> Result<Asked, Refusal> {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => return Ok(Asked::Shown(show(error.render()))),
+        Err(error) if !error.use_stderr() => return Ok(Asked::Shown(show(&error.render()))),
         Err(error) => return Err(Refusal::of(&error)),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::of(&error))?;
@@ -142,22 +141,21 @@ fn command() -> Clap {
 }
 
 fn generate(kind: Kind) -> Vec<u8> {
-    let shell: Box<dyn FnOnce(&mut Vec<u8>)> = match kind {
-        Kind::Man => return man(),
-        Kind::CompleteBash => Box::new(|out| complete(Shell::Bash, out)),
-        Kind::CompleteZsh => Box::new(|out| complete(Shell::Zsh, out)),
-        Kind::CompleteFish => Box::new(|out| complete(Shell::Fish, out)),
-        Kind::CompletePowershell => Box::new(|out| complete(Shell::PowerShell, out)),
-        Kind::CompleteElvish => Box::new(|out| complete(Shell::Elvish, out)),
-        Kind::CompleteNushell => Box::new(|out| complete(Nushell, out)),
-    };
-    let mut out = Vec::new();
-    shell(&mut out);
-    out
+    match kind {
+        Kind::Man => man(),
+        Kind::CompleteBash => complete(Shell::Bash),
+        Kind::CompleteZsh => complete(Shell::Zsh),
+        Kind::CompleteFish => complete(Shell::Fish),
+        Kind::CompletePowershell => complete(Shell::PowerShell),
+        Kind::CompleteElvish => complete(Shell::Elvish),
+        Kind::CompleteNushell => complete(Nushell),
+    }
 }
 
-fn complete(shell: impl Generator, out: &mut Vec<u8>) {
-    clap_complete::generate(shell, &mut command(), "sockctl", out);
+fn complete(shell: impl Generator) -> Vec<u8> {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut command(), "sockctl", &mut out);
+    out
 }
 
 /// One page: the command, then a section for each subcommand.
@@ -189,7 +187,7 @@ fn man() -> Vec<u8> {
 }
 
 /// Shows help or the version. A reader that has seen enough is no failure.
-fn show(text: StyledStr) -> Result<(), Failure> {
+fn show(text: &StyledStr) -> Result<(), Failure> {
     let text = if io::stdout().is_terminal() {
         text.ansi().to_string()
     } else {

@@ -1,5 +1,14 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        reason = "a test fails by panicking"
+    )
+)]
+
 mod args;
 mod auth;
 mod cli;

@@ -23,7 +23,7 @@ mod tests;
 
 pub use create::create_key;
 pub use file::{read_key_file, read_keys_file};
-pub use source::{KEY_VARIABLE, KeySources, load};
+pub use source::{KeySources, load};
 
 /// The longest key, in bytes.
 pub const KEY_MAX: usize = 4096;
@@ -79,7 +79,6 @@ pub struct Key {
     /// The name; a key of plain text has none unless `--keys` gives it one.
     pub name: Option<String>,
     secret: Secret,
-    random: bool,
 }
 
 impl Key {
@@ -88,7 +87,7 @@ impl Key {
         let content = without_newline(content);
         match content.strip_prefix(MARK) {
             Some(rest) => Self::random(rest),
-            None => Self::text(None, content),
+            None => Self::new(None, content),
         }
     }
 
@@ -102,7 +101,7 @@ impl Key {
         if key.starts_with(MARK) {
             return Err(NESTED);
         }
-        Self::text(Some(name), key)
+        Self::new(Some(name), key)
     }
 
     /// The key that `NAME BASE64URL` is.
@@ -115,16 +114,12 @@ impl Key {
         // One byte more than needed: the decoder estimates upwards.
         let mut bytes = Zeroizing::new([0; 33]);
         match URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut_slice()) {
-            Ok(32) => Self::new(Some(name), &bytes[..32], true),
+            Ok(32) => Self::new(Some(name), &bytes[..32]),
             _ => Err(DAMAGED),
         }
     }
 
-    fn text(name: Option<String>, bytes: &[u8]) -> Result<Self, &'static str> {
-        Self::new(name, bytes, false)
-    }
-
-    fn new(name: Option<String>, bytes: &[u8], random: bool) -> Result<Self, &'static str> {
+    fn new(name: Option<String>, bytes: &[u8]) -> Result<Self, &'static str> {
         if bytes.is_empty() {
             return Err(EMPTY);
         }
@@ -137,18 +132,12 @@ impl Key {
         Ok(Self {
             name,
             secret: Secret::new(bytes),
-            random,
         })
     }
 
     /// The bytes that go into the HMAC.
     pub fn bytes(&self) -> &[u8] {
         self.secret.bytes()
-    }
-
-    /// Whether these are random bytes (a `sockctl-key-1` line) and not what somebody thought up.
-    pub fn is_random(&self) -> bool {
-        self.random
     }
 }
 

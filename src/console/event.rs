@@ -55,8 +55,8 @@ pub enum Event<'a> {
         id: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         name: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_text")]
-        peer: Option<&'a dyn Display>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         bytes: Option<usize>,
         #[serde(flatten)]
@@ -282,13 +282,6 @@ impl<'a> Event<'a> {
 
 fn text<S: Serializer>(value: &&dyn Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
-}
-
-fn maybe_text<S: Serializer>(value: &Option<&dyn Display>, to: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => to.collect_str(value),
-        None => to.serialize_none(),
-    }
 }
 
 fn texts<S: Serializer>(values: &&[&dyn Display], to: S) -> Result<S::Ok, S::Error> {

@@ -183,7 +183,7 @@ fn read(
                 return true;
             }
             Err(ReadlineError::Interrupted) if !lock(&watch.line).is_empty() => {
-                lock(&watch.line).clear()
+                lock(&watch.line).clear();
             }
             Err(ReadlineError::Interrupted) => {
                 deliver(Typed::Interrupt);

@@ -153,11 +153,6 @@ impl Address {
 }
 
 impl Host {
-    /// Reads a HOST: a literal (IPv6 with or without brackets), `*`, or a name.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        host::host(text)
-    }
-
     /// The host with the left-out one filled in: `127.0.0.1`, with `-6` `::1`.
     #[must_use]
     pub fn resolve_default(self, family: Family) -> Self {
@@ -209,11 +204,6 @@ impl Host {
 }
 
 impl Port {
-    /// Reads a PORT: a number 0–65535 or a service name, which begins with a letter.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        grammar::port(text)
-    }
-
     fn check_dial(&self) -> Result<(), Failure> {
         if *self == Self::Number(0) {
             return Err(Failure::usage(

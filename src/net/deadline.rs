@@ -55,7 +55,7 @@ impl Deadline {
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// The time left as poll(2) and epoll_wait(2) take it, rounded up to a millisecond so that
+    /// The time left as poll(2) and `epoll_wait(2)` take it, rounded up to a millisecond so that
     /// a wait never ends before the deadline.
     pub fn timeout(self) -> PollTimeout {
         match self.left() {

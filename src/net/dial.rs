@@ -222,9 +222,9 @@ impl<'a> Race<'a> {
             if self.until.passed() {
                 self.timed_out = true;
                 for (socket, address) in self.running.drain(..) {
-                    let _ = socket.connected(address, Err(Errno::ETIMEDOUT.into()));
-                    self.failed
-                        .push((Endpoint::of(address), Errno::ETIMEDOUT.into()));
+                    if let Err(e) = socket.abandon_connect(address) {
+                        self.failed.push((Endpoint::of(address), e));
+                    }
                 }
                 return Ok(None);
             }
@@ -265,13 +265,7 @@ impl<'a> Race<'a> {
         let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         for index in (0..ended.len()).rev().filter(|&index| ended[index]) {
             let (socket, address) = self.running.remove(index);
-            let result = socket
-                .take_error()
-                .and_then(|error| error.map_or(Ok(()), Err));
-            match socket
-                .connected(address, result)
-                .and_then(|()| ready(socket))
-            {
+            match socket.finish_connect(address).and_then(|()| ready(socket)) {
                 Ok(socket) => return Some(socket),
                 Err(e) => self.failed.push((Endpoint::of(address), e)),
             }

@@ -40,6 +40,7 @@ pub struct Listen<'a> {
 pub struct Listener {
     socket: Socket,
     local: Endpoint,
+    #[expect(dead_code, reason = "held for its drop")]
     path: Option<OwnPath>,
 }
 

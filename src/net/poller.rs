@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::Deadline;
@@ -74,12 +74,9 @@ impl Poller {
 
     /// Waits until something is ready or the deadline passes, then adds what is ready to `ready`.
     pub fn wait(&mut self, ready: &mut Vec<Ready>, until: Deadline) -> io::Result<()> {
-        let timeout = EpollTimeout::from(until.timeout());
-        let count = loop {
-            match self.epoll.wait(&mut self.events, timeout) {
-                Err(Errno::EINTR) => return Ok(()),
-                result => break result?,
-            }
+        let count = match self.epoll.wait(&mut self.events, until.timeout()) {
+            Err(Errno::EINTR) => return Ok(()), // the caller looks at its clocks and waits again
+            result => result?,
         };
         ready.extend(self.events[..count].iter().map(|event| {
             let flags = event.events();

@@ -114,14 +114,10 @@ fn finish_some(
         let over = ended[index];
         index += 1;
         let result = match over {
-            true => attempt
-                .socket
-                .take_error()
-                .and_then(|error| error.map_or(Ok(()), Err)),
-            false if attempt.until.passed() => Err(Errno::ETIMEDOUT.into()),
+            true => attempt.socket.finish_connect(attempt.address),
+            false if attempt.until.passed() => attempt.socket.abandon_connect(attempt.address),
             false => return true,
         };
-        let result = attempt.socket.connected(attempt.address, result);
         tell(attempt.index, checked(&result, attempt.began));
         false
     });

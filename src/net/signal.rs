@@ -87,8 +87,8 @@ impl AsFd for Deferred {
     }
 }
 
-/// Whether we were started with `signal` ignored: the SigIgn mask of proc(5). std knows no safe
-/// way to ask sigaction(2); without /proc nothing counts as ignored.
+/// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no
+/// safe way to ask sigaction(2). Without /proc nothing counts as ignored.
 fn came_ignored(signal: i32) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return false;

@@ -63,7 +63,7 @@ impl Socket {
         if trace::on() {
             match &result {
                 Ok((socket, peer)) => {
-                    trace::call("accept", &[], Outcome::Accepted(socket.as_raw_fd(), peer))
+                    trace::call("accept", &[], Outcome::Accepted(socket.as_raw_fd(), peer));
                 }
                 Err(e) if would_block(e) => {}
                 Err(e) => trace::call("accept", &[], trace::failed(e)),
@@ -73,18 +73,26 @@ impl Socket {
     }
 
     /// Starts a connect(2) on this (non-blocking) socket. Not traced while it is under way:
-    /// the caller reports the result once with [`Socket::connected`].
+    /// [`Socket::finish_connect`] tells its result.
     pub fn start_connect(&self, address: &SockAddr) -> io::Result<()> {
         let result = self.inner.connect(address);
         match &result {
             Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
-            _ => self.connected(address, result),
+            _ => traced_connect(address, result),
         }
     }
 
-    /// Traces the end of a connect to `address` and passes its result on.
-    pub fn connected(&self, address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
-        trace::done("connect", &[&Endpoint::of(address)], result)
+    /// Ends a connect to `address` that was under way: its result, traced.
+    pub fn finish_connect(&self, address: &SockAddr) -> io::Result<()> {
+        let result = self
+            .take_error()
+            .and_then(|error| error.map_or(Ok(()), Err));
+        traced_connect(address, result)
+    }
+
+    /// Gives up a connect to `address` that was under way: a timeout, traced.
+    pub fn abandon_connect(&self, address: &SockAddr) -> io::Result<()> {
+        traced_connect(address, Err(Errno::ETIMEDOUT.into()))
     }
 
     /// The pending error of the socket (`SO_ERROR`), which reading clears.
@@ -97,12 +105,6 @@ impl Socket {
         let result =
             retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT));
         trace::counted("recv", buf.len(), result)
-    }
-
-    /// recv(2) with `MSG_PEEK`: what has arrived stays there.
-    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, flags))
     }
 
     /// send(2). The count may be short.
@@ -197,11 +199,6 @@ impl Socket {
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.inner)
     }
-
-    /// Takes over a descriptor that is a socket already.
-    pub fn adopt(inner: socket2::Socket) -> Self {
-        Self { inner }
-    }
 }
 
 impl Drop for Socket {
@@ -238,6 +235,10 @@ impl Display for Plain<'_> {
             Err(_) => write!(f, "b'{}'", self.0.escape_ascii()),
         }
     }
+}
+
+fn traced_connect(address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
+    trace::done("connect", &[&Endpoint::of(address)], result)
 }
 
 /// Whether an error only says "not now".

@@ -34,6 +34,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The flags of a client.
 #[derive(Args, Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ClientArgs {
     /// Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
@@ -240,14 +241,13 @@ fn at_prompt(
     .and_then(|mut server| server.adopt(socket, peer.clone()).map(|()| server))
     .map_err(fail)
     .and_then(Server::run);
-    let left = conversation.exit();
+    let left = conversation.left();
     let received = conversation.heard();
     conversation.finish();
     let by_peer = left.is_none() && matches!(&outcome, Ok(Outcome::Ended(..)));
     let result = match (left, outcome) {
-        (Some(Some(exit)), _) => Err(Failure::silent(exit)),
+        (Some(left), Ok(_)) => left,
         (_, Err(failure)) => Err(failure),
-        (Some(None), _) => Ok(()),
         (None, Ok(Outcome::Ended(_, reason))) => verdict(reason, "connection to", peer),
         (None, Ok(Outcome::Stopped(Some(libc::SIGINT)))) => Err(Failure::silent(Exit::Interrupted)),
         (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),

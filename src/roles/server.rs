@@ -1,17 +1,20 @@
 //! The server role: listen, let in, talk. All of `serve`; `auth-serve` puts a gate before it.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Type};
 
 use super::{is_terminal, judge, spare_terminal, verdict};
 use crate::args::{self, Bytes, SocketArgs};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
+use crate::net::address::{Address, Family, Host};
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::HexDump;
 use crate::net::listen::{Listen, Listener};
@@ -20,6 +23,7 @@ use crate::net::quantity;
 use crate::net::ready;
 use crate::net::signal::{self, Deferred};
 use crate::net::socket::Socket;
+use crate::net::sockopt;
 use crate::server::{Gate, Outcome, Plan, Server};
 use crate::session::Handler;
 use crate::session::conversation::pipe::Pipe;
@@ -31,6 +35,7 @@ use crate::session::reply::Reply;
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ServerArgs {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
@@ -98,6 +103,10 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
     let dump = args.socket.dump(talk)?;
+    if !args.socket.opt.is_empty() {
+        // What would fail for every client is better known before the first.
+        sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
+    }
     raise_file_limit();
     let signals = signal::defer();
     let inbox = Inbox::new().map_err(|e| Failure::system("start", "the server", &e))?;
@@ -248,6 +257,22 @@ pub fn announce(
     talk.say(&Event::Listening { local });
     ready::notify();
     Ok(())
+}
+
+/// The family of a socket that listens on this address, as far as it is known before DNS.
+fn domain(address: &Address, family: Family) -> Domain {
+    match address {
+        Address::Unix(_) => Domain::UNIX,
+        Address::Inet {
+            host: Host::Ip(IpAddr::V6(_)) | Host::Scoped(..),
+            ..
+        } => Domain::IPV6,
+        Address::Inet {
+            host: Host::Wildcard,
+            ..
+        } if family != Family::V4 => Domain::IPV6,
+        Address::Inet { .. } => Domain::IPV4,
+    }
 }
 
 /// Raises the limit on open files as far as it goes: a connection is a file.

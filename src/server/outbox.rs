@@ -105,7 +105,9 @@ mod tests {
             takes in prop::collection::vec(1usize..30, 0..200),
         ) {
             let mut outbox = Outbox::default();
-            pieces.iter().for_each(|piece| outbox.push(piece.as_slice().into(), 0));
+            for piece in &pieces {
+                outbox.push(piece.as_slice().into(), 0);
+            }
             let wanted = pieces.concat();
             prop_assert_eq!(outbox.len(), wanted.len());
             let mut got = Vec::new();

@@ -256,7 +256,9 @@ impl Handler for Conversation {
         self.heard += bytes.len() as u64;
         let mut lines = Vec::new();
         incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
-        lines.iter().for_each(|line| self.show(client, line));
+        for line in &lines {
+            self.show(client, line);
+        }
         clients.hold(self.screen.is_full());
     }
 
@@ -320,7 +322,9 @@ impl Handler for Conversation {
             .filter(|(_, i)| due(i))
             .map(|(number, _)| *number)
             .collect();
-        quiet.into_iter().for_each(|number| self.show_rest(number));
+        for number in quiet {
+            self.show_rest(number);
+        }
         clients.hold(self.screen.is_full());
         if let Some((until, exit)) = &self.leaving
             && until.passed()
@@ -341,7 +345,8 @@ impl Conversation {
     }
 
     /// How a conversation that we left ends; `None` if we did not leave it.
-    pub fn exit(&self) -> Option<Option<Exit>> {
-        self.leaving.as_ref().map(|(_, exit)| *exit)
+    pub fn left(&self) -> Option<Result<(), Failure>> {
+        let (_, exit) = self.leaving.as_ref()?;
+        Some(exit.map_or(Ok(()), |exit| Err(Failure::silent(exit))))
     }
 }

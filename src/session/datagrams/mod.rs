@@ -34,7 +34,7 @@ fn show(out: &Queue, talk: &Talk, from: SocketAddr, bytes: &[u8], how: Shown) {
         talk.say(&Event::Message {
             id: None,
             name: None,
-            peer: Some(&peer),
+            peer: Some(peer.to_string()),
             bytes: Some(bytes.len()),
             payload,
         });
