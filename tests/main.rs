@@ -1,5 +1,6 @@
-//! The real binary, driven on loopback. The files mirror `src/commands`; `interop/` needs other
-//! programs, `faults/` is what a trustworthy tool survives.
+//! The real binary, driven on loopback. The files mirror `src/commands`; `terminal.rs` sits at a
+//! real pseudo-terminal, `interop/` needs other programs, and `faults/` is what a trustworthy tool
+//! survives: its tests are named after the numbered rows of the faults they prove.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,5 +8,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod auth_connect;
+mod auth_serve;
+mod connect;
+mod faults;
+mod interop;
+mod notes;
 mod opts;
+mod program;
+mod room;
 mod run;
+mod serve;
+mod terminal;
+mod udp_send;
+mod udp_serve;

@@ -1,0 +1,1 @@
+//! `auth-connect` against Python's and our own servers.

@@ -1,0 +1,1 @@
+//! `auth-serve` against Python's and our own clients.

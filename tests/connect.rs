@@ -1,0 +1,1 @@
+//! `connect`: pipes, scripts, checks.

@@ -1,0 +1,1 @@
+//! Rows 18–21: accepting under pressure.

@@ -1,0 +1,1 @@
+//! Rows 1–10: the command line.

@@ -1,0 +1,1 @@
+//! Rows 52–64: authentication.

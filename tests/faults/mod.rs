@@ -1,0 +1,12 @@
+//! Faults and bad input, by number: `row_14_…` proves row 14.
+
+mod accept;
+mod arguments;
+mod auth;
+mod programs;
+mod resolve;
+mod signals;
+mod stdio;
+mod stream;
+mod system;
+mod udp;

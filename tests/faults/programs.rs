@@ -1,0 +1,1 @@
+//! Rows 65–71: programs.

@@ -1,0 +1,1 @@
+//! Rows 11–17: names and addresses.

@@ -1,0 +1,1 @@
+//! Rows 47–51: signals, restarts, long runs.

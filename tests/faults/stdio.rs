@@ -1,0 +1,1 @@
+//! Rows 36–46: stdin, stdout, the terminal.

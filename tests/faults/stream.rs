@@ -1,0 +1,1 @@
+//! Rows 22–35: a peer on a stream.

@@ -1,0 +1,1 @@
+//! Rows 77–80: disks and systems.

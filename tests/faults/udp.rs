@@ -1,0 +1,1 @@
+//! Rows 72–76: datagrams.

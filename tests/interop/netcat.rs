@@ -1,0 +1,1 @@
+//! nc, ncat and socat in both roles.

@@ -1,0 +1,1 @@
+//! The notes, row by row, against real Python peers.

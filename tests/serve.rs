@@ -1,0 +1,1 @@
+//! `serve`: its handlers, its limits, its ends.

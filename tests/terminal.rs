@@ -1,0 +1,1 @@
+//! The prompt, at a real pseudo-terminal.
