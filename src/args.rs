@@ -242,10 +242,10 @@ pub struct KeyArgs {
     #[arg(long, value_name = "NAME", value_parser = ["md5", "sha256", "sha512"], help_heading = "Keys")]
     pub digest: Option<String>,
     /// The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
-    #[arg(long, value_name = "FILE", group = "source", help_heading = "Keys")]
+    #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub key_file: Option<PathBuf>,
     /// Read the key from this descriptor
-    #[arg(long, value_name = "N", group = "source", value_parser = clap::value_parser!(i32).range(0..),
+    #[arg(long, value_name = "N", group = "key-source", value_parser = clap::value_parser!(i32).range(0..),
         help_heading = "Keys")]
     pub key_fd: Option<i32>,
     /// Write a new random key to --key-file and exit

@@ -161,7 +161,7 @@ fn complete(shell: impl Generator) -> Vec<u8> {
 /// One page: the command, then a section for each subcommand.
 fn man() -> Vec<u8> {
     let mut out = Vec::new();
-    let mut root = command().disable_help_flag(true);
+    let mut root = command();
     root.build();
     let page = clap_mangen::Man::new(root.clone());
     // Writing to memory does not fail.
@@ -310,5 +310,13 @@ fn shown(value: &ContextValue) -> String {
             .collect::<Vec<_>>()
             .join(", "),
         value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
     }
 }

@@ -10,12 +10,14 @@
 
 mod auth_connect;
 mod auth_serve;
+mod completions;
 mod connect;
 mod faults;
 mod interop;
 mod notes;
 mod opts;
 mod program;
+mod readme;
 mod room;
 mod run;
 mod serve;

@@ -1,6 +1,8 @@
 //! The one builder of the tests: starts a program, talks to it, compares what it said. Every wait
 //! has a deadline; whatever was started is killed on drop.
 
+#![allow(dead_code, reason = "a builder offers what the next test needs")]
+
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -117,7 +119,10 @@ pub struct Running {
 
 /// What came out of a stream so far.
 #[derive(Clone)]
-struct Collected(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+struct Collected(Arc<(Mutex<Stream>, Condvar)>);
+
+/// The bytes, and whether that was all.
+type Stream = (Vec<u8>, bool);
 
 impl Collected {
     fn from(mut stream: impl Read + Send + 'static) -> Self {

@@ -16,7 +16,7 @@ pub struct AuthServe {
     #[command(flatten)]
     pub key: KeyArgs,
     /// Keys, one NAME:KEY a line
-    #[arg(long, value_name = "FILE", group = "source", help_heading = "Keys")]
+    #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub keys: Option<std::path::PathBuf>,
     /// Do not slow down addresses that send wrong proofs
     #[arg(long, help_heading = "Keys")]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use regex::bytes::Regex;
 use socket2::Type;
 
@@ -32,6 +32,7 @@ use crate::session::feed::{Inbox, Input};
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
 #[derive(Args, Debug, Clone)]
+#[command(group(ArgGroup::new("answers").args(["reply", "expect"]).multiple(true)))]
 pub struct UdpSend {
     /// Where to send to (HOST:PORT, [IPV6]:PORT, PORT, or HOST PORT), then the texts
     #[arg(value_name = "ADDRESS [TEXT]...", required = true, num_args = 1.., allow_hyphen_values = false)]

@@ -1,0 +1,1 @@
+//! The README stays true.
