@@ -1,1 +1,171 @@
-//! The README stays true.
+//! The README stays true: every `console` block is run in a shell, and must print what it shows.
+//!
+//! A line after `$ ` is a command, one after `> ` goes on with it; the lines below are what it
+//! prints on stdout and stderr, where `…` stands for anything. Behind a command that ends in `&`
+//! the block goes on once it has printed as many lines as are shown. The ports 8520 to 8529 are
+//! replaced by free ones, so that nothing is in the way.
+
+use std::fmt::Write as _;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+
+use crate::run::program;
+
+const README: &str = include_str!("../README.md");
+
+/// One command, and the lines it is shown to print.
+struct Step {
+    command: String,
+    shown: Vec<String>,
+}
+
+/// The blocks, each with the line it begins at.
+fn blocks() -> Vec<(usize, Vec<Step>)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, Vec<Step>)> = None;
+    for (number, line) in README.lines().enumerate() {
+        match &mut open {
+            None if line == "```console" => open = Some((number + 1, Vec::new())),
+            None => {}
+            Some(_) if line == "```" => blocks.extend(open.take()),
+            Some((_, steps)) => match (line.strip_prefix("$ "), line.strip_prefix("> ")) {
+                (Some(command), _) => steps.push(Step {
+                    command: command.into(),
+                    shown: Vec::new(),
+                }),
+                (_, Some(more)) if steps.last().is_some_and(|step| step.shown.is_empty()) => {
+                    let step = steps.last_mut().unwrap();
+                    write!(step.command, "\n{more}").unwrap();
+                }
+                _ => steps
+                    .last_mut()
+                    .unwrap_or_else(|| panic!("line {}: output before a command", number + 1))
+                    .shown
+                    .push(line.into()),
+            },
+        }
+    }
+    assert!(open.is_none(), "a block without an end");
+    blocks
+}
+
+/// A shell script that runs the commands and writes what each prints to `0`, `1`, `2`, …
+fn script(steps: &[Step]) -> String {
+    let mut script = String::from("status=0\n");
+    for (index, Step { command, shown }) in steps.iter().enumerate() {
+        match command.strip_suffix(" &") {
+            Some(command) => write!(
+                script,
+                ": >{index}; >{index} 2>&1 </dev/null {command} &\n\
+                 for ((turn = 0; turn < 3000; turn++)); do\n\
+                 [ \"$(wc -l <{index})\" -ge {} ] && break; sleep 0.01\n\
+                 done\nstatus=0\n",
+                shown.len()
+            ),
+            None => write!(
+                script,
+                "{{ (exit $status)\n{command}\n}} >{index} 2>&1 </dev/null; status=$?\n"
+            ),
+        }
+        .unwrap();
+    }
+    script + "kill $(jobs -p) 2>/dev/null; wait\nexit 0\n"
+}
+
+/// Whether a line is the shown one, in which `…` stands for anything.
+fn is(shown: &str, line: &str) -> bool {
+    let mut parts = shown.split('…');
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+        last = Some(part);
+    }
+    rest.is_empty() || last.is_some_and(|part| part.is_empty() || line.ends_with(part))
+}
+
+/// Replaces the README's ports by free ones.
+fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
+    let free = || {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind(tcp.local_addr().unwrap());
+        udp.ok().map(|udp| (tcp, udp))
+    };
+    let held: Vec<_> = (8520..8530)
+        .map(|port| {
+            (
+                port.to_string(),
+                std::iter::repeat_with(free).flatten().next().unwrap(),
+            )
+        })
+        .collect();
+    for (port, (tcp, _)) in &held {
+        let free = tcp.local_addr().unwrap().port().to_string();
+        for step in &mut steps {
+            step.command = step.command.replace(port, &free);
+            for line in &mut step.shown {
+                *line = line.replace(port, &free);
+            }
+        }
+    }
+    steps
+}
+
+#[test]
+fn every_console_block_prints_what_it_shows() {
+    let blocks = blocks();
+    assert!(blocks.len() > 5, "only {} blocks found", blocks.len());
+    let binary = Path::new(env!("CARGO_BIN_EXE_sockctl")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    for (line, steps) in blocks {
+        let steps = with_free_ports(steps);
+        let folder = tempfile::tempdir().unwrap();
+        program("bash", ["-c", &script(&steps)])
+            .env("PATH", format!("{}:{path}", binary.display()))
+            .with(|command| {
+                command.current_dir(folder.path());
+            })
+            .run()
+            .is(0, "", "");
+        for (index, step) in steps.iter().enumerate() {
+            let bytes = std::fs::read(folder.path().join(index.to_string())).unwrap();
+            let printed = String::from_utf8_lossy(&bytes);
+            let mut lines: Vec<&str> = printed.lines().collect();
+            if step.command.ends_with('&') {
+                lines.truncate(step.shown.len()); // it went on meanwhile
+            }
+            let same = lines.len() == step.shown.len()
+                && step
+                    .shown
+                    .iter()
+                    .zip(&lines)
+                    .all(|(shown, line)| is(shown, line));
+            assert!(
+                same,
+                "README.md, block at line {line}: $ {}\nshown:\n{}\nprinted:\n{printed}",
+                step.command,
+                step.shown.join("\n")
+            );
+        }
+    }
+}
+
+/// The rows of the exit-status table are those of `exit.rs`, as the help tells them.
+#[test]
+fn the_exit_statuses_are_those_of_the_help() {
+    let help = crate::run::sockctl(["--help"]).run();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
+        assert!(
+            README.contains(&format!("| {code} | ")),
+            "README: no row {code}"
+        );
+        assert!(help.contains(&format!("{code} ")), "help: no status {code}");
+    }
+    assert!(README.contains("| 130, 141, 143 | "));
+}
