@@ -148,7 +148,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --keys --no-penalty --echo --discard --reply --once --max-conns --on-full --grace --backlog --reuse-port --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --keys --no-penalty --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -190,11 +190,31 @@ _sockctl() {
                     COMPREPLY=($(compgen -W "wait reject" -- "${cur}"))
                     return 0
                     ;;
+                --per-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --backlog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -346,7 +366,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-m -4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --once --max-conns --on-full --grace --backlog --reuse-port --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-m -4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,11 +388,31 @@ _sockctl() {
                     COMPREPLY=($(compgen -W "wait reject" -- "${cur}"))
                     return 0
                     ;;
+                --per-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --backlog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -522,7 +562,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__udp__subcmd__serve)
-            opts="-4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --count --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -533,6 +573,14 @@ _sockctl() {
                     return 0
                     ;;
                 --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --deny)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

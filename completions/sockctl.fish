@@ -44,8 +44,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
 reject\t'It is closed at once'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l per-ip -d 'Connections from one address at a time; an IPv6 /64 is one' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l accept-proxy -d 'Believe PROXY headers (v1, v2) from these, and require them; may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How long stopping may take; 0: at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
@@ -59,6 +64,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Retur
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Swallow what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s n -l numeric -d 'Never look a name up in the DNS'
@@ -96,6 +102,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Wri
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE once it is bound' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
@@ -155,8 +163,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
 reject\t'It is closed at once'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l per-ip -d 'Connections from one address at a time; an IPv6 /64 is one' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l accept-proxy -d 'Believe PROXY headers (v1, v2) from these, and require them; may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 'How long stopping may take; 0: at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
@@ -171,6 +184,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Swallow what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s n -l numeric -d 'Never look a name up in the DNS'

@@ -27,9 +27,15 @@ module completions {
     --once                    # Serve the first connection that is let in, then exit with its status
     --max-conns(-m): string   # Connections at a time
     --on-full: string@"nu-complete sockctl serve on_full" # What becomes of a connection too many
+    --per-ip: string          # Connections from one address at a time; an IPv6 /64 is one
+    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
+    --deny: string            # Never let these in, whatever is allowed; may be given several times
+    --accept-proxy: string    # Believe PROXY headers (v1, v2) from these, and require them; may be given several times
     --grace: string           # How long stopping may take; 0: at once
     --backlog: string         # Connections the kernel queues before they are accepted
     --reuse-port              # Share the port with other servers that do so too (`SO_REUSEPORT`)
+    --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    --systemd                 # Take the listening socket from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE once it listens
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
@@ -92,6 +98,8 @@ module completions {
     --discard                 # Swallow datagrams
     --reply: string           # Answer each datagram with TEXT
     --count: string           # Exit after N datagrams
+    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
+    --deny: string            # Never let these in, whatever is allowed; may be given several times
     --port-file: path         # Write the port to FILE once it is bound
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
@@ -172,9 +180,15 @@ module completions {
     --once                    # Serve the first connection that is let in, then exit with its status
     --max-conns(-m): string   # Connections at a time
     --on-full: string@"nu-complete sockctl auth-serve on_full" # What becomes of a connection too many
+    --per-ip: string          # Connections from one address at a time; an IPv6 /64 is one
+    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
+    --deny: string            # Never let these in, whatever is allowed; may be given several times
+    --accept-proxy: string    # Believe PROXY headers (v1, v2) from these, and require them; may be given several times
     --grace: string           # How long stopping may take; 0: at once
     --backlog: string         # Connections the kernel queues before they are accepted
     --reuse-port              # Share the port with other servers that do so too (`SO_REUSEPORT`)
+    --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    --systemd                 # Take the listening socket from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE once it listens
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only

@@ -19,6 +19,7 @@ use crate::auth::key::{KeySources, Keyring, create_key, load};
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, errno_name, quoted};
+use crate::net::access::{self, Access, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
@@ -191,6 +192,27 @@ impl SocketArgs {
             })?)
         };
         Ok(Some(Dump::to(out)))
+    }
+}
+
+/// Whom a server talks to.
+#[derive(Args, Debug, Clone)]
+pub struct AccessArgs {
+    /// Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
+    #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
+    pub allow: Vec<Networks>,
+    /// Never let these in, whatever is allowed; may be given several times
+    #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
+    pub deny: Vec<Networks>,
+}
+
+impl AccessArgs {
+    /// The rules, together.
+    pub fn access(&self) -> Access {
+        Access {
+            allow: (!self.allow.is_empty()).then(|| self.allow.iter().cloned().collect()),
+            deny: self.deny.iter().cloned().collect(),
+        }
     }
 }
 

@@ -229,7 +229,7 @@ impl Refusal {
         let reason = std::error::Error::source(error).map(ToString::to_string);
         let message = match error.kind() {
             ErrorKind::ValueValidation | ErrorKind::InvalidValue if value.is_empty() => {
-                format!("{arg} needs a value")
+                format!("{} needs a value", name_of(&arg))
             }
             ErrorKind::ValueValidation => {
                 let reason = reason.unwrap_or_else(|| "not accepted".into());
@@ -274,12 +274,23 @@ impl Refusal {
         let usage = error
             .get(ContextKind::Usage)
             .map(|usage| shown(usage).replace("Usage: ", ""));
-        let usage = usage.unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+        let usage = usage
+            .or_else(usage_of_command)
+            .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
         Self {
             message,
             usage: format!("usage: {}", usage.lines().next().unwrap_or_default().trim()),
         }
     }
+}
+
+/// The usage of the command that was asked for, where clap does not tell it with the error.
+fn usage_of_command() -> Option<String> {
+    let word = std::env::args_os().nth(1)?;
+    let mut root = command();
+    root.build();
+    let usage = root.find_subcommand_mut(word)?.render_usage();
+    Some(usage.to_string().replace("Usage: ", ""))
 }
 
 /// An option clap does not know; habits from nc get a helping hand.

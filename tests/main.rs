@@ -14,6 +14,7 @@ mod completions;
 mod connect;
 mod faults;
 mod interop;
+mod limits;
 mod notes;
 mod opts;
 mod program;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use clap::Args;
 
-use crate::args::{self, Bytes, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::Prompt;
 use crate::console::talk::Talk;
@@ -42,6 +42,8 @@ pub struct UdpServe {
     /// Exit after N datagrams
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub count: Option<u64>,
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Write the port to FILE once it is bound
     #[arg(long, value_name = "FILE", help_heading = "Talk")]
     pub port_file: Option<PathBuf>,
@@ -65,6 +67,7 @@ impl UdpServe {
             settings: &self.socket.opt,
             backlog: 0,
             reuse_port: false,
+            mode: None,
         };
         let (socket, local) = Datagrams::bind(&address, &how)?;
         announce(&local, self.port_file.as_deref(), talk)?;
@@ -90,6 +93,7 @@ impl UdpServe {
             inbox: &inbox,
             signals: signals.as_ref(),
             count: self.count,
+            access: self.access.access(),
             idle: self.socket.idle_timeout,
             deadline,
             tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),

@@ -1,13 +1,14 @@
 //! Opening a listening socket: TCP on one address or both families, UNIX paths that clean up
 //! after themselves, abstract names.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use listenfd::ListenFd;
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
@@ -34,6 +35,8 @@ pub struct Listen<'a> {
     pub backlog: i32,
     /// `SO_REUSEPORT`: several servers share the port.
     pub reuse_port: bool,
+    /// `--mode`: who may use a UNIX path; `None` leaves that to the umask.
+    pub mode: Option<u32>,
 }
 
 /// A listening socket, non-blocking. A UNIX path it made is removed on drop.
@@ -56,6 +59,51 @@ impl Listener {
             socket,
             local,
             path,
+        })
+    }
+
+    /// The first listening socket that a service manager handed over (`sd_listen_fds(3)`).
+    pub fn inherited(settings: &[Setting]) -> Result<Self, Failure> {
+        let none = |cause: &str| {
+            Failure::new(
+                "take",
+                "the socket of the service manager",
+                cause,
+                Exit::Usage,
+            )
+        };
+        let mut handed = ListenFd::from_env();
+        let socket = match (handed.take_tcp_listener(0), handed.take_unix_listener(0)) {
+            (Ok(Some(tcp)), _) => Socket::from(tcp),
+            (_, Ok(Some(unix))) => Socket::from(unix),
+            (Ok(None), _) => return Err(none("LISTEN_FDS names none")),
+            (Err(_), _) => return Err(none("it is not a stream socket")),
+        };
+        if !socket.options().is_listener().unwrap_or(false) {
+            return Err(none("it does not listen"));
+        }
+        let fail = |e| Failure::system("listen on", "the socket of the service manager", &e);
+        socket.set_nonblocking(true).map_err(fail)?;
+        let local = match socket.local().map_err(fail)? {
+            Endpoint::Inet(SocketAddr::V6(v6)) => {
+                socket.set_defaults().map_err(fail)?;
+                if v6.ip().is_unspecified() && !socket.options().only_v6().unwrap_or(true) {
+                    Endpoint::Any(v6.port())
+                } else {
+                    Endpoint::Inet(v6.into())
+                }
+            }
+            local @ Endpoint::Inet(_) => {
+                socket.set_defaults().map_err(fail)?;
+                local
+            }
+            local => local,
+        };
+        sockopt::apply(settings, &socket, Stage::Listener)?;
+        Ok(Self {
+            socket,
+            local,
+            path: None,
         })
     }
 
@@ -129,7 +177,14 @@ pub fn bind(
     sockopt::apply(how.settings, &socket, stage)?;
     socket.bind(&target).map_err(fail)?;
     let path = match address {
-        Address::Unix(UnixName::Path(path)) => Some(OwnPath::of(path).map_err(fail)?),
+        Address::Unix(UnixName::Path(path)) => {
+            let own = OwnPath::of(path).map_err(fail)?;
+            if let Some(mode) = how.mode {
+                // Nobody can have connected yet: it does not listen.
+                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(fail)?;
+            }
+            Some(own)
+        }
         _ => None,
     };
     Ok((socket, shown, path))

@@ -1,5 +1,6 @@
 //! Sockets and the bytes in them: everything that calls the kernel's network side.
 
+pub mod access;
 pub mod address;
 pub mod deadline;
 pub mod dial;
@@ -9,6 +10,7 @@ pub mod hexdump;
 pub mod line;
 pub mod listen;
 pub mod poller;
+pub mod proxy_header;
 pub mod pump;
 pub mod quantity;
 mod raw;

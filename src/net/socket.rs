@@ -5,8 +5,9 @@
 
 use std::fmt::{self, Display};
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixListener;
 
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
@@ -108,6 +109,12 @@ impl Socket {
         trace::counted("recv", buf.len(), result)
     }
 
+    /// recv(2) with `MSG_PEEK`: what could be read now stays to be read. Not traced: nothing moves.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, flags))
+    }
+
     /// send(2). The count may be short.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let result =
@@ -199,6 +206,20 @@ impl Socket {
     /// The typed options of socket2, for the few we set ourselves; `-o` goes through `sockopt.rs`.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.inner)
+    }
+}
+
+impl From<TcpListener> for Socket {
+    fn from(listener: TcpListener) -> Self {
+        let inner = listener.into();
+        Self { inner }
+    }
+}
+
+impl From<UnixListener> for Socket {
+    fn from(listener: UnixListener) -> Self {
+        let inner = listener.into();
+        Self { inner }
     }
 }
 

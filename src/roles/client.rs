@@ -15,6 +15,7 @@ use crate::args::{self, SocketArgs};
 use crate::console::event::Event;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
+use crate::net::access::Access;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, dial};
 use crate::net::endpoint::Endpoint;
@@ -25,7 +26,7 @@ use crate::net::pump::{End, Rules, pump};
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::socket::Socket;
-use crate::server::{Outcome, Plan, Server};
+use crate::server::{Limits, Outcome, Plan, Server};
 use crate::session::conversation::prompt::{Conversation, Peers, Style};
 use crate::session::feed::Inbox;
 
@@ -209,8 +210,13 @@ fn at_prompt(
     let plan = Plan {
         once: true,
         hand_over: false,
-        max: 1,
-        reject: false,
+        limits: Limits {
+            max: 1,
+            reject: false,
+            per_ip: None,
+            access: Access::default(),
+        },
+        proxies: None,
         idle: args.socket.idle_timeout,
         grace: Duration::ZERO,
         deadline,

@@ -10,11 +10,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Type};
 
 use super::{is_terminal, judge, spare_terminal, verdict};
-use crate::args::{self, Bytes, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
-use crate::net::address::{Address, Family, Host};
+use crate::net::access::{self, Networks};
+use crate::net::address::{Address, Family, Host, UnixName};
+use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::HexDump;
 use crate::net::listen::{Listen, Listener};
@@ -24,7 +26,7 @@ use crate::net::ready;
 use crate::net::signal::{self, Deferred};
 use crate::net::socket::Socket;
 use crate::net::sockopt;
-use crate::server::{Gate, Outcome, Plan, Server};
+use crate::server::{Gate, Limits, Outcome, Plan, Proxies, Server};
 use crate::session::Handler;
 use crate::session::conversation::pipe::Pipe;
 use crate::session::conversation::prompt::{Conversation, Peers, Style};
@@ -62,6 +64,14 @@ pub struct ServerArgs {
     /// What becomes of a connection too many
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Wait, help_heading = "Limits")]
     pub on_full: OnFull,
+    /// Connections from one address at a time; an IPv6 /64 is one
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Limits")]
+    pub per_ip: Option<usize>,
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// Believe PROXY headers (v1, v2) from these, and require them; may be given several times
+    #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
+    pub accept_proxy: Vec<Networks>,
     /// How long stopping may take; 0: at once
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = quantity::duration,
         allow_hyphen_values = true, help_heading = "Limits")]
@@ -73,6 +83,12 @@ pub struct ServerArgs {
     /// Share the port with other servers that do so too (`SO_REUSEPORT`)
     #[arg(long, help_heading = "Sockets")]
     pub reuse_port: bool,
+    /// Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
+    pub mode: Option<u32>,
+    /// Take the listening socket from the service manager (systemd socket activation)
+    #[arg(long, conflicts_with_all = ["address", "backlog", "reuse_port", "mode"], help_heading = "Sockets")]
+    pub systemd: bool,
     /// Write the port to FILE once it listens
     #[arg(long, value_name = "FILE", help_heading = "Talk")]
     pub port_file: Option<PathBuf>,
@@ -90,6 +106,13 @@ pub enum OnFull {
     Reject,
 }
 
+fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|&mode| mode <= 0o777 && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or_else(|| "expected an octal mode: 0660 or 600".into())
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
@@ -102,6 +125,11 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
+    if args.mode.is_some() && !matches!(address, Address::Unix(UnixName::Path(_))) {
+        return Err(Failure::usage(format!(
+            "--mode is for unix:PATH, not {address}"
+        )));
+    }
     let dump = args.socket.dump(talk)?;
     if !args.socket.opt.is_empty() {
         // What would fail for every client is better known before the first.
@@ -110,23 +138,18 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     raise_file_limit();
     let signals = signal::defer();
     let inbox = Inbox::new().map_err(|e| Failure::system("start", "the server", &e))?;
-    let listener = Listener::open(
-        &address,
-        &Listen {
-            family,
-            numeric: args.socket.family.numeric,
-            until: deadline,
-            settings: &args.socket.opt,
-            backlog: args.backlog,
-            reuse_port: args.reuse_port,
-        },
-    )?;
+    let listener = open(args, &address, deadline)?;
     announce(listener.local(), args.port_file.as_deref(), talk)?;
     let plan = Plan {
         once: args.once,
         hand_over: args.once && !args.has_handler() && !is_terminal(),
-        max: args.max_conns,
-        reject: args.on_full == OnFull::Reject,
+        limits: Limits {
+            max: args.max_conns,
+            reject: args.on_full == OnFull::Reject,
+            per_ip: args.per_ip,
+            access: args.access.access(),
+        },
+        proxies: args.proxies(),
         idle: args.socket.idle_timeout,
         grace: args.grace,
         deadline,
@@ -176,6 +199,23 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
             one(&socket, &peer, id, rules, signals.as_ref(), talk)
         }
     }
+}
+
+/// The listening socket: our own, or the service manager's.
+fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listener, Failure> {
+    if args.systemd {
+        return Listener::inherited(&args.socket.opt);
+    }
+    let how = Listen {
+        family: args.socket.family.family(),
+        numeric: args.socket.family.numeric,
+        until,
+        settings: &args.socket.opt,
+        backlog: args.backlog,
+        reuse_port: args.reuse_port,
+        mode: args.mode,
+    };
+    Listener::open(address, &how)
 }
 
 /// A server that is about to run: everything but its handler.
@@ -284,6 +324,11 @@ fn raise_file_limit() {
 }
 
 impl ServerArgs {
+    fn proxies(&self) -> Option<Proxies> {
+        let believed: Networks = self.accept_proxy.iter().cloned().collect();
+        (!self.accept_proxy.is_empty()).then(|| Proxies::new(believed, self.socket.timeout))
+    }
+
     fn has_handler(&self) -> bool {
         self.echo || self.discard || self.reply.is_some()
     }

@@ -4,6 +4,8 @@
 //! `run` is `serve_forever`, `accept` is `get_request`, `admit` is `process_request`, and the
 //! [`Handler`] is the request class.
 
+mod header;
+mod limits;
 mod outbox;
 mod proof;
 mod table;
@@ -28,6 +30,8 @@ use crate::net::socket::would_block;
 use crate::net::sockopt::{self, Setting, Stage};
 use crate::session::feed::Inbox;
 use crate::session::{Clients, Handler};
+pub use header::Proxies;
+pub use limits::Limits;
 pub use proof::Gate;
 use proof::Passed;
 use table::{Phase, Table};
@@ -51,10 +55,10 @@ pub struct Plan {
     pub once: bool,
     /// The first connection that is let in is handed back by [`Server::run`].
     pub hand_over: bool,
-    /// `-m`: connections at a time.
-    pub max: usize,
-    /// `--on-full reject`: a connection too many is closed; otherwise it waits.
-    pub reject: bool,
+    /// Who may connect, and how many.
+    pub limits: Limits,
+    /// `--accept-proxy`: who says in a header whose connection it is.
+    pub proxies: Option<Proxies>,
     /// `-i`: silence that ends a connection; zero: no limit.
     pub idle: Duration,
     /// `--grace`: how long stopping may take; zero: at once.
@@ -110,7 +114,12 @@ impl<'a> Server<'a> {
         plan: Plan,
         talk: Talk,
     ) -> io::Result<Self> {
-        let table = Table::new(talk.clone(), plan.idle, handler.is_social())?;
+        let table = Table::new(
+            talk.clone(),
+            plan.idle,
+            plan.limits.per_ip.is_some(),
+            handler.is_social(),
+        )?;
         let read = Interest {
             read: true,
             write: false,
@@ -251,7 +260,9 @@ impl<'a> Server<'a> {
     /// Everything that is due.
     fn clocks(&mut self) {
         for slot in self.table.tick() {
-            if let Some(gate) = &mut self.plan.gate {
+            if let Some(Phase::Announcing(_)) = self.table.get(slot).map(|conn| &conn.phase) {
+                header::refuse(&mut self.table, slot, "timed out");
+            } else if let Some(gate) = &mut self.plan.gate {
                 gate.due(&mut self.table, slot);
             }
         }
@@ -297,7 +308,10 @@ impl<'a> Server<'a> {
         self.table.hold(false);
         for slot in self.table.slots() {
             if let Some(conn) = self.table.get(slot)
-                && matches!(conn.phase, Phase::Proving(_) | Phase::Waiting)
+                && matches!(
+                    conn.phase,
+                    Phase::Announcing(_) | Phase::Proving(_) | Phase::Waiting
+                )
             {
                 self.table.remove(slot, Reason::Shutdown);
             }
@@ -313,7 +327,7 @@ impl<'a> Server<'a> {
             let Some(listener) = &self.listener else {
                 return Ok(());
             };
-            if self.is_full() && !self.plan.reject && self.plan.gate.is_none() {
+            if self.is_full() && !self.plan.limits.reject && self.plan.gate.is_none() {
                 self.watch_listener();
                 return Ok(());
             }
@@ -332,7 +346,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// A newcomer: at the gate, if there is one.
+    /// A newcomer: a proxy first says whose connection it is.
     fn greet(&mut self, socket: Socket, peer: Endpoint) -> Result<(), Failure> {
         self.count += 1;
         let number = self.count;
@@ -341,11 +355,32 @@ impl<'a> Server<'a> {
             return Ok(());
         }
         let tap = self.tap(number);
-        let from = peer.ip();
+        let announced = self
+            .plan
+            .proxies
+            .as_ref()
+            .and_then(|proxies| proxies.announcement(&peer));
+        let is_known = announced.is_none();
+        let phase = announced.map_or(Phase::Waiting, Phase::Announcing);
+        match self.table.insert(number, socket, peer, phase, tap) {
+            Ok(id) if is_known => self.receive_newcomer(id.slot),
+            // One that cannot be watched is closed.
+            _ => Ok(()),
+        }
+    }
+
+    /// A newcomer whose address is known: turned away, at the gate if there is one, or let in.
+    fn receive_newcomer(&mut self, slot: usize) -> Result<(), Failure> {
+        let Some(conn) = self.table.get(slot) else {
+            return Ok(());
+        };
+        let (number, from) = (conn.number, conn.peer.ip());
+        if !self.plan.limits.access.admits(from) {
+            self.table.remove(slot, Reason::Limit);
+            return Ok(());
+        }
         let Some(gate) = &mut self.plan.gate else {
-            if let Ok(id) = self.table.insert(number, socket, peer, Phase::Waiting, tap) {
-                self.admit(id.slot);
-            }
+            self.admit(slot);
             return Ok(());
         };
         let (proof, victims) = gate.start(number, from, self.table.now)?;
@@ -356,22 +391,21 @@ impl<'a> Server<'a> {
             }
         }
         let greeting = proof.greeting().to_vec();
-        match self
-            .table
-            .insert(number, socket, peer, Phase::Proving(Box::new(proof)), tap)
-        {
-            Ok(id) => self.table.send_plain(id.slot, &greeting),
-            Err(_) => gate.leave(number),
-        }
+        self.table.set_phase(slot, Phase::Proving(Box::new(proof)));
+        self.table.send_plain(slot, &greeting);
         Ok(())
     }
 
     /// Lets a connection in, if there is room; it waits or is turned away otherwise.
     fn admit(&mut self, slot: usize) {
+        let most = self.plan.limits.per_ip.unwrap_or(usize::MAX);
+        if self.table.neighbours(slot) >= most {
+            return self.table.end(slot, Reason::Limit);
+        }
         if self.is_full() {
             match self.table.get(slot) {
-                Some(_) if self.plan.reject => self.table.end(slot, Reason::Limit),
-                Some(conn) => conn.phase = Phase::Waiting,
+                Some(_) if self.plan.limits.reject => self.table.end(slot, Reason::Limit),
+                Some(_) => self.table.set_phase(slot, Phase::Waiting),
                 None => {}
             }
             return;
@@ -398,7 +432,8 @@ impl<'a> Server<'a> {
 
     /// Whoever proved its key while the server was full, now that there may be room.
     fn let_in_waiting(&mut self) {
-        if self.plan.gate.is_none() || self.is_full() || self.table.stopping.is_some() {
+        let nobody_waits = self.plan.gate.is_none() && self.plan.proxies.is_none();
+        if nobody_waits || self.is_full() || self.table.stopping.is_some() {
             return;
         }
         let mut waiting: Vec<(u64, usize)> = Vec::new();
@@ -419,7 +454,7 @@ impl<'a> Server<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.table.open >= self.plan.max
+        self.table.open + self.table.announcing >= self.plan.limits.max
     }
 
     /// Watches the listener exactly while a connection could be taken.
@@ -427,7 +462,7 @@ impl<'a> Server<'a> {
         let Some(listener) = &self.listener else {
             return;
         };
-        let waits = self.is_full() && !self.plan.reject && self.plan.gate.is_none();
+        let waits = self.is_full() && !self.plan.limits.reject && self.plan.gate.is_none();
         let wanted = self.resume.is_none() && !waits;
         if wanted != self.accepting {
             self.accepting = wanted;
@@ -485,6 +520,12 @@ impl<'a> Server<'a> {
                 return Ok(());
             }
             let more = match conn.phase {
+                Phase::Announcing(_) => {
+                    if header::hear(&mut self.table, slot, &mut self.buffer) {
+                        self.receive_newcomer(slot)?;
+                    }
+                    false
+                }
                 Phase::Proving(_) => {
                     self.prove(slot);
                     false

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::header::Announcement;
+use super::limits::Census;
 use super::outbox::Outbox;
 use super::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
@@ -39,6 +41,8 @@ const RETRY: Duration = Duration::from_millis(5);
 
 /// How far a connection is.
 pub(super) enum Phase {
+    /// A proxy has to say whose connection it is.
+    Announcing(Box<Announcement>),
     /// It has to prove that it holds a key.
     Proving(Box<Proof>),
     /// Proved, but the server is full.
@@ -93,6 +97,8 @@ pub(super) struct Table {
     pub(super) stop_wanted: bool,
     /// Connections that were let in and are not removed yet.
     pub(super) open: usize,
+    /// Connections whose proxy has not said whose they are.
+    pub(super) announcing: usize,
     /// Why the last one that was let in ended.
     pub(super) last: Option<(Endpoint, Reason)>,
     conns: Slab<Conn>,
@@ -105,11 +111,13 @@ pub(super) struct Table {
     queued: usize,
     held: bool,
     idle: Duration,
+    /// Kept where connections from one address are limited.
+    census: Option<Census>,
     social: bool,
 }
 
 impl Table {
-    pub(super) fn new(talk: Talk, idle: Duration, social: bool) -> io::Result<Self> {
+    pub(super) fn new(talk: Talk, idle: Duration, counts: bool, social: bool) -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
@@ -118,6 +126,7 @@ impl Table {
             quit: None,
             stop_wanted: false,
             open: 0,
+            announcing: 0,
             last: None,
             conns: Slab::new(),
             clock: BinaryHeap::new(),
@@ -127,6 +136,7 @@ impl Table {
             queued: 0,
             held: false,
             idle,
+            census: counts.then(Census::default),
             social,
         })
     }
@@ -148,6 +158,7 @@ impl Table {
         };
         self.poller.add(&socket, slot as u64, interest)?;
         let now = self.now;
+        self.announcing += usize::from(matches!(phase, Phase::Announcing(_)));
         entry.insert(Conn {
             number,
             socket,
@@ -182,6 +193,23 @@ impl Table {
         })
     }
 
+    /// How far a connection is from now on.
+    pub(super) fn set_phase(&mut self, slot: usize, phase: Phase) {
+        if let Some(conn) = self.conns.get_mut(slot) {
+            let before = std::mem::replace(&mut conn.phase, phase);
+            self.announcing -= usize::from(matches!(before, Phase::Announcing(_)));
+            self.dirty.push(slot);
+        }
+    }
+
+    /// How many connections that are let in come from where this one does.
+    pub(super) fn neighbours(&self, slot: usize) -> usize {
+        match (&self.census, self.conns.get(slot)) {
+            (Some(census), Some(conn)) => census.of(&conn.peer),
+            _ => 0,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.conns.is_empty()
     }
@@ -205,6 +233,9 @@ impl Table {
         conn.phase = Phase::Open;
         conn.let_in = true;
         self.open += 1;
+        if let Some(census) = &mut self.census {
+            census.add(&conn.peer);
+        }
         self.dirty.push(slot);
         let joined = self.social;
         if self.talk.says(if joined {
@@ -253,6 +284,12 @@ impl Table {
             return;
         };
         self.queued -= conn.outbox.len();
+        self.announcing -= usize::from(matches!(conn.phase, Phase::Announcing(_)));
+        if let Some(census) = &mut self.census
+            && conn.let_in
+        {
+            census.remove(&conn.peer);
+        }
         let reason = match conn.phase {
             // What it was closed for comes before how it went then.
             Phase::Closing(why) if why != Reason::Eof => why,
@@ -352,7 +389,7 @@ impl Table {
             Phase::Open => !self.held && (conn.outbox.len() < HIGH || stalled),
             Phase::Waiting => false,
             Phase::Proving(ref proof) => !proof.is_decided(),
-            Phase::Closing(_) => true,
+            Phase::Announcing(_) | Phase::Closing(_) => true,
         };
         let interest = Interest {
             read: takes && !conn.peer_ended,
@@ -394,10 +431,10 @@ impl Table {
             .map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due))
     }
 
-    /// The connections whose proof is due (out of time, or its verdict may be told now); all
-    /// others that are due are dealt with.
+    /// The connections that were to show who they are and whose time is up, or whose verdict may be
+    /// told now; all others that are due are dealt with.
     pub(super) fn tick(&mut self) -> Vec<usize> {
-        let mut proofs = Vec::new();
+        let mut unproved = Vec::new();
         while let Some(&Reverse((due, slot, number))) = self.clock.peek()
             && due <= self.now
         {
@@ -415,15 +452,15 @@ impl Table {
                 .instant()
                 .is_some_and(|due| due <= self.now)
             {
-                if let Phase::Proving(_) = conn.phase {
-                    proofs.push(slot);
+                if let Phase::Announcing(_) | Phase::Proving(_) = conn.phase {
+                    unproved.push(slot);
                     continue;
                 }
                 self.due(slot);
             }
             self.dirty.push(slot);
         }
-        proofs
+        unproved
     }
 
     fn due(&mut self, slot: usize) {
@@ -454,6 +491,7 @@ impl Table {
                 number: conn.number,
                 slot,
             }),
+            Phase::Announcing(_) => self.announcing -= 1,
             Phase::Proving(_) | Phase::Waiting => {}
         }
         conn.phase = Phase::Closing(reason);
@@ -490,6 +528,7 @@ impl Conn {
     /// When the clock must look at it next.
     fn due(&self, idle: Duration, stopping: Option<Instant>) -> Deadline {
         match (&self.phase, self.fin) {
+            (Phase::Announcing(announcement), _) => announcement.until,
             (Phase::Proving(proof), _) => proof.due(),
             (Phase::Waiting, _) => Deadline::NEVER,
             (Phase::Closing(_), Fin::Sent(at)) => {

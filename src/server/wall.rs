@@ -184,7 +184,7 @@ fn is_recent(time: Option<Instant>, now: Instant) -> bool {
 }
 
 /// What counts as one address: an IPv4 address, also in IPv6 clothes, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let network = v6.to_bits() >> 64 << 64;

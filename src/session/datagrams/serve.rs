@@ -12,6 +12,7 @@ use crate::console::printer::Queue;
 use crate::console::prompt::{Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
+use crate::net::access::Access;
 use crate::net::deadline::{Deadline, wait};
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
@@ -54,6 +55,8 @@ pub struct Service<'a> {
     pub signals: Option<&'a Deferred>,
     /// `--count`: ends after so many datagrams.
     pub count: Option<u64>,
+    /// `--allow`, `--deny`: whose datagrams count.
+    pub access: Access,
     /// `-i`: ends when there was none for this long; zero: no limit.
     pub idle: Duration,
     /// `--deadline`.
@@ -120,6 +123,7 @@ impl Service<'_> {
             active = Instant::now();
             for _ in 0..BATCH {
                 match self.socket.recv(&mut buffer) {
+                    Ok(envelope) if !self.access.admits(Some(envelope.from.ip())) => {}
                     Ok(envelope) => {
                         self.handle(&buffer[..envelope.len], &envelope, began)?;
                         last = Some(envelope);
