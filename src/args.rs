@@ -191,7 +191,7 @@ impl SocketArgs {
                 Failure::system("write the hex dump", path.display(), &e).exit(Exit::Usage)
             })?)
         };
-        Ok(Some(Dump::to(out)))
+        Ok(Some(Dump::to(&path.to_string_lossy(), out)))
     }
 }
 

@@ -228,7 +228,7 @@ impl Refusal {
         let value = context(ContextKind::InvalidValue).unwrap_or_default();
         let reason = std::error::Error::source(error).map(ToString::to_string);
         let message = match error.kind() {
-            ErrorKind::ValueValidation | ErrorKind::InvalidValue if value.is_empty() => {
+            ErrorKind::InvalidValue if value.is_empty() => {
                 format!("{} needs a value", name_of(&arg))
             }
             ErrorKind::ValueValidation => {

@@ -159,6 +159,11 @@ impl Failure {
         }
     }
 
+    /// Whether it is a wrong word, as of [`Failure::usage`].
+    pub fn is_usage(&self) -> bool {
+        self.op == "usage" && self.exit == Exit::Usage
+    }
+
     /// The same failure with a hint of what to do about it after the cause.
     #[must_use]
     pub fn hint(mut self, hint: &str) -> Self {

@@ -10,7 +10,7 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, errno_name};
 use crate::net::address::{Address, Host, Port, PortRange, Targets};
 use crate::net::deadline::Deadline;
-use crate::net::dial::{resolve, unix};
+use crate::net::dial::resolve;
 use crate::net::scan::{Checked, scan};
 use crate::roles::client::{self, ClientArgs};
 use crate::session::conversation::pipe::output_failed;
@@ -49,17 +49,14 @@ impl Connect {
         let mut report = Report::new(socket.talk.json, socket.talk.verbose);
         match targets {
             Targets::Unix(name) => {
-                report.expect(Address::Unix(name.clone()).to_string(), None);
-                let addresses = [unix(&name)?];
-                scan(
-                    &addresses,
-                    &self.client.dial(),
-                    socket.timeout,
-                    deadline,
-                    |_, checked| {
-                        report.tell(0, &checked);
-                    },
-                )?;
+                let address = Address::Unix(name);
+                address.check_family(family)?;
+                report.expect(address.to_string(), None);
+                let how = self.client.dial();
+                let addresses = resolve(&address, &how, deadline)?;
+                scan(&addresses, &how, socket.timeout, deadline, |_, checked| {
+                    report.tell(0, &checked);
+                })?;
             }
             Targets::Inet { host, ports } => {
                 host.check_family(family)?;

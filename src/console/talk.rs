@@ -59,7 +59,7 @@ impl Talk {
         if !self.says(event.level()) {
             return;
         }
-        let mut line = if self.0.json {
+        let line = if self.0.json {
             // Microseconds are as fine as anybody can use.
             let t = self.0.start.elapsed().as_micros();
             #[expect(
@@ -74,6 +74,10 @@ impl Talk {
         } else {
             event.line(self.0.level >= Level::Verbose)
         };
+        self.line(line);
+    }
+
+    fn line(&self, mut line: String) {
         line.push('\n');
         self.with_queue(|queue| queue.push_or_drop(line.as_bytes()));
     }
@@ -81,7 +85,10 @@ impl Talk {
     /// Tells a failure, unless it has no words, or is that our reader has gone: then we are
     /// silent, like any filter.
     pub fn failure(&self, failure: &Failure) {
-        if failure.exit != Exit::ReaderGone && !failure.is_silent() {
+        if failure.is_usage() {
+            // Always text: nothing has begun that could be followed.
+            self.line(format!("sockctl: {failure}"));
+        } else if failure.exit != Exit::ReaderGone && !failure.is_silent() {
             self.say(&Event::failure(failure));
         }
     }

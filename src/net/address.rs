@@ -132,6 +132,28 @@ impl Address {
         }
     }
 
+    /// Refuses a `-s` of another family than the literal, or than `-4` or `-6`.
+    pub fn check_source(&self, source: IpAddr, family: Family) -> Result<(), Failure> {
+        let fits = match self {
+            Self::Unix(_) => false,
+            Self::Inet { host, .. } => match host {
+                Host::Ip(ip) => ip.is_ipv4() == source.is_ipv4(),
+                Host::Scoped(..) => source.is_ipv6(),
+                Host::Loopback | Host::Wildcard | Host::Name(_) => match family {
+                    Family::Any => true,
+                    Family::V4 => source.is_ipv4(),
+                    Family::V6 => source.is_ipv6(),
+                },
+            },
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "source {source} is of another family than {self}"
+        )))
+    }
+
     /// Refuses what can only be listened on: port 0 and `*`.
     pub fn check_dial(&self) -> Result<(), Failure> {
         match self {

@@ -61,6 +61,9 @@ pub fn resolve(
     until: Deadline,
 ) -> Result<Vec<SockAddr>, Failure> {
     let address = address.clone().resolve_default(how.family);
+    if let Some(source) = how.source {
+        address.check_source(source.ip(), how.family)?;
+    }
     let (host, port) = match &address {
         Address::Unix(name) => return Ok(vec![unix(name)?]),
         Address::Inet { host, port } => (host, port),

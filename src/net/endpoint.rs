@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use nix::net::if_::if_indextoname;
 use socket2::SockAddr;
 
 /// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
@@ -54,11 +55,24 @@ impl From<SocketAddr> for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Inet(SocketAddr::V6(inet)) if inet.scope_id() != 0 => {
+                let zone = zone(inet.scope_id());
+                write!(f, "[{}%{zone}]:{}", inet.ip(), inet.port())
+            }
             Self::Inet(inet) => write!(f, "{inet}"),
             Self::Any(port) => write!(f, "*:{port}"),
             Self::Unix(name) => write!(f, "unix:{}", name.escape_debug()),
         }
     }
+}
+
+/// The name of a network interface; its number where it has gone.
+fn zone(index: u32) -> String {
+    if_indextoname(index)
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| index.to_string())
 }
 
 /// `[::ffff:192.0.2.1]:80` as `192.0.2.1:80`; anything else as it is.

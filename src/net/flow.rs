@@ -23,6 +23,7 @@ use super::hexdump::{Direction, Tap};
 use super::socket::{Socket, retry, would_block};
 use super::stdio::{Kind, Stdio};
 use super::trace;
+use crate::exit::Failure;
 
 /// The most one call moves; also the size that pipes are grown to.
 const CHUNK: usize = 1 << 20;
@@ -42,7 +43,7 @@ pub enum Step {
     /// The sink failed.
     SinkFailed(io::Error),
     /// The hex dump could not be written.
-    TapFailed(io::Error),
+    TapFailed(Failure),
 }
 
 /// What holds a flow up.
@@ -284,7 +285,7 @@ impl<'a> Flow<'a> {
         match &self.tap {
             Some((tap, direction, start)) if !self.buffer.is_empty() => tap
                 .borrow_mut()
-                .record(*direction, start.elapsed(), &self.buffer)
+                .tell(*direction, start.elapsed(), &self.buffer)
                 .map_err(Step::TapFailed),
             _ => Ok(()),
         }

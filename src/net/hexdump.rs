@@ -6,27 +6,35 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::exit::{Exit, Failure};
+
 /// How many bytes a line shows.
 const WIDTH: usize = 16;
 
 /// A dump's destination, shared by all connections.
 #[derive(Clone)]
-pub struct Dump(Rc<RefCell<Box<dyn Write>>>);
+pub struct Dump {
+    name: Rc<str>,
+    out: Rc<RefCell<Box<dyn Write>>>,
+}
 
 impl Dump {
-    /// A dump to `out`, which gets whole records.
-    pub fn to(out: Box<dyn Write>) -> Self {
-        Self(Rc::new(RefCell::new(out)))
+    /// A dump to `out`, which gets whole records; `name` is what failures call it.
+    pub fn to(name: &str, out: Box<dyn Write>) -> Self {
+        Self {
+            name: name.into(),
+            out: Rc::new(RefCell::new(out)),
+        }
     }
 }
 
 impl Write for Dump {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
+        self.out.borrow_mut().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().flush()
+        self.out.borrow_mut().flush()
     }
 }
 
@@ -88,6 +96,21 @@ impl<W: Write> HexDump<W> {
             *offset += row.len() as u64;
         }
         self.out.write_all(text.as_bytes())
+    }
+}
+
+impl HexDump<Dump> {
+    /// [`HexDump::record`]; its failure names the file, and is one of local output.
+    pub fn tell(
+        &mut self,
+        direction: Direction,
+        elapsed: Duration,
+        bytes: &[u8],
+    ) -> Result<(), Failure> {
+        let result = self.record(direction, elapsed, bytes);
+        result.map_err(|e| {
+            Failure::system("write the hex dump", &self.out.name, &e).exit(Exit::Output)
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use super::hexdump::Tap;
 use super::signal::Deferred;
 use super::socket::Socket;
 use super::stdio::Stdio;
+use crate::exit::Failure;
 
 /// The kernel shows a half-close and a close alike: once the peer has ended, a stdin with nothing
 /// to read for this long ends us too.
@@ -71,7 +72,7 @@ pub enum End {
     /// stdout could not be written.
     Output(io::Error),
     /// The `--hex` file could not be written.
-    Tap(io::Error),
+    Tap(Failure),
     /// A signal asked us to stop.
     Signal(i32),
 }

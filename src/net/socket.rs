@@ -153,8 +153,24 @@ impl Socket {
     /// What every TCP connection of ours has: a short message leaves at once (`TCP_NODELAY`), and
     /// a peer that died silently is noticed in the end (`SO_KEEPALIVE`). `-o` comes after and wins.
     pub fn set_defaults(&self) -> io::Result<()> {
-        self.inner.set_tcp_nodelay(true)?;
-        self.inner.set_keepalive(true)
+        self.set_flag("IPPROTO_TCP", "TCP_NODELAY", true, |socket, on| {
+            socket.set_tcp_nodelay(on)
+        })?;
+        self.set_flag("SOL_SOCKET", "SO_KEEPALIVE", true, |socket, on| {
+            socket.set_keepalive(on)
+        })
+    }
+
+    /// setsockopt(2) of one of the few options we set ourselves, by socket2's typed call.
+    pub fn set_flag(
+        &self,
+        level: &'static str,
+        name: &'static str,
+        on: bool,
+        set: impl FnOnce(&SockRef<'_>, bool) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let result = set(&self.options(), on);
+        trace::done("setsockopt", &[&level, &name, &u8::from(on)], result)
     }
 
     /// `O_NONBLOCK` on or off.
@@ -203,7 +219,8 @@ impl Socket {
         result
     }
 
-    /// The typed options of socket2, for the few we set ourselves; `-o` goes through `sockopt.rs`.
+    /// The typed options of socket2, untraced; what we set ourselves goes through
+    /// [`Socket::set_flag`], `-o` through `sockopt.rs`.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.inner)
     }

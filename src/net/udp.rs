@@ -105,7 +105,10 @@ impl Datagrams {
             failure
         };
         if broadcast {
-            socket.options().set_broadcast(true).map_err(fail)?;
+            let set = socket.set_flag("SOL_SOCKET", "SO_BROADCAST", true, |s, on| {
+                s.set_broadcast(on)
+            });
+            set.map_err(fail)?;
         }
         let to_many = to.ip().is_multicast() || broadcast;
         if !to_many {

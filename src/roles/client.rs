@@ -170,18 +170,19 @@ fn in_pipe(
     let began = Instant::now();
     let ended = pump(socket, rules, signals.as_ref());
     let by_peer = matches!(ended.end, End::Eof | End::Broken(_));
-    let (reason, result) = judge(ended.end, "connection to", peer);
+    let (received, sent) = (ended.received, ended.sent);
+    let (reason, result) = judge(ended, "connection to", peer);
     talk.say(&Event::Closed {
         id: 1,
         peer,
-        received: ended.received,
-        sent: ended.sent,
+        received,
+        sent,
         seconds: began.elapsed().as_secs_f64(),
         reason,
         left: false,
     });
     Ok(Session {
-        received: ended.received,
+        received,
         result,
         by_peer,
     })

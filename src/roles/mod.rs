@@ -12,7 +12,7 @@ use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::dial::timed_out;
 use crate::net::flow::Filter;
-use crate::net::pump::End;
+use crate::net::pump::{End, Ended};
 use crate::session::conversation::pipe::output_failed;
 
 /// Whether a person sits at both ends: the prompt. Anything else is a byte-exact pipe.
@@ -38,8 +38,8 @@ pub fn spare_terminal(raw: bool) -> Option<Filter> {
 
 /// What the end of a pump means for the run, and for the `closed` event. `op` says which
 /// connection it was ("connection to", "connection from").
-pub fn judge(end: End, op: &'static str, peer: &dyn Display) -> (Reason, Result<(), Failure>) {
-    match end {
+pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Result<(), Failure>) {
+    match ended.end {
         End::Eof | End::Linger => (Reason::Eof, Ok(())),
         End::Idle => (Reason::Idle, verdict(Reason::Idle, op, peer)),
         End::Deadline => (
@@ -57,10 +57,13 @@ pub fn judge(end: End, op: &'static str, peer: &dyn Display) -> (Reason, Result<
         }
         End::Input(e) => (Reason::Error, Err(Failure::system("read", "stdin", &e))),
         End::Output(e) => (Reason::Error, Err(output_failed(&e))),
-        End::Tap(e) => (
-            Reason::Error,
-            Err(Failure::system("write", "the hex dump", &e).exit(Exit::Output)),
-        ),
+        End::Tap(failure) => {
+            let moved = format!(
+                "received {}, sent {} bytes until then",
+                ended.received, ended.sent
+            );
+            (Reason::Error, Err(failure.hint(&moved)))
+        }
         End::Signal(libc::SIGINT) => (Reason::Shutdown, Err(Failure::silent(Exit::Interrupted))),
         End::Signal(_) => (Reason::Shutdown, Err(Failure::silent(Exit::Terminated))),
     }

@@ -268,12 +268,13 @@ fn one(
     let began = Instant::now();
     let ended = pump(socket, rules, signals);
     let asked_to_stop = matches!(ended.end, End::Signal(_));
-    let (reason, result) = judge(ended.end, "connection from", peer);
+    let (received, sent) = (ended.received, ended.sent);
+    let (reason, result) = judge(ended, "connection from", peer);
     talk.say(&Event::Closed {
         id,
         peer,
-        received: ended.received,
-        sent: ended.sent,
+        received,
+        sent,
         seconds: began.elapsed().as_secs_f64(),
         reason: if asked_to_stop {
             Reason::Shutdown

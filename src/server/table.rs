@@ -595,13 +595,11 @@ fn transmit(
 /// Writes to the `--hex` dump; a dump that cannot be written ends the run.
 fn dump(quit: &mut Option<Result<(), Failure>>, conn: &Conn, direction: Direction, bytes: &[u8]) {
     if let Some(tap) = &conn.tap
-        && let Err(e) = tap
+        && let Err(failure) = tap
             .borrow_mut()
-            .record(direction, conn.opened.elapsed(), bytes)
+            .tell(direction, conn.opened.elapsed(), bytes)
     {
-        quit.get_or_insert(Err(
-            Failure::system("write", "the hex dump", &e).exit(crate::exit::Exit::Output)
-        ));
+        quit.get_or_insert(Err(failure));
     }
 }
 

@@ -186,10 +186,8 @@ impl Sender<'_> {
 
     fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
         let Some(tap) = &self.tap else { return Ok(()) };
-        let result = tap
-            .borrow_mut()
-            .record(direction, self.began.elapsed(), bytes);
-        result.map_err(|e| Failure::system("write", "the hex dump", &e).exit(Exit::Output))
+        tap.borrow_mut()
+            .tell(direction, self.began.elapsed(), bytes)
     }
 
     /// `>>>`: each line is a datagram, answers appear above the line being typed.

@@ -194,8 +194,7 @@ impl Service<'_> {
 
     fn dump(&self, direction: Direction, bytes: &[u8], began: Instant) -> Result<(), Failure> {
         let Some(tap) = &self.tap else { return Ok(()) };
-        let result = tap.borrow_mut().record(direction, began.elapsed(), bytes);
-        result.map_err(|e| Failure::system("write", "the hex dump", &e).exit(Exit::Output))
+        tap.borrow_mut().tell(direction, began.elapsed(), bytes)
     }
 
     /// The operator typed something; `false` when that ends the run.
