@@ -33,6 +33,11 @@ pub fn python<I: AsRef<OsStr>>(script: &str, words: impl IntoIterator<Item = I>)
     python
 }
 
+/// A shell's line, in which `"$0"` is sockctl and `$1` the first of the words.
+pub fn shell<I: AsRef<OsStr>>(line: &str, words: impl IntoIterator<Item = I>) -> Program {
+    program("sh", ["-c", line, env!("CARGO_BIN_EXE_sockctl")]).args(words)
+}
+
 /// Any program.
 pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) -> Program {
     let mut command = Command::new(name);
@@ -327,6 +332,26 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// It was refused as a wrong command line: status 2, nothing on stdout, this message, and
+    /// nothing after it but a line of usage.
+    #[track_caller]
+    pub fn refuses(&self, message: &str) {
+        let mut lines = self.stderr.lines();
+        let got = (self.code, self.stdout.as_slice(), lines.next());
+        let wanted = format!("sockctl: {message}");
+        assert!(
+            got == (2, &b""[..], Some(wanted.as_str())),
+            "{}\n   got: {got:?}\nwanted: {wanted:?}",
+            self.words
+        );
+        let rest: Vec<&str> = lines.collect();
+        assert!(
+            rest.len() <= 1 && rest.iter().all(|line| line.starts_with("usage: sockctl ")),
+            "{}: {rest:?}",
+            self.words
+        );
+    }
+
     /// Compares all three.
     #[track_caller]
     pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: &str) {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::net::if_::if_indextoname;
 use socket2::SockAddr;
+
+use crate::visible;
 
 /// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
 /// dual-stack listener shows and limits its peers like any other.
@@ -16,7 +18,7 @@ pub enum Endpoint {
     /// The dual-stack wildcard, shown as `*:PORT`.
     Any(u16),
     /// A UNIX socket's path, abstract name (with its leading `@`), or nothing where it has none.
-    Unix(String),
+    Unix(Vec<u8>),
 }
 
 impl Endpoint {
@@ -26,15 +28,12 @@ impl Endpoint {
             return Self::Inet(unmapped(inet));
         }
         if let Some(name) = address.as_abstract_namespace() {
-            return Self::Unix(format!("@{}", String::from_utf8_lossy(name)));
+            return Self::Unix([b"@", name].concat());
         }
-        Self::Unix(
-            address
-                .as_pathname()
-                .map(Path::to_string_lossy)
-                .unwrap_or_default()
-                .into_owned(),
-        )
+        let path = address
+            .as_pathname()
+            .map(|path| path.as_os_str().as_bytes());
+        Self::Unix(path.unwrap_or_default().to_vec())
     }
 
     /// The IP address, where there is one.
@@ -61,7 +60,7 @@ impl fmt::Display for Endpoint {
             }
             Self::Inet(inet) => write!(f, "{inet}"),
             Self::Any(port) => write!(f, "*:{port}"),
-            Self::Unix(name) => write!(f, "unix:{}", name.escape_debug()),
+            Self::Unix(name) => write!(f, "unix:{}", visible::line(name)),
         }
     }
 }

@@ -13,11 +13,12 @@ use crate::exit::{Exit, Failure};
 /// Writes the port (or the UNIX path) and a newline to `path`, whole or not at all: a reader
 /// never sees half of it.
 pub fn write_port_file(path: &Path, local: &Endpoint) -> Result<(), Failure> {
-    let text = match local {
-        Endpoint::Inet(inet) => format!("{}\n", inet.port()),
-        Endpoint::Any(port) => format!("{port}\n"),
-        Endpoint::Unix(name) => format!("{name}\n"),
+    let mut text = match local {
+        Endpoint::Inet(inet) => inet.port().to_string().into_bytes(),
+        Endpoint::Any(port) => port.to_string().into_bytes(),
+        Endpoint::Unix(name) => name.clone(),
     };
+    text.push(b'\n');
     let fail = |e: io::Error| {
         Failure::system("write the port file", path.display(), &e).exit(match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Output,
@@ -29,7 +30,7 @@ pub fn write_port_file(path: &Path, local: &Endpoint) -> Result<(), Failure> {
         return fs::OpenOptions::new()
             .write(true)
             .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|mut file| file.write_all(&text))
             .map_err(fail);
     }
     let mut temporary = path.as_os_str().to_owned();
