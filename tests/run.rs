@@ -38,6 +38,14 @@ pub fn shell<I: AsRef<OsStr>>(line: &str, words: impl IntoIterator<Item = I>) ->
     program("sh", ["-c", line, env!("CARGO_BIN_EXE_sockctl")]).args(words)
 }
 
+/// A shell's line like that of [`shell`], in a network of its own (`lo` and nothing else) and
+/// where mounts are its own: needs unshare, iproute2 and root.
+pub fn apart<I: AsRef<OsStr>>(line: &str, words: impl IntoIterator<Item = I>) -> Program {
+    let line = format!("set -e; ip link set lo up\n{line}");
+    let sockctl = env!("CARGO_BIN_EXE_sockctl");
+    program("unshare", ["--net", "--mount", "sh", "-c", &line, sockctl]).args(words)
+}
+
 /// Any program.
 pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) -> Program {
     let mut command = Command::new(name);

@@ -16,6 +16,7 @@ use super::address::{Address, Family, Host, Port, UnixName};
 use super::deadline::Deadline;
 use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
+use super::signal;
 use super::socket::Socket;
 use super::sockopt::{self, Setting, Stage};
 use crate::exit::{Exit, Failure, cause};
@@ -239,7 +240,7 @@ fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, F
         settings: &[],
         kind,
     };
-    let found = dial::resolve(address, &look_up, how.until)?;
+    let found = signal::fatal_during(|| dial::resolve(address, &look_up, how.until))?;
     let first_v4 = found.iter().find(|a| a.is_ipv4());
     first_v4
         .or(found.first())

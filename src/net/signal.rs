@@ -55,6 +55,18 @@ pub fn defer() -> Option<Deferred> {
     Some(Deferred(signals))
 }
 
+/// Does what may take long and leaves nothing to clean up: meanwhile a signal is fatal at once
+/// again, deferred or not.
+pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
+    let Some(signals) = SIGNALS.get() else {
+        return work();
+    };
+    let before = signals.at_once.swap(true, Ordering::SeqCst);
+    let result = work();
+    signals.at_once.store(before, Ordering::SeqCst);
+    result
+}
+
 impl Deferred {
     /// The signal that came and was not taken yet, without taking it.
     pub fn pending(&self) -> Option<i32> {
