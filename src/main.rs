@@ -23,13 +23,16 @@ mod visible;
 
 use std::process::ExitCode;
 
-use exit::{Exit, Failure};
+use console::event::Level;
+use console::talk::Talk;
+use exit::Exit;
 
 fn main() -> ExitCode {
     let command = match cli::read() {
         Ok(cli::Asked::Run(command)) => command,
         Ok(cli::Asked::Shown(result)) => {
-            return result.map_or_else(|failure| code(&failure), |()| ExitCode::SUCCESS);
+            let talk = Talk::new(Level::Normal, false);
+            return finish(result.map_err(anyhow::Error::from), &talk);
         }
         Err(refusal) => {
             cli::refuse(&refusal);
@@ -40,18 +43,19 @@ fn main() -> ExitCode {
     let result = net::signal::install()
         .map_err(anyhow::Error::from)
         .and_then(|()| command.run(&talk));
+    finish(result, &talk)
+}
+
+/// Tells what went wrong, if anything did; the exit status.
+fn finish(result: anyhow::Result<()>, talk: &Talk) -> ExitCode {
     let status = result.map_or_else(
         |error| {
             let failure = exit::failure(error);
             talk.failure(&failure);
-            code(&failure)
+            ExitCode::from(failure.exit as u8)
         },
         |()| ExitCode::SUCCESS,
     );
     talk.flush();
     status
-}
-
-fn code(failure: &Failure) -> ExitCode {
-    ExitCode::from(failure.exit as u8)
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -390,6 +390,39 @@ pub fn connect(port: u16) -> TcpStream {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream
+}
+
+/// A peer on a port of 127.0.0.1.
+pub struct Peer {
+    /// The port.
+    pub port: u16,
+    talk: JoinHandle<()>,
+}
+
+/// A peer that does this with the first connection it gets, whose reads and writes have a deadline.
+pub fn peer(talk: impl FnOnce(TcpStream) + Send + 'static) -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let talk = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        talk(stream);
+    });
+    Peer { port, talk }
+}
+
+impl Peer {
+    /// Its port as a word.
+    pub fn word(&self) -> String {
+        self.port.to_string()
+    }
+
+    /// Waits for its end; what it found wrong is this test's failure.
+    #[track_caller]
+    pub fn done(self) {
+        assert!(self.talk.join().is_ok(), "the peer failed");
+    }
 }
 
 /// Reads until the peer ends.

@@ -11,10 +11,11 @@ use anyhow::Result;
 use socket2::{Domain, Type};
 
 use crate::args::{FamilyArgs, TalkArgs};
-use crate::exit::{Exit, Failure, errno_name};
+use crate::exit::{Failure, errno_name};
 use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Level, Row, Setting, Sockets};
+use crate::session::conversation::pipe::output_failed;
 use answer::{Entry, Line, Table};
 
 /// Show socket options, or set them on a fresh socket and show what became of it
@@ -91,7 +92,7 @@ impl Opts {
         };
         written
             .and_then(|()| out.flush())
-            .map_err(|error| unwritten(&error))?;
+            .map_err(|error| output_failed(&error))?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 }
@@ -101,16 +102,6 @@ fn understand(word: &str) -> Result<Word, Failure> {
         return Setting::parse(word).map(Word::Set);
     }
     sockopt::lookup(word).map(Word::Show)
-}
-
-/// A failure to write to stdout: a reader that has gone is no news.
-fn unwritten(error: &io::Error) -> Failure {
-    let exit = if error.kind() == io::ErrorKind::BrokenPipe {
-        Exit::ReaderGone
-    } else {
-        Exit::Output
-    };
-    Failure::system("write to", "stdout", error).exit(exit)
 }
 
 /// Fresh sockets, opened when an option asks for one. Several words share a socket, so that one

@@ -20,7 +20,7 @@ use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, dial};
 use crate::net::endpoint::Endpoint;
 use crate::net::flow::Filter;
-use crate::net::hexdump::HexDump;
+use crate::net::hexdump::{Dump, HexDump};
 use crate::net::line::Crlf;
 use crate::net::pump::{End, Rules, pump};
 use crate::net::quantity;
@@ -88,6 +88,7 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
     address.check_dial()?;
+    let dump = args.socket.dump(talk)?;
     let how = args.dial();
     let socket = dial(
         &address,
@@ -114,10 +115,10 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
         )?;
     }
     let session = if terminal {
-        at_prompt(args, socket, &peer, deadline, talk)
+        at_prompt(args, socket, &peer, deadline, dump, talk)?
     } else {
-        in_pipe(args, &socket, &peer, deadline, talk)
-    }?;
+        in_pipe(args, &socket, &peer, deadline, dump, talk)
+    };
     if prove.is_some() && session.by_peer && session.received == 0 {
         let clean_send = args.send_only && session.result.is_ok();
         if !clean_send {
@@ -152,9 +153,9 @@ fn in_pipe(
     socket: &Socket,
     peer: &Endpoint,
     deadline: Deadline,
+    dump: Option<Dump>,
     talk: &Talk,
-) -> Result<Session, Failure> {
-    let dump = args.socket.dump(talk)?;
+) -> Session {
     let rules = Rules {
         send: !args.recv_only,
         receive: !args.send_only,
@@ -181,11 +182,11 @@ fn in_pipe(
         reason,
         left: false,
     });
-    Ok(Session {
+    Session {
         received,
         result,
         by_peer,
-    })
+    }
 }
 
 /// Adds the CR where it is missing.
@@ -200,6 +201,7 @@ fn at_prompt(
     socket: Socket,
     peer: &Endpoint,
     deadline: Deadline,
+    dump: Option<Dump>,
     talk: &Talk,
 ) -> Result<Session, Failure> {
     let fail = |e| Failure::system("use", "the terminal", &e);
@@ -222,7 +224,7 @@ fn at_prompt(
         grace: Duration::ZERO,
         deadline,
         settings: Vec::new(),
-        dump: args.socket.dump(talk)?,
+        dump,
         gate: None,
     };
     let signals = signal::defer();

@@ -1,1 +1,312 @@
-//! Rows 36–46: stdin, stdout, the terminal.
+//! What happens to stdin, stdout and stderr: closed, full, gone, empty, or not a terminal.
+
+use std::fs;
+use std::io::{Read, Write};
+
+use crate::run::{Running, apart, peer, read_all, shell, sockctl, until};
+
+const FULL: &str = "sockctl: write stdout: no space left on device (ENOSPC 28)\n";
+
+/// What a peer may send to take over a terminal: title, clipboard, colours, C1, bidi, CR, BEL.
+const WILD: &[u8] =
+    b"\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[31mred\x1b[0m\xc2\x9b1m\r\xe2\x80\xae\x7f\0\xff\x80\n";
+
+/// Sends without end; whoever hangs up ends it.
+fn endless() -> u16 {
+    peer(|mut stream| {
+        let lines = b"y\n".repeat(32 << 10);
+        while stream.write_all(&lines).is_ok() {}
+    })
+    .port
+}
+
+#[test]
+fn row_36_a_reader_that_has_gone_is_141_in_silence() {
+    for (words, reader) in [
+        ("", "head -n 1"),
+        ("--hex /dev/null", "head -n 1"),
+        ("--recv-only", "head -n 1"),
+        ("-C", "head -n 1"),
+    ] {
+        for pipe in ["", "trap '' PIPE; "] {
+            let line =
+                format!(r#"{pipe}{{ "$0" connect $1 {words}; echo "status $?" >&2; }} | {reader}"#);
+            shell(&line, [endless().to_string()])
+                .run()
+                .is(0, "y\n", "status 141\n");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs unshare, ip and root"]
+fn row_36_a_list_of_ports_ends_with_its_reader() {
+    // In a network of its own: a scan would take the place of the clients of other tests.
+    let line = r#"{ "$0" connect -z -v 127.0.0.1:1-65535; echo "status $?" >&2; } | head -n 1"#;
+    apart(line, [""; 0])
+        .run()
+        .is(0, "127.0.0.1:1 ECONNREFUSED (111)\n", "status 141\n");
+}
+
+#[test]
+fn row_36_a_server_whose_reader_has_gone_ends_too() {
+    for once in ["", "--once"] {
+        let line =
+            format!(r#"{{ "$0" serve {once} 127.0.0.1:0; echo "status $?" >&2; }} | head -n 1"#);
+        let server = shell(&line, [""; 0]).start();
+        let mut client = server.connect();
+        let lines = b"y\n".repeat(32 << 10);
+        while client.write_all(&lines).is_ok() {}
+        let said = server.stderr_has("status");
+        assert_eq!(said.lines().nth(1), Some("status 141"), "{said}");
+        assert_eq!(server.finish().stdout, b"y\n");
+    }
+}
+
+#[test]
+fn row_37_a_full_disk_is_12_even_at_the_last_flush() {
+    for words in ["", "-C", "--hex /dev/null", "--recv-only"] {
+        for size in [1, 100_000, 3_000_000] {
+            let port = peer(move |mut stream| {
+                let _ = stream.write_all(&vec![b'x'; size]);
+            })
+            .port;
+            let line = format!(r#"exec "$0" connect $1 {words} >/dev/full"#);
+            shell(&line, [port.to_string()]).run().is(12, "", FULL);
+        }
+    }
+    let port = peer(drop).port;
+    shell(r#"exec "$0" connect -z $1 >/dev/full"#, [port.to_string()])
+        .run()
+        .is(12, "", FULL);
+    for words in [
+        "--help",
+        "--version",
+        "connect --help",
+        "--generate man",
+        "opts",
+        "opts SO_RCVBUF",
+    ] {
+        shell(&format!(r#"exec "$0" {words} >/dev/full"#), [""; 0])
+            .run()
+            .is(12, "", FULL);
+    }
+}
+
+#[test]
+fn row_37_a_server_on_a_full_disk_is_12() {
+    for once in ["", "--once"] {
+        let line = format!(r#"exec "$0" serve -q {once} 127.0.0.1:0 --port-file $1 >/dev/full"#);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let server = shell(&line, [&file]).start();
+        until("the port file", || file.exists());
+        let port = fs::read_to_string(&file).unwrap();
+        let mut client = crate::run::connect(port.trim().parse().unwrap());
+        client.write_all(b"x").unwrap();
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest);
+        server.finish().is(12, "", FULL);
+    }
+}
+
+#[test]
+#[ignore = "needs unshare, ip, mount and root"]
+fn row_37_a_disk_that_fills_up_keeps_what_went_onto_it() {
+    let line = r#"
+        mkdir disk && mount -t tmpfs -o size=64k tmpfs disk
+        python3 -c '
+import socket
+listener = socket.create_server(("127.0.0.1", 8520))
+print("up", flush=True)
+stream, _ = listener.accept()
+try:
+    stream.sendall(b"x" * 3_000_000)
+    stream.recv(1)
+except OSError:
+    pass' | {
+            read up
+            "$0" connect $1 8520 >disk/file || echo "status $?" >&2
+            wc -c <disk/file
+        }"#;
+    for words in ["", "--hex /dev/null", "-C"] {
+        let folder = tempfile::tempdir().unwrap();
+        apart(line, [words])
+            .with(|command| {
+                command.current_dir(folder.path());
+            })
+            .run()
+            .is(0, "65536\n", &format!("{FULL}status 12\n"));
+    }
+}
+
+/// All the ways to close some of the three, as a shell writes them.
+fn closings() -> [&'static str; 8] {
+    [
+        "",
+        " <&-",
+        " >&-",
+        " <&- >&-",
+        " 2>&-",
+        " <&- 2>&-",
+        " >&- 2>&-",
+        " <&- >&- 2>&-",
+    ]
+}
+
+/// Descriptors 0–2 of a running process, none of which may be a socket.
+fn has_no_socket_as_stdio(running: &Running, how: &str) {
+    for fd in 0..3 {
+        let link = fs::read_link(format!("/proc/{}/fd/{fd}", running.id())).unwrap();
+        let link = link.to_string_lossy().into_owned();
+        assert!(!link.starts_with("socket:"), "{how}: {fd} is {link}");
+    }
+}
+
+#[test]
+fn row_38_closed_descriptors_never_become_the_socket() {
+    for how in closings() {
+        let (go, wait) = std::sync::mpsc::channel();
+        let peer = peer(move |mut stream| {
+            go.send(()).unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            stream.write_all(b"answer").unwrap();
+        });
+        let line = format!(r#"exec "$0" connect --trace --hex - $1{how}"#);
+        let running = shell(&line, [peer.port.to_string()]).start();
+        wait.recv_timeout(crate::run::DEADLINE).unwrap();
+        if !how.contains('<') {
+            // Its stdin is open still, and so it has not ended.
+            has_no_socket_as_stdio(&running, how);
+        }
+        let finished = running.finish();
+        let wanted: &[u8] = if how.contains(" >&-") { b"" } else { b"answer" };
+        assert_eq!(
+            (finished.code, finished.stdout.as_slice()),
+            (0, wanted),
+            "{how}: {}",
+            finished.stderr
+        );
+        assert_eq!(finished.stderr.is_empty(), how.contains("2>&-"), "{how}");
+        peer.done();
+    }
+}
+
+#[test]
+fn row_38_a_server_with_closed_descriptors_serves() {
+    for how in closings() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let line = format!(r#"exec "$0" serve --echo --trace 127.0.0.1:0 --port-file "$1"{how}"#);
+        let server = shell(&line, [&file]).start();
+        until("the port file", || file.exists());
+        has_no_socket_as_stdio(&server, how);
+        let port = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        for _ in 0..2 {
+            let mut client = crate::run::connect(port);
+            client.write_all(b"echo").unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(read_all(&client), b"echo", "{how}");
+        }
+        server.signal("TERM");
+        assert_eq!(server.finish().code, 0, "{how}");
+    }
+}
+
+#[test]
+fn row_38_a_full_stderr_does_not_stop_the_data() {
+    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
+    let line = r#"exec "$0" connect --trace --json --hex - $1 2>/dev/full"#;
+    let data = b"data\n".repeat(100_000);
+    let finished = shell(line, [server.port().to_string()])
+        .input(data.clone())
+        .run();
+    finished.is(0, data, "");
+}
+
+#[test]
+fn row_39_an_empty_stdin_is_a_half_close_at_once() {
+    let peer = peer(|mut stream| {
+        assert_eq!(read_all(&stream), b"");
+        stream.write_all(b"the answer\n").unwrap();
+    });
+    let line = r#"exec "$0" connect $1 </dev/null"#;
+    shell(line, [peer.port.to_string()])
+        .run()
+        .is(0, "the answer\n", "");
+    peer.done();
+}
+
+#[test]
+fn row_40_a_daemon_serves_on() {
+    let mut server = shell(r#"exec "$0" serve 127.0.0.1:0 </dev/null"#, [""; 0]).start();
+    for text in ["one\n", "two\n", "three\n"] {
+        let mut client = server.connect();
+        // Later clients see the end of our stdin at once, and are heard all the same.
+        assert_eq!(read_all(&client), b"");
+        client.write_all(text.as_bytes()).unwrap();
+        drop(client);
+        server.stdout_has(text);
+    }
+    assert!(server.is_running());
+    server.signal("TERM");
+    let finished = server.finish();
+    assert_eq!(
+        (finished.code, finished.stdout.as_slice()),
+        (0, &b"one\ntwo\nthree\n"[..]),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn row_44_a_pipe_has_no_prompt_and_no_escapes() {
+    for (name, value) in [
+        ("TERM", "dumb"),
+        ("TERM", "xterm-256color"),
+        ("NO_COLOR", "1"),
+        ("CLICOLOR_FORCE", "1"),
+        ("FORCE_COLOR", "1"),
+    ] {
+        let server = sockctl(["serve", "--echo", "127.0.0.1:0"])
+            .env(name, value)
+            .start();
+        sockctl(["connect", &server.port().to_string()])
+            .env(name, value)
+            .input("hello\nq\n/quit\n")
+            .run()
+            .is(0, "hello\nq\n/quit\n", "");
+        for words in [vec!["--help"], vec!["connect", "--help"], vec!["opts"]] {
+            let shown = sockctl(words).env(name, value).run();
+            assert!(!shown.stdout.contains(&0x1b), "{name}={value}");
+        }
+        let refused = sockctl(["connect", "65536"]).env(name, value).run();
+        assert!(!refused.stderr.contains('\x1b'), "{name}={value}");
+    }
+}
+
+#[test]
+fn row_46_wild_bytes_are_exact_in_a_pipe() {
+    let sender = || peer(|mut stream| stream.write_all(WILD).unwrap());
+    for words in [&[][..], &["--raw"], &["--hex", "/dev/null"]] {
+        let peer = sender();
+        sockctl(["connect", &peer.port.to_string()])
+            .args(words)
+            .run()
+            .is(0, WILD, "");
+        peer.done();
+    }
+    for once in [&[][..], &["--once"]] {
+        let server = sockctl(["serve", "-q", "127.0.0.1:0", "--port-file"]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("port");
+        let server = server.args([&file]).args(once).start();
+        until("the port file", || file.exists());
+        let port = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        crate::run::connect(port).write_all(WILD).unwrap();
+        assert_eq!(server.stdout_bytes(WILD.len()), WILD);
+        server.signal("TERM");
+        server.finish().is(0, WILD, "");
+    }
+}

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::exit::Exit;
 
 #[derive(Parser)]
 struct Cli {
