@@ -32,7 +32,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             [CompletionResult]::new('udp-send', 'udp-send', [CompletionResultType]::ParameterValue, 'Send datagrams: each TEXT, or each line of stdin, is one')
             [CompletionResult]::new('auth-serve', 'auth-serve', [CompletionResultType]::ParameterValue, 'Serve clients that prove they hold the key, and nobody else')
             [CompletionResult]::new('auth-connect', 'auth-connect', [CompletionResultType]::ParameterValue, 'Connect to a server that asks for proof of the key')
-            [CompletionResult]::new('opts', 'opts', [CompletionResultType]::ParameterValue, 'Show socket options, or set them on a fresh socket and show what became of it')
+            [CompletionResult]::new('opts', 'opts', [CompletionResultType]::ParameterValue, 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process')
             break
         }
         'sockctl;serve' {
@@ -289,11 +289,17 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             break
         }
         'sockctl;opts' {
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Of a fresh socket in this state')
+            [CompletionResult]::new('--connect', '--connect', [CompletionResultType]::ParameterName, 'Of a connection to ADDRESS, with its addresses, mode and timeouts')
+            [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'The sockets of a running process')
+            [CompletionResult]::new('--fd', '--fd', [CompletionResultType]::ParameterName, 'Of that process, the socket with this descriptor')
+            [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'The sockets of whatever process listens on this port (with --udp: is bound to it)')
             [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Bound on connecting; 0: none')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Bound on connecting; 0: none')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour what is shown')
             [CompletionResult]::new('--udp', '--udp', [CompletionResultType]::ParameterName, 'Of a UDP socket instead of a TCP one')
             [CompletionResult]::new('--unix', '--unix', [CompletionResultType]::ParameterName, 'Of a UNIX socket')
+            [CompletionResult]::new('--changed', '--changed', [CompletionResultType]::ParameterName, 'Only what differs from a fresh socket')
             [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'IPv4 only')
             [CompletionResult]::new('--ipv4', '--ipv4', [CompletionResultType]::ParameterName, 'IPv4 only')
             [CompletionResult]::new('-6', '-6', [CompletionResultType]::ParameterName, 'IPv6 only')

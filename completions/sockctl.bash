@@ -340,12 +340,32 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__opts)
-            opts="-4 -6 -n -w -v -q -h --udp --unix --ipv4 --ipv6 --numeric --timeout --verbose --quiet --trace --json --color --help"
+            opts="-4 -6 -n -w -v -q -h --udp --unix --state --connect --pid --fd --port --changed --ipv4 --ipv6 --numeric --timeout --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -W "unbound bound listening connected" -- "${cur}"))
+                    return 0
+                    ;;
+                --connect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -29,7 +29,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand udp-send 'Send datagrams: each TEXT, or each line of stdin, is one'
             cand auth-serve 'Serve clients that prove they hold the key, and nobody else'
             cand auth-connect 'Connect to a server that asks for proof of the key'
-            cand opts 'Show socket options, or set them on a fresh socket and show what became of it'
+            cand opts 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
         }
         &'sockctl;serve'= {
             cand --reply 'Send TEXT, then end our side'
@@ -279,11 +279,17 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sockctl;opts'= {
+            cand --state 'Of a fresh socket in this state'
+            cand --connect 'Of a connection to ADDRESS, with its addresses, mode and timeouts'
+            cand --pid 'The sockets of a running process'
+            cand --fd 'Of that process, the socket with this descriptor'
+            cand --port 'The sockets of whatever process listens on this port (with --udp: is bound to it)'
             cand -w 'Bound on connecting; 0: none'
             cand --timeout 'Bound on connecting; 0: none'
             cand --color 'Colour what is shown'
             cand --udp 'Of a UDP socket instead of a TCP one'
             cand --unix 'Of a UNIX socket'
+            cand --changed 'Only what differs from a fresh socket'
             cand -4 'IPv4 only'
             cand --ipv4 'IPv4 only'
             cand -6 'IPv6 only'

@@ -39,7 +39,7 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-serve" -d 'Rece
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send datagrams: each TEXT, or each line of stdin, is one'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve clients that prove they hold the key, and nobody else'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to a server that asks for proof of the key'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them on a fresh socket and show what became of it'
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then end our side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
@@ -225,12 +225,21 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s q -l qu
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l trace -d 'Show every socket call as it is made'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l json -d 'Write events and results as JSON, one object a line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l state -d 'Of a fresh socket in this state' -r -f -a "unbound\t'As socket(2) makes it'
+bound\t'After bind(2)'
+listening\t'After listen(2)'
+connected\t'After connect(2)'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l connect -d 'Of a connection to ADDRESS, with its addresses, mode and timeouts' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l pid -d 'The sockets of a running process' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l fd -d 'Of that process, the socket with this descriptor' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l port -d 'The sockets of whatever process listens on this port (with --udp: is bound to it)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s w -l timeout -d 'Bound on connecting; 0: none' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l udp -d 'Of a UDP socket instead of a TCP one'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l unix -d 'Of a UNIX socket'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l changed -d 'Only what differs from a fresh socket'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s n -l numeric -d 'Never look a name up in the DNS'

@@ -248,14 +248,24 @@ module completions {
     ...address: string        # Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
 
+  def "nu-complete sockctl opts state" [] {
+    [ "unbound" "bound" "listening" "connected" ]
+  }
+
   def "nu-complete sockctl opts color" [] {
     [ "auto" "always" "never" ]
   }
 
-  # Show socket options, or set them on a fresh socket and show what became of it
+  # Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process
   export extern "sockctl opts" [
     --udp                     # Of a UDP socket instead of a TCP one
     --unix                    # Of a UNIX socket
+    --state: string@"nu-complete sockctl opts state" # Of a fresh socket in this state
+    --connect: string         # Of a connection to ADDRESS, with its addresses, mode and timeouts
+    --pid: string             # The sockets of a running process
+    --fd: string              # Of that process, the socket with this descriptor
+    --port: string            # The sockets of whatever process listens on this port (with --udp: is bound to it)
+    --changed                 # Only what differs from a fresh socket
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
     --numeric(-n)             # Never look a name up in the DNS

@@ -17,6 +17,7 @@ mod interop;
 mod limits;
 mod notes;
 mod opts;
+mod opts_live;
 mod program;
 mod readme;
 mod room;

@@ -1,24 +1,34 @@
-//! `opts`: what socket options are, and what the kernel makes of a setting.
+//! `opts`: what socket options are, what the kernel makes of a setting, and what live sockets use.
 
 mod answer;
+mod facts;
+mod subject;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use anyhow::Result;
 use socket2::{Domain, Type};
 
-use crate::args::{FamilyArgs, TalkArgs};
-use crate::exit::{Failure, errno_name};
+use crate::args::{self, FamilyArgs, TalkArgs};
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::dial::{Dial, dial};
+use crate::net::process::{self, Held};
 use crate::net::quantity;
 use crate::net::socket::Socket;
-use crate::net::sockopt::{self, Effect, Level, Row, Setting, Sockets};
+use crate::net::sockopt::{self, Row, Setting, Sockets};
 use crate::session::conversation::pipe::output_failed;
-use answer::{Entry, Line, Table};
+use answer::{Line, List, Table};
+use facts::Facts;
+use subject::{State, Subject};
 
-/// Show socket options, or set them on a fresh socket and show what became of it
+/// Show socket options, or set them and show what became of it: of a fresh socket, a connection,
+/// or another process
 #[derive(Debug, clap::Args)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -30,11 +40,40 @@ pub struct Opts {
     #[arg(value_name = "NAME[=VALUE]")]
     words: Vec<String>,
     /// Of a UDP socket instead of a TCP one
-    #[arg(long, conflicts_with = "unix")]
+    #[arg(long, conflicts_with = "unix", help_heading = "Which socket")]
     udp: bool,
     /// Of a UNIX socket
-    #[arg(long, conflicts_with_all = ["v4", "v6"])]
+    #[arg(long, conflicts_with_all = ["v4", "v6"], help_heading = "Which socket")]
     unix: bool,
+    /// Of a fresh socket in this state
+    #[arg(
+        long,
+        value_enum,
+        value_name = "STATE",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "Which socket"
+    )]
+    state: State,
+    /// Of a connection to ADDRESS, with its addresses, mode and timeouts
+    #[arg(long, value_name = "ADDRESS", group = "live", conflicts_with_all = ["state", "unix"],
+        help_heading = "Which socket")]
+    connect: Option<OsString>,
+    /// The sockets of a running process
+    #[arg(long, value_name = "PID", group = "live", value_parser = clap::value_parser!(i32).range(1..),
+        conflicts_with_all = ["state", "udp", "unix"], help_heading = "Which socket")]
+    pid: Option<i32>,
+    /// Of that process, the socket with this descriptor
+    #[arg(long, value_name = "N", requires = "pid", value_parser = clap::value_parser!(i32).range(0..),
+        help_heading = "Which socket")]
+    fd: Option<RawFd>,
+    /// The sockets of whatever process listens on this port (with --udp: is bound to it)
+    #[arg(long, value_name = "N", group = "live", value_parser = clap::value_parser!(u16).range(1..),
+        conflicts_with_all = ["state", "unix"], help_heading = "Which socket")]
+    port: Option<u16>,
+    /// Only what differs from a fresh socket
+    #[arg(long, help_heading = "Which socket")]
+    changed: bool,
     #[command(flatten)]
     family: FamilyArgs,
     /// Bound on connecting; 0: none
@@ -65,29 +104,133 @@ impl Opts {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
         let words = words.collect::<Result<Vec<Word>, Failure>>()?;
-        let mut fresh = Fresh::new(self);
+        let page = Page { json, color, width };
+        if let Some(address) = &self.connect {
+            let socket = self.dial(address)?;
+            return self.one(&words, socket, None, page, out);
+        }
+        match (self.pid, self.fd, self.port) {
+            (Some(pid), Some(fd), _) => {
+                let held = Held { pid, fd, inode: 0 };
+                self.one(&words, process::borrow(pid, fd)?, Some(held), page, out)
+            }
+            (Some(pid), None, _) => self.several(&words, &process::sockets(pid)?, page, out),
+            (_, _, Some(port)) => {
+                let held = if self.udp {
+                    process::at_port(port, ["udp", "udp6"], false)
+                } else {
+                    process::at_port(port, ["tcp", "tcp6"], true)
+                };
+                self.several(&words, &held?, page, out)
+            }
+            _ => {
+                let mut subject = Subject::fresh(self.kind(), self.domain(), self.state);
+                if (self.udp, self.state) == (true, State::Listening) {
+                    return Err(Failure::usage("datagram sockets do not listen").into());
+                }
+                self.answer(&words, &mut subject, page, out)
+            }
+        }
+    }
+
+    /// One live socket: what it is, then its options.
+    fn one(
+        &self,
+        words: &[Word],
+        socket: Socket,
+        held: Option<Held>,
+        page: Page,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let fail = |e: io::Error| Failure::system("look at", "the socket", &e);
+        if words.is_empty() {
+            let facts = Facts::of(&socket, held).map_err(fail)?;
+            let written = if page.json {
+                facts.json(out)
+            } else {
+                facts.write(out).and_then(|()| writeln!(out))
+            };
+            written.map_err(|e| output_failed(&e))?;
+        }
+        let mut subject = Subject::live(socket).map_err(fail)?;
+        self.answer(words, &mut subject, page, out)
+    }
+
+    /// The sockets of a process: a list, or the options of each.
+    fn several(
+        &self,
+        words: &[Word],
+        held: &[Held],
+        page: Page,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let listing = words.is_empty() && !self.changed;
+        if held.len() > 1 && words.iter().any(|word| matches!(word, Word::Set(_))) {
+            let message =
+                "it has several sockets: --pid PID --fd N says which one to set options on";
+            return Err(Failure::usage(message).into());
+        }
+        let mut list = List::default();
+        for &held in held {
+            let socket = match process::borrow(held.pid, held.fd) {
+                Ok(socket) => socket,
+                // Closed since it was listed.
+                Err(failure) if failure.exit == Exit::Usage => continue,
+                Err(failure) => return Err(failure.into()),
+            };
+            let fail = |e: io::Error| Failure::system("look at", "the socket", &e);
+            let facts = Facts::of(&socket, Some(held)).map_err(fail)?;
+            let name = process::name(held.pid).unwrap_or_default();
+            if page.json {
+                facts.json(out).map_err(|e| output_failed(&e))?;
+            } else {
+                list.push(facts.cells(&name));
+            }
+            if !listing {
+                list.write(out).map_err(|e| output_failed(&e))?;
+                list = List::default();
+                let mut subject = Subject::live(socket).map_err(fail)?;
+                self.answer(words, &mut subject, page, out)?;
+            }
+        }
+        let written = list.write(out).and_then(|()| out.flush());
+        Ok(written.map_err(|e| output_failed(&e))?)
+    }
+
+    /// The options that were asked for, of one socket.
+    fn answer(
+        &self,
+        words: &[Word],
+        subject: &mut Subject,
+        page: Page,
+        out: &mut dyn Write,
+    ) -> Result<()> {
         let mut failed = None;
         let mut lines = Vec::new();
         if words.is_empty() {
-            for row in fresh.listed() {
-                lines.push(Line::Row(fresh.show(&row)));
+            for row in subject.listed() {
+                lines.push(Line::Row(subject.show(&row)));
             }
         }
-        for word in &words {
+        for word in words {
             lines.push(match word {
-                Word::Show(row) => Line::Row(fresh.show(row)),
+                Word::Show(row) => Line::Row(subject.show(row)),
                 Word::Set(setting) => {
-                    let mut effect = fresh.set(setting)?;
+                    let mut effect = subject.set(setting)?;
                     let failure = effect.failure.take();
                     failed = failed.or(failure);
                     Line::Effect(effect)
                 }
             });
         }
-        let written = if json {
+        if self.changed {
+            lines.retain(Line::is_news);
+        }
+        let written = if page.json {
             lines.iter().try_for_each(|line| line.json(out))
         } else {
-            let table = Table::of(&lines, words.is_empty(), color, width);
+            let all = words.is_empty() && !lines.is_empty();
+            let table = Table::of(&lines, all, subject.compares(), page.color, page.width);
             table.write(&lines, out)
         };
         written
@@ -95,6 +238,45 @@ impl Opts {
             .map_err(|error| output_failed(&error))?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
+
+    fn dial(&self, address: &OsString) -> Result<Socket, Failure> {
+        let family = self.family.family();
+        let address = args::address(std::slice::from_ref(address), family)?;
+        address.check_dial()?;
+        let how = Dial {
+            family,
+            numeric: self.family.numeric,
+            source: None,
+            settings: &[],
+            kind: if self.udp { Type::DGRAM } else { Type::STREAM },
+        };
+        dial(&address, &how, Deadline::after(self.timeout))
+    }
+
+    fn kind(&self) -> Option<Sockets> {
+        match (self.udp, self.unix) {
+            (true, _) => Some(Sockets::UDP),
+            (_, true) => Some(Sockets::UNIX),
+            _ => None,
+        }
+    }
+
+    fn domain(&self) -> Option<Domain> {
+        match (self.family.v4, self.family.v6) {
+            (true, _) => Some(Domain::IPV4),
+            (_, true) => Some(Domain::IPV6),
+            _ => None,
+        }
+    }
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy)]
+struct Page {
+    json: bool,
+    color: bool,
+    /// The terminal's.
+    width: Option<usize>,
 }
 
 fn understand(word: &str) -> Result<Word, Failure> {
@@ -102,109 +284,4 @@ fn understand(word: &str) -> Result<Word, Failure> {
         return Setting::parse(word).map(Word::Set);
     }
     sockopt::lookup(word).map(Word::Show)
-}
-
-/// Fresh sockets, opened when an option asks for one. Several words share a socket, so that one
-/// option's effect on another can be seen.
-struct Fresh {
-    asked: Option<Sockets>,
-    family: Option<Domain>,
-    open: Vec<(Domain, Type, Result<Socket, i32>)>,
-}
-
-impl Fresh {
-    fn new(opts: &Opts) -> Self {
-        let asked = match (opts.udp, opts.unix) {
-            (true, _) => Some(Sockets::UDP),
-            (_, true) => Some(Sockets::UNIX),
-            _ => None,
-        };
-        let family = match (opts.family.v4, opts.family.v6) {
-            (true, _) => Some(Domain::IPV4),
-            (_, true) => Some(Domain::IPV6),
-            _ => None,
-        };
-        Self {
-            asked,
-            family,
-            open: Vec::new(),
-        }
-    }
-
-    /// Every option of the socket that was asked for.
-    fn listed(&self) -> Vec<Row> {
-        let kind = self.asked.unwrap_or(Sockets::TCP);
-        sockopt::rows()
-            .filter(|row| row.on.contains(kind))
-            .filter(|row| row.level != Level::Ipv6 || self.family != Some(Domain::IPV4))
-            .filter(|row| row.level == Level::Socket || kind != Sockets::UNIX)
-            .cloned()
-            .collect()
-    }
-
-    /// A socket that has this option: as asked for; else TCP where it applies, else UDP, else
-    /// UNIX, and IPv6 for options of that level.
-    fn socket(&mut self, row: &Row) -> io::Result<&Socket> {
-        let kind = self.asked.unwrap_or_else(|| {
-            [Sockets::TCP, Sockets::UDP, Sockets::UNIX]
-                .into_iter()
-                .find(|kind| row.on.contains(*kind))
-                .unwrap_or(Sockets::TCP)
-        });
-        let domain = match (kind, self.family, row.level) {
-            (Sockets::UNIX, ..) => Domain::UNIX,
-            (_, Some(family), _) => family,
-            (_, None, Level::Ipv6) => Domain::IPV6,
-            _ => Domain::IPV4,
-        };
-        let kind = if kind == Sockets::UDP {
-            Type::DGRAM
-        } else {
-            Type::STREAM
-        };
-        let known = |(d, t, _): &(Domain, Type, _)| (*d, *t) == (domain, kind);
-        let at = self.open.iter().position(known).unwrap_or_else(|| {
-            let socket = Socket::new(domain, kind);
-            let socket = socket.map_err(|e| e.raw_os_error().unwrap_or_default());
-            self.open.push((domain, kind, socket));
-            self.open.len() - 1
-        });
-        self.open[at]
-            .2
-            .as_ref()
-            .map_err(|code| io::Error::from_raw_os_error(*code))
-    }
-
-    fn show(&mut self, row: &Row) -> Entry {
-        let mut entry = Entry::of(row);
-        if !row.access.readable() {
-            entry.why = Some("set only".into());
-            return entry;
-        }
-        let socket = match self.socket(row) {
-            Ok(socket) => socket,
-            Err(error) => {
-                entry.errno = error.raw_os_error().map(errno_name);
-                return entry;
-            }
-        };
-        match sockopt::read(socket, row) {
-            Ok(reading) => {
-                entry.raw = Some(hex::encode(&reading.raw));
-                entry.value = Some(reading.value);
-            }
-            Err(error) => {
-                entry.why = sockopt::reason(socket, row, &error);
-                entry.errno = error.raw_os_error().map(errno_name);
-            }
-        }
-        entry
-    }
-
-    fn set(&mut self, setting: &Setting) -> Result<Effect, Failure> {
-        let socket = self
-            .socket(setting.row())
-            .map_err(|error| Failure::system("socket for", setting, &error))?;
-        Ok(sockopt::set(socket, setting))
-    }
 }

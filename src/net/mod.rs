@@ -10,6 +10,7 @@ pub mod hexdump;
 pub mod line;
 pub mod listen;
 pub mod poller;
+pub mod process;
 pub mod proxy_header;
 pub mod pump;
 pub mod quantity;

@@ -6,7 +6,7 @@
 use std::fmt::{self, Display};
 use std::io;
 use std::net::{Shutdown, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 use nix::errno::Errno;
@@ -226,6 +226,13 @@ impl Socket {
     }
 }
 
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        let inner = fd.into();
+        Self { inner }
+    }
+}
+
 impl From<TcpListener> for Socket {
     fn from(listener: TcpListener) -> Self {
         let inner = listener.into();
@@ -298,21 +305,26 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T
     }
 }
 
-/// `AF_INET`, `AF_INET6`, `AF_UNIX`.
+/// `AF_INET`, `AF_INET6`, `AF_UNIX`, and what else a process may have open.
 pub fn domain_name(domain: Domain) -> &'static str {
-    match domain {
-        Domain::IPV4 => "AF_INET",
-        Domain::IPV6 => "AF_INET6",
-        Domain::UNIX => "AF_UNIX",
+    match domain.into() {
+        libc::AF_INET => "AF_INET",
+        libc::AF_INET6 => "AF_INET6",
+        libc::AF_UNIX => "AF_UNIX",
+        libc::AF_NETLINK => "AF_NETLINK",
+        libc::AF_PACKET => "AF_PACKET",
+        libc::AF_VSOCK => "AF_VSOCK",
         _ => "AF_?",
     }
 }
 
-/// `SOCK_STREAM`, `SOCK_DGRAM`.
+/// `SOCK_STREAM`, `SOCK_DGRAM`, …
 pub fn kind_name(kind: Type) -> &'static str {
-    match kind {
-        Type::STREAM => "SOCK_STREAM",
-        Type::DGRAM => "SOCK_DGRAM",
+    match kind.into() {
+        libc::SOCK_STREAM => "SOCK_STREAM",
+        libc::SOCK_DGRAM => "SOCK_DGRAM",
+        libc::SOCK_RAW => "SOCK_RAW",
+        libc::SOCK_SEQPACKET => "SOCK_SEQPACKET",
         _ => "SOCK_?",
     }
 }

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::exit::errno_name;
 use crate::net::sockopt::{Effect, Row, Value};
 
+/// Widest column; names are no longer.
+const WIDE_NAME: usize = 25;
+
 /// Widest value in the table of all; by name, values are shown whole.
 const WIDE_VALUE: usize = 24;
 
@@ -28,6 +31,12 @@ pub(super) struct Entry {
     r#type: &'static str,
     access: &'static str,
     pub(super) value: Option<Value>,
+    /// Its value on a fresh socket, where that is compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default: Option<Value>,
+    /// It was set, or changed with the socket's state.
+    #[serde(skip)]
+    pub(super) differs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) raw: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,20 +67,13 @@ impl Entry {
             r#type: row.kind.word(),
             access: row.access.word(),
             value: None,
+            default: None,
+            differs: false,
             raw: None,
             errno: None,
             why: None,
             meaning: row.meaning,
             sysctl: row.sysctl,
-        }
-    }
-
-    /// The value column, at most `most` wide; `-` where there is none to show.
-    fn value(&self, most: usize) -> String {
-        match self.value.as_ref().map(Value::to_string) {
-            None => "-".into(),
-            Some(empty) if empty.is_empty() => "\"\"".into(),
-            Some(text) => cut(&text, most),
         }
     }
 
@@ -87,6 +89,15 @@ impl Entry {
     }
 }
 
+/// A value in its column, at most `most` wide; `-` where there is none to show.
+fn column(value: Option<&Value>, most: usize) -> String {
+    match value.map(Value::to_string) {
+        None => "-".into(),
+        Some(empty) if empty.is_empty() => "\"\"".into(),
+        Some(text) => cut(&text, most),
+    }
+}
+
 /// A line of the answer.
 pub(super) enum Line {
     Row(Entry),
@@ -94,6 +105,14 @@ pub(super) enum Line {
 }
 
 impl Line {
+    /// Whether it tells of something that is not as on a fresh socket.
+    pub(super) fn is_news(&self) -> bool {
+        match self {
+            Self::Row(entry) => entry.differs,
+            Self::Effect(_) => true,
+        }
+    }
+
     pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Row(entry) => serde_json::to_writer(&mut *out, entry)?,
@@ -123,8 +142,8 @@ fn change(effect: &Effect) -> Change {
 
 /// How the lines are laid out for people.
 pub(super) struct Table {
-    /// Widths of name, value, level and type.
-    columns: [usize; 4],
+    /// Widths of name, value, default, level and type.
+    columns: [usize; 5],
     /// Every option is listed: under a heading, long values cut.
     all: bool,
     color: bool,
@@ -132,9 +151,15 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn of(lines: &[Line], all: bool, color: bool, width: Option<usize>) -> Self {
+    pub(super) fn of(
+        lines: &[Line],
+        all: bool,
+        compares: bool,
+        color: bool,
+        width: Option<usize>,
+    ) -> Self {
         let mut table = Self {
-            columns: if all { [4, 5, 5, 4] } else { [0; 4] },
+            columns: if all { [4, 5, 7, 5, 4] } else { [0; 5] },
             all,
             color,
             width,
@@ -143,11 +168,15 @@ impl Table {
             let Line::Row(entry) = line else { continue };
             let widths = table.cells(entry).map(|cell| cell.chars().count());
             for (column, width) in table.columns.iter_mut().zip(widths) {
-                *column = (*column).max(width);
+                // What is longer pushes its own line only.
+                *column = (*column).max(width.min(WIDE_NAME));
             }
         }
-        if table.grouped() {
+        if !compares {
             table.columns[2] = 0;
+        }
+        if table.grouped() {
+            table.columns[3] = 0;
         }
         table
     }
@@ -158,7 +187,7 @@ impl Table {
         self.all && self.width.is_some()
     }
 
-    fn cells(&self, entry: &Entry) -> [String; 4] {
+    fn cells(&self, entry: &Entry) -> [String; 5] {
         let most = match self.width {
             _ if !self.all => usize::MAX,
             Some(width) if width < WIDE => NARROW_VALUE,
@@ -166,7 +195,8 @@ impl Table {
         };
         [
             entry.name.clone(),
-            entry.value(most),
+            column(entry.value.as_ref(), most),
+            column(entry.default.as_ref(), most.min(WIDE_VALUE)),
             entry.level.clone(),
             entry.r#type.to_owned(),
         ]
@@ -174,7 +204,7 @@ impl Table {
 
     pub(super) fn write(&self, lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
         if self.all {
-            let head = ["NAME", "VALUE", "LEVEL", "TYPE"].map(str::to_owned);
+            let head = ["NAME", "VALUE", "DEFAULT", "LEVEL", "TYPE"].map(str::to_owned);
             let head = self.row(&head, "MEANING");
             writeln!(out, "{}", self.painted(&head, "1"))?;
         }
@@ -186,7 +216,9 @@ impl Table {
                     if new && self.grouped() {
                         writeln!(out, "\n{}", self.painted(&entry.level, "1"))?;
                     }
-                    writeln!(out, "{}", self.row(&self.cells(entry), &entry.remark()))?;
+                    let row = self.row(&self.cells(entry), &entry.remark());
+                    let colour = if entry.differs { "33" } else { "" };
+                    writeln!(out, "{}", self.painted(&row, colour))?;
                 }
                 Line::Effect(effect) => {
                     let colour = match (&effect.effective, &effect.why) {
@@ -202,7 +234,7 @@ impl Table {
     }
 
     /// One row, its last cell wrapped under itself, or under the row where that gets too narrow.
-    fn row(&self, cells: &[String; 4], last: &str) -> String {
+    fn row(&self, cells: &[String; 5], last: &str) -> String {
         let mut text = String::new();
         for (cell, column) in cells.iter().zip(self.columns).filter(|(_, c)| *c > 0) {
             let gap = column.saturating_sub(cell.chars().count()) + 2;
@@ -264,4 +296,38 @@ fn cut(text: &str, width: usize) -> String {
     }
     let kept = text.chars().take(width.saturating_sub(1));
     kept.chain(['…']).collect()
+}
+
+/// A list of sockets, a line each.
+#[derive(Default)]
+pub(super) struct List(Vec<[String; 8]>);
+
+impl List {
+    pub(super) fn push(&mut self, cells: [String; 8]) {
+        self.0.push(cells);
+    }
+
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let head = [
+            "PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER",
+        ];
+        let lines = std::iter::once(head.map(str::to_owned)).chain(self.0.iter().cloned());
+        let lines: Vec<[String; 8]> = lines.collect();
+        let mut widths = [0; 8];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for line in &lines {
+            let cells = line.iter().zip(widths);
+            let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
+            let text = cells.collect::<Vec<_>>().join("  ");
+            writeln!(out, "{}", text.trim_end())?;
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,141 @@
+//! What a live socket is, beside its options: its two addresses, its descriptor, its mode.
+
+use std::io::{self, Write};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use serde::Serialize;
+use socket2::{Domain, Type};
+
+use crate::net::endpoint::Endpoint;
+use crate::net::process::Held;
+use crate::net::socket::{Socket, domain_name, kind_name};
+use crate::net::sockopt;
+
+/// The states of tcp(7), by the kernel's numbers.
+const TCP_STATES: [&str; 13] = [
+    "?",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
+];
+
+/// A live socket.
+#[derive(Serialize)]
+pub(super) struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    fileno: i32,
+    family: &'static str,
+    r#type: &'static str,
+    state: &'static str,
+    getsockname: String,
+    getpeername: Option<String>,
+    blocking: bool,
+    /// Seconds; nothing where there is no limit.
+    rcvtimeo: Option<f64>,
+    sndtimeo: Option<f64>,
+}
+
+impl Facts {
+    /// What can be said of a socket; of another process's its own descriptor is told, not ours.
+    pub(super) fn of(socket: &Socket, held: Option<Held>) -> io::Result<Self> {
+        let options = socket.options();
+        let (domain, kind) = (options.domain()?, options.r#type()?);
+        let flags = OFlag::from_bits_truncate(fcntl(socket, FcntlArg::F_GETFL)?);
+        let seconds = |limit: io::Result<Option<std::time::Duration>>| {
+            limit.ok().flatten().map(|limit| limit.as_secs_f64())
+        };
+        let shown = |end: Endpoint| match domain {
+            Domain::IPV4 | Domain::IPV6 | Domain::UNIX => end.to_string(),
+            _ => "-".to_owned(),
+        };
+        Ok(Self {
+            pid: held.map(|held| held.pid),
+            fileno: held.map_or_else(|| std::os::fd::AsRawFd::as_raw_fd(socket), |held| held.fd),
+            family: domain_name(domain),
+            r#type: kind_name(kind),
+            state: state(socket, domain, kind),
+            getsockname: shown(socket.local()?),
+            getpeername: socket.peer().ok().map(shown),
+            blocking: !flags.contains(OFlag::O_NONBLOCK),
+            rcvtimeo: seconds(options.read_timeout()),
+            sndtimeo: seconds(options.write_timeout()),
+        })
+    }
+
+    /// The cells of a line in a list of sockets.
+    pub(super) fn cells(&self, name: &str) -> [String; 8] {
+        [
+            self.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
+            name.to_owned(),
+            self.fileno.to_string(),
+            self.family.to_owned(),
+            self.r#type.to_owned(),
+            self.state.to_owned(),
+            self.getsockname.clone(),
+            self.getpeername.clone().unwrap_or_else(|| "-".into()),
+        ]
+    }
+
+    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// A fact a line.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let blocking = if self.blocking {
+            "yes: a call waits (O_NONBLOCK is off)"
+        } else {
+            "no: a call returns at once with EAGAIN (O_NONBLOCK is on)"
+        };
+        let timeout = |seconds: Option<f64>, option: &str| match (seconds, self.blocking) {
+            (None, _) => format!("none ({option} is 0)"),
+            (Some(seconds), true) => {
+                format!("{seconds} s: then a waiting call fails with EAGAIN ({option})")
+            }
+            (Some(seconds), false) => {
+                format!("{seconds} s, without effect on a socket that does not block ({option})")
+            }
+        };
+        let peer = self.getpeername.as_deref().unwrap_or("not connected");
+        for (name, value) in [
+            ("getsockname", self.getsockname.as_str()),
+            ("getpeername", peer),
+            ("family", self.family),
+            ("type", self.r#type),
+            ("state", self.state),
+            ("fileno", &self.fileno.to_string()),
+            ("blocking", blocking),
+            ("receive timeout", &timeout(self.rcvtimeo, "SO_RCVTIMEO")),
+            ("send timeout", &timeout(self.sndtimeo, "SO_SNDTIMEO")),
+        ] {
+            writeln!(out, "{name:<16} {value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The state of a TCP socket as the kernel names it; of others, what there is to it.
+fn state(socket: &Socket, domain: Domain, kind: Type) -> &'static str {
+    let info = || {
+        let row = sockopt::lookup("TCP_INFO").ok()?;
+        let state = *sockopt::read(socket, &row).ok()?.raw.first()?;
+        TCP_STATES.get(usize::from(state)).copied()
+    };
+    match kind {
+        Type::STREAM if domain != Domain::UNIX => info().unwrap_or("?"),
+        _ if socket.options().is_listener().unwrap_or(false) => "LISTEN",
+        _ if socket.options().peer_addr().is_ok() => "CONNECTED",
+        _ => "UNCONNECTED",
+    }
+}

@@ -1,0 +1,185 @@
+//! Sockets of other processes: which there are (proc(5)), and how one is borrowed
+//! (`pidfd_getfd(2)`).
+
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
+
+use nix::errno::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::socket::Socket;
+use crate::exit::{Exit, Failure};
+
+/// A socket that a process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The process.
+    pub pid: i32,
+    /// Its descriptor.
+    pub fd: RawFd,
+    /// The socket's inode, which is the same for all who share it.
+    pub inode: u64,
+}
+
+/// The sockets a process has open, by descriptor.
+pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
+    let folder = format!("/proc/{pid}/fd");
+    let fail = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => none(pid),
+        _ => Failure::system("look into", format_args!("process {pid}"), &e)
+            .hint("only its owner may, or CAP_SYS_PTRACE"),
+    };
+    let mut held = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        // A descriptor that was closed meanwhile is no socket of it any more.
+        let Ok(link) = fs::read_link(entry.path()) else {
+            continue;
+        };
+        let inode = link.to_str().and_then(|link| {
+            let number = link.strip_prefix("socket:[")?.strip_suffix(']')?;
+            number.parse().ok()
+        });
+        let fd = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let (Some(fd), Some(inode)) = (fd, inode) {
+            held.push(Held { pid, fd, inode });
+        }
+    }
+    held.sort_unstable_by_key(|held| held.fd);
+    Ok(held)
+}
+
+/// A descriptor of ours for a socket of another process: the same socket, so that what is set on
+/// it is set for both.
+pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
+    let target = format!("descriptor {fd} of process {pid}");
+    let fail = |errno: rustix::io::Errno| {
+        let error = io::Error::from(errno);
+        let failure = Failure::system("borrow", &target, &error);
+        match Errno::from_raw(errno.raw_os_error()) {
+            Errno::ESRCH => none(pid),
+            Errno::EPERM => failure.hint(
+                "ptrace rules forbid it (its owner may if kernel.yama.ptrace_scope is 0, else CAP_SYS_PTRACE)",
+            ),
+            Errno::ENOSYS => failure.hint("this kernel has no pidfd_getfd(2), which came with Linux 5.6"),
+            Errno::EBADF => failure.hint("--pid without --fd lists its sockets").exit(Exit::Usage),
+            _ => failure,
+        }
+    };
+    let process = Pid::from_raw(pid).ok_or_else(|| none(pid))?;
+    let process = pidfd_open(process, PidfdFlags::empty()).map_err(fail)?;
+    let borrowed = pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).map_err(fail)?;
+    let socket = Socket::from(borrowed);
+    match socket.options().r#type() {
+        Ok(_) => Ok(socket),
+        Err(e) => Err(Failure::system("use", &target, &e)
+            .hint("--pid without --fd lists its sockets")
+            .exit(Exit::Usage)),
+    }
+}
+
+/// What a process calls itself (its `comm`).
+pub fn name(pid: i32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+fn none(pid: i32) -> Failure {
+    Failure::new(
+        "look into",
+        format_args!("process {pid}"),
+        "no such process (ESRCH 3)",
+        Exit::Other,
+    )
+}
+
+/// The sockets that are served at a port of this machine, with the processes that hold them: TCP
+/// listeners, or bound UDP sockets. Those of processes we may not look into are not found; the
+/// error then says so.
+pub fn at_port(port: u16, tables: [&str; 2], listening: bool) -> Result<Vec<Held>, Failure> {
+    let target = format!("port {port}");
+    let mut inodes = Vec::new();
+    for table in tables {
+        match fs::read_to_string(format!("/proc/net/{table}")) {
+            Ok(text) => inodes.extend(text.lines().filter_map(|line| entry(line, port, listening))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {} // no IPv6
+            Err(e) => return Err(Failure::system("look up", &target, &e)),
+        }
+    }
+    if inodes.is_empty() {
+        return Err(Failure::new(
+            "look up",
+            &target,
+            "nobody listens there",
+            Exit::Refused,
+        ));
+    }
+    let everybody = fs::read_dir("/proc").map_err(|e| Failure::system("look up", &target, &e))?;
+    let pids = everybody.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<i32> = pids.collect();
+    pids.sort_unstable();
+    // Processes that end meanwhile, and those of others, are passed over.
+    let held = pids
+        .into_iter()
+        .filter_map(|pid| sockets(pid).ok())
+        .flatten();
+    let found: Vec<Held> = held.filter(|held| inodes.contains(&held.inode)).collect();
+    if found.is_empty() {
+        let cause = "its process is somebody else's: operation not permitted (EPERM 1)";
+        return Err(Failure::new("look up", &target, cause, Exit::Permission));
+    }
+    Ok(found)
+}
+
+/// The inode of a line of /proc/net/tcp (proc(5)) that is about this port and, if asked for,
+/// listens: `sl local_address rem_address st … inode`, addresses as `ADDR:PORT` in hex.
+fn entry(line: &str, port: u16, listening: bool) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (_, local) = fields.next()?.rsplit_once(':')?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?;
+    let wanted = u16::from_str_radix(local, 16).ok()? == port && (!listening || state == "0A");
+    wanted.then(|| inode.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "   0: 0100007F:2148 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0";
+
+    #[test]
+    fn a_line_of_the_kernel_s_table_is_read() {
+        assert_eq!(entry(LINE, 8520, true), Some(4711));
+        assert_eq!(entry(LINE, 8521, true), None);
+        assert_eq!(entry(&LINE.replace(" 0A ", " 01 "), 8520, true), None);
+        assert_eq!(
+            entry(&LINE.replace(" 0A ", " 07 "), 8520, false),
+            Some(4711)
+        );
+        assert_eq!(
+            entry("  sl  local_address rem_address   st", 8520, true),
+            None
+        );
+    }
+
+    #[test]
+    fn our_own_sockets_are_found_and_borrowed() {
+        let ours = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&ours);
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert!(sockets(pid).unwrap().iter().any(|held| held.fd == fd));
+        let port = ours.local_addr().unwrap().port();
+        let found = at_port(port, ["tcp", "tcp6"], true).unwrap();
+        assert!(found.iter().any(|held| (held.pid, held.fd) == (pid, fd)));
+        let borrowed = borrow(pid, fd).unwrap();
+        assert_eq!(
+            borrowed.local().unwrap().to_string(),
+            format!("127.0.0.1:{port}")
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! `sockctl opts` on sockets in use: in every state, of a connection, of other processes.
+
+use std::net::{TcpListener, UdpSocket};
+
+use serde_json::Value;
+
+use crate::run::{Running, python, sockctl};
+
+/// A process with a listener, both ends of a connection and a datagram socket, descriptors 3 to 6.
+const SERVER: &str = "
+import socket, sys
+listener = socket.socket()
+listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+listener.bind(('127.0.0.1', 0))
+listener.listen()
+client = socket.create_connection(listener.getsockname())
+client.settimeout(3)
+accepted, _ = listener.accept()
+accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, b'\\2\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0')
+datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+print(listener.getsockname()[1], flush=True)
+for line in sys.stdin:
+    print(eval(line), flush=True)
+";
+
+struct Peer {
+    process: Running,
+    pid: String,
+    port: String,
+}
+
+fn peer() -> Peer {
+    let process = python(SERVER, [""; 0]).start();
+    let port = process.stdout_has("\n").trim().to_owned();
+    let pid = process.id().to_string();
+    Peer { process, pid, port }
+}
+
+fn text(words: &[&str]) -> String {
+    let done = sockctl(["opts"]).args(words).run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+fn json(words: &[&str]) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap();
+    text(&[&["--json"], words].concat())
+        .lines()
+        .map(parse)
+        .collect()
+}
+
+/// Cells of a line, by its columns' gaps.
+fn cells(line: &str) -> Vec<&str> {
+    line.split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect()
+}
+
+#[test]
+fn each_state_shows_what_it_changes() {
+    let shown = text(&["--state", "listening", "--changed"]);
+    let listening: Vec<Vec<&str>> = shown.lines().map(cells).collect();
+    assert_eq!(listening[0][..3], ["NAME", "VALUE", "DEFAULT"]);
+    assert_eq!(listening[1][..3], ["SO_ACCEPTCONN", "1", "0"]);
+    // Binding to ::1 leaves no way to IPv4.
+    assert_eq!(listening[2][..3], ["IPV6_V6ONLY", "1", "0"]);
+    let connected = text(&["--state", "connected", "--changed"]);
+    assert!(connected.contains("\nTCP_MAXSEG "), "{connected}");
+    assert_eq!(text(&["--state", "unbound", "--changed"]), "");
+    let unix = text(&["--unix", "--state", "connected", "--changed"]);
+    assert!(unix.contains("\nSO_PEERCRED "), "{unix}");
+    let mtu = |state| text(&["--udp", "--state", state, "IP_MTU"]);
+    assert!(mtu("unbound").contains("ENOTCONN"), "{}", mtu("unbound"));
+    assert!(cells(&mtu("connected"))[1].parse::<u32>().unwrap() > 60_000);
+    for kind in ["--udp", "--unix", "-6", "-4"] {
+        for state in ["unbound", "bound", "connected"] {
+            assert!(text(&[kind, "--state", state]).lines().count() > 40);
+        }
+    }
+    sockctl(["opts", "--udp", "--state", "listening"]).run().is(
+        2,
+        "",
+        "sockctl: datagram sockets do not listen\n",
+    );
+}
+
+#[test]
+fn an_option_can_mean_something_else_in_another_state() {
+    // Before the handshake it is what to offer, after it what was agreed on.
+    assert_eq!(cells(&text(&["TCP_MAXSEG"]))[1], "536");
+    let connected = text(&["--state", "connected", "TCP_MAXSEG"]);
+    assert!(
+        cells(&connected)[1].parse::<u32>().unwrap() > 536,
+        "{connected}"
+    );
+    let done = sockctl(["opts", "--state", "bound", "IPV6_V6ONLY=1"]).run();
+    assert_eq!(done.code, 1);
+    assert!(
+        done.stderr
+            .starts_with("sockctl: set IPV6_V6ONLY=1: invalid argument (EINVAL 22)"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_connection_tells_both_its_ends_and_its_mode() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let shown = text(&["--connect", &address]);
+    let fact = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("no {name} in {shown}"))[name.len()..]
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(fact("getpeername"), address);
+    assert!(fact("getsockname").starts_with("127.0.0.1:"));
+    assert_eq!(fact("family"), "AF_INET");
+    assert_eq!(fact("type"), "SOCK_STREAM");
+    assert_eq!(fact("state"), "ESTABLISHED");
+    assert!(fact("fileno").parse::<u32>().unwrap() > 2);
+    assert_eq!(fact("blocking"), "yes: a call waits (O_NONBLOCK is off)");
+    assert_eq!(fact("receive timeout"), "none (SO_RCVTIMEO is 0)");
+    let facts = &json(&["--connect", &address])[0];
+    assert_eq!(facts["getpeername"], address.as_str());
+    assert_eq!(
+        (&facts["blocking"], &facts["rcvtimeo"]),
+        (&true.into(), &Value::Null)
+    );
+
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = udp.local_addr().unwrap().to_string();
+    let shown = text(&["--udp", "--connect", &address]);
+    assert!(
+        shown.contains("type             SOCK_DGRAM\nstate            CONNECTED\n"),
+        "{shown}"
+    );
+    let done = sockctl(["opts", "--connect", "127.0.0.1:1"]).run();
+    done.is(
+        3,
+        "",
+        "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)\n",
+    );
+}
+
+#[test]
+fn the_sockets_of_a_process_are_listed() {
+    let peer = peer();
+    let shown = text(&["--pid", &peer.pid]);
+    let rows: Vec<Vec<&str>> = shown.lines().map(cells).collect();
+    let local = format!("127.0.0.1:{}", peer.port);
+    assert_eq!(
+        rows[0],
+        [
+            "PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"
+        ]
+    );
+    assert_eq!(
+        rows[1],
+        [
+            &peer.pid,
+            "python3",
+            "3",
+            "AF_INET",
+            "SOCK_STREAM",
+            "LISTEN",
+            &local,
+            "-"
+        ]
+    );
+    assert_eq!(
+        rows[2][2..6],
+        ["4", "AF_INET", "SOCK_STREAM", "ESTABLISHED"]
+    );
+    assert_eq!((rows[2][6], rows[2][7]), (rows[3][7], rows[3][6]));
+    assert_eq!(rows[4][2..6], ["6", "AF_UNIX", "SOCK_DGRAM", "UNCONNECTED"]);
+    let facts = json(&["--pid", &peer.pid]);
+    assert_eq!(facts.len(), 4);
+    assert_eq!(
+        (&facts[1]["fileno"], &facts[1]["blocking"]),
+        (&4.into(), &false.into())
+    );
+    assert_eq!(facts[2]["rcvtimeo"], 2.0);
+}
+
+#[test]
+fn what_a_process_set_is_found() {
+    let peer = peer();
+    let shown = text(&["--pid", &peer.pid, "--changed"]);
+    assert!(shown.contains("\nTCP_NODELAY"), "{shown}");
+    assert!(shown.contains("\nSO_RCVTIMEO"), "{shown}");
+    let by_port = text(&["--port", &peer.port, "TCP_NODELAY", "SO_ACCEPTCONN"]);
+    let rows: Vec<Vec<&str>> = by_port.lines().map(cells).collect();
+    assert_eq!(rows[1][..3], [&peer.pid, "python3", "3"]);
+    assert_eq!(rows[2][..3], ["TCP_NODELAY", "1", "0"]);
+    assert_eq!(rows[3][..3], ["SO_ACCEPTCONN", "1", "0"]);
+}
+
+#[test]
+fn what_is_set_on_a_live_socket_is_set_for_its_process() {
+    let mut peer = peer();
+    let shown = text(&[
+        "--pid",
+        &peer.pid,
+        "--fd",
+        "4",
+        "SO_RCVBUF=5000",
+        "SO_KEEPALIVE=1",
+    ]);
+    assert_eq!(
+        shown,
+        "SO_RCVBUF=5000 -> 10000: doubled by the kernel\nSO_KEEPALIVE=1 -> 1\n"
+    );
+    peer.process
+        .send("client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)\n");
+    peer.process.stdout_has("\n10000\n");
+    sockctl(["opts", "--pid", &peer.pid, "SO_RCVBUF=5000"])
+        .run()
+        .is(
+            2,
+            "",
+            "sockctl: it has several sockets: --pid PID --fd N says which one to set options on\n",
+        );
+}
+
+#[test]
+fn what_cannot_be_borrowed_is_told() {
+    let peer = peer();
+    let ask = |words: &[&str]| sockctl(["opts"]).args(words).run();
+    ask(&["--pid", &peer.pid, "--fd", "0"]).is(
+        2,
+        "",
+        &format!(
+            "sockctl: use descriptor 0 of process {}: socket operation on non-socket (ENOTSOCK 88); \
+             --pid without --fd lists its sockets\n",
+            peer.pid
+        ),
+    );
+    let closed = ask(&["--pid", &peer.pid, "--fd", "77"]);
+    assert_eq!(closed.code, 2);
+    assert!(closed.stderr.contains("(EBADF 9)"), "{}", closed.stderr);
+    let pid = i32::MAX.to_string();
+    ask(&["--pid", &pid]).is(
+        1,
+        "",
+        &format!("sockctl: look into process {pid}: no such process (ESRCH 3)\n"),
+    );
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    ask(&["--port", &port]).is(
+        3,
+        "",
+        &format!("sockctl: look up port {port}: nobody listens there\n"),
+    );
+    for words in [
+        &["--fd", "3"][..],
+        &["--pid", "1", "--udp"],
+        &["--pid", "0"],
+        &["--port", "0"],
+    ] {
+        assert_eq!(ask(words).code, 2, "{words:?}");
+    }
+}
