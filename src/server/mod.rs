@@ -385,10 +385,7 @@ impl<'a> Server<'a> {
         };
         let (proof, victims) = gate.start(number, from, self.table.now)?;
         for victim in victims {
-            gate.leave(victim);
-            if let Some(slot) = self.table.slot_of(victim) {
-                self.table.end(slot, Reason::Auth);
-            }
+            Gate::crowd_out(&mut self.table, victim);
         }
         let greeting = proof.greeting().to_vec();
         self.table.set_phase(slot, Phase::Proving(Box::new(proof)));

@@ -1,6 +1,7 @@
 //! The gate of auth-serve: a connection that has to prove that it holds a key, before any
 //! handler knows of it.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,11 @@ use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::socket::would_block;
+use crate::session::Id;
+
+/// Refused connections that are still being ended in good order; one more closes the first of
+/// them at once, so that strangers who will not go hold no descriptors.
+const LEAVING: usize = 64;
 
 /// What a server asks of newcomers.
 pub struct Gate {
@@ -22,6 +28,7 @@ pub struct Gate {
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     wall: Wall,
+    leaving: VecDeque<Id>,
 }
 
 /// One connection's handshake.
@@ -48,6 +55,7 @@ impl Gate {
             keyring,
             timeout,
             wall: Wall::new(penalty),
+            leaving: VecDeque::new(),
         }
     }
 
@@ -70,9 +78,13 @@ impl Gate {
         ))
     }
 
-    /// Forgets a connection.
-    pub(super) fn leave(&mut self, number: u64) {
-        self.wall.leave(number);
+    /// Closes a connection that the wall has forgotten. Nothing is owed to it.
+    pub(super) fn crowd_out(table: &mut Table, number: u64) {
+        let Some(slot) = table.slot_of(number) else {
+            return;
+        };
+        tell(table, slot, "made way for a newcomer");
+        table.remove(slot, Reason::Auth);
     }
 
     /// Reads what came from an unproved connection, never beyond its proof.
@@ -133,8 +145,7 @@ impl Gate {
             return;
         };
         if proof.is_decided() {
-            self.wall.leave(number);
-            table.end(slot, Reason::Auth);
+            self.end(table, slot, number);
         } else {
             let why = proof.machine.timed_out();
             self.refuse(table, slot, &why);
@@ -142,28 +153,48 @@ impl Gate {
     }
 
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
+        tell(table, slot, &why.to_string());
         let now = table.now;
-        let talk = table.talk.clone();
         let Some(conn) = table.get(slot) else { return };
-        let reason = why.to_string();
-        talk.say(&Event::Auth {
-            id: conn.number,
-            peer: &conn.peer,
-            ok: false,
-            reason: Some(&reason),
-            key: None,
-        });
+        let number = conn.number;
         let delay = if why.is_wrong_proof() {
             self.wall.wrong_proof(conn.peer.ip(), now)
         } else {
             Duration::ZERO
         };
         if delay.is_zero() {
-            self.wall.leave(conn.number);
-            table.end(slot, Reason::Auth);
+            self.end(table, slot, number);
         } else if let Phase::Proving(proof) = &mut conn.phase {
             proof.verdict = Some(now + delay);
+            table.touch(slot);
         }
+    }
+
+    /// The verdict: our end, which no reset may overtake.
+    fn end(&mut self, table: &mut Table, slot: usize, number: u64) {
+        self.wall.leave(number);
+        table.end(slot, Reason::Auth);
+        self.leaving.push_back(Id { number, slot });
+        if self.leaving.len() > LEAVING
+            && let Some(first) = self.leaving.pop_front()
+            && table.id(first.slot) == Some(first)
+        {
+            table.remove(first.slot, Reason::Auth);
+        }
+    }
+}
+
+/// Says why a connection is not let in.
+fn tell(table: &mut Table, slot: usize, reason: &str) {
+    let talk = table.talk.clone();
+    if let Some(conn) = table.get(slot) {
+        talk.say(&Event::Auth {
+            id: conn.number,
+            peer: &conn.peer,
+            ok: false,
+            reason: Some(reason),
+            key: None,
+        });
     }
 }
 

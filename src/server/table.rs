@@ -232,6 +232,8 @@ impl Table {
         };
         conn.phase = Phase::Open;
         conn.let_in = true;
+        // What is counted is payload, not what a handshake took.
+        (conn.received, conn.sent) = (0, 0);
         self.open += 1;
         if let Some(census) = &mut self.census {
             census.add(&conn.peer);
@@ -499,6 +501,11 @@ impl Table {
         if conn.fin == Fin::No {
             conn.fin = Fin::Wanted;
         }
+        self.dirty.push(slot);
+    }
+
+    /// Looks at a connection again: its clock was changed.
+    pub(super) fn touch(&mut self, slot: usize) {
         self.dirty.push(slot);
     }
 

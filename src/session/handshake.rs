@@ -1,6 +1,7 @@
 //! The client's side of a handshake, driven on a connected socket.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::poll::PollFlags;
 
@@ -10,6 +11,10 @@ use crate::net::deadline::{Deadline, wait};
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Socket;
 use crate::net::socket::would_block;
+
+/// How long the answer has the connection to itself. A server that reads it with a plain
+/// `recv(1024)`, as the notes' own does, would take payload behind it for a part of it.
+const ALONE: Duration = Duration::from_millis(25);
 
 /// Answers the server's challenge before `until`. Never reads beyond it.
 pub fn answer(
@@ -27,7 +32,14 @@ pub fn answer(
             Ok(0) => return Err(refused(client.ended(), Exit::Broken)),
             Ok(n) => match client.feed(&buffer[..n]) {
                 Step::More => {}
-                Step::Answer(answer) => return send(socket, peer, answer.as_bytes(), until),
+                Step::Answer(answer) => {
+                    send(socket, peer, answer.as_bytes(), until)?;
+                    // A word or an end of the server's says that it has read the answer.
+                    let alone = Deadline::after(ALONE).min(until);
+                    wait([(socket.as_fd(), PollFlags::POLLIN)], alone)
+                        .map_err(|e| Failure::system("authenticate to", peer, &e))?;
+                    return Ok(());
+                }
                 Step::Refused(why) => return Err(refused(why, Exit::Unproved)),
             },
             Err(e) if would_block(&e) => {

@@ -73,7 +73,10 @@ impl fmt::Display for Reason {
             Self::Malformed(1) => f.write_str(
                 "the client does not answer the challenge; does it use auth-connect --digest?",
             ),
-            Self::Malformed(at) => write!(f, "byte {at} of the answer is no hex digit"),
+            Self::Malformed(at) => {
+                write!(f, "byte {at} of the answer is no hex digit")?;
+                hint(f, at - 1)
+            }
             Self::Capital(at) => write!(
                 f,
                 "byte {at} of the answer is a capital; hex digits must be lowercase"
@@ -106,10 +109,18 @@ impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { got, digest } = *self;
         write!(f, "{got} of {} answer digits", digest.hex_len())?;
-        match Digest::ALL.into_iter().find(|other| other.hex_len() == got) {
-            Some(other) => write!(f, "; does it use --digest {other}?"),
-            None => Ok(()),
-        }
+        hint(f, got)
+    }
+}
+
+/// The digest that would be done with so many digits.
+fn hint(f: &mut fmt::Formatter<'_>, digits: usize) -> fmt::Result {
+    match Digest::ALL
+        .into_iter()
+        .find(|other| other.hex_len() == digits)
+    {
+        Some(other) => write!(f, "; does the client use --digest {other}?"),
+        None => Ok(()),
     }
 }
 

@@ -152,8 +152,8 @@ fn row_56_a_short_answer_is_no_wrong_proof() {
         ),
         (
             32,
-            "the client ended after 32 of 64 answer digits; does it use --digest md5?",
-            "timed out after 32 of 64 answer digits; does it use --digest md5?",
+            "the client ended after 32 of 64 answer digits; does the client use --digest md5?",
+            "timed out after 32 of 64 answer digits; does the client use --digest md5?",
         ),
     ] {
         let mut server = server(Digest::Sha256);
@@ -202,7 +202,7 @@ fn row_62_another_digest_is_refused_with_a_hint() {
         server
             .timed_out()
             .to_string()
-            .ends_with("does it use --digest sha256?")
+            .ends_with("does the client use --digest sha256?")
     );
 }
 
