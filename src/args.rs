@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::auth::digest::Digest;
@@ -24,7 +24,7 @@ use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
 use crate::net::quantity;
-use crate::net::sockopt::Setting;
+use crate::net::sockopt::{self, Setting};
 use crate::net::text;
 use crate::net::trace::{self, Call, Outcome};
 
@@ -148,7 +148,8 @@ pub struct SocketArgs {
     #[command(flatten)]
     pub family: FamilyArgs,
     /// Set a socket option (see `sockctl opts`); may be given several times
-    #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = setting, help_heading = "Sockets")]
+    #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = option_names(setting), hide_possible_values = true,
+        help_heading = "Sockets")]
     pub opt: Vec<Setting>,
     /// Bound on connecting, on a handshake and on each reply; 0: none
     #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
@@ -252,6 +253,40 @@ pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
 /// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.
 #[derive(Clone, Debug)]
 pub struct Bytes(pub Vec<u8>);
+
+/// A value that begins with a socket option's name, which shells can complete; `parse` may accept
+/// more.
+pub fn option_names<T: Clone + Send + Sync + 'static>(
+    parse: fn(&str) -> Result<T, String>,
+) -> impl TypedValueParser<Value = T> {
+    OptionNames { parse }
+}
+
+#[derive(Clone)]
+struct OptionNames<T> {
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<T, clap::Error> {
+        let parse = self.parse;
+        StringValueParser::new()
+            .try_map(move |text| parse(&text))
+            .parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names = sockopt::rows().map(|row| PossibleValue::new(row.name.as_ref()));
+        Some(Box::new(names))
+    }
+}
 
 fn setting(text: &str) -> Result<Setting, String> {
     Setting::parse(text).map_err(|failure| failure.to_string())

@@ -37,7 +37,8 @@ use subject::{State, Subject};
 pub struct Opts {
     /// Options to show, or to set; all of the socket, without any. LEVEL:NUMBER[=HEX] for one
     /// without a name
-    #[arg(value_name = "NAME[=VALUE]")]
+    #[arg(value_name = "NAME[=VALUE]", value_parser = args::option_names(|word| Ok(word.to_owned())),
+        hide_possible_values = true)]
     words: Vec<String>,
     /// Of a UDP socket instead of a TCP one
     #[arg(long, conflicts_with = "unix", help_heading = "Which socket")]

@@ -2,3 +2,4 @@
 //! them all, and there a missing one is a failure.
 
 mod netcat;
+mod opts;

@@ -1,0 +1,113 @@
+//! `sockctl opts` against the manual pages, and without privileges.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::run::{Finished, program, python, sockctl};
+
+/// Names in the manual pages that are no options of this system: values of options, and options
+/// that other systems, or older kernels, have.
+const NO_OPTIONS: &[&str] = &[
+    "IP_MSFILTER_SIZE",
+    "IP_PMTUDISC_DO",
+    "IP_PMTUDISC_DONT",
+    "IP_PMTUDISC_PROBE",
+    "IP_PMTUDISC_WANT",
+    "IP_RCVDSTADDR",
+    "IP_RECVIF",
+    "MCAST_EXCLUDE",
+    "MCAST_INCLUDE",
+    "SO_EE_OFFENDER",
+    "SO_EE_ORIGIN_ICMP",
+    "SO_EE_ORIGIN_ICMP6",
+    "SO_EE_ORIGIN_LOCAL",
+    "SO_EE_ORIGIN_NONE",
+    "IPV6_PKTOPTIONS",
+    "TCP_COOKIE_TRANSACTIONS",
+    "TCP_SYNQ_HSIZE",
+    "UDP_ENCAP_ESPINUDP",
+    "UDP_ENCAP_ESPINUDP_NON_IKE",
+    "UDP_ENCAP_L2TPINUDP",
+];
+
+/// The names a manual page has that look like options.
+fn names(page: &str) -> BTreeSet<String> {
+    let path = format!("/usr/share/man/man7/{page}.7.gz");
+    let text = Command::new("zcat").arg(&path).output().unwrap();
+    assert!(text.status.success(), "{path}: is manpages installed?");
+    let text = String::from_utf8_lossy(&text.stdout).replace("\\-", "-");
+    text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| {
+            let prefix = word.split_once('_').map(|(prefix, _)| prefix);
+            matches!(prefix, Some("SO" | "IP" | "IPV6" | "TCP" | "UDP" | "MCAST"))
+                && !word.ends_with('_')
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+#[ignore = "needs manpages"]
+fn every_option_the_manual_pages_name_is_known() {
+    let mut known = 0;
+    for page in ["socket", "ip", "ipv6", "tcp", "udp", "unix"] {
+        for name in names(page) {
+            let done = sockctl(["opts", &name]).run();
+            assert_eq!(
+                done.code == 2,
+                NO_OPTIONS.contains(&&*name),
+                "{page}(7) has {name}: {}",
+                done.stderr
+            );
+            known += usize::from(done.code != 2);
+        }
+    }
+    assert!(known > 150, "only {known} names found");
+}
+
+/// sockctl as the user nobody.
+fn as_nobody(words: &[&str]) -> Finished {
+    // It must be able to start the binary, wherever that was built.
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let binary = folder.path().join("sockctl");
+    std::fs::copy(env!("CARGO_BIN_EXE_sockctl"), &binary).unwrap();
+    program(
+        "setpriv",
+        ["--reuid=65534", "--regid=65534", "--clear-groups"],
+    )
+    .args([&binary])
+    .args(words)
+    .run()
+}
+
+#[test]
+#[ignore = "needs root, to become somebody else"]
+fn without_privileges_everything_is_shown_and_refusals_name_the_capability() {
+    for kind in [&[][..], &["--udp"], &["--unix"], &["--state", "connected"]] {
+        let done = as_nobody(&[&["opts"], kind].concat());
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+        assert!(String::from_utf8_lossy(&done.stdout).lines().count() > 40);
+    }
+    as_nobody(&["opts", "SO_MARK=1"]).is(
+        11,
+        "SO_MARK=1 -> EPERM: needs CAP_NET_ADMIN\n",
+        "sockctl: set SO_MARK=1: operation not permitted (EPERM 1); needs CAP_NET_ADMIN\n",
+    );
+    let peer = python(
+        "import socket, sys\ns = socket.socket()\nprint(1, flush=True)\nsys.stdin.read()",
+        [""; 0],
+    )
+    .start();
+    peer.stdout_has("1");
+    let done = as_nobody(&["opts", "--pid", &peer.id().to_string()]);
+    assert_eq!((done.code, done.stdout.as_slice()), (11, &b""[..]));
+    assert!(
+        done.stderr
+            .ends_with("(EACCES 13); only its owner may, or CAP_SYS_PTRACE\n"),
+        "{}",
+        done.stderr
+    );
+}
