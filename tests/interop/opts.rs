@@ -1,6 +1,9 @@
 //! `sockctl opts` against the manual pages, and without privileges.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::run::{Finished, program, python, sockctl};
@@ -69,11 +72,14 @@ fn every_option_the_manual_pages_name_is_known() {
 fn as_nobody(words: &[&str]) -> Finished {
     // It must be able to start the binary, wherever that was built.
     let folder = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .permissions(Permissions::from_mode(0o755))
         .tempdir()
         .unwrap();
     let binary = folder.path().join("sockctl");
-    std::fs::copy(env!("CARGO_BIN_EXE_sockctl"), &binary).unwrap();
+    // Not written by this process: a child of another thread could hold it open meanwhile.
+    program("cp", [Path::new(env!("CARGO_BIN_EXE_sockctl")), &binary])
+        .run()
+        .is(0, "", "");
     program(
         "setpriv",
         ["--reuid=65534", "--regid=65534", "--clear-groups"],
@@ -93,8 +99,8 @@ fn without_privileges_everything_is_shown_and_refusals_name_the_capability() {
     }
     as_nobody(&["opts", "SO_MARK=1"]).is(
         11,
-        "SO_MARK=1 -> EPERM: needs CAP_NET_ADMIN\n",
-        "sockctl: set SO_MARK=1: operation not permitted (EPERM 1); needs CAP_NET_ADMIN\n",
+        "SO_MARK=1 -> EPERM: needs CAP_NET_ADMIN or CAP_NET_RAW\n",
+        "sockctl: set SO_MARK=1: operation not permitted (EPERM 1); needs CAP_NET_ADMIN or CAP_NET_RAW\n",
     );
     let peer = python(
         "import socket, sys\ns = socket.socket()\nprint(1, flush=True)\nsys.stdin.read()",
