@@ -76,7 +76,7 @@ impl Socket {
     /// Starts a connect(2) on this (non-blocking) socket. Not traced while it is under way:
     /// [`Socket::finish_connect`] tells its result.
     pub fn start_connect(&self, address: &SockAddr) -> io::Result<()> {
-        let result = self.inner.connect(address);
+        let result = self.inner.connect(address).and_then(|()| self.met());
         match &result {
             Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
             _ => traced_connect(address, result),
@@ -87,7 +87,7 @@ impl Socket {
     pub fn finish_connect(&self, address: &SockAddr) -> io::Result<()> {
         let result = self
             .take_error()
-            .and_then(|error| error.map_or(Ok(()), Err));
+            .and_then(|error| error.map_or_else(|| self.met(), Err));
         traced_connect(address, result)
     }
 
@@ -95,6 +95,17 @@ impl Socket {
     #[expect(clippy::unused_self, reason = "it is this socket's connect that ends")]
     pub fn abandon_connect(&self, address: &SockAddr) -> io::Result<()> {
         traced_connect(address, Err(Errno::ETIMEDOUT.into()))
+    }
+
+    /// Whether a connect met somebody. To a port that nobody listens on, the kernel may give that
+    /// very port as ours, and TCP then connects to itself (a simultaneous open): refused, in truth.
+    fn met(&self) -> io::Result<()> {
+        let ends = (self.inner.local_addr(), self.inner.peer_addr());
+        let ours = matches!(&ends, (Ok(local), Ok(peer)) if !local.is_unix() && local == peer);
+        if ours && self.inner.r#type()? == Type::STREAM {
+            return Err(Errno::ECONNREFUSED.into());
+        }
+        Ok(())
     }
 
     /// The pending error of the socket (`SO_ERROR`), which reading clears.
