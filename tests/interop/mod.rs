@@ -3,3 +3,4 @@
 
 mod netcat;
 mod opts;
+mod services;

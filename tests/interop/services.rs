@@ -1,0 +1,313 @@
+//! Servers and managers from Debian packages, each on a free port with its own configuration.
+
+use std::fmt::Display;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::run::{Running, program, sockctl, until};
+
+/// A port that nobody has, for a server that cannot choose one by itself.
+fn free_port() -> u16 {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    tcp.local_addr().unwrap().port()
+}
+
+/// Waits until a port is open.
+#[track_caller]
+fn is_up(port: u16) {
+    until("the server is up", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+}
+
+fn git(folder: &Path, words: &[&str]) -> String {
+    let done = Command::new("git")
+        .args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@localhost",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(words)
+        .current_dir(folder)
+        .env("GIT_PROXY_COMMAND", proxy(folder))
+        .stdin(Stdio::null())
+        .output()
+        .expect("git is installed");
+    assert!(
+        done.status.success(),
+        "git {words:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// `sockctl connect` as a program that takes a host and a port.
+fn proxy(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("proxy");
+    if !path.exists() {
+        let script = format!(
+            "#!/bin/sh\nexec {} connect \"$@\"\n",
+            env!("CARGO_BIN_EXE_sockctl")
+        );
+        // Written by another process: no child of ours holds it open when it is started.
+        program("bash", ["-c", "cat >proxy && chmod +x proxy"])
+            .input(script)
+            .with(|command| {
+                command.current_dir(folder);
+            })
+            .run()
+            .is(0, "", "");
+    }
+    path
+}
+
+#[test]
+#[ignore = "needs git"]
+fn git_fetches_from_its_daemon_through_connect() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    git(folder, &["init", "-q", "served"]);
+    let served = folder.join("served");
+    let bytes: Vec<u8> = (0..3_000_000_u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes())
+        .take(3_000_000)
+        .collect();
+    std::fs::write(served.join("big"), &bytes).unwrap();
+    git(&served, &["add", "big"]);
+    git(&served, &["commit", "-qm", "big"]);
+    let port = free_port();
+    let daemon = program(
+        "git",
+        [
+            "daemon",
+            "--reuseaddr",
+            "--export-all",
+            "--listen=127.0.0.1",
+        ],
+    )
+    .args([
+        format!("--port={port}"),
+        format!("--base-path={}", folder.display()),
+    ])
+    .start();
+    is_up(port);
+    git(
+        folder,
+        &[
+            "clone",
+            "-q",
+            &format!("git://127.0.0.1:{port}/served"),
+            "cloned",
+        ],
+    );
+    assert_eq!(std::fs::read(folder.join("cloned/big")).unwrap(), bytes);
+    drop(daemon);
+}
+
+#[test]
+#[ignore = "needs systemd"]
+fn systemd_hands_its_socket_over() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let manager = program("systemd-socket-activate", ["-l", &address])
+        .args([
+            env!("CARGO_BIN_EXE_sockctl"),
+            "serve",
+            "--systemd",
+            "--echo",
+        ])
+        .start();
+    // The manager listens; the first connection starts the server.
+    manager.stderr_has("Listening on");
+    let ask = || sockctl(["connect", &address]).input("hello").run();
+    ask().is(0, "hello", "");
+    manager.stderr_has(&format!("listening on {address}\n"));
+    ask().is(0, "hello", "");
+    manager.signal("TERM");
+    assert_eq!(manager.finish().code, 0);
+}
+
+#[test]
+#[ignore = "needs dnsmasq-base"]
+fn a_name_server_answers_a_datagram() {
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = program(
+        "dnsmasq",
+        [
+            "--no-daemon",
+            "--no-resolv",
+            "--no-hosts",
+            "--conf-file=/dev/null",
+        ],
+    )
+    .args([
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+        "--user=root",
+        "--pid-file=",
+    ])
+    .args([
+        format!("--port={port}"),
+        "--address=/sockctl.test/192.0.2.42".to_owned(),
+    ])
+    .start();
+    server.stderr_has("started");
+    // RFC 1035, section 4.1: a query for the A record of sockctl.test.
+    let query = "4711 0100 0001 0000 0000 0000 07 736f636b63746c 04 74657374 00 0001 0001";
+    let done = sockctl([
+        "udp-send",
+        &format!("127.0.0.1:{port}"),
+        "--data-hex",
+        query,
+    ])
+    .args(["--reply", "--retries", "3"])
+    .run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(&done.stdout[..2], b"\x47\x11");
+    assert!(done.stdout.ends_with(&[192, 0, 2, 42]), "{:?}", done.stdout);
+}
+
+#[test]
+#[ignore = "needs ucspi-tcp"]
+fn tcpserver_is_talked_to() {
+    let port = free_port();
+    let server = program(
+        "tcpserver",
+        [
+            "-q",
+            "-H",
+            "-R",
+            "-l0",
+            "127.0.0.1",
+            &port.to_string(),
+            "cat",
+        ],
+    )
+    .start();
+    is_up(port);
+    let bytes: Vec<u8> = (0..10_u32 << 20)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let done = sockctl(["connect", &port.to_string()])
+        .input(bytes.clone())
+        .run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert!(
+        done.stdout == bytes,
+        "{} of {} bytes",
+        done.stdout.len(),
+        bytes.len()
+    );
+    drop(server);
+}
+
+/// The options that differ from a fresh socket's on what listens at a port.
+fn changed(port: impl Display) -> String {
+    let done = sockctl(["opts", "--port", &port.to_string(), "--changed"]).run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// What `opts` finds of a server at this port.
+fn is_seen(server: &Running, command: &str, port: u16) {
+    let shown = changed(port);
+    assert!(shown.contains(&format!("  {command}  ")), "{shown}");
+    for option in ["SO_REUSEADDR ", "SO_ACCEPTCONN "] {
+        let is_there = shown.lines().any(|line| line.starts_with(option));
+        assert!(is_there, "{option}: {shown}");
+    }
+    let listed = sockctl(["opts", "--pid", &server.id().to_string()]).run();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let local = format!("127.0.0.1:{port}");
+    let is_there = |line: &str| line.contains(" LISTEN ") && line.contains(&local);
+    assert!(listed.lines().any(is_there), "{listed}");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn opts_sees_what_redis_set() {
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let server = program(
+        "redis-server",
+        [
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+        ],
+    )
+    .args(["--dir", &folder.path().display().to_string()])
+    .start();
+    is_up(port);
+    is_seen(&server, "redis-server", port);
+    // A client's connection: redis turns Nagle's algorithm off.
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    until("redis has accepted", || {
+        let all = sockctl(["opts", "--pid", &server.id().to_string(), "--changed"]).run();
+        let all = String::from_utf8(all.stdout).unwrap();
+        all.contains("ESTABLISHED") && all.lines().any(|line| line.starts_with("TCP_NODELAY "))
+    });
+    drop(client);
+}
+
+#[test]
+#[ignore = "needs nginx-light"]
+fn opts_sees_what_nginx_set() {
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display();
+    let text = format!(
+        "daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
+         http {{ access_log off; client_body_temp_path {place}/b; proxy_temp_path {place}/p;\n\
+         fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n\
+         server {{ listen 127.0.0.1:{port} so_keepalive=on rcvbuf=20000; }} }}"
+    );
+    std::fs::write(folder.path().join("conf"), text).unwrap();
+    let server = program(
+        "nginx",
+        ["-c", &format!("{place}/conf"), "-p", &place.to_string()],
+    )
+    .start();
+    is_up(port);
+    is_seen(&server, "nginx", port);
+    let shown = changed(port);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("SO_KEEPALIVE ") && line.contains(" 1 ")),
+        "{shown}"
+    );
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("SO_RCVBUF ") && line.contains(" 40000 ")),
+        "{shown}"
+    );
+}
+
+#[test]
+#[ignore = "needs haproxy"]
+fn opts_sees_what_haproxy_set() {
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conf");
+    let text = format!(
+        "defaults\n mode tcp\n timeout client 1m\n timeout server 1m\n timeout connect 5s\n\
+         frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n server s 127.0.0.1:1\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let server = program("haproxy", ["-db", "-f", &path.display().to_string()]).start();
+    is_up(port);
+    is_seen(&server, "haproxy", port);
+}
