@@ -16,7 +16,8 @@ pub struct Poller {
     events: Vec<EpollEvent>,
 }
 
-/// What a descriptor is watched for. Errors and hang-ups are always reported.
+/// What a descriptor is watched for. Errors and hang-ups are always reported, but only once where
+/// nothing else is asked for: whoever is not to be read now does not keep the loop busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Interest {
     /// Bytes, a connection or an end to read.
@@ -34,8 +35,6 @@ pub struct Ready {
     pub read: bool,
     /// A write will not block.
     pub write: bool,
-    /// Reset, or both directions have ended.
-    pub gone: bool,
 }
 
 impl Interest {
@@ -43,6 +42,7 @@ impl Interest {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, self.read);
         flags.set(EpollFlags::EPOLLOUT, self.write);
+        flags.set(EpollFlags::EPOLLET, !self.read && !self.write);
         EpollEvent::new(flags, token)
     }
 }
@@ -85,7 +85,6 @@ impl Poller {
                 token: event.data(),
                 read: flags.contains(EpollFlags::EPOLLIN) || gone,
                 write: flags.contains(EpollFlags::EPOLLOUT) || gone,
-                gone,
             }
         }));
         Ok(())

@@ -34,6 +34,7 @@ use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::feed::Inbox;
 use crate::session::reply::Reply;
+use crate::session::room::{Operator, Room};
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
@@ -43,6 +44,9 @@ pub struct ServerArgs {
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
+    /// A chat room, with you as the member `server`
+    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    pub room: bool,
     /// Return what comes
     #[arg(long, group = "handler", help_heading = "What a client talks to")]
     pub echo: bool,
@@ -164,7 +168,9 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         plan,
         talk,
     };
-    let outcome = if args.echo {
+    let outcome = if args.room {
+        room(args, link)
+    } else if args.echo {
         link.serve(&mut Echo)
     } else if args.discard || link.plan.hand_over {
         // Handed over before it could swallow anything.
@@ -256,6 +262,24 @@ fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     outcome
 }
 
+/// The chat room.
+fn room(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
+    let talk = link.talk.clone();
+    let operator = if is_terminal() {
+        Operator::at_terminal(link.inbox, talk.clone())
+            .map_err(|e| Failure::system("use", "the terminal", &e))
+    } else {
+        Operator::in_pipe(link.inbox, talk.clone())
+            .map_err(|e| Failure::system("read", "stdin", &e))
+    }?;
+    let gate = link.plan.gate.as_ref();
+    let reserved = gate.map_or_else(Vec::new, Gate::key_names);
+    let reserved = reserved.iter().map(String::as_str);
+    let mut room = Room::new(operator, reserved, args.socket.raw, talk);
+    let outcome = link.serve(&mut room);
+    room.finish().and(outcome)
+}
+
 /// `--once` in a pipe: the only connection gets stdin and stdout to itself.
 fn one(
     socket: &Socket,
@@ -331,6 +355,6 @@ impl ServerArgs {
     }
 
     fn has_handler(&self) -> bool {
-        self.echo || self.discard || self.reply.is_some()
+        self.room || self.echo || self.discard || self.reply.is_some()
     }
 }

@@ -7,6 +7,7 @@
 mod header;
 mod limits;
 mod outbox;
+mod pace;
 mod proof;
 mod table;
 mod wall;
@@ -114,12 +115,8 @@ impl<'a> Server<'a> {
         plan: Plan,
         talk: Talk,
     ) -> io::Result<Self> {
-        let table = Table::new(
-            talk.clone(),
-            plan.idle,
-            plan.limits.per_ip.is_some(),
-            handler.is_social(),
-        )?;
+        let counts = plan.limits.per_ip.is_some();
+        let table = Table::new(talk.clone(), plan.idle, counts, handler)?;
         let read = Interest {
             read: true,
             write: false,
@@ -187,6 +184,9 @@ impl<'a> Server<'a> {
             for event in ready.drain(..) {
                 if let Some(outcome) = self.dispatch(event)? {
                     return Ok(outcome);
+                }
+                if self.table.is_burst() {
+                    self.table.fan_out();
                 }
             }
             self.clocks();
@@ -282,7 +282,7 @@ impl<'a> Server<'a> {
                 self.stop();
             }
             let (left, drained) = self.table.settle();
-            if left.is_empty() && drained.is_empty() {
+            if left.is_empty() && drained.is_empty() && !self.table.fan_out() {
                 break;
             }
             for client in left {
@@ -508,36 +508,24 @@ impl<'a> Server<'a> {
         if !event.read {
             return Ok(());
         }
-        // A connection that is gone is read to its end at once; any other has one turn.
-        loop {
-            let Some(conn) = self.table.get(slot) else {
-                return Ok(());
-            };
-            if conn.peer_ended {
-                return Ok(());
+        let held = self.table.is_held(slot);
+        let Some(conn) = self.table.get(slot) else {
+            return Ok(());
+        };
+        match conn.phase {
+            _ if conn.peer_ended => {}
+            Phase::Announcing(_) => {
+                if header::hear(&mut self.table, slot, &mut self.buffer) {
+                    self.receive_newcomer(slot)?;
+                }
             }
-            let more = match conn.phase {
-                Phase::Announcing(_) => {
-                    if header::hear(&mut self.table, slot, &mut self.buffer) {
-                        self.receive_newcomer(slot)?;
-                    }
-                    false
-                }
-                Phase::Proving(_) => {
-                    self.prove(slot);
-                    false
-                }
-                // Not read while it waits; this is its reset.
-                Phase::Waiting => {
-                    self.table.remove(slot, Reason::Reset);
-                    false
-                }
-                Phase::Open | Phase::Closing(_) => self.receive(slot),
-            };
-            if !(more && event.gone) {
-                return Ok(());
-            }
+            Phase::Proving(_) => self.prove(slot),
+            // Not read while it waits; this is its reset.
+            Phase::Waiting => self.table.remove(slot, Reason::Reset),
+            Phase::Open if held => self.table.touch(slot),
+            Phase::Open | Phase::Closing(_) => self.receive(slot),
         }
+        Ok(())
     }
 
     fn prove(&mut self, slot: usize) {
@@ -548,20 +536,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// One read; whether there may be more.
-    fn receive(&mut self, slot: usize) -> bool {
+    /// One read: a turn.
+    fn receive(&mut self, slot: usize) {
         match self.table.recv(slot, &mut self.buffer) {
-            Err(e) if would_block(&e) => false,
-            Err(_) => {
-                self.table.remove(slot, Reason::Reset);
-                false
-            }
+            Err(e) if would_block(&e) => {}
+            Err(_) => self.table.remove(slot, Reason::Reset),
             Ok(count) => {
                 let Some(id) = self.table.id(slot) else {
-                    return false;
+                    return;
                 };
                 let Some(conn) = self.table.get(slot) else {
-                    return false;
+                    return;
                 };
                 if matches!(conn.phase, Phase::Open) {
                     match count {
@@ -572,7 +557,6 @@ impl<'a> Server<'a> {
                             .received(id, &self.buffer[..count], &mut self.table),
                     }
                 }
-                count > 0
             }
         }
     }

@@ -1,95 +1,251 @@
-//! What waits to be sent to one client: pieces, each made once and shared by all who get it.
+//! What waits to be sent to one client: bytes of its own, and stretches of the log that all share.
+//!
+//! What is said to all is written once, into the [`Log`], and a client only knows from where on
+//! it has not been sent. A thousand clients that wait for the same bytes hold them once.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::rc::Rc;
+use std::ops::Range;
 
 use crate::net::socket::Socket;
 use crate::net::socket::would_block;
 
 /// The most pieces one sendmsg(2) takes here.
 const BATCH: usize = 64;
+/// An empty log or queue keeps this much memory for the next burst.
+const KEPT: usize = 256 << 10;
+const KEPT_PIECES: usize = 8;
+
+/// What was said to all, until everybody has it. Positions count all bytes ever said.
+#[derive(Default)]
+pub struct Log {
+    bytes: VecDeque<u8>,
+    start: u64,
+}
+
+impl Log {
+    /// Where the next bytes will be.
+    pub fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// Says it to all who listen.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    /// Forgets what is before `position`: everybody has it.
+    pub fn forget(&mut self, position: u64) {
+        let count = length(&(self.start..position)).min(self.bytes.len());
+        self.bytes.drain(..count);
+        self.start += count as u64;
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+            self.bytes = VecDeque::new();
+        }
+    }
+
+    /// The bytes of a stretch, which must not be forgotten yet. They lie in a ring: two pieces.
+    fn slices(&self, stretch: &Range<u64>) -> [&[u8]; 2] {
+        let (first, second) = self.bytes.as_slices();
+        let from = length(&(self.start..stretch.start)).min(self.bytes.len());
+        let to = (from + length(stretch)).min(self.bytes.len());
+        let split = first.len();
+        [
+            &first[from.min(split)..to.min(split)],
+            &second[from.saturating_sub(split)..to.saturating_sub(split)],
+        ]
+    }
+}
+
+fn length(stretch: &Range<u64>) -> usize {
+    usize::try_from(stretch.end.saturating_sub(stretch.start)).unwrap_or(usize::MAX)
+}
 
 /// A queue of bytes for one client. It has no end of its own: whoever fills it asks its length.
-#[derive(Default)]
 pub struct Outbox {
-    pieces: VecDeque<Rc<[u8]>>,
-    /// What of the first piece is sent already.
+    pieces: VecDeque<Piece>,
+    /// What of the first piece is sent already, if it is its own.
     offset: usize,
-    length: usize,
+    /// Bytes in `pieces` that only this client waits for, and bytes of the log.
+    own: usize,
+    shared: usize,
+    /// The log from here on comes after the pieces; [`DEAF`] if the client takes no part in it.
+    hears: u64,
+}
+
+const DEAF: u64 = u64::MAX;
+
+enum Piece {
+    Own(Box<[u8]>),
+    Shared(Range<u64>),
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            offset: 0,
+            own: 0,
+            shared: 0,
+            hears: DEAF,
+        }
+    }
 }
 
 impl Outbox {
     /// Bytes that wait.
-    pub fn len(&self) -> usize {
-        self.length
+    pub fn len(&self, log: &Log) -> usize {
+        self.own + self.shared + length(&(self.hears..log.end()))
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
+    pub fn is_empty(&self, log: &Log) -> bool {
+        self.len(log) == 0
     }
 
-    /// Adds a piece, of which the first `offset` bytes are sent already if nothing waits.
-    pub fn push(&mut self, piece: Rc<[u8]>, offset: usize) {
-        if offset < piece.len() {
-            if self.pieces.is_empty() {
-                self.offset = offset;
-            }
-            self.length += piece.len() - offset;
-            self.pieces.push_back(piece);
+    /// Bytes that wait for this client alone.
+    pub fn own(&self) -> usize {
+        self.own
+    }
+
+    /// The first position of the log that it still needs.
+    pub fn oldest(&self) -> u64 {
+        let shared = self.pieces.iter().find_map(|piece| match piece {
+            Piece::Shared(stretch) => Some(stretch.start),
+            Piece::Own(_) => None,
+        });
+        shared.unwrap_or(self.hears)
+    }
+
+    /// From now on what is said to all is for this client too.
+    pub fn listen(&mut self, log: &Log) {
+        self.hears = log.end();
+    }
+
+    /// What is in the log since `position` is not for this client, who said it.
+    pub fn skip(&mut self, position: u64, log: &Log) {
+        if self.hears != DEAF {
+            self.push_shared(position);
+            self.hears = log.end();
         }
     }
 
-    /// Forgets everything.
+    /// Adds bytes for this client alone.
+    pub fn push(&mut self, bytes: &[u8], log: &Log) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.hears != DEAF {
+            self.push_shared(log.end());
+            self.hears = log.end();
+        }
+        self.own += bytes.len();
+        self.pieces.push_back(Piece::Own(bytes.into()));
+    }
+
+    /// Takes no part in the log any more; what waits becomes its own, so that a client on its way
+    /// out keeps nothing from being forgotten.
+    pub fn detach(&mut self, log: &Log) {
+        if self.hears == DEAF {
+            return;
+        }
+        self.push_shared(log.end());
+        self.hears = DEAF;
+        for piece in &mut self.pieces {
+            if let Piece::Shared(stretch) = piece {
+                *piece = Piece::Own(log.slices(stretch).concat().into());
+            }
+        }
+        self.own += std::mem::take(&mut self.shared);
+    }
+
+    /// Forgets everything, and takes no part in the log any more.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Sends what the socket takes; the number of bytes it took.
-    pub fn send_to(&mut self, socket: &Socket) -> io::Result<usize> {
+    pub fn send_to(&mut self, socket: &Socket, log: &Log) -> io::Result<usize> {
         let mut total = 0;
-        while !self.is_empty() {
-            let first = self
-                .pieces
-                .front()
-                .map_or(&[][..], |piece| &piece[self.offset..]);
-            let rest = self
-                .pieces
-                .iter()
-                .skip(1)
-                .take(BATCH - 1)
-                .map(|piece| &piece[..]);
-            let slices: Vec<IoSlice<'_>> = std::iter::once(first)
-                .chain(rest)
-                .map(IoSlice::new)
-                .collect();
-            match socket.send_vectored(&slices) {
+        loop {
+            let (wanted, result) = self.send_some(socket, log);
+            match result {
                 Ok(n) => {
                     total += n;
                     self.sent(n);
+                    if n < wanted || self.is_empty(log) {
+                        return Ok(total);
+                    }
                 }
-                Err(e) if would_block(&e) => break,
+                Err(e) if would_block(&e) => return Ok(total),
                 Err(e) => return Err(e),
             }
         }
-        Ok(total)
+    }
+
+    /// One call: how much it was offered, and what it took.
+    fn send_some(&self, socket: &Socket, log: &Log) -> (usize, io::Result<usize>) {
+        let tail = log.slices(&(self.hears..log.end()));
+        if self.pieces.is_empty() && tail[1].is_empty() {
+            return (tail[0].len(), socket.send(tail[0])); // a message to all, as a rule
+        }
+        let pieces = self.pieces.iter().flat_map(|piece| match piece {
+            Piece::Own(bytes) => [&bytes[..], &[]],
+            Piece::Shared(stretch) => log.slices(stretch),
+        });
+        let mut offset = self.offset;
+        let slices: Vec<IoSlice<'_>> = pieces
+            .chain(tail)
+            .map(|bytes| {
+                let skipped = offset.min(bytes.len());
+                offset -= skipped;
+                &bytes[skipped..]
+            })
+            .filter(|bytes| !bytes.is_empty())
+            .take(BATCH)
+            .map(IoSlice::new)
+            .collect();
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        (wanted, socket.send_vectored(&slices))
+    }
+
+    /// Adds the log up to `position`, as far as it is not there yet.
+    fn push_shared(&mut self, position: u64) {
+        if self.hears < position {
+            self.shared += length(&(self.hears..position));
+            self.pieces.push_back(Piece::Shared(self.hears..position));
+            self.hears = position;
+        }
     }
 
     fn sent(&mut self, mut n: usize) {
-        self.length -= n;
-        while let Some(first) = self.pieces.front() {
-            let left = first.len() - self.offset;
-            if n < left {
-                self.offset += n;
+        while let Some(first) = self.pieces.front_mut() {
+            let rest = match first {
+                Piece::Own(bytes) => {
+                    let taken = n.min(bytes.len() - self.offset);
+                    n -= taken;
+                    self.own -= taken;
+                    self.offset += taken;
+                    bytes.len() - self.offset
+                }
+                Piece::Shared(stretch) => {
+                    let taken = n.min(length(stretch));
+                    n -= taken;
+                    self.shared -= taken;
+                    stretch.start += taken as u64;
+                    length(stretch)
+                }
+            };
+            if rest > 0 {
                 return;
             }
-            n -= left;
             self.offset = 0;
             self.pieces.pop_front();
         }
-        // A queue that was long once gives its memory back.
-        self.pieces.shrink_to(8);
+        if n > 0 {
+            self.hears += n as u64;
+        }
+        self.pieces.shrink_to(KEPT_PIECES);
     }
 }
 
@@ -98,32 +254,84 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What happens to a client.
+    #[derive(Clone, Debug)]
+    enum Step {
+        ToAll(Vec<u8>),
+        FromIt(Vec<u8>),
+        ToIt(Vec<u8>),
+        Takes(usize),
+        Detach,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+        prop_oneof![
+            4 => bytes().prop_map(Step::ToAll),
+            2 => bytes().prop_map(Step::FromIt),
+            2 => bytes().prop_map(Step::ToIt),
+            4 => (1usize..40).prop_map(Step::Takes),
+            1 => Just(Step::Detach),
+        ]
+    }
+
+    fn waiting(outbox: &Outbox, log: &Log) -> Vec<u8> {
+        let mut all = Vec::new();
+        for piece in &outbox.pieces {
+            match piece {
+                Piece::Own(bytes) => all.extend_from_slice(bytes),
+                Piece::Shared(stretch) => all.extend(log.slices(stretch).concat()),
+            }
+        }
+        all.extend(log.slices(&(outbox.hears..log.end())).concat());
+        all.split_off(outbox.offset)
+    }
+
     proptest! {
         #[test]
-        fn any_short_writes_keep_the_order(
-            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20),
-            takes in prop::collection::vec(1usize..30, 0..200),
+        fn every_byte_for_a_client_comes_once_and_in_order(
+            steps in prop::collection::vec(step(), 0..60),
         ) {
-            let mut outbox = Outbox::default();
-            for piece in &pieces {
-                outbox.push(piece.as_slice().into(), 0);
+            let (mut log, mut outbox) = (Log::default(), Outbox::default());
+            log.push(b"before it came");
+            outbox.listen(&log);
+            let (mut wanted, mut got, mut deaf) = (Vec::new(), Vec::new(), false);
+            for step in steps {
+                match step {
+                    Step::ToAll(bytes) => {
+                        log.push(&bytes);
+                        if !deaf {
+                            wanted.extend(bytes);
+                        }
+                    }
+                    Step::FromIt(bytes) => {
+                        let position = log.end();
+                        log.push(&bytes);
+                        outbox.skip(position, &log);
+                    }
+                    Step::ToIt(bytes) => {
+                        outbox.push(&bytes, &log);
+                        wanted.extend(bytes);
+                    }
+                    Step::Takes(n) => {
+                        let all = waiting(&outbox, &log);
+                        let n = n.min(all.len());
+                        got.extend_from_slice(&all[..n]);
+                        outbox.sent(n);
+                        log.forget(outbox.oldest());
+                    }
+                    Step::Detach => {
+                        outbox.detach(&log);
+                        deaf = true;
+                    }
+                }
+                prop_assert_eq!(outbox.len(&log) + got.len(), wanted.len());
+                prop_assert_eq!([got.clone(), waiting(&outbox, &log)].concat(), &wanted[..]);
+                if deaf {
+                    prop_assert_eq!(outbox.own(), outbox.len(&log));
+                    prop_assert_eq!(outbox.oldest(), DEAF);
+                }
             }
-            let wanted = pieces.concat();
-            prop_assert_eq!(outbox.len(), wanted.len());
-            let mut got = Vec::new();
-            for take in takes {
-                let waiting: Vec<u8> = outbox
-                    .pieces
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(i, piece)| piece[if i == 0 { outbox.offset } else { 0 }..].to_vec())
-                    .collect();
-                let n = take.min(waiting.len());
-                got.extend_from_slice(&waiting[..n]);
-                outbox.sent(n);
-                prop_assert_eq!(outbox.len() + got.len(), wanted.len());
-            }
-            prop_assert!(wanted.starts_with(&got));
         }
     }
 }

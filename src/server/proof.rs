@@ -59,6 +59,12 @@ impl Gate {
         }
     }
 
+    /// The names of the keys that open it.
+    pub fn key_names(&self) -> Vec<String> {
+        let keys = self.keyring.keys().iter();
+        keys.filter_map(|key| key.name.clone()).collect()
+    }
+
     /// A new handshake, and the numbers of the connections to close for it where the wall is full.
     pub(super) fn start(
         &mut self,
@@ -124,6 +130,7 @@ impl Gate {
             }
             Progress::Proved(key) => {
                 self.wall.leave(number);
+                conn.key = key.as_deref().map(Rc::from);
                 let key = key.as_deref();
                 talk.say(&Event::Auth {
                     id: number,

@@ -11,7 +11,8 @@ use slab::Slab;
 
 use super::header::Announcement;
 use super::limits::Census;
-use super::outbox::Outbox;
+use super::outbox::{Log, Outbox};
+use super::pace::{BEHIND, Pace, SIGN_OF_LIFE};
 use super::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
@@ -22,7 +23,7 @@ use crate::net::hexdump::{Direction, Tap};
 use crate::net::poller::{Interest, Poller};
 use crate::net::socket::Socket;
 use crate::net::socket::would_block;
-use crate::session::{Clients, Id};
+use crate::session::{Clients, Handler, Id};
 
 /// A client with this much queued is not read from: its own socket slows it down.
 const HIGH: usize = 256 << 10;
@@ -38,6 +39,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How soon the clock looks again at what could not be dealt with when it was due.
 const RETRY: Duration = Duration::from_millis(5);
+/// How soon it looks again at clients that are waited for.
+const LOOK: Duration = Duration::from_millis(20);
+/// What may be said to all in one turn before it is sent.
+const BURST: u64 = 256 << 10;
 
 /// How far a connection is.
 pub(super) enum Phase {
@@ -62,6 +67,7 @@ enum Fin {
 }
 
 /// One connection.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Conn {
     pub(super) number: u64,
     pub(super) socket: Socket,
@@ -73,7 +79,11 @@ pub(super) struct Conn {
     outbox: Outbox,
     fin: Fin,
     tap: Option<Tap>,
+    /// The name of the key that it proved.
+    pub(super) key: Option<Rc<str>>,
     let_in: bool,
+    /// The handler takes nothing more from it for now.
+    paused: bool,
     interest: Interest,
     received: u64,
     sent: u64,
@@ -87,6 +97,7 @@ pub(super) struct Conn {
 }
 
 /// All connections.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Table {
     pub(super) poller: Poller,
     pub(super) now: Instant,
@@ -108,16 +119,33 @@ pub(super) struct Table {
     /// Clients that left and whose handler does not know yet.
     left: Vec<Id>,
     drained: Vec<Id>,
+    /// What all queues together hold for one client each.
     queued: usize,
+    /// What was said to all, and how far it was offered to everybody.
+    log: Log,
+    offered: u64,
+    /// Bytes that clients took.
+    taken: u64,
+    pace: Pace,
+    /// The handler takes nothing more for now.
     held: bool,
     idle: Duration,
     /// Kept where connections from one address are limited.
     census: Option<Census>,
+    /// A client with this much waiting is cut off.
+    limit: usize,
     social: bool,
+    /// `--hex` is on.
+    dumps: bool,
 }
 
 impl Table {
-    pub(super) fn new(talk: Talk, idle: Duration, counts: bool, social: bool) -> io::Result<Self> {
+    pub(super) fn new(
+        talk: Talk,
+        idle: Duration,
+        counts: bool,
+        handler: &dyn Handler,
+    ) -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
@@ -134,10 +162,16 @@ impl Table {
             left: Vec::new(),
             drained: Vec::new(),
             queued: 0,
+            log: Log::default(),
+            offered: 0,
+            taken: 0,
+            pace: Pace::default(),
             held: false,
             idle,
             census: counts.then(Census::default),
-            social,
+            limit: handler.queue_limit(),
+            social: handler.is_social(),
+            dumps: false,
         })
     }
 
@@ -159,6 +193,7 @@ impl Table {
         self.poller.add(&socket, slot as u64, interest)?;
         let now = self.now;
         self.announcing += usize::from(matches!(phase, Phase::Announcing(_)));
+        self.dumps |= tap.is_some();
         entry.insert(Conn {
             number,
             socket,
@@ -169,7 +204,9 @@ impl Table {
             outbox: Outbox::default(),
             fin: Fin::No,
             tap,
+            key: None,
             let_in: false,
+            paused: false,
             interest,
             received: 0,
             sent: 0,
@@ -234,6 +271,7 @@ impl Table {
         conn.let_in = true;
         // What is counted is payload, not what a handshake took.
         (conn.received, conn.sent) = (0, 0);
+        conn.outbox.listen(&self.log);
         self.open += 1;
         if let Some(census) = &mut self.census {
             census.add(&conn.peer);
@@ -275,7 +313,7 @@ impl Table {
     /// Sends bytes of ours that are no payload (a handshake's).
     pub(super) fn send_plain(&mut self, slot: usize, bytes: &[u8]) {
         if let Some(conn) = self.conns.get_mut(slot) {
-            transmit(conn, bytes, None, self.now, &mut self.queued);
+            self.queued += transmit(conn, &self.log, bytes, self.now);
             self.dirty.push(slot);
         }
     }
@@ -285,7 +323,7 @@ impl Table {
         let Some(conn) = self.conns.try_remove(slot) else {
             return;
         };
-        self.queued -= conn.outbox.len();
+        self.queued -= conn.outbox.own();
         self.announcing -= usize::from(matches!(conn.phase, Phase::Announcing(_)));
         if let Some(census) = &mut self.census
             && conn.let_in
@@ -344,18 +382,9 @@ impl Table {
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
         };
-        let before = conn.outbox.len();
-        match conn.outbox.send_to(&conn.socket) {
-            Ok(0) => {}
-            Ok(n) => {
-                conn.sent += n as u64;
-                conn.active = self.now;
-                conn.progress = self.now;
-            }
-            Err(_) => conn.fail(),
-        }
-        self.queued -= before - conn.outbox.len();
-        if before > 0 && conn.outbox.is_empty() {
+        let waited = !conn.outbox.is_empty(&self.log);
+        self.taken += flush(conn, &self.log, self.now, &mut self.queued);
+        if waited && conn.outbox.is_empty(&self.log) {
             self.drained.push(Id {
                 number: conn.number,
                 slot,
@@ -364,11 +393,61 @@ impl Table {
         self.dirty.push(slot);
     }
 
+    /// What was said to all and not offered to them yet is enough for a turn.
+    pub(super) fn is_burst(&self) -> bool {
+        self.log.end() - self.offered >= BURST
+    }
+
+    /// Offers to all what was said to all since the last time, and looks at those who fall
+    /// behind. Says whether there was anything to do.
+    pub(super) fn fan_out(&mut self) -> bool {
+        let end = self.log.end();
+        let waited = self.pace.waits();
+        if self.offered == end && !waited {
+            return false;
+        }
+        let (mut oldest, mut behind, mut slow) = (end, false, Vec::new());
+        for (slot, conn) in &mut self.conns {
+            if !conn.interest.write && !conn.outbox.is_empty(&self.log) {
+                self.taken += flush(conn, &self.log, self.now, &mut self.queued);
+                if conn.broken {
+                    self.dirty.push(slot);
+                }
+            }
+            let waiting = conn.outbox.len(&self.log);
+            if waiting == 0 {
+                continue;
+            }
+            if waiting >= self.limit {
+                slow.push(slot);
+                continue;
+            }
+            oldest = oldest.min(conn.outbox.oldest());
+            behind |= waiting >= BEHIND && self.now - conn.progress < SIGN_OF_LIFE;
+            self.dirty.push(slot);
+        }
+        let offered = std::mem::replace(&mut self.offered, end);
+        self.log.forget(oldest);
+        for slot in slow {
+            self.end(slot, Reason::Slow);
+        }
+        let waits = self.pace.look(self.now, behind, self.taken, end);
+        if waited && !waits {
+            self.touch_all();
+        }
+        offered < end || waited != waits
+    }
+
+    /// Whether a client that speaks is not heard for now: it is left to its socket.
+    pub(super) fn is_held(&self, slot: usize) -> bool {
+        Clients::is_held(self) || self.conns.get(slot).is_some_and(|conn| conn.paused)
+    }
+
     fn settle_one(&mut self, slot: usize) {
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
         };
-        if conn.fin == Fin::Wanted && conn.outbox.is_empty() {
+        if conn.fin == Fin::Wanted && conn.outbox.is_empty(&self.log) {
             // A peer that is gone already shows itself when it is read.
             let _ = conn.socket.shutdown_write();
             conn.fin = Fin::Sent(self.now);
@@ -387,15 +466,16 @@ impl Table {
             }
         }
         let stalled = self.now - conn.progress >= STALL && self.queued < POOL;
+        let held = self.held || self.pace.waits() || conn.paused;
         let takes = match conn.phase {
-            Phase::Open => !self.held && (conn.outbox.len() < HIGH || stalled),
+            Phase::Open => !held && (conn.outbox.len(&self.log) < HIGH || stalled),
             Phase::Waiting => false,
             Phase::Proving(ref proof) => !proof.is_decided(),
             Phase::Announcing(_) | Phase::Closing(_) => true,
         };
         let interest = Interest {
             read: takes && !conn.peer_ended,
-            write: !conn.outbox.is_empty(),
+            write: !conn.outbox.is_empty(&self.log),
         };
         if interest != conn.interest {
             conn.interest = interest;
@@ -415,7 +495,7 @@ impl Table {
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
         };
-        let Some(due) = conn.due(self.idle, self.stopping).instant() else {
+        let Some(due) = conn.due(self.idle, self.stopping, &self.log).instant() else {
             return;
         };
         // What is due already was just dealt with, as far as it can be.
@@ -428,9 +508,13 @@ impl Table {
 
     /// When the clock is next due.
     pub(super) fn deadline(&self) -> Deadline {
-        self.clock
-            .peek()
-            .map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due))
+        let clock = self.clock.peek();
+        let due = clock.map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due));
+        if self.pace.waits() {
+            due.min(Deadline::at(self.now + LOOK))
+        } else {
+            due
+        }
     }
 
     /// The connections that were to show who they are and whose time is up, or whose verdict may be
@@ -450,7 +534,7 @@ impl Table {
             };
             conn.armed = None;
             if conn
-                .due(self.idle, self.stopping)
+                .due(self.idle, self.stopping, &self.log)
                 .instant()
                 .is_some_and(|due| due <= self.now)
             {
@@ -472,7 +556,7 @@ impl Table {
         match (&conn.phase, conn.fin) {
             (Phase::Closing(_), Fin::Sent(_)) => self.remove(slot, Reason::Eof),
             (Phase::Closing(_), _) => self.remove(slot, Reason::Slow),
-            (Phase::Open, _) if self.stopping.is_some() && conn.outbox.is_empty() => {
+            (Phase::Open, _) if self.stopping.is_some() && conn.outbox.is_empty(&self.log) => {
                 self.end(slot, Reason::Shutdown);
             }
             (Phase::Open, _) if !self.idle.is_zero() && self.now - conn.active >= self.idle => {
@@ -498,13 +582,20 @@ impl Table {
         }
         conn.phase = Phase::Closing(reason);
         conn.progress = self.now;
+        if reason == Reason::Slow {
+            // It would not take that either.
+            self.queued -= conn.outbox.own();
+            conn.outbox.clear();
+        } else {
+            conn.detach(&self.log, &mut self.queued);
+        }
         if conn.fin == Fin::No {
             conn.fin = Fin::Wanted;
         }
         self.dirty.push(slot);
     }
 
-    /// Looks at a connection again: its clock was changed.
+    /// Looks at a connection again.
     pub(super) fn touch(&mut self, slot: usize) {
         self.dirty.push(slot);
     }
@@ -517,15 +608,27 @@ impl Table {
     fn open_conn(&mut self, client: Id) -> Option<&mut Conn> {
         self.conns
             .get_mut(client.slot)
-            .filter(|conn| conn.number == client.number && matches!(conn.phase, Phase::Open))
+            .filter(|conn| conn.is_open(client))
     }
 }
 
 impl Conn {
     /// The connection is gone: nothing more can be sent.
-    fn fail(&mut self) {
+    fn fail(&mut self, queued: &mut usize) {
         self.broken = true;
+        *queued -= self.outbox.own();
         self.outbox.clear();
+    }
+
+    /// What is said to all from now on is not for this client.
+    fn detach(&mut self, log: &Log, queued: &mut usize) {
+        *queued -= self.outbox.own();
+        self.outbox.detach(log);
+        *queued += self.outbox.own();
+    }
+
+    fn is_open(&self, id: Id) -> bool {
+        self.number == id.number && matches!(self.phase, Phase::Open)
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -533,7 +636,7 @@ impl Conn {
     }
 
     /// When the clock must look at it next.
-    fn due(&self, idle: Duration, stopping: Option<Instant>) -> Deadline {
+    fn due(&self, idle: Duration, stopping: Option<Instant>, log: &Log) -> Deadline {
         match (&self.phase, self.fin) {
             (Phase::Announcing(announcement), _) => announcement.until,
             (Phase::Proving(proof), _) => proof.due(),
@@ -550,14 +653,14 @@ impl Conn {
             (Phase::Open, _) => {
                 let mut due = Deadline::NEVER;
                 if let Some(since) = stopping
-                    && self.outbox.is_empty()
+                    && self.outbox.is_empty(log)
                 {
                     due = Deadline::at(self.active.max(since) + STOP_QUIET);
                 }
                 if !idle.is_zero() {
                     due = due.min(Deadline::at(self.active + idle));
                 }
-                if self.outbox.len() >= HIGH && !self.interest.read && !self.peer_ended {
+                if self.outbox.len(log) >= HIGH && !self.interest.read && !self.peer_ended {
                     due = due.min(Deadline::at(self.progress + STALL));
                 }
                 due
@@ -566,19 +669,14 @@ impl Conn {
     }
 }
 
-/// Sends what the client takes at once and queues the rest.
-fn transmit(
-    conn: &mut Conn,
-    bytes: &[u8],
-    shared: Option<&Rc<[u8]>>,
-    now: Instant,
-    queued: &mut usize,
-) {
+/// Sends bytes for one client, as far as it takes them at once, and queues the rest; how many
+/// bytes were queued.
+fn transmit(conn: &mut Conn, log: &Log, bytes: &[u8], now: Instant) -> usize {
     if conn.broken || conn.fin != Fin::No {
-        return;
+        return 0;
     }
     let mut taken = 0;
-    if conn.outbox.is_empty() {
+    if conn.outbox.is_empty(log) {
         conn.progress = now;
         match conn.socket.send(bytes) {
             Ok(n) => {
@@ -587,16 +685,38 @@ fn transmit(
                 conn.active = now;
             }
             Err(e) if would_block(&e) => {}
-            Err(_) => return conn.fail(),
+            Err(_) => {
+                conn.fail(&mut 0); // nothing is queued
+                return 0;
+            }
         }
     }
-    if taken < bytes.len() {
-        *queued += bytes.len() - taken;
-        match shared {
-            Some(piece) => conn.outbox.push(Rc::clone(piece), taken),
-            None => conn.outbox.push(Rc::from(&bytes[taken..]), 0),
-        }
+    conn.outbox.push(&bytes[taken..], log);
+    bytes.len() - taken
+}
+
+/// Sends what waits for a client, as far as it takes it; how much that was.
+fn flush(conn: &mut Conn, log: &Log, now: Instant, queued: &mut usize) -> u64 {
+    let own = conn.outbox.own();
+    if !conn.interest.write {
+        conn.progress = now; // it has just begun to wait
     }
+    let taken = match conn.outbox.send_to(&conn.socket, log) {
+        Ok(0) => 0,
+        Ok(n) => {
+            conn.active = now;
+            conn.progress = now;
+            n as u64
+        }
+        Err(_) => {
+            *queued -= own - conn.outbox.own();
+            conn.fail(queued);
+            return 0;
+        }
+    };
+    conn.sent += taken;
+    *queued -= own - conn.outbox.own();
+    taken
 }
 
 /// Writes to the `--hex` dump; a dump that cannot be written ends the run.
@@ -616,33 +736,43 @@ impl Clients for Table {
         let Some(conn) = self
             .conns
             .get_mut(client.slot)
-            .filter(|conn| conn.number == client.number && matches!(conn.phase, Phase::Open))
+            .filter(|conn| conn.is_open(client))
         else {
             return;
         };
         dump(&mut self.quit, conn, Direction::Sent, bytes);
-        transmit(conn, bytes, None, now, &mut self.queued);
+        self.queued += transmit(conn, &self.log, bytes, now);
         self.dirty.push(client.slot);
     }
 
-    fn send_all(&mut self, bytes: &[u8]) {
-        let piece: Rc<[u8]> = Rc::from(bytes);
-        for (slot, conn) in &mut self.conns {
-            if matches!(conn.phase, Phase::Open) {
-                dump(&mut self.quit, conn, Direction::Sent, bytes);
-                transmit(conn, bytes, Some(&piece), self.now, &mut self.queued);
-                self.dirty.push(slot);
+    fn send_all(&mut self, bytes: &[u8], except: Option<Id>) {
+        let position = self.log.end();
+        self.log.push(bytes);
+        let except = except.filter(|&id| self.open_conn(id).is_some());
+        if let Some(id) = except {
+            self.conns[id.slot].outbox.skip(position, &self.log);
+        }
+        if self.dumps {
+            let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
+            for (slot, conn) in &self.conns {
+                if hears(conn) && except.is_none_or(|id| id.slot != slot) {
+                    dump(&mut self.quit, conn, Direction::Sent, bytes);
+                }
             }
         }
     }
 
     fn finish(&mut self, client: Id) {
-        if let Some(conn) = self.open_conn(client)
-            && conn.fin == Fin::No
-        {
-            conn.fin = Fin::Wanted;
-            self.dirty.push(client.slot);
-        }
+        let Some(conn) = self
+            .conns
+            .get_mut(client.slot)
+            .filter(|conn| conn.is_open(client) && conn.fin == Fin::No)
+        else {
+            return;
+        };
+        conn.fin = Fin::Wanted;
+        conn.detach(&self.log, &mut self.queued);
+        self.dirty.push(client.slot);
     }
 
     fn close(&mut self, client: Id, reason: Reason) {
@@ -678,8 +808,26 @@ impl Clients for Table {
             .get(client.slot)
             .filter(|conn| conn.number == client.number)
         {
-            Some(conn) if !conn.outbox.is_empty() => (conn.outbox.len(), self.now - conn.progress),
+            Some(conn) if !conn.outbox.is_empty(&self.log) => {
+                (conn.outbox.len(&self.log), self.now - conn.progress)
+            }
             _ => (0, Duration::ZERO),
+        }
+    }
+
+    fn key(&self, client: Id) -> Option<Rc<str>> {
+        self.conns
+            .get(client.slot)
+            .filter(|conn| conn.number == client.number)
+            .and_then(|conn| conn.key.clone())
+    }
+
+    fn pause(&mut self, client: Id, on: bool) {
+        if let Some(conn) = self.open_conn(client)
+            && conn.paused != on
+        {
+            conn.paused = on;
+            self.dirty.push(client.slot);
         }
     }
 
@@ -688,6 +836,10 @@ impl Clients for Table {
             self.held = on;
             self.touch_all();
         }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held || self.pace.waits()
     }
 
     fn stop(&mut self) {

@@ -9,7 +9,9 @@ pub mod echo;
 pub mod feed;
 pub mod handshake;
 pub mod reply;
+pub mod room;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::console::event::Reason;
@@ -61,6 +63,11 @@ pub trait Handler {
     fn is_social(&self) -> bool {
         false
     }
+
+    /// The bytes that may wait for a client before it is cut off as slow.
+    fn queue_limit(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What a handler can do to the clients. Nothing here blocks.
@@ -68,8 +75,8 @@ pub trait Clients {
     /// Queues bytes for one client.
     fn send(&mut self, client: Id, bytes: &[u8]);
 
-    /// Queues the same bytes for every client.
-    fn send_all(&mut self, bytes: &[u8]);
+    /// Queues the same bytes for every client, except the one they are from.
+    fn send_all(&mut self, bytes: &[u8], except: Option<Id>);
 
     /// Ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
@@ -86,8 +93,17 @@ pub trait Clients {
     /// Bytes queued for a client, and for how long it has taken none of them.
     fn queued(&self, client: Id) -> (usize, Duration);
 
+    /// The name of the key that a client proved.
+    fn key(&self, client: Id) -> Option<Rc<str>>;
+
+    /// Whether reading from a client waits.
+    fn pause(&mut self, client: Id, on: bool);
+
     /// Whether reading from every client waits.
     fn hold(&mut self, on: bool);
+
+    /// Whether it waits now, for the handler's sake or for clients that fall behind.
+    fn is_held(&self) -> bool;
 
     /// Ends the run in good order, as SIGTERM does.
     fn stop(&mut self);

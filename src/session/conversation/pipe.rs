@@ -133,7 +133,7 @@ impl Handler for Pipe {
             Input::Chunk(bytes) => {
                 self.stdin.came();
                 self.last_chunk = Instant::now();
-                clients.send_all(&bytes);
+                clients.send_all(&bytes, None);
                 self.ask(clients);
             }
             Input::End => {

@@ -182,7 +182,7 @@ impl Conversation {
             _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
             _ => {
                 let text = [unescaped(line).as_bytes(), self.style.newline.as_bytes()].concat();
-                clients.send_all(&text);
+                clients.send_all(&text, None);
             }
         }
     }

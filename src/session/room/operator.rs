@@ -1,0 +1,160 @@
+//! The member who runs sockctl: at a terminal a prompt, elsewhere stdin and stdout.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::console::printer::{self, Queue};
+use crate::console::prompt::Prompt;
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::deadline::Deadline;
+use crate::session::conversation::pipe::output_failed;
+use crate::session::feed::{Inbox, Input, Stdin};
+
+/// How long the room waits for whoever reads what the operator sees. Then lines are left out.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The operator's seat.
+pub struct Operator {
+    seat: Seat,
+    screen: Queue,
+    talk: Talk,
+    /// Lines that are on their way to the screen.
+    lines: Vec<u8>,
+    /// Since when the screen's queue is full.
+    full: Option<Instant>,
+    /// Lines left out meanwhile.
+    missed: u64,
+}
+
+enum Seat {
+    Terminal { prompt: Prompt, asked: bool },
+    Pipe { stdin: Stdin, ended: bool },
+}
+
+impl Operator {
+    /// Takes over the terminal.
+    pub fn at_terminal(inbox: &Inbox, talk: Talk) -> io::Result<Self> {
+        let deliver = inbox.entry();
+        let (prompt, screen) = Prompt::start(None, move |typed| deliver(Input::Typed(typed)))?;
+        talk.share_terminal(&screen);
+        let asked = true; // a prompt begins by itself
+        Ok(Self::new(
+            Seat::Terminal { prompt, asked },
+            screen,
+            inbox,
+            talk,
+        ))
+    }
+
+    /// Takes over stdin and stdout.
+    pub fn in_pipe(inbox: &Inbox, talk: Talk) -> io::Result<Self> {
+        let stdin = Stdin::start(inbox.entry())?;
+        let stdout = Queue::new("stdout", printer::stdout())?;
+        let ended = false;
+        Ok(Self::new(Seat::Pipe { stdin, ended }, stdout, inbox, talk))
+    }
+
+    fn new(seat: Seat, screen: Queue, inbox: &Inbox, talk: Talk) -> Self {
+        let waker = inbox.waker.clone();
+        screen.on_room(move || waker.wake());
+        Self {
+            seat,
+            screen,
+            talk,
+            lines: Vec::new(),
+            full: None,
+            missed: 0,
+        }
+    }
+
+    /// Asks for the next input.
+    pub fn ask(&mut self) {
+        match &mut self.seat {
+            Seat::Terminal { prompt, asked } => {
+                if !std::mem::replace(asked, true) {
+                    prompt.again();
+                }
+            }
+            Seat::Pipe {
+                stdin,
+                ended: false,
+            } => stdin.ask(),
+            Seat::Pipe { .. } => {}
+        }
+    }
+
+    /// What was asked for has come; it may have been the last.
+    pub fn came(&mut self, last: bool) {
+        match &mut self.seat {
+            Seat::Terminal { asked, .. } => *asked = false,
+            Seat::Pipe { stdin, ended } => {
+                stdin.came();
+                *ended = last;
+            }
+        }
+    }
+
+    /// Adds whole lines to what is shown next.
+    pub fn hear(&mut self, lines: &[u8]) {
+        self.lines.extend_from_slice(lines);
+    }
+
+    /// Shows what was heard.
+    pub fn show(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        if self.full.is_some_and(|since| since.elapsed() >= PATIENCE) && self.screen.is_full() {
+            self.missed += self.lines.split(|&byte| byte == b'\n').count() as u64 - 1;
+        } else {
+            let missed = std::mem::take(&mut self.missed);
+            if missed > 0 {
+                let note = format!("! {missed} lines left out: nobody read them\n");
+                self.screen.push(note.as_bytes());
+            }
+            self.screen.push(&self.lines);
+        }
+        self.lines.clear();
+    }
+
+    /// Whether the room waits for the screen to be read.
+    pub fn waits(&mut self) -> bool {
+        if !self.screen.is_full() {
+            self.full = None;
+            return false;
+        }
+        self.full.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+    }
+
+    /// When it waits no longer.
+    pub fn deadline(&self) -> Deadline {
+        let end = self.full.map(|since| since + PATIENCE);
+        let ahead = end.filter(|&end| end > Instant::now());
+        ahead.map_or(Deadline::NEVER, Deadline::at)
+    }
+
+    /// What writing failed with, if it did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.screen.failure().map(|e| output_failed(&e))
+    }
+
+    /// Gives terminal or stdout back; a line that was typed but not entered is told.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self.seat {
+            Seat::Terminal { prompt, .. } => {
+                if let Some(line) = prompt.stop(&self.screen) {
+                    self.screen.push(format!("not sent: {line}\n").as_bytes());
+                }
+                self.talk.flush();
+                self.screen.flush(Duration::from_secs(1));
+                Ok(())
+            }
+            Seat::Pipe { .. } => {
+                self.screen.flush(Duration::ZERO);
+                let failure = self.screen.failure();
+                failure.map_or(Ok(()), |e| Err(output_failed(&e)))
+            }
+        }
+    }
+}

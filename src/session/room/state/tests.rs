@@ -1,0 +1,363 @@
+//! The room without a socket: bytes in whatever pieces, and what each member gets.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::net::line::{Lines, Overlong};
+
+/// Members with their line splitters, and everything each has got.
+struct World {
+    state: State,
+    here: BTreeMap<u64, Lines>,
+    got: BTreeMap<u64, String>,
+    closed: Vec<(u64, Reason)>,
+    stopped: bool,
+}
+
+fn id(number: u64) -> Id {
+    Id {
+        number,
+        slot: usize::try_from(number).unwrap(),
+    }
+}
+
+fn splitter() -> Lines {
+    Lines::new(LINE, Overlong::Cut)
+}
+
+impl World {
+    fn new(reserved: &[&str]) -> Self {
+        let mut world = Self {
+            state: State::new(reserved.iter().copied(), false),
+            here: BTreeMap::new(),
+            got: BTreeMap::new(),
+            closed: Vec::new(),
+            stopped: false,
+        };
+        world.enter(0);
+        world
+    }
+
+    fn enter(&mut self, number: u64) {
+        self.here.insert(number, splitter());
+        self.got.insert(number, String::new());
+    }
+
+    fn join(&mut self, number: u64, key: Option<&str>) {
+        self.enter(number);
+        self.does(|state, out| state.join(id(number), key, out));
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.here.remove(&number);
+        self.does(|state, out| state.leave(id(number), out));
+    }
+
+    fn send(&mut self, number: u64, bytes: &[u8]) {
+        let splitter = self.here.insert(number, splitter());
+        let mut lines = splitter.expect("only who is here can say something");
+        let from = if number == 0 { OPERATOR } else { id(number) };
+        lines.feed(bytes, |line| {
+            self.does(|state, out| state.say(from, line, out));
+        });
+        self.here.insert(number, lines);
+    }
+
+    fn does(&mut self, change: impl FnOnce(&mut State, &mut dyn FnMut(Out<'_>))) {
+        let Self {
+            state,
+            here,
+            got,
+            closed,
+            stopped,
+        } = self;
+        change(state, &mut |out| match out {
+            Out::All { line, except } => {
+                let line = std::str::from_utf8(line).unwrap();
+                assert!(
+                    line.ends_with('\n') && line.matches('\n').count() == 1,
+                    "{line:?}"
+                );
+                for number in here.keys() {
+                    if except.is_none_or(|id| id.number != *number) {
+                        got.get_mut(number).unwrap().push_str(line);
+                    }
+                }
+            }
+            Out::One { to, lines } => {
+                let lines = std::str::from_utf8(lines).unwrap();
+                got.get_mut(&to.number).unwrap().push_str(lines);
+            }
+            Out::Said { .. } => {}
+            Out::Close { member, reason } => closed.push((member.number, reason)),
+            Out::Stop => *stopped = true,
+        });
+    }
+
+    /// What a member has got since the last time.
+    fn got(&mut self, number: u64) -> String {
+        std::mem::take(self.got.get_mut(&number).unwrap())
+    }
+
+    /// A world with members 1 and 2, who know of each other.
+    fn of_two() -> Self {
+        let mut world = Self::new(&[]);
+        world.join(1, None);
+        world.join(2, None);
+        for number in 0..3 {
+            world.got(number);
+        }
+        world
+    }
+
+    /// What member 1 gets for a line of its own.
+    fn answer(&mut self, line: &str) -> String {
+        self.got(1);
+        self.send(1, format!("{line}\n").as_bytes());
+        self.got(1)
+    }
+}
+
+#[test]
+fn lines_go_to_all_but_their_sender() {
+    let mut world = World::of_two();
+    world.send(1, b"hello\r\n//slash\n\n");
+    world.send(0, b"good morning\n");
+    assert_eq!(world.got(0), "<guest1> hello\n<guest1> /slash\n<guest1> \n");
+    assert_eq!(world.got(1), "<server> good morning\n");
+    assert_eq!(
+        world.got(2),
+        "<guest1> hello\n<guest1> /slash\n<guest1> \n<server> good morning\n"
+    );
+}
+
+#[test]
+fn commands_do_what_help_says() {
+    let mut world = World::of_two();
+    world.send(1, b"/me waves\n/MSG Guest2 for you\n/msg server and you\n");
+    assert_eq!(world.got(0), "* guest1 waves\n[guest1] and you\n");
+    assert_eq!(world.got(2), "* guest1 waves\n[guest1] for you\n");
+    assert_eq!(world.got(1), "");
+    assert_eq!(world.answer("/who"), "-- 3 here: server guest1 guest2\n");
+    assert_eq!(world.answer("/help"), HELP);
+    world.send(0, b"/help\n");
+    assert_eq!(world.got(0), [HELP, OPERATOR_HELP].concat());
+    world.send(1, b"/quit\nnot said any more\n");
+    assert_eq!(world.closed, [(1, Reason::Eof)]);
+    assert_eq!(world.got(2), "");
+    world.leave(1);
+    assert_eq!(world.got(2), "-- guest1 left\n");
+    world.send(0, b"/quit\n");
+    assert!(world.stopped);
+}
+
+#[test]
+fn a_mistake_is_told_to_whoever_makes_it() {
+    let mut world = World::of_two();
+    for (line, answer) in [
+        ("/nosuch x", "! no command 'nosuch'; /help lists them\n"),
+        ("/", "! no command ''; /help lists them\n"),
+        ("/me", "! /me TEXT\n"),
+        ("/msg guest2", "! /msg NAME TEXT\n"),
+        ("/msg ann hi", "! no 'ann' here; /who lists all\n"),
+        ("/kick guest2", "! only the server can kick\n"),
+        ("/nick", "! /nick NAME: 1 to 32 characters\n"),
+        ("/nick a b", "! 'a b': letters, digits, _ - . only\n"),
+        (
+            "/nick \x1b[2J",
+            "! '\\x1b[2J': letters, digits, _ - . only\n",
+        ),
+        ("/nick SERVER", "! SERVER is taken\n"),
+        ("/nick GUEST2", "! GUEST2 is taken\n"),
+        ("/nick guest1", "! you are guest1\n"),
+    ] {
+        assert_eq!(world.answer(line), answer, "{line:?}");
+    }
+    assert_eq!(world.got(2) + &world.got(0), "");
+}
+
+#[test]
+fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
+    let mut world = World::of_two();
+    assert_eq!(world.answer("/nick Ann"), "-- guest1 is now Ann\n");
+    assert_eq!(world.answer("/nick ANN"), "-- Ann is now ANN\n");
+    assert_eq!(world.got(2), "-- guest1 is now Ann\n-- Ann is now ANN\n");
+    world.send(2, b"/nick ann\n/nick guest1\n");
+    assert_eq!(world.got(2), "! ann is taken\n-- guest2 is now guest1\n");
+}
+
+#[test]
+fn the_operator_throws_out() {
+    let mut world = World::of_two();
+    world.send(0, b"/kick nobody\n/kick server\n/kick GUEST2\n");
+    assert_eq!(
+        world.got(0),
+        "! no 'nobody' here; /who lists all\n! that is you; /quit ends the room\n"
+    );
+    assert_eq!(world.got(2), "! kicked\n");
+    assert_eq!(world.closed, [(2, Reason::Kicked)]);
+    world.send(2, b"one last word\n");
+    assert_eq!(world.got(1), "");
+}
+
+#[test]
+fn the_name_of_a_key_is_reserved_and_stays() {
+    let mut world = World::new(&["ann", "bob"]);
+    world.join(1, None);
+    assert_eq!(world.answer("/nick Bob"), "! Bob is taken\n");
+    for number in 2..5 {
+        world.join(number, Some("ann"));
+    }
+    assert_eq!(
+        world.answer("/who"),
+        "-- 5 here: server guest1 ann ann~2 ann~3\n"
+    );
+    world.got(2);
+    world.send(2, b"/nick else\n");
+    assert_eq!(world.got(2), "! you stay ann\n");
+    assert_eq!(
+        world.answer("/nick ann~4"),
+        "! 'ann~4': letters, digits, _ - . only\n"
+    );
+    world.leave(3);
+    world.join(5, Some("ann"));
+    world.join(6, Some("ann"));
+    assert_eq!(
+        world.answer("/who"),
+        "-- 6 here: server guest1 ann ann~3 ann~2 ann~4\n"
+    );
+}
+
+#[test]
+fn a_guest_whose_name_is_taken_gets_a_number() {
+    let mut world = World::of_two();
+    world.send(1, b"/nick guest3\n");
+    world.join(3, None);
+    assert_eq!(
+        world.answer("/who"),
+        "-- 4 here: server guest3 guest2 guest3~2\n"
+    );
+}
+
+#[test]
+fn lines_are_cleaned_and_cut() {
+    let mut world = World::of_two();
+    world.send(1, "a\x1b[2J\u{202e}\tb\n".as_bytes());
+    assert_eq!(world.got(2), "<guest1> a\\x1b[2J\\u{202e}\tb\n");
+    for long in [
+        vec![b'x'; 3 * LINE],
+        vec![0xff; 3 * LINE],
+        "é".repeat(2 * LINE).into(),
+    ] {
+        world.send(1, &long);
+        world.send(1, b"\n");
+        let got = world.got(2);
+        assert!(
+            (LINE - 4..=LINE).contains(&(got.len() - "<guest1> \n".len())),
+            "{}",
+            got.len()
+        );
+    }
+}
+
+#[test]
+fn a_long_list_comes_in_several_lines() {
+    let mut world = World::new(&[]);
+    (1..=1000).for_each(|number| world.join(number, None));
+    let list = world.answer("/who");
+    assert!(list.lines().count() > 5 && list.lines().all(|line| line.len() < LIST + 50));
+    let mut words = list
+        .split_whitespace()
+        .filter(|word| word.starts_with("guest"));
+    assert!((1..=1000).all(|number| words.next() == Some(&format!("guest{number}"))));
+}
+
+/// What can happen in a room. A member is one of those who are in, by a number of any size.
+#[derive(Clone, Debug)]
+enum Step {
+    Join,
+    Leave(usize),
+    /// It writes this line; nothing of it has arrived yet.
+    Write(usize, String),
+    /// Some of what it wrote arrives.
+    Arrive(usize, prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let line = prop_oneof![
+        4 => "#[a-zé /~<>-]{0,8}",
+        1 => "/nick [abAB]{1,2}",
+        1 => "/(who|msg a hello|nosuch)",
+    ];
+    prop_oneof![
+        2 => Just(Step::Join),
+        1 => any::<usize>().prop_map(Step::Leave),
+        6 => (any::<usize>(), line).prop_map(|(who, line)| Step::Write(who, line)),
+        9 => any::<(usize, prop::sample::Index)>().prop_map(|(who, n)| Step::Arrive(who, n)),
+    ]
+}
+
+proptest! {
+    /// Everybody else who is in gets each line once, in the order they arrived, whoever comes,
+    /// goes or changes its name and however the bytes are split; no two have the same name.
+    #[test]
+    fn everyone_else_gets_each_line_once_and_in_order(
+        steps in prop::collection::vec(step(), 0..80),
+    ) {
+        let mut world = World::new(&[]);
+        let mut here: Vec<u64> = vec![0];
+        // What each wrote that has not arrived, and what of a line has.
+        let mut written: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut arrived: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut wanted: BTreeMap<u64, String> = BTreeMap::new();
+        for (serial, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Join => {
+                    let number = serial as u64 + 1;
+                    world.join(number, None);
+                    here.push(number);
+                }
+                Step::Leave(who) => {
+                    let number = here[who % here.len()];
+                    if number != 0 {
+                        world.leave(number);
+                        here.retain(|&one| one != number);
+                    }
+                }
+                Step::Write(who, line) => {
+                    let line = format!("{line}{serial}\r\n");
+                    let written = written.entry(here[who % here.len()]).or_default();
+                    written.extend(line.bytes());
+                }
+                Step::Arrive(who, n) => {
+                    let number = here[who % here.len()];
+                    let written = written.entry(number).or_default();
+                    let rest = written.split_off(n.index(written.len() + 1));
+                    let bytes = std::mem::replace(written, rest);
+                    let arrived = arrived.entry(number).or_default();
+                    arrived.extend_from_slice(&bytes);
+                    while let Some(end) = arrived.iter().position(|&byte| byte == b'\n') {
+                        let line: Vec<u8> = arrived.drain(..=end).collect();
+                        let line = String::from_utf8(line).unwrap().replace('\r', "");
+                        for &other in here.iter().filter(|&&other| other != number) {
+                            if line.starts_with('#') {
+                                wanted.entry(other).or_default().push_str(&line);
+                            }
+                        }
+                    }
+                    world.send(number, &bytes);
+                }
+            }
+            let keys: HashSet<String> = world.state.names().into_iter().map(names::key).collect();
+            prop_assert_eq!(keys.len(), here.len());
+        }
+        for (number, got) in &world.got {
+            let said = got.lines().filter_map(|line| line.split_once("> #"));
+            let said: Vec<String> = said.map(|(_, text)| format!("#{text}")).collect();
+            let wanted = wanted.remove(number).unwrap_or_default();
+            prop_assert_eq!(said, wanted.lines().collect::<Vec<_>>());
+        }
+    }
+}
