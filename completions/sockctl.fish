@@ -33,7 +33,7 @@ complete-elvish\t''
 complete-nushell\t''"
 complete -c sockctl -n "__fish_sockctl_needs_command" -s h -l help -d 'Print help'
 complete -c sockctl -n "__fish_sockctl_needs_command" -s V -l version -d 'Print version'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "serve" -d 'Serve many clients at once: a conversation with you, an echo, a fixed reply'
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "serve" -d 'Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "connect" -d 'Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-serve" -d 'Receive datagrams and answer everyone'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send datagrams: each TEXT, or each line of stdin, is one'
@@ -287,6 +287,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'D
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'A chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Return what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Swallow what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
@@ -1315,6 +1316,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalty -d 'Do not slow down addresses that send wrong proofs'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'A chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Return what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Swallow what comes'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Serve the first connection that is let in, then exit with its status'

@@ -23,8 +23,9 @@ module completions {
     [ "auto" "always" "never" ]
   }
 
-  # Serve many clients at once: a conversation with you, an echo, a fixed reply
+  # Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
   export extern "sockctl serve" [
+    --room                    # A chat room, with you as the member `server`
     --echo                    # Return what comes
     --discard                 # Swallow what comes
     --reply: string           # Send TEXT, then end our side
@@ -194,6 +195,7 @@ module completions {
     --create-key: string      # Write a new random key to --key-file and exit
     --keys: path              # Keys, one NAME:KEY a line
     --no-penalty              # Do not slow down addresses that send wrong proofs
+    --room                    # A chat room, with you as the member `server`
     --echo                    # Return what comes
     --discard                 # Swallow what comes
     --reply: string           # Send TEXT, then end our side

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::console::talk::Talk;
 use crate::roles::server::{self, ServerArgs};
 
-/// Serve many clients at once: a conversation with you, an echo, a fixed reply
+/// Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
 #[derive(Args, Debug, Clone)]
 pub struct Serve {
     #[command(flatten)]

@@ -167,20 +167,21 @@ impl Outbox {
     /// Sends what the socket takes; the number of bytes it took.
     pub fn send_to(&mut self, socket: &Socket, log: &Log) -> io::Result<usize> {
         let mut total = 0;
-        loop {
+        while !self.is_empty(log) {
             let (wanted, result) = self.send_some(socket, log);
             match result {
                 Ok(n) => {
                     total += n;
                     self.sent(n);
-                    if n < wanted || self.is_empty(log) {
-                        return Ok(total);
+                    if n < wanted {
+                        break; // it is full: asking again would only say so
                     }
                 }
-                Err(e) if would_block(&e) => return Ok(total),
+                Err(e) if would_block(&e) => break,
                 Err(e) => return Err(e),
             }
         }
+        Ok(total)
     }
 
     /// One call: how much it was offered, and what it took.

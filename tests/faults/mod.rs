@@ -5,6 +5,7 @@ mod arguments;
 mod auth;
 mod programs;
 mod resolve;
+mod room;
 mod signals;
 mod stdio;
 mod stream;

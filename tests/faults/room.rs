@@ -1,0 +1,214 @@
+//! Rows 27, 28, 34 and 46 where they are about rooms.
+
+use std::io::{Read, Write};
+use std::thread;
+
+use crate::room::{Member, room};
+use crate::run::{Running, sockctl};
+
+/// The most memory a process has had, in KiB.
+fn peak(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    number.parse().unwrap()
+}
+
+/// The lines of a flood, each with its number in it.
+fn flood(count: usize) -> Vec<u8> {
+    let line = |n: usize| format!("{n:08} {}\n", "x".repeat(1014));
+    (0..count).flat_map(|n| line(n).into_bytes()).collect()
+}
+
+#[test]
+fn row_27_who_stops_reading_is_cut_off_and_nobody_else_loses_a_line() {
+    const LINES: usize = 40_000; // of 1 KiB: far more than the kernel keeps for anybody
+    let room = room(&[]);
+    let port = room.port().to_string();
+    let mut sender = Member::join(&room, "guest1");
+    let mut readers = Vec::new();
+    for number in 2..4 {
+        let client = sockctl(["connect", &port]).start();
+        client.stdout_has(&format!("-- guest{number} joined\n"));
+        readers.push(client);
+    }
+    let stopped = sockctl(["connect", &port]).start();
+    stopped.stdout_has("-- guest4 joined\n");
+    stopped.signal("STOP");
+
+    sender.says(flood(LINES));
+    sender.says("/msg guest2 done\n/msg guest3 done\n");
+    let wanted: Vec<u8> = flood(LINES)
+        .split_inclusive(|&byte| byte == b'\n')
+        .flat_map(|line| [b"<guest1> ", line].concat())
+        .collect();
+    room.stderr_has(" left (slow)\n");
+    for reader in readers {
+        reader.stdout_has("[guest1] done\n");
+        let got = reader.finish();
+        let said: Vec<u8> = got
+            .stdout
+            .split_inclusive(|&byte| byte == b'\n')
+            .filter(|line| line.starts_with(b"<"))
+            .flatten()
+            .copied()
+            .collect();
+        assert!(said == wanted, "{} of {} bytes", said.len(), wanted.len());
+    }
+    assert!(peak(&room) < 100 << 10, "{} KiB", peak(&room));
+    assert_eq!(room.stderr_has("left").matches("(slow)").count(), 1);
+    // It finds out once it reads again: what it got is a beginning of what was said.
+    stopped.signal("CONT");
+    let got = stopped.finish();
+    let said: Vec<u8> = got.stdout[b"-- guest4 joined\n".len()..].to_vec();
+    assert!(said.len() > 1 << 20 && wanted.starts_with(&said));
+}
+
+#[test]
+fn row_27_a_flooder_waits_for_slow_readers() {
+    const LINES: usize = 20_000;
+    let room = room(&[]);
+    let mut reader = Member::join(&room, "guest1");
+    let mut sender = Member::join(&room, "guest2");
+    reader.hears("-- guest2 joined\n");
+    let writer = thread::spawn(move || {
+        sender.says(flood(LINES));
+        sender
+    });
+    // A line at a time, and with pauses: slower than the flood, but never silent for long.
+    for number in 0..LINES {
+        if number % 1000 == 0 {
+            thread::sleep(std::time::Duration::from_millis(5)); // slowness itself, no guess
+        }
+        let line = reader.line();
+        assert_eq!(line.get(..18), Some(&*format!("<guest2> {number:08} ")));
+    }
+    drop(writer.join().unwrap());
+    reader.hears("-- guest2 left\n");
+    assert!(peak(&room) < 100 << 10, "{} KiB", peak(&room));
+}
+
+#[test]
+fn row_28_a_line_of_100_mb_costs_64_kib() {
+    let room = room(&[]);
+    let mut other = Member::join(&room, "guest1");
+    let mut sender = Member::join(&room, "guest2");
+    let mut third = Member::join(&room, "guest3");
+    other.hears("-- guest2 joined\n-- guest3 joined\n");
+    let block = vec![b'x'; 1 << 20];
+    for number in 0..100 {
+        sender.says(&block);
+        if number == 50 {
+            // The others are not held up by it.
+            third.says("meanwhile\n");
+        }
+    }
+    sender.says("\nand on\n");
+    let mut got = [other.line(), other.line()];
+    got.sort_unstable_by_key(String::len);
+    assert_eq!(got[0], "<guest3> meanwhile\n");
+    assert_eq!(got[1], format!("<guest2> {}\n", "x".repeat(64 << 10)));
+    other.hears("<guest2> and on\n");
+    assert!(peak(&room) < 50 << 10, "{} KiB", peak(&room));
+}
+
+#[test]
+fn row_28_lines_of_nothing_are_no_weapon() {
+    // Each byte is a line that is a dozen for everybody else.
+    let room = room(&[]);
+    let mut reader = Member::join(&room, "guest1");
+    let mut sender = Member::join(&room, "guest2");
+    reader.hears("-- guest2 joined\n");
+    sender.says("\n".repeat(1 << 20));
+    sender.says("done\n");
+    let mut count = 0;
+    while reader.line() == "<guest2> \n" {
+        count += 1;
+    }
+    assert_eq!(count, 1 << 20);
+    assert!(peak(&room) < 50 << 10, "{} KiB", peak(&room));
+}
+
+#[test]
+fn row_34_a_silent_member_is_ended_and_nobody_waits() {
+    let room = room(&["-i", "1s"]);
+    let mut silent = Member::join(&room, "guest1");
+    let mut other = Member::join(&room, "guest2");
+    silent.hears("-- guest2 joined\n");
+    let mut answers = 0;
+    loop {
+        other.says("/msg guest2 still here\n");
+        match other.line().as_str() {
+            "[guest2] still here\n" => answers += 1,
+            line => {
+                assert_eq!(line, "-- guest1 left\n");
+                break;
+            }
+        }
+    }
+    assert!(answers > 0);
+    silent.ends();
+    room.stderr_has(" left (idle)\n");
+}
+
+#[test]
+fn row_46_what_acts_on_a_terminal_is_written_out_for_all() {
+    let room = room(&[]);
+    let mut other = Member::join(&room, "guest1");
+    let mut bad = Member::join(&room, "guest2");
+    other.hears("-- guest2 joined\n");
+    let title = "\x1b]0;owned\x07\u{9b}2J\u{202e}txt\rback\tTAB";
+    let shown = "\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\rback\tTAB";
+    bad.says(format!(
+        "{title}\n/me {title}\n/msg guest1 {title}\n/nick {title}\n/{title}\n"
+    ));
+    bad.says(b"\xff\xfe\n");
+    other.hears(&format!(
+        "<guest2> {shown}\n* guest2 {shown}\n[guest2] {shown}\n<guest2> \\xff\\xfe\n"
+    ));
+    let line = bad.line();
+    assert_eq!(
+        line,
+        "! '\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\rback\\tTAB': letters, digits, _ - . only\n"
+    );
+    let line = bad.line();
+    assert!(
+        line.starts_with("! no command '\\x1b]0;owned\\x07"),
+        "{line}"
+    );
+    // A name cannot be made to look like the operator's or a notice.
+    for name in [
+        "SERVER",
+        "ｓｅｒｖｅｒ",
+        "ser\u{200b}ver",
+        "server\u{301}",
+        "--",
+        "\u{3164}",
+    ] {
+        bad.says(format!("/nick {name}\n"));
+        let answer = bad.line();
+        assert!(
+            answer.starts_with("! ") || name == "--" || name == "server\u{301}",
+            "{answer}"
+        );
+    }
+    let log = room.stderr_has("joined");
+    assert!(!log.contains('\x1b'), "{log:?}");
+}
+
+#[test]
+fn row_46_a_character_split_over_two_packets_is_whole() {
+    let room = room(&[]);
+    let mut other = Member::join(&room, "guest1");
+    let sender = Member::join(&room, "guest2");
+    other.hears("-- guest2 joined\n");
+    for byte in "é😀\n".bytes() {
+        sender.stream().write_all(&[byte]).unwrap();
+    }
+    other.hears("<guest2> é😀\n");
+    let mut stream = sender.stream();
+    stream.write_all(b"/quit\n").unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+}
