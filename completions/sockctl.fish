@@ -302,7 +302,11 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s q -l quiet -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show every socket call as it is made'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object a line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'End after SIZE bytes have come' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
@@ -546,6 +550,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: what comes is dropped'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: stdin is not read'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-close -d 'Do not pass the end of stdin on to the peer'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s n -l numeric -d 'Never look a name up in the DNS'
@@ -1337,7 +1342,11 @@ sha512\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'End after SIZE bytes have come' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
@@ -1580,6 +1589,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newl
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: what comes is dropped'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l recv-only -d 'Only receive: stdin is not read'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half-close -d 'Do not pass the end of stdin on to the peer'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s n -l numeric -d 'Never look a name up in the DNS'

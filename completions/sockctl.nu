@@ -75,8 +75,13 @@ module completions {
     --no-newline              # At the prompt, send lines without a newline
     --send-only               # Only send: what comes is dropped
     --recv-only               # Only receive: stdin is not read
+    --max-bytes: string       # End after SIZE bytes have come
     --no-half-close           # Do not pass the end of stdin on to the peer
     --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
+    --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
+    --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
+    --expect: string          # Wait until REGEX matches what comes; else exit with 8
+    --expect-eof              # Wait until the peer ends; else exit with 8
     --source(-s): string      # Connect from this address
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
@@ -252,8 +257,13 @@ module completions {
     --no-newline              # At the prompt, send lines without a newline
     --send-only               # Only send: what comes is dropped
     --recv-only               # Only receive: stdin is not read
+    --max-bytes: string       # End after SIZE bytes have come
     --no-half-close           # Do not pass the end of stdin on to the peer
     --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
+    --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
+    --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
+    --expect: string          # Wait until REGEX matches what comes; else exit with 8
+    --expect-eof              # Wait until the peer ends; else exit with 8
     --source(-s): string      # Connect from this address
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only

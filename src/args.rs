@@ -14,6 +14,8 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use regex::bytes::{Regex, RegexBuilder};
+
 use crate::auth::digest::Digest;
 use crate::auth::key::{KeySources, Keyring, create_key, load};
 use crate::console::event::{Event, Level};
@@ -286,6 +288,21 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
         let names = sockopt::rows().map(|row| PossibleValue::new(row.name.as_ref()));
         Some(Box::new(names))
     }
+}
+
+/// A regex over bytes, in which `^` and `$` are those of lines.
+pub fn regex(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .multi_line(true)
+        .build()
+        .map_err(|e| {
+            let text = e.to_string();
+            text.lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_string()
+        })
 }
 
 fn setting(text: &str) -> Result<Setting, String> {

@@ -71,7 +71,7 @@ pub struct UdpSend {
     )]
     pub retries: u32,
     /// Each answer must match REGEX
-    #[arg(long, value_name = "REGEX", value_parser = regex, help_heading = "Answers")]
+    #[arg(long, value_name = "REGEX", value_parser = args::regex, help_heading = "Answers")]
     pub expect: Option<Regex>,
 
     /// Allow sending to a broadcast address
@@ -86,20 +86,6 @@ pub struct UdpSend {
 
     #[command(flatten)]
     pub socket: SocketArgs,
-}
-
-fn regex(text: &str) -> Result<Regex, String> {
-    regex::bytes::RegexBuilder::new(text)
-        .multi_line(true)
-        .build()
-        .map_err(|e| {
-            let text = e.to_string();
-            text.lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_string()
-        })
 }
 
 fn unhex(text: &str) -> Result<args::Bytes, String> {

@@ -81,6 +81,9 @@ pub enum Event<'a> {
         ok: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         matched: Option<&'a str>,
+        /// What matched, where it is not UTF-8.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
     },
     /// A socket call, with `--trace`.
     Call {
@@ -194,6 +197,21 @@ impl<'a> Event<'a> {
             code: failure.code,
             exit: failure.exit as u8,
             shown: failure,
+        }
+    }
+
+    /// The event of an expectation: met by these bytes, or not.
+    pub fn expected(pattern: &'a str, matched: Option<&'a [u8]>) -> Self {
+        let (text, base64) = match matched.map(Payload::of) {
+            None => (None, None),
+            Some(Payload::Text(text)) => (Some(text), None),
+            Some(Payload::Base64(text)) => (None, Some(text)),
+        };
+        Self::Expect {
+            pattern,
+            ok: matched.is_some(),
+            matched: text,
+            base64,
         }
     }
 

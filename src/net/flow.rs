@@ -38,6 +38,8 @@ pub enum Step {
     Held(Held),
     /// The source ended and everything from it is in the sink.
     Ended,
+    /// As much as was wanted is in the sink.
+    Full,
     /// The source failed.
     SourceFailed(io::Error),
     /// The sink failed.
@@ -91,6 +93,8 @@ pub struct Flow<'a> {
     source_ended: bool,
     tap: Option<(Tap, Direction, Instant)>,
     moved: u64,
+    /// How much may be moved in all.
+    max: u64,
 }
 
 impl<'a> Flow<'a> {
@@ -109,12 +113,13 @@ impl<'a> Flow<'a> {
         Self::new(Port::Stdio(input), Port::Socket(socket), how, filter, tap)
     }
 
-    /// From the socket to stdout, or to nowhere.
+    /// From the socket to stdout, or to nowhere; no more than `max` bytes.
     pub fn down(
         socket: &'a Socket,
         output: Option<Stdio>,
         filter: Option<Filter>,
         tap: Option<Tap>,
+        max: Option<u64>,
     ) -> Self {
         let how = match output {
             Some(output) if filter.is_none() && tap.is_none() => match output.kind() {
@@ -129,7 +134,9 @@ impl<'a> Flow<'a> {
         };
         let tap = tap.map(|tap| (tap, Direction::Received, Instant::now()));
         let sink = output.map_or(Port::Nowhere, Port::Stdio);
-        Self::new(Port::Socket(socket), sink, how, filter, tap)
+        let mut down = Self::new(Port::Socket(socket), sink, how, filter, tap);
+        down.max = max.unwrap_or(u64::MAX);
+        down
     }
 
     fn new(
@@ -149,6 +156,7 @@ impl<'a> Flow<'a> {
             source_ended: false,
             tap,
             moved: 0,
+            max: u64::MAX,
         }
     }
 
@@ -165,8 +173,16 @@ impl<'a> Flow<'a> {
         }
     }
 
+    /// How much may be moved now, at most `chunk`.
+    fn room(&self, chunk: usize) -> usize {
+        usize::try_from(self.max - self.moved).map_or(chunk, |left| left.min(chunk))
+    }
+
     /// Moves what can be moved with one call or two.
     pub fn step(&mut self) -> Step {
+        if self.moved == self.max && self.pending.is_empty() {
+            return Step::Full;
+        }
         match &mut self.how {
             How::Splice => self.splice(),
             How::SendFile => self.send_file(),
@@ -179,7 +195,7 @@ impl<'a> Flow<'a> {
         let (Some(from), Some(to)) = (self.source.any_fd(), self.sink.any_fd()) else {
             return self.give_up();
         };
-        match move_between(from, to) {
+        match move_between(from, to, self.room(CHUNK)) {
             Ok(0) => self.end(),
             Ok(n) => self.count(n),
             Err(Errno::EAGAIN) => self.who_holds(),
@@ -203,6 +219,7 @@ impl<'a> Flow<'a> {
 
     /// Source to our pipe, our pipe to the sink (a file or device: it never holds us up).
     fn through(&mut self) -> Step {
+        let room = self.room(CHUNK);
         let How::Through {
             reader,
             writer,
@@ -215,7 +232,7 @@ impl<'a> Flow<'a> {
             return self.give_up();
         };
         if *inside == 0 {
-            match move_between(from, writer.as_fd()) {
+            match move_between(from, writer.as_fd(), room) {
                 Ok(0) => return self.end(),
                 Ok(n) => *inside = n,
                 Err(Errno::EAGAIN) => return Step::Held(Held::Source),
@@ -223,7 +240,7 @@ impl<'a> Flow<'a> {
                 Err(e) => return Step::SourceFailed(e.into()),
             }
         }
-        match move_between(reader.as_fd(), to) {
+        match move_between(reader.as_fd(), to, CHUNK) {
             Ok(n) => {
                 *inside -= n;
                 self.count(n)
@@ -257,7 +274,7 @@ impl<'a> Flow<'a> {
 
     /// Reads into the buffer, past the filter and the dump.
     fn fill(&mut self) -> Result<(), Step> {
-        self.buffer.resize(BUFFER, 0);
+        self.buffer.resize(self.room(BUFFER), 0);
         let count = match self.source.read(&mut self.buffer) {
             Ok(count) => count,
             Err(e) if would_block(&e) => return Err(Step::Held(Held::Source)),
@@ -413,10 +430,10 @@ impl Port<'_> {
     }
 }
 
-fn move_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> nix::Result<usize> {
+fn move_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
     loop {
-        match splice(from, None, to, None, CHUNK, flags) {
+        match splice(from, None, to, None, most, flags) {
             Err(Errno::EINTR) => {}
             result => return result,
         }

@@ -34,6 +34,8 @@ pub struct Rules {
     pub linger: Option<Duration>,
     /// Both directions silent for this long is a failure; zero: no limit.
     pub idle: Duration,
+    /// It is over once this many bytes came (`--max-bytes`).
+    pub max: Option<u64>,
     /// The end of the whole run.
     pub deadline: Deadline,
     /// What is sent passes this first (`--crlf`).
@@ -61,6 +63,8 @@ pub enum End {
     Eof,
     /// The peer had its time after our end.
     Linger,
+    /// As many bytes came as were wanted.
+    Limit,
     /// Both directions were silent for too long.
     Idle,
     /// The run's time is up.
@@ -128,6 +132,7 @@ impl<'a> Pump<'a> {
             half_close,
             linger,
             idle,
+            max,
             deadline,
             outgoing,
             incoming,
@@ -138,7 +143,7 @@ impl<'a> Pump<'a> {
             socket,
             signals,
             up: Flow::up(Stdio::input(), socket, outgoing, tap.clone()),
-            down: Flow::down(socket, receive.then(Stdio::output), incoming, tap),
+            down: Flow::down(socket, receive.then(Stdio::output), incoming, tap, max),
             half_close,
             linger,
             idle,
@@ -196,6 +201,7 @@ impl<'a> Pump<'a> {
                     let _ = self.socket.shutdown_write();
                 }
             }
+            Step::Full => return Err(End::Limit),
             Step::SourceFailed(e) => return Err(End::Input(e)),
             Step::SinkFailed(e) => self.broken = Some(e),
             Step::TapFailed(e) => return Err(End::Tap(e)),
@@ -208,6 +214,7 @@ impl<'a> Pump<'a> {
             Step::Moved => self.down_moved = Instant::now(),
             Step::Held(held) => return Ok(Some(Progress::Held(held))),
             Step::Ended => self.down_ended = Some(Instant::now()),
+            Step::Full => return Err(End::Limit),
             Step::SourceFailed(e) => return Err(End::Broken(self.broken.take().unwrap_or(e))),
             Step::SinkFailed(e) => return Err(End::Output(e)),
             Step::TapFailed(e) => return Err(End::Tap(e)),

@@ -37,6 +37,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration as it could be written: `300ms`, `1.5s`, `0s`.
+pub fn shown(duration: Duration) -> String {
+    if duration.is_zero() {
+        "0s".into()
+    } else {
+        format!("{duration:?}")
+    }
+}
+
 /// Reads a SIZE in bytes: `512`, `64k`, `1M`, `2GiB`; the units are powers of 1024 in any case
 /// of letters. The error lists these forms; the caller names the value.
 pub fn size(text: &str) -> Result<u64, String> {

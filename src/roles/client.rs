@@ -1,5 +1,9 @@
 //! The client role: connect, talk. All of `connect`; `auth-connect` proves its key first.
 
+pub mod open;
+mod scripted;
+mod steps;
+
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,7 +21,7 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
 use crate::net::deadline::Deadline;
-use crate::net::dial::{Dial, dial};
+use crate::net::dial::Dial;
 use crate::net::endpoint::Endpoint;
 use crate::net::flow::Filter;
 use crate::net::hexdump::{Dump, HexDump};
@@ -29,6 +33,8 @@ use crate::net::socket::Socket;
 use crate::server::{Limits, Outcome, Plan, Server};
 use crate::session::conversation::prompt::{Conversation, Peers, Style};
 use crate::session::feed::Inbox;
+
+pub use steps::Steps;
 
 /// After we left a prompt, how long what still comes is shown.
 const LINGER: Duration = Duration::from_secs(1);
@@ -53,6 +59,9 @@ pub struct ClientArgs {
     /// Only receive: stdin is not read
     #[arg(long, help_heading = "Data")]
     pub recv_only: bool,
+    /// End after SIZE bytes have come
+    #[arg(long, value_name = "SIZE", value_parser = max_bytes, help_heading = "Limits")]
+    pub max_bytes: Option<u64>,
     /// Do not pass the end of stdin on to the peer
     #[arg(long, help_heading = "Data")]
     pub no_half_close: bool,
@@ -60,6 +69,12 @@ pub struct ClientArgs {
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Limits")]
     pub linger: Option<Duration>,
+    /// Keep trying to connect for this long: refused, unreachable, no such name
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+        help_heading = "Scripts")]
+    pub wait: Option<Duration>,
+    #[command(flatten)]
+    pub steps: Steps,
     /// Connect from this address
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
@@ -89,16 +104,9 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let address = args::address(&args.address, family)?;
     address.check_dial()?;
     let dump = args.socket.dump(talk)?;
-    let how = args.dial();
-    let socket = dial(
-        &address,
-        &how,
-        Deadline::after(args.socket.timeout).min(deadline),
-    )?;
-    let peer = socket
-        .peer()
-        .map_err(|e| Failure::system("connect to", &address, &e))?;
-    let terminal = is_terminal() && !args.recv_only && !args.send_only;
+    let (socket, peer) = open::open(args, &address, deadline)?;
+    let scripted = !args.steps.0.is_empty();
+    let terminal = is_terminal() && !args.recv_only && !args.send_only && !scripted;
     if let Ok(local) = socket.local() {
         talk.say(&Event::Connected {
             id: 1,
@@ -117,7 +125,12 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let session = if terminal {
         at_prompt(args, socket, &peer, deadline, dump, talk)?
     } else {
-        in_pipe(args, &socket, &peer, deadline, dump, talk)
+        let rules = args.rules(deadline, dump);
+        if scripted {
+            scripted::run(args, &socket, &peer, rules, talk)
+        } else {
+            in_pipe(&socket, &peer, rules, talk)
+        }
     };
     if prove.is_some() && session.by_peer && session.received == 0 {
         let clean_send = args.send_only && session.result.is_ok();
@@ -135,6 +148,22 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
 }
 
 impl ClientArgs {
+    /// How bytes are moved where nobody sits at a prompt.
+    fn rules(&self, deadline: Deadline, dump: Option<Dump>) -> Rules {
+        Rules {
+            send: !self.recv_only,
+            receive: !self.send_only,
+            half_close: !self.no_half_close,
+            linger: self.linger,
+            idle: self.socket.idle_timeout,
+            max: self.max_bytes,
+            deadline,
+            outgoing: self.crlf.then(crlf),
+            incoming: spare_terminal(self.socket.raw),
+            tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
+        }
+    }
+
     /// How connections are opened.
     pub fn dial(&self) -> Dial<'_> {
         Dial {
@@ -148,25 +177,7 @@ impl ClientArgs {
 }
 
 /// stdin to the peer, the peer to stdout.
-fn in_pipe(
-    args: &ClientArgs,
-    socket: &Socket,
-    peer: &Endpoint,
-    deadline: Deadline,
-    dump: Option<Dump>,
-    talk: &Talk,
-) -> Session {
-    let rules = Rules {
-        send: !args.recv_only,
-        receive: !args.send_only,
-        half_close: !args.no_half_close,
-        linger: args.linger,
-        idle: args.socket.idle_timeout,
-        deadline,
-        outgoing: args.crlf.then(crlf),
-        incoming: spare_terminal(args.socket.raw),
-        tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
-    };
+fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Session {
     let signals = signal::defer();
     let began = Instant::now();
     let ended = pump(socket, rules, signals.as_ref());
@@ -186,6 +197,14 @@ fn in_pipe(
         received,
         result,
         by_peer,
+    }
+}
+
+/// `--max-bytes`: nothing at all is not a session.
+fn max_bytes(text: &str) -> Result<u64, String> {
+    match quantity::size(text)? {
+        0 => Err("at least 1 byte".into()),
+        size => Ok(size),
     }
 }
 
@@ -231,6 +250,7 @@ fn at_prompt(
     let inbox = Inbox::new().map_err(fail)?;
     let peers = Peers::One {
         linger: args.linger.unwrap_or(LINGER),
+        max: args.max_bytes.unwrap_or(u64::MAX),
     };
     let style = Style {
         newline,

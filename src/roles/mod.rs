@@ -41,6 +41,7 @@ pub fn spare_terminal(raw: bool) -> Option<Filter> {
 pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Result<(), Failure>) {
     match ended.end {
         End::Eof | End::Linger => (Reason::Eof, Ok(())),
+        End::Limit => (Reason::Limit, Ok(())),
         End::Idle => (Reason::Idle, verdict(Reason::Idle, op, peer)),
         End::Deadline => (
             Reason::Shutdown,

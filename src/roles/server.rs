@@ -197,6 +197,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
                 half_close: true,
                 linger: None,
                 idle: args.socket.idle_timeout,
+                max: None,
                 deadline,
                 outgoing: None,
                 incoming: spare_terminal(args.socket.raw),

@@ -10,6 +10,7 @@ pub mod feed;
 pub mod handshake;
 pub mod reply;
 pub mod room;
+pub mod script;
 
 use std::rc::Rc;
 use std::time::Duration;

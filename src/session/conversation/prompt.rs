@@ -31,6 +31,8 @@ pub enum Peers {
     One {
         /// `--linger`: how long to show what still comes after we left.
         linger: Duration,
+        /// `--max-bytes`: how much is shown in all before it is over.
+        max: u64,
     },
     /// `serve`: whoever comes.
     Many,
@@ -213,7 +215,7 @@ impl Conversation {
             return;
         }
         match self.peers {
-            Peers::One { linger } => {
+            Peers::One { linger, .. } => {
                 self.leaving = Some((Deadline::at(Instant::now() + linger), exit));
                 clients.all().into_iter().for_each(|id| clients.finish(id));
             }
@@ -252,12 +254,22 @@ impl Handler for Conversation {
         let Some(incoming) = self.incoming.get_mut(&client.number) else {
             return;
         };
+        let left = match self.peers {
+            Peers::One { max, .. } => usize::try_from(max - self.heard).unwrap_or(usize::MAX),
+            Peers::Many => usize::MAX,
+        };
+        let bytes = &bytes[..bytes.len().min(left)];
         incoming.last = Instant::now();
         self.heard += bytes.len() as u64;
         let mut lines = Vec::new();
         incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
         for line in &lines {
             self.show(client, line);
+        }
+        if bytes.len() == left {
+            self.show_rest(client.number);
+            self.leaving = Some((Deadline::at(Instant::now()), None));
+            return clients.quit(Ok(()));
         }
         clients.hold(self.screen.is_full());
     }

@@ -155,16 +155,9 @@ impl Sender<'_> {
         let Some(pattern) = &self.wanted.expect else {
             return Ok(());
         };
-        let found = pattern
-            .find(answer)
-            .map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned());
-        let ok = found.is_some();
-        self.talk.say(&Event::Expect {
-            pattern: pattern.as_str(),
-            ok,
-            matched: found.as_deref(),
-        });
-        if ok {
+        let found = pattern.find(answer).map(|found| found.as_bytes());
+        self.talk.say(&Event::expected(pattern.as_str(), found));
+        if found.is_some() {
             return Ok(());
         }
         let came = match Payload::of(answer) {

@@ -1,0 +1,161 @@
+//! The results of `connect --check`: a line or an object each, and the exit status.
+
+use std::io::{self, BufWriter, Write};
+
+use nix::errno::Errno;
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure, errno_name};
+use crate::net::scan::Checked;
+use crate::session::conversation::pipe::output_failed;
+
+/// Results on stdout, in the order written, as soon as that order allows.
+pub struct Report {
+    json: bool,
+    verbose: bool,
+    out: BufWriter<io::StdoutLock<'static>>,
+    lines: Vec<Line>,
+    next: usize,
+    failure: Option<io::Error>,
+}
+
+struct Line {
+    address: String,
+    /// The entry of the list this port's range is.
+    range: Option<usize>,
+    result: Option<(i32, f64)>,
+}
+
+/// One result in JSON.
+#[derive(Serialize)]
+struct Result_<'a> {
+    address: &'a str,
+    result: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<String>,
+    ms: f64,
+}
+
+impl Report {
+    /// None yet.
+    pub fn new(json: bool, verbose: bool) -> Self {
+        let out = BufWriter::new(io::stdout().lock());
+        Self {
+            json,
+            verbose,
+            out,
+            lines: Vec::new(),
+            next: 0,
+            failure: None,
+        }
+    }
+
+    /// One more result is expected, after those before.
+    pub fn expect(&mut self, address: String, range: Option<usize>) {
+        self.lines.push(Line {
+            address,
+            range,
+            result: None,
+        });
+    }
+
+    /// The result at this place of the order.
+    pub fn tell(&mut self, index: usize, checked: &Checked) {
+        self.lines[index].result = Some((checked.code, checked.took.as_secs_f64() * 1e3));
+        while let Some(line) = self.lines.get(self.next)
+            && let Some((code, ms)) = line.result
+        {
+            self.next += 1;
+            if line.range.is_none() || code == 0 || self.verbose {
+                let written = self.write(self.next - 1, code, ms);
+                self.failure = self.failure.take().or(written.err());
+            }
+        }
+    }
+
+    fn write(&mut self, index: usize, code: i32, ms: f64) -> io::Result<()> {
+        let address = &self.lines[index].address;
+        if self.json {
+            let ms = (ms * 1e3).round() / 1e3;
+            let errno = (code != 0).then(|| errno_name(code));
+            serde_json::to_writer(
+                &mut self.out,
+                &Result_ {
+                    address,
+                    result: code,
+                    errno,
+                    ms,
+                },
+            )?;
+            writeln!(self.out)?;
+        } else if code == 0 {
+            writeln!(self.out, "{address} open")?;
+        } else {
+            writeln!(self.out, "{address} {} ({code})", errno_name(code))?;
+        }
+        // Whoever watches a slow list sees each result as it comes.
+        if self
+            .lines
+            .get(self.next)
+            .is_some_and(|next| next.result.is_none())
+        {
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more need be waited for once all but these are open: whatever was named
+    /// alone is, and one port of each range.
+    pub fn is_met_without(&self, failed: &[(usize, Checked)]) -> bool {
+        failed.iter().all(|(index, _)| {
+            let range = self.lines[*index].range;
+            let open = |line: &Line| matches!(line.result, Some((0, _)));
+            range.is_some()
+                && self
+                    .lines
+                    .iter()
+                    .any(|line| line.range == range && open(line))
+        })
+    }
+
+    /// The status of the first failure; a range has failed if none of its ports is open.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
+            return Err(output_failed(&e));
+        }
+        let codes = |entry: usize| {
+            self.lines
+                .iter()
+                .filter(move |line| line.range == Some(entry))
+                .filter_map(|line| line.result)
+        };
+        for line in &self.lines {
+            let failed = match (line.range, line.result) {
+                (None, Some((code, _))) if code != 0 => Some(status(code)),
+                (Some(entry), _) if codes(entry).all(|(code, _)| code != 0) => Some(Exit::Refused),
+                _ => None,
+            };
+            if let Some(exit) = failed {
+                return Err(Failure::silent(exit));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a failure may pass by itself, as that of a connection: `--wait` waits for it.
+pub fn may_pass(code: i32) -> bool {
+    code == Errno::ENOENT as i32
+        || matches!(
+            status(code),
+            Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut
+        )
+}
+
+fn status(code: i32) -> Exit {
+    if code < 0 {
+        Exit::Unresolved
+    } else {
+        Exit::of(&io::Error::from_raw_os_error(code))
+    }
+}

@@ -1,0 +1,93 @@
+//! A client that carries out a script instead of reading stdin: a smoke test in one command.
+
+use std::time::{Duration, Instant};
+
+use super::{ClientArgs, Session};
+use crate::console::event::{Event, Reason};
+use crate::console::talk::Talk;
+use crate::exit::{self, Exit, Failure};
+use crate::net::dial::timed_out;
+use crate::net::endpoint::Endpoint;
+use crate::net::pump::{End, Ended, Rules};
+use crate::net::signal;
+use crate::net::socket::Socket;
+use crate::roles::judge;
+use crate::session::script::Script;
+use crate::session::script::drive::{self, Over};
+
+/// Carries out the steps on the command line.
+pub fn run(
+    args: &ClientArgs,
+    socket: &Socket,
+    peer: &Endpoint,
+    rules: Rules,
+    talk: &Talk,
+) -> Session {
+    let signals = signal::defer();
+    let began = Instant::now();
+    let mut script = Script::new(args.steps.0.clone());
+    let patience = args.socket.timeout;
+    let (received, sent, over) =
+        drive::run(socket, &mut script, rules, patience, signals.as_ref(), talk);
+    let by_peer = matches!(over, Over::Ended(End::Eof | End::Broken(_)));
+    let cause = cause(&over, patience);
+    let (reason, result) = match over {
+        Over::Done => (Reason::Eof, Ok(())),
+        Over::Late => (Reason::Error, Err(late(&script, sent, patience, peer))),
+        Over::Ended(end) => {
+            let ended = Ended {
+                received,
+                sent,
+                end,
+            };
+            judge(ended, "connection to", peer)
+        }
+    };
+    talk.say(&Event::Closed {
+        id: 1,
+        peer,
+        received,
+        sent,
+        seconds: began.elapsed().as_secs_f64(),
+        reason,
+        left: false,
+    });
+    let result = match (script.pending(), cause) {
+        (Some((pattern, named)), Some(cause)) => {
+            talk.say(&Event::expected(pattern, None));
+            let target = format!("{named} {peer}");
+            let cause = format!("{cause}; {}", script.account());
+            Err(Failure::new("expect", target, cause, Exit::Unmet))
+        }
+        _ => result,
+    };
+    Session {
+        received,
+        result,
+        by_peer,
+    }
+}
+
+/// What ended a wait for the peer; `None` for what is our own trouble.
+fn cause(over: &Over, patience: Duration) -> Option<String> {
+    Some(match over {
+        Over::Late => format!("not within {patience:?} (-w)"),
+        Over::Ended(End::Eof) => "the peer ended".into(),
+        Over::Ended(End::Broken(e)) => exit::cause(e),
+        Over::Ended(End::Idle) => "nothing was said for too long (-i)".into(),
+        Over::Ended(End::Deadline) => "the deadline has passed".into(),
+        Over::Ended(End::Limit) => "as much came as --max-bytes allows".into(),
+        Over::Done | Over::Ended(_) => return None,
+    })
+}
+
+/// The failure of a peer that took nothing, or answered nothing, for too long.
+fn late(script: &Script, sent: u64, patience: Duration, peer: &Endpoint) -> Failure {
+    if script.is_done() {
+        timed_out("answer from", peer).hint(&format!("nothing came within {patience:?} (-w)"))
+    } else {
+        timed_out("send to", peer).hint(&format!(
+            "nothing more was taken within {patience:?} (-w), after {sent} bytes"
+        ))
+    }
+}

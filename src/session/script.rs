@@ -1,0 +1,186 @@
+//! `--send`, `--expect`, `--expect-eof`: the steps of a smoke test, carried out in the order given.
+//!
+//! Pure: [`Script::feed`] and [`Script::end`] say what came from the peer, [`Script::act`] says
+//! what is to be done next. `drive.rs` does it on a socket.
+//!
+//! | step           | what [`Script::act`] asks for                                          |
+//! |----------------|------------------------------------------------------------------------|
+//! | `--send`       | these bytes, all of them, before the next step                          |
+//! | `--expect`     | to wait, until the leftmost match in all unread bytes; it is read then  |
+//! | `--expect-eof` | to wait, until the peer ends; what comes before is read                 |
+//! | (none left)    | after a `--send` the answer to its end, else to close                   |
+
+pub mod drive;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use regex::bytes::Regex;
+
+use crate::exit::quoted;
+use crate::net::text;
+
+/// How much an expectation looks back on: of more unread bytes the first are forgotten.
+const WINDOW: usize = 1 << 20;
+/// How much of what came a failure shows, in bytes: its begin and its end.
+const HEAD: usize = 160;
+const TAIL: usize = 80;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Send these bytes.
+    Send(Vec<u8>),
+    /// Wait for a match.
+    Expect(Regex),
+    /// Wait for the peer's end.
+    ExpectEof,
+}
+
+/// What is to be done next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send all of this, then ask again.
+    Send(Vec<u8>),
+    /// An expectation is met: tell it, then ask again.
+    Met {
+        /// As it was written.
+        pattern: String,
+        /// What matched.
+        matched: Vec<u8>,
+    },
+    /// Ask again when something came: an expectation is pending.
+    Await,
+    /// The peer ended before a pending expectation was met.
+    Unmet,
+    /// All is sent: end our side and read the answer to its end.
+    Answer,
+    /// The last expectation is met: close.
+    Close,
+}
+
+/// The steps still to be done, and what came from the peer that no step has read.
+#[derive(Debug)]
+pub struct Script {
+    steps: VecDeque<Step>,
+    unread: Vec<u8>,
+    /// How many bytes the window has lost since the last match.
+    lost: u64,
+    /// Something came, or the step is another, since the unread bytes were last searched.
+    fresh: bool,
+    ended: bool,
+    sent_last: bool,
+}
+
+impl Script {
+    /// A script of these steps.
+    pub fn new(steps: Vec<Step>) -> Self {
+        Self {
+            steps: steps.into(),
+            unread: Vec::new(),
+            lost: 0,
+            fresh: false,
+            ended: false,
+            sent_last: false,
+        }
+    }
+
+    /// Bytes came from the peer. Holds 1 MiB of them at most.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.steps.iter().all(|step| matches!(step, Step::Send(_))) {
+            return;
+        }
+        self.unread.extend_from_slice(bytes);
+        let over = self.unread.len().saturating_sub(WINDOW);
+        self.unread.drain(..over);
+        self.lost += over as u64;
+        self.fresh = true;
+    }
+
+    /// The peer ended its side: nothing more comes.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// What is to be done next.
+    pub fn act(&mut self) -> Action {
+        match self.steps.front_mut() {
+            Some(Step::Send(bytes)) => {
+                let bytes = std::mem::take(bytes);
+                self.pass(true);
+                Action::Send(bytes)
+            }
+            Some(Step::Expect(regex)) => {
+                let found = if self.fresh && !self.unread.is_empty() {
+                    regex.find(&self.unread).map(|found| found.range())
+                } else {
+                    None
+                };
+                self.fresh = false;
+                match found {
+                    Some(found) => {
+                        let pattern = regex.as_str().to_string();
+                        let matched = self.unread[found.clone()].to_vec();
+                        self.unread.drain(..found.end);
+                        self.lost = 0;
+                        self.pass(false);
+                        Action::Met { pattern, matched }
+                    }
+                    None if self.ended => Action::Unmet,
+                    None => Action::Await,
+                }
+            }
+            Some(Step::ExpectEof) if self.ended => {
+                self.unread.clear();
+                self.pass(false);
+                Action::Met {
+                    pattern: "--expect-eof".into(),
+                    matched: Vec::new(),
+                }
+            }
+            Some(Step::ExpectEof) => Action::Await,
+            None if self.sent_last => Action::Answer,
+            None => Action::Close,
+        }
+    }
+
+    fn pass(&mut self, sent: bool) {
+        self.steps.pop_front();
+        self.sent_last = sent;
+        self.fresh = true;
+    }
+
+    /// Whether no step is left.
+    pub fn is_done(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// What is expected and has not come: the pattern, and how an error line names it.
+    pub fn pending(&self) -> Option<(&str, String)> {
+        match self.steps.front()? {
+            Step::Send(_) => None,
+            Step::Expect(regex) => {
+                Some((regex.as_str(), format!("{} from", quoted(regex.as_str()))))
+            }
+            Step::ExpectEof => Some(("--expect-eof", "the end of".into())),
+        }
+    }
+
+    /// What came instead, as an error line tells it: escaped, and cut in the middle.
+    pub fn account(&self) -> String {
+        let unread = &self.unread;
+        let count = self.lost + unread.len() as u64;
+        let bytes = if count == 1 { "byte" } else { "bytes" };
+        if count == 0 {
+            return "nothing came".into();
+        }
+        if self.lost == 0 && unread.len() <= HEAD + TAIL {
+            return format!("{count} {bytes} came: '{}'", text::show(unread));
+        }
+        let head = if self.lost == 0 { &unread[..HEAD] } else { &[] };
+        let tail = &unread[unread.len() - TAIL..];
+        let (head, tail) = (text::show(head), text::show(tail));
+        format!("{count} {bytes} came: '{head}…{tail}'")
+    }
+}

@@ -1,0 +1,216 @@
+use super::*;
+use proptest::prelude::*;
+
+fn expect(pattern: &str) -> Step {
+    let regex = regex::bytes::RegexBuilder::new(pattern)
+        .multi_line(true)
+        .build();
+    Step::Expect(regex.unwrap())
+}
+
+fn send(text: &str) -> Step {
+    Step::Send(text.into())
+}
+
+fn met(pattern: &str, matched: &str) -> Action {
+    Action::Met {
+        pattern: pattern.into(),
+        matched: matched.into(),
+    }
+}
+
+/// Everything a script asks for when these parts come, each after all that could be done before.
+fn played<'a>(
+    steps: Vec<Step>,
+    parts: impl IntoIterator<Item = &'a [u8]>,
+    ended: bool,
+) -> (Vec<Action>, Vec<u8>) {
+    let mut script = Script::new(steps);
+    let mut actions = Vec::new();
+    let mut act = |script: &mut Script| {
+        loop {
+            match script.act() {
+                Action::Await => return false,
+                last @ (Action::Answer | Action::Close | Action::Unmet) => {
+                    actions.push(last);
+                    return true;
+                }
+                action => actions.push(action),
+            }
+        }
+    };
+    let mut over = act(&mut script);
+    for part in parts {
+        script.feed(part);
+        over = over || act(&mut script);
+    }
+    if ended {
+        script.end();
+        if !over {
+            act(&mut script);
+        }
+    }
+    (actions, script.unread)
+}
+
+#[test]
+fn steps_are_done_in_order_and_what_is_behind_a_match_is_kept() {
+    let steps = vec![
+        expect("^220 .*\n"),
+        send("EHLO x\r\n"),
+        expect("^250 "),
+        expect("OK"),
+        send("QUIT\r\n"),
+    ];
+    let came: [&[u8]; 3] = [b"22", b"0 hi\r\n250", b" 1 OK bye"];
+    let (actions, unread) = played(steps, came, false);
+    assert_eq!(
+        actions,
+        [
+            met("^220 .*\n", "220 hi\r\n"),
+            Action::Send(b"EHLO x\r\n".to_vec()),
+            met("^250 ", "250 "),
+            met("OK", "OK"),
+            Action::Send(b"QUIT\r\n".to_vec()),
+            Action::Answer,
+        ]
+    );
+    assert_eq!(unread, b" bye");
+}
+
+#[test]
+fn an_expectation_waits_for_an_arrival_even_if_it_matches_nothing() {
+    let mut script = Script::new(vec![expect("x*"), Step::ExpectEof]);
+    assert_eq!(script.act(), Action::Await);
+    script.feed(b"y");
+    assert_eq!(script.act(), met("x*", ""));
+    assert_eq!(script.act(), Action::Await);
+    script.end();
+    assert_eq!(script.act(), met("--expect-eof", ""));
+    assert_eq!(script.act(), Action::Close);
+}
+
+#[test]
+fn the_end_leaves_an_expectation_unmet() {
+    let (actions, _) = played(vec![expect("a")], [&b"b"[..]], true);
+    assert_eq!(actions, [Action::Unmet]);
+    let (actions, _) = played(vec![expect("a")], [], true);
+    assert_eq!(actions, [Action::Unmet]);
+    let (actions, _) = played(vec![expect("$")], [], true);
+    assert_eq!(actions, [Action::Unmet]);
+}
+
+#[test]
+fn a_failure_tells_what_came_escaped_and_cut() {
+    let account = |bytes: &[u8]| {
+        let mut script = Script::new(vec![expect("never")]);
+        script.feed(bytes);
+        assert_eq!(script.act(), Action::Await);
+        assert_eq!(script.pending(), Some(("never", "'never' from".into())));
+        script.account()
+    };
+    assert_eq!(account(b""), "nothing came");
+    assert_eq!(account(b"!"), "1 byte came: '!'");
+    assert_eq!(
+        account(b"-ERR \x1b[1m\xff\r\n"),
+        r"12 bytes came: '-ERR \x1b[1m\xff\r\n'"
+    );
+    let long = account(&[[b'a'; 1000], [b'z'; 1000]].concat());
+    let (a, z) = ("a".repeat(HEAD), "z".repeat(TAIL));
+    assert_eq!(long, format!("2000 bytes came: '{a}…{z}'"));
+    let lost = account(&vec![b'q'; WINDOW + 5]);
+    assert_eq!(lost, format!("1048581 bytes came: '…{}'", "q".repeat(TAIL)));
+}
+
+#[test]
+fn of_a_flood_the_last_mebibyte_is_searched() {
+    let mut script = Script::new(vec![expect("begin"), expect("end")]);
+    script.feed(b"begin");
+    assert_eq!(script.act(), met("begin", "begin"));
+    for _ in 0..3 {
+        script.feed(&vec![b'.'; WINDOW]);
+        assert_eq!(script.act(), Action::Await);
+        assert!(script.unread.len() <= WINDOW);
+    }
+    script.feed(b"end");
+    assert_eq!(script.act(), met("end", "end"));
+    assert_eq!(script.act(), Action::Close);
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_held() {
+    let mut script = Script::new(vec![send("x")]);
+    script.feed(b"before");
+    assert_eq!(script.act(), Action::Send(b"x".to_vec()));
+    script.feed(b"after");
+    assert!(script.unread.is_empty());
+    assert_eq!(script.act(), Action::Answer);
+}
+
+/// Patterns whose match is the same however the bytes come: each ends in what it looks for.
+const STABLE: [&str; 5] = ["^a+b", "b\r?\n", "(?-u:\\xff)", "[^\n]*\n", "ab|ba"];
+
+fn stream() -> impl Strategy<Value = (Vec<u8>, Vec<usize>, Vec<usize>)> {
+    let byte = prop_oneof![
+        Just(b'a'),
+        Just(b'b'),
+        Just(b'\n'),
+        Just(b'\r'),
+        any::<u8>()
+    ];
+    prop::collection::vec(byte, 0..60).prop_flat_map(|bytes| {
+        let cuts = prop::collection::vec(0..=bytes.len(), 0..5);
+        let steps = prop::collection::vec(0..=STABLE.len(), 0..6);
+        (Just(bytes), cuts, steps)
+    })
+}
+
+fn steps(picks: &[usize]) -> Vec<Step> {
+    picks
+        .iter()
+        .map(|&pick| STABLE.get(pick).map_or_else(|| send("s"), |p| expect(p)))
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn any_split_gives_the_same_actions((bytes, cuts, picks) in stream(), ended: bool) {
+        let mut cuts = cuts;
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        let parts: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        let whole = played(steps(&picks), [&bytes[..]], ended).0;
+        prop_assert_eq!(&played(steps(&picks), parts, ended).0, &whole);
+        prop_assert_eq!(&played(steps(&picks), bytes.chunks(1), ended).0, &whole);
+        for at in 0..bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            prop_assert_eq!(&played(steps(&picks), [first, second], ended).0, &whole);
+        }
+    }
+
+    /// Whatever the pattern: each arrival is searched once, from the first unread byte.
+    #[test]
+    fn the_match_is_the_leftmost_of_all_unread(parts in prop::collection::vec("[ab\n]{0,6}", 0..6),
+        pattern in prop_oneof![Just("a+"), Just("a*b?$"), Just("b.*"), Just("^b")]) {
+        let Step::Expect(regex) = expect(pattern) else { unreachable!() };
+        let mut script = Script::new(vec![expect(pattern)]);
+        let mut unread = Vec::new();
+        for part in &parts {
+            unread.extend_from_slice(part.as_bytes());
+            script.feed(part.as_bytes());
+            let wanted = match regex.find(&unread) {
+                Some(found) if !unread.is_empty() => Action::Met {
+                    pattern: pattern.into(),
+                    matched: found.as_bytes().to_vec(),
+                },
+                _ => Action::Await,
+            };
+            let done = wanted != Action::Await;
+            prop_assert_eq!(script.act(), wanted);
+            if done {
+                prop_assert_eq!(script.act(), Action::Close);
+                break;
+            }
+        }
+    }
+}
