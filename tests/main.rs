@@ -24,6 +24,7 @@ mod readme;
 mod room;
 mod run;
 mod serve;
+mod talk;
 mod terminal;
 mod udp_send;
 mod udp_serve;

@@ -31,6 +31,7 @@ struct State {
     dropped: u64,
     failure: Option<i32>,
     on_room: Option<Box<dyn Fn() + Send>>,
+    on_drop: Option<Box<dyn Fn(u64) -> String + Send>>,
 }
 
 impl Queue {
@@ -73,6 +74,11 @@ impl Queue {
     /// Calls `wake` (from the queue's thread) when a full queue has room again, or writing failed.
     pub fn on_room(&self, wake: impl Fn() + Send + 'static) {
         self.0.lock().on_room = Some(Box::new(wake));
+    }
+
+    /// `note` makes the line that tells, in its place, how many lines were dropped.
+    pub fn on_drop(&self, note: impl Fn(u64) -> String + Send + 'static) {
+        self.0.lock().on_drop = Some(Box::new(note));
     }
 
     /// What writing failed with, if it did; from then on everything is dropped.
@@ -125,12 +131,10 @@ impl Shared {
             }
             std::mem::swap(&mut batch, &mut state.waiting);
             state.writing = batch.len();
-            if state.dropped > 0 {
-                let note = format!(
-                    "sockctl: {} lines of talk dropped: nobody read them\n",
-                    state.dropped
-                );
-                batch.extend_from_slice(note.as_bytes());
+            if state.dropped > 0
+                && let Some(note) = &state.on_drop
+            {
+                batch.extend_from_slice(note(state.dropped).as_bytes());
                 state.dropped = 0;
             }
             drop(state);

@@ -19,10 +19,18 @@ pub struct Talk(Arc<Inner>);
 
 struct Inner {
     level: Level,
-    json: bool,
-    start: Instant,
+    style: Style,
     /// Started with the first word: most runs in a pipe say nothing.
     queue: Mutex<Option<Queue>>,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy)]
+struct Style {
+    json: bool,
+    /// What `-v` adds.
+    detail: bool,
+    start: Instant,
 }
 
 /// An event with the time it happened.
@@ -38,20 +46,23 @@ impl Talk {
     pub fn new(level: Level, json: bool) -> Self {
         Self(Arc::new(Inner {
             level,
-            json,
-            start: Instant::now(),
+            style: Style {
+                json,
+                detail: level >= Level::Verbose,
+                start: Instant::now(),
+            },
             queue: Mutex::new(None),
         }))
     }
 
     /// Whether events are written as JSON.
     pub fn is_json(&self) -> bool {
-        self.0.json
+        self.0.style.json
     }
 
     /// Whether an event of this level would be said: spares making one that would not.
     pub fn says(&self, level: Level) -> bool {
-        self.0.json || level <= self.0.level
+        self.0.style.json || level <= self.0.level
     }
 
     /// Says it, if the level asks for it.
@@ -59,22 +70,7 @@ impl Talk {
         if !self.says(event.level()) {
             return;
         }
-        let line = if self.0.json {
-            // Microseconds are as fine as anybody can use.
-            let t = self.0.start.elapsed().as_micros();
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "exact for runs of under 285 years"
-            )]
-            let timed = Timed {
-                event,
-                t: t as f64 / 1e6,
-            };
-            serde_json::to_string(&timed).unwrap_or_default()
-        } else {
-            event.line(self.0.level >= Level::Verbose)
-        };
-        self.line(line);
+        self.line(render(event, self.0.style));
     }
 
     fn line(&self, mut line: String) {
@@ -119,11 +115,41 @@ impl Talk {
         if slot.is_none() {
             // Without a thread to spare there is nobody to talk to.
             *slot = Queue::new("stderr", printer::stderr()).ok();
+            if let Some(queue) = &*slot {
+                let style = self.0.style;
+                queue.on_drop(move |count| dropped(count, style));
+            }
         }
         if let Some(queue) = &*slot {
             f(queue);
         }
     }
+}
+
+/// An event as a line.
+fn render(event: &Event<'_>, style: Style) -> String {
+    if !style.json {
+        return event.line(style.detail);
+    }
+    // Microseconds are as fine as anybody can use.
+    let t = style.start.elapsed().as_micros();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact for runs of under 285 years"
+    )]
+    let timed = Timed {
+        event,
+        t: t as f64 / 1e6,
+    };
+    serde_json::to_string(&timed).unwrap_or_default()
+}
+
+/// The line, newline included, in place of those that nobody read in time.
+fn dropped(count: u64, style: Style) -> String {
+    let cause = format!("{count} lines dropped: nobody read them");
+    // The run goes on: there is no status.
+    let failure = Failure::new("write", "talk", cause, Exit::Other);
+    render(&Event::failure(&failure), style) + "\n"
 }
 
 struct Writer(Talk);

@@ -258,6 +258,10 @@ impl<'a> Flow<'a> {
             if let Err(step) = self.fill() {
                 return step;
             }
+            if self.pending.is_empty() {
+                // The end, or bytes that the filter keeps until more come.
+                return Step::Moved;
+            }
         }
         match self.sink.write(&self.buffer[self.pending.clone()]) {
             Ok(n) => {

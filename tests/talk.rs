@@ -1,0 +1,384 @@
+//! What is said on stderr: as text and as JSON, from the same events; and the trace.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use serde_json::Value;
+
+use crate::run::{Finished, Peer, peer, program, python, read_all, shell, sockctl};
+
+/// Answers "yes" to whatever comes, after its end.
+fn answering() -> Peer {
+    peer(|mut stream| {
+        let _ = read_all(&stream);
+        stream.write_all(b"yes").unwrap();
+    })
+}
+
+/// Every line of stderr as the JSON object it must be, with a `t` that never goes back.
+#[track_caller]
+fn events(finished: &Finished) -> Vec<Value> {
+    let mut last = 0.0;
+    let event = |line: &str| {
+        let mut event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let t = event.as_object_mut().unwrap().remove("t").unwrap();
+        assert!(t.as_f64().unwrap() >= last, "{line}");
+        last = t.as_f64().unwrap();
+        event
+    };
+    finished.stderr.lines().map(event).collect()
+}
+
+fn text(event: &Value, field: &str) -> String {
+    event[field].as_str().unwrap_or_default().to_string()
+}
+
+#[test]
+fn in_a_pipe_nothing_is_said_unless_asked() {
+    for words in [&[][..], &["-q"]] {
+        let peer = answering();
+        sockctl(["connect", &peer.word()])
+            .args(words)
+            .input("hello")
+            .run()
+            .is(0, "yes", "");
+        peer.done();
+    }
+}
+
+#[test]
+fn verbose_tells_both_ends_and_counts() {
+    let peer = answering();
+    let finished = sockctl(["connect", "-v", &peer.word()])
+        .input("hello")
+        .run();
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let [connected, closed] = lines[..] else {
+        panic!("{lines:?}");
+    };
+    let there = format!("127.0.0.1:{}", peer.port);
+    let local = connected.strip_prefix(&format!("connected to {there} from 127.0.0.1:"));
+    assert!(local.unwrap().parse::<u16>().is_ok(), "{connected}");
+    let head = format!("[1] {there} closed (eof; received 3, sent 5 bytes in ");
+    let seconds = closed.strip_prefix(&head).unwrap().strip_suffix(" s)");
+    assert!(seconds.unwrap().parse::<f64>().unwrap() >= 0.0);
+    peer.done();
+}
+
+#[test]
+fn json_tells_every_event_whatever_the_level() {
+    for level in [&[][..], &["-q"], &["-v"]] {
+        let peer = answering();
+        let there = format!("127.0.0.1:{}", peer.port);
+        let finished = sockctl(["connect", "--json", &there])
+            .args(level)
+            .input("hello")
+            .run();
+        assert_eq!(
+            (finished.code, finished.stdout.as_slice()),
+            (0, &b"yes"[..])
+        );
+        let mut events = events(&finished);
+        assert_eq!(events.len(), 2, "{}", finished.stderr);
+        let local = text(&events[0], "local");
+        assert!(local.starts_with("127.0.0.1:"), "{local}");
+        let seconds = events[1].as_object_mut().unwrap().remove("seconds");
+        assert!(seconds.unwrap().as_f64().unwrap() >= 0.0);
+        assert_eq!(
+            events,
+            [
+                serde_json::json!({"event": "connected", "id": 1, "peer": there, "local": local}),
+                serde_json::json!({"event": "closed", "id": 1, "peer": there, "received": 3,
+                    "sent": 5, "reason": "eof"}),
+            ]
+        );
+        peer.done();
+    }
+}
+
+/// The reason of the `closed` event, and the status.
+fn ends(
+    words: &[&str],
+    input: &str,
+    talk: impl FnOnce(std::net::TcpStream) + Send + 'static,
+) -> (String, i32) {
+    let peer = peer(talk);
+    let mut running = sockctl(["connect", "--json", &peer.word()])
+        .args(words)
+        .start();
+    running.send(input);
+    crate::run::until("its end", || !running.is_running());
+    let finished = running.finish();
+    let events = events(&finished);
+    let closed = events
+        .iter()
+        .find(|event| event["event"] == "closed")
+        .unwrap();
+    (text(closed, "reason"), finished.code)
+}
+
+#[test]
+fn closed_tells_why() {
+    let hold = |mut stream: std::net::TcpStream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    };
+    let reset = |mut stream: std::net::TcpStream| {
+        // Closed with bytes unread: the kernel sends a reset.
+        stream.read_exact(&mut [0; 1]).unwrap();
+    };
+    assert_eq!(ends(&[], "", drop), ("eof".into(), 0));
+    assert_eq!(ends(&["-i", "0.2"], "", hold), ("idle".into(), 4));
+    assert_eq!(
+        ends(&["--deadline", "0.2"], "", hold),
+        ("shutdown".into(), 4)
+    );
+    assert_eq!(ends(&[], "123", reset), ("reset".into(), 7));
+    assert_eq!(
+        ends(&["--hex", "/dev/full"], "1", hold),
+        ("error".into(), 12)
+    );
+}
+
+#[test]
+fn a_signal_closes_as_shutdown_in_silence() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let peer = peer(|mut stream| {
+            stream.write_all(b"hello").unwrap();
+            assert_eq!(read_all(&stream), b"");
+        });
+        let running = sockctl(["connect", "--json", &peer.word()]).start();
+        running.stdout_has("hello");
+        running.signal(signal);
+        let finished = running.finish();
+        assert_eq!(finished.code, code, "{}", finished.stderr);
+        let events = events(&finished);
+        assert_eq!(
+            (text(&events[1], "reason"), events.len()),
+            ("shutdown".into(), 2)
+        );
+        peer.done();
+    }
+}
+
+#[test]
+fn a_failure_in_json_has_the_systems_name_and_number() {
+    let finished = sockctl(["connect", "--json", "127.0.0.1:1"]).run();
+    assert_eq!(
+        events(&finished),
+        [
+            serde_json::json!({"event": "error", "op": "connect", "target": "127.0.0.1:1",
+            "errno": "ECONNREFUSED", "code": 111, "exit": 3})
+        ]
+    );
+    let finished = sockctl(["connect", "--json", "-n", "nosuch.invalid:80"]).run();
+    assert_eq!(
+        events(&finished),
+        [
+            serde_json::json!({"event": "error", "op": "resolve", "target": "nosuch.invalid",
+            "errno": "EAI_NONAME", "code": -2, "exit": 6})
+        ]
+    );
+    let finished = sockctl(["connect", "--json", "unix:/nonexistent"]).run();
+    assert_eq!(
+        events(&finished),
+        [
+            serde_json::json!({"event": "error", "op": "connect", "target": "unix:/nonexistent",
+            "errno": "ENOENT", "code": 2, "exit": 1})
+        ]
+    );
+}
+
+#[test]
+fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
+    let peer = answering();
+    let there = format!("127.0.0.1:{}", peer.port);
+    let words = [
+        "connect",
+        "--trace",
+        "-o",
+        "SO_RCVBUF=8192",
+        "-s",
+        "127.0.0.3",
+        &there,
+    ];
+    let finished = sockctl(words).args(["-C"]).input("hello\n").run();
+    assert_eq!(
+        (finished.code, finished.stdout.as_slice()),
+        (0, &b"yes"[..])
+    );
+    peer.done();
+    let text = finished.stderr;
+    let fd = text
+        .strip_prefix("socket(AF_INET, SOCK_STREAM) -> fd ")
+        .and_then(|rest| rest.lines().next())
+        .unwrap();
+    assert!(fd.parse::<u8>().unwrap() > 2);
+    let (_, local) = text.split_once("getsockname() -> 127.0.0.3:").unwrap();
+    let port = local.lines().next().unwrap();
+    assert_eq!(
+        text,
+        format!(
+            "socket(AF_INET, SOCK_STREAM) -> fd {fd}\n\
+             setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)\n\
+             setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)\n\
+             setsockopt(SOL_SOCKET, SO_RCVBUF, 8192)\n\
+             bind(127.0.0.3:0)\n\
+             connect({there})\n\
+             getpeername() -> {there}\n\
+             getsockname() -> 127.0.0.3:{port}\n\
+             sendall(7)\n\
+             shutdown(SHUT_WR)\n\
+             recv(1048576) -> 3\n\
+             recv(1048576) -> 0\n\
+             close(fd {fd})\n"
+        )
+    );
+}
+
+#[test]
+fn the_trace_in_json_is_the_same_calls() {
+    let peer = answering();
+    let there = format!("127.0.0.1:{}", peer.port);
+    let finished = sockctl(["connect", "--trace", "--json", &there])
+        .input("hello")
+        .run();
+    peer.done();
+    let calls: Vec<Value> = events(&finished)
+        .into_iter()
+        .filter(|event| event["event"] == "call")
+        .collect();
+    let names: Vec<String> = calls.iter().map(|call| text(call, "call")).collect();
+    assert_eq!(
+        names,
+        [
+            "socket",
+            "setsockopt",
+            "setsockopt",
+            "connect",
+            "getpeername",
+            "getsockname",
+            "sendall",
+            "shutdown",
+            "recv",
+            "recv",
+            "close"
+        ]
+    );
+    assert_eq!(calls[3]["args"], serde_json::json!([there]));
+    assert_eq!(calls[3]["result"], Value::Null);
+    assert_eq!(calls[8]["result"], 3);
+
+    let refused = sockctl(["connect", "--trace", "--json", "127.0.0.1:1"]).run();
+    let events = events(&refused);
+    let call = events
+        .iter()
+        .find(|event| event["call"] == "connect")
+        .unwrap();
+    assert_eq!(call["errno"], "ECONNREFUSED");
+    assert!(call.get("result").is_none());
+}
+
+#[test]
+fn the_trace_of_a_refused_connection() {
+    let finished = sockctl(["connect", "--trace", "127.0.0.1:1"]).run();
+    let calls: Vec<&str> = finished.stderr.lines().skip(3).collect();
+    assert_eq!(calls[0], "connect(127.0.0.1:1) -> ECONNREFUSED 111");
+    assert!(calls[1].starts_with("close(fd "), "{calls:?}");
+    assert_eq!(calls.len(), 3, "{calls:?}");
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn the_trace_holds_every_socket_call_that_strace_sees() {
+    let peer = peer(|mut stream| {
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&stream), b"");
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // Without -s the kernel's view of a splice is no socket call; --hex makes it recv.
+    let finished = program("strace", ["-f", "-e", "trace=network", "-o"])
+        .args([log.as_os_str()])
+        .args([
+            env!("CARGO_BIN_EXE_sockctl"),
+            "connect",
+            "--trace",
+            "--hex",
+            "/dev/null",
+        ])
+        .args([peer.word()])
+        .run();
+    peer.done();
+    let strace = std::fs::read_to_string(&log).unwrap();
+    for call in [
+        "setsockopt",
+        "connect",
+        "getpeername",
+        "getsockname",
+        "shutdown",
+    ] {
+        let seen = strace
+            .lines()
+            .filter(|line| line.contains(&format!(" {call}(")))
+            .count();
+        let told = finished
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with(&format!("{call}(")))
+            .count();
+        // getsockname and getpeername are asked once more to see that it did not meet itself.
+        let own = usize::from(call.starts_with("get"));
+        assert_eq!(told + own, seen, "{call}\n{strace}\n{}", finished.stderr);
+    }
+}
+
+#[test]
+fn lines_that_nobody_reads_are_dropped_and_counted() {
+    // A reader of stderr that comes when all is over.
+    let script = r#"
+import json, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE)
+child.stdin.write(b"x" * 3_000_000)
+child.stdin.close()
+events = [json.loads(line) for line in child.stderr if line.startswith(b"{")]
+notes = [event for event in events if event["event"] == "error"]
+print([note["op"] + " " + note["target"] for note in notes][:1])
+sys.exit(child.wait())
+"#;
+    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
+    let words = [
+        env!("CARGO_BIN_EXE_sockctl"),
+        "connect",
+        "--json",
+        "--hex",
+        "-",
+    ];
+    python(script, words)
+        .args([server.port().to_string()])
+        .run()
+        .is(0, "['write talk']\n", "");
+}
+
+#[test]
+fn every_status_of_the_client_is_told_in_one_line() {
+    for (words, code) in [
+        ("127.0.0.1:1", 3),
+        ("-n nosuch.invalid:1", 6),
+        ("-s 192.0.2.1 127.0.0.1:1", 10),
+        ("unix:/nonexistent", 1),
+        ("127.0.0.1:99999", 2),
+        ("--hex /nonexistent/x 127.0.0.1:1", 2),
+    ] {
+        let finished = shell(&format!(r#"exec "$0" connect {words}"#), [""; 0]).run();
+        assert_eq!(finished.code, code, "{words}: {}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+        assert!(
+            finished.stderr.starts_with("sockctl: "),
+            "{}",
+            finished.stderr
+        );
+    }
+}
