@@ -200,6 +200,29 @@ fn a_reset_is_7_and_what_came_before_is_written() {
 }
 
 #[test]
+fn a_peer_that_is_gone_while_we_still_send_is_a_reset_too() {
+    for words in [&[][..], &["-C"]] {
+        let peer = peer(|mut stream| {
+            stream.write_all(b"bye").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream.read_exact(&mut [0; 1]).unwrap();
+            // Closed with bytes unread: a reset comes behind the end.
+        });
+        let address = format!("127.0.0.1:{}", peer.port);
+        let mut running = sockctl(["connect", &address]).args(words).start();
+        running.feed(vec![b'x'; 10 << 20]);
+        peer.done();
+        running.finish().is(
+            7,
+            "bye",
+            &format!(
+                "sockctl: connection to {address}: connection reset by peer (ECONNRESET 104)\n"
+            ),
+        );
+    }
+}
+
+#[test]
 fn send_only_drops_what_comes() {
     let peer = peer(|mut stream| {
         stream.write_all(b"unwanted").unwrap();

@@ -209,12 +209,19 @@ impl Running {
     /// Waits for the `listening on` line; the address it names.
     #[track_caller]
     pub fn address(&self) -> String {
-        let text = self.stderr_has("\n");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("listening on "));
-        line.unwrap_or_else(|| panic!("{} did not say where it listens: {text}", self.words))
-            .into()
+        let named = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let line = |line: &str| line.strip_prefix("listening on ").map(String::from);
+            whole.lines().find_map(line)
+        };
+        let (bytes, _) = self
+            .stderr
+            .wait(|bytes, ended| ended || named(bytes).is_some());
+        named(&bytes).unwrap_or_else(|| {
+            let said = String::from_utf8_lossy(&bytes);
+            panic!("{} did not say where it listens: {said}", self.words)
+        })
     }
 
     /// The port of that address.

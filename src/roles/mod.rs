@@ -47,7 +47,11 @@ pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Res
             Reason::Shutdown,
             Err(timed_out(op, peer).hint("the deadline has passed")),
         ),
-        End::Broken(e) => {
+        End::Broken(mut e) => {
+            // The kernel shows a reset that comes behind the peer's end as EPIPE.
+            if e.kind() == io::ErrorKind::BrokenPipe {
+                e = nix::errno::Errno::ECONNRESET.into();
+            }
             let failure = Failure::system(op, peer, &e);
             let exit = if failure.exit == Exit::TimedOut {
                 Exit::TimedOut
