@@ -128,6 +128,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
         }
         'sockctl;udp-serve' {
             [CompletionResult]::new('--reply', '--reply', [CompletionResultType]::ParameterName, 'Answer each datagram with TEXT')
+            [CompletionResult]::new('--join', '--join', [CompletionResultType]::ParameterName, 'Join a multicast group; may be given several times')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Exit after N datagrams')
             [CompletionResult]::new('--allow', '--allow', [CompletionResultType]::ParameterName, 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times')
             [CompletionResult]::new('--deny', '--deny', [CompletionResultType]::ParameterName, 'Never let these in, whatever is allowed; may be given several times')

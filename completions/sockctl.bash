@@ -614,13 +614,17 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__udp__subcmd__serve)
-            opts="-4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-4 -6 -n -o -w -i -x -v -q -h --echo --discard --reply --join --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --reply)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --join)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

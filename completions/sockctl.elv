@@ -122,6 +122,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
         }
         &'sockctl;udp-serve'= {
             cand --reply 'Answer each datagram with TEXT'
+            cand --join 'Join a multicast group; may be given several times'
             cand --count 'Exit after N datagrams'
             cand --allow 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times'
             cand --deny 'Never let these in, whatever is allowed; may be given several times'

@@ -115,6 +115,7 @@ module completions {
     --echo                    # Return each datagram to its sender
     --discard                 # Swallow datagrams
     --reply: string           # Answer each datagram with TEXT
+    --join: string            # Join a multicast group; may be given several times
     --count: string           # Exit after N datagrams
     --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
     --deny: string            # Never let these in, whatever is allowed; may be given several times
@@ -134,7 +135,7 @@ module completions {
     --json                    # Write events and results as JSON, one object a line
     --color: string@"nu-complete sockctl udp-serve color" # Colour what is shown
     --help(-h)                # Print help (see more with '--help')
-    ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, PORT, or HOST PORT
+    ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
 
   def "nu-complete sockctl udp-send opt" [] {
@@ -173,7 +174,7 @@ module completions {
     --json                    # Write events and results as JSON, one object a line
     --color: string@"nu-complete sockctl udp-send color" # Colour what is shown
     --help(-h)                # Print help (see more with '--help')
-    ...words: string          # Where to send to (HOST:PORT, [IPV6]:PORT, PORT, or HOST PORT), then the texts
+    ...words: string          # Where to send to (HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT), then the texts
   ]
 
   def "nu-complete sockctl auth-serve digest" [] {

@@ -1,1 +1,199 @@
-//! `udp-send`.
+//! `sockctl udp-send`: what becomes a datagram, and what is done about answers.
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use crate::run::{DEADLINE, Running, python, sockctl};
+
+/// A socket to receive on, with its port.
+fn receiver() -> (UdpSocket, String) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    (socket, port)
+}
+
+/// The next datagrams.
+fn datagrams(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+    let mut buffer = vec![0; 70_000];
+    (0..count)
+        .map(|_| {
+            let length = socket.recv(&mut buffer).unwrap();
+            buffer[..length].to_vec()
+        })
+        .collect()
+}
+
+/// Words, stdin, and the datagrams they are.
+type Case<'a> = (&'a [&'a str], &'a [u8], &'a [&'a [u8]]);
+
+#[test]
+fn each_text_line_piece_is_a_datagram() {
+    let cases: [Case<'_>; 7] = [
+        (&["one", "", "a\\n\\x00"], b"", &[b"one", b"", b"a\n\0"]),
+        (&[], b"one\r\n\nlast", &[b"one\r", b"", b"last"]),
+        (&["--whole"], b"one\ntwo\n", &[b"one\ntwo\n"]),
+        (&["--chunk", "4"], b"abcdefghij", &[b"abcd", b"efgh", b"ij"]),
+        (&["--data-hex", "00 ff:0a"], b"", &[b"\x00\xff\n"]),
+        (&["--count", "2", "x", "y"], b"", &[b"x", b"y", b"x", b"y"]),
+        (&["--whole"], b"", &[b""]),
+    ];
+    for (words, input, wanted) in cases {
+        let (socket, port) = receiver();
+        sockctl(["udp-send", &port])
+            .args(words)
+            .input(input)
+            .run()
+            .is(0, "", "");
+        assert_eq!(datagrams(&socket, wanted.len()), wanted, "{words:?}");
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0]).is_err(), "{words:?}: no more");
+    }
+}
+
+#[test]
+fn the_interval_lies_between_datagrams() {
+    let (socket, port) = receiver();
+    let began = Instant::now();
+    sockctl([
+        "udp-send",
+        &port,
+        "tick",
+        "--count",
+        "3",
+        "--interval",
+        "100ms",
+    ])
+    .run()
+    .is(0, "", "");
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    assert_eq!(datagrams(&socket, 3), [b"tick"; 3]);
+}
+
+/// Answers the nth datagram with the nth number of answers.
+const ANSWERS: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print("listening on 127.0.0.1:%d" % s.getsockname()[1], file=sys.stderr)
+for count in sys.argv[1:]:
+    data, addr = s.recvfrom(70000)
+    for n in range(int(count)):
+        s.sendto(data + b"%d\n" % n, addr)
+print("done")
+"#;
+
+fn answers(counts: &[&str]) -> Running {
+    python(ANSWERS, counts).start()
+}
+
+#[test]
+fn replies_are_printed_byte_for_byte_before_the_next_is_sent() {
+    let server = answers(&["2", "2"]);
+    let port = server.port().to_string();
+    sockctl(["udp-send", &port, "a", "b", "--reply=2"])
+        .run()
+        .is(0, "a0\na1\nb0\nb1\n", "");
+    assert_eq!(server.finish().stdout, b"done\n");
+}
+
+#[test]
+fn a_missing_reply_is_4_and_retries_send_again() {
+    let server = answers(&["0", "0", "1"]);
+    let port = server.port().to_string();
+    let ask = |retries: &str| {
+        sockctl([
+            "udp-send",
+            &port,
+            "q",
+            "--reply",
+            "-w",
+            "300ms",
+            "--retries",
+            retries,
+        ])
+        .run()
+    };
+    ask("0").is(
+        4,
+        "",
+        &format!(
+            "sockctl: answer from 127.0.0.1:{port}: connection timed out (ETIMEDOUT 110); \
+             0 of 1 answers came\n"
+        ),
+    );
+    ask("3").is(0, "q0\n", "");
+    assert_eq!(server.finish().stdout, b"done\n");
+}
+
+#[test]
+fn an_answer_that_does_not_match_is_8() {
+    let server = answers(&["1", "1"]);
+    let port = server.port().to_string();
+    sockctl(["udp-send", &port, "ping", "--expect", "^p.ng[0-9]$"])
+        .run()
+        .is(0, "ping0\n", "");
+    sockctl(["udp-send", &port, "ping", "--expect", "pong"])
+        .run()
+        .is(
+            8,
+            "ping0\n",
+            &format!("sockctl: answer from 127.0.0.1:{port}: expected \"pong\", came 'ping0\\n'\n"),
+        );
+}
+
+#[test]
+fn a_group_is_reached_by_options() {
+    let receive = "import socket, sys\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.settimeout(30)\n\
+        s.bind(('', 0))\n\
+        join = socket.inet_aton('239.1.2.4') + socket.inet_aton('127.0.0.1')\n\
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, join)\n\
+        print('listening on 127.0.0.1:%d' % s.getsockname()[1], file=sys.stderr)\n\
+        data, addr = s.recvfrom(100)\n\
+        s.sendto(b'from ' + addr[0].encode(), addr)";
+    let server = python(receive, [""; 0]).start();
+    let address = format!("239.1.2.4:{}", server.port());
+    sockctl([
+        "udp-send",
+        &address,
+        "hi",
+        "-o",
+        "IP_MULTICAST_IF=lo",
+        "-s",
+        "127.0.0.1",
+    ])
+    .args(["--ttl", "1", "--reply"])
+    .run()
+    .is(0, "from 127.0.0.1", "");
+}
+
+#[test]
+fn unix_sockets_take_datagrams_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let address = format!("unix:{}", path.display());
+    let log = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    log.set_read_timeout(Some(DEADLINE)).unwrap();
+    sockctl(["udp-send", &address, "<13>hello", ""])
+        .run()
+        .is(0, "", "");
+    let mut buffer = [0; 100];
+    assert_eq!(log.recv(&mut buffer).unwrap(), 9);
+    assert_eq!(&buffer[..9], b"<13>hello");
+    assert_eq!(log.recv(&mut buffer).unwrap(), 0);
+    drop(log);
+    sockctl(["udp-send", &address, "hello"]).run().is(
+        3,
+        "",
+        &format!("sockctl: send to {address}: connection refused (ECONNREFUSED 111)\n"),
+    );
+    sockctl(["udp-send", &address, "hello", "--ttl", "3"])
+        .run()
+        .is(
+            2,
+            "",
+            &format!("sockctl: --ttl is for UDP, not {address}\n"),
+        );
+}

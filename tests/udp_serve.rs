@@ -1,1 +1,190 @@
-//! `udp-serve`.
+//! `sockctl udp-serve` against Python peers: one datagram is one record, and everyone is answered.
+
+use serde_json::json;
+
+use crate::auth_serve::events;
+use crate::run::{python, sockctl};
+
+/// Sends each hex argument to HOST:PORT and prints what is answered, and from where.
+pub const ASK: &str = r#"
+import socket, sys
+host, port, texts = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+for text in texts:
+    s.sendto(bytes.fromhex(text), (host, port))
+    data, addr = s.recvfrom(70000)
+    print(data.hex(), addr[0], addr[1] == port)
+"#;
+
+#[test]
+fn echo_and_reply_answer_python() {
+    let server = sockctl(["udp-serve", "127.0.0.1:0", "--echo", "--count", "3"]).start();
+    let port = server.port().to_string();
+    python(ASK, ["127.0.0.1", &port, "00ff0a", "", "68"])
+        .run()
+        .is(
+            0,
+            "00ff0a 127.0.0.1 True\n 127.0.0.1 True\n68 127.0.0.1 True\n",
+            "",
+        );
+    server
+        .finish()
+        .is(0, "", &format!("listening on 127.0.0.1:{port}\n"));
+
+    let server = sockctl(["udp-serve", "[::1]:0", "--reply", "a\\0\\n", "--count", "1"]).start();
+    let port = server.port().to_string();
+    python(ASK, ["::1", &port, "68"])
+        .run()
+        .is(0, "61000a ::1 True\n", "");
+    server
+        .finish()
+        .is(0, "", &format!("listening on [::1]:{port}\n"));
+}
+
+#[test]
+fn replies_leave_from_the_address_that_was_asked() {
+    for listen in ["0.0.0.0:0", "*:0"] {
+        let server = sockctl(["udp-serve", listen, "--echo", "-4"]).start();
+        let port = server.port().to_string();
+        python(ASK, ["127.0.0.2", &port, "68"])
+            .run()
+            .is(0, "68 127.0.0.2 True\n", "");
+    }
+    let both = sockctl(["udp-serve", "*:0", "--echo"]).start();
+    let port = both.port().to_string();
+    for host in ["127.0.0.2", "::1"] {
+        python(ASK, [host, &port, "68"])
+            .run()
+            .is(0, format!("68 {host} True\n"), "");
+    }
+}
+
+#[test]
+fn json_messages_have_their_peer_their_size_and_their_bytes() {
+    let server = sockctl([
+        "udp-serve",
+        "127.0.0.1:0",
+        "--discard",
+        "--json",
+        "--count",
+        "2",
+    ])
+    .start();
+    let text = server.stderr_has("\n");
+    let local = events(&text, "listening")[0]["local"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to("né\n".as_bytes(), &local).unwrap();
+    socket.send_to(b"\xff", &local).unwrap();
+    let done = server.finish();
+    assert_eq!((done.code, done.stdout.as_slice()), (0, &b""[..]));
+    let peer = socket.local_addr().unwrap().to_string();
+    assert_eq!(
+        events(&done.stderr, "message"),
+        [
+            json!({"event": "message", "peer": peer, "bytes": 4, "text": "né\n"}),
+            json!({"event": "message", "peer": peer, "bytes": 1, "base64": "/w=="}),
+        ]
+    );
+}
+
+#[test]
+fn raw_writes_the_bytes_and_nothing_else() {
+    let server = sockctl(["udp-serve", "127.0.0.1:0", "--raw", "--count", "3"]).start();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for bytes in [&b"a\n\0"[..], b"", b"\xff"] {
+        socket.send_to(bytes, ("127.0.0.1", server.port())).unwrap();
+    }
+    let done = server.finish();
+    assert_eq!((done.code, done.stdout.as_slice()), (0, &b"a\n\0\xff"[..]));
+}
+
+#[test]
+fn a_group_is_joined_on_the_interface_that_is_named() {
+    let server = sockctl(["udp-serve", "*:0", "--count", "1", "--join", "239.1.2.3%lo"])
+        .args(["--join", "ff02::1:3%lo"])
+        .start();
+    let port = server.port().to_string();
+    let member = std::fs::read_to_string("/proc/net/igmp6").unwrap();
+    assert!(
+        member
+            .lines()
+            .any(|line| line.contains("lo") && line.contains("ff020000000000000000000000010003")),
+        "{member}"
+    );
+    let send = "import socket, sys\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.bind(('127.0.0.1', 0))\n\
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton('127.0.0.1'))\n\
+        s.sendto(b'to all', ('239.1.2.3', int(sys.argv[1])))\n\
+        print(s.getsockname()[1], end='')";
+    let sender = python(send, [&port]).run();
+    let from = String::from_utf8(sender.stdout).unwrap();
+    server.finish().is(
+        0,
+        format!("127.0.0.1:{from} to all\n"),
+        &format!("listening on *:{port}\n"),
+    );
+    for (group, address, cause) in [
+        (
+            "239.1.2.3%nope",
+            "*:0",
+            "no network interface 'nope'; `ip link` lists them",
+        ),
+        (
+            "192.0.2.1%lo",
+            "*:0",
+            "expected a multicast group: 239.1.2.3, ff02::1%eth0",
+        ),
+    ] {
+        let done = sockctl(["udp-serve", "--join", group, address]).run();
+        let first = done.stderr.lines().next().unwrap_or_default();
+        assert_eq!(
+            (done.code, first),
+            (2, format!("sockctl: --join '{group}': {cause}").as_str())
+        );
+    }
+    sockctl(["udp-serve", "--join", "239.1.2.3%lo", "0"])
+        .run()
+        .is(
+            2,
+            "",
+            "sockctl: --join 239.1.2.3%lo: 127.0.0.1:0 does not hear a group; listen on *:0\n",
+        );
+}
+
+#[test]
+fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let address = format!("unix:{}", path.display());
+    let server = sockctl(["udp-serve", &address, "--echo", "--count", "3"]).start();
+    assert_eq!(server.address(), address);
+    sockctl(["udp-send", &address, "hello", "--reply"])
+        .run()
+        .is(0, "hello", "");
+    let ask = "import socket, sys\n\
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+        s.settimeout(30)\n\
+        nameless = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+        nameless.sendto(b'nameless', sys.argv[1])\n\
+        s.bind(sys.argv[1] + '.peer')\n\
+        s.sendto(b'named', sys.argv[1])\n\
+        data, addr = s.recvfrom(100)\n\
+        print(data, addr == sys.argv[1])";
+    python(ask, [path.to_str().unwrap()])
+        .run()
+        .is(0, "b'named' True\n", "");
+    server.finish().is(
+        0,
+        "",
+        &format!(
+            "listening on {address}\n\
+             sockctl: answer a UNIX sender: it has bound no name to send an answer to\n"
+        ),
+    );
+    assert!(!path.exists(), "the path is removed");
+}

@@ -19,11 +19,12 @@ use crate::exit::Failure;
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, timed_out};
+use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::HexDump;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{BUFFER, Datagrams};
+use crate::net::udp::{Datagrams, MOST};
 use crate::roles::is_terminal;
 use crate::session::conversation::pipe::output_failed;
 use crate::session::datagrams::Shown;
@@ -34,7 +35,7 @@ use crate::session::feed::{Inbox, Input};
 #[derive(Args, Debug, Clone)]
 #[command(group(ArgGroup::new("answers").args(["reply", "expect"]).multiple(true)))]
 pub struct UdpSend {
-    /// Where to send to (HOST:PORT, [IPV6]:PORT, PORT, or HOST PORT), then the texts
+    /// Where to send to (HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT), then the texts
     #[arg(value_name = "ADDRESS [TEXT]...", required = true, num_args = 1.., allow_hyphen_values = false)]
     pub words: Vec<OsString>,
 
@@ -115,6 +116,9 @@ impl UdpSend {
                 Failure::usage("TEXT cannot be used with --whole, --chunk or --data-hex").into(),
             );
         }
+        if let (Address::Unix(_), Some(flag)) = (&address, self.udp_flag()) {
+            return Err(Failure::usage(format!("{flag} is for UDP, not {address}")).into());
+        }
         let deadline = self.socket.end();
         let how = Dial {
             family,
@@ -183,6 +187,17 @@ impl UdpSend {
         }
     }
 
+    /// A flag that means nothing to a UNIX socket.
+    fn udp_flag(&self) -> Option<&'static str> {
+        [
+            ("--broadcast", self.broadcast),
+            ("--source", self.source.is_some()),
+            ("--ttl", self.ttl.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+
     fn send_all(&self, sender: &mut Sender<'_>, texts: Vec<Vec<u8>>) -> Result<(), Failure> {
         let deadline = sender.deadline;
         let to = sender.to;
@@ -195,7 +210,9 @@ impl UdpSend {
                 std::thread::sleep(pause);
             }
             if deadline.passed() {
-                return Err(timed_out("send to", to).hint("the deadline has passed"));
+                return Err(
+                    timed_out("send to", Endpoint::from(&to)).hint("the deadline has passed")
+                );
             }
             sender.exchange(bytes)
         };
@@ -227,7 +244,7 @@ impl UdpSend {
 /// All of stdin; what is too much for a datagram is read only as far as it takes to say so.
 fn whole() -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
-    let read = io::Read::take(io::stdin().lock(), BUFFER as u64 * 16);
+    let read = io::Read::take(io::stdin().lock(), MOST as u64 + 1);
     io::Read::read_to_end(&mut { read }, &mut all)
         .map_err(|e| Failure::system("read", "stdin", &e))?;
     Ok(all)

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,10 +12,12 @@ use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::Prompt;
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{Failure, quoted};
+use crate::net::address::{Address, Host};
 use crate::net::hexdump::HexDump;
 use crate::net::listen::Listen;
 use crate::net::signal;
+use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
 use crate::roles::{is_terminal, server::announce};
 use crate::session::conversation::pipe::output_failed;
@@ -25,7 +28,7 @@ use crate::session::feed::{Inbox, Input};
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
 pub struct UdpServe {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, PORT, or HOST PORT
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
@@ -39,6 +42,9 @@ pub struct UdpServe {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "What a peer talks to")]
     pub reply: Option<Bytes>,
+    /// Join a multicast group; may be given several times
+    #[arg(long, value_name = "GROUP[%IFACE]", value_parser = group, help_heading = "Sockets")]
+    pub join: Vec<Setting>,
     /// Exit after N datagrams
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub count: Option<u64>,
@@ -52,6 +58,23 @@ pub struct UdpServe {
     pub socket: SocketArgs,
 }
 
+/// `GROUP[%IFACE]`; without an interface the kernel chooses one by its routes.
+fn group(text: &str) -> Result<Setting, String> {
+    let (group, interface) = match text.split_once('%') {
+        Some((group, interface)) => (group, Some(interface)),
+        None => (text, None),
+    };
+    let option = match group.parse() {
+        Ok(IpAddr::V4(ip)) if ip.is_multicast() => "IP_ADD_MEMBERSHIP",
+        Ok(IpAddr::V6(ip)) if ip.is_multicast() => "IPV6_ADD_MEMBERSHIP",
+        _ => return Err("expected a multicast group: 239.1.2.3, ff02::1%eth0".into()),
+    };
+    Setting::parse(&format!("{option}={text}")).map_err(|_| {
+        let interface = quoted(interface.unwrap_or_default());
+        format!("no network interface {interface}; `ip link` lists them")
+    })
+}
+
 impl UdpServe {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
@@ -60,11 +83,13 @@ impl UdpServe {
         let address = args::address(&self.address, family)?;
         let dump = self.socket.dump(talk)?;
         let signals = signal::defer();
+        self.check_groups(&address)?;
+        let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
         let how = Listen {
             family,
             numeric: self.socket.family.numeric,
             until: deadline,
-            settings: &self.socket.opt,
+            settings: &settings,
             backlog: 0,
             reuse_port: false,
             mode: None,
@@ -108,6 +133,27 @@ impl UdpServe {
             return Err(output_failed(&e).into());
         }
         Ok(result?)
+    }
+
+    /// A socket on an address of its own never hears a group.
+    fn check_groups(&self, address: &Address) -> Result<(), Failure> {
+        let Some(first) = self.join.first() else {
+            return Ok(());
+        };
+        let group = first.requested();
+        let Address::Inet { host, port } = address else {
+            return Err(Failure::usage(format!(
+                "--join {group} is for UDP, not {address}"
+            )));
+        };
+        match host {
+            Host::Loopback => {}
+            Host::Ip(ip) if !ip.is_unspecified() && !ip.is_multicast() => {}
+            _ => return Ok(()),
+        }
+        Err(Failure::usage(format!(
+            "--join {group}: {address} does not hear a group; listen on *:{port}"
+        )))
     }
 
     fn answer(&self, terminal: bool) -> Answer {

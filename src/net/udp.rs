@@ -4,36 +4,48 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
-    SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr,
+    recvmsg, sendmsg, setsockopt, sockopt,
 };
-use socket2::Type;
+use socket2::{Domain, SockAddr, Type};
 
-use super::address::Address;
+use super::address::{Address, UnixName};
 use super::deadline::Deadline;
 use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
-use super::listen::{self, Listen};
+use super::listen::{self, Listen, OwnPath};
 use super::socket::{Socket, retry, would_block};
 use super::trace::{self, Outcome};
 use crate::exit::{Exit, Failure};
 
+mod peer;
+
+pub use peer::Peer;
+
 /// The largest payload of a datagram (RFC 768, RFC 8200): 65,535 less the headers that count.
-pub fn limit(to: &SocketAddr) -> usize {
+/// What a UNIX socket takes is for its kernel to say.
+pub fn limit(to: &Peer) -> Option<usize> {
     match to {
-        SocketAddr::V4(_) => 65_507,
-        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => 65_507,
-        SocketAddr::V6(_) => 65_527,
+        Peer::Inet(SocketAddr::V4(_)) => Some(65_507),
+        Peer::Inet(SocketAddr::V6(v6)) if v6.ip().to_ipv4_mapped().is_some() => Some(65_507),
+        Peer::Inet(SocketAddr::V6(_)) => Some(65_527),
+        Peer::Unix(_) | Peer::Nameless => None,
     }
 }
 
-/// A buffer of this size holds every datagram there can be.
-pub const BUFFER: usize = 65_536;
+/// A buffer of this size holds every UDP datagram there can be.
+const UDP_ROOM: usize = 65_536;
+/// The same for UNIX sockets, whose limit is `SO_SNDBUF`; and what is read as one datagram at most.
+pub const MOST: usize = 1 << 20;
 
-/// A datagram socket.
+/// A datagram socket. A UNIX path it made is removed on drop.
 pub struct Datagrams {
     socket: Socket,
+    is_unix: bool,
+    #[expect(dead_code, reason = "held for its drop")]
+    path: Option<OwnPath>,
 }
 
 /// One datagram's envelope.
@@ -43,8 +55,8 @@ pub struct Envelope {
     pub len: usize,
     /// Whether the buffer was too small for it.
     pub truncated: bool,
-    /// Who sent it, as the system has it (a v4-mapped address on a dual-stack socket).
-    pub from: SocketAddr,
+    /// Who sent it.
+    pub from: Peer,
     /// Which of our addresses it was sent to; an answer leaves from there.
     pub to: Option<IpAddr>,
 }
@@ -52,24 +64,23 @@ pub struct Envelope {
 impl Datagrams {
     /// A socket bound to `address`, and where it listens.
     pub fn bind(address: &Address, how: &Listen<'_>) -> Result<(Self, Endpoint), Failure> {
-        if let Address::Unix(_) = address {
-            return Err(Failure::usage(format!(
-                "{address}: UNIX datagram sockets are not supported"
-            )));
-        }
-        let (socket, shown, _) = listen::bind(address, how, Type::DGRAM)?;
+        let (socket, shown, path) = listen::bind(address, how, Type::DGRAM)?;
         let fail = |e| Failure::system("listen on", &shown, &e);
         let local = listen::local(&socket, address, how.family).map_err(fail)?;
-        if let Ok(true) = socket
-            .options()
-            .domain()
-            .map(|domain| domain == socket2::Domain::IPV6)
-        {
-            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true).map_err(|e| fail(e.into()))?;
-        } else {
-            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).map_err(|e| fail(e.into()))?;
+        // The kernel is to tell which of our addresses each datagram was sent to.
+        match socket.options().domain().map_err(fail)? {
+            Domain::IPV6 => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true),
+            Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true),
+            _ => Ok(()),
         }
-        Ok((Self { socket }, local))
+        .map_err(|e| fail(e.into()))?;
+        let is_unix = matches!(address, Address::Unix(_));
+        let datagrams = Self {
+            socket,
+            is_unix,
+            path,
+        };
+        Ok((datagrams, local))
     }
 
     /// A socket to send to `address` from, and the address it resolved to. It is connected to a
@@ -80,14 +91,9 @@ impl Datagrams {
         how: &Dial<'_>,
         broadcast: bool,
         until: Deadline,
-    ) -> Result<(Self, SocketAddr), Failure> {
-        if let Address::Unix(_) = address {
-            return Err(Failure::usage(format!(
-                "{address}: UNIX datagram sockets are not supported"
-            )));
-        }
+    ) -> Result<(Self, Peer), Failure> {
         let addresses = dial::resolve(address, how, until)?;
-        let Some(to) = addresses.iter().find_map(socket2::SockAddr::as_socket) else {
+        let Some(system) = addresses.first() else {
             return Err(Failure::new(
                 "send to",
                 address,
@@ -95,38 +101,59 @@ impl Datagrams {
                 Exit::Unresolved,
             ));
         };
-        let system = to.into();
-        let socket = dial::open(&system, how)?;
+        let to = match (address, system.as_socket()) {
+            (Address::Unix(name), _) => Peer::Unix(unix(name)?),
+            (_, Some(inet)) => Peer::Inet(inet),
+            (_, None) => Peer::Nameless,
+        };
+        let socket = dial::open(system, how)?;
         let fail = |e: io::Error| {
-            let failure = Failure::system("send to", Endpoint::Inet(to), &e);
-            if e.kind() == io::ErrorKind::PermissionDenied && !broadcast {
+            let failure = Failure::system("send to", Endpoint::from(&to), &e);
+            if e.kind() == io::ErrorKind::PermissionDenied && to.ip().is_some() && !broadcast {
                 return failure.hint("add --broadcast");
             }
             failure
         };
+        if system.is_unix() {
+            // unix(7), "Autobind feature": a name of its own, so that it can be answered.
+            SockAddr::unix("")
+                .and_then(|none| socket.bind(&none))
+                .map_err(fail)?;
+        }
         if broadcast {
-            let set = socket.set_flag("SOL_SOCKET", "SO_BROADCAST", true, |s, on| {
-                s.set_broadcast(on)
-            });
-            set.map_err(fail)?;
+            socket.options().set_broadcast(true).map_err(fail)?;
         }
-        let to_many = to.ip().is_multicast() || broadcast;
+        let to_many = to.ip().is_some_and(|ip| ip.is_multicast()) || broadcast;
         if !to_many {
-            socket.start_connect(&system).map_err(fail)?;
+            socket.start_connect(system).map_err(fail)?;
         }
-        Ok((Self { socket }, to))
+        let datagrams = Self {
+            socket,
+            is_unix: system.is_unix(),
+            path: None,
+        };
+        Ok((datagrams, to))
+    }
+
+    /// A buffer for the largest datagram that can come.
+    pub fn buffer(&self) -> Vec<u8> {
+        vec![0; if self.is_unix { MOST } else { UDP_ROOM }]
     }
 
     /// recvmsg(2): the next datagram. Never blocks.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Envelope> {
         let room = buf.len();
-        let result = self.recv_message(buf);
+        let result = if self.is_unix {
+            self.recv_message(buf, |address| Some(Peer::unix(address)))
+        } else {
+            self.recv_message(buf, Peer::inet)
+        };
         if trace::on() {
             match &result {
                 Ok(e) => trace::call(
                     "recvfrom",
                     &[&room],
-                    Outcome::CountFrom(e.len, &Endpoint::from(e.from)),
+                    Outcome::CountFrom(e.len, &Endpoint::from(&e.from)),
                 ),
                 Err(e) if would_block(e) => {}
                 Err(e) => trace::call("recvfrom", &[&room], trace::failed(e)),
@@ -135,26 +162,21 @@ impl Datagrams {
         result
     }
 
-    fn recv_message(&self, buf: &mut [u8]) -> io::Result<Envelope> {
+    fn recv_message<A: SockaddrLike>(
+        &self,
+        buf: &mut [u8],
+        peer: impl Fn(Option<&A>) -> Option<Peer>,
+    ) -> io::Result<Envelope> {
         let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
         let mut pieces = [IoSliceMut::new(buf)];
         let fd = self.socket.as_raw_fd();
         let message = loop {
-            match recvmsg::<SockaddrStorage>(
-                fd,
-                &mut pieces,
-                Some(&mut space),
-                MsgFlags::MSG_DONTWAIT,
-            ) {
+            match recvmsg::<A>(fd, &mut pieces, Some(&mut space), MsgFlags::MSG_DONTWAIT) {
                 Err(nix::errno::Errno::EINTR) => {}
                 result => break result?,
             }
         };
-        let from = message
-            .address
-            .as_ref()
-            .and_then(inet)
-            .ok_or(io::ErrorKind::InvalidData)?;
+        let from = peer(message.address.as_ref()).ok_or(io::ErrorKind::InvalidData)?;
         let to = message.cmsgs()?.find_map(|control| match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
@@ -171,7 +193,7 @@ impl Datagrams {
     }
 
     /// sendto(2): one datagram, whole or not at all.
-    pub fn send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    pub fn send(&self, bytes: &[u8], to: Peer) -> io::Result<()> {
         self.send_from(bytes, to, None)
     }
 
@@ -180,25 +202,20 @@ impl Datagrams {
         self.send_from(bytes, asked.from, asked.to)
     }
 
-    fn send_from(&self, bytes: &[u8], to: SocketAddr, source: Option<IpAddr>) -> io::Result<()> {
+    fn send_from(&self, bytes: &[u8], to: Peer, source: Option<IpAddr>) -> io::Result<()> {
         let pieces = [IoSlice::new(bytes)];
         let send = |control: &[ControlMessage<'_>]| {
             let fd = self.socket.as_raw_fd();
+            let flags = MsgFlags::MSG_DONTWAIT;
             retry(|| match to {
-                SocketAddr::V4(to) => sendmsg(
-                    fd,
-                    &pieces,
-                    control,
-                    MsgFlags::MSG_DONTWAIT,
-                    Some(&SockaddrIn::from(to)),
-                ),
-                SocketAddr::V6(to) => sendmsg(
-                    fd,
-                    &pieces,
-                    control,
-                    MsgFlags::MSG_DONTWAIT,
-                    Some(&SockaddrIn6::from(to)),
-                ),
+                Peer::Inet(SocketAddr::V4(to)) => {
+                    sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn::from(to)))
+                }
+                Peer::Inet(SocketAddr::V6(to)) => {
+                    sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn6::from(to)))
+                }
+                Peer::Unix(to) => sendmsg(fd, &pieces, control, flags, Some(&to)),
+                Peer::Nameless => Err(Errno::EDESTADDRREQ),
             })
         };
         let result = match source {
@@ -228,19 +245,20 @@ impl Datagrams {
             let outcome = result
                 .as_ref()
                 .map_or_else(trace::failed, |n| Outcome::Count(*n));
-            trace::call("sendto", &[&bytes.len(), &Endpoint::from(to)], outcome);
+            trace::call("sendto", &[&bytes.len(), &Endpoint::from(&to)], outcome);
         }
         result.map(drop)
     }
 
     /// `--ttl`: the hops a datagram to this address may take.
-    pub fn set_ttl(&self, ttl: u8, to: &SocketAddr) -> io::Result<()> {
+    pub fn set_ttl(&self, ttl: u8, to: &Peer) -> io::Result<()> {
         let options = self.socket.options();
-        match (to, to.ip().is_multicast()) {
-            (SocketAddr::V4(_), false) => options.set_ttl_v4(ttl.into()),
-            (SocketAddr::V4(_), true) => options.set_multicast_ttl_v4(ttl.into()),
-            (SocketAddr::V6(_), false) => options.set_unicast_hops_v6(ttl.into()),
-            (SocketAddr::V6(_), true) => options.set_multicast_hops_v6(ttl.into()),
+        match to.ip().map(|ip| (ip, ip.is_multicast())) {
+            Some((IpAddr::V4(_), false)) => options.set_ttl_v4(ttl.into()),
+            Some((IpAddr::V4(_), true)) => options.set_multicast_ttl_v4(ttl.into()),
+            Some((IpAddr::V6(_), false)) => options.set_unicast_hops_v6(ttl.into()),
+            Some((IpAddr::V6(_), true)) => options.set_multicast_hops_v6(ttl.into()),
+            None => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 
@@ -261,19 +279,13 @@ impl AsFd for Datagrams {
     }
 }
 
-fn inet(address: &SockaddrStorage) -> Option<SocketAddr> {
-    // An empty address would be that of a socket without a name.
-    if address.len() == 0 {
-        return None;
+/// The system address of a UNIX name.
+fn unix(name: &UnixName) -> Result<UnixAddr, Failure> {
+    match name {
+        UnixName::Path(path) => UnixAddr::new(path),
+        UnixName::Abstract(name) => UnixAddr::new_abstract(name),
     }
-    let four = address
-        .as_sockaddr_in()
-        .map(|a| SocketAddr::from((a.ip(), a.port())));
-    four.or_else(|| {
-        address.as_sockaddr_in6().map(|a| {
-            std::net::SocketAddrV6::new(a.ip(), a.port(), a.flowinfo(), a.scope_id()).into()
-        })
-    })
+    .map_err(|e| Failure::system("send to", Address::Unix(name.clone()), &e.into()))
 }
 
 fn in6(ip: Ipv6Addr) -> libc::in6_addr {

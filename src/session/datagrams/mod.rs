@@ -4,14 +4,13 @@
 pub mod send;
 pub mod serve;
 
-use std::net::SocketAddr;
-
 use crate::console::clean;
 use crate::console::event::{Event, Payload};
 use crate::console::printer::Queue;
 use crate::console::talk::Talk;
 use crate::net::endpoint::Endpoint;
 use crate::net::text;
+use crate::net::udp::Peer;
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub enum Shown {
 }
 
 /// Shows one datagram.
-fn show(out: &Queue, talk: &Talk, from: SocketAddr, bytes: &[u8], how: Shown) {
+fn show(out: &Queue, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
     let peer = Endpoint::from(from);
     if talk.is_json() {
         let payload = Payload::of(bytes);
@@ -43,7 +42,11 @@ fn show(out: &Queue, talk: &Talk, from: SocketAddr, bytes: &[u8], how: Shown) {
     match how {
         Shown::Nothing => {}
         Shown::Bytes => out.push(bytes),
-        Shown::Record => out.push(format!("{peer} {}\n", text::show(text)).as_bytes()),
+        Shown::Record => {
+            // A blank in a UNIX name does not end it.
+            let peer = peer.to_string().replace(' ', "\\x20");
+            out.push(format!("{peer} {}\n", text::show(text)).as_bytes());
+        }
         Shown::Line => out.push(format!("{peer} {}\n", clean::line(text)).as_bytes()),
     }
 }

@@ -1,7 +1,6 @@
 //! `udp-send`: datagrams out, and the answers to each before the next.
 
 use std::io::{self, BufRead, Read};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BUFFER, Datagrams, limit};
+use crate::net::udp::{Datagrams, MOST, Peer, limit};
 use crate::session::feed::{Inbox, Input};
 
 /// What is expected of the peer.
@@ -40,7 +39,7 @@ pub struct Sender<'a> {
     /// Its socket.
     pub socket: Datagrams,
     /// Where it sends to.
-    pub to: SocketAddr,
+    pub to: Peer,
     /// What must come back.
     pub wanted: Wanted,
     /// Where answers are shown, and how.
@@ -92,12 +91,12 @@ impl Sender<'_> {
                         let cause = format!("expected {:?}, but no answer came", pattern.as_str());
                         return Err(Failure::new(
                             "answer from",
-                            Endpoint::from(self.to),
+                            Endpoint::from(&self.to),
                             cause,
                             Exit::Unmet,
                         ));
                     }
-                    let failure = timed_out("answer from", Endpoint::from(self.to));
+                    let failure = timed_out("answer from", Endpoint::from(&self.to));
                     return Err(failure.hint(&format!("{came} of {wanted} answers came")));
                 }
             }
@@ -130,13 +129,13 @@ impl Sender<'_> {
 
     /// The next answer, if one comes in time.
     fn receive(&self, until: Deadline) -> Result<Option<Vec<u8>>, Failure> {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = self.socket.buffer();
         loop {
             match self.socket.recv(&mut buffer) {
                 Ok(envelope) => {
                     buffer.truncate(envelope.len);
                     self.dump(Direction::Received, &buffer)?;
-                    show(&self.out, &self.talk, envelope.from, &buffer, self.shown);
+                    show(&self.out, &self.talk, &envelope.from, &buffer, self.shown);
                     return Ok(Some(buffer));
                 }
                 Err(e) if would_block(&e) => {
@@ -167,14 +166,14 @@ impl Sender<'_> {
         let cause = format!("expected {:?}, came {came}", pattern.as_str());
         Err(Failure::new(
             "answer from",
-            Endpoint::from(self.to),
+            Endpoint::from(&self.to),
             cause,
             Exit::Unmet,
         ))
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
-        Failure::system("send to", Endpoint::from(self.to), error)
+        Failure::system("send to", Endpoint::from(&self.to), error)
     }
 
     fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
@@ -185,11 +184,11 @@ impl Sender<'_> {
 
     /// `>>>`: each line is a datagram, answers appear above the line being typed.
     pub fn converse(&mut self, inbox: &Inbox, prompt: &Prompt) -> Result<(), Failure> {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = self.socket.buffer();
         loop {
             if self.deadline.passed() {
                 return Err(
-                    timed_out("send to", Endpoint::from(self.to)).hint("the deadline has passed")
+                    timed_out("send to", Endpoint::from(&self.to)).hint("the deadline has passed")
                 );
             }
             let waker = (inbox.waker.as_fd(), PollFlags::POLLIN);
@@ -215,7 +214,7 @@ impl Sender<'_> {
                     show(
                         &self.out,
                         &self.talk,
-                        envelope.from,
+                        &envelope.from,
                         &buffer[..envelope.len],
                         self.shown,
                     );
@@ -252,12 +251,11 @@ impl Sender<'_> {
 }
 
 /// Refuses what no datagram can hold.
-pub fn check_size(len: usize, to: &SocketAddr) -> Result<(), Failure> {
-    let most = limit(to);
-    if len > most {
+pub fn check_size(len: usize, to: &Peer) -> Result<(), Failure> {
+    if let Some(most) = limit(to).filter(|&most| len > most) {
         let what = format!(
             "a datagram of {len} bytes to {}: the limit is {most}; use --chunk",
-            Endpoint::from(*to)
+            Endpoint::from(to)
         );
         return Err(Failure::usage(what));
     }
@@ -273,7 +271,7 @@ pub fn lines(mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), F
         line.clear();
         match stdin
             .by_ref()
-            .take(BUFFER as u64 + 1)
+            .take(MOST as u64 + 1)
             .read_until(b'\n', &mut line)
         {
             Ok(0) => return Ok(()),

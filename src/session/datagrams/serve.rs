@@ -1,7 +1,6 @@
 //! `udp-serve`: one loop that answers everyone. Nothing a peer does ends it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BUFFER, Datagrams, Envelope};
+use crate::net::udp::{Datagrams, Envelope, Peer};
 use crate::session::conversation::pipe::output_failed;
 use crate::session::feed::{Inbox, Input};
 
@@ -71,7 +70,7 @@ impl Service<'_> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = self.socket.buffer();
         let mut last: Option<Envelope> = None;
         let mut active = began;
         loop {
@@ -123,7 +122,7 @@ impl Service<'_> {
             active = Instant::now();
             for _ in 0..BATCH {
                 match self.socket.recv(&mut buffer) {
-                    Ok(envelope) if !self.access.admits(Some(envelope.from.ip())) => {}
+                    Ok(envelope) if !self.access.admits(envelope.from.ip()) => {}
                     Ok(envelope) => {
                         self.handle(&buffer[..envelope.len], &envelope, began)?;
                         last = Some(envelope);
@@ -145,7 +144,7 @@ impl Service<'_> {
         if envelope.truncated {
             let failure = Failure::new(
                 "receive from",
-                Endpoint::from(envelope.from),
+                Endpoint::from(&envelope.from),
                 "truncated",
                 Exit::Other,
             );
@@ -153,7 +152,7 @@ impl Service<'_> {
         }
         let answer = match &self.answer {
             Answer::Show(how) => {
-                show(&self.out, &self.talk, envelope.from, bytes, *how);
+                show(&self.out, &self.talk, &envelope.from, bytes, *how);
                 return Ok(());
             }
             Answer::Discard => None,
@@ -161,7 +160,7 @@ impl Service<'_> {
             Answer::Reply(text) => Some(&text[..]),
         };
         if self.talk.is_json() {
-            show(&self.out, &self.talk, envelope.from, bytes, Shown::Nothing);
+            show(&self.out, &self.talk, &envelope.from, bytes, Shown::Nothing);
         }
         if let Some(answer) = answer {
             self.send(answer, envelope);
@@ -172,6 +171,11 @@ impl Service<'_> {
 
     /// Answers one datagram; a failure is told and forgotten.
     fn send(&self, bytes: &[u8], to: &Envelope) {
+        if let Peer::Nameless = to.from {
+            let cause = "it has bound no name to send an answer to";
+            let failure = Failure::new("answer", "a UNIX sender", cause, Exit::Other);
+            return self.talk.failure(&failure);
+        }
         let until = Deadline::after(ROOM);
         loop {
             match self.socket.answer(bytes, to) {
@@ -180,7 +184,7 @@ impl Service<'_> {
                     // Whatever comes of waiting, the next attempt tells.
                     let _ = wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until);
                 }
-                Err(e) => return self.complain("send to", &Ok(Endpoint::from(to.from)), &e),
+                Err(e) => return self.complain("send to", &Ok(Endpoint::from(&to.from)), &e),
             }
         }
     }
@@ -221,18 +225,15 @@ impl Service<'_> {
             .map(|rest| rest.split_once(' ').unwrap_or((rest, "")))
         {
             None => (last.copied(), line),
-            Some((peer, text)) => {
-                let from: Option<SocketAddr> = peer.parse().ok();
-                (
-                    from.map(|from| Envelope {
-                        len: 0,
-                        truncated: false,
-                        from,
-                        to: None,
-                    }),
-                    text,
-                )
-            }
+            Some((peer, text)) => (
+                Peer::parse(peer).map(|from| Envelope {
+                    len: 0,
+                    truncated: false,
+                    from,
+                    to: None,
+                }),
+                text,
+            ),
         };
         match to {
             Some(to) => self.send(text.as_bytes(), &to),
