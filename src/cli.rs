@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::{Generator, Shell};
 use clap_complete_nushell::Nushell;
 
@@ -16,7 +16,6 @@ use crate::commands::opts::Opts;
 use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
-use crate::console::printer::{self, Queue};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::session::conversation::pipe::output_failed;
@@ -26,7 +25,7 @@ use crate::session::conversation::pipe::output_failed;
 #[command(
     name = "sockctl",
     version,
-    max_term_width = 100,
+    max_term_width = WIDTH,
     disable_help_subcommand = true
 )]
 #[command(after_help = EXIT_STATUS)]
@@ -37,6 +36,9 @@ struct Cli {
     #[arg(long, value_enum, value_name = "KIND", exclusive = true)]
     generate: Option<Kind>,
 }
+
+/// The widest that help is set.
+const WIDTH: usize = 100;
 
 /// Told under every help.
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
@@ -118,21 +120,45 @@ fn width() -> Option<usize> {
 }
 
 /// Reads the command line.
-pub fn read() -> Result<Asked, Refusal> {
-    let matches = match command().try_get_matches() {
+pub fn read() -> Result<Asked, Failure> {
+    let one = wanted();
+    let is_one = one.is_some();
+    let matches = match one.unwrap_or_else(command).try_get_matches() {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Asked::Shown(show(&error.render()))),
-        Err(error) => return Err(Refusal::of(&error)),
+        Err(error) => return Err(refusal(&error)),
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| Refusal::of(&error))?;
+    if is_one {
+        let command = Command::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
+        return Ok(Asked::Run(Box::new(command)));
+    }
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
     match (cli.command, cli.generate) {
         (_, Some(kind)) => Ok(Asked::Shown(print(&generate(kind)))),
         (Some(command), None) => Ok(Asked::Run(Box::new(command))),
-        (None, None) => Err(Refusal {
-            message: "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts".into(),
-            usage: "usage: sockctl COMMAND [OPTIONS]; sockctl --help tells more".into(),
-        }),
+        (None, None) => Err(told(
+            "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",
+            "sockctl COMMAND [OPTIONS]; sockctl --help tells more",
+        )),
     }
+}
+
+/// The command line of the one command that is asked for: to describe all the others takes longer
+/// than many a run.
+fn wanted() -> Option<Clap> {
+    let word = std::env::args_os().nth(1)?;
+    let command = match word.to_str()? {
+        "serve" => Serve::augment_args(Clap::new("serve")),
+        "connect" => Connect::augment_args(Clap::new("connect")),
+        "udp-serve" => UdpServe::augment_args(Clap::new("udp-serve")),
+        "udp-send" => UdpSend::augment_args(Clap::new("udp-send")),
+        "auth-serve" => AuthServe::augment_args(Clap::new("auth-serve")),
+        "auth-connect" => AuthConnect::augment_args(Clap::new("auth-connect")),
+        "opts" => Opts::augment_args(Clap::new("opts")),
+        _ => return None,
+    };
+    let root = Clap::new("sockctl").max_term_width(WIDTH);
+    Some(root.subcommand(command))
 }
 
 /// The whole command line, for parsing and for what is generated from it.
@@ -208,80 +234,66 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// A command line that was not understood: one line, and one of usage.
-pub struct Refusal {
-    message: String,
-    usage: String,
-}
-
-/// Tells a refusal on stderr, always as text.
-pub fn refuse(refusal: &Refusal) {
-    if let Ok(queue) = Queue::new("stderr", printer::stderr()) {
-        queue.push(format!("sockctl: {}\n{}\n", refusal.message, refusal.usage).as_bytes());
-        queue.flush(std::time::Duration::from_secs(1));
-    }
-}
-
-impl Refusal {
-    fn of(error: &clap::Error) -> Self {
-        let context = |kind| error.get(kind).map(shown);
-        let arg = context(ContextKind::InvalidArg).unwrap_or_default();
-        let value = context(ContextKind::InvalidValue).unwrap_or_default();
-        let reason = std::error::Error::source(error).map(ToString::to_string);
-        let message = match error.kind() {
-            ErrorKind::InvalidValue if value.is_empty() => {
-                format!("{} needs a value", name_of(&arg))
-            }
-            ErrorKind::ValueValidation => {
-                let reason = reason.unwrap_or_else(|| "not accepted".into());
-                // What was refused below says by itself what it was.
-                if reason.contains(&quoted(&value)) {
-                    format!("{}: {reason}", name_of(&arg))
-                } else {
-                    format!("{} {}: {reason}", name_of(&arg), quoted(&value))
-                }
-            }
-            ErrorKind::InvalidValue => {
-                let valid = context(ContextKind::ValidValue).unwrap_or_default();
-                format!(
-                    "{} {}: expected one of {valid}",
-                    name_of(&arg),
-                    quoted(&value)
-                )
-            }
-            ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
-            ErrorKind::InvalidSubcommand => {
-                let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-                let near = context(ContextKind::SuggestedSubcommand);
-                let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-                format!("no command {}{near}", quoted(&word))
-            }
-            ErrorKind::ArgumentConflict => {
-                let prior = context(ContextKind::PriorArg).unwrap_or_default();
-                format!("{} cannot be used with {}", name_of(&arg), name_of(&prior))
-            }
-            ErrorKind::MissingRequiredArgument => format!("{} is missing", name_of(&arg)),
-            ErrorKind::TooManyValues => format!("unexpected word {}", quoted(&value)),
-            ErrorKind::InvalidUtf8 => "a word is not valid UTF-8".into(),
-            _ => {
-                let text = error.render().to_string();
-                text.lines()
-                    .next()
-                    .unwrap_or_default()
-                    .trim_start_matches("error: ")
-                    .to_string()
-            }
-        };
-        let usage = error
-            .get(ContextKind::Usage)
-            .map(|usage| shown(usage).replace("Usage: ", ""));
-        let usage = usage
-            .or_else(usage_of_command)
-            .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
-        Self {
-            message,
-            usage: format!("usage: {}", usage.lines().next().unwrap_or_default().trim()),
+fn refusal(error: &clap::Error) -> Failure {
+    let context = |kind| error.get(kind).map(shown);
+    let arg = context(ContextKind::InvalidArg).unwrap_or_default();
+    let value = context(ContextKind::InvalidValue).unwrap_or_default();
+    let reason = std::error::Error::source(error).map(ToString::to_string);
+    let message = match error.kind() {
+        ErrorKind::InvalidValue if value.is_empty() => {
+            format!("{} needs a value", name_of(&arg))
         }
-    }
+        ErrorKind::ValueValidation => {
+            let reason = reason.unwrap_or_else(|| "not accepted".into());
+            // What was refused below says by itself what it was.
+            if reason.contains(&quoted(&value)) {
+                format!("{}: {reason}", name_of(&arg))
+            } else {
+                format!("{} {}: {reason}", name_of(&arg), quoted(&value))
+            }
+        }
+        ErrorKind::InvalidValue => {
+            let valid = context(ContextKind::ValidValue).unwrap_or_default();
+            format!(
+                "{} {}: expected one of {valid}",
+                name_of(&arg),
+                quoted(&value)
+            )
+        }
+        ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
+        ErrorKind::InvalidSubcommand => {
+            let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let near = context(ContextKind::SuggestedSubcommand);
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            format!("no command {}{near}", quoted(&word))
+        }
+        ErrorKind::ArgumentConflict => {
+            let prior = context(ContextKind::PriorArg).unwrap_or_default();
+            format!("{} cannot be used with {}", name_of(&arg), name_of(&prior))
+        }
+        ErrorKind::MissingRequiredArgument => format!("{} is missing", name_of(&arg)),
+        ErrorKind::TooManyValues => format!("unexpected word {}", quoted(&value)),
+        ErrorKind::InvalidUtf8 => "a word is not valid UTF-8".into(),
+        _ => {
+            let text = error.render().to_string();
+            text.lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_string()
+        }
+    };
+    let usage = error
+        .get(ContextKind::Usage)
+        .map(|usage| shown(usage).replace("Usage: ", ""));
+    let usage = usage
+        .or_else(usage_of_command)
+        .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+    told(&message, usage.lines().next().unwrap_or_default().trim())
+}
+
+fn told(message: &str, usage: &str) -> Failure {
+    Failure::usage(format!("{message}\nusage: {usage}"))
 }
 
 /// The usage of the command that was asked for, where clap does not tell it with the error.

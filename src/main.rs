@@ -25,19 +25,13 @@ use std::process::ExitCode;
 
 use console::event::Level;
 use console::talk::Talk;
-use exit::Exit;
 
 fn main() -> ExitCode {
+    let plain = || Talk::new(Level::Normal, false);
     let command = match cli::read() {
         Ok(cli::Asked::Run(command)) => command,
-        Ok(cli::Asked::Shown(result)) => {
-            let talk = Talk::new(Level::Normal, false);
-            return finish(result.map_err(anyhow::Error::from), &talk);
-        }
-        Err(refusal) => {
-            cli::refuse(&refusal);
-            return ExitCode::from(Exit::Usage as u8);
-        }
+        Ok(cli::Asked::Shown(result)) => return finish(result.map_err(Into::into), &plain()),
+        Err(refusal) => return finish(Err(refusal.into()), &plain()),
     };
     let talk = command.talk();
     let result = net::signal::install()

@@ -172,6 +172,21 @@ pub fn stderr() -> Sink {
     })
 }
 
+/// Writes a line to stderr if that does not block; whether it did. A thread for a single line
+/// would take longer than the line.
+pub fn write_at_once(line: &[u8]) -> bool {
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // pipe(7): where there is room, there is room for so much.
+    let ready = line.len() <= libc::PIPE_BUF
+        && nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    if ready {
+        // A stderr that is gone is nobody's trouble.
+        let _ = write_all(stderr.as_fd(), line);
+    }
+    ready
+}
+
 /// write(2) until everything is written; waits where somebody else made the descriptor
 /// non-blocking.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {

@@ -20,7 +20,7 @@ pub struct Talk(Arc<Inner>);
 struct Inner {
     level: Level,
     style: Style,
-    /// Started with the first word: most runs in a pipe say nothing.
+    /// Started when stderr has no room: most runs say a line or two.
     queue: Mutex<Option<Queue>>,
 }
 
@@ -75,7 +75,7 @@ impl Talk {
 
     fn line(&self, mut line: String) {
         line.push('\n');
-        self.with_queue(|queue| queue.push_or_drop(line.as_bytes()));
+        self.write(line.as_bytes());
     }
 
     /// Tells a failure, unless it has no words, or is that our reader has gone: then we are
@@ -110,9 +110,13 @@ impl Talk {
         Writer(self.clone())
     }
 
-    fn with_queue(&self, f: impl FnOnce(&Queue)) {
+    /// Writes it at once while stderr has room; from the first time it has not, a queue does.
+    fn write(&self, bytes: &[u8]) {
         let mut slot = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
+            if printer::write_at_once(bytes) {
+                return;
+            }
             // Without a thread to spare there is nobody to talk to.
             *slot = Queue::new("stderr", printer::stderr()).ok();
             if let Some(queue) = &*slot {
@@ -121,7 +125,7 @@ impl Talk {
             }
         }
         if let Some(queue) = &*slot {
-            f(queue);
+            queue.push_or_drop(bytes);
         }
     }
 }
@@ -156,7 +160,7 @@ struct Writer(Talk);
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.with_queue(|queue| queue.push_or_drop(bytes));
+        self.0.write(bytes);
         Ok(bytes.len())
     }
 
