@@ -308,6 +308,9 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Kee
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-proxy -d 'Send a PROXY protocol header first, which says where the connection comes from' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
@@ -1349,6 +1352,9 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-proxy -d 'Send a PROXY protocol header first, which says where the connection comes from' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''

@@ -83,6 +83,9 @@ module completions {
     --expect: string          # Wait until REGEX matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --source(-s): string      # Connect from this address
+    --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
+    --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
+    --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
@@ -266,6 +269,9 @@ module completions {
     --expect: string          # Wait until REGEX matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --source(-s): string      # Connect from this address
+    --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
+    --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
+    --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only

@@ -12,6 +12,7 @@ mod auth_connect;
 mod auth_serve;
 mod completions;
 mod connect;
+mod connect_proxy;
 mod connect_script;
 mod faults;
 mod interop;

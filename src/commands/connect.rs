@@ -2,9 +2,10 @@
 
 mod report;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use nix::errno::Errno;
 use socket2::SockAddr;
 
 use crate::console::talk::Talk;
@@ -13,7 +14,7 @@ use crate::net::address::{Address, Family, Port, PortRange, Targets};
 use crate::net::deadline::Deadline;
 use crate::net::dial::resolve;
 use crate::net::scan::{Checked, scan};
-use crate::roles::client::open::Patience;
+use crate::roles::client::open::{Opener, Patience};
 use crate::roles::client::{self, ClientArgs};
 use report::{Report, may_pass};
 
@@ -100,6 +101,13 @@ impl Connect {
         deadline: Deadline,
         mut tell: impl FnMut(usize, Checked),
     ) -> Result<(), Failure> {
+        let opener = Opener::new(&self.client)?;
+        if opener.is_proxied() {
+            for (index, address) in targets {
+                tell(*index, through_proxy(&opener, address, deadline)?);
+            }
+            return Ok(());
+        }
         let how = self.client.dial();
         let timeout = self.client.socket.timeout;
         let until = Deadline::after(timeout).min(deadline);
@@ -148,6 +156,22 @@ impl Connect {
         }
         Ok(())
     }
+}
+
+/// One check by way of a proxy, which has no number for each reason.
+fn through_proxy(
+    opener: &Opener<'_>,
+    address: &Address,
+    deadline: Deadline,
+) -> Result<Checked, Failure> {
+    let began = Instant::now();
+    let code = match opener.connect(address, deadline) {
+        Ok(_) => 0,
+        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+        Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
+    };
+    let took = began.elapsed();
+    Ok(Checked { code, took })
 }
 
 /// Every address to check; those of a range know which entry of the list they belong to.

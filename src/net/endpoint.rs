@@ -19,6 +19,8 @@ pub enum Endpoint {
     Any(u16),
     /// A UNIX socket's path, abstract name (with its leading `@`), or nothing where it has none.
     Unix(Vec<u8>),
+    /// What a proxy connects us to, as it was asked for.
+    Beyond(String),
 }
 
 impl Endpoint {
@@ -40,7 +42,7 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(inet) => Some(inet.ip()),
-            Self::Any(_) | Self::Unix(_) => None,
+            Self::Any(_) | Self::Unix(_) | Self::Beyond(_) => None,
         }
     }
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Endpoint {
             Self::Inet(inet) => write!(f, "{inet}"),
             Self::Any(port) => write!(f, "*:{port}"),
             Self::Unix(name) => write!(f, "unix:{}", visible::line(name)),
+            Self::Beyond(name) => f.write_str(name),
         }
     }
 }

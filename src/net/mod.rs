@@ -11,6 +11,7 @@ pub mod line;
 pub mod listen;
 pub mod poller;
 pub mod process;
+pub mod proxy;
 pub mod proxy_header;
 pub mod pump;
 pub mod quantity;

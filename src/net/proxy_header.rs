@@ -1,9 +1,12 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says in front of a connection about whose
 //! it is (<https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>). Pure.
 
+use std::io;
 use std::net::SocketAddr;
 
 use ppp::{v1, v2};
+
+use super::endpoint::Endpoint;
 
 /// §2.1: the longest line of version 1, with its CRLF.
 const LINE: usize = 107;
@@ -13,6 +16,41 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const FIXED: usize = 16;
 /// The longest header of version 2 that is read: addresses and a few certificates' names.
 const LONGEST: usize = 4096;
+
+/// The versions of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A line of text.
+    One,
+    /// Binary.
+    Two,
+}
+
+/// The header that announces a connection from `source` to `destination`: as the proxy's own
+/// where these are no IP addresses of one family.
+pub fn header(version: Version, source: &Endpoint, destination: &Endpoint) -> io::Result<Vec<u8>> {
+    let pair = match (source, destination) {
+        (Endpoint::Inet(from), Endpoint::Inet(to)) if from.is_ipv4() == to.is_ipv4() => {
+            Some((*from, *to))
+        }
+        _ => None,
+    };
+    match (version, pair) {
+        (Version::One, pair) => {
+            let addresses = pair.map_or(v1::Addresses::Unknown, Into::into);
+            Ok(addresses.to_string().into_bytes())
+        }
+        (Version::Two, Some(pair)) => {
+            let command = v2::Version::Two | v2::Command::Proxy;
+            v2::Builder::with_addresses(command, v2::Protocol::Stream, pair).build()
+        }
+        (Version::Two, None) => {
+            let command = v2::Version::Two | v2::Command::Local;
+            let family = v2::AddressFamily::Unspecified | v2::Protocol::Unspecified;
+            v2::Builder::new(command, family).build()
+        }
+    }
+}
 
 /// A header that may come in pieces.
 #[derive(Debug, Default)]
@@ -158,6 +196,33 @@ mod tests {
             v2(1, 0x31, &[0; 216]),
         ] {
             assert_eq!(read(&own), Ok((own.len(), Some(Proxied::Own))), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().unwrap());
+        let (a, b) = (end("192.0.2.1:8080"), end("198.51.100.7:80"));
+        let (six, other) = (end("[2001:db8::1]:1"), end("[::1]:65535"));
+        let unix = Endpoint::Unix("/run/x".into());
+        let line = header(Version::One, &a, &b).unwrap();
+        assert_eq!(line, b"PROXY TCP4 192.0.2.1 198.51.100.7 8080 80\r\n");
+        assert_eq!(header(Version::Two, &a, &b).unwrap(), four());
+        assert_eq!(
+            header(Version::One, &unix, &unix).unwrap(),
+            b"PROXY UNKNOWN\r\n"
+        );
+        for version in [Version::One, Version::Two] {
+            let said = |from: &Endpoint, to: &Endpoint| {
+                let bytes = header(version, from, to).unwrap();
+                let (used, said) = read(&bytes).unwrap();
+                assert_eq!(used, bytes.len());
+                said.unwrap()
+            };
+            assert_eq!(said(&a, &b), of("192.0.2.1:8080", "198.51.100.7:80"));
+            assert_eq!(said(&six, &other), of("[2001:db8::1]:1", "[::1]:65535"));
+            assert_eq!(said(&unix, &unix), Proxied::Own);
+            assert_eq!(said(&a, &six), Proxied::Own);
         }
     }
 

@@ -10,9 +10,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
 use super::raw;
 use super::sockopt::Row;
@@ -131,6 +133,23 @@ impl Socket {
         let result =
             retry(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
         trace::counted("sendall", bytes.len(), result)
+    }
+
+    /// All of `bytes`, waiting for room until `until` at most.
+    pub fn send_all(&self, mut bytes: &[u8], until: Deadline) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.send(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(e) if would_block(&e) => {
+                    if until.passed() {
+                        return Err(Errno::ETIMEDOUT.into());
+                    }
+                    wait([(self.as_fd(), PollFlags::POLLOUT)], until)?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// sendmsg(2): several pieces in one call. The count may be short.

@@ -1,5 +1,6 @@
 //! The client role: connect, talk. All of `connect`; `auth-connect` proves its key first.
 
+mod login;
 pub mod open;
 mod scripted;
 mod steps;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use socket2::Type;
 
 use super::{is_terminal, judge, spare_terminal, verdict};
@@ -34,6 +35,7 @@ use crate::server::{Limits, Outcome, Plan, Server};
 use crate::session::conversation::prompt::{Conversation, Peers, Style};
 use crate::session::feed::Inbox;
 
+use open::Opener;
 pub use steps::Steps;
 
 /// After we left a prompt, how long what still comes is shown.
@@ -78,6 +80,17 @@ pub struct ClientArgs {
     /// Connect from this address
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
+    /// Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or
+    /// http://[USER@]HOST:PORT
+    #[arg(long, value_name = "URL", help_heading = "Proxies")]
+    pub proxy: Option<String>,
+    /// The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
+    #[arg(long, value_name = "FILE", requires = "proxy", value_hint = ValueHint::FilePath, help_heading = "Proxies")]
+    pub proxy_password_file: Option<PathBuf>,
+    /// Send a PROXY protocol header first, which says where the connection comes from
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+        value_parser = clap::value_parser!(u8).range(1..=2), help_heading = "Proxies")]
+    pub send_proxy: Option<u8>,
     /// Keep the prompt's history in FILE
     #[arg(long, value_name = "FILE", help_heading = "Prompt")]
     pub history: Option<PathBuf>,
@@ -104,7 +117,7 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let address = args::address(&args.address, family)?;
     address.check_dial()?;
     let dump = args.socket.dump(talk)?;
-    let (socket, peer) = open::open(args, &address, deadline)?;
+    let (socket, peer) = Opener::new(args)?.open(&address, deadline)?;
     let scripted = !args.steps.0.is_empty();
     let terminal = is_terminal() && !args.recv_only && !args.send_only && !scripted;
     if let Ok(local) = socket.local() {

@@ -1,15 +1,21 @@
-//! How a client gets its connection: tries again while there is time (`--wait`).
+//! How a client gets its connection: straight or through a proxy, again and again while there is
+//! time (`--wait`), and with a word of whose it is in front (`--send-proxy`).
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use socket2::SockAddr;
 
 use super::ClientArgs;
+use super::login::login;
 use crate::exit::{Exit, Failure};
-use crate::net::address::Address;
+use crate::net::address::{Address, Family, Host, Port};
 use crate::net::deadline::Deadline;
-use crate::net::dial::dial;
+use crate::net::dial::{Dial, dial, resolve};
 use crate::net::endpoint::Endpoint;
+use crate::net::proxy::{Login, Place, Proxy};
+use crate::net::proxy_header::{Version, header};
 use crate::net::quantity;
 use crate::net::socket::Socket;
 
@@ -92,41 +98,137 @@ pub fn may_pass(failure: &Failure) -> bool {
         )
 }
 
-/// Opens the connection, and again and again as long as `--wait` says; the socket, and who is at
-/// its other end.
-pub fn open(
-    args: &ClientArgs,
-    address: &Address,
-    deadline: Deadline,
-) -> Result<(Socket, Endpoint), Failure> {
-    let attempt = |until: Deadline| {
-        let until = Deadline::after(args.socket.timeout).min(until);
-        let socket = dial(address, &args.dial(), until)?;
-        let peer = socket.peer();
-        let peer = peer.map_err(|e| Failure::system("connect to", address, &e))?;
-        Ok((socket, peer))
-    };
-    let Some(limit) = args.wait else {
-        return attempt(deadline);
-    };
-    let mut patience = Patience::new(limit, deadline);
-    let mut last: Option<Failure> = None;
-    loop {
-        match attempt(patience.attempt()) {
-            Err(failure) if may_pass(&failure) => {
-                // An attempt that our own end cut short says less than the one before it.
-                let cut_short = failure.exit == Exit::TimedOut && patience.until.passed();
-                last = match last {
-                    Some(before) if cut_short => Some(before),
-                    _ => Some(failure),
-                };
-            }
-            result => return result,
+/// Opens connections the way the command line says: straight or through a proxy.
+pub struct Opener<'a> {
+    args: &'a ClientArgs,
+    proxy: Option<(Proxy, Option<Login>)>,
+}
+
+impl<'a> Opener<'a> {
+    /// One for these flags; reads the proxy's password.
+    pub fn new(args: &'a ClientArgs) -> Result<Self, Failure> {
+        let mut proxy = None;
+        if let Some(text) = &args.proxy {
+            let parsed = Proxy::parse(text)?;
+            parsed.address.check_family(args.socket.family.family())?;
+            let login = login(&parsed, args.proxy_password_file.as_deref())?;
+            proxy = Some((parsed, login));
         }
-        if !patience.pause()
-            && let Some(last) = last.take()
-        {
-            return Err(patience.run_out(last));
+        Ok(Self { args, proxy })
+    }
+
+    /// Whether there is a proxy.
+    pub fn is_proxied(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// One connection before `until`, in one attempt; the socket, and who is at its other end.
+    pub fn connect(
+        &self,
+        address: &Address,
+        until: Deadline,
+    ) -> Result<(Socket, Endpoint), Failure> {
+        let until = Deadline::after(self.args.socket.timeout).min(until);
+        let how = self.args.dial();
+        let Some((proxy, login)) = &self.proxy else {
+            let socket = dial(address, &how, until)?;
+            let peer = socket.peer();
+            let peer = peer.map_err(|e| Failure::system("connect to", address, &e))?;
+            return Ok((socket, peer));
+        };
+        let (place, port) = place(address, &how, until)?;
+        let socket = dial(&proxy.address, &how, until).map_err(|mut failure| {
+            if failure.exit != Exit::Usage {
+                failure.target = format!("{proxy} for {address}");
+            }
+            failure
+        })?;
+        proxy.tunnel(&socket, login.as_ref(), (&place, port), address, until)?;
+        Ok((socket, Endpoint::Beyond(address.to_string())))
+    }
+
+    /// The connection to talk over: tries again as long as `--wait` says, and announces whose it
+    /// is (`--send-proxy`).
+    pub fn open(
+        &self,
+        address: &Address,
+        deadline: Deadline,
+    ) -> Result<(Socket, Endpoint), Failure> {
+        let (socket, peer) = match self.args.wait {
+            None => self.connect(address, deadline)?,
+            Some(limit) => self.insist(address, Patience::new(limit, deadline))?,
+        };
+        if let Some(version) = self.args.send_proxy {
+            let version = match version {
+                1 => Version::One,
+                _ => Version::Two,
+            };
+            let until = Deadline::after(self.args.socket.timeout).min(deadline);
+            let sent = socket
+                .local()
+                .and_then(|local| header(version, &local, &peer))
+                .and_then(|header| socket.send_all(&header, until));
+            sent.map_err(|e| Failure::system("send the PROXY header to", &peer, &e))?;
+        }
+        Ok((socket, peer))
+    }
+
+    fn insist(
+        &self,
+        address: &Address,
+        mut patience: Patience,
+    ) -> Result<(Socket, Endpoint), Failure> {
+        let mut last: Option<Failure> = None;
+        loop {
+            match self.connect(address, patience.attempt()) {
+                Err(failure) if may_pass(&failure) => {
+                    // An attempt that our own end cut short says less than the one before it.
+                    let cut_short = failure.exit == Exit::TimedOut && patience.until.passed();
+                    last = match last {
+                        Some(before) if cut_short => Some(before),
+                        _ => Some(failure),
+                    };
+                }
+                result => return result,
+            }
+            if !patience.pause()
+                && let Some(last) = last.take()
+            {
+                return Err(patience.run_out(last));
+            }
         }
     }
+}
+
+/// The target as a proxy is told it: a name is not looked up here, a service is.
+fn place(address: &Address, how: &Dial<'_>, until: Deadline) -> Result<(Place, u16), Failure> {
+    let refuse = |why: &str| Err(Failure::usage(format!("--proxy: {address}: {why}")));
+    let Address::Inet { host, port } = address else {
+        return refuse("a proxy cannot reach a UNIX socket of this machine");
+    };
+    let place = match host {
+        Host::Name(name) if name.len() > 255 => return refuse("a name of over 255 bytes"),
+        Host::Name(name) => Place::Name(name.clone()),
+        Host::Ip(ip) => Place::Ip(*ip),
+        Host::Loopback | Host::Wildcard => Place::Ip(Ipv4Addr::LOCALHOST.into()),
+        Host::Scoped(..) => return refuse("a zone of this machine means nothing to a proxy"),
+    };
+    let port = match port {
+        Port::Number(port) => *port,
+        Port::Service(_) => {
+            let local = Address::Inet {
+                host: Host::Ip(Ipv4Addr::LOCALHOST.into()),
+                port: port.clone(),
+            };
+            let how = Dial {
+                source: None,
+                family: Family::Any,
+                ..*how
+            };
+            let found = resolve(&local, &how, until)?;
+            let found = found.first().and_then(SockAddr::as_socket);
+            found.map_or(0, |inet| inet.port())
+        }
+    };
+    Ok((place, port))
 }
