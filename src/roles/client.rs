@@ -291,7 +291,9 @@ fn at_prompt(
         (Some(left), Ok(_)) => left,
         (_, Err(failure)) => Err(failure),
         (None, Ok(Outcome::Ended(_, reason))) => verdict(reason, "connection to", peer),
-        (None, Ok(Outcome::Stopped(Some(libc::SIGINT)))) => Err(Failure::silent(Exit::Interrupted)),
+        (None, Ok(Outcome::Stopped(Some(libc::SIGINT)) | Outcome::Cut(libc::SIGINT))) => {
+            Err(Failure::silent(Exit::Interrupted))
+        }
         (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),
     };
     Ok(Session {

@@ -101,6 +101,9 @@ pub struct ServerArgs {
     pub socket: SocketArgs,
 }
 
+/// What the reader of our stdout gets after we were told to end at once.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What becomes of a connection too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFull {
@@ -183,10 +186,16 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         let mut pipe = Pipe::start(&inbox, args.socket.timeout)
             .map_err(|e| Failure::system("read", "stdin", &e))?;
         let outcome = link.serve(&mut pipe);
-        pipe.finish().and(outcome)
+        let limit = match &outcome {
+            Ok(Outcome::Cut(_)) => MOMENT,
+            Ok(Outcome::Stopped(_)) => args.grace.max(MOMENT),
+            _ => Duration::ZERO,
+        };
+        // A reader that does not read must not keep us: the next signal is fatal.
+        signal::fatal_during(|| pipe.finish(limit)).and(outcome)
     }?;
     match outcome {
-        Outcome::Stopped(_) => Ok(()),
+        Outcome::Stopped(_) | Outcome::Cut(_) => Ok(()),
         Outcome::Ended(peer, reason) => verdict(reason, "connection from", &peer),
         Outcome::Taken(socket, peer, id) => {
             let tap = dump

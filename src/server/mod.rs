@@ -78,6 +78,8 @@ pub struct Plan {
 pub enum Outcome {
     /// It was asked to stop, by this signal or by the operator.
     Stopped(Option<i32>),
+    /// It was asked again while it was stopping: nothing waits any longer.
+    Cut(i32),
     /// The only connection is over, with the peer and the reason.
     Ended(Endpoint, Reason),
     /// The first connection, handed over; and its number.
@@ -159,8 +161,16 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Serves until it is over.
+    /// Serves until it is over; whoever is still there then is cut off.
     pub fn run(mut self) -> Result<Outcome, Failure> {
+        let outcome = self.serve_forever();
+        for slot in self.table.slots() {
+            self.table.remove(slot, Reason::Shutdown);
+        }
+        outcome
+    }
+
+    fn serve_forever(&mut self) -> Result<Outcome, Failure> {
         let mut ready = Vec::new();
         loop {
             if let Some(outcome) = self.taken() {
@@ -199,9 +209,6 @@ impl<'a> Server<'a> {
             return result.map(|()| Some(Outcome::Stopped(None)));
         }
         if self.table.stopping.is_some() && (self.table.is_empty() || self.grace_end.passed()) {
-            for slot in self.table.slots() {
-                self.table.remove(slot, Reason::Shutdown);
-            }
             return Ok(Some(Outcome::Stopped(self.signal)));
         }
         if self.plan.deadline.passed() {
@@ -241,14 +248,16 @@ impl<'a> Server<'a> {
                     while let Some(input) = self.inbox.take() {
                         self.handler.input(input, &mut self.table);
                     }
-                    self.handler.tick(&mut self.table);
                 }
+                // Room on stdout lets clients go on while we stop, too.
+                self.handler.tick(&mut self.table);
             }
             SIGNAL => {
                 if let Some(signal) = self.signals.and_then(Deferred::take) {
-                    if self.signal.replace(signal).is_some() {
-                        return Ok(Some(Outcome::Stopped(self.signal))); // the second one
+                    if self.table.stopping.is_some() {
+                        return Ok(Some(Outcome::Cut(signal)));
                     }
+                    self.signal = Some(signal);
                     self.table.stop();
                 }
             }
@@ -336,7 +345,7 @@ impl<'a> Server<'a> {
                     self.pause = PAUSE;
                     self.greet(socket, peer)?;
                 }
-                Err(e) if would_block(&e) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(e) => {
                     self.back_off(&e);
                     return Ok(());
@@ -479,12 +488,16 @@ impl<'a> Server<'a> {
     /// while. Running out of descriptors or memory passes; nothing here ends the server.
     fn back_off(&mut self, error: &io::Error) {
         let now = self.table.now;
-        if self
+        let is_due = self
             .last_complaint
-            .is_none_or(|at| now - at >= Duration::from_secs(1))
+            .is_none_or(|at| now - at >= Duration::from_secs(1));
+        if let Some(listener) = &self.listener
+            && is_due
+            && error.kind() != io::ErrorKind::Interrupted
         {
             self.last_complaint = Some(now);
-            self.talk.failure(&Failure::system("accept", "", error));
+            let failure = Failure::system("accept on", listener.local(), error);
+            self.talk.failure(&failure);
         }
         self.resume = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -513,7 +526,8 @@ impl<'a> Server<'a> {
             return Ok(());
         };
         match conn.phase {
-            _ if conn.peer_ended => {}
+            // It is not watched for reading any more: this is a hang-up.
+            _ if conn.peer_ended => self.table.hung_up(slot),
             Phase::Announcing(_) => {
                 if header::hear(&mut self.table, slot, &mut self.buffer) {
                     self.receive_newcomer(slot)?;

@@ -38,7 +38,7 @@ const DRAIN_QUIET: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How soon the clock looks again at what could not be dealt with when it was due.
-const RETRY: Duration = Duration::from_millis(5);
+const RETRY: Duration = Duration::from_millis(100);
 /// How soon it looks again at clients that are waited for.
 const LOOK: Duration = Duration::from_millis(20);
 /// What may be said to all in one turn before it is sent.
@@ -443,6 +443,20 @@ impl Table {
         Clients::is_held(self) || self.conns.get(slot).is_some_and(|conn| conn.paused)
     }
 
+    /// A client that had ended its side is gone altogether, while we would still talk to it.
+    pub(super) fn hung_up(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        let is_reset = conn.broken || !matches!(conn.socket.take_error(), Ok(None));
+        let reason = if is_reset || !conn.outbox.is_empty(&self.log) {
+            Reason::Reset
+        } else {
+            Reason::Eof // a UNIX peer that closed
+        };
+        self.remove(slot, reason);
+    }
+
     fn settle_one(&mut self, slot: usize) {
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
@@ -499,7 +513,11 @@ impl Table {
             return;
         };
         // What is due already was just dealt with, as far as it can be.
-        let due = due.max(self.now + RETRY);
+        let due = if due > self.now {
+            due
+        } else {
+            self.now + RETRY
+        };
         if conn.armed.is_none_or(|armed| due < armed) {
             conn.armed = Some(due);
             self.clock.push(Reverse((due, slot, conn.number)));

@@ -101,6 +101,11 @@ impl Stdin {
         }
     }
 
+    /// Whether a piece is on its way.
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// The piece asked for has come.
     pub fn came(&mut self) {
         self.asked = false;

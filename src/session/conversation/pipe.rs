@@ -50,9 +50,9 @@ impl Pipe {
         })
     }
 
-    /// Waits until everything is on stdout.
-    pub fn finish(self) -> Result<(), Failure> {
-        self.stdout.flush(Duration::ZERO);
+    /// Waits until everything is on stdout, or until `limit` has passed (zero: no limit).
+    pub fn finish(self, limit: Duration) -> Result<(), Failure> {
+        self.stdout.flush(limit);
         self.stdout
             .failure()
             .map_or(Ok(()), |e| Err(output_failed(&e)))
@@ -60,8 +60,12 @@ impl Pipe {
 
     /// Asks stdin for more if there is somebody to hear it and nobody's queue is full.
     fn ask(&mut self, clients: &mut dyn Clients) {
+        if self.stdin_ended || self.stdin.is_asked() {
+            self.waits = None;
+            return;
+        }
         let all = clients.all();
-        if self.stdin_ended || all.is_empty() {
+        if all.is_empty() {
             self.waits = None;
             return;
         }
@@ -76,11 +80,15 @@ impl Pipe {
             return;
         }
         self.waits = Some(Instant::now() + PATIENCE);
-        if all.len() > 1 && !self.patience.is_zero() {
-            for id in full {
-                if clients.queued(id).1 >= self.patience {
-                    clients.close(id, Reason::Slow);
-                }
+        if self.patience.is_zero() {
+            return;
+        }
+        let is_stuck = |id: &Id| clients.queued(*id).1 >= self.patience;
+        let stuck: Vec<Id> = full.into_iter().filter(is_stuck).collect();
+        // Where all are stuck nobody waits for another.
+        if stuck.len() < all.len() {
+            for id in stuck {
+                clients.close(id, Reason::Slow);
             }
         }
     }
@@ -154,6 +162,10 @@ impl Handler for Pipe {
         quiet
             .map_or(Deadline::NEVER, Deadline::at)
             .min(self.waits.map_or(Deadline::NEVER, Deadline::at))
+    }
+
+    fn is_social(&self) -> bool {
+        true
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
