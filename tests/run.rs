@@ -286,6 +286,44 @@ impl Running {
         self
     }
 
+    /// What the system counts for it now.
+    #[track_caller]
+    pub fn vitals(&self) -> Vitals {
+        let proc = |name: &str| format!("/proc/{}/{name}", self.id());
+        let status = std::fs::read_to_string(proc("status")).unwrap();
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let word = line.unwrap().split_whitespace().next().unwrap();
+            word.parse().unwrap()
+        };
+        Vitals {
+            descriptors: std::fs::read_dir(proc("fd")).unwrap().count(),
+            threads: number("Threads:"),
+            memory: number("VmRSS:") << 10,
+            peak: number("VmHWM:") << 10,
+        }
+    }
+
+    /// Waits until it takes next to no processor time: nothing spins.
+    #[track_caller]
+    pub fn rests(&self) {
+        // utime and stime of proc(5), in hundredths of a second
+        let ticks = || -> u64 {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+            let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+            fields
+                .skip(11)
+                .take(2)
+                .map(|n| n.parse::<u64>().unwrap())
+                .sum()
+        };
+        until("the processor is idle", || {
+            let before = ticks();
+            std::thread::sleep(Duration::from_millis(200)); // what is measured
+            ticks() - before <= 2
+        });
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -333,6 +371,16 @@ impl Drop for Running {
             let _ = writer.join();
         }
     }
+}
+
+/// What the system counts for a process; memory in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Vitals {
+    pub descriptors: usize,
+    pub threads: usize,
+    pub memory: usize,
+    /// The most memory it ever had.
+    pub peak: usize,
 }
 
 /// What a program came to.
@@ -430,6 +478,14 @@ impl Peer {
     pub fn done(self) {
         assert!(self.talk.join().is_ok(), "the peer failed");
     }
+}
+
+/// Closes a connection with a reset.
+#[track_caller]
+pub fn reset(stream: TcpStream) {
+    let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    linger.unwrap();
+    drop(stream);
 }
 
 /// Reads until the peer ends.

@@ -1,1 +1,351 @@
 //! Rows 22–35: a peer on a stream.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::run::{Running, connect, python, read_all, reset, sockctl, until};
+
+/// A server on a free port with these words.
+fn serve(words: &[&str]) -> Running {
+    let server = sockctl(["serve", "0"]).args(words).start();
+    server.stderr_has("listening");
+    server
+}
+
+/// Sends these bytes, ends the write side, reads the answer to its end.
+fn ask(mut stream: &TcpStream, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    read_all(stream)
+}
+
+/// Bytes in which every shift shows.
+fn pattern(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| next()).collect();
+    bytes.truncate(count);
+    bytes
+}
+
+/// A new client is served, and nothing spins.
+fn serves_on(server: &Running) {
+    assert_eq!(ask(&server.connect(), b"on"), b"on");
+    server.rests();
+}
+
+#[test]
+fn row_22_an_answer_that_comes_after_the_half_close_is_delivered() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let answers = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert_eq!(read_all(&stream), b"request");
+        std::thread::sleep(Duration::from_secs(3)); // the case itself
+        stream.write_all(b"answer").unwrap();
+    });
+    let finished = sockctl(["connect", &port]).input("request").run();
+    finished.is(0, "answer", "");
+    answers.join().unwrap();
+}
+
+#[test]
+fn row_23_a_peer_that_ends_first_gets_everything_that_is_still_to_be_sent() {
+    let text = pattern(10 << 20);
+    let mut server = serve(&["--once"]);
+    let (client, address) = (server.connect(), server.address());
+    client.shutdown(Shutdown::Write).unwrap();
+    server.feed(text.clone());
+    assert!(read_all(&client) == text);
+    drop(client);
+    server
+        .finish()
+        .is(0, "", &format!("listening on {address}\n"));
+
+    // The same from a server for many: whoever ended first hears stdin to its end.
+    let mut server = serve(&[]);
+    let client = server.connect();
+    server.stderr_has("joined");
+    server.feed(text.clone());
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_all(&client) == text);
+    server.rests();
+}
+
+#[test]
+fn row_24_both_end_at_once() {
+    for _ in 0..20 {
+        let mut server = serve(&["--once"]);
+        let (client, address) = (server.connect(), server.address());
+        server.close();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client), b"");
+        server
+            .finish()
+            .is(0, "", &format!("listening on {address}\n"));
+    }
+}
+
+#[test]
+fn row_25_a_reset_in_mid_stream_is_that_clients_alone() {
+    let server = serve(&["--echo", "-v"]);
+    let other = server.connect();
+    (&other).write_all(b"before").unwrap();
+    (&other).read_exact(&mut [0; 6]).unwrap();
+    let client = server.connect();
+    (&client).write_all(&pattern(1 << 20)).unwrap();
+    (&client).read_exact(&mut [0; 1000]).unwrap();
+    let peer = client.local_addr().unwrap();
+    reset(client);
+    server.stderr_has(&format!("[2] {peer} closed (reset; received "));
+    (&other).write_all(b"after").unwrap();
+    (&other).read_exact(&mut [0; 5]).unwrap();
+    serves_on(&server);
+}
+
+#[test]
+fn row_25_what_came_before_a_reset_is_written() {
+    let server = serve(&["--once", "-v"]);
+    let client = server.connect();
+    let peer = client.local_addr().unwrap();
+    (&client).write_all(b"the last words\n").unwrap();
+    server.stdout_has("the last words\n");
+    reset(client);
+    let said = server.finish();
+    assert_eq!(
+        (said.code, said.stdout.as_slice()),
+        (7, &b"the last words\n"[..])
+    );
+    let last =
+        format!("sockctl: connection from {peer}: connection reset by peer (ECONNRESET 104)\n");
+    assert!(said.stderr.ends_with(&last), "{}", said.stderr);
+
+    // Bytes and reset together, to a server that was not looking.
+    let server = serve(&[]);
+    let client = server.connect();
+    server.stderr_has("joined");
+    server.signal("STOP");
+    (&client).write_all(&pattern(100_000)).unwrap();
+    reset(client);
+    server.signal("CONT");
+    server.stderr_has("left (reset)\n");
+    assert!(server.stdout_bytes(100_000) == pattern(100_000));
+    server.rests();
+}
+
+#[test]
+fn row_25_a_reset_while_bytes_are_queued_for_the_peer_is_told_as_one() {
+    // Whether it had ended its side before or not.
+    for ends_first in [false, true] {
+        let mut server = serve(&["--json"]);
+        let said = server.stderr_has("\n");
+        let port = said.split("127.0.0.1:").nth(1).unwrap();
+        let port = port.split('"').next().unwrap().parse().unwrap();
+        let client = connect(port);
+        server.stderr_has("accepted");
+        server.feed(pattern(16 << 20));
+        (&client).read_exact(&mut [0; 1000]).unwrap();
+        if ends_first {
+            client.shutdown(Shutdown::Write).unwrap();
+        }
+        server.rests();
+        reset(client);
+        let said = server.stderr_has("closed");
+        let closed: serde_json::Value =
+            serde_json::from_str(said.lines().find(|line| line.contains("closed")).unwrap())
+                .unwrap();
+        assert_eq!(
+            (&closed["reason"], &closed["received"]),
+            (&"reset".into(), &0.into())
+        );
+        let sent = closed["sent"].as_u64().unwrap();
+        assert!((1000..16 << 20).contains(&sent), "{said}");
+        server.rests();
+    }
+}
+
+#[test]
+fn row_25_a_reset_after_the_end_is_noticed_while_stdin_is_idle() {
+    let server = serve(&[]);
+    let client = server.connect();
+    server.stderr_has("joined");
+    client.shutdown(Shutdown::Write).unwrap();
+    reset(client);
+    server.stderr_has("left");
+    server.rests();
+    assert_eq!(ask(&server.connect(), b"on"), b"");
+    server.stdout_has("on");
+}
+
+#[test]
+fn row_26_a_peer_that_closes_is_let_go_within_a_moment_though_stdin_is_open() {
+    let mut server = serve(&["--once"]);
+    let (client, address) = (server.connect(), server.address());
+    let began = Instant::now();
+    drop(client);
+    until("it ends by itself", || !server.is_running());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    server
+        .finish()
+        .is(0, "", &format!("listening on {address}\n"));
+}
+
+#[test]
+fn row_28_a_line_without_an_end_is_exact_and_memory_stays_flat() {
+    let server = serve(&["--discard"]);
+    let before = server.vitals().peak;
+    assert_eq!(ask(&server.connect(), &vec![b'x'; 100 << 20]), b"");
+    assert!(server.vitals().peak < before + (4 << 20));
+
+    // Through echo, read while it is written.
+    let server = serve(&["--echo"]);
+    let before = server.vitals().peak;
+    let client = server.connect();
+    let text = pattern(100 << 20);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&client).write_all(&text).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+        });
+        assert!(read_all(&client) == text);
+    });
+    assert!(server.vitals().peak < before + (64 << 20));
+}
+
+#[test]
+fn row_29_every_byte_passes_as_it_is() {
+    let mut hostile: Vec<u8> = (0..=255).collect();
+    hostile.extend(b"\r\x00\xff\xfe\xc3\x28\x1b]0;title\x07\x1b[2J\r\r\n\xe2\x80");
+    let server = serve(&["--echo"]);
+    assert_eq!(ask(&server.connect(), &hostile), hostile);
+    let mut server = serve(&["--once"]);
+    let (client, address) = (server.connect(), server.address());
+    server.send(&hostile).close();
+    assert_eq!(ask(&client, &hostile), hostile);
+    server
+        .finish()
+        .is(0, &hostile, &format!("listening on {address}\n"));
+}
+
+#[test]
+fn row_30_scanners_and_other_protocols_cost_a_line_at_most() {
+    let server = serve(&["--echo"]);
+    let address = server.address();
+    for hello in [
+        &b""[..],
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        assert_eq!(ask(&server.connect(), hello), hello);
+        let client = server.connect();
+        (&client).write_all(hello).unwrap();
+        reset(client);
+    }
+    serves_on(&server);
+    server.signal("TERM");
+    server
+        .finish()
+        .is(0, "", &format!("listening on {address}\n"));
+}
+
+#[test]
+fn row_31_short_writes_go_on_at_the_right_byte() {
+    let server = serve(&["--echo", "-o", "SO_SNDBUF=4608", "-o", "SO_RCVBUF=2304"]);
+    let text = pattern(1 << 20);
+    let client = server.connect();
+    SockRef::from(&client).set_recv_buffer_size(2304).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&client).write_all(&text).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut got = Vec::new();
+        let mut piece = [0; 777];
+        loop {
+            let count = (&client).read(&mut piece).unwrap();
+            if count == 0 {
+                break;
+            }
+            got.extend_from_slice(&piece[..count]);
+        }
+        assert!(got == text);
+    });
+}
+
+#[test]
+fn row_31_a_million_tiny_writes_come_back_in_order() {
+    const TINY: &str = r"
+import socket, sys, threading
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+count = 1_000_000
+def write():
+    for n in range(count):
+        s.send(bytes([n % 251]))
+    s.shutdown(socket.SHUT_WR)
+t = threading.Thread(target=write)
+if sys.argv[2] == 'together': t.start()
+else: write()
+got = bytearray()
+while piece := s.recv(65536): got += piece
+assert got == bytes(n % 251 for n in range(count)), len(got)
+print('exact')
+";
+    let server = serve(&["--echo"]);
+    let before = server.vitals().peak;
+    let port = server.port().to_string();
+    for order in ["together", "write first"] {
+        python(TINY, [&port, order]).run().is(0, "exact\n", "");
+    }
+    server.rests();
+    let after = server.vitals().peak;
+    assert!(after < before + (160 << 20), "{before}, then {after}");
+}
+
+#[test]
+fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
+    let server = serve(&["--echo", "-i", "1s", "-v"]);
+    let silent = server.connect();
+    let peer = silent.local_addr().unwrap();
+    (&silent).write_all(b"x").unwrap();
+    (&silent).read_exact(&mut [0]).unwrap();
+    assert_eq!(ask(&server.connect(), b"quick"), b"quick");
+    server.stderr_has(&format!(
+        "[1] {peer} closed (idle; received 1, sent 1 bytes"
+    ));
+    assert_eq!(read_all(&silent), b"");
+    server.rests();
+}
+
+#[test]
+fn row_34_keepalive_is_on() {
+    let server = serve(&["--echo", "--trace"]);
+    server.stderr_has("setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)");
+}
+
+#[test]
+fn row_35_a_client_that_writes_everything_before_it_reads_gets_it_all() {
+    let server = serve(&["--echo"]);
+    let before = server.vitals().peak;
+    let text = pattern(64 << 20);
+    let client = server.connect();
+    (&client).write_all(&text).unwrap();
+    // Meanwhile the others are served, and nothing spins.
+    serves_on(&server);
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_all(&client) == text);
+    let after = server.vitals();
+    assert!(
+        after.peak < before + (160 << 20),
+        "{before}, then {after:?}"
+    );
+    serves_on(&server);
+}
