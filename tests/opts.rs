@@ -97,3 +97,177 @@ fn every_option_python_knows_has_python_s_number_and_value() {
     }
     assert!(compared > 80, "only {compared} compared");
 }
+
+/// `sockctl opts` with these words, to its end.
+fn run(words: &[&str]) -> crate::run::Finished {
+    crate::run::sockctl(["opts"]).args(words).run()
+}
+
+#[test]
+fn requested_effective_and_why() {
+    run(&["SO_RCVBUF=1000"]).is(
+        0,
+        "SO_RCVBUF=1000 -> 2304: doubled by the kernel, minimum 2304\n",
+        "",
+    );
+    let row = &opts(&["--json", "SO_RCVBUF=1000"])[0];
+    assert_eq!(
+        (&row["requested"], &row["effective"], &row["why"]),
+        (
+            &1000.into(),
+            &2304.into(),
+            &"doubled by the kernel, minimum 2304".into()
+        )
+    );
+    // Nothing to explain where it is what was asked for.
+    let row = &opts(&["--json", "TCP_NODELAY=1"])[0];
+    assert_eq!(row["requested"], row["effective"]);
+    assert_eq!(row["why"], Value::Null);
+    // A clamp names its sysctl.
+    let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap();
+    let most: i64 = limit.trim().parse().unwrap();
+    let row = &opts(&["--json", &format!("SO_SNDBUF={}", most + 1)])[0];
+    assert_eq!(row["effective"], most * 2);
+    assert!(
+        row["why"].as_str().unwrap().contains("net.core.wmem_max"),
+        "{row}"
+    );
+}
+
+#[test]
+fn names_are_shown_alone_and_each_kind_has_its_own() {
+    let names = |words: &[&str]| -> Vec<String> {
+        let done = run(words);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+        String::from_utf8(done.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                line.split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_string()
+            })
+            .collect()
+    };
+    assert_eq!(names(&["so_type", "TCP_MAXSEG"]), ["SO_TYPE", "TCP_MAXSEG"]);
+    let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
+    let (tcp, udp, unix) = (names(&[]), names(&["--udp"]), names(&["--unix"]));
+    assert!(has(&tcp, "TCP_NODELAY") && has(&tcp, "SO_RCVBUF") && has(&tcp, "IP_TTL"));
+    assert!(has(&udp, "UDP_CORK") && has(&udp, "SO_RCVBUF") && !has(&udp, "TCP_NODELAY"));
+    assert!(has(&unix, "SO_PASSCRED") && !has(&unix, "IP_TTL") && !has(&unix, "UDP_CORK"));
+}
+
+/// The calls of a `--trace`, by name, with the option for setsockopt.
+fn calls(stderr: &str) -> Vec<String> {
+    stderr
+        .lines()
+        .filter_map(|line| {
+            let (name, rest) = line.split_once('(')?;
+            Some(match name {
+                "setsockopt" => rest.split(", ").nth(1)?.to_string(),
+                _ => name.to_string(),
+            })
+        })
+        .collect()
+}
+
+/// Whether these come in this order, with others between them.
+#[track_caller]
+fn in_order(stderr: &str, wanted: &[&str]) {
+    let all = calls(stderr);
+    let mut left = all.iter();
+    for want in wanted {
+        assert!(
+            left.any(|call| call == want),
+            "{want} of {wanted:?} in {all:?}"
+        );
+    }
+}
+
+#[test]
+fn servers_set_options_before_bind_and_after_accept() {
+    for command in [&["serve"][..], &["auth-serve", "--digest", "md5"]] {
+        let server = crate::run::sockctl(command)
+            .args(["127.0.0.1:0", "--discard", "--trace", "-o", "SO_REUSEPORT"])
+            .args(["-o", "TCP_QUICKACK=0"])
+            .env("SOCKCTL_KEY", "wangwang")
+            .start();
+        let text = server.stderr_has("listening on ");
+        in_order(&text, &["socket", "SO_REUSEPORT", "bind", "listen"]);
+        let port = text.split("listening on 127.0.0.1:").nth(1).unwrap();
+        let port = port.lines().next().unwrap().parse().unwrap();
+        drop(crate::run::connect(port));
+        in_order(
+            &server.stderr_has("recv("),
+            &["listen", "accept", "TCP_QUICKACK", "recv"],
+        );
+    }
+    let server =
+        crate::run::sockctl(["udp-serve", "127.0.0.1:0", "--trace", "-o", "IP_TTL=9"]).start();
+    in_order(
+        &server.stderr_has("listening on "),
+        &["socket", "IP_TTL", "bind"],
+    );
+}
+
+#[test]
+fn clients_set_options_before_they_connect() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    for command in [
+        &["connect"][..],
+        &["auth-connect", "--digest", "md5", "-w", "100ms"],
+    ] {
+        let client = crate::run::sockctl(command)
+            .args([
+                port.as_str(),
+                "--trace",
+                "-o",
+                "SO_RCVBUF=8192",
+                "-o",
+                "TCP_NODELAY",
+            ])
+            .env("SOCKCTL_KEY", "wangwang")
+            .start();
+        drop(listener.accept().unwrap());
+        let done = client.finish();
+        in_order(
+            &done.stderr,
+            &["socket", "SO_RCVBUF", "TCP_NODELAY", "connect"],
+        );
+    }
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = udp.local_addr().unwrap().port().to_string();
+    let done = crate::run::sockctl(["udp-send", &port, "x", "--trace", "-o", "IP_TTL=9"]).run();
+    assert_eq!(done.code, 0);
+    in_order(&done.stderr, &["socket", "IP_TTL", "connect", "sendto"]);
+}
+
+#[test]
+fn row_10_an_unknown_option_is_told_with_the_nearest_names() {
+    run(&["SO_RCVBUFF"]).is(
+        2,
+        "",
+        "sockctl: SO_RCVBUFF: no such socket option; \
+         nearest: SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVMARK\n",
+    );
+    for command in [
+        "serve",
+        "connect",
+        "udp-serve",
+        "udp-send",
+        "auth-serve",
+        "auth-connect",
+    ] {
+        let done = crate::run::sockctl([command, "-o", "NODELAY", "1"]).run();
+        let first = done.stderr.lines().next().unwrap_or_default();
+        assert_eq!((done.code, done.stdout.as_slice()), (2, &b""[..]));
+        assert!(
+            first.starts_with("sockctl: ") && first.contains("nearest: TCP_NODELAY"),
+            "{command}: {first}"
+        );
+    }
+    run(&["TCP_NODELAY=x"]).is(2, "", "sockctl: TCP_NODELAY=x: expected 0 or 1 (off, on)\n");
+    run(&["SO_ERROR=1"]).is(2, "", "sockctl: SO_ERROR can only be read\n");
+}
