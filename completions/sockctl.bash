@@ -62,7 +62,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__connect)
-            opts="-C -s -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --source --proxy --proxy-password-file --send-proxy --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-C -s -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --progress --tcp-info --source --proxy --proxy-password-file --send-proxy --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,7 +309,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__connect)
-            opts="-z -C -s -4 -6 -n -o -w -i -x -v -q -h --check --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --source --proxy --proxy-password-file --send-proxy --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-z -C -s -4 -6 -n -o -w -i -x -v -q -h --check --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --progress --tcp-info --source --proxy --proxy-password-file --send-proxy --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

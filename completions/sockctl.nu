@@ -82,6 +82,8 @@ module completions {
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
+    --progress                # Show how much was moved, on stderr if that is a terminal
+    --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
     --source(-s): string      # Connect from this address
     --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
@@ -268,6 +270,8 @@ module completions {
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
+    --progress                # Show how much was moved, on stderr if that is a terminal
+    --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
     --source(-s): string      # Connect from this address
     --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`

@@ -644,3 +644,74 @@ fn what_makes_no_sense_together_is_refused() {
         .run()
         .refuses("--send: unknown escape '\\q' in '\\q'; escapes are \\n \\r \\t \\0 \\\\ \\xHH");
 }
+
+#[test]
+fn tcp_info_tells_at_the_end_how_the_connection_fared() {
+    let server = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
+    let address = server.address();
+    let talk = connect(&address, &["--send", "hi", "--tcp-info"]);
+    assert_eq!((talk.code, &talk.stdout[..]), (0, &b"hi"[..]));
+    let line = talk.stderr.strip_prefix("tcp: rtt ").unwrap();
+    for part in [
+        " ms (±",
+        ", least ",
+        "), 0 of ",
+        " segments retransmitted, cwnd ",
+        " × ",
+        " bytes, delivery ",
+        "/s\n",
+    ] {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+    // In a pipe as well, and as an object of numbers.
+    let talk = sockctl(["connect", &address, "--tcp-info", "--json", "-q"])
+        .input("hello")
+        .run();
+    assert_eq!((talk.code, &talk.stdout[..]), (0, &b"hello"[..]));
+    let event: serde_json::Value =
+        serde_json::from_str(talk.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(event["event"], "tcp_info");
+    assert_eq!(event["peer"], address);
+    assert_eq!(event["retransmits"], 0);
+    assert!(event["rtt_us"].is_u64() && event["cwnd"].is_u64() && event["delivery_rate"].is_u64());
+    sockctl(["connect", "unix:/x", "--tcp-info"])
+        .run()
+        .refuses("--tcp-info: unix:/x is no TCP connection");
+}
+
+/// Runs `sys.argv[1:]` with a terminal as its stderr, and prints what that terminal shows.
+const ON_TERMINAL: &str = r"
+import os, pty, subprocess, sys
+ours, theirs = pty.openpty()
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs)
+os.close(theirs)
+child.stdin.write(b'x' * 3000000)
+child.stdin.close()
+got = child.stdout.read()
+shown = b''
+try:
+    while data := os.read(ours, 4096): shown += data
+except OSError: pass
+sys.stdout.buffer.write(shown)
+sys.exit(0 if child.wait() == 0 and got == b'x' * 3000000 else 1)
+";
+
+#[test]
+fn progress_is_shown_at_a_terminal_only() {
+    let server = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
+    let address = server.address();
+    let binary = env!("CARGO_BIN_EXE_sockctl");
+    let talk = python(ON_TERMINAL, [binary, "connect", &address, "--progress"]).run();
+    let shown = String::from_utf8(talk.stdout).unwrap();
+    assert_eq!((talk.code, talk.stderr.as_str()), (0, ""), "{shown}");
+    let last = shown.trim_end().rsplit('\r').next().unwrap();
+    assert!(
+        last.starts_with("2.8 MiB received, 2.8 MiB sent, "),
+        "{shown:?}"
+    );
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    sockctl(["connect", &address, "--progress"])
+        .input("hello")
+        .run()
+        .is(0, "hello", "");
+}

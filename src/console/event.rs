@@ -6,6 +6,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::exit::Failure;
+use crate::net::tcpinfo::TcpInfo;
 
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
 #[derive(Serialize)]
@@ -84,6 +85,15 @@ pub enum Event<'a> {
         /// What matched, where it is not UTF-8.
         #[serde(skip_serializing_if = "Option::is_none")]
         base64: Option<String>,
+    },
+    /// How a TCP connection fared, with `--tcp-info`.
+    #[serde(rename = "tcp_info")]
+    TcpInfo {
+        id: u64,
+        #[serde(serialize_with = "text")]
+        peer: &'a dyn Display,
+        #[serde(flatten)]
+        info: &'a TcpInfo,
     },
     /// A socket call, with `--trace`.
     Call {
@@ -218,7 +228,7 @@ impl<'a> Event<'a> {
     /// The level from which on it is said in text.
     pub fn level(&self) -> Level {
         match self {
-            Self::Error { .. } | Self::Call { .. } => Level::Quiet,
+            Self::Error { .. } | Self::Call { .. } | Self::TcpInfo { .. } => Level::Quiet,
             Self::Listening { .. }
             | Self::Accepted { joined: true, .. }
             | Self::Connected { greet: true, .. }
@@ -291,6 +301,7 @@ impl<'a> Event<'a> {
                 };
                 format!("[{id}] {peer} {verb}{why}")
             }
+            Self::TcpInfo { info, .. } => format!("tcp: {info}"),
             Self::Call { shown, .. } => shown.to_string(),
             Self::Error { shown, .. } => format!("sockctl: {shown}"),
             Self::Message { .. } | Self::Expect { .. } => String::new(),

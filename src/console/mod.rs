@@ -3,5 +3,6 @@
 pub mod clean;
 pub mod event;
 pub mod printer;
+pub mod progress;
 pub mod prompt;
 pub mod talk;

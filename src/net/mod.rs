@@ -22,6 +22,7 @@ pub mod signal;
 pub mod socket;
 pub mod sockopt;
 pub mod stdio;
+pub mod tcpinfo;
 pub mod text;
 pub mod trace;
 pub mod udp;

@@ -44,6 +44,51 @@ pub struct Rules {
     pub incoming: Option<Filter>,
     /// `--hex`.
     pub tap: Option<Tap>,
+    /// `--progress`: gets the bytes received and sent so far, a few times a second.
+    pub progress: Option<Report>,
+}
+
+/// Shows how many bytes were received and sent so far.
+pub type Report = Box<dyn FnMut(u64, u64)>;
+
+/// When progress is reported: a few times a second, as long as there is somebody to see it.
+pub struct Pace {
+    report: Option<Report>,
+    next: Instant,
+}
+
+impl Pace {
+    const EACH: Duration = Duration::from_millis(250);
+
+    /// Reports to this one, if at all.
+    pub fn new(report: Option<Report>) -> Self {
+        let next = Instant::now() + Self::EACH;
+        Self { report, next }
+    }
+
+    /// Reports, if it is time.
+    pub fn tell(&mut self, received: u64, sent: u64) {
+        if let Some(report) = &mut self.report
+            && self.next <= Instant::now()
+        {
+            report(received, sent);
+            self.next = Instant::now() + Self::EACH;
+        }
+    }
+
+    /// Reports the totals.
+    pub fn end(&mut self, received: u64, sent: u64) {
+        if let Some(report) = &mut self.report {
+            report(received, sent);
+        }
+    }
+
+    /// When the next report is due.
+    pub fn due(&self) -> Deadline {
+        self.report
+            .as_ref()
+            .map_or(Deadline::NEVER, |_| Deadline::at(self.next))
+    }
 }
 
 /// What was moved, and why it is over.
@@ -95,6 +140,7 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
         }
     };
     let end = pump.run();
+    pump.pace.end(pump.down.moved(), pump.up.moved());
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
     Ended {
@@ -119,6 +165,7 @@ struct Pump<'a> {
     /// When something last moved in a direction.
     up_moved: Instant,
     down_moved: Instant,
+    pace: Pace,
     /// A send failed: what has arrived is still to be delivered.
     broken: Option<io::Error>,
 }
@@ -137,6 +184,7 @@ impl<'a> Pump<'a> {
             outgoing,
             incoming,
             tap,
+            progress,
         } = rules;
         let now = Instant::now();
         Ok(Self {
@@ -152,6 +200,7 @@ impl<'a> Pump<'a> {
             down_ended: None,
             up_moved: now,
             down_moved: now,
+            pace: Pace::new(progress),
             broken: None,
         })
     }
@@ -161,6 +210,7 @@ impl<'a> Pump<'a> {
             if let Some(signal) = self.signals.and_then(Deferred::pending) {
                 return End::Signal(signal);
             }
+            self.pace.tell(self.down.moved(), self.up.moved());
             let up = if self.up_ended.is_none() && self.broken.is_none() {
                 self.step_up()
             } else {
@@ -256,7 +306,7 @@ impl<'a> Pump<'a> {
         ];
         let until = ends
             .iter()
-            .fold(Deadline::NEVER, |until, (deadline, _)| until.min(*deadline));
+            .fold(self.pace.due(), |until, (deadline, _)| until.min(*deadline));
 
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         fds.extend(up.and_then(|up| self.up.holds(up.held()?)));

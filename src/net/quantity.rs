@@ -68,6 +68,22 @@ pub fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("16 EiB or more; {SIZES}"))
 }
 
+/// A number of bytes in three digits or so: `512 B`, `1.2 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let power = count.ilog2() / 10;
+    let unit = UNITS[power as usize - 1];
+    let tenths = u128::from(count) * 10 / (1 << (10 * power));
+    if tenths < 1000 {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {unit}", tenths / 10)
+    }
+}
+
 /// `1.5s` as (`1.5`, `s`).
 fn split_unit(text: &str, in_number: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !in_number(c)).unwrap_or(text.len());
@@ -92,6 +108,22 @@ mod tests {
             ("0ms", 0),
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_shown_in_the_largest_unit() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_258_291, "1.1 MiB"),
+            (1_258_292, "1.2 MiB"),
+            (104_857_599, "99.9 MiB"),
+            (200 << 30, "200 GiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(bytes(count), text, "{count}");
         }
     }
 

@@ -7,7 +7,9 @@ mod steps;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -18,19 +20,22 @@ use socket2::Type;
 use super::{is_terminal, judge, spare_terminal, verdict};
 use crate::args::{self, SocketArgs};
 use crate::console::event::Event;
+use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
+use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::endpoint::Endpoint;
 use crate::net::flow::Filter;
 use crate::net::hexdump::{Dump, HexDump};
 use crate::net::line::Crlf;
-use crate::net::pump::{End, Rules, pump};
+use crate::net::pump::{End, Report, Rules, pump};
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::socket::Socket;
+use crate::net::tcpinfo::TcpInfo;
 use crate::server::{Limits, Outcome, Plan, Server};
 use crate::session::conversation::prompt::{Conversation, Peers, Style};
 use crate::session::feed::Inbox;
@@ -77,6 +82,12 @@ pub struct ClientArgs {
     pub wait: Option<Duration>,
     #[command(flatten)]
     pub steps: Steps,
+    /// Show how much was moved, on stderr if that is a terminal
+    #[arg(long, help_heading = "Talk")]
+    pub progress: bool,
+    /// At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
+    #[arg(long, help_heading = "Talk")]
+    pub tcp_info: bool,
     /// Connect from this address
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
@@ -116,6 +127,11 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
     address.check_dial()?;
+    if args.tcp_info && matches!(address, Address::Unix(_)) {
+        return Err(Failure::usage(format!(
+            "--tcp-info: {address} is no TCP connection"
+        )));
+    }
     let dump = args.socket.dump(talk)?;
     let (socket, peer) = Opener::new(args)?.open(&address, deadline)?;
     let scripted = !args.steps.0.is_empty();
@@ -135,16 +151,19 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
             Deadline::after(args.socket.timeout).min(deadline),
         )?;
     }
+    // A second descriptor: at the end the talk has closed its own.
+    let observed = args.tcp_info.then(|| socket.as_fd().try_clone_to_owned());
     let session = if terminal {
         at_prompt(args, socket, &peer, deadline, dump, talk)?
     } else {
-        let rules = args.rules(deadline, dump);
+        let rules = args.rules(deadline, dump, talk);
         if scripted {
             scripted::run(args, &socket, &peer, rules, talk)
         } else {
             in_pipe(&socket, &peer, rules, talk)
         }
     };
+    let told = observed.map_or(Ok(()), |observed| tell_tcp_info(observed, &peer, talk));
     if prove.is_some() && session.by_peer && session.received == 0 {
         let clean_send = args.send_only && session.result.is_ok();
         if !clean_send {
@@ -157,12 +176,13 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
             ));
         }
     }
-    session.result
+    session.result.and(told)
 }
 
 impl ClientArgs {
     /// How bytes are moved where nobody sits at a prompt.
-    fn rules(&self, deadline: Deadline, dump: Option<Dump>) -> Rules {
+    fn rules(&self, deadline: Deadline, dump: Option<Dump>, talk: &Talk) -> Rules {
+        let meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
         Rules {
             send: !self.recv_only,
             receive: !self.send_only,
@@ -174,6 +194,10 @@ impl ClientArgs {
             outgoing: self.crlf.then(crlf),
             incoming: spare_terminal(self.socket.raw),
             tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
+            progress: meter.then(|| {
+                let mut meter = Meter::new(talk);
+                Box::new(move |received, sent| meter.show(received, sent)) as Report
+            }),
         }
     }
 
@@ -187,6 +211,19 @@ impl ClientArgs {
             kind: Type::STREAM,
         }
     }
+}
+
+/// `--tcp-info`.
+fn tell_tcp_info(socket: io::Result<OwnedFd>, peer: &Endpoint, talk: &Talk) -> Result<(), Failure> {
+    let info = socket.and_then(|socket| TcpInfo::read(socket.as_fd()));
+    let info = info.map_err(|e| Failure::system("read TCP_INFO of the connection to", peer, &e))?;
+    let id = 1;
+    talk.say(&Event::TcpInfo {
+        id,
+        peer,
+        info: &info,
+    });
+    Ok(())
 }
 
 /// stdin to the peer, the peer to stdout.

@@ -211,6 +211,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
                 outgoing: None,
                 incoming: spare_terminal(args.socket.raw),
                 tap,
+                progress: None,
             };
             one(&socket, &peer, id, rules, signals.as_ref(), talk)
         }

@@ -12,7 +12,7 @@ use crate::console::event::Event;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Direction;
-use crate::net::pump::{End, Rules};
+use crate::net::pump::{End, Pace, Rules};
 use crate::net::signal::Deferred;
 use crate::net::socket::{Socket, would_block};
 use crate::net::stdio::Stdio;
@@ -38,7 +38,7 @@ pub enum Over {
 pub fn run(
     socket: &Socket,
     script: &mut Script,
-    rules: Rules,
+    mut rules: Rules,
     patience: Duration,
     signals: Option<&Deferred>,
     talk: &Talk,
@@ -48,6 +48,7 @@ pub fn run(
         socket,
         script,
         output: rules.receive.then(Stdio::output),
+        pace: Pace::new(rules.progress.take()),
         rules,
         patience,
         signals,
@@ -70,6 +71,7 @@ pub fn run(
         Ok(()) => drive.run().unwrap_or_else(|over| over),
         Err(e) => Over::Ended(End::Broken(e)),
     };
+    drive.pace.end(drive.received, drive.sent);
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
     (drive.received, drive.sent, over)
@@ -90,6 +92,7 @@ struct Drive<'a> {
     script: &'a mut Script,
     output: Option<Stdio>,
     rules: Rules,
+    pace: Pace,
     patience: Duration,
     signals: Option<&'a Deferred>,
     talk: &'a Talk,
@@ -120,6 +123,7 @@ impl Drive<'_> {
             if let Some(signal) = self.signals.and_then(Deferred::pending) {
                 return Ok(Over::Ended(End::Signal(signal)));
             }
+            self.pace.tell(self.received, self.sent);
             let moved = self.write()? | self.send()? | self.receive()?;
             self.act()?;
             self.over()?;
@@ -316,7 +320,7 @@ impl Drive<'_> {
         let until = self
             .clocks()
             .iter()
-            .fold(Deadline::NEVER, |until, (at, _)| until.min(*at));
+            .fold(self.pace.due(), |until, (at, _)| until.min(*at));
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         let mut events = PollFlags::empty();
         let reads = !self.peer_ended && self.incoming.is_empty() && self.left() > 0;
