@@ -52,6 +52,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How 
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
@@ -293,6 +294,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Sw
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l timestamps -d 'Show the local time before each line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s n -l numeric -d 'Never look a name up in the DNS'
@@ -556,6 +559,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-clos
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l progress -d 'Show how much was moved, on stderr if that is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tcp-info -d 'At the end, tell how the TCP connection fared: round trips, retransmits, window, rate'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l timestamps -d 'Show the local time before each line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s n -l numeric -d 'Never look a name up in the DNS'
@@ -1091,6 +1096,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
@@ -1333,6 +1339,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l timestamps -d 'Show the local time before each line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s n -l numeric -d 'Never look a name up in the DNS'
@@ -1601,6 +1609,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l progress -d 'Show how much was moved, on stderr if that is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l tcp-info -d 'At the end, tell how the TCP connection fared: round trips, retransmits, window, rate'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l timestamps -d 'Show the local time before each line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s n -l numeric -d 'Never look a name up in the DNS'

@@ -42,6 +42,9 @@ module completions {
     --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
     --systemd                 # Take the listening socket from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE once it listens
+    --timestamps              # Show the local time before each line
+    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
     --numeric(-n)             # Never look a name up in the DNS
@@ -88,6 +91,8 @@ module completions {
     --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
+    --timestamps              # Show the local time before each line
+    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
@@ -223,6 +228,9 @@ module completions {
     --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
     --systemd                 # Take the listening socket from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE once it listens
+    --timestamps              # Show the local time before each line
+    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
     --numeric(-n)             # Never look a name up in the DNS
@@ -276,6 +284,8 @@ module completions {
     --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
+    --timestamps              # Show the local time before each line
+    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only

@@ -19,6 +19,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::auth::digest::Digest;
 use crate::auth::key::{KeySources, Keyring, create_key, load};
 use crate::console::event::{Event, Level};
+use crate::console::ornament::Manner;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, errno_name, quoted};
 use crate::net::access::{self, Access, Networks};
@@ -195,6 +196,31 @@ impl SocketArgs {
             })?)
         };
         Ok(Some(Dump::to(&path.to_string_lossy(), out)))
+    }
+}
+
+/// How a person at the prompt wants it.
+#[derive(Args, Debug, Clone)]
+pub struct PromptArgs {
+    /// Show the local time before each line
+    #[arg(long, help_heading = "Prompt")]
+    pub timestamps: bool,
+    /// Ring when a line is for you: private, or with your name in it, or in a talk of two
+    #[arg(long, help_heading = "Prompt")]
+    pub bell: bool,
+    /// Keep the prompt's history in FILE
+    #[arg(long, value_name = "FILE", help_heading = "Prompt")]
+    pub history: Option<PathBuf>,
+}
+
+impl PromptArgs {
+    /// How lines are shown at a terminal.
+    pub fn manner(&self, color: Color) -> Manner {
+        Manner {
+            timestamps: self.timestamps,
+            bell: self.bell,
+            color: color.is_on(true),
+        }
     }
 }
 

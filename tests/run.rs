@@ -86,6 +86,11 @@ impl Program {
         self
     }
 
+    /// The command itself, for whoever has other ideas about its streams.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it; stdin stays open until [`Running::close`].
     #[track_caller]
     pub fn start(mut self) -> Running {

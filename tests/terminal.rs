@@ -1,1 +1,10 @@
-//! The prompt, at a real pseudo-terminal.
+//! The prompt, at a real pseudo-terminal: what a person types, and what a person sees.
+
+pub mod conversation;
+mod datagrams;
+mod ends;
+mod keys;
+mod notes;
+mod ornaments;
+mod proof;
+pub mod pty;

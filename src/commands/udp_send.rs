@@ -13,7 +13,7 @@ use socket2::Type;
 
 use crate::args::{self, SocketArgs};
 use crate::console::printer::{self, Queue};
-use crate::console::prompt::Prompt;
+use crate::console::prompt::{Options, Prompt};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::Address;
@@ -142,9 +142,10 @@ impl UdpSend {
         let inbox = Inbox::new().map_err(fail)?;
         let (prompt, out) = if prompting {
             let deliver = inbox.entry();
-            let (prompt, out) =
-                Prompt::start(None, move |typed| deliver(Input::Typed(typed))).map_err(fail)?;
-            talk.share_terminal(&out);
+            let (prompt, out) = Prompt::start(Options::default(), talk, move |typed| {
+                deliver(Input::Typed(typed));
+            })
+            .map_err(fail)?;
             (Some(prompt), out)
         } else {
             (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)

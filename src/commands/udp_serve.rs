@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::printer::{self, Queue};
-use crate::console::prompt::Prompt;
+use crate::console::prompt::{Options, Prompt};
 use crate::console::talk::Talk;
 use crate::exit::{Failure, quoted};
 use crate::net::address::{Address, Host};
@@ -102,9 +102,10 @@ impl UdpServe {
         let shows = !(self.echo || self.discard || self.reply.is_some());
         let (prompt, out) = if shows && is_terminal() {
             let deliver = inbox.entry();
-            let (prompt, out) =
-                Prompt::start(None, move |typed| deliver(Input::Typed(typed))).map_err(fail)?;
-            talk.share_terminal(&out);
+            let (prompt, out) = Prompt::start(Options::default(), talk, move |typed| {
+                deliver(Input::Typed(typed));
+            })
+            .map_err(fail)?;
             (Some(prompt), out)
         } else {
             (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)

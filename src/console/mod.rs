@@ -2,6 +2,7 @@
 
 pub mod clean;
 pub mod event;
+pub mod ornament;
 pub mod printer;
 pub mod progress;
 pub mod prompt;

@@ -1,16 +1,27 @@
 //! The `>>>` prompt: rustyline in a thread of its own, and text printed above the line being typed.
+//!
+//! How a handler uses it: [`Prompt::start`] takes over the terminal and gives a [`Queue`] for
+//! everything that is shown ([`Ornament`](super::ornament::Ornament) adds time, colour and bell to
+//! a line before it is pushed). What is typed arrives through `deliver`, one entry at a time; [`Prompt::again`] asks for
+//! the next. [`Words`] is shared: names added to it are completed from then on. [`Prompt::stop`]
+//! gives the terminal back.
+
+mod above;
+mod history;
+mod modes;
+mod words;
 
 use std::borrow::Cow;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::SpecialCharacterIndices as Index;
 use nix::unistd::Pid;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -18,12 +29,36 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{ColorMode, Config, Context, Editor, ExternalPrinter, Helper};
+use rustyline::{
+    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event,
+    EventContext, EventHandler, Helper, KeyEvent, Modifiers, Movement, RepeatCount,
+};
 
-use super::printer::{self, Queue};
+use super::ornament::Manner;
+use super::printer::Queue;
+use super::talk::Talk;
+use above::{Above, start_nudging};
+use history::Store;
+use modes::Modes;
+pub use words::Words;
 
+/// What stands before the line being typed.
+const PROMPT: &str = ">>> ";
 /// How long a prompt that is told to stop may take to do so.
 const STOP: Duration = Duration::from_millis(500);
+/// How long the rest of a key's escape sequence may take: as in readline(3).
+const SEQUENCE: u16 = 500;
+
+/// What a prompt is told at its start.
+#[derive(Default)]
+pub struct Options {
+    /// Where its history is kept; in memory alone without.
+    pub history: Option<PathBuf>,
+    /// What Tab completes.
+    pub words: Words,
+    /// How talk is shown from now on.
+    pub manner: Manner,
+}
 
 /// What came from the prompt.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,69 +76,86 @@ pub struct Prompt {
     again: Sender<()>,
     done: Receiver<()>,
     watch: Arc<Watch>,
-    saved: Option<Termios>,
+    above: Arc<Above>,
+    /// The terminal's; `None` where it is left as it is, being too dumb for anything else.
+    modes: Option<Arc<Modes>>,
 }
 
 /// What the prompt's thread and its owner share.
 #[derive(Default)]
 struct Watch {
-    /// The line being typed.
-    line: Mutex<String>,
-    /// The next refresh comes from a key, not from a message printed above the line.
-    by_key: AtomicBool,
-    /// Messages printed above the line so far.
-    printed: AtomicUsize,
-    /// Messages handed to rustyline so far.
-    handed: AtomicUsize,
-    last: Mutex<String>,
-    /// A readline is under way; none begins while a message is printed plainly.
-    editing: Mutex<bool>,
+    /// The line being typed, and the place of the cursor in it.
+    line: Mutex<(String, usize)>,
+    /// Ctrl-C was pressed, as opposed to a SIGINT from elsewhere.
+    interrupted: AtomicBool,
     stopping: AtomicBool,
+}
+
+impl Watch {
+    fn take_line(&self) -> (String, usize) {
+        std::mem::take(&mut *lock(&self.line))
+    }
 }
 
 impl Prompt {
     /// Starts a prompt on the terminal. `deliver` gets what is typed, in the prompt's thread; the
     /// next line is read after [`Prompt::again`]. The queue is for whatever else goes to the
-    /// terminal, in whole lines.
+    /// terminal, in whole lines; talk goes there too.
     pub fn start(
-        history: Option<PathBuf>,
-        mut deliver: impl FnMut(Typed) + Send + 'static,
+        options: Options,
+        talk: &Talk,
+        deliver: impl FnMut(Typed) + Send + 'static,
     ) -> io::Result<(Self, Queue)> {
-        let saved = tcgetattr(io::stdin().as_fd()).ok();
+        let Options {
+            history,
+            words,
+            manner,
+        } = options;
+        // What was said before the prompt stands above it.
+        talk.flush();
         let watch = Arc::new(Watch::default());
-        let mut editor = editor(Arc::clone(&watch)).map_err(io::Error::other)?;
-        let queue = Queue::new("terminal", screen(&mut editor, Arc::clone(&watch)))?;
-        if let Some(path) = &history
-            && let Err(e) = load_history(&mut editor, path)
-        {
-            let warning = format!(
-                "sockctl: read the history {}: {}\n",
-                path.display(),
-                crate::exit::cause(&e)
-            );
+        let mut editor = Editor::<Watcher, _>::with_config(config()).map_err(io::Error::other)?;
+        let (above, modes) = take_terminal(&mut editor)?;
+        if let Some(modes) = &modes {
+            bind(&mut editor, modes, &watch);
+        }
+        editor.set_helper(Some(Watcher {
+            watch: Arc::clone(&watch),
+            above: Arc::clone(&above),
+            words,
+        }));
+        let screen = Arc::clone(&above);
+        let queue = Queue::new("terminal", Box::new(move |bytes| screen.show(bytes)))?;
+        talk.share_terminal(&queue, manner);
+        let (history, warning) = Store::open(history, &mut editor);
+        if let Some(warning) = warning {
             queue.push(warning.as_bytes());
         }
         let (again, permission) = mpsc::channel();
         let (finished, done) = mpsc::channel();
-        let seen = Arc::clone(&watch);
+        let mut reader = Reader {
+            editor,
+            history,
+            watch: Arc::clone(&watch),
+            above: Arc::clone(&above),
+            queue: queue.clone(),
+            deliver,
+        };
         std::thread::Builder::new()
             .name("prompt".into())
             .spawn(move || {
-                while read(&mut editor, &seen, history.as_deref(), &mut deliver)
-                    && permission.recv().is_ok()
-                {}
+                while reader.read() && permission.recv().is_ok() {}
                 // The owner may be gone already.
                 let _ = finished.send(());
             })?;
-        Ok((
-            Self {
-                again,
-                done,
-                watch,
-                saved,
-            },
-            queue,
-        ))
+        let prompt = Self {
+            again,
+            done,
+            watch,
+            above,
+            modes,
+        };
+        Ok((prompt, queue))
     }
 
     /// What was typed is dealt with: reads the next line.
@@ -113,160 +165,217 @@ impl Prompt {
     }
 
     /// Ends the prompt, restores the terminal, and returns what was typed but not entered.
-    pub fn stop(self, queue: &Queue) -> Option<String> {
+    pub fn stop(mut self, queue: &Queue) -> Option<String> {
         queue.flush(STOP);
-        let Self {
-            again,
-            done,
-            watch,
-            saved,
-        } = self;
-        watch.stopping.store(true, Ordering::SeqCst);
-        drop(again);
-        let until = Instant::now() + STOP;
-        // A SIGINT makes readline return; it counts only while a readline is under way, hence
-        // several.
-        while done.recv_timeout(Duration::from_millis(10)).is_err() && Instant::now() < until {
-            let _ = kill(Pid::this(), Signal::SIGINT);
+        let (unused, _) = mpsc::channel();
+        drop(std::mem::replace(&mut self.again, unused));
+        self.watch.stopping.store(true, Ordering::SeqCst);
+        if let Some(modes) = &self.modes {
+            modes.stop();
+            let until = Instant::now() + STOP;
+            // A SIGINT makes readline return; it counts only while a readline is under way, hence
+            // several.
+            while self.done.recv_timeout(Duration::from_millis(10)).is_err()
+                && Instant::now() < until
+            {
+                let _ = kill(Pid::this(), Signal::SIGINT);
+            }
         }
-        if let Some(saved) = saved {
-            let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &saved);
-        }
-        // The last message may wait in rustyline, which will not print it any more.
-        if watch.handed.load(Ordering::SeqCst) > watch.printed.load(Ordering::SeqCst) {
-            queue.push(lock(&watch.last).as_bytes());
-        }
+        self.above.end();
         queue.flush(STOP);
-        let line = std::mem::take(&mut *lock(&watch.line));
-        (!line.is_empty()).then_some(line)
+        let (line, _) = self.watch.take_line();
+        (!line.is_empty()).then(|| super::clean::line(line.as_bytes()))
     }
 }
 
-fn editor(watch: Arc<Watch>) -> rustyline::Result<Editor<Watcher, FileHistory>> {
-    let config = Config::builder()
-        // Our prompt has no colour; the highlighter is how refreshes are seen.
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        if let Some(modes) = &self.modes {
+            modes.restore();
+        }
+    }
+}
+
+fn config() -> Config {
+    Config::builder()
+        // Our prompt has no colour; the highlighter is how text gets above it.
         .color_mode(ColorMode::Forced)
         .auto_add_history(false)
-        .build();
-    let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(Watcher(watch)));
-    Ok(editor)
+        // Otherwise a lone Esc would wait for the next key, and let no message through.
+        .keyseq_timeout(Some(SEQUENCE))
+        .completion_type(CompletionType::List)
+        .completion_show_all_if_ambiguous(true)
+        .completion_prompt_limit(usize::MAX)
+        .build()
 }
 
-/// Reads and delivers one entry; `false` when the prompt has ended.
-fn read(
+/// Makes the terminal ours, if it is one that can be drawn on.
+fn take_terminal(
     editor: &mut Editor<Watcher, FileHistory>,
-    watch: &Watch,
-    history: Option<&Path>,
-    deliver: &mut impl FnMut(Typed),
-) -> bool {
-    loop {
-        *lock(&watch.editing) = true;
-        let result = editor.readline(">>> ");
-        *lock(&watch.editing) = false;
-        if watch.stopping.load(Ordering::SeqCst) {
-            return false;
-        }
-        match result {
-            Ok(entry) => {
-                lock(&watch.line).clear();
-                if !entry.trim().is_empty()
-                    && editor.add_history_entry(entry.as_str()).unwrap_or(false)
-                {
-                    // Told once at the start if it cannot be written.
-                    let _ = history.map(|path| editor.append_history(path));
-                }
-                let lines = entry
-                    .split('\n')
-                    .map(|line| line.trim_end_matches('\r').into());
-                deliver(Typed::Lines(lines.collect()));
-                return true;
-            }
-            Err(ReadlineError::Interrupted) if !lock(&watch.line).is_empty() => {
-                lock(&watch.line).clear();
-            }
-            Err(ReadlineError::Interrupted) => {
-                deliver(Typed::Interrupt);
-                return true;
-            }
-            Err(_) => {
-                deliver(Typed::End);
-                return true;
-            }
-        }
-    }
-}
-
-/// Opens or makes the history file, 0600, and reads it.
-fn load_history(editor: &mut Editor<Watcher, FileHistory>, path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
-    match editor.load_history(path) {
-        Err(ReadlineError::Io(e)) => Err(e),
-        _ => Ok(()),
-    }
-}
-
-/// The sink for everything that goes to the terminal beside the prompt. Where rustyline has no
-/// printer (a dumb terminal) it is written plainly.
-fn screen(editor: &mut Editor<Watcher, FileHistory>, watch: Arc<Watch>) -> printer::Sink {
-    let mut plain = printer::stdout();
-    let Ok(mut printer) = editor.create_external_printer() else {
-        return plain;
+) -> io::Result<(Arc<Above>, Option<Arc<Modes>>)> {
+    let Ok(printer) = editor.create_external_printer() else {
+        return Ok((Arc::new(Above::new(None)), None));
     };
-    Box::new(move |bytes| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let editing = lock(&watch.editing);
-        if !*editing || watch.stopping.load(Ordering::SeqCst) {
-            return plain(bytes);
+    let (nudges, nudge) = UnixStream::pair()?;
+    nudge.set_nonblocking(true)?;
+    let modes = Arc::new(Modes::start(nudge.try_clone()?)?);
+    start_nudging(printer, nudges, Arc::clone(&modes))?;
+    Ok((Arc::new(Above::new(Some(nudge))), Some(modes)))
+}
+
+/// Ctrl-C and Ctrl-Z, on whatever keys the terminal has them.
+fn bind(editor: &mut Editor<Watcher, FileHistory>, modes: &Arc<Modes>, watch: &Arc<Watch>) {
+    if let Some(key) = modes.key(Index::VINTR) {
+        let handler = EventHandler::Conditional(Box::new(Interrupt(Arc::clone(watch))));
+        editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+    }
+    if let Some(key) = modes.key(Index::VSUSP) {
+        let handler = EventHandler::Conditional(Box::new(Suspend(Arc::clone(modes))));
+        editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+    }
+}
+
+/// Ctrl-C clears the line; on an empty one it leaves.
+struct Interrupt(Arc<Watch>);
+
+impl ConditionalEventHandler for Interrupt {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
+        if context.line().is_empty() {
+            self.0.interrupted.store(true, Ordering::SeqCst);
+            return Some(Cmd::Interrupt);
         }
-        drop(editing); // the printer may wait for the readline, which may be ending
-        lock(&watch.last).clone_from(&text);
-        let before = watch.handed.fetch_add(1, Ordering::SeqCst);
-        // The channel to rustyline holds one message: all before this one have been printed.
-        let result = printer.print(text);
-        watch.printed.fetch_max(before, Ordering::SeqCst);
-        result.or_else(|_| plain(bytes))
-    })
+        Some(Cmd::Kill(Movement::WholeBuffer))
+    }
+}
+
+/// Ctrl-Z stops us as it stops any program.
+struct Suspend(Arc<Modes>);
+
+impl ConditionalEventHandler for Suspend {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
+        // At most two columns a character.
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into());
+        let wide = |line: &str| (PROMPT.len() + 2 * line.chars().count()) / std::cmp::max(width, 1);
+        let rows = context
+            .line()
+            .split('\n')
+            .map(|line| 1 + wide(line))
+            .sum::<usize>()
+            - 1;
+        self.0.suspend(rows);
+        Some(Cmd::Repaint)
+    }
+}
+
+/// What the prompt's thread works with.
+struct Reader<D> {
+    editor: Editor<Watcher, FileHistory>,
+    history: Store,
+    watch: Arc<Watch>,
+    above: Arc<Above>,
+    queue: Queue,
+    deliver: D,
+}
+
+impl<D: FnMut(Typed)> Reader<D> {
+    /// Reads and delivers one entry; `false` when the prompt has ended.
+    fn read(&mut self) -> bool {
+        let mut begun = (String::new(), 0);
+        loop {
+            self.above.begin();
+            let initial = begun.0.split_at_checked(begun.1).unwrap_or((&begun.0, ""));
+            let result = self.editor.readline_with_initial(PROMPT, initial);
+            self.above.end();
+            if self.watch.stopping.load(Ordering::SeqCst) {
+                return false;
+            }
+            match result {
+                Ok(entry) => {
+                    self.watch.take_line();
+                    self.enter(&entry);
+                }
+                Err(ReadlineError::Interrupted) => {
+                    if self.watch.interrupted.load(Ordering::SeqCst) {
+                        (self.deliver)(Typed::Interrupt);
+                    } else {
+                        // It was for the whole run: rustyline took it in our place.
+                        let _ = kill(Pid::this(), Signal::SIGINT);
+                    }
+                }
+                // A byte that is no text, or a resize at an awkward moment: the line goes on.
+                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                    begun = self.watch.take_line();
+                    continue;
+                }
+                Err(ReadlineError::Signal(_)) => {
+                    begun = self.watch.take_line();
+                    continue;
+                }
+                Err(_) => (self.deliver)(Typed::End),
+            }
+            return true;
+        }
+    }
+
+    fn enter(&mut self, entry: &str) {
+        if let Some(warning) = self.history.add(entry, &mut self.editor) {
+            self.queue.push(warning.as_bytes());
+        }
+        let lines = entry
+            .split('\n')
+            .map(|line| line.trim_end_matches('\r').into());
+        (self.deliver)(Typed::Lines(lines.collect()));
+    }
 }
 
 /// Watches rustyline at work through the hooks it has for hints and colours.
-struct Watcher(Arc<Watch>);
+struct Watcher {
+    watch: Arc<Watch>,
+    above: Arc<Above>,
+    words: Words,
+}
 
 impl Hinter for Watcher {
     type Hint = String;
 
-    /// Called after every key that changes the line, before the refresh.
-    fn hint(&self, line: &str, _pos: usize, _context: &Context<'_>) -> Option<String> {
-        line.clone_into(&mut lock(&self.0.line));
-        self.0.by_key.store(true, Ordering::SeqCst);
+    /// Called after every key that changes the line.
+    fn hint(&self, line: &str, pos: usize, _context: &Context<'_>) -> Option<String> {
+        let mut seen = lock(&self.watch.line);
+        line.clone_into(&mut seen.0);
+        seen.1 = pos;
         None
     }
 }
 
 impl Highlighter for Watcher {
-    /// Called at every refresh, also the one after a message was printed above the line.
+    /// Called at every refresh, on a line that was cleared.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
         &'s self,
         prompt: &'p str,
         _default: bool,
     ) -> Cow<'b, str> {
-        if !self.0.by_key.swap(false, Ordering::SeqCst) {
-            self.0
-                .printed
-                .store(self.0.handed.load(Ordering::SeqCst), Ordering::SeqCst);
+        let mut text = self.above.take();
+        if text.is_empty() {
+            return Cow::Borrowed(prompt);
         }
-        Cow::Borrowed(prompt)
+        text.push_str(prompt);
+        Cow::Owned(text)
     }
 }
 
 impl Completer for Watcher {
     type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        pos: usize,
+        _context: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(self.words.complete(line, pos))
+    }
 }
+
 impl Validator for Watcher {}
 impl Helper for Watcher {}
 

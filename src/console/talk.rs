@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::event::{Event, Level};
+use super::ornament::{self, Manner};
 use super::printer::{self, Queue};
 use crate::exit::{Exit, Failure};
 
@@ -22,6 +23,8 @@ struct Inner {
     style: Style,
     /// Started when stderr has no room: most runs say a line or two.
     queue: Mutex<Option<Queue>>,
+    /// What stands before each line, at a terminal.
+    stamp: Mutex<Option<Stamp>>,
 }
 
 /// How lines are written.
@@ -32,6 +35,9 @@ struct Style {
     detail: bool,
     start: Instant,
 }
+
+/// Makes what stands before a line.
+type Stamp = Box<dyn Fn() -> String + Send>;
 
 /// An event with the time it happened.
 #[derive(Serialize)]
@@ -52,6 +58,7 @@ impl Talk {
                 start: Instant::now(),
             },
             queue: Mutex::new(None),
+            stamp: Mutex::new(None),
         }))
     }
 
@@ -74,6 +81,10 @@ impl Talk {
     }
 
     fn line(&self, mut line: String) {
+        let stamp = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stamp) = &*stamp {
+            line.insert_str(0, &stamp());
+        }
         line.push('\n');
         self.write(line.as_bytes());
     }
@@ -90,10 +101,15 @@ impl Talk {
     }
 
     /// From now on goes where the prompt's own output goes, if stderr is the terminal too, so
-    /// that nothing disturbs the line being typed.
-    pub fn share_terminal(&self, terminal: &Queue) {
+    /// that nothing disturbs the line being typed, and has the time before it, if the lines there
+    /// have.
+    pub fn share_terminal(&self, terminal: &Queue, manner: Manner) {
         if io::stderr().is_terminal() {
             self.flush();
+            if manner.timestamps && !self.is_json() {
+                let stamp = Box::new(move || ornament::stamp(manner.color));
+                *self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
+            }
             *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal.clone());
         }
     }

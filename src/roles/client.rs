@@ -18,7 +18,7 @@ use clap::{Args, ValueHint};
 use socket2::Type;
 
 use super::{is_terminal, judge, spare_terminal, verdict};
-use crate::args::{self, SocketArgs};
+use crate::args::{self, PromptArgs, SocketArgs};
 use crate::console::event::Event;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
@@ -102,10 +102,8 @@ pub struct ClientArgs {
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
         value_parser = clap::value_parser!(u8).range(1..=2), help_heading = "Proxies")]
     pub send_proxy: Option<u8>,
-    /// Keep the prompt's history in FILE
-    #[arg(long, value_name = "FILE", help_heading = "Prompt")]
-    pub history: Option<PathBuf>,
-
+    #[command(flatten)]
+    pub prompt: PromptArgs,
     #[command(flatten)]
     pub socket: SocketArgs,
 }
@@ -305,10 +303,11 @@ fn at_prompt(
     let style = Style {
         newline,
         raw: args.socket.raw,
+        manner: args.prompt.manner(args.socket.talk.color),
     };
+    let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(&inbox, peers, style, args.history.clone(), talk.clone())
-            .map_err(fail)?;
+        Conversation::start(&inbox, peers, style, history, talk.clone()).map_err(fail)?;
     let outcome = Server::new(
         None,
         &mut conversation,

@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Type};
 
 use super::{is_terminal, judge, spare_terminal, verdict};
-use crate::args::{self, AccessArgs, Bytes, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, PromptArgs, SocketArgs};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -97,6 +97,8 @@ pub struct ServerArgs {
     #[arg(long, value_name = "FILE", help_heading = "Talk")]
     pub port_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub prompt: PromptArgs,
     #[command(flatten)]
     pub socket: SocketArgs,
 }
@@ -264,9 +266,11 @@ fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     let style = Style {
         newline: "\n",
         raw: args.socket.raw,
+        manner: args.prompt.manner(args.socket.talk.color),
     };
+    let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(link.inbox, Peers::Many, style, None, link.talk.clone())
+        Conversation::start(link.inbox, Peers::Many, style, history, link.talk.clone())
             .map_err(|e| Failure::system("use", "the terminal", &e))?;
     let outcome = link.serve(&mut conversation);
     conversation.finish();
@@ -277,7 +281,9 @@ fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
 fn room(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     let talk = link.talk.clone();
     let operator = if is_terminal() {
-        Operator::at_terminal(link.inbox, talk.clone())
+        let history = args.prompt.history.clone();
+        let manner = args.prompt.manner(args.socket.talk.color);
+        Operator::at_terminal(link.inbox, history, manner, talk.clone())
             .map_err(|e| Failure::system("use", "the terminal", &e))
     } else {
         Operator::in_pipe(link.inbox, talk.clone())

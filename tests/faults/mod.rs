@@ -10,4 +10,5 @@ mod signals;
 mod stdio;
 mod stream;
 mod system;
+mod terminal;
 mod udp;

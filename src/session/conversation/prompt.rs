@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::console::clean;
 use crate::console::event::{Event, Level, Payload, Reason};
+use crate::console::ornament::{Manner, Ornament};
 use crate::console::printer::Queue;
-use crate::console::prompt::{Prompt, Typed};
+use crate::console::prompt::{Options, Prompt, Typed, Words};
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::session::feed::{Inbox, Input};
@@ -45,12 +46,16 @@ pub struct Style {
     pub newline: &'static str,
     /// `--raw`: strangers' text goes to the terminal as it came.
     pub raw: bool,
+    /// What is added to a line.
+    pub manner: Manner,
 }
 
 /// A person at a prompt.
 pub struct Conversation {
     prompt: Prompt,
     screen: Queue,
+    ornament: Ornament,
+    words: Words,
     talk: Talk,
     peers: Peers,
     style: Style,
@@ -77,13 +82,25 @@ impl Conversation {
         talk: Talk,
     ) -> io::Result<Self> {
         let deliver = inbox.entry();
-        let (prompt, screen) = Prompt::start(history, move |typed| deliver(Input::Typed(typed)))?;
+        let commands: &[&str] = match peers {
+            Peers::One { .. } => &["/quit"],
+            Peers::Many => &["/kick", "/quit", "/who"],
+        };
+        let words = Words::new(commands.iter().copied());
+        let options = Options {
+            history,
+            words: words.clone(),
+            manner: style.manner,
+        };
+        let (prompt, screen) =
+            Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
         let waker = inbox.waker.clone();
         screen.on_room(move || waker.wake());
-        talk.share_terminal(&screen);
         Ok(Self {
             prompt,
             screen,
+            ornament: Ornament::new(style.manner, words.clone(), None),
+            words,
             talk,
             peers,
             style,
@@ -106,7 +123,7 @@ impl Conversation {
         self.screen.push(format!("{line}\n").as_bytes());
     }
 
-    fn show(&self, client: Id, line: &[u8]) {
+    fn show(&mut self, client: Id, line: &[u8]) {
         if self.talk.is_json() && self.talk.says(Level::Silent) {
             let payload = Payload::of(line);
             let id = Some(client.number);
@@ -118,16 +135,17 @@ impl Conversation {
                 payload,
             });
         }
-        let mut shown = match self.peers {
+        let mut whole = match self.peers {
             Peers::One { .. } => Vec::new(),
             Peers::Many => format!("[{}] ", client.number).into_bytes(),
         };
         if self.style.raw {
-            shown.extend_from_slice(line);
+            whole.extend_from_slice(line);
         } else {
-            shown.extend_from_slice(clean::line(line).as_bytes());
+            whole.extend_from_slice(clean::line(line).as_bytes());
         }
-        shown.push(b'\n');
+        let mut shown = Vec::with_capacity(whole.len() + 32);
+        self.ornament.line(&whole, &mut shown);
         self.screen.push(&shown);
     }
 
@@ -177,8 +195,8 @@ impl Conversation {
             "/kick" => match find(rest.trim(), clients) {
                 Some(id) => clients.close(id, Reason::Kicked),
                 None => self.print(&format!(
-                    "! no client {:?} to kick (/who lists them)",
-                    rest.trim()
+                    "! no client {} to kick (/who lists them)",
+                    quoted(rest.trim())
                 )),
             },
             _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
@@ -248,6 +266,11 @@ impl Handler for Conversation {
             last: Instant::now(),
         };
         self.incoming.insert(client.number, incoming);
+        if self.peers == Peers::Many {
+            // For `@1 text`, and for `/kick 1`.
+            self.words.add(format!("@{}", client.number));
+            self.words.add(client.number.to_string());
+        }
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
@@ -288,6 +311,8 @@ impl Handler for Conversation {
     fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
         self.show_rest(client.number);
         self.incoming.remove(&client.number);
+        self.words.remove(&format!("@{}", client.number));
+        self.words.remove(&client.number.to_string());
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {

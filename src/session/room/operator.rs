@@ -1,10 +1,12 @@
 //! The member who runs sockctl: at a terminal a prompt, elsewhere stdin and stdout.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::console::ornament::{Manner, Ornament};
 use crate::console::printer::{self, Queue};
-use crate::console::prompt::Prompt;
+use crate::console::prompt::{Options, Prompt, Words};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
@@ -13,6 +15,9 @@ use crate::session::feed::{Inbox, Input, Stdin};
 
 /// How long the room waits for whoever reads what the operator sees. Then lines are left out.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// What the operator can do, for Tab.
+const COMMANDS: [&str; 7] = ["/help", "/kick", "/me", "/msg", "/nick", "/quit", "/who"];
 
 /// The operator's seat.
 pub struct Operator {
@@ -28,23 +33,40 @@ pub struct Operator {
 }
 
 enum Seat {
-    Terminal { prompt: Prompt, asked: bool },
-    Pipe { stdin: Stdin, ended: bool },
+    Terminal {
+        prompt: Prompt,
+        asked: bool,
+        ornament: Ornament,
+    },
+    Pipe {
+        stdin: Stdin,
+        ended: bool,
+    },
 }
 
 impl Operator {
     /// Takes over the terminal.
-    pub fn at_terminal(inbox: &Inbox, talk: Talk) -> io::Result<Self> {
+    pub fn at_terminal(
+        inbox: &Inbox,
+        history: Option<PathBuf>,
+        manner: Manner,
+        talk: Talk,
+    ) -> io::Result<Self> {
         let deliver = inbox.entry();
-        let (prompt, screen) = Prompt::start(None, move |typed| deliver(Input::Typed(typed)))?;
-        talk.share_terminal(&screen);
-        let asked = true; // a prompt begins by itself
-        Ok(Self::new(
-            Seat::Terminal { prompt, asked },
-            screen,
-            inbox,
-            talk,
-        ))
+        let words = Words::new(COMMANDS);
+        let options = Options {
+            history,
+            words: words.clone(),
+            manner,
+        };
+        let (prompt, screen) =
+            Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
+        let seat = Seat::Terminal {
+            prompt,
+            asked: true, // a prompt begins by itself
+            ornament: Ornament::new(manner, words, Some("server")),
+        };
+        Ok(Self::new(seat, screen, inbox, talk))
     }
 
     /// Takes over stdin and stdout.
@@ -71,7 +93,7 @@ impl Operator {
     /// Asks for the next input.
     pub fn ask(&mut self) {
         match &mut self.seat {
-            Seat::Terminal { prompt, asked } => {
+            Seat::Terminal { prompt, asked, .. } => {
                 if !std::mem::replace(asked, true) {
                     prompt.again();
                 }
@@ -97,7 +119,15 @@ impl Operator {
 
     /// Adds whole lines to what is shown next.
     pub fn hear(&mut self, lines: &[u8]) {
-        self.lines.extend_from_slice(lines);
+        match &mut self.seat {
+            Seat::Terminal { ornament, .. } => {
+                let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+                for line in lines.split(|&byte| byte == b'\n') {
+                    ornament.line(line, &mut self.lines);
+                }
+            }
+            Seat::Pipe { .. } => self.lines.extend_from_slice(lines),
+        }
     }
 
     /// Shows what was heard.

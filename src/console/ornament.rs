@@ -1,0 +1,310 @@
+//! What a person sees of a line beyond its text: the time, a colour for each name, the bell.
+//!
+//! | line                                | its name  | rings the bell              |
+//! |-------------------------------------|-----------|-----------------------------|
+//! | `<NAME> text`, `* NAME text`        | coloured  | when the text has our name  |
+//! | `[NAME] text`                       | coloured  | it is for us alone          |
+//! | `-- NAME joined` and other notices  |           | no                          |
+//! | `! text`                            |           | no                          |
+//! | any other                           |           | a talk between two: yes     |
+//!
+//! These are the lines of a room, and of `serve`, whose clients are `[1]`, `[2]` …; a stranger who
+//! imitates them wins a colour. Names seen are added to what Tab completes.
+
+use std::time::{Duration, Instant};
+
+use super::prompt::Words;
+
+/// The bell rings once in this time.
+const REST: Duration = Duration::from_secs(1);
+/// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
+const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
+
+/// How a person wants lines shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// `--timestamps`: the local time before each line.
+    pub timestamps: bool,
+    /// `--bell`: when a line is for us.
+    pub bell: bool,
+    /// `--color`: of names.
+    pub color: bool,
+}
+
+/// Puts ornaments on lines. It knows what they look like, not where they come from.
+pub struct Ornament {
+    manner: Manner,
+    words: Words,
+    /// Our name, as far as it is known.
+    me: Option<String>,
+    rang: Option<Instant>,
+}
+
+/// What a line turned out to be.
+enum Shape<'a> {
+    /// `name` said `text`; `head` is what stands before the name.
+    Said {
+        head: &'a str,
+        name: &'a str,
+        text: &'a str,
+        private: bool,
+    },
+    Notice(&'a str),
+    Error,
+    Other,
+}
+
+impl Ornament {
+    /// Ornaments in this manner; names that come along are added to `words`. `me` is our name in a
+    /// room; where it is not known yet, the first who is said to have joined is us.
+    pub fn new(manner: Manner, words: Words, me: Option<&str>) -> Self {
+        Self {
+            manner,
+            words,
+            me: me.map(Into::into),
+            rang: None,
+        }
+    }
+
+    /// Appends the line, which has no newline, to `out` with one. It is clean already.
+    pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let text = str::from_utf8(line).unwrap_or_default();
+        let shape = shape(text);
+        let addressed = match &shape {
+            Shape::Said {
+                text,
+                private,
+                name,
+                ..
+            } => {
+                self.words.add(*name);
+                *private || self.me.as_deref().is_some_and(|me| mentions(text, me))
+            }
+            Shape::Notice(notice) => {
+                self.note(notice);
+                false
+            }
+            Shape::Error => false,
+            Shape::Other => true,
+        };
+        if self.manner.timestamps {
+            out.extend_from_slice(stamp(self.manner.color).as_bytes());
+        }
+        match shape {
+            Shape::Said { head, name, .. } if self.manner.color => {
+                let rest = &text[head.len() + name.len()..];
+                let color = COLORS[usize::from(hash(name)) % COLORS.len()];
+                out.extend_from_slice(format!("{head}\x1b[{color}m{name}\x1b[m{rest}").as_bytes());
+            }
+            _ => out.extend_from_slice(line),
+        }
+        if addressed && self.manner.bell && self.rang.is_none_or(|rang| rang.elapsed() >= REST) {
+            self.rang = Some(Instant::now());
+            out.push(b'\x07');
+        }
+        out.push(b'\n');
+    }
+
+    /// Learns from a notice who is there, and what we are called.
+    fn note(&mut self, notice: &str) {
+        if let Some(name) = notice.strip_suffix(" joined") {
+            self.words.add(name);
+            self.me.get_or_insert_with(|| name.into());
+        } else if let Some(name) = notice.strip_suffix(" left") {
+            self.words.remove(name);
+        } else if let Some((old, new)) = notice.split_once(" is now ") {
+            self.words.remove(old);
+            self.words.add(new);
+            if self.me.as_deref() == Some(old) {
+                self.me = Some(new.into());
+            }
+        }
+    }
+}
+
+/// The local time, as it stands before a line.
+pub fn stamp(color: bool) -> String {
+    let time = jiff::ZonedDateTime::now().strftime("%H:%M:%S");
+    if color {
+        format!("\x1b[2m{time}\x1b[m ")
+    } else {
+        format!("{time} ")
+    }
+}
+
+fn shape(line: &str) -> Shape<'_> {
+    if let Some(notice) = line.strip_prefix("-- ") {
+        return Shape::Notice(notice);
+    }
+    if line.starts_with("! ") {
+        return Shape::Error;
+    }
+    [("<", "> "), ("[", "] "), ("* ", " ")]
+        .into_iter()
+        .find_map(|(head, end)| {
+            let (name, text) = line.strip_prefix(head)?.split_once(end)?;
+            let named = !name.is_empty() && !name.contains(char::is_whitespace);
+            named.then_some(Shape::Said {
+                head,
+                name,
+                text,
+                private: head == "[",
+            })
+        })
+        .unwrap_or(Shape::Other)
+}
+
+/// Whether `name` stands in `text` as a word, in whatever case.
+fn mentions(text: &str, name: &str) -> bool {
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    let inside = |c: char| c.is_alphanumeric() || c == '_';
+    !name.is_empty()
+        && text.match_indices(&name).any(|(at, found)| {
+            !text[..at].chars().next_back().is_some_and(inside)
+                && !text[at + found.len()..].chars().next().is_some_and(inside)
+        })
+}
+
+/// FNV-1a, folded: the same name has the same colour on every screen.
+fn hash(name: &str) -> u16 {
+    let hash = name
+        .to_lowercase()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+    (hash >> 16) as u16 ^ (hash & 0xffff) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ornament(manner: Manner, me: Option<&str>) -> (Ornament, Words) {
+        let words = Words::default();
+        (Ornament::new(manner, words.clone(), me), words)
+    }
+
+    fn shown(ornament: &mut Ornament, line: &str) -> String {
+        let mut out = Vec::new();
+        ornament.line(line.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_plain_manner_adds_nothing_but_the_newline() {
+        let (mut plain, _) = ornament(Manner::default(), None);
+        for line in [
+            "",
+            "hi",
+            "<ann> hi",
+            "[ann] hi",
+            "* ann waves",
+            "-- ann left",
+            "! no",
+        ] {
+            assert_eq!(shown(&mut plain, line), format!("{line}\n"));
+        }
+        let mut out = Vec::new();
+        plain.line(b"<ann> \xff", &mut out);
+        assert_eq!(out, b"<ann> \xff\n");
+    }
+
+    #[test]
+    fn a_name_has_its_colour_and_the_text_has_none() {
+        let manner = Manner {
+            color: true,
+            ..Manner::default()
+        };
+        let (mut colored, _) = ornament(manner, None);
+        let code = |line: &str, before: &str| {
+            let rest = line
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_prefix("\x1b["));
+            rest.and_then(|rest| rest.split_once('m'))
+                .unwrap()
+                .0
+                .to_string()
+        };
+        let said = shown(&mut colored, "<ann> <bob> hi");
+        let color = code(&said, "<");
+        assert_eq!(said, format!("<\x1b[{color}mann\x1b[m> <bob> hi\n"));
+        for (line, head) in [("[ANN] hi", "["), ("* Ann waves", "* ")] {
+            assert_eq!(code(&shown(&mut colored, line), head), color, "{line}");
+        }
+        for line in ["<> hi", "<a b> hi", "<ann>hi", "hi", "-- ann joined"] {
+            assert_eq!(shown(&mut colored, line), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn the_bell_rings_for_what_is_said_to_us() {
+        let manner = Manner {
+            bell: true,
+            ..Manner::default()
+        };
+        let rings = |me: Option<&str>, line: &str| {
+            let (mut ornament, _) = ornament(manner, me);
+            shown(&mut ornament, line).ends_with("\x07\n")
+        };
+        for line in [
+            "<bob> ann: hi",
+            "<bob> hi @Ann",
+            "* bob pokes ann",
+            "[bob] psst",
+            "plain",
+        ] {
+            assert!(rings(Some("ann"), line), "{line}");
+        }
+        for line in [
+            "<bob> hi",
+            "<bob> joanna",
+            "<ann> hi",
+            "-- ann joined",
+            "! no ann",
+        ] {
+            assert!(!rings(Some("ann"), line), "{line}");
+        }
+        assert!(!rings(None, "<bob> ann"));
+        let (mut ornament, _) = ornament(manner, None);
+        assert!(shown(&mut ornament, "one").ends_with("\x07\n"));
+        assert!(
+            !shown(&mut ornament, "two").contains('\x07'),
+            "a flood rings once"
+        );
+    }
+
+    #[test]
+    fn notices_tell_who_is_there_and_who_we_are() {
+        let manner = Manner {
+            bell: true,
+            ..Manner::default()
+        };
+        let (mut ornament, words) = ornament(manner, None);
+        let complete = |begun: &str| words.complete(begun, begun.len()).1;
+        shown(&mut ornament, "-- guest2 joined");
+        shown(&mut ornament, "-- guest3 joined");
+        assert_eq!(complete("g"), ["guest2 ", "guest3 "]);
+        shown(&mut ornament, "-- guest2 is now Ann");
+        shown(&mut ornament, "-- guest3 left");
+        assert_eq!(
+            (complete("g"), complete("a")),
+            (vec![], vec!["Ann ".to_string()])
+        );
+        assert!(shown(&mut ornament, "<bob> hello ann").ends_with("\x07\n"));
+        assert_eq!(complete("b"), ["bob "]);
+    }
+
+    #[test]
+    fn the_time_stands_first() {
+        let manner = Manner {
+            timestamps: true,
+            ..Manner::default()
+        };
+        let (mut stamped, _) = ornament(manner, None);
+        let line = shown(&mut stamped, "<ann> hi");
+        let (time, rest) = line.split_once(' ').unwrap();
+        let digits = time.bytes().filter(u8::is_ascii_digit).count();
+        assert_eq!((time.len(), digits, rest), (8, 6, "<ann> hi\n"));
+    }
+}

@@ -1,0 +1,126 @@
+//! Text above the line being typed.
+//!
+//! rustyline draws the prompt anew at every refresh, on a line it has cleared. What waits to be
+//! shown is put in front of the prompt at the next one; a nudge makes that happen at once. Between
+//! two lines there is no prompt, and text is written as it is. Either way it comes out once and in
+//! order, whatever key is pressed meanwhile.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustyline::ExternalPrinter;
+
+use super::PROMPT;
+use super::modes::Modes;
+use crate::console::printer::{self, Sink};
+
+/// What rustyline is given to print, so that it draws the prompt: it goes where it came from, as
+/// rustyline wants a line end.
+const NUDGE: &str = "\x1b[A\n";
+
+/// What waits to be shown, and whether a line is being typed.
+pub struct Above {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Readable when the prompt is to be drawn. `None`: a terminal too dumb to draw on.
+    nudge: Option<UnixStream>,
+}
+
+struct State {
+    editing: bool,
+    waiting: String,
+    plain: Sink,
+}
+
+impl Above {
+    /// Nothing waits. A byte into `nudge` makes the prompt be drawn.
+    pub fn new(nudge: Option<UnixStream>) -> Self {
+        let state = State {
+            editing: false,
+            waiting: String::new(),
+            plain: printer::stdout(),
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            nudge,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line begins to be typed.
+    pub fn begin(&self) {
+        self.lock().editing = true;
+    }
+
+    /// The line was entered, or is given up.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.editing = false;
+        let waiting = std::mem::take(&mut state.waiting);
+        // The next write tells if the terminal has gone.
+        let _ = (state.plain)(waiting.as_bytes());
+        self.changed.notify_all();
+    }
+
+    /// What is to be shown in front of the prompt that is about to be drawn, in whole lines.
+    pub fn take(&self) -> String {
+        let mut state = self.lock();
+        self.changed.notify_all();
+        std::mem::take(&mut state.waiting)
+    }
+
+    /// Shows this; returns when it is on its way to the terminal. For one thread.
+    pub fn show(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        let Some(nudge) = &self.nudge else {
+            let (before, after) = if state.editing {
+                ("\n", PROMPT)
+            } else {
+                ("", "")
+            };
+            return (state.plain)(&[before.as_bytes(), bytes, after.as_bytes()].concat());
+        };
+        if !state.editing {
+            return (state.plain)(bytes);
+        }
+        state.waiting.push_str(&String::from_utf8_lossy(bytes));
+        if !state.waiting.ends_with('\n') {
+            state.waiting.push('\n');
+        }
+        // A pipe that is full wakes all the same.
+        let _ = (&*nudge).write(&[0]);
+        while !state.waiting.is_empty() {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+}
+
+/// The thread that makes rustyline draw the prompt. It is a thread of its own because rustyline
+/// takes no nudge while a history search or a completion menu is open.
+pub fn start_nudging(
+    mut printer: impl ExternalPrinter + Send + 'static,
+    mut nudges: UnixStream,
+    modes: Arc<Modes>,
+) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("nudge".into())
+        .spawn(move || {
+            let mut bytes = [0; 64];
+            while let Ok(1..) = nudges.read(&mut bytes) {
+                modes.resume();
+                if printer.print(NUDGE.into()).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The terminal's modes: raw for as long as there is a prompt, also between two lines, so that
+//! what is typed ahead is neither echoed nor acted on by the kernel; as we found them before and
+//! after, and while we are suspended (Ctrl-Z).
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{
+    ControlFlags, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios,
+    tcgetattr, tcsetattr,
+};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+use signal_hook::consts::SIGCONT;
+
+use crate::console::printer::write_all;
+
+const PASTE_ON: &[u8] = b"\x1b[?2004h";
+const PASTE_OFF: &[u8] = b"\x1b[?2004l";
+
+/// How long a stop signal may take to stop us; where nobody could continue us, it never does.
+const STOPPED: Duration = Duration::from_millis(100);
+/// How often a job in the background looks whether it is in the foreground again.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The modes of the terminal on stdin.
+pub struct Modes {
+    found: Mutex<Termios>,
+    raw: Mutex<Termios>,
+    /// We were continued after a stop.
+    continued: Arc<AtomicBool>,
+    /// Suspended by our own hand, which also sets the modes afterwards.
+    suspended: AtomicBool,
+    /// The prompt is at its end.
+    stopping: AtomicBool,
+}
+
+impl Modes {
+    /// Makes the terminal raw, as rustyline does for a line. `wake` gets a byte after each SIGCONT.
+    pub fn start(wake: UnixStream) -> io::Result<Self> {
+        let found = tcgetattr(io::stdin().as_fd())?;
+        let modes = Self {
+            raw: Mutex::new(raw(&found)),
+            found: Mutex::new(found),
+            continued: Arc::default(),
+            suspended: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        };
+        signal_hook::flag::register(SIGCONT, Arc::clone(&modes.continued))?;
+        signal_hook::low_level::pipe::register(SIGCONT, wake)?;
+        set(&modes.raw);
+        Ok(modes)
+    }
+
+    /// The character that has this function (`VINTR`, `VSUSP`), unless that is switched off.
+    pub fn key(&self, index: Index) -> Option<char> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(found.control_chars[index as usize])
+            .filter(|&c| c != 0)
+            .map(char::from)
+    }
+
+    /// Stops us and all of our job, as Ctrl-Z does to any program; returns when we are in the
+    /// foreground again. `rows` lines are left free for what is drawn again then.
+    pub fn suspend(&self, rows: usize) {
+        self.suspended.store(true, Ordering::SeqCst);
+        write(PASTE_OFF);
+        write(b"\r\n");
+        set(&self.found);
+        self.continued.store(false, Ordering::SeqCst);
+        let began = Instant::now();
+        if kill(Pid::from_raw(0), Signal::SIGTSTP).is_ok() {
+            while !self.continued.load(Ordering::SeqCst) && began.elapsed() < STOPPED {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        while !is_foreground() && !self.stopping.load(Ordering::SeqCst) {
+            std::thread::sleep(LOOK);
+        }
+        self.continued.store(false, Ordering::SeqCst);
+        while self.stopping.load(Ordering::SeqCst) {
+            // The end of the run finds us in the background: readline, if it went on, would touch
+            // the terminal, and that would stop us again.
+            std::thread::park();
+        }
+        set(&self.raw);
+        write(PASTE_ON);
+        write("\n".repeat(rows).as_bytes());
+        self.suspended.store(false, Ordering::SeqCst);
+    }
+
+    /// Makes the terminal raw again if something else stopped and continued us.
+    pub fn resume(&self) {
+        let continued = self.continued.swap(false, Ordering::SeqCst);
+        let ours = !self.suspended.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst);
+        if continued && ours && is_foreground() {
+            set(&self.raw);
+            write(PASTE_ON);
+        }
+    }
+
+    /// From now on the modes are left alone, until [`Modes::restore`].
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The modes we found.
+    pub fn restore(&self) {
+        self.stop();
+        // In the background the terminal is somebody else's, and touching it would stop us.
+        if is_foreground() {
+            write(PASTE_OFF);
+            set(&self.found);
+        }
+    }
+}
+
+fn raw(found: &Termios) -> Termios {
+    let mut raw = found.clone();
+    raw.input_flags.remove(
+        InputFlags::BRKINT
+            | InputFlags::ICRNL
+            | InputFlags::INPCK
+            | InputFlags::ISTRIP
+            | InputFlags::IXON,
+    );
+    raw.control_flags.insert(ControlFlags::CS8);
+    raw.local_flags
+        .remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::IEXTEN | LocalFlags::ISIG);
+    raw.control_chars[Index::VMIN as usize] = 1;
+    raw.control_chars[Index::VTIME as usize] = 0;
+    raw
+}
+
+fn set(modes: &Mutex<Termios>) {
+    let modes = modes.lock().unwrap_or_else(PoisonError::into_inner);
+    // Nobody is left to tell if the terminal has gone.
+    let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &modes);
+}
+
+fn write(bytes: &[u8]) {
+    let _ = io::stdout().flush();
+    let _ = write_all(io::stdout().as_fd(), bytes);
+}
+
+fn is_foreground() -> bool {
+    // A terminal that is not our controlling one knows no foreground: it is ours.
+    tcgetpgrp(io::stdin().as_fd()).map_or(true, |group| group == getpgrp())
+}

@@ -1,0 +1,83 @@
+//! What Tab completes: `/commands`, and the names of who is there.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// As many are offered as fit on a screen; a stranger can make up any number of names.
+const OFFERED: usize = 100;
+/// As many are remembered.
+const KNOWN: usize = 10_000;
+
+/// The words that can be completed. Clones share them: whoever knows who is there adds and
+/// removes names while the prompt runs. A word that begins with `/` or `@` is completed at the
+/// start of a line, where it means something; any other anywhere.
+#[derive(Clone, Default)]
+pub struct Words(Arc<Mutex<BTreeSet<String>>>);
+
+impl Words {
+    /// These, to begin with.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let words = words.into_iter().map(Into::into).collect();
+        Self(Arc::new(Mutex::new(words)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name appeared.
+    pub fn add(&self, word: impl Into<String>) {
+        let mut words = self.lock();
+        if words.len() < KNOWN {
+            words.insert(word.into());
+        }
+    }
+
+    /// A name is gone.
+    pub fn remove(&self, word: &str) {
+        self.lock().remove(word);
+    }
+
+    /// Where the word before `pos` begins, and what it may become, each with a blank after it.
+    pub fn complete(&self, line: &str, pos: usize) -> (usize, Vec<String>) {
+        let before = line.get(..pos).unwrap_or(line);
+        let start = before.rfind(char::is_whitespace).map_or(0, |at| {
+            at + before[at..].chars().next().map_or(1, char::len_utf8)
+        });
+        let begun = before[start..].to_lowercase();
+        let at_start = start == 0 || line[..start].ends_with('\n');
+        let words = self.lock();
+        let fits = |word: &&String| {
+            (at_start || !word.starts_with(['/', '@'])) && word.to_lowercase().starts_with(&begun)
+        };
+        let found = words.iter().filter(fits).take(OFFERED);
+        (start, found.map(|word| format!("{word} ")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_completed_where_a_line_begins_and_names_anywhere() {
+        let words = Words::new(["/who", "/kick", "/quit", "@1"]);
+        words.add("Ann");
+        words.add("andré");
+        let complete = |line: &str| words.complete(line, line.len());
+        assert_eq!(complete("/k"), (0, vec!["/kick ".into()]));
+        assert_eq!(complete("@"), (0, vec!["@1 ".into()]));
+        assert_eq!(complete("hi /k"), (3, vec![]));
+        assert_eq!(complete("hi an"), (3, vec!["Ann ".into(), "andré ".into()]));
+        assert_eq!(complete("two\n/q"), (4, vec!["/quit ".into()]));
+        assert_eq!(complete("é\u{3000}AN").0, 5);
+        words.remove("Ann");
+        assert_eq!(complete("AN"), (0, vec!["andré ".into()]));
+    }
+
+    #[test]
+    fn what_follows_the_cursor_stays_out_of_it() {
+        let words = Words::new(["/who"]);
+        assert_eq!(words.complete("/w and more", 2), (0, vec!["/who ".into()]));
+    }
+}

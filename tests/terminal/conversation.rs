@@ -1,0 +1,288 @@
+//! `serve` and `connect` with people at them.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::pty::{Terminal, terminal};
+use crate::run::{connect, read_all, until};
+
+/// `connect` at a terminal, and the other end of its connection.
+#[track_caller]
+pub fn connected(flags: &[&str]) -> (Terminal, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let words = [&["connect", &address], flags].concat();
+    let terminal = terminal(words);
+    let (peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(crate::run::DEADLINE)).unwrap();
+    terminal.ends_in(&[&format!("connected to {address}"), ">>>"]);
+    (terminal, peer)
+}
+
+/// Reads exactly this.
+#[track_caller]
+pub fn reads(mut peer: &TcpStream, wanted: &str) {
+    let mut bytes = vec![0; wanted.len()];
+    peer.read_exact(&mut bytes).unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes), wanted);
+}
+
+/// A client that has joined a server at a terminal.
+#[track_caller]
+fn joins(server: &Terminal, id: u64) -> TcpStream {
+    let client = connect(server.port());
+    let address = client.local_addr().unwrap();
+    server.ends_in(&[&format!("[{id}] {address} joined"), ">>>"]);
+    client
+}
+
+#[test]
+fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
+    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let address = server.address();
+    let mut client = terminal(["connect", &address]);
+    client.ends_in(&[&format!("connected to {address}"), ">>>"]);
+    server.shows(" joined");
+    client.enter("hello from the client");
+    server.ends_in(&["[1] hello from the client", ">>>"]);
+    server.enter("hello from the server");
+    client.ends_in(&[">>> hello from the client", "hello from the server", ">>>"]);
+
+    let mut third = joins(&server, 2);
+    let third_address = third.local_addr().unwrap();
+    third.write_all(b"hi all\n").unwrap();
+    server.ends_in(&["[2] hi all", ">>>"]);
+    server.enter("everybody hears this");
+    client.ends_in(&["everybody hears this", ">>>"]);
+    reads(&third, "everybody hears this\n");
+    drop(third);
+    server.ends_in(&[&format!("[2] {third_address} left"), ">>>"]);
+
+    client.enter("q");
+    client.ends(0);
+    server.shows("[1] q");
+    server.until("[1] … left", |text| {
+        let mut lines = text.lines();
+        lines.any(|line| line.starts_with("[1]") && line.ends_with(" left"))
+    });
+    server.enter("/quit");
+    server.ends(0);
+}
+
+#[test]
+fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
+    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let first = joins(&server, 1);
+    let second = joins(&server, 2);
+    server.enter("@2 for the second");
+    for nobody in ["@3 lost", "@x lost", "@ lost", "@22 lost"] {
+        server.enter(nobody);
+        let id = nobody.split(' ').next().unwrap();
+        server.ends_in(&[
+            &format!("! no client {id}: not sent (/who lists them)"),
+            ">>>",
+        ]);
+    }
+    server.enter(" @3 as text");
+    server.enter("for all");
+    server.enter("/quit");
+    server.ends(0);
+    assert_eq!(read_all(&first), b"@3 as text\nfor all\n");
+    assert_eq!(read_all(&second), b"for the second\n@3 as text\nfor all\n");
+}
+
+#[test]
+fn who_lists_kick_throws_out_and_quit_ends_the_server() {
+    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    server.address();
+    server
+        .enter("/who")
+        .ends_in(&[">>> /who", "nobody is connected", ">>>"]);
+    server
+        .enter("lost")
+        .ends_in(&["! nobody is connected: not sent", ">>>"]);
+    let first = joins(&server, 1);
+    let second = joins(&server, 2);
+    let addresses = [&first, &second].map(|client| client.local_addr().unwrap());
+    server.enter("/who").ends_in(&[
+        &format!("[1] {}", addresses[0]),
+        &format!("[2] {}", addresses[1]),
+        ">>>",
+    ]);
+    server
+        .enter("/kick 3")
+        .ends_in(&["! no client '3' to kick (/who lists them)", ">>>"]);
+    server.enter("/kick 1");
+    server.ends_in(&[&format!("[1] {} left (kicked)", addresses[0]), ">>>"]);
+    assert_eq!(read_all(&first), b"");
+    server.enter("/other is sent");
+    reads(&second, "/other is sent\n");
+    server.enter("/quit");
+    server.ends(0);
+    assert_eq!(read_all(&second), b"");
+}
+
+#[test]
+fn q_is_sent_and_leaves_and_what_still_comes_is_shown() {
+    let (mut client, mut peer) = connected(&[]);
+    client.enter("q");
+    assert_eq!(read_all(&peer), b"q\n");
+    peer.write_all(b"good bye\n").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert!(client.ends(0).ends_with(">>> q\ngood bye"));
+}
+
+#[test]
+fn quit_and_the_end_of_input_leave_without_a_word() {
+    for keys in ["/quit\r", "\x04"] {
+        let (mut client, peer) = connected(&[]);
+        client.enter("text").press(keys);
+        assert_eq!(read_all(&peer), b"text\n", "{keys:?}");
+        drop(peer);
+        client.ends(0);
+    }
+}
+
+#[test]
+fn leaving_waits_for_a_silent_peer_as_long_as_linger_says() {
+    let (mut client, peer) = connected(&["--linger", "300ms"]);
+    client.enter("q");
+    let began = Instant::now();
+    client.ends(0);
+    assert!(began.elapsed().as_millis() >= 250);
+    reads(&peer, "q\n");
+}
+
+#[test]
+fn a_leading_space_makes_text_of_a_command_and_other_slashes_are_text() {
+    let (mut client, peer) = connected(&[]);
+    for line in [" q", " /quit", "/who", "/kick 1", "@1 hi", "", "  two"] {
+        client.enter(line);
+    }
+    client.enter("/quit");
+    assert_eq!(
+        read_all(&peer),
+        b"q\n/quit\n/who\n/kick 1\n@1 hi\n\n  two\n"
+    );
+    drop(peer);
+    client.ends(0);
+}
+
+#[test]
+fn lines_end_as_asked() {
+    for (flag, sent) in [
+        ("--crlf", "one\r\ntwo\r\n"),
+        ("-C", "one\r\ntwo\r\n"),
+        ("--no-newline", "onetwo"),
+    ] {
+        let (mut client, peer) = connected(&[flag]);
+        client.enter("one").enter("two").press("\x04");
+        assert_eq!(String::from_utf8(read_all(&peer)).unwrap(), sent, "{flag}");
+        drop(peer);
+        client.ends(0);
+    }
+}
+
+#[test]
+fn a_peer_without_newlines_is_shown_after_a_moment_of_quiet() {
+    let (mut client, mut peer) = connected(&[]);
+    peer.write_all(b"no newline").unwrap();
+    client.ends_in(&["no newline", ">>>"]);
+    peer.write_all(b"next").unwrap();
+    client.ends_in(&["no newline", "next", ">>>"]);
+    // The end of a line that was shown already adds no empty one.
+    peer.write_all(b"\nmore\n").unwrap();
+    client.ends_in(&["next", "more", ">>>"]);
+    peer.write_all("split 漢".as_bytes()).unwrap();
+    client.ends_in(&["split 漢", ">>>"]);
+    drop(peer);
+    client.ends(0);
+}
+
+#[test]
+fn a_reset_is_told_and_is_a_failure() {
+    let (mut client, peer) = connected(&[]);
+    let address = peer.local_addr().unwrap();
+    client.press("half a li");
+    client.awaits(">>> half a li");
+    socket2::SockRef::from(&peer)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    let text = client.ends(7);
+    let error =
+        format!("sockctl: connection to {address}: connection reset by peer (ECONNRESET 104)");
+    assert!(text.contains("not sent: half a li\n"), "{text}");
+    assert!(text.ends_with(&error), "{text}");
+}
+
+#[test]
+fn once_ends_with_its_only_client() {
+    let mut server = terminal(["serve", "--once", "127.0.0.1:0"]);
+    let mut client = joins(&server, 1);
+    client.write_all(b"hi\n").unwrap();
+    server.ends_in(&["[1] hi", ">>>"]);
+    server.enter("hello");
+    reads(&client, "hello\n");
+    drop(client);
+    server.ends(0);
+}
+
+#[test]
+fn json_goes_to_the_terminal_without_disturbing_it() {
+    let (mut client, mut peer) = connected_json();
+    client.press("half");
+    client.awaits(">>> half");
+    peer.write_all(b"hi\n").unwrap();
+    client.ends_in(&["hi", ">>> half"]);
+    let text = client.text();
+    assert!(
+        text.contains(r#"{"event":"message","id":1,"text":"hi","t":"#),
+        "{text}"
+    );
+    client.press("\r\x04");
+    drop(peer);
+    client.ends(0);
+}
+
+fn connected_json() -> (Terminal, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let terminal = terminal(["connect", "--json", &address]);
+    let (peer, _) = listener.accept().unwrap();
+    terminal.awaits(">>>");
+    (terminal, peer)
+}
+
+#[test]
+fn a_deadline_and_silence_end_it_in_good_order() {
+    for (flags, cause) in [
+        (["--deadline", "500ms"], "the deadline has passed"),
+        (["--idle-timeout", "500ms"], "nothing was said for too long"),
+    ] {
+        let (mut client, peer) = connected(&flags);
+        client.press("half");
+        let text = client.ends(4);
+        assert!(
+            text.contains(cause) && text.contains("not sent: half"),
+            "{text}"
+        );
+        drop(peer);
+    }
+}
+
+#[test]
+fn a_stopped_server_leaves_its_clients_in_good_order() {
+    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let client = joins(&server, 1);
+    server.press("half");
+    server.awaits(">>> half");
+    server.signal("TERM");
+    let text = server.ends(0);
+    assert!(text.contains("not sent: half"), "{text}");
+    assert_eq!(read_all(&client), b"");
+    until("the port is free", || {
+        TcpStream::connect(client.peer_addr().unwrap()).is_err()
+    });
+}

@@ -1,0 +1,70 @@
+//! What is added to lines: time, colour, bell; and names that Tab completes.
+
+use std::io::Write;
+
+use super::conversation::{connected, reads};
+use super::pty::terminal;
+use crate::run::{connect, until};
+
+/// Whether a line begins with a time of day, and what follows it.
+fn untimed(line: &str) -> Option<&str> {
+    let (time, rest) = line.split_once(' ')?;
+    let shape: String = time
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '9' } else { c })
+        .collect();
+    (shape == "99:99:99").then_some(rest)
+}
+
+#[test]
+fn timestamps_stand_before_every_line() {
+    let (mut client, mut peer) = connected(&["--timestamps"]);
+    peer.write_all(b"hi\n").unwrap();
+    let text = client.shows("hi");
+    let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
+    assert_eq!(untimed(line), Some("hi"));
+    client.enter("not stamped").press("\x04");
+    drop(peer);
+    client.ends(0);
+
+    let server = terminal(["serve", "--timestamps", "127.0.0.1:0"]);
+    let peer = connect(server.port());
+    let joined = format!("[1] {} joined", peer.local_addr().unwrap());
+    let text = server.shows(&joined);
+    let line = text.lines().find(|line| line.ends_with("joined")).unwrap();
+    assert_eq!(untimed(line), Some(joined.as_str()));
+}
+
+#[test]
+fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
+    for (flags, rings) in [(&["--bell"][..], true), (&[], false)] {
+        let (client, mut peer) = connected(flags);
+        peer.write_all(b"hi\n").unwrap();
+        client.ends_in(&["hi", ">>>"]);
+        until("the bell", || (client.bells() > 0) == rings);
+    }
+}
+
+#[test]
+fn in_a_room_the_bell_rings_for_our_name_and_names_are_completed() {
+    let (client, mut peer) = connected(&["--bell"]);
+    peer.write_all(b"-- guest7 joined\n<ann> hello all\n-- bob joined\n")
+        .unwrap();
+    client.ends_in(&["-- bob joined", ">>>"]);
+    assert_eq!(client.bells(), 0);
+    peer.write_all(b"<ann> guest7: hello\n").unwrap();
+    client.ends_in(&["<ann> guest7: hello", ">>>"]);
+    until("the bell", || client.bells() == 1);
+    client.press("/msg a\tb\thi\r");
+    reads(&peer, "/msg ann bob hi\n");
+}
+
+#[test]
+fn each_client_of_a_server_has_its_colour() {
+    let server = terminal(["serve", "127.0.0.1:0"]);
+    let mut peer = connect(server.port());
+    peer.write_all(b"hi\n").unwrap();
+    server.ends_in(&["[1] hi", ">>>"]);
+    assert_ne!(server.color_of("1] hi"), vt100::Color::Default);
+    assert_eq!(server.color_of("hi"), vt100::Color::Default);
+}
