@@ -31,7 +31,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             [CompletionResult]::new('udp-serve', 'udp-serve', [CompletionResultType]::ParameterValue, 'Receive datagrams and answer everyone')
             [CompletionResult]::new('udp-send', 'udp-send', [CompletionResultType]::ParameterValue, 'Send datagrams: each TEXT, or each line of stdin, is one')
             [CompletionResult]::new('auth-serve', 'auth-serve', [CompletionResultType]::ParameterValue, 'Serve clients that prove they hold the key, and nobody else')
-            [CompletionResult]::new('auth-connect', 'auth-connect', [CompletionResultType]::ParameterValue, 'Connect to a server that asks for proof of the key')
+            [CompletionResult]::new('auth-connect', 'auth-connect', [CompletionResultType]::ParameterValue, 'Connect to a server that asks for proof of the key, encrypted both ways')
             [CompletionResult]::new('opts', 'opts', [CompletionResultType]::ParameterValue, 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process')
             break
         }
@@ -213,7 +213,8 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             break
         }
         'sockctl;auth-serve' {
-            [CompletionResult]::new('--digest', '--digest', [CompletionResultType]::ParameterName, 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512')
+            [CompletionResult]::new('--digest', '--digest', [CompletionResultType]::ParameterName, 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'What the encrypted session is for: both sides must say the same')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line')
             [CompletionResult]::new('--key-fd', '--key-fd', [CompletionResultType]::ParameterName, 'Read the key from this descriptor')
             [CompletionResult]::new('--create-key', '--create-key', [CompletionResultType]::ParameterName, 'Write a new random key to --key-file and exit')
@@ -241,6 +242,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             [CompletionResult]::new('-x', '-x', [CompletionResultType]::ParameterName, 'Dump both directions in hex to FILE (`-`: stderr)')
             [CompletionResult]::new('--hex', '--hex', [CompletionResultType]::ParameterName, 'Dump both directions in hex to FILE (`-`: stderr)')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour what is shown')
+            [CompletionResult]::new('--python', '--python', [CompletionResultType]::ParameterName, 'Talk to Python''s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)')
             [CompletionResult]::new('--no-penalty', '--no-penalty', [CompletionResultType]::ParameterName, 'Do not slow down addresses that send wrong proofs')
             [CompletionResult]::new('--room', '--room', [CompletionResultType]::ParameterName, 'A chat room, with you as the member `server`')
             [CompletionResult]::new('--echo', '--echo', [CompletionResultType]::ParameterName, 'Return what comes')
@@ -268,7 +270,8 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             break
         }
         'sockctl;auth-connect' {
-            [CompletionResult]::new('--digest', '--digest', [CompletionResultType]::ParameterName, 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512')
+            [CompletionResult]::new('--digest', '--digest', [CompletionResultType]::ParameterName, 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'What the encrypted session is for: both sides must say the same')
             [CompletionResult]::new('--key-file', '--key-file', [CompletionResultType]::ParameterName, 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line')
             [CompletionResult]::new('--key-fd', '--key-fd', [CompletionResultType]::ParameterName, 'Read the key from this descriptor')
             [CompletionResult]::new('--create-key', '--create-key', [CompletionResultType]::ParameterName, 'Write a new random key to --key-file and exit')
@@ -293,6 +296,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             [CompletionResult]::new('-x', '-x', [CompletionResultType]::ParameterName, 'Dump both directions in hex to FILE (`-`: stderr)')
             [CompletionResult]::new('--hex', '--hex', [CompletionResultType]::ParameterName, 'Dump both directions in hex to FILE (`-`: stderr)')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour what is shown')
+            [CompletionResult]::new('--python', '--python', [CompletionResultType]::ParameterName, 'Talk to Python''s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)')
             [CompletionResult]::new('-C', '-C ', [CompletionResultType]::ParameterName, 'Send a CR before each newline, where it is missing')
             [CompletionResult]::new('--crlf', '--crlf', [CompletionResultType]::ParameterName, 'Send a CR before each newline, where it is missing')
             [CompletionResult]::new('--no-newline', '--no-newline', [CompletionResultType]::ParameterName, 'At the prompt, send lines without a newline')

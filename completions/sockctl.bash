@@ -62,7 +62,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__connect)
-            opts="-C -s -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --progress --tcp-info --source --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-C -s -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --no-newline --send-only --recv-only --max-bytes --no-half-close --linger --wait --send --expect --expect-eof --progress --tcp-info --source --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -70,6 +70,10 @@ _sockctl() {
             case "${prev}" in
                 --digest)
                     COMPREPLY=($(compgen -W "md5 sha256 sha512" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --key-file)
@@ -187,7 +191,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --key-file --key-fd --create-key --keys --no-penalty --room --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --room --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -195,6 +199,10 @@ _sockctl() {
             case "${prev}" in
                 --digest)
                     COMPREPLY=($(compgen -W "md5 sha256 sha512" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --key-file)

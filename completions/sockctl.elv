@@ -28,7 +28,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand udp-serve 'Receive datagrams and answer everyone'
             cand udp-send 'Send datagrams: each TEXT, or each line of stdin, is one'
             cand auth-serve 'Serve clients that prove they hold the key, and nobody else'
-            cand auth-connect 'Connect to a server that asks for proof of the key'
+            cand auth-connect 'Connect to a server that asks for proof of the key, encrypted both ways'
             cand opts 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
         }
         &'sockctl;serve'= {
@@ -205,7 +205,8 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sockctl;auth-serve'= {
-            cand --digest 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512'
+            cand --digest 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512'
+            cand --context 'What the encrypted session is for: both sides must say the same'
             cand --key-file 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line'
             cand --key-fd 'Read the key from this descriptor'
             cand --create-key 'Write a new random key to --key-file and exit'
@@ -233,6 +234,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand -x 'Dump both directions in hex to FILE (`-`: stderr)'
             cand --hex 'Dump both directions in hex to FILE (`-`: stderr)'
             cand --color 'Colour what is shown'
+            cand --python 'Talk to Python''s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
             cand --no-penalty 'Do not slow down addresses that send wrong proofs'
             cand --room 'A chat room, with you as the member `server`'
             cand --echo 'Return what comes'
@@ -259,7 +261,8 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sockctl;auth-connect'= {
-            cand --digest 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512'
+            cand --digest 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512'
+            cand --context 'What the encrypted session is for: both sides must say the same'
             cand --key-file 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line'
             cand --key-fd 'Read the key from this descriptor'
             cand --create-key 'Write a new random key to --key-file and exit'
@@ -284,6 +287,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand -x 'Dump both directions in hex to FILE (`-`: stderr)'
             cand --hex 'Dump both directions in hex to FILE (`-`: stderr)'
             cand --color 'Colour what is shown'
+            cand --python 'Talk to Python''s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
             cand -C 'Send a CR before each newline, where it is missing'
             cand --crlf 'Send a CR before each newline, where it is missing'
             cand --no-newline 'At the prompt, send lines without a newline'

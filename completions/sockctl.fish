@@ -38,7 +38,7 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "connect" -d 'Connec
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-serve" -d 'Receive datagrams and answer everyone'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send datagrams: each TEXT, or each line of stdin, is one'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve clients that prove they hold the key, and nobody else'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to a server that asks for proof of the key'
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to a server that asks for proof of the key, encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then end our side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Connections at a time' -r
@@ -1077,9 +1077,10 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s q -l quiet 
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l trace -d 'Show every socket call as it is made'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l json -d 'Write events and results as JSON, one object a line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l digest -d 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512' -r -f -a "md5\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
 sha256\t''
 sha512\t''"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l context -d 'What the encrypted session is for: both sides must say the same' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
@@ -1332,6 +1333,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalty -d 'Do not slow down addresses that send wrong proofs'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'A chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Return what comes'
@@ -1350,9 +1352,10 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s q -l quie
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l trace -d 'Show every socket call as it is made'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l json -d 'Write events and results as JSON, one object a line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l digest -d 'Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512' -r -f -a "md5\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
 sha256\t''
 sha512\t''"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l context -d 'What the encrypted session is for: both sides must say the same' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
@@ -1601,6 +1604,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l he
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s C -l crlf -d 'Send a CR before each newline, where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'At the prompt, send lines without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: what comes is dropped'

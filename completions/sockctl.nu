@@ -205,7 +205,9 @@ module completions {
 
   # Serve clients that prove they hold the key, and nobody else
   export extern "sockctl auth-serve" [
-    --digest: string@"nu-complete sockctl auth-serve digest" # Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512
+    --digest: string@"nu-complete sockctl auth-serve digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
+    --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
+    --context: string         # What the encrypted session is for: both sides must say the same
     --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
@@ -261,9 +263,11 @@ module completions {
     [ "auto" "always" "never" ]
   }
 
-  # Connect to a server that asks for proof of the key
+  # Connect to a server that asks for proof of the key, encrypted both ways
   export extern "sockctl auth-connect" [
-    --digest: string@"nu-complete sockctl auth-connect digest" # Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512
+    --digest: string@"nu-complete sockctl auth-connect digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
+    --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
+    --context: string         # What the encrypted session is for: both sides must say the same
     --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser};
@@ -18,6 +19,8 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::auth::digest::Digest;
 use crate::auth::key::{KeySources, Keyring, create_key, load};
+use crate::auth::noise;
+use crate::auth::python::{Secrets, Unit};
 use crate::console::event::{Event, Level};
 use crate::console::ornament::Manner;
 use crate::console::talk::Talk;
@@ -338,9 +341,16 @@ fn setting(text: &str) -> Result<Setting, String> {
 /// Where the key comes from, and how it is proved.
 #[derive(Args, Debug, Clone)]
 pub struct KeyArgs {
-    /// Prove the key with HMAC over this digest, as the Python notes do: md5, sha256 or sha512
+    /// Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
     #[arg(long, value_name = "NAME", value_parser = ["md5", "sha256", "sha512"], help_heading = "Keys")]
     pub digest: Option<String>,
+    /// Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
+    #[arg(long, help_heading = "Keys")]
+    pub python: bool,
+    /// What the encrypted session is for: both sides must say the same
+    #[arg(long, value_name = "TEXT", value_parser = text_parser(), conflicts_with_all = ["digest", "python"],
+        help_heading = "Keys")]
+    pub context: Option<Bytes>,
     /// The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
     #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub key_file: Option<PathBuf>,
@@ -365,18 +375,29 @@ impl KeyArgs {
         Ok(true)
     }
 
-    /// The digest asked for. The encrypted session that is to be the default does not exist yet.
-    pub fn digest(&self) -> Result<Digest, Failure> {
-        let Some(name) = &self.digest else {
-            let message =
-                "the encrypted session is not available yet: add --digest md5, sha256 or sha512";
-            return Err(Failure::usage(message));
-        };
-        name.parse().map_err(Failure::usage)
+    /// How the key is proved, with the keys ready for it: those of a passphrase take their time
+    /// here, once. `keys` is a server's `--keys` file; a message of `--python` is a `unit`.
+    pub fn proof(&self, keys: Option<&PathBuf>, unit: Unit, talk: &Talk) -> Result<Proof, Failure> {
+        let digest = self.digest.as_deref().map(str::parse).transpose();
+        let digest: Option<Digest> = digest.map_err(Failure::usage)?;
+        let keyring = Rc::new(self.load(keys)?);
+        if self.python {
+            let md5 = Secrets::allows_md5(digest)?;
+            return Ok(Proof::Python(Rc::new(Secrets { keyring, md5, unit })));
+        }
+        if let Some(digest) = digest {
+            return Ok(Proof::Challenge(digest, keyring));
+        }
+        let context = self.context.as_ref().map_or(&[][..], |Bytes(text)| text);
+        let (psks, warnings) = noise::derive(&keyring, context)?;
+        for warning in warnings {
+            talk.warn(&warning);
+        }
+        Ok(Proof::Noise(noise::Identity::new(psks, context)?))
     }
 
     /// The key or keys; `keys` is a server's `--keys` file.
-    pub fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
+    fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
         let key_file = self.key_file.clone();
         load(&KeySources {
             key_file,
@@ -384,4 +405,14 @@ impl KeyArgs {
             key_fd: self.key_fd,
         })
     }
+}
+
+/// The protocol by which a key is proved, and what it takes.
+pub enum Proof {
+    /// The notes' challenge-response.
+    Challenge(Digest, Rc<Keyring>),
+    /// Python's.
+    Python(Rc<Secrets>),
+    /// The encrypted session.
+    Noise(Rc<noise::Identity>),
 }

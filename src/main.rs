@@ -15,6 +15,7 @@ mod cli;
 mod commands;
 mod console;
 mod exit;
+mod layer;
 mod net;
 mod roles;
 mod server;

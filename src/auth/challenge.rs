@@ -29,7 +29,9 @@ use std::rc::Rc;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 pub use super::digest::Digest;
+use super::handshake::{self, Proved, Refusal, Session, Verdict};
 use super::key::Keyring;
+use crate::exit::Exit;
 
 mod reason;
 #[cfg(test)]
@@ -208,6 +210,73 @@ impl Client {
     /// The deadline has passed before the challenge was complete.
     pub fn timed_out(&self) -> NoChallenge {
         NoChallenge::TimedOut(self.challenge.len())
+    }
+}
+
+impl handshake::Host for Server {
+    fn greeting(&self) -> &[u8] {
+        self.challenge()
+    }
+
+    fn wanted(&self) -> usize {
+        self.wanted()
+    }
+
+    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Verdict<Proved> {
+        match self.feed(bytes) {
+            Progress::More => Verdict::More,
+            Progress::Proved(key) => Verdict::Proved(Proved { key, session: None }),
+            Progress::Refused(why) => Verdict::Refused(why.into()),
+        }
+    }
+
+    fn ended(&self) -> Refusal {
+        self.ended().into()
+    }
+
+    fn timed_out(&self) -> Refusal {
+        self.timed_out().into()
+    }
+}
+
+impl handshake::Guest for Client {
+    fn greeting(&self) -> &[u8] {
+        b""
+    }
+
+    fn wanted(&self) -> usize {
+        self.wanted()
+    }
+
+    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Session> {
+        match self.feed(bytes) {
+            Step::More => Verdict::More,
+            Step::Answer(answer) => {
+                reply.extend_from_slice(answer.as_bytes());
+                Verdict::Proved(None)
+            }
+            Step::Refused(why) => Verdict::Refused(Refusal::new(why.to_string(), Exit::Unproved)),
+        }
+    }
+
+    fn ended(&self) -> Refusal {
+        Refusal::new(self.ended().to_string(), Exit::Broken)
+    }
+
+    fn timed_out(&self) -> Refusal {
+        Refusal::new(self.timed_out().to_string(), Exit::TimedOut)
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(why: Reason) -> Self {
+        let refusal = Self::new(why.to_string(), Exit::Unproved);
+        if why.is_wrong_proof() {
+            // This wire has no verdict.
+            refusal.wrong_proof(b"")
+        } else {
+            refusal
+        }
     }
 }
 

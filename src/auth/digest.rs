@@ -68,7 +68,8 @@ impl FromStr for Digest {
     }
 }
 
-fn mac<D: EagerHash>(key: &[u8], message: &[u8]) -> Vec<u8>
+/// HMAC(key, message) with any digest.
+pub(super) fn mac<D: EagerHash>(key: &[u8], message: &[u8]) -> Vec<u8>
 where
     Hmac<D>: KeyInit + Mac,
 {

@@ -79,6 +79,8 @@ pub struct Key {
     /// The name; a key of plain text has none unless `--keys` gives it one.
     pub name: Option<String>,
     secret: Secret,
+    /// Made by `--create-key`, not by a person.
+    random: bool,
 }
 
 impl Key {
@@ -114,7 +116,10 @@ impl Key {
         // One byte more than needed: the decoder estimates upwards.
         let mut bytes = Zeroizing::new([0; 33]);
         match URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut_slice()) {
-            Ok(32) => Self::new(Some(name), &bytes[..32]),
+            Ok(32) => Self::new(Some(name), &bytes[..32]).map(|key| Self {
+                random: true,
+                ..key
+            }),
             _ => Err(DAMAGED),
         }
     }
@@ -132,7 +137,13 @@ impl Key {
         Ok(Self {
             name,
             secret: Secret::new(bytes),
+            random: false,
         })
+    }
+
+    /// Whether it is 32 random bytes; anything else may be a passphrase, which can be guessed.
+    pub fn is_random(&self) -> bool {
+        self.random
     }
 
     /// The bytes that go into the HMAC.

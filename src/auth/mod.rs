@@ -2,5 +2,8 @@
 
 pub mod challenge;
 pub mod digest;
+pub mod handshake;
 pub mod key;
+pub mod noise;
+pub mod python;
 pub mod random;

@@ -7,9 +7,9 @@ use rand::rngs::SysRng;
 
 use crate::exit::Failure;
 
-/// 32 random bytes: a challenge, or a new key.
-pub fn bytes() -> Result<[u8; 32], Failure> {
-    let mut bytes = [0; 32];
+/// Random bytes: a challenge, or a new key.
+pub fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
     SysRng
         .try_fill_bytes(&mut bytes)
         .map_err(|e| Failure::system("read", "the system's random numbers", &io::Error::from(e)))?;

@@ -4,13 +4,16 @@ use std::rc::Rc;
 
 use clap::Args;
 
-use crate::args::KeyArgs;
-use crate::auth::challenge::Client;
+use crate::args::{KeyArgs, Proof};
+use crate::auth::handshake::Guest;
+use crate::auth::python::Unit;
+use crate::auth::{challenge, noise, python, random};
 use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::roles::client::{self, ClientArgs};
 use crate::session::handshake;
 
-/// Connect to a server that asks for proof of the key
+/// Connect to a server that asks for proof of the key, encrypted both ways
 #[derive(Args, Debug, Clone)]
 pub struct AuthConnect {
     #[command(flatten)]
@@ -25,16 +28,29 @@ impl AuthConnect {
         if self.key.create()? {
             return Ok(());
         }
-        let digest = self.key.digest()?;
-        let keyring = Rc::new(self.key.load(None)?);
-        let prove: client::Prove<'_> = &|socket, peer, until| {
-            handshake::answer(
-                socket,
-                peer,
-                Client::new(digest, Rc::clone(&keyring)),
-                until,
-            )
+        // What is sent at a time may be a line without its newline.
+        let by_chunk = self.client.no_newline || !self.client.steps.0.is_empty();
+        let unit = if self.client.socket.raw || by_chunk {
+            Unit::Chunk
+        } else {
+            Unit::Line
         };
+        let proof = self.key.proof(None, unit, talk)?;
+        let prove: client::Prove<'_> =
+            &|socket, peer, until| handshake::prove(socket, peer, &mut *guest(&proof)?, until);
         Ok(client::run(&self.client, Some(prove), talk)?)
     }
+}
+
+/// Our side of a handshake.
+fn guest(proof: &Proof) -> Result<Box<dyn Guest>, Failure> {
+    Ok(match proof {
+        Proof::Challenge(digest, keyring) => {
+            Box::new(challenge::Client::new(*digest, Rc::clone(keyring)))
+        }
+        Proof::Python(secrets) => {
+            Box::new(python::Client::new(Rc::clone(secrets), random::bytes()?))
+        }
+        Proof::Noise(identity) => Box::new(noise::Client::new(identity)?),
+    })
 }

@@ -4,9 +4,12 @@ use std::rc::Rc;
 
 use clap::Args;
 
-use crate::args::KeyArgs;
-use crate::auth::random;
+use crate::args::{KeyArgs, Proof};
+use crate::auth::handshake::Host;
+use crate::auth::python::Unit;
+use crate::auth::{challenge, noise, python, random};
 use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::roles::server::{self, ServerArgs};
 use crate::server::Gate;
 
@@ -31,16 +34,46 @@ impl AuthServe {
         if self.key.create()? {
             return Ok(());
         }
-        let digest = self.key.digest()?;
-        let keyring = Rc::new(self.key.load(self.keys.as_ref())?);
-        // Without randomness there is no challenge: found out before anybody is kept waiting.
-        random::bytes()?;
+        let unit = if self.server.socket.raw {
+            Unit::Chunk
+        } else {
+            Unit::Line
+        };
+        let proof = self.key.proof(self.keys.as_ref(), unit, talk)?;
+        // Without randomness there is no proof: found out before anybody is kept waiting.
+        random::bytes::<32>()?;
+        let names = key_names(&proof);
         let gate = Gate::new(
-            digest,
-            keyring,
+            Box::new(move || host(&proof)),
+            names,
             self.server.socket.timeout,
             !self.no_penalty,
         );
         Ok(server::run(&self.server, Some(gate), talk)?)
     }
+}
+
+/// Our side of a handshake.
+fn host(proof: &Proof) -> Result<Box<dyn Host>, Failure> {
+    Ok(match proof {
+        Proof::Challenge(digest, keyring) => {
+            let keyring = Rc::clone(keyring);
+            Box::new(challenge::Server::new(*digest, keyring, random::bytes()?))
+        }
+        Proof::Python(secrets) => {
+            Box::new(python::Listener::new(Rc::clone(secrets), random::bytes()?))
+        }
+        Proof::Noise(identity) => Box::new(noise::Server::new(Rc::clone(identity))),
+    })
+}
+
+/// The names of the keys that open the server.
+fn key_names(proof: &Proof) -> Vec<String> {
+    let keyring = match proof {
+        Proof::Noise(identity) => return identity.key_names(),
+        Proof::Challenge(_, keyring) => keyring,
+        Proof::Python(secrets) => &secrets.keyring,
+    };
+    let keys = keyring.keys().iter();
+    keys.filter_map(|key| key.name.clone()).collect()
 }

@@ -100,6 +100,13 @@ impl Talk {
         }
     }
 
+    /// Tells what one had better know, unless only errors are wanted. Always text.
+    pub fn warn(&self, warning: &str) {
+        if self.0.level > Level::Quiet {
+            self.line(format!("sockctl: warning: {warning}"));
+        }
+    }
+
     /// From now on goes where the prompt's own output goes, if stderr is the terminal too, so
     /// that nothing disturbs the line being typed, and has the time before it, if the lines there
     /// have.

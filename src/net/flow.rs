@@ -5,14 +5,17 @@
 //! | pipe -> socket, socket -> pipe | splice(2), no copy to user space                   |
 //! | file -> socket               | sendfile(2)                                          |
 //! | socket -> file, device       | splice(2) through a pipe of our own                  |
-//! | anything else, or bytes that must be seen (`--hex`, `--crlf`) | a buffer            |
+//! | anything else, or bytes that must be seen (`--hex`, `--crlf`) or changed (a [`Layer`]) | buffers |
 //!
 //! Where the kernel refuses (EINVAL: an append-only file, a device), the buffer takes over.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
@@ -24,11 +27,15 @@ use super::socket::{Socket, retry, would_block};
 use super::stdio::{Kind, Stdio};
 use super::trace;
 use crate::exit::Failure;
+use crate::layer::{Flaw, Layer};
 
 /// The most one call moves; also the size that pipes are grown to.
 const CHUNK: usize = 1 << 20;
-/// The buffer of the copying way.
+/// What the copying way reads at a time, and where a layer makes each byte dearer.
 const BUFFER: usize = 64 << 10;
+const LAYERED: usize = 256 << 10;
+/// How long a peer that takes nothing can hold up the end that a layer tells it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What one step came to.
 pub enum Step {
@@ -81,27 +88,67 @@ enum How {
 /// what becomes of the given ones. No bytes means the end.
 pub type Filter = Box<dyn FnMut(&[u8], &mut Vec<u8>)>;
 
+/// A layer that both directions of a connection share.
+pub type Wire = Rc<RefCell<Box<dyn Layer>>>;
+
 /// One direction, with what is on its way.
 pub struct Flow<'a> {
     source: Port<'a>,
     sink: Port<'a>,
     how: How,
-    buffer: Vec<u8>,
-    /// What of the buffer is not written yet.
-    pending: std::ops::Range<usize>,
-    filter: Option<Filter>,
+    /// What was read, and what becomes of it in turn.
+    stages: [Vec<u8>; 3],
+    /// What is not written yet: of which stage, and where in it.
+    stage: usize,
+    pending: Range<usize>,
+    /// The payload that `pending` stands for, where a layer makes it another size.
+    carried: u64,
+    change: Change,
     source_ended: bool,
-    tap: Option<(Tap, Direction, Instant)>,
+    /// What is wrong with the source; what came before it is written first.
+    failure: Option<io::Error>,
     moved: u64,
     /// How much may be moved in all.
     max: u64,
 }
 
+/// What is done to bytes on their way, beside moving them.
+#[derive(Default)]
+pub struct Change {
+    /// They are changed.
+    pub filter: Option<Filter>,
+    /// They are wrapped for the wire, or unwrapped.
+    pub layer: Option<Wire>,
+    /// The payload is dumped.
+    pub tap: Option<Tap>,
+    /// When the dump's clock began.
+    pub began: Option<Instant>,
+    /// Our end is told in the layer's way, too.
+    pub ends: bool,
+}
+
+impl Change {
+    fn is_none(&self) -> bool {
+        self.filter.is_none() && self.tap.is_none() && self.layer.is_none()
+    }
+
+    /// Shows payload that the socket gave or gets.
+    fn dump(&self, direction: Direction, payload: &[u8]) -> Result<(), Step> {
+        let Some(tap) = self.tap.as_ref().filter(|_| !payload.is_empty()) else {
+            return Ok(());
+        };
+        let elapsed = self.began.map(|began| began.elapsed()).unwrap_or_default();
+        tap.borrow_mut()
+            .tell(direction, elapsed, payload)
+            .map_err(Step::TapFailed)
+    }
+}
+
 impl<'a> Flow<'a> {
     /// From stdin to the socket.
-    pub fn up(input: Stdio, socket: &'a Socket, filter: Option<Filter>, tap: Option<Tap>) -> Self {
+    pub fn up(input: Stdio, socket: &'a Socket, change: Change) -> Self {
         let how = match input.kind() {
-            _ if filter.is_some() || tap.is_some() => How::Copy,
+            _ if !change.is_none() => How::Copy,
             Kind::Pipe => {
                 grow(input.as_fd());
                 How::Splice
@@ -109,20 +156,18 @@ impl<'a> Flow<'a> {
             Kind::File => How::SendFile,
             Kind::Socket | Kind::Terminal | Kind::Device => How::Copy,
         };
-        let tap = tap.map(|tap| (tap, Direction::Sent, Instant::now()));
-        Self::new(Port::Stdio(input), Port::Socket(socket), how, filter, tap)
+        Self::new(Port::Stdio(input), Port::Socket(socket), how, change)
     }
 
     /// From the socket to stdout, or to nowhere; no more than `max` bytes.
     pub fn down(
         socket: &'a Socket,
         output: Option<Stdio>,
-        filter: Option<Filter>,
-        tap: Option<Tap>,
+        change: Change,
         max: Option<u64>,
     ) -> Self {
         let how = match output {
-            Some(output) if filter.is_none() && tap.is_none() => match output.kind() {
+            Some(output) if change.is_none() => match output.kind() {
                 Kind::Pipe => {
                     grow(output.as_fd());
                     How::Splice
@@ -132,29 +177,24 @@ impl<'a> Flow<'a> {
             },
             _ => How::Copy,
         };
-        let tap = tap.map(|tap| (tap, Direction::Received, Instant::now()));
         let sink = output.map_or(Port::Nowhere, Port::Stdio);
-        let mut down = Self::new(Port::Socket(socket), sink, how, filter, tap);
+        let mut down = Self::new(Port::Socket(socket), sink, how, change);
         down.max = max.unwrap_or(u64::MAX);
         down
     }
 
-    fn new(
-        source: Port<'a>,
-        sink: Port<'a>,
-        how: How,
-        filter: Option<Filter>,
-        tap: Option<(Tap, Direction, Instant)>,
-    ) -> Self {
+    fn new(source: Port<'a>, sink: Port<'a>, how: How, change: Change) -> Self {
         Self {
             source,
             sink,
             how,
-            buffer: Vec::new(),
+            stages: Default::default(),
+            stage: 0,
             pending: 0..0,
-            filter,
+            carried: 0,
+            change,
             source_ended: false,
-            tap,
+            failure: None,
             moved: 0,
             max: u64::MAX,
         }
@@ -252,6 +292,9 @@ impl<'a> Flow<'a> {
 
     fn copy(&mut self) -> Step {
         if self.pending.is_empty() {
+            if let Some(failure) = self.failure.take() {
+                return Step::SourceFailed(failure);
+            }
             if self.source_ended {
                 return Step::Ended;
             }
@@ -259,16 +302,16 @@ impl<'a> Flow<'a> {
                 return step;
             }
             if self.pending.is_empty() {
-                // The end, or bytes that the filter keeps until more come.
-                return Step::Moved;
+                return Step::Moved; // the end, or what must wait until more comes
             }
         }
-        match self.sink.write(&self.buffer[self.pending.clone()]) {
+        match self
+            .sink
+            .write(&self.stages[self.stage][self.pending.clone()])
+        {
             Ok(n) => {
                 self.pending.start += n;
-                if let Port::Socket(_) = self.sink {
-                    self.moved += n as u64;
-                }
+                self.count_sent(n);
                 Step::Moved
             }
             Err(e) if would_block(&e) => Step::Held(Held::Sink),
@@ -276,38 +319,116 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Reads into the buffer, past the filter and the dump.
+    fn count_sent(&mut self, n: usize) {
+        if let Port::Socket(_) = self.sink {
+            if self.change.layer.is_none() {
+                self.moved += n as u64;
+            } else if self.pending.is_empty() {
+                self.moved += std::mem::take(&mut self.carried);
+            }
+        }
+    }
+
+    /// Reads, and does to the bytes what is to be done.
     fn fill(&mut self) -> Result<(), Step> {
-        self.buffer.resize(self.room(BUFFER), 0);
-        let count = match self.source.read(&mut self.buffer) {
+        let room = if self.change.layer.is_some() {
+            LAYERED
+        } else {
+            self.room(BUFFER)
+        };
+        self.stages[0].resize(room, 0);
+        let count = match self.source.read(&mut self.stages[0]) {
             Ok(count) => count,
             Err(e) if would_block(&e) => return Err(Step::Held(Held::Source)),
             Err(e) => return Err(Step::SourceFailed(e)),
         };
         self.source_ended = count == 0;
-        self.buffer.truncate(count);
-        if let Port::Socket(_) = self.source {
-            self.moved += count as u64;
-            self.dump()?;
-        }
-        if let Some(filter) = &mut self.filter {
-            let read = std::mem::take(&mut self.buffer);
-            filter(&read, &mut self.buffer);
-        }
-        if let Port::Socket(_) = self.sink {
-            self.dump()?;
-        }
-        self.pending = 0..self.buffer.len();
+        let length = match self.source {
+            Port::Socket(_) => self.arrive(count)?,
+            _ => self.depart(count)?,
+        };
+        self.pending = 0..length;
         Ok(())
     }
 
-    /// Shows the buffer, which holds what the socket gave or gets.
-    fn dump(&self) -> Result<(), Step> {
-        match &self.tap {
-            Some((tap, direction, start)) if !self.buffer.is_empty() => tap
-                .borrow_mut()
-                .tell(*direction, start.elapsed(), &self.buffer)
-                .map_err(Step::TapFailed),
+    /// From the wire: unwrapped, dumped, changed. How much there is to write, in `self.stage`.
+    fn arrive(&mut self, count: usize) -> Result<usize, Step> {
+        let room = self.room(usize::MAX);
+        let [wire, payload, changed] = &mut self.stages;
+        let mut bytes = &wire[..count];
+        self.stage = 0;
+        if let Some(layer) = &self.change.layer {
+            let mut layer = layer.borrow_mut();
+            payload.clear();
+            let result = match bytes {
+                [] => layer.wire_ended(),
+                bytes => layer.open(bytes, payload),
+            };
+            payload.truncate(room);
+            self.failure = result.err().map(Into::into);
+            self.source_ended |= layer.has_ended();
+            bytes = payload;
+            self.stage = 1;
+        }
+        self.moved += bytes.len() as u64;
+        self.change.dump(Direction::Received, bytes)?;
+        if let Some(filter) = &mut self.change.filter {
+            changed.clear();
+            filter(bytes, changed);
+            if self.source_ended && !bytes.is_empty() {
+                filter(&[], changed);
+            }
+            bytes = changed;
+            self.stage = 2;
+        }
+        Ok(bytes.len())
+    }
+
+    /// To the wire: changed, dumped, wrapped. How much there is to write, in `self.stage`.
+    fn depart(&mut self, count: usize) -> Result<usize, Step> {
+        let [read, changed, wire] = &mut self.stages;
+        let mut bytes = &read[..count];
+        self.stage = 0;
+        if let Some(filter) = &mut self.change.filter {
+            changed.clear();
+            filter(bytes, changed);
+            bytes = changed;
+            self.stage = 1;
+        }
+        self.change.dump(Direction::Sent, bytes)?;
+        if let Some(layer) = &self.change.layer {
+            let mut layer = layer.borrow_mut();
+            wire.clear();
+            let broken = |flaw: Flaw| Step::SinkFailed(flaw.into());
+            layer.seal(bytes, wire).map_err(broken)?;
+            self.carried += bytes.len() as u64;
+            if count == 0 && self.change.ends {
+                layer.seal_end(wire).map_err(broken)?;
+            }
+            bytes = wire;
+            self.stage = 2;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Tells our end in the layer's way, if that has not been done: all is well, and nothing more
+    /// comes.
+    pub fn finish(&mut self) {
+        if let (Port::Socket(socket), Some(layer)) = (self.sink, &self.change.layer)
+            && self.pending.is_empty()
+        {
+            finish(socket, &mut **layer.borrow_mut());
+        }
+    }
+
+    /// What came after the peer's end, if anything did: there must be nothing.
+    pub fn is_over(&mut self) -> io::Result<()> {
+        let Some(layer) = &self.change.layer else {
+            return Ok(());
+        };
+        let mut byte = [0];
+        match self.source.read(&mut byte) {
+            Ok(1) => Ok(layer.borrow_mut().open(&byte, &mut Vec::new())?),
             _ => Ok(()),
         }
     }
@@ -317,9 +438,10 @@ impl<'a> Flow<'a> {
         if let How::Through { reader, inside, .. } = std::mem::replace(&mut self.how, How::Copy)
             && inside > 0
         {
-            self.buffer.resize(inside.max(BUFFER), 0);
-            match io::Read::read_exact(&mut File::from(reader), &mut self.buffer[..inside]) {
+            self.stages[0].resize(inside.max(BUFFER), 0);
+            match io::Read::read_exact(&mut File::from(reader), &mut self.stages[0][..inside]) {
                 Ok(()) => {
+                    self.stage = 0;
                     self.pending = 0..inside;
                     self.moved += inside as u64;
                 }
@@ -381,6 +503,26 @@ impl<'a> Flow<'a> {
             (_, Port::Socket(_)) => Step::SourceFailed(error),
             (Port::Socket(_), _) if of_socket && errno != Errno::EPIPE => Step::SourceFailed(error),
             _ => Step::SinkFailed(error),
+        }
+    }
+}
+
+/// Tells a peer our end in the layer's way, if that has not been done, as far as it takes that
+/// soon.
+pub fn finish(socket: &Socket, layer: &mut dyn Layer) {
+    let (mut wire, until) = (Vec::new(), Deadline::after(LAST_WORD));
+    if layer.seal_end(&mut wire).is_err() {
+        return;
+    }
+    let mut rest = &wire[..];
+    while !rest.is_empty() {
+        match socket.send(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) if would_block(&e) && !until.passed() => {
+                // Ready or not: the next send tells.
+                let _ = wait([(socket.as_fd(), PollFlags::POLLOUT)], until);
+            }
+            Err(_) => return, // a peer that is gone needs no end
         }
     }
 }

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::deadline::Deadline;
-use super::flow::{Filter, Flow, Held, Step};
+use super::flow::{Change, Filter, Flow, Held, Step, Wire};
 use super::hexdump::Tap;
 use super::signal::Deferred;
 use super::socket::Socket;
 use super::stdio::Stdio;
 use crate::exit::Failure;
+use crate::layer::Layer;
 
 /// The kernel shows a half-close and a close alike: once the peer has ended, a stdin with nothing
 /// to read for this long ends us too.
@@ -46,6 +47,8 @@ pub struct Rules {
     pub tap: Option<Tap>,
     /// `--progress`: gets the bytes received and sent so far, a few times a second.
     pub progress: Option<Report>,
+    /// What stands between the socket and the payload.
+    pub layer: Option<Box<dyn Layer>>,
 }
 
 /// Shows how many bytes were received and sent so far.
@@ -139,7 +142,13 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
             };
         }
     };
-    let end = pump.run();
+    let mut end = pump.run();
+    if let End::Eof | End::Linger | End::Limit = end {
+        pump.up.finish();
+        if let (End::Eof, Err(e)) = (&end, pump.down.is_over()) {
+            end = End::Broken(e);
+        }
+    }
     pump.pace.end(pump.down.moved(), pump.up.moved());
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
@@ -185,13 +194,29 @@ impl<'a> Pump<'a> {
             incoming,
             tap,
             progress,
+            layer,
         } = rules;
         let now = Instant::now();
+        let layer = layer.map(|layer| Wire::new(layer.into()));
+        let upwards = Change {
+            filter: outgoing,
+            layer: layer.clone(),
+            tap: tap.clone(),
+            began: Some(now),
+            ends: half_close,
+        };
+        let downwards = Change {
+            filter: incoming,
+            layer,
+            tap,
+            began: Some(now),
+            ends: false,
+        };
         Ok(Self {
             socket,
             signals,
-            up: Flow::up(Stdio::input(), socket, outgoing, tap.clone()),
-            down: Flow::down(socket, receive.then(Stdio::output), incoming, tap, max),
+            up: Flow::up(Stdio::input(), socket, upwards),
+            down: Flow::down(socket, receive.then(Stdio::output), downwards, max),
             half_close,
             linger,
             idle,

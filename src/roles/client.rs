@@ -19,6 +19,7 @@ use socket2::Type;
 
 use super::{is_terminal, judge, spare_terminal, verdict};
 use crate::args::{self, PromptArgs, SocketArgs};
+use crate::auth::handshake::Session;
 use crate::console::event::Event;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
@@ -109,10 +110,10 @@ pub struct ClientArgs {
 }
 
 /// Proves to the peer that we hold the key, before the deadline.
-pub type Prove<'a> = &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<(), Failure>;
+pub type Prove<'a> = &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<Session, Failure>;
 
-/// What a session came to, for who must know whether the peer ever said anything.
-struct Session {
+/// What a talk came to, for who must know whether the peer ever said anything.
+struct Talked {
     received: u64,
     result: Result<(), Failure>,
     /// It ended without a failure of ours: by the peer's end or reset.
@@ -142,19 +143,19 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
             greet: terminal,
         });
     }
-    if let Some(prove) = prove {
-        prove(
-            &socket,
-            &peer,
-            Deadline::after(args.socket.timeout).min(deadline),
-        )?;
-    }
+    let until = Deadline::after(args.socket.timeout).min(deadline);
+    let layer = match prove {
+        Some(prove) => prove(&socket, &peer, until)?,
+        None => None,
+    };
+    // The classic wire has no verdict: the peer's silence has to do.
+    let unheard = prove.is_some() && layer.is_none();
     // A second descriptor: at the end the talk has closed its own.
     let observed = args.tcp_info.then(|| socket.as_fd().try_clone_to_owned());
-    let session = if terminal {
-        at_prompt(args, socket, &peer, deadline, dump, talk)?
+    let talked = if terminal {
+        at_prompt(args, socket, &peer, layer, deadline, dump, talk)?
     } else {
-        let rules = args.rules(deadline, dump, talk);
+        let rules = args.rules(layer, deadline, dump, talk);
         if scripted {
             scripted::run(args, &socket, &peer, rules, talk)
         } else {
@@ -162,8 +163,8 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
         }
     };
     let told = observed.map_or(Ok(()), |observed| tell_tcp_info(observed, &peer, talk));
-    if prove.is_some() && session.by_peer && session.received == 0 {
-        let clean_send = args.send_only && session.result.is_ok();
+    if unheard && talked.by_peer && talked.received == 0 {
+        let clean_send = args.send_only && talked.result.is_ok();
         if !clean_send {
             let cause = "closed without a word: wrong key?";
             return Err(Failure::new(
@@ -174,12 +175,12 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
             ));
         }
     }
-    session.result.and(told)
+    talked.result.and(told)
 }
 
 impl ClientArgs {
     /// How bytes are moved where nobody sits at a prompt.
-    fn rules(&self, deadline: Deadline, dump: Option<Dump>, talk: &Talk) -> Rules {
+    fn rules(&self, layer: Session, deadline: Deadline, dump: Option<Dump>, talk: &Talk) -> Rules {
         let meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
         Rules {
             send: !self.recv_only,
@@ -196,6 +197,7 @@ impl ClientArgs {
                 let mut meter = Meter::new(talk);
                 Box::new(move |received, sent| meter.show(received, sent)) as Report
             }),
+            layer,
         }
     }
 
@@ -225,7 +227,7 @@ fn tell_tcp_info(socket: io::Result<OwnedFd>, peer: &Endpoint, talk: &Talk) -> R
 }
 
 /// stdin to the peer, the peer to stdout.
-fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Session {
+fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Talked {
     let signals = signal::defer();
     let began = Instant::now();
     let ended = pump(socket, rules, signals.as_ref());
@@ -241,7 +243,7 @@ fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Sessi
         reason,
         left: false,
     });
-    Session {
+    Talked {
         received,
         result,
         by_peer,
@@ -267,10 +269,11 @@ fn at_prompt(
     args: &ClientArgs,
     socket: Socket,
     peer: &Endpoint,
+    layer: Session,
     deadline: Deadline,
     dump: Option<Dump>,
     talk: &Talk,
-) -> Result<Session, Failure> {
+) -> Result<Talked, Failure> {
     let fail = |e| Failure::system("use", "the terminal", &e);
     let newline = match (args.crlf, args.no_newline) {
         (true, _) => "\r\n",
@@ -316,7 +319,7 @@ fn at_prompt(
         plan,
         talk.clone(),
     )
-    .and_then(|mut server| server.adopt(socket, peer.clone()).map(|()| server))
+    .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))
     .map_err(fail)
     .and_then(Server::run);
     let left = conversation.left();
@@ -332,7 +335,7 @@ fn at_prompt(
         }
         (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),
     };
-    Ok(Session {
+    Ok(Talked {
         received,
         result,
         by_peer,

@@ -199,7 +199,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     match outcome {
         Outcome::Stopped(_) | Outcome::Cut(_) => Ok(()),
         Outcome::Ended(peer, reason) => verdict(reason, "connection from", &peer),
-        Outcome::Taken(socket, peer, id) => {
+        Outcome::Taken(taken) => {
             let tap = dump
                 .map(|dump| std::rc::Rc::new(std::cell::RefCell::new(HexDump::new(dump, None))));
             let rules = Rules {
@@ -214,8 +214,17 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
                 incoming: spare_terminal(args.socket.raw),
                 tap,
                 progress: None,
+                layer: taken.layer,
             };
-            one(&socket, &peer, id, rules, signals.as_ref(), talk)
+            let signals = signals.as_ref();
+            one(
+                &taken.socket,
+                &taken.peer,
+                taken.number,
+                rules,
+                signals,
+                talk,
+            )
         }
     }
 }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
+use crate::layer::{Flaw, Layer};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Dump, HexDump, Tap};
@@ -30,11 +31,12 @@ use crate::net::socket::Socket;
 use crate::net::socket::would_block;
 use crate::net::sockopt::{self, Setting, Stage};
 use crate::session::feed::Inbox;
-use crate::session::{Clients, Handler};
+use crate::session::{Clients, Handler, Id};
 pub use header::Proxies;
 pub use limits::Limits;
 pub use proof::Gate;
 use proof::Passed;
+pub use table::Taken;
 use table::{Phase, Table};
 
 /// Tokens that are no connection's.
@@ -82,8 +84,8 @@ pub enum Outcome {
     Cut(i32),
     /// The only connection is over, with the peer and the reason.
     Ended(Endpoint, Reason),
-    /// The first connection, handed over; and its number.
-    Taken(Socket, Endpoint, u64),
+    /// The first connection, handed over.
+    Taken(Taken),
 }
 
 /// A server at work.
@@ -105,6 +107,11 @@ pub struct Server<'a> {
     /// The signal that asked us to stop.
     signal: Option<i32>,
     buffer: Vec<u8>,
+    payload: Vec<u8>,
+    /// How failures call a connection.
+    op: &'static str,
+    /// What broke the only connection.
+    flaw: Option<Failure>,
 }
 
 impl<'a> Server<'a> {
@@ -146,17 +153,29 @@ impl<'a> Server<'a> {
             grace_end: Deadline::NEVER,
             signal: None,
             buffer: vec![0; BUFFER],
+            payload: Vec::new(),
+            op: "connection from",
+            flaw: None,
         })
     }
 
     /// Takes in a connection that is open already, as the only one.
-    pub fn adopt(&mut self, socket: Socket, peer: Endpoint) -> io::Result<()> {
+    pub fn adopt(
+        &mut self,
+        socket: Socket,
+        peer: Endpoint,
+        layer: Option<Box<dyn Layer>>,
+    ) -> io::Result<()> {
         self.count += 1;
         let tap = self.tap(self.count);
         let id = self
             .table
             .insert(self.count, socket, peer, Phase::Waiting, tap)?;
         self.plan.once = true;
+        self.op = "connection to";
+        if let Some(conn) = self.table.get(id.slot) {
+            conn.layer = layer;
+        }
         self.admit(id.slot);
         Ok(())
     }
@@ -220,6 +239,9 @@ impl<'a> Server<'a> {
             ));
         }
         if self.plan.once && self.listener.is_none() && self.table.is_empty() {
+            if let Some(failure) = self.flaw.take() {
+                return Err(failure);
+            }
             return Ok(self
                 .table
                 .last
@@ -235,8 +257,7 @@ impl<'a> Server<'a> {
             return None;
         }
         let slot = self.table.all().first()?.slot;
-        let (socket, peer, number) = self.table.take(slot)?;
-        Some(Outcome::Taken(socket, peer, number))
+        self.table.take(slot).map(Outcome::Taken)
     }
 
     fn dispatch(&mut self, event: Ready) -> Result<Option<Outcome>, Failure> {
@@ -316,13 +337,13 @@ impl<'a> Server<'a> {
         self.listener = None;
         self.table.hold(false);
         for slot in self.table.slots() {
-            if let Some(conn) = self.table.get(slot)
-                && matches!(
-                    conn.phase,
-                    Phase::Announcing(_) | Phase::Proving(_) | Phase::Waiting
-                )
-            {
-                self.table.remove(slot, Reason::Shutdown);
+            match self.table.get(slot).map(|conn| &conn.phase) {
+                // One that has proved its key is told.
+                Some(Phase::Waiting) => self.table.end(slot, Reason::Shutdown),
+                Some(Phase::Announcing(_) | Phase::Proving(_)) => {
+                    self.table.remove(slot, Reason::Shutdown);
+                }
+                _ => {}
             }
         }
         self.table.touch_all();
@@ -552,26 +573,53 @@ impl<'a> Server<'a> {
 
     /// One read: a turn.
     fn receive(&mut self, slot: usize) {
-        match self.table.recv(slot, &mut self.buffer) {
-            Err(e) if would_block(&e) => {}
-            Err(_) => self.table.remove(slot, Reason::Reset),
-            Ok(count) => {
-                let Some(id) = self.table.id(slot) else {
-                    return;
-                };
-                let Some(conn) = self.table.get(slot) else {
-                    return;
-                };
-                if matches!(conn.phase, Phase::Open) {
-                    match count {
-                        0 if conn.is_broken() => {}
-                        0 => self.handler.ended(id, &mut self.table),
-                        _ => self
-                            .handler
-                            .received(id, &self.buffer[..count], &mut self.table),
-                    }
-                }
+        let count = match self.table.recv(slot, &mut self.buffer) {
+            Err(e) if would_block(&e) => return,
+            Err(_) => return self.table.remove(slot, Reason::Reset),
+            Ok(count) => count,
+        };
+        let (Some(id), Some(conn)) = (self.table.id(slot), self.table.get(slot)) else {
+            return;
+        };
+        if conn.is_wrapped() {
+            return self.unwrap(id, count);
+        }
+        if matches!(conn.phase, Phase::Open) {
+            let bytes = &self.buffer[..count];
+            match count {
+                0 if conn.is_broken() => {}
+                0 => self.handler.ended(id, &mut self.table),
+                _ => self.handler.received(id, bytes, &mut self.table),
             }
         }
+    }
+
+    /// What was read of a connection whose wire is not its payload.
+    fn unwrap(&mut self, id: Id, count: usize) {
+        self.payload.clear();
+        let wire = &self.buffer[..count];
+        let result = self.table.unwrap(id.slot, wire, &mut self.payload);
+        if !self.payload.is_empty() {
+            self.handler.received(id, &self.payload, &mut self.table);
+        }
+        match result {
+            Ok(false) => {}
+            Ok(true) => self.handler.ended(id, &mut self.table),
+            Err(flaw) => self.give_up(id, &flaw),
+        }
+    }
+
+    /// A connection whose wire makes no sense is closed at once.
+    fn give_up(&mut self, id: Id, flaw: &Flaw) {
+        let Some(peer) = self.table.peer(id) else {
+            return;
+        };
+        let failure = Failure::new(self.op, peer, flaw.to_string(), Exit::Broken);
+        if self.plan.once {
+            self.flaw = Some(failure); // how the run ends
+        } else {
+            self.talk.failure(&failure);
+        }
+        self.table.remove(id.slot, Reason::Error);
     }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::table::{Phase, Table};
 use super::wall::Wall;
-use crate::auth::challenge::{Digest, Progress, Reason as Refusal, Server as Challenge};
-use crate::auth::key::Keyring;
-use crate::auth::random;
+use crate::auth::handshake::{Host, Refusal, Verdict};
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
@@ -21,10 +19,13 @@ use crate::session::Id;
 /// them at once, so that strangers who will not go hold no descriptors.
 const LEAVING: usize = 64;
 
+/// What makes our side of a handshake for each newcomer.
+pub type Ask = Box<dyn Fn() -> Result<Box<dyn Host>, Failure>>;
+
 /// What a server asks of newcomers.
 pub struct Gate {
-    digest: Digest,
-    keyring: Rc<Keyring>,
+    ask: Ask,
+    key_names: Vec<String>,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     wall: Wall,
@@ -33,10 +34,10 @@ pub struct Gate {
 
 /// One connection's handshake.
 pub(super) struct Proof {
-    machine: Challenge,
+    machine: Box<dyn Host>,
     until: Deadline,
-    /// A wrong verdict that is told late.
-    verdict: Option<Instant>,
+    /// A wrong verdict that is told late: when, and with what.
+    verdict: Option<(Instant, &'static [u8])>,
 }
 
 /// What a step of a handshake came to.
@@ -48,11 +49,11 @@ pub(super) enum Passed {
 }
 
 impl Gate {
-    /// A gate for holders of one of the keys.
-    pub fn new(digest: Digest, keyring: Rc<Keyring>, timeout: Duration, penalty: bool) -> Self {
+    /// A gate for holders of the keys of these names.
+    pub fn new(ask: Ask, key_names: Vec<String>, timeout: Duration, penalty: bool) -> Self {
         Self {
-            digest,
-            keyring,
+            ask,
+            key_names,
             timeout,
             wall: Wall::new(penalty),
             leaving: VecDeque::new(),
@@ -61,8 +62,7 @@ impl Gate {
 
     /// The names of the keys that open it.
     pub fn key_names(&self) -> Vec<String> {
-        let keys = self.keyring.keys().iter();
-        keys.filter_map(|key| key.name.clone()).collect()
+        self.key_names.clone()
     }
 
     /// A new handshake, and the numbers of the connections to close for it where the wall is full.
@@ -72,7 +72,7 @@ impl Gate {
         from: Option<IpAddr>,
         now: Instant,
     ) -> Result<(Proof, Vec<u64>), Failure> {
-        let machine = Challenge::new(self.digest, Rc::clone(&self.keyring), random::bytes()?);
+        let machine = (self.ask)()?;
         let until = Deadline::after(self.timeout);
         Ok((
             Proof {
@@ -122,16 +122,22 @@ impl Gate {
             return Passed::No;
         }
         self.wall.heard(number, now);
-        match proof.machine.feed(&buffer[..count]) {
-            Progress::More => Passed::No,
-            Progress::Refused(why) => {
+        let mut reply = Vec::new();
+        match proof.machine.feed(&buffer[..count], &mut reply) {
+            Verdict::More => {
+                table.send_plain(slot, &reply);
+                Passed::No
+            }
+            Verdict::Refused(why) => {
+                table.send_plain(slot, &reply);
                 self.refuse(table, slot, &why);
                 Passed::No
             }
-            Progress::Proved(key) => {
+            Verdict::Proved(proved) => {
                 self.wall.leave(number);
-                conn.key = key.as_deref().map(Rc::from);
-                let key = key.as_deref();
+                conn.key = proved.key.as_deref().map(Rc::from);
+                conn.layer = proved.session;
+                let key = proved.key.as_deref();
                 talk.say(&Event::Auth {
                     id: number,
                     peer: &conn.peer,
@@ -139,6 +145,7 @@ impl Gate {
                     reason: None,
                     key,
                 });
+                table.send_plain(slot, &reply);
                 Passed::Yes
             }
         }
@@ -151,8 +158,8 @@ impl Gate {
         let Phase::Proving(proof) = &mut conn.phase else {
             return;
         };
-        if proof.is_decided() {
-            self.end(table, slot, number);
+        if let Some((_, farewell)) = proof.verdict {
+            self.end(table, slot, number, farewell);
         } else {
             let why = proof.machine.timed_out();
             self.refuse(table, slot, &why);
@@ -160,26 +167,27 @@ impl Gate {
     }
 
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
-        tell(table, slot, &why.to_string());
+        tell(table, slot, &why.reason);
         let now = table.now;
         let Some(conn) = table.get(slot) else { return };
         let number = conn.number;
-        let delay = if why.is_wrong_proof() {
+        let delay = if why.wrong_proof {
             self.wall.wrong_proof(conn.peer.ip(), now)
         } else {
             Duration::ZERO
         };
         if delay.is_zero() {
-            self.end(table, slot, number);
+            self.end(table, slot, number, why.farewell);
         } else if let Phase::Proving(proof) = &mut conn.phase {
-            proof.verdict = Some(now + delay);
+            proof.verdict = Some((now + delay, why.farewell));
             table.touch(slot);
         }
     }
 
-    /// The verdict: our end, which no reset may overtake.
-    fn end(&mut self, table: &mut Table, slot: usize, number: u64) {
+    /// The verdict: what the protocol has for it, and our end, which no reset may overtake.
+    fn end(&mut self, table: &mut Table, slot: usize, number: u64, farewell: &[u8]) {
         self.wall.leave(number);
+        table.send_plain(slot, farewell);
         table.end(slot, Reason::Auth);
         self.leaving.push_back(Id { number, slot });
         if self.leaving.len() > LEAVING
@@ -208,12 +216,12 @@ fn tell(table: &mut Table, slot: usize, reason: &str) {
 impl Proof {
     /// What the server says first.
     pub(super) fn greeting(&self) -> &[u8] {
-        self.machine.challenge()
+        self.machine.greeting()
     }
 
     /// When the clock must look at it.
     pub(super) fn due(&self) -> Deadline {
-        self.verdict.map_or(self.until, Deadline::at)
+        self.verdict.map_or(self.until, |(at, _)| Deadline::at(at))
     }
 
     /// Whether it only waits for its verdict to be told.

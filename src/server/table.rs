@@ -17,6 +17,7 @@ use super::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
+use crate::layer::{Away, Flaw, Layer};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
@@ -78,6 +79,8 @@ pub(super) struct Conn {
     broken: bool,
     outbox: Outbox,
     fin: Fin,
+    /// What stands between the wire and the handler.
+    pub(super) layer: Option<Box<dyn Layer>>,
     tap: Option<Tap>,
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
@@ -94,6 +97,18 @@ pub(super) struct Conn {
     progress: Instant,
     /// When the clock is next looked at for it.
     armed: Option<Instant>,
+}
+
+/// A connection on its way elsewhere.
+pub struct Taken {
+    /// The open socket.
+    pub socket: Socket,
+    /// What stands between it and the payload.
+    pub layer: Option<Box<dyn Layer>>,
+    /// Whose it is.
+    pub peer: Endpoint,
+    /// Its number.
+    pub number: u64,
 }
 
 /// All connections.
@@ -137,6 +152,8 @@ pub(super) struct Table {
     social: bool,
     /// `--hex` is on.
     dumps: bool,
+    /// Wrapped payload, on its way into a queue.
+    wrapped: Vec<u8>,
 }
 
 impl Table {
@@ -172,6 +189,7 @@ impl Table {
             limit: handler.queue_limit(),
             social: handler.is_social(),
             dumps: false,
+            wrapped: Vec::new(),
         })
     }
 
@@ -203,6 +221,7 @@ impl Table {
             broken: false,
             outbox: Outbox::default(),
             fin: Fin::No,
+            layer: None,
             tap,
             key: None,
             let_in: false,
@@ -269,9 +288,15 @@ impl Table {
         };
         conn.phase = Phase::Open;
         conn.let_in = true;
+        if let Some(layer) = &mut conn.layer {
+            let mut welcome = Vec::new();
+            layer.welcome(&mut welcome);
+            self.queued += transmit(conn, &self.log, &welcome, self.now);
+        } else {
+            conn.outbox.listen(&self.log);
+        }
         // What is counted is payload, not what a handshake took.
         (conn.received, conn.sent) = (0, 0);
-        conn.outbox.listen(&self.log);
         self.open += 1;
         if let Some(census) = &mut self.census {
             census.add(&conn.peer);
@@ -300,6 +325,9 @@ impl Table {
         };
         let n = conn.socket.recv(buffer)?;
         conn.active = self.now;
+        if conn.is_wrapped() {
+            return Ok(n); // it is not known yet what this is
+        }
         conn.received += n as u64;
         if n == 0 {
             conn.peer_ended = true;
@@ -308,6 +336,33 @@ impl Table {
             dump(&mut self.quit, conn, Direction::Received, &buffer[..n]);
         }
         Ok(n)
+    }
+
+    /// What came over the wire, nothing being its end, as the payload it carries, counted and
+    /// dumped; whether the peer has ended, or what is wrong behind that payload.
+    pub(super) fn unwrap(
+        &mut self,
+        slot: usize,
+        wire: &[u8],
+        payload: &mut Vec<u8>,
+    ) -> Result<bool, Flaw> {
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return Ok(false);
+        };
+        let Some(layer) = &mut conn.layer else {
+            return Ok(false);
+        };
+        let result = match wire {
+            [] => layer.wire_ended(),
+            wire => layer.open(wire, payload),
+        };
+        conn.peer_ended = layer.has_ended();
+        conn.received += payload.len() as u64;
+        if !payload.is_empty() {
+            dump(&mut self.quit, conn, Direction::Received, payload);
+        }
+        self.dirty.push(slot);
+        result.map(|()| self.conns[slot].peer_ended)
     }
 
     /// Sends bytes of ours that are no payload (a handshake's).
@@ -358,11 +413,19 @@ impl Table {
     }
 
     /// Takes a connection out, with what is needed to go on with it elsewhere.
-    pub(super) fn take(&mut self, slot: usize) -> Option<(Socket, Endpoint, u64)> {
+    pub(super) fn take(&mut self, slot: usize) -> Option<Taken> {
+        if !self.conns.get(slot)?.outbox.is_empty(&self.log) {
+            return None; // not while it waits for its welcome
+        }
         let conn = self.conns.try_remove(slot)?;
         // Taken elsewhere it is watched elsewhere.
         let _ = self.poller.remove(&conn.socket);
-        Some((conn.socket, conn.peer, conn.number))
+        Some(Taken {
+            socket: conn.socket,
+            layer: conn.layer,
+            peer: conn.peer,
+            number: conn.number,
+        })
     }
 
     /// Does what follows from what was done to connections since the last call: sends, ends,
@@ -591,12 +654,16 @@ impl Table {
         };
         match conn.phase {
             Phase::Closing(_) => return,
+            _ if !conn.let_in => conn.turn_away(reason, &self.log, &mut self.queued),
+            _ => {}
+        }
+        match conn.phase {
             Phase::Open => self.left.push(Id {
                 number: conn.number,
                 slot,
             }),
             Phase::Announcing(_) => self.announcing -= 1,
-            Phase::Proving(_) | Phase::Waiting => {}
+            Phase::Proving(_) | Phase::Waiting | Phase::Closing(_) => {}
         }
         conn.phase = Phase::Closing(reason);
         conn.progress = self.now;
@@ -606,6 +673,7 @@ impl Table {
             conn.outbox.clear();
         } else {
             conn.detach(&self.log, &mut self.queued);
+            conn.tell_end(&self.log, &mut self.queued);
         }
         if conn.fin == Fin::No {
             conn.fin = Fin::Wanted;
@@ -631,6 +699,13 @@ impl Table {
 }
 
 impl Conn {
+    /// The socket took this much; where it is wrapped, payload was counted when that was done.
+    fn count_sent(&mut self, n: u64) {
+        if self.layer.is_none() {
+            self.sent += n;
+        }
+    }
+
     /// The connection is gone: nothing more can be sent.
     fn fail(&mut self, queued: &mut usize) {
         self.broken = true;
@@ -643,6 +718,41 @@ impl Conn {
         *queued -= self.outbox.own();
         self.outbox.detach(log);
         *queued += self.outbox.own();
+    }
+
+    /// Whether what comes has to be unwrapped before it means anything.
+    pub(super) fn is_wrapped(&self) -> bool {
+        self.layer.is_some() && matches!(self.phase, Phase::Open)
+    }
+
+    /// Tells one who holds a key why it is not let in.
+    fn turn_away(&mut self, reason: Reason, log: &Log, queued: &mut usize) {
+        let why = match reason {
+            Reason::Limit => Away::Full,
+            Reason::Shutdown => Away::Shutdown,
+            _ => Away::Auth,
+        };
+        if let Some(layer) = &mut self.layer {
+            let mut wire = Vec::new();
+            layer.turn_away(why, &mut wire);
+            *queued += wire.len();
+            self.outbox.push(&wire, log);
+        }
+    }
+
+    /// Queues what tells the end of our side, where that takes more than a FIN.
+    fn tell_end(&mut self, log: &Log, queued: &mut usize) {
+        if let Some(layer) = &mut self.layer
+            && self.let_in
+            && self.fin == Fin::No
+            && !self.broken
+        {
+            let mut wire = Vec::new();
+            // Without it the peer takes the end for a truncation, which it then is.
+            let _ = layer.seal_end(&mut wire);
+            *queued += wire.len();
+            self.outbox.push(&wire, log);
+        }
     }
 
     fn is_open(&self, id: Id) -> bool {
@@ -699,7 +809,7 @@ fn transmit(conn: &mut Conn, log: &Log, bytes: &[u8], now: Instant) -> usize {
         match conn.socket.send(bytes) {
             Ok(n) => {
                 taken = n;
-                conn.sent += n as u64;
+                conn.count_sent(n as u64);
                 conn.active = now;
             }
             Err(e) if would_block(&e) => {}
@@ -732,9 +842,18 @@ fn flush(conn: &mut Conn, log: &Log, now: Instant, queued: &mut usize) -> u64 {
             return 0;
         }
     };
-    conn.sent += taken;
+    conn.count_sent(taken);
     *queued -= own - conn.outbox.own();
     taken
+}
+
+/// Wraps payload for the wire and counts it: `None` where the wire is the payload, false where it
+/// could not be done.
+fn wrap(conn: &mut Conn, payload: &[u8], wire: &mut Vec<u8>) -> Option<bool> {
+    let layer = conn.layer.as_mut()?;
+    wire.clear();
+    conn.sent += payload.len() as u64;
+    Some(layer.seal(payload, wire).is_ok())
 }
 
 /// Writes to the `--hex` dump; a dump that cannot be written ends the run.
@@ -759,7 +878,12 @@ impl Clients for Table {
             return;
         };
         dump(&mut self.quit, conn, Direction::Sent, bytes);
-        self.queued += transmit(conn, &self.log, bytes, now);
+        let wire = match wrap(conn, bytes, &mut self.wrapped) {
+            Some(true) => &self.wrapped,
+            Some(false) => return conn.fail(&mut self.queued),
+            None => bytes,
+        };
+        self.queued += transmit(conn, &self.log, wire, now);
         self.dirty.push(client.slot);
     }
 
@@ -770,8 +894,20 @@ impl Clients for Table {
         if let Some(id) = except {
             self.conns[id.slot].outbox.skip(position, &self.log);
         }
+        let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
+        for (slot, conn) in &mut self.conns {
+            // Wrapped for each, it is nobody else's: sent with what the log has for the others.
+            if conn.layer.is_some() && hears(conn) && except.is_none_or(|id| id.slot != slot) {
+                match wrap(conn, bytes, &mut self.wrapped) {
+                    Some(true) if !conn.broken => {
+                        self.queued += self.wrapped.len();
+                        conn.outbox.push(&self.wrapped, &self.log);
+                    }
+                    _ => conn.fail(&mut self.queued),
+                }
+            }
+        }
         if self.dumps {
-            let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
             for (slot, conn) in &self.conns {
                 if hears(conn) && except.is_none_or(|id| id.slot != slot) {
                     dump(&mut self.quit, conn, Direction::Sent, bytes);
@@ -781,6 +917,7 @@ impl Clients for Table {
     }
 
     fn finish(&mut self, client: Id) {
+        let now = self.now;
         let Some(conn) = self
             .conns
             .get_mut(client.slot)
@@ -788,8 +925,11 @@ impl Clients for Table {
         else {
             return;
         };
-        conn.fin = Fin::Wanted;
         conn.detach(&self.log, &mut self.queued);
+        conn.tell_end(&self.log, &mut self.queued);
+        conn.fin = Fin::Wanted;
+        // What was queued just now waits for nobody.
+        self.taken += flush(conn, &self.log, now, &mut self.queued);
         self.dirty.push(client.slot);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
-use crate::auth::challenge::{Client, NoChallenge, Step};
+use crate::auth::handshake::{Guest, Refusal, Session, Verdict};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::{Deadline, wait};
 use crate::net::endpoint::Endpoint;
@@ -16,58 +16,68 @@ use crate::net::socket::would_block;
 /// `recv(1024)`, as the notes' own does, would take payload behind it for a part of it.
 const ALONE: Duration = Duration::from_millis(25);
 
-/// Answers the server's challenge before `until`. Never reads beyond it.
-pub fn answer(
+/// Proves to the server that we hold the key, before `until`; what the connection goes on with.
+/// Never reads beyond the handshake.
+pub fn prove(
     socket: &Socket,
     peer: &Endpoint,
-    mut client: Client,
+    guest: &mut dyn Guest,
     until: Deadline,
-) -> Result<(), Failure> {
-    let refused =
-        |why: NoChallenge, exit| Failure::new("authenticate to", peer, why.to_string(), exit);
-    let mut buffer = [0; 64];
+) -> Result<Session, Failure> {
+    let fail = |e| Failure::system("authenticate to", peer, &e);
+    let refused = |why: Refusal| Failure::new("authenticate to", peer, why.reason, why.exit);
+    send(socket, guest.greeting(), until).map_err(fail)?;
+    let mut buffer = [0; 512];
+    let mut reply = Vec::new();
     loop {
-        let wanted = client.wanted().min(buffer.len());
-        match socket.recv(&mut buffer[..wanted]) {
-            Ok(0) => return Err(refused(client.ended(), Exit::Broken)),
-            Ok(n) => match client.feed(&buffer[..n]) {
-                Step::More => {}
-                Step::Answer(answer) => {
-                    send(socket, peer, answer.as_bytes(), until)?;
-                    // A word or an end of the server's says that it has read the answer.
-                    let alone = Deadline::after(ALONE).min(until);
-                    wait([(socket.as_fd(), PollFlags::POLLIN)], alone)
-                        .map_err(|e| Failure::system("authenticate to", peer, &e))?;
-                    return Ok(());
-                }
-                Step::Refused(why) => return Err(refused(why, Exit::Unproved)),
-            },
+        let wanted = guest.wanted().min(buffer.len());
+        let count = match socket.recv(&mut buffer[..wanted]) {
+            Ok(0) => return Err(refused(guest.ended())),
+            Ok(count) => count,
             Err(e) if would_block(&e) => {
                 if until.passed() {
-                    return Err(refused(client.timed_out(), Exit::TimedOut));
+                    return Err(refused(guest.timed_out()));
                 }
-                wait([(socket.as_fd(), PollFlags::POLLIN)], until)
-                    .map_err(|e| Failure::system("authenticate to", peer, &e))?;
+                wait([(socket.as_fd(), PollFlags::POLLIN)], until).map_err(fail)?;
+                continue;
             }
-            Err(e) => return Err(Failure::system("authenticate to", peer, &e)),
+            // The verdict may have come before the reset.
+            Err(e) => match guest.ended() {
+                why if why.exit == Exit::Unproved => return Err(refused(why)),
+                _ => return Err(fail(e)),
+            },
+        };
+        let verdict = guest.feed(&buffer[..count], &mut reply);
+        let farewell = match &verdict {
+            Verdict::Refused(why) => why.farewell,
+            _ => b"",
+        };
+        send(socket, &reply, until).map_err(fail)?;
+        send(socket, farewell, until).map_err(fail)?;
+        match verdict {
+            Verdict::More => {}
+            Verdict::Refused(why) => return Err(refused(why)),
+            Verdict::Proved(session) => {
+                if session.is_none() {
+                    // A word or an end of the server's says that it has read the answer.
+                    let alone = Deadline::after(ALONE).min(until);
+                    wait([(socket.as_fd(), PollFlags::POLLIN)], alone).map_err(fail)?;
+                }
+                return Ok(session);
+            }
         }
+        reply.clear();
     }
 }
 
-fn send(
-    socket: &Socket,
-    peer: &Endpoint,
-    mut bytes: &[u8],
-    until: Deadline,
-) -> Result<(), Failure> {
-    let fail = |e| Failure::system("authenticate to", peer, &e);
+fn send(socket: &Socket, mut bytes: &[u8], until: Deadline) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match socket.send(bytes) {
             Ok(n) => bytes = &bytes[n..],
             Err(e) if would_block(&e) && !until.passed() => {
-                wait([(socket.as_fd(), PollFlags::POLLOUT)], until).map_err(fail)?;
+                wait([(socket.as_fd(), PollFlags::POLLOUT)], until)?;
             }
-            Err(e) => return Err(fail(e)),
+            Err(e) => return Err(e),
         }
     }
     Ok(())

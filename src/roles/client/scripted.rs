@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ClientArgs, Session};
+use super::{ClientArgs, Talked};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{self, Exit, Failure};
@@ -22,7 +22,7 @@ pub fn run(
     peer: &Endpoint,
     rules: Rules,
     talk: &Talk,
-) -> Session {
+) -> Talked {
     let signals = signal::defer();
     let began = Instant::now();
     let mut script = Script::new(args.steps.0.clone());
@@ -61,7 +61,7 @@ pub fn run(
         }
         _ => result,
     };
-    Session {
+    Talked {
         received,
         result,
         by_peer,

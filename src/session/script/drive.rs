@@ -11,6 +11,7 @@ use super::{Action, Script};
 use crate::console::event::Event;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
+use crate::net::flow::finish;
 use crate::net::hexdump::Direction;
 use crate::net::pump::{End, Pace, Rules};
 use crate::net::signal::Deferred;
@@ -71,6 +72,11 @@ pub fn run(
         Ok(()) => drive.run().unwrap_or_else(|over| over),
         Err(e) => Over::Ended(End::Broken(e)),
     };
+    if let (Over::Done | Over::Ended(End::Eof | End::Linger | End::Limit), Some(layer)) =
+        (&over, &mut drive.rules.layer)
+    {
+        finish(socket, &mut **layer);
+    }
     drive.pace.end(drive.received, drive.sent);
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
@@ -140,7 +146,7 @@ impl Drive<'_> {
             match self.script.act() {
                 Action::Send(bytes) => {
                     self.heard = false;
-                    self.outgoing = match &mut self.rules.outgoing {
+                    let payload = match &mut self.rules.outgoing {
                         None => bytes,
                         Some(filter) => {
                             let mut out = Vec::with_capacity(bytes.len());
@@ -148,6 +154,7 @@ impl Drive<'_> {
                             out
                         }
                     };
+                    self.outgoing = self.wrap(payload)?;
                 }
                 Action::Met { pattern, matched } => {
                     self.talk.say(&Event::expected(&pattern, Some(&matched)));
@@ -156,6 +163,9 @@ impl Drive<'_> {
                 Action::Unmet => return Err(Over::Ended(End::Eof)),
                 Action::Answer => {
                     if self.rules.half_close {
+                        if let Some(layer) = &mut self.rules.layer {
+                            finish(self.socket, &mut **layer);
+                        }
                         // A peer that is gone shows itself to the next read.
                         let _ = self.socket.shutdown_write();
                     }
@@ -166,6 +176,36 @@ impl Drive<'_> {
             self.step_began = Instant::now();
         }
         Ok(())
+    }
+
+    /// Payload as it goes over the wire. Wrapped, it is counted and dumped here, else as it goes.
+    fn wrap(&mut self, payload: Vec<u8>) -> Result<Vec<u8>, Over> {
+        let Some(layer) = &mut self.rules.layer else {
+            return Ok(payload);
+        };
+        let mut wire = Vec::new();
+        layer
+            .seal(&payload, &mut wire)
+            .map_err(|flaw| Over::Ended(End::Broken(flaw.into())))?;
+        self.sent += payload.len() as u64;
+        self.dump(Direction::Sent, &payload)?;
+        Ok(wire)
+    }
+
+    /// The payload of what came over the wire, nothing being its end; what is wrong behind it
+    /// shows once it is delivered.
+    fn unwrap(&mut self, count: usize) -> Option<Vec<u8>> {
+        let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+        let layer = self.rules.layer.as_mut()?;
+        let mut payload = Vec::new();
+        let result = match count {
+            0 => layer.wire_ended(),
+            _ => layer.open(&self.buffer[..count], &mut payload),
+        };
+        payload.truncate(left);
+        self.peer_ended = layer.has_ended() || result.is_err();
+        self.broken = self.broken.take().or(result.err().map(Into::into));
+        Some(payload)
     }
 
     /// Whether it is over, once what came is written.
@@ -200,11 +240,13 @@ impl Drive<'_> {
         }
         match self.socket.send(&self.outgoing[self.taken..]) {
             Ok(count) => {
-                self.sent += count as u64;
                 self.moved = Instant::now();
                 self.step_began = self.moved;
-                let piece = self.taken..self.taken + count;
-                self.dump(Direction::Sent, &self.outgoing[piece])?;
+                if self.rules.layer.is_none() {
+                    self.sent += count as u64;
+                    let piece = self.taken..self.taken + count;
+                    self.dump(Direction::Sent, &self.outgoing[piece])?;
+                }
                 self.taken += count;
                 if self.taken == self.outgoing.len() {
                     self.outgoing.clear();
@@ -221,35 +263,40 @@ impl Drive<'_> {
     }
 
     fn receive(&mut self) -> Result<bool, Over> {
+        let wrapped = self.rules.layer.is_some();
         let limit = usize::try_from(self.left()).unwrap_or(CHUNK).min(CHUNK);
         let busy = !self.incoming.is_empty() || self.phase == Phase::Closing;
         if self.peer_ended || busy || limit == 0 {
             return Ok(false);
         }
-        match self.socket.recv(&mut self.buffer[..limit]) {
-            Ok(0) => {
-                self.peer_ended = true;
-                self.script.end();
-                self.deliver(0);
-            }
-            Ok(count) => {
-                self.received += count as u64;
-                self.moved = Instant::now();
-                self.dump(Direction::Received, &self.buffer[..count])?;
-                self.script.feed(&self.buffer[..count]);
-                self.deliver(count);
-                self.heard = true;
-            }
+        let limit = if wrapped { CHUNK } else { limit };
+        let count = match self.socket.recv(&mut self.buffer[..limit]) {
+            Ok(count) => count,
             Err(e) if would_block(&e) && self.broken.is_some() => return Err(self.broken()),
             Err(e) if would_block(&e) => return Ok(false),
             Err(e) => return Err(Over::Ended(End::Broken(self.broken.take().unwrap_or(e)))),
+        };
+        self.peer_ended = count == 0;
+        let payload = self
+            .unwrap(count)
+            .unwrap_or_else(|| self.buffer[..count].to_vec());
+        if !payload.is_empty() {
+            self.received += payload.len() as u64;
+            self.moved = Instant::now();
+            self.dump(Direction::Received, &payload)?;
+            self.script.feed(&payload);
+            self.deliver(&payload);
+            self.heard = true;
+        }
+        if self.peer_ended {
+            self.script.end();
+            self.deliver(&[]);
         }
         Ok(true)
     }
 
     /// Queues what came for stdout; no bytes are the end.
-    fn deliver(&mut self, count: usize) {
-        let bytes = &self.buffer[..count];
+    fn deliver(&mut self, bytes: &[u8]) {
         if self.output.is_none() {
             return;
         }
