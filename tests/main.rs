@@ -9,6 +9,7 @@
 )]
 
 mod auth_connect;
+mod auth_noise;
 mod auth_serve;
 mod completions;
 mod connect;
