@@ -61,7 +61,7 @@ pub fn python_server(context: &str, ops: &[&str]) -> (Running, u16) {
 /// Payload that is no text, and no multiple of anything.
 pub fn payload() -> Vec<u8> {
     (0..3_000_017u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect()
 }
 

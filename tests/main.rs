@@ -10,6 +10,7 @@
 
 mod auth_connect;
 mod auth_noise;
+mod auth_python;
 mod auth_serve;
 mod completions;
 mod connect;

@@ -3,6 +3,7 @@
 mod accept;
 mod arguments;
 mod auth;
+mod auth_noise;
 mod programs;
 mod resolve;
 mod room;

@@ -1,0 +1,280 @@
+//! `--python`: Python's own `multiprocessing.connection` at the other end, in both roles.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use crate::auth_connect::rogue;
+use crate::run::{Program, Running, program, python, read_all, sockctl};
+
+/// Listener and client: what each does is told by words.
+const PEER: &str = r"
+import sys
+from multiprocessing.connection import Client, Listener
+from multiprocessing import AuthenticationError
+
+def talk(c, ops):
+    for op in ops:
+        name, _, text = op.partition(':')
+        try:
+            if name == 'send': c.send_bytes(text.encode())
+            elif name == 'big': c.send_bytes(b'x' * int(text))
+            elif name == 'recv': print(c.recv_bytes(), flush=True)
+            elif name == 'size': print(len(c.recv_bytes()), flush=True)
+            elif name == 'echo':
+                while True: c.send_bytes(c.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            print('end', flush=True)
+
+role, key, port, *ops = sys.argv[1:]
+try:
+    if role == 'client':
+        with Client(('127.0.0.1', int(port)), authkey=key.encode()) as c:
+            talk(c, ops)
+    else:
+        with Listener(('127.0.0.1', 0), authkey=key.encode()) as l:
+            print(l.address[1], flush=True)
+            with l.accept() as c:
+                talk(c, ops)
+except AuthenticationError as e:
+    print('refused', flush=True)
+except (EOFError, ConnectionResetError):
+    print('ended', flush=True)
+";
+
+/// The Pythons to try: the machine's own, and another of 3.12 or later where one is named.
+fn pythons() -> Vec<String> {
+    let other = std::env::var("SOCKCTL_PYTHON").ok();
+    [Some("python3".into()), other]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn peer(python: &str, words: &[&str]) -> Program {
+    program(python, ["-u", "-c", PEER]).args(words)
+}
+
+/// Python's listener with this key, and its port.
+fn listener(python: &str, key: &str, ops: &[&str]) -> (Running, u16) {
+    let running = peer(python, &[&["listener", key, "0"], ops].concat()).start();
+    let port = running.stdout_has("\n").trim().parse().unwrap();
+    (running, port)
+}
+
+fn server(words: &[&str]) -> Program {
+    sockctl(["auth-serve", "127.0.0.1:0", "--python", "--digest", "md5"])
+        .args(words)
+        .env("SOCKCTL_KEY", "wangwang")
+}
+
+fn client(port: u16, words: &[&str]) -> Program {
+    sockctl([
+        "auth-connect",
+        &port.to_string(),
+        "--python",
+        "--digest",
+        "md5",
+    ])
+    .args(words)
+    .env("SOCKCTL_KEY", "wangwang")
+}
+
+#[test]
+fn a_python_client_talks_to_our_server() {
+    let server = server(&["--echo"]).start();
+    let port = server.port().to_string();
+    for python in pythons() {
+        let ops = ["send:one", "recv", "send:", "recv", "big:100000", "size"];
+        peer(
+            &python,
+            &[&["client", "wangwang", &port], &ops[..]].concat(),
+        )
+        .run()
+        .is(0, "b'one'\nb''\n100000\n", "");
+    }
+}
+
+#[test]
+fn a_python_listener_talks_to_our_client() {
+    for python in pythons() {
+        let (peer, port) = listener(&python, "wangwang", &["send:first", "echo"]);
+        client(port, &[])
+            .input("a\n\nlast without newline")
+            .run()
+            .is(0, "first\na\n\nlast without newline\n", "");
+        let done = peer.finish();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    }
+}
+
+#[test]
+fn messages_that_come_in_the_segment_of_the_welcome_are_not_lost() {
+    // Python sends the welcome and its first message one right after the other.
+    for _ in 0..5 {
+        let (peer, port) = listener("python3", "wangwang", &["send:a", "send:b", "big:70000"]);
+        let done = client(port, &["--recv-only"]).run();
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(done.stdout.len(), 4 + 70_001);
+        assert!(done.stdout.starts_with(b"a\nb\nxx"));
+        drop(peer);
+    }
+}
+
+#[test]
+fn raw_sends_what_is_there_and_joins_what_comes() {
+    let (peer, port) = listener("python3", "wangwang", &["recv", "send:x", "send:y"]);
+    client(port, &["--raw"])
+        .input("two\nlines\n")
+        .run()
+        .is(0, "xy", "");
+    assert!(
+        String::from_utf8_lossy(&peer.finish().stdout).ends_with("b'two\\nlines\\n'\n"),
+        "one message"
+    );
+    let (peer, port) = listener("python3", "wangwang", &["recv", "send:pong"]);
+    client(port, &["--send", "ping", "--expect", "pong"])
+        .run()
+        .is(0, "pong", "");
+    assert!(String::from_utf8_lossy(&peer.finish().stdout).ends_with("b'ping'\n"));
+}
+
+#[test]
+fn a_wrong_key_is_told_on_both_sides() {
+    let server = server(&["--reply", "secret"]).start();
+    let port = server.port();
+    peer("python3", &["client", "wrong", &port.to_string(), "recv"])
+        .run()
+        .is(0, "refused\n", "");
+    server.stderr_has("refused: wrong key\n");
+    client(port, &[]).env("SOCKCTL_KEY", "wrong").run().is(
+        9,
+        "",
+        &format!(
+            "sockctl: authenticate to 127.0.0.1:{port}: \
+             the server does not accept our answer: wrong key?\n"
+        ),
+    );
+    let (peer, port) = listener("python3", "wrong", &["recv"]);
+    client(port, &[]).input("payload").run().is(
+        9,
+        "",
+        &format!(
+            "sockctl: authenticate to 127.0.0.1:{port}: \
+             the server does not accept our answer: wrong key?\n"
+        ),
+    );
+    assert!(String::from_utf8_lossy(&peer.finish().stdout).ends_with("refused\n"));
+}
+
+#[test]
+fn md5_is_spoken_only_where_it_is_allowed() {
+    let ours =
+        |role: &str, at: &str| sockctl([role, at, "--python"]).env("SOCKCTL_KEY", "wangwang");
+    let old = "the other side speaks MD5 (Python 3.11 or older); --digest md5 would allow it";
+    let is_old = python("import sys; print(sys.version_info < (3, 12))", [""; 0])
+        .run()
+        .stdout
+        .starts_with(b"True");
+    let server = ours("auth-serve", "127.0.0.1:0").args(["--echo"]).start();
+    let port = server.port().to_string();
+    let theirs = peer("python3", &["client", "wangwang", &port, "send:hi", "recv"]).run();
+    let (listening, at) = listener("python3", "wangwang", &["echo"]);
+    let done = ours("auth-connect", &at.to_string()).input("hi\n").run();
+    if is_old {
+        theirs.is(0, "refused\n", "");
+        server.stderr_has(&format!("refused: {old}\n"));
+        done.is(
+            9,
+            "",
+            &format!("sockctl: authenticate to 127.0.0.1:{at}: {old}\n"),
+        );
+    } else {
+        theirs.is(0, "b'hi'\n", "");
+        done.is(0, "hi\n", "");
+    }
+    drop(listening);
+    // Between ourselves, as with Python 3.12, it is sha256.
+    ours("auth-connect", &port)
+        .input("hi\n")
+        .run()
+        .is(0, "hi\n", "");
+    ours("auth-connect", &port).args(["--digest", "sha512"]).run().is(
+        2,
+        "",
+        "sockctl: Python's multiprocessing knows no sha512; with --python, --digest is sha256 or md5\n",
+    );
+}
+
+#[test]
+fn nothing_is_unpickled() {
+    let evil = "import pickle, os, sys\n\
+        from multiprocessing.connection import Client\n\
+        class Evil:\n    def __reduce__(self): return os.system, ('touch ' + sys.argv[2],)\n\
+        c = Client(('127.0.0.1', int(sys.argv[1])), authkey=b'wangwang')\n\
+        c.send(Evil()); print(len(c.recv_bytes()))\n";
+    let folder = tempfile::tempdir().unwrap();
+    let trap = folder.path().join("trap");
+    let server = server(&["--echo", "--raw"]).start();
+    let done = python(evil, [&server.port().to_string(), trap.to_str().unwrap()]).run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert!(!trap.exists());
+}
+
+#[test]
+fn a_truncated_message_is_a_truncation() {
+    let (port, thread) = rogue(|mut stream| {
+        // A listener without a key would be of no use: the key is known here.
+        let relay = server(&["--reply", ""]).start();
+        let mut real = relay.connect();
+        let mut pass = |from_real: bool| {
+            let (from, to) = if from_real {
+                (&mut real, &mut stream)
+            } else {
+                (&mut stream, &mut real)
+            };
+            let mut length = [0; 4];
+            from.read_exact(&mut length).unwrap();
+            let mut message = vec![0; u32::from_be_bytes(length) as usize];
+            from.read_exact(&mut message).unwrap();
+            to.write_all(&[&length[..], &message].concat()).unwrap();
+        };
+        for from_real in [true, false, true, false, true, false] {
+            pass(from_real);
+        }
+        stream.write_all(b"\0\0\0\x05hal").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        read_all(&stream);
+    });
+    client(port, &[]).run().is(
+        7,
+        "hal",
+        &format!(
+            "sockctl: connection to 127.0.0.1:{port}: \
+             truncated with 2 bytes of a message to come\n"
+        ),
+    );
+    thread.join().unwrap();
+}
+
+#[test]
+fn who_speaks_something_else_is_told_so() {
+    let server = server(&["--reply", "secret", "-w", "700ms"]).start();
+    let mut stream = server.connect();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let said = read_all(&stream);
+    assert!(
+        said.starts_with(b"\0\0\0\x3b#CHALLENGE#{sha256}"),
+        "{said:?}"
+    );
+    assert_eq!(said.len(), 4 + 59);
+    server.stderr_has("this is not Python's multiprocessing protocol; is --python right here?\n");
+    let silent = server.connect();
+    assert_eq!(read_all(&silent).len(), 4 + 59);
+    server.stderr_has("no answer in time; does the other side use --python?\n");
+    // As long as Python itself would read, and no longer.
+    for length in [[0, 0, 1, 1], [0x7f, 0xff, 0xff, 0xff], [0xff; 4]] {
+        let mut stream = server.connect();
+        stream.write_all(&length).unwrap();
+        assert_eq!(read_all(&stream).len(), 4 + 59, "closed at once");
+    }
+}

@@ -1,0 +1,599 @@
+//! Rows 53 to 64 for the encrypted session: who proves nothing gets nothing, and who changes
+//! anything on the way is noticed.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::auth_connect::rogue;
+use crate::auth_noise::{
+    ALICE, Way, between, client, python_client, python_server, random_key, server,
+};
+use crate::auth_serve::key_file;
+use crate::run::{Running, program, read_all, sockctl};
+
+/// The lines on stderr after the first.
+fn said(server: &Running, wanted: &str) -> Vec<String> {
+    let text = server.stderr_has(wanted);
+    text.lines().skip(1).map(str::to_string).collect()
+}
+
+/// What a client says of a server.
+fn refused(port: u16, why: &str) -> String {
+    format!("sockctl: authenticate to 127.0.0.1:{port}: {why}\n")
+}
+
+const NO_KEY: &str = "no key there opens ours: wrong key or --context";
+
+#[test]
+fn row_53_encrypted_wrong_key_is_9_one_line_and_no_reset() {
+    let (server, _key) = server(&["--reply", "secret"]);
+    let port = server.port();
+    let wrong = random_key("alice", [2; 32]);
+    sockctl(["auth-connect", &port.to_string(), "--key-file"])
+        .args([wrong.path()])
+        .input(vec![b'x'; 1 << 20])
+        .run()
+        .is(9, "", &refused(port, NO_KEY));
+    // Unread bytes behind a hello that no key opens: the verdict still arrives.
+    let mut stream = server.connect();
+    stream.write_all(&hello([7; 48])).unwrap();
+    stream.write_all(&vec![b'x'; 100_000]).unwrap();
+    assert_eq!(read_all(&stream), [0, 0], "a verdict, not a reset");
+    drop(stream);
+    let lines = said(&server, "[2]");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (id, line) in (1..).zip(&lines) {
+        assert!(
+            line.starts_with(&format!("[{id}] 127.0.0.1:"))
+                && line.ends_with("refused: no key here opens its hello: wrong key or --context"),
+            "{line}"
+        );
+    }
+}
+
+/// A well-formed hello with this message.
+fn hello(message: [u8; 48]) -> Vec<u8> {
+    [&b"SKCTL\0\x01\x01\0\x30"[..], &message].concat()
+}
+
+#[test]
+fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
+    let (server, _key) = server(&["--reply", "secret", "--no-penalty", "-w", "5"]);
+    let strange = "this is no hello of the encrypted protocol; does the client use auth-connect?";
+    let cases: [(Vec<u8>, &[u8], &str); 8] = [
+        (vec![b'\xfe'; 10 << 20], b"", strange),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), b"", strange),
+        (
+            b"SKCTL".to_vec(),
+            b"",
+            "the client ended after 5 of 58 bytes",
+        ),
+        (
+            hello([0; 48])[..57].to_vec(),
+            b"",
+            "the client ended after 57 of 58 bytes",
+        ),
+        (
+            b"SKCTL\0\x02\x01".to_vec(),
+            b"",
+            "the client speaks another version of the encrypted protocol",
+        ),
+        (
+            b"SKCTL\0\x01\x01\xff\xff".to_vec(),
+            b"",
+            "its hello has another length",
+        ),
+        (Vec::new(), b"", "the client ended without a hello"),
+        (
+            hello([0xff; 48]),
+            &[0, 0],
+            "no key here opens its hello: wrong key or --context",
+        ),
+    ];
+    for (number, (bytes, answer, why)) in (1..).zip(cases) {
+        let mut stream = server.connect();
+        // Who is refused need not take it all.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        assert_eq!(read_all(&stream), answer, "{why}");
+        let lines = said(&server, &format!("[{number}] "));
+        let line = &lines[number - 1];
+        assert!(line.ends_with(&format!(" refused: {why}")), "{line:?}");
+        assert_eq!(lines.len(), number, "one line each");
+    }
+    let (honest, _key) = client(server.port(), &[]);
+    honest.run().is(0, "secret", "");
+}
+
+#[test]
+fn row_57_encrypted_the_silent_are_cut_off_and_in_nobody_s_way() {
+    let (server, _key) = server(&["--echo", "-w", "3"]);
+    let mut silent: Vec<TcpStream> = (0..64).map(|_| server.connect()).collect();
+    for (number, stream) in (0..).zip(&mut silent) {
+        // Some say a part of a hello, and leave it at that.
+        let _ = stream.write_all(&hello([0; 48])[..number % 58]);
+    }
+    let began = Instant::now();
+    let (honest, _key) = client(server.port(), &[]);
+    honest.input("in").run().is(0, "in", "");
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(3),
+        "{took:?} beside 64 mute ones"
+    );
+    for stream in &mut silent {
+        let end = stream.read(&mut [0]);
+        assert!(end.as_ref().map_or(true, |n| *n == 0), "{end:?}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn row_58_encrypted_servers_that_do_not_answer() {
+    let half = [&[0, 48][..], &[7; 29]].concat();
+    let python = [&[0, 0, 0, 59][..], b"#CHALLENGE#{sha256}", &[7; 40]].concat();
+    let cases: [(&[u8], i32, &str); 6] = [
+        (
+            b"",
+            7,
+            "the server closed without an answer; is it an auth-serve without --digest?",
+        ),
+        (
+            &half,
+            7,
+            "the server closed after 31 of 50 bytes of its answer",
+        ),
+        (&[0, 0], 9, NO_KEY),
+        (
+            b"220 mail.example\r\n",
+            9,
+            "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
+        ),
+        (
+            &python,
+            9,
+            "the server speaks Python's multiprocessing protocol; use --python here",
+        ),
+        (
+            &[&[0, 48][..], &[7; 48]].concat(),
+            9,
+            "the server does not hold this key, or somebody is in between",
+        ),
+    ];
+    for (bytes, code, why) in cases {
+        let bytes = bytes.to_vec();
+        let (port, thread) = rogue(move |mut stream| {
+            let mut hello = [0; 58];
+            stream.read_exact(&mut hello).unwrap();
+            stream.write_all(&bytes).unwrap();
+        });
+        let (client, _key) = client(port, &[]);
+        client
+            .input("payload")
+            .run()
+            .is(code, "", &refused(port, why));
+        thread.join().unwrap();
+    }
+    for (bytes, code, why) in [
+        (
+            &b""[..],
+            4,
+            "no answer in time; is it an auth-serve without --digest?",
+        ),
+        (
+            &half,
+            4,
+            "timed out after 31 of 50 bytes of the server's answer",
+        ),
+        (&[0, 0], 9, NO_KEY),
+    ] {
+        let bytes = bytes.to_vec();
+        let (port, thread) = rogue(move |mut stream| {
+            stream.write_all(&bytes).unwrap();
+            assert_eq!(read_all(&stream).len(), 58, "a hello, and no payload");
+        });
+        let (client, _key) = client(port, &["-w", "300ms"]);
+        client
+            .input("payload")
+            .run()
+            .is(code, "", &refused(port, why));
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn row_59_encrypted_a_recorded_session_opens_nothing() {
+    let (server, _key) = server(&["--reply", "secret", "--no-penalty"]);
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let tape = Arc::clone(&recorded);
+    let (port, thread) = between(server.port(), move |way, _, bytes| {
+        if way == Way::Up {
+            tape.lock().unwrap().extend_from_slice(&bytes);
+        }
+        bytes
+    });
+    let (honest, _key) = client(port, &[]);
+    honest.input("payload").run().is(0, "secret", "");
+    thread.join().unwrap();
+    let recorded = recorded.lock().unwrap().clone();
+    assert!(recorded.len() > 58 + 19, "hello, READY, data");
+    for length in [58, 58 + 19, recorded.len()] {
+        let mut stream = server.connect();
+        stream.write_all(&recorded[..length]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&stream).len(), 50, "message 2, and nothing more");
+    }
+    server.stderr_has("refused: its hello was a replay, or was changed on its way\n");
+}
+
+#[test]
+fn row_60_encrypted_what_is_ours_proves_nothing_to_us() {
+    let echo = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
+    let port = echo.port();
+    let (ours, _key) = client(port, &[]);
+    ours.input("payload").run().is(
+        9,
+        "",
+        &refused(
+            port,
+            "the server sends back what it gets: it is no auth-serve",
+        ),
+    );
+    // Behind the handshake: the client's own record comes back instead of the server's.
+    let (server, _key) = server(&["--echo"]);
+    let held: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let (port, thread) = between(server.port(), move |way, at, bytes| {
+        let mut held = held.lock().unwrap();
+        if way == Way::Up && at >= 58 + 19 {
+            held.extend_from_slice(&bytes);
+        }
+        if way == Way::Down && at >= 50 + 19 {
+            return std::mem::take(&mut held);
+        }
+        bytes
+    });
+    let (ours, _key) = client(port, &[]);
+    ours.input("payload").run().is(
+        7,
+        "",
+        &format!("sockctl: connection to 127.0.0.1:{port}: a record was changed on its way\n"),
+    );
+    thread.join().unwrap();
+}
+
+#[test]
+fn row_61_encrypted_records_that_are_none_end_it_on_the_client() {
+    let cases: [(&[&str], &str, &str); 9] = [
+        (&["raw:0000"], "", "a record of 0 bytes"),
+        (&["raw:0010"], "", "a record of 16 bytes"),
+        (&["raw:4012"], "", "a record of 16402 bytes"),
+        (
+            &["data:good", "flip:bad"],
+            "good",
+            "a record was changed on its way",
+        ),
+        (&["data:good", "type:9:x"], "good", "an unknown record"),
+        (&["data:good", "type:4:"], "good", "a record out of place"),
+        (
+            &["hold", "data:good", "eof", "data:more"],
+            "good",
+            "data after the end",
+        ),
+        (
+            &["data:good", "data:bytes", "shut"],
+            "goodbytes",
+            "truncated after 9 bytes: the peer's end did not come",
+        ),
+        (
+            &["data:good", "truncate:lost", "shut"],
+            "good",
+            "truncated after 4 bytes: the peer's end did not come",
+        ),
+    ];
+    for (ops, received, why) in cases {
+        let ops: Vec<&str> = ["record", "welcome"].iter().chain(ops).copied().collect();
+        let (peer, port) = python_server("", &[&ops[..], &["read"]].concat());
+        let (client, _key) = client(port, &[]);
+        // Our stdin is open: it is the flaw that ends it.
+        let running = client.start();
+        running.stderr_has("\n");
+        running.finish().is(
+            7,
+            received,
+            &format!("sockctl: connection to 127.0.0.1:{port}: {why}\n"),
+        );
+        drop(peer);
+    }
+}
+
+#[test]
+fn row_61_encrypted_records_that_are_none_end_it_on_the_server() {
+    let (server, _key) = server(&["--echo", "-v"]);
+    let cases: [(&[&str], &str); 7] = [
+        (&["raw:0000"], "a record of 0 bytes"),
+        (&["raw:ffff"], "a record of 65535 bytes"),
+        (&["flip:bad"], "a record was changed on its way"),
+        (&["type:0:x"], "an unknown record"),
+        (&["type:3:"], "a record out of place"),
+        (
+            &["hold", "data:good", "eof", "data:more"],
+            "data after the end",
+        ),
+        (
+            &["data:good", "shut"],
+            "truncated after 4 bytes: the peer's end did not come",
+        ),
+    ];
+    for (number, (ops, why)) in (1..).zip(cases) {
+        let ops = [&["ready", "record"][..], ops, &["read"]].concat();
+        let done = python_client(server.port(), "", &ops).run();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(said.starts_with("welcome\n"), "{said}");
+        // Never the end of a stream that is whole.
+        assert!(!said.contains("<eof>"), "{said}");
+        let text = server.stderr_has(&format!("[{number}] 127.0.0.1"));
+        assert!(text.contains("authenticated"), "{text}");
+        server.stderr_has(&format!(": {why}\n"));
+    }
+    // On with it, and `--once` exits with it.
+    let (honest, _key) = client(server.port(), &[]);
+    honest.input("in").run().is(0, "in", "");
+    let (once, _key) = self::server(&["--once", "--echo"]);
+    let port = once.port();
+    python_client(port, "", &["ready", "record", "data:four", "shut", "read"]).run();
+    let done = once.finish();
+    assert_eq!((done.code, done.stdout.as_slice()), (7, &b""[..]));
+    assert!(
+        done.stderr.contains("truncated after 4 bytes") && done.stderr.lines().count() == 2,
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn row_61_encrypted_somebody_in_between_is_noticed() {
+    // Where in the client's bytes one is changed: in the hello, READY, and the first record.
+    let places = [
+        (
+            3,
+            7,
+            "the server closed without an answer; is it an auth-serve without --digest?",
+        ),
+        (20, 9, NO_KEY),
+        (60, 7, "the server closed without a verdict"),
+        (70, 7, "the server closed without a verdict"),
+    ];
+    let (server, _key) = server(&["--echo", "--no-penalty"]);
+    for (place, code, why) in places {
+        let (port, thread) = between(server.port(), flip(Way::Up, place));
+        let (ours, _key) = client(port, &[]);
+        ours.input("payload")
+            .run()
+            .is(code, "", &refused(port, why));
+        thread.join().unwrap();
+    }
+    let places = [
+        (
+            1,
+            9,
+            "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
+        ),
+        (
+            30,
+            9,
+            "the server does not hold this key, or somebody is in between",
+        ),
+        (52, 7, "the server's verdict was changed on its way"),
+    ];
+    for (place, code, why) in places {
+        let (port, thread) = between(server.port(), flip(Way::Down, place));
+        let (ours, _key) = client(port, &[]);
+        ours.input("payload")
+            .run()
+            .is(code, "", &refused(port, why));
+        thread.join().unwrap();
+    }
+    for place in [71, 75] {
+        let (port, thread) = between(server.port(), flip(Way::Down, place));
+        let (ours, _key) = client(port, &[]);
+        ours.input("payload").run().is(
+            7,
+            "",
+            &format!("sockctl: connection to 127.0.0.1:{port}: a record was changed on its way\n"),
+        );
+        thread.join().unwrap();
+    }
+}
+
+/// Changes one bit of the byte at `place`.
+fn flip(way: Way, place: usize) -> impl Fn(Way, usize, Vec<u8>) -> Vec<u8> + Send + Sync + Clone {
+    move |went, at, mut bytes| {
+        if went == way && (at..at + bytes.len()).contains(&place) {
+            bytes[place - at] ^= 1;
+        }
+        bytes
+    }
+}
+
+#[test]
+fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
+    // Other clients at our server.
+    let (server, _key) = server(&["--reply", "secret", "-w", "700ms"]);
+    let port = server.port();
+    let word = port.to_string();
+    for other in [
+        &["--digest", "md5"][..],
+        &["--digest", "sha256"],
+        &["--python"],
+    ] {
+        let done = sockctl(["auth-connect", &word, "-w", "300ms"])
+            .args(other)
+            .env("SOCKCTL_KEY", "wangwang")
+            .input("payload")
+            .run();
+        assert_eq!(
+            (done.code, done.stdout.as_slice()),
+            (4, &b""[..]),
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("in time; does the"), "{}", done.stderr);
+    }
+    let plain = sockctl(["connect", &word]).input("payload").run();
+    plain.is(0, "", "");
+    let silent = sockctl(["connect", &word]).start();
+    server.stderr_has("refused: no hello in time; does the client use --digest, or --python?\n");
+    silent.finish().is(0, "", "");
+    server.stderr_has(
+        "this is no hello of the encrypted protocol; does the client use auth-connect?",
+    );
+    // Our client at other servers.
+    for (other, code, hint) in [
+        (
+            &["--digest", "md5"][..],
+            9,
+            "does it use auth-serve --digest?",
+        ),
+        (
+            &["--digest", "sha256"],
+            9,
+            "does it use auth-serve --digest?",
+        ),
+        (&["--python"], 9, "use --python here"),
+    ] {
+        let server = sockctl(["auth-serve", "127.0.0.1:0", "--reply", "secret"])
+            .args(other)
+            .env("SOCKCTL_KEY", "wangwang")
+            .start();
+        let (ours, _key) = client(server.port(), &[]);
+        let done = ours.input("payload").run();
+        assert_eq!(
+            (done.code, done.stdout.as_slice()),
+            (code, &b""[..]),
+            "{}",
+            done.stderr
+        );
+        assert!(done.stderr.contains(hint), "{}", done.stderr);
+        let hint = match other {
+            ["--python"] => "the client speaks the encrypted protocol; drop --python here",
+            _ => "the client speaks the encrypted protocol; drop --digest here",
+        };
+        server.stderr_has(hint);
+    }
+    let plain = sockctl(["serve", "127.0.0.1:0"]).start();
+    let port = plain.port();
+    let (ours, _key) = client(port, &["-w", "300ms"]);
+    ours.input("payload").run().is(
+        4,
+        "",
+        &refused(
+            port,
+            "no answer in time; is it an auth-serve without --digest?",
+        ),
+    );
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_63_encrypted_without_randomness_it_refuses() {
+    let strace = [
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=getrandom:error=EIO",
+    ];
+    let key = random_key("alice", ALICE);
+    let done = program("strace", strace)
+        .args([
+            env!("CARGO_BIN_EXE_sockctl"),
+            "auth-serve",
+            "127.0.0.1:0",
+            "--key-file",
+        ])
+        .args([key.path()])
+        .run();
+    done.is(
+        1,
+        "",
+        "sockctl: read the system's random numbers: I/O error (EIO 5)\n",
+    );
+    let (server, _key) = server(&["--echo"]);
+    let done = program("strace", strace)
+        .args([
+            env!("CARGO_BIN_EXE_sockctl"),
+            "auth-connect",
+            &server.port().to_string(),
+        ])
+        .args(["--key-file"])
+        .args([key.path()])
+        .input("payload")
+        .run();
+    assert_eq!((done.code, done.stdout.as_slice()), (1, &b""[..]));
+    assert!(
+        done.stderr
+            .starts_with("sockctl: begin the encrypted session: "),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn row_64_encrypted_the_key_is_nowhere() {
+    let line = {
+        let file = random_key("alice", [0x5a; 32]);
+        std::fs::read_to_string(file.path()).unwrap()
+    };
+    let secrets = [
+        line.split(' ').next_back().unwrap().trim().to_string(),
+        "5a".repeat(32),
+        "passphrase-row-64-encrypted".into(),
+        hex::encode("passphrase-row-64-encrypted"),
+    ];
+    for key in [line.trim(), "passphrase-row-64-encrypted"] {
+        let file = key_file(key);
+        for talk in [&["-v", "--trace", "--hex", "-"][..], &["--json", "--trace"]] {
+            let server = sockctl(["auth-serve", "127.0.0.1:0", "--echo", "--key-file"])
+                .args([file.path()])
+                .args(["-v", "--trace", "--hex", "-"])
+                .start();
+            let text = server.stderr_has("listening on 127.0.0.1:");
+            let port = text.split("listening on 127.0.0.1:").nth(1).unwrap();
+            let port: u16 = port.split_whitespace().next().unwrap().parse().unwrap();
+            for known in [key, "another-passphrase-64"] {
+                let done = sockctl(["auth-connect", &port.to_string()])
+                    .args(talk)
+                    .env("SOCKCTL_KEY", known)
+                    .input("payload")
+                    .run();
+                assert_eq!(
+                    done.code,
+                    if known == key { 0 } else { 9 },
+                    "{}",
+                    done.stderr
+                );
+                nowhere(&secrets, &done.stderr);
+            }
+            let cmdline = std::fs::read(format!("/proc/{}/cmdline", server.id())).unwrap();
+            nowhere(&secrets, &String::from_utf8_lossy(&cmdline));
+            server.signal("TERM");
+            let done = server.finish();
+            assert!(done.stderr.contains("refused"), "{}", done.stderr);
+            nowhere(&secrets, &done.stderr);
+        }
+    }
+}
+
+/// Not even their beginnings, on one line or over the lines of a dump.
+#[track_caller]
+fn nowhere(secrets: &[String], text: &str) {
+    let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    for secret in secrets {
+        let start = &secret[..15];
+        assert!(!text.contains(start), "{start} in {text}");
+        assert!(!squeezed.contains(start), "{start} in {text}");
+    }
+}
