@@ -278,3 +278,69 @@ fn who_speaks_something_else_is_told_so() {
         assert_eq!(read_all(&stream).len(), 4 + 59, "closed at once");
     }
 }
+
+/// The handshake in the form that Python has from 3.12 on, in place of the running Python's own:
+/// digests have names, and SHA-256 is the rule.
+const MODERN: &str = r"
+import hmac, os, sys
+import multiprocessing.connection as mc
+
+def answer(c, key):
+    challenge = c.recv_bytes(256)
+    assert challenge[:11] == b'#CHALLENGE#', challenge
+    challenge = challenge[11:]
+    assert challenge[:1] == b'{' and len(challenge) > 20, challenge
+    name = challenge[1:challenge.index(b'}')]
+    c.send_bytes(b'{' + name + b'}' + hmac.digest(key, challenge, name.decode()))
+    if c.recv_bytes(256) != b'#WELCOME#':
+        raise mc.AuthenticationError('rejected')
+
+def deliver(c, key):
+    name = os.environ['DIGEST'].encode()
+    challenge = b'{' + name + b'}' + os.urandom(40)
+    c.send_bytes(b'#CHALLENGE#' + challenge)
+    answered = c.recv_bytes(256)
+    if answered != b'{' + name + b'}' + hmac.digest(key, challenge, name.decode()):
+        c.send_bytes(b'#FAILURE#')
+        raise mc.AuthenticationError('wrong')
+    c.send_bytes(b'#WELCOME#')
+
+mc.answer_challenge, mc.deliver_challenge = answer, deliver
+";
+
+#[test]
+fn the_form_of_python_3_12_is_the_rule() {
+    let modern = |digest: &str, words: &[&str]| {
+        program("python3", ["-u", "-c", &format!("{MODERN}{PEER}")])
+            .args(words)
+            .env("DIGEST", digest)
+    };
+    let ours =
+        |role: &str, at: &str| sockctl([role, at, "--python"]).env("SOCKCTL_KEY", "wangwang");
+    let server = ours("auth-serve", "127.0.0.1:0").args(["--echo"]).start();
+    let port = server.port().to_string();
+    for digest in ["sha256", "sha384"] {
+        modern(digest, &["client", "wangwang", &port, "send:hi", "recv"])
+            .run()
+            .is(0, "b'hi'\n", "");
+        modern(digest, &["client", "wrong", &port, "recv"])
+            .run()
+            .is(0, "refused\n", "");
+        let listener = modern(digest, &["listener", "wangwang", "0", "echo"]).start();
+        let at = listener.stdout_has("\n").trim().to_string();
+        ours("auth-connect", &at)
+            .input("hi\n")
+            .run()
+            .is(0, "hi\n", "");
+    }
+    let listener = modern("md5", &["listener", "wangwang", "0", "echo"]).start();
+    let at = listener.stdout_has("\n").trim().to_string();
+    ours("auth-connect", &at).input("hi\n").run().is(
+        9,
+        "",
+        &format!(
+            "sockctl: authenticate to 127.0.0.1:{at}: \
+             the challenge asks for a digest that is not allowed here\n"
+        ),
+    );
+}

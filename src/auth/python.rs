@@ -29,6 +29,8 @@ use crate::exit::{Exit, Failure};
 use crate::layer::Layer;
 
 mod frames;
+#[cfg(test)]
+mod tests;
 
 pub use frames::{Frames, Unit};
 

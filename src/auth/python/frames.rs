@@ -29,7 +29,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(unit: Unit) -> Self {
+    /// A connection on which nothing has been said since the handshake.
+    pub fn new(unit: Unit) -> Self {
         Self {
             unit,
             line: Vec::new(),
