@@ -9,6 +9,10 @@ pub enum Overlong {
     Cut,
 }
 
+/// What is kept of the buffer after a line that came in pieces: most come whole, and many
+/// splitters are idle.
+const KEPT: usize = 64;
+
 /// Splits a stream into lines, which end in LF or CRLF. Holds `cap` bytes of it at most; the
 /// first `cap` bytes of a line are given on without waiting for its end.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl Lines {
     /// Takes the next bytes; `each` gets every line they complete, without its LF and without a
     /// CR right before that.
     pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             if self.held.is_empty() && !self.dropping {
                 self.whole(line, &mut each);
@@ -48,8 +52,10 @@ impl Lines {
                 if !self.dropping {
                     self.whole(&held, &mut each);
                 }
-                self.held = held;
-                self.held.clear();
+                if held.capacity() <= KEPT {
+                    self.held = held;
+                    self.held.clear();
+                }
             }
             self.begun = false;
             self.dropping = false;

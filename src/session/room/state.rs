@@ -124,19 +124,21 @@ impl State {
 
     /// Somebody said a line, without its line end.
     pub fn say(&mut self, id: Id, line: &[u8], out: &mut dyn FnMut(Out<'_>)) {
-        if self
-            .members
-            .get(&id.number)
-            .is_none_or(|member| member.is_leaving)
-        {
-            return;
-        }
-        let Some(command) = line.strip_prefix(b"/") else {
-            return self.tell(id, line, out);
+        let (text, is_command) = match line {
+            [b'/', text @ ..] => (text, !text.starts_with(b"/")),
+            text => (text, false),
         };
-        if command.starts_with(b"/") {
-            return self.tell(id, command, out);
+        let Some(member) = self.members.get(&id.number).filter(|m| !m.is_leaving) else {
+            return;
+        };
+        if is_command {
+            self.obey(id, text, out);
+        } else {
+            pass_on(&mut self.line, member, ["<", "> "], (text, self.raw), out);
         }
+    }
+
+    fn obey(&mut self, id: Id, command: &[u8], out: &mut dyn FnMut(Out<'_>)) {
         let (word, rest) = halves(command);
         let is_operator = id == OPERATOR;
         match word.to_ascii_lowercase().as_slice() {
@@ -175,36 +177,13 @@ impl State {
 
     // ---- lines -------------------------------------------------------------------------------
 
-    fn tell(&mut self, from: Id, text: &[u8], out: &mut dyn FnMut(Out<'_>)) {
-        self.pass_on(from, ["<", "> "], text, out);
-    }
-
     fn act(&mut self, from: Id, text: &[u8], out: &mut dyn FnMut(Out<'_>)) {
         if text.is_empty() {
             return error(from, "/me TEXT", out);
         }
-        self.pass_on(from, ["* ", " "], text, out);
-    }
-
-    /// A line to all but the one who says it.
-    fn pass_on(
-        &mut self,
-        from: Id,
-        [before, after]: [&str; 2],
-        text: &[u8],
-        out: &mut dyn FnMut(Out<'_>),
-    ) {
-        let Some(member) = self.members.get(&from.number) else {
-            return;
-        };
-        let name = &member.name;
-        write(&mut self.line, [before, name, after], text, self.raw);
-        let text = &self.line[before.len() + name.len() + after.len()..self.line.len() - 1];
-        out(Out::Said { from, name, text });
-        out(Out::All {
-            line: &self.line,
-            except: Some(from),
-        });
+        if let Some(member) = self.members.get(&from.number) {
+            pass_on(&mut self.line, member, ["* ", " "], (text, self.raw), out);
+        }
     }
 
     fn whisper(&mut self, from: Id, rest: &[u8], out: &mut dyn FnMut(Out<'_>)) {
@@ -337,14 +316,33 @@ impl State {
     }
 }
 
+/// A line to all but the one who says it; `raw` is whether its text stays as it came.
+fn pass_on(
+    line: &mut Vec<u8>,
+    member: &Member,
+    [before, after]: [&str; 2],
+    (text, raw): (&[u8], bool),
+    out: &mut dyn FnMut(Out<'_>),
+) {
+    let (from, name) = (member.id, &*member.name);
+    write(line, [before, name, after], text, raw);
+    let text = &line[before.len() + name.len() + after.len()..line.len() - 1];
+    out(Out::Said { from, name, text });
+    let except = Some(from);
+    out(Out::All { line, except });
+}
+
 /// Makes `line` the text with what stands before it and a newline behind it.
 fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
     line.clear();
     for part in before {
         line.extend_from_slice(part.as_bytes());
     }
-    let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    if raw || text.iter().all(is_plain) {
+    // No early end: the compiler looks at many bytes at a time.
+    let is_plain = text
+        .iter()
+        .fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte));
+    if raw || is_plain {
         line.extend_from_slice(&text[..text.len().min(LINE)]);
     } else {
         let clean = clean::line(text);
