@@ -4,6 +4,7 @@
 //! it has not been sent. A thousand clients that wait for the same bytes hold them once.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
@@ -143,20 +144,32 @@ impl Outbox {
         self.pieces.push_back(Piece::Own(bytes.into()));
     }
 
-    /// Takes no part in the log any more; what waits becomes its own, so that a client on its way
-    /// out keeps nothing from being forgotten.
-    pub fn detach(&mut self, log: &Log) {
-        if self.hears == DEAF {
-            return;
+    /// Makes what waits of the log the client's own, each stretch as `wrap` gives it on; nothing
+    /// where that fails.
+    pub fn take_over<E>(
+        &mut self,
+        log: &Log,
+        mut wrap: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        if self.hears != DEAF {
+            self.push_shared(log.end());
         }
-        self.push_shared(log.end());
-        self.hears = DEAF;
         for piece in &mut self.pieces {
             if let Piece::Shared(stretch) = piece {
-                *piece = Piece::Own(log.slices(stretch).concat().into());
+                let bytes = wrap(log.slices(stretch).concat())?;
+                self.shared -= length(stretch);
+                self.own += bytes.len();
+                *piece = Piece::Own(bytes.into());
             }
         }
-        self.own += std::mem::take(&mut self.shared);
+        Ok(())
+    }
+
+    /// Takes no part in the log any more, so that a client on its way out keeps nothing from being
+    /// forgotten.
+    pub fn detach(&mut self, log: &Log) {
+        let Ok(()) = self.take_over(log, Ok::<_, Infallible>);
+        self.hears = DEAF;
     }
 
     /// Forgets everything, and takes no part in the log any more.

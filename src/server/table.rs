@@ -292,9 +292,8 @@ impl Table {
             let mut welcome = Vec::new();
             layer.welcome(&mut welcome);
             self.queued += transmit(conn, &self.log, &welcome, self.now);
-        } else {
-            conn.outbox.listen(&self.log);
         }
+        conn.outbox.listen(&self.log);
         // What is counted is payload, not what a handshake took.
         (conn.received, conn.sent) = (0, 0);
         self.open += 1;
@@ -715,9 +714,27 @@ impl Conn {
 
     /// What is said to all from now on is not for this client.
     fn detach(&mut self, log: &Log, queued: &mut usize) {
+        self.wrap_shared(log, queued);
         *queued -= self.outbox.own();
         self.outbox.detach(log);
         *queued += self.outbox.own();
+    }
+
+    /// Where the wire is not the payload: wraps what was said to all, a turn's worth at a time.
+    fn wrap_shared(&mut self, log: &Log, queued: &mut usize) {
+        let Some(layer) = &mut self.layer else {
+            return;
+        };
+        let (own, sent) = (self.outbox.own(), &mut self.sent);
+        let result = self.outbox.take_over(log, |payload| {
+            let mut wire = Vec::new();
+            *sent += payload.len() as u64;
+            layer.seal(&payload, &mut wire).map(|()| wire)
+        });
+        *queued += self.outbox.own() - own;
+        if result.is_err() {
+            self.fail(queued);
+        }
     }
 
     /// Whether what comes has to be unwrapped before it means anything.
@@ -825,6 +842,7 @@ fn transmit(conn: &mut Conn, log: &Log, bytes: &[u8], now: Instant) -> usize {
 
 /// Sends what waits for a client, as far as it takes it; how much that was.
 fn flush(conn: &mut Conn, log: &Log, now: Instant, queued: &mut usize) -> u64 {
+    conn.wrap_shared(log, queued);
     let own = conn.outbox.own();
     if !conn.interest.write {
         conn.progress = now; // it has just begun to wait
@@ -878,6 +896,7 @@ impl Clients for Table {
             return;
         };
         dump(&mut self.quit, conn, Direction::Sent, bytes);
+        conn.wrap_shared(&self.log, &mut self.queued);
         let wire = match wrap(conn, bytes, &mut self.wrapped) {
             Some(true) => &self.wrapped,
             Some(false) => return conn.fail(&mut self.queued),
@@ -894,20 +913,8 @@ impl Clients for Table {
         if let Some(id) = except {
             self.conns[id.slot].outbox.skip(position, &self.log);
         }
-        let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
-        for (slot, conn) in &mut self.conns {
-            // Wrapped for each, it is nobody else's: sent with what the log has for the others.
-            if conn.layer.is_some() && hears(conn) && except.is_none_or(|id| id.slot != slot) {
-                match wrap(conn, bytes, &mut self.wrapped) {
-                    Some(true) if !conn.broken => {
-                        self.queued += self.wrapped.len();
-                        conn.outbox.push(&self.wrapped, &self.log);
-                    }
-                    _ => conn.fail(&mut self.queued),
-                }
-            }
-        }
         if self.dumps {
+            let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
             for (slot, conn) in &self.conns {
                 if hears(conn) && except.is_none_or(|id| id.slot != slot) {
                     dump(&mut self.quit, conn, Direction::Sent, bytes);

@@ -102,7 +102,7 @@ fn delivered(program: &[&str], members: usize, lines: usize) -> (f64, f64) {
             .rev()
             .all(|member| crowd.bytes[member] - before[member] >= wanted)
     });
-    let (wall, cpu) = (start.elapsed(), server.cpu() - cpu);
+    let (wall, cpu) = (start.elapsed(), server.cpu().saturating_sub(cpu));
     let delivered = (lines * (members - 1)) as f64;
     (
         delivered / wall.as_secs_f64(),
