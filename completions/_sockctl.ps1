@@ -37,6 +37,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
         }
         'sockctl;serve' {
             [CompletionResult]::new('--reply', '--reply', [CompletionResultType]::ParameterName, 'Send TEXT, then end our side')
+            [CompletionResult]::new('--sh', '--sh', [CompletionResultType]::ParameterName, 'Run COMMAND with /bin/sh; the client is its stdin and stdout')
             [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Connections at a time')
             [CompletionResult]::new('--max-conns', '--max-conns', [CompletionResultType]::ParameterName, 'Connections at a time')
             [CompletionResult]::new('--on-full', '--on-full', [CompletionResultType]::ParameterName, 'What becomes of a connection too many')
@@ -220,6 +221,7 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
             [CompletionResult]::new('--create-key', '--create-key', [CompletionResultType]::ParameterName, 'Write a new random key to --key-file and exit')
             [CompletionResult]::new('--keys', '--keys', [CompletionResultType]::ParameterName, 'Keys, one NAME:KEY a line')
             [CompletionResult]::new('--reply', '--reply', [CompletionResultType]::ParameterName, 'Send TEXT, then end our side')
+            [CompletionResult]::new('--sh', '--sh', [CompletionResultType]::ParameterName, 'Run COMMAND with /bin/sh; the client is its stdin and stdout')
             [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Connections at a time')
             [CompletionResult]::new('--max-conns', '--max-conns', [CompletionResultType]::ParameterName, 'Connections at a time')
             [CompletionResult]::new('--on-full', '--on-full', [CompletionResultType]::ParameterName, 'What becomes of a connection too many')

@@ -191,7 +191,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --room --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --room --echo --discard --reply --sh --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -222,6 +222,10 @@ _sockctl() {
                     return 0
                     ;;
                 --reply)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sh)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -476,13 +480,17 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-m -4 -6 -n -o -w -i -x -v -q -h --room --echo --discard --reply --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-m -4 -6 -n -o -w -i -x -v -q -h --room --echo --discard --reply --sh --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --reply)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sh)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

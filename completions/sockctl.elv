@@ -33,6 +33,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
         }
         &'sockctl;serve'= {
             cand --reply 'Send TEXT, then end our side'
+            cand --sh 'Run COMMAND with /bin/sh; the client is its stdin and stdout'
             cand -m 'Connections at a time'
             cand --max-conns 'Connections at a time'
             cand --on-full 'What becomes of a connection too many'
@@ -212,6 +213,7 @@ set edit:completion:arg-completer[sockctl] = {|@words|
             cand --create-key 'Write a new random key to --key-file and exit'
             cand --keys 'Keys, one NAME:KEY a line'
             cand --reply 'Send TEXT, then end our side'
+            cand --sh 'Run COMMAND with /bin/sh; the client is its stdin and stdout'
             cand -m 'Connections at a time'
             cand --max-conns 'Connections at a time'
             cand --on-full 'What becomes of a connection too many'

@@ -41,6 +41,7 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Ser
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to a server that asks for proof of the key, encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then end our side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh; the client is its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
 reject\t'It is closed at once'"
@@ -1086,6 +1087,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Keys, one NAME:KEY a line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then end our side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh; the client is its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
 reject\t'It is closed at once'"

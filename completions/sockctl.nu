@@ -29,6 +29,7 @@ module completions {
     --echo                    # Return what comes
     --discard                 # Swallow what comes
     --reply: string           # Send TEXT, then end our side
+    --sh: string              # Run COMMAND with /bin/sh; the client is its stdin and stdout
     --once                    # Serve the first connection that is let in, then exit with its status
     --max-conns(-m): string   # Connections at a time
     --on-full: string@"nu-complete sockctl serve on_full" # What becomes of a connection too many
@@ -217,6 +218,7 @@ module completions {
     --echo                    # Return what comes
     --discard                 # Swallow what comes
     --reply: string           # Send TEXT, then end our side
+    --sh: string              # Run COMMAND with /bin/sh; the client is its stdin and stdout
     --once                    # Serve the first connection that is let in, then exit with its status
     --max-conns(-m): string   # Connections at a time
     --on-full: string@"nu-complete sockctl auth-serve on_full" # What becomes of a connection too many

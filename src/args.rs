@@ -248,6 +248,32 @@ impl AccessArgs {
     }
 }
 
+/// A program as what a client talks to.
+#[derive(Args, Debug, Clone)]
+pub struct ProgramArgs {
+    /// Run COMMAND with /bin/sh; the client is its stdin and stdout
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        group = "handler",
+        help_heading = "What a client talks to"
+    )]
+    pub sh: Option<OsString>,
+    /// Run this program, without a shell; the client is its stdin and stdout
+    #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
+    pub program: Vec<OsString>,
+}
+
+impl ProgramArgs {
+    /// The words to run, if any.
+    pub fn words(&self) -> Option<Vec<OsString>> {
+        match &self.sh {
+            Some(command) => Some(vec!["/bin/sh".into(), "-c".into(), command.clone()]),
+            None => (!self.program.is_empty()).then(|| self.program.clone()),
+        }
+    }
+}
+
 /// The one ADDRESS that `words` are.
 pub fn address(words: &[OsString], family: Family) -> Result<Address, Failure> {
     let (address, used) = Address::take(words)?;

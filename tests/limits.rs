@@ -94,7 +94,7 @@ fn what_is_no_network_is_a_usage_error() {
         2,
         "",
         "sockctl: --allow '@/nonexistent': read '/nonexistent': no such file or directory (ENOENT 2)\n\
-         usage: sockctl serve [OPTIONS] [ADDRESS]...\n",
+         usage: sockctl serve [OPTIONS] [ADDRESS]... [-- <PROGRAM> [ARGS]...]\n",
     );
 }
 

@@ -493,6 +493,13 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
+/// Whether a process runs; a zombie does not.
+pub fn is_alive(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let rest = stat.rsplit(") ").next().unwrap_or_default();
+    !rest.is_empty() && !rest.starts_with(['Z', 'X'])
+}
+
 /// Reads until the peer ends.
 #[track_caller]
 pub fn read_all(mut stream: &TcpStream) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use serde::ser::SerializeSeq;
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::exit::Failure;
@@ -68,13 +68,22 @@ pub enum Event<'a> {
         id: u64,
         #[serde(serialize_with = "text")]
         peer: &'a dyn Display,
-        received: u64,
-        sent: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        received: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sent: Option<u64>,
         seconds: f64,
         reason: Reason,
         /// It left a conversation: said without being asked.
         #[serde(skip)]
         left: bool,
+    },
+    /// A program was started for a client; with a status, it ended.
+    Exec {
+        id: u64,
+        pid: i32,
+        #[serde(flatten)]
+        status: Option<Status>,
     },
     /// An expectation was met or not.
     Expect {
@@ -140,6 +149,38 @@ impl<'a> Payload<'a> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text),
             Err(_) => Self::Base64(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        }
+    }
+}
+
+/// How a program ended. In JSON a signal's status is 128 + its number, as shells have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal ended it: its number and name.
+    Killed(i32, &'static str),
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        match self {
+            Self::Exited(code) => map.serialize_entry("status", code)?,
+            Self::Killed(number, name) => {
+                map.serialize_entry("status", &(128 + number))?;
+                map.serialize_entry("signal", name)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Killed(_, name) => write!(f, "killed by {name}"),
         }
     }
 }
@@ -237,6 +278,7 @@ impl<'a> Event<'a> {
             Self::Accepted { .. }
             | Self::Connected { .. }
             | Self::Closed { .. }
+            | Self::Exec { .. }
             | Self::Auth { .. } => Level::Verbose,
             Self::Message { .. } | Self::Expect { .. } => Level::Silent,
         }
@@ -295,13 +337,23 @@ impl<'a> Event<'a> {
                 let why = match reason {
                     Reason::Eof if !detail => String::new(),
                     _ if !detail => format!(" ({reason})"),
-                    _ => format!(
-                        " ({reason}; received {received}, sent {sent} bytes in {seconds:.3} s)"
-                    ),
+                    _ => {
+                        let moved = match (received, sent) {
+                            (Some(received), Some(sent)) => {
+                                format!("received {received}, sent {sent} bytes in ")
+                            }
+                            _ => String::new(),
+                        };
+                        format!(" ({reason}; {moved}{seconds:.3} s)")
+                    }
                 };
                 format!("[{id}] {peer} {verb}{why}")
             }
             Self::TcpInfo { info, .. } => format!("tcp: {info}"),
+            Self::Exec { id, pid, status } => match status {
+                None => format!("[{id}] started process {pid}"),
+                Some(status) => format!("[{id}] process {pid} ended: {status}"),
+            },
             Self::Call { shown, .. } => shown.to_string(),
             Self::Error { shown, .. } => format!("sockctl: {shown}"),
             Self::Message { .. } | Self::Expect { .. } => String::new(),

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod address;
+pub mod counts;
 pub mod deadline;
 pub mod dial;
 pub mod endpoint;
@@ -9,6 +10,7 @@ pub mod flow;
 pub mod hexdump;
 pub mod line;
 pub mod listen;
+pub mod open_files;
 pub mod poller;
 pub mod process;
 pub mod proxy;

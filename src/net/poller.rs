@@ -28,6 +28,7 @@ pub struct Interest {
 
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of epoll's")]
 pub struct Ready {
     /// The token it was added with.
     pub token: u64,
@@ -35,6 +36,10 @@ pub struct Ready {
     pub read: bool,
     /// A write will not block.
     pub write: bool,
+    /// Reset, or both directions have ended.
+    pub gone: bool,
+    /// Reset, and nobody has read that error yet.
+    pub failed: bool,
 }
 
 impl Interest {
@@ -85,9 +90,18 @@ impl Poller {
                 token: event.data(),
                 read: flags.contains(EpollFlags::EPOLLIN) || gone,
                 write: flags.contains(EpollFlags::EPOLLOUT) || gone,
+                gone,
+                failed: flags.contains(EpollFlags::EPOLLERR),
             }
         }));
         Ok(())
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable while anything it watches is ready: a poller can be watched by another.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.0.as_fd()
     }
 }
 

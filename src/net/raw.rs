@@ -1,8 +1,8 @@
-//! The only unsafe code: getsockopt(2) and setsockopt(2) with any level, number and bytes,
-//! for which no safe wrapper exists.
+//! The only unsafe code: getsockopt(2) and setsockopt(2) with any level, number and bytes, and
+//! descriptors that nobody here owns; no safe wrapper exists for either.
 #![allow(
     unsafe_code,
-    reason = "options are chosen at run time; the safe wrappers know each at compile time"
+    reason = "options and descriptors are known at run time; the safe wrappers know each at compile time"
 )]
 
 use std::io;
@@ -41,6 +41,28 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> 
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, number, bytes.as_ptr().cast(), len) };
     Errno::result(status)?;
     Ok(())
+}
+
+/// Marks all open descriptors from `first` on close-on-exec: `close_range(2)`, and where the kernel
+/// lacks it (before 5.11) one by one, below `most` and 65,536.
+pub fn close_on_exec(first: u32, most: u64) {
+    // SAFETY: the call takes three integers and closes nothing; it sets a flag on descriptors.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if status == 0 {
+        return;
+    }
+    let most = i32::try_from(most.min(1 << 16)).unwrap_or(1 << 16);
+    for fd in first.cast_signed()..most {
+        // SAFETY: it takes integers; a number that is not open is EBADF and nothing else.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 fn length(bytes: usize) -> io::Result<libc::socklen_t> {

@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::{SigSet, Signal};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 struct Signals {
@@ -97,6 +98,18 @@ impl AsFd for Deferred {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.pipe.as_fd()
     }
+}
+
+/// A descriptor that is readable whenever a child may have ended (SIGCHLD), also where that came
+/// blocked or ignored: then the system would reap children itself, and their status be lost.
+pub fn children() -> io::Result<UnixStream> {
+    let (news, writer) = UnixStream::pair()?;
+    news.set_nonblocking(true)?;
+    low_level::pipe::register(SIGCHLD, writer)?;
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.thread_unblock()?;
+    Ok(news)
 }
 
 /// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no

@@ -11,7 +11,8 @@ use std::os::unix::net::UnixListener;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{MsgFlags, getsockopt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::deadline::{Deadline, wait};
@@ -191,6 +192,36 @@ impl Socket {
         })
     }
 
+    /// shutdown(2) of both sides, for everybody who has this socket: the peer sees our end, and a
+    /// program that reads sees one too. A connection that is gone already is no failure.
+    pub fn shutdown_both(&self) -> io::Result<()> {
+        let result = self.inner.shutdown(Shutdown::Both);
+        match trace::done("shutdown", &[&"SHUT_RDWR"], result) {
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+
+    /// A second descriptor for the same socket, close-on-exec, to be given away.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        Ok(self.inner.try_clone()?.into())
+    }
+
+    /// The bytes that could be read now (`SIOCINQ`).
+    pub fn unread(&self) -> io::Result<u64> {
+        Ok(rustix::io::ioctl_fionread(self)?)
+    }
+
+    /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
+    pub fn credentials(&self) -> Option<Credentials> {
+        let found = getsockopt(self, PeerCredentials).ok()?;
+        Some(Credentials {
+            user: found.uid(),
+            group: found.gid(),
+            process: found.pid(),
+        })
+    }
+
     /// setsockopt(2) of one of the few options we set ourselves, by socket2's typed call.
     pub fn set_flag(
         &self,
@@ -261,6 +292,17 @@ impl From<OwnedFd> for Socket {
         let inner = fd.into();
         Self { inner }
     }
+}
+
+/// Who a process is that connected to a UNIX socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials {
+    /// Its effective user.
+    pub user: u32,
+    /// Its effective group.
+    pub group: u32,
+    /// Its process id, then.
+    pub process: i32,
 }
 
 impl From<TcpListener> for Socket {

@@ -237,8 +237,8 @@ fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Talke
     talk.say(&Event::Closed {
         id: 1,
         peer,
-        received,
-        sent,
+        received: Some(received),
+        sent: Some(sent),
         seconds: began.elapsed().as_secs_f64(),
         reason,
         left: false,

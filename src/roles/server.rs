@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Type};
 
 use super::{is_terminal, judge, spare_terminal, verdict};
-use crate::args::{self, AccessArgs, Bytes, PromptArgs, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -20,6 +19,7 @@ use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::HexDump;
 use crate::net::listen::{Listen, Listener};
+use crate::net::open_files::OpenFiles;
 use crate::net::pump::{End, Rules, pump};
 use crate::net::quantity;
 use crate::net::ready;
@@ -33,6 +33,8 @@ use crate::session::conversation::prompt::{Conversation, Peers, Style};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::feed::Inbox;
+use crate::session::program::Program;
+use crate::session::program::handler::Programs;
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
 
@@ -57,6 +59,8 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "What a client talks to")]
     pub reply: Option<Bytes>,
+    #[command(flatten)]
+    pub program: ProgramArgs,
 
     /// Serve the first connection that is let in, then exit with its status
     #[arg(long, help_heading = "Limits")]
@@ -144,7 +148,8 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         // What would fail for every client is better known before the first.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
     }
-    raise_file_limit();
+    let program = args.program.words().map(Program::find).transpose()?;
+    let files = raise_file_limit(program.as_ref().map(|_| args.max_conns));
     let signals = signal::defer();
     let inbox = Inbox::new().map_err(|e| Failure::system("start", "the server", &e))?;
     let listener = open(args, &address, deadline)?;
@@ -182,6 +187,10 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         link.serve(&mut Discard)
     } else if let Some(Bytes(text)) = &args.reply {
         link.serve(&mut Reply(text.clone()))
+    } else if let Some(program) = program {
+        let pumped = dump.is_some() || args.must_see(&link);
+        let programs = Programs::new(program.with_limit(files), pumped, talk.clone());
+        link.serve(&mut programs.map_err(|e| Failure::system("start", "the server", &e))?)
     } else if is_terminal() {
         converse(args, link)
     } else {
@@ -323,8 +332,8 @@ fn one(
     talk.say(&Event::Closed {
         id,
         peer,
-        received,
-        sent,
+        received: Some(received),
+        sent: Some(sent),
         seconds: began.elapsed().as_secs_f64(),
         reason: if asked_to_stop {
             Reason::Shutdown
@@ -366,12 +375,11 @@ fn domain(address: &Address, family: Family) -> Domain {
     }
 }
 
-/// Raises the limit on open files as far as it goes: a connection is a file.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // What cannot be raised is what there is.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+/// Raises the limit on open files: a connection is a file. With programs only as far as that many
+/// connections need, the unproved ones, a program's end of each and some of our own included.
+fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
+    let most = programs.and_then(|most| u64::try_from(most).ok());
+    OpenFiles::raise(most.map_or(u64::MAX, |most| most.saturating_mul(2).saturating_add(256)))
 }
 
 impl ServerArgs {
@@ -381,6 +389,15 @@ impl ServerArgs {
     }
 
     fn has_handler(&self) -> bool {
-        self.room || self.echo || self.discard || self.reply.is_some()
+        self.room
+            || self.echo
+            || self.discard
+            || self.reply.is_some()
+            || self.program.words().is_some()
+    }
+
+    /// Whether the kernel does not tell how long a connection has been silent, and we must.
+    fn must_see(&self, link: &Link<'_>) -> bool {
+        !self.socket.idle_timeout.is_zero() && matches!(link.listener.local(), Endpoint::Unix(_))
     }
 }

@@ -43,6 +43,7 @@ use table::{Phase, Table};
 const LISTENER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 const INBOX: u64 = u64::MAX - 2;
+const HANDLER: u64 = u64::MAX - 3;
 
 /// Connections accepted before the others have their turn again.
 const BATCH: usize = 64;
@@ -124,7 +125,7 @@ impl<'a> Server<'a> {
         plan: Plan,
         talk: Talk,
     ) -> io::Result<Self> {
-        let counts = plan.limits.per_ip.is_some();
+        let counts = plan.limits.per_ip.is_some() || handler.counts_neighbours();
         let table = Table::new(talk.clone(), plan.idle, counts, handler)?;
         let read = Interest {
             read: true,
@@ -133,6 +134,9 @@ impl<'a> Server<'a> {
         table.poller.add(&inbox.waker, INBOX, read)?;
         if let Some(signals) = signals {
             table.poller.add(signals, SIGNAL, read)?;
+        }
+        if let Some(source) = handler.source() {
+            table.poller.add(source, HANDLER, read)?;
         }
         if let Some(listener) = &listener {
             table.poller.add(listener, LISTENER, read)?;
@@ -227,8 +231,17 @@ impl<'a> Server<'a> {
         if let Some(result) = self.table.quit.take() {
             return result.map(|()| Some(Outcome::Stopped(None)));
         }
-        if self.table.stopping.is_some() && (self.table.is_empty() || self.grace_end.passed()) {
-            return Ok(Some(Outcome::Stopped(self.signal)));
+        if self.table.stopping.is_some() {
+            if self.grace_end.passed() {
+                self.grace_end = Deadline::NEVER;
+                for slot in self.table.slots() {
+                    self.table.expel(slot);
+                }
+                self.settle();
+            }
+            if self.table.is_empty() && !self.handler.is_busy() {
+                return Ok(Some(Outcome::Stopped(self.signal)));
+            }
         }
         if self.plan.deadline.passed() {
             return Err(Failure::new(
@@ -238,7 +251,8 @@ impl<'a> Server<'a> {
                 Exit::TimedOut,
             ));
         }
-        if self.plan.once && self.listener.is_none() && self.table.is_empty() {
+        let is_over = self.table.is_empty() && !self.handler.is_busy();
+        if self.plan.once && self.listener.is_none() && is_over {
             if let Some(failure) = self.flaw.take() {
                 return Err(failure);
             }
@@ -273,6 +287,7 @@ impl<'a> Server<'a> {
                 // Room on stdout lets clients go on while we stop, too.
                 self.handler.tick(&mut self.table);
             }
+            HANDLER => self.handler.tick(&mut self.table),
             SIGNAL => {
                 if let Some(signal) = self.signals.and_then(Deferred::take) {
                     if self.table.stopping.is_some() {
@@ -548,6 +563,7 @@ impl<'a> Server<'a> {
         };
         match conn.phase {
             // It is not watched for reading any more: this is a hang-up.
+            _ if conn.peer_ended && conn.is_occupied() && !event.failed => {}
             _ if conn.peer_ended => self.table.hung_up(slot),
             Phase::Announcing(_) => {
                 if header::hear(&mut self.table, slot, &mut self.buffer) {
@@ -557,6 +573,11 @@ impl<'a> Server<'a> {
             Phase::Proving(_) => self.prove(slot),
             // Not read while it waits; this is its reset.
             Phase::Waiting => self.table.remove(slot, Reason::Reset),
+            Phase::Lent(_) => self.table.hang_up(slot, &event),
+            // Nobody reads its reset, and the program that it should read it from does not.
+            Phase::Open if held && event.failed && conn.is_occupied() => {
+                self.table.remove(slot, Reason::Reset);
+            }
             Phase::Open if held => self.table.touch(slot),
             Phase::Open | Phase::Closing(_) => self.receive(slot),
         }

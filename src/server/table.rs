@@ -1,9 +1,12 @@
 //! The connections of a server: their queues, their ends, their clocks. What happens to one is
 //! nobody else's trouble.
 
+mod lent;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +27,8 @@ use crate::net::hexdump::{Direction, Tap};
 use crate::net::poller::{Interest, Poller};
 use crate::net::socket::Socket;
 use crate::net::socket::would_block;
-use crate::session::{Clients, Handler, Id};
+use crate::session::{About, Clients, Handler, Id};
+use lent::Lent;
 
 /// A client with this much queued is not read from: its own socket slows it down.
 const HIGH: usize = 256 << 10;
@@ -55,6 +59,8 @@ pub(super) enum Phase {
     Waiting,
     /// Let in: it talks to the handler.
     Open,
+    /// Let in, and a program has its socket.
+    Lent(Box<Lent>),
     /// It is being ended: what is queued is sent, what comes is dropped.
     Closing(Reason),
 }
@@ -87,6 +93,12 @@ pub(super) struct Conn {
     let_in: bool,
     /// The handler takes nothing more from it for now.
     paused: bool,
+    /// Something works for it: silence is no reason to end it when the run is to stop.
+    occupied: bool,
+    /// Its socket was lent: others may have it still.
+    shared: bool,
+    /// What moved over it is known.
+    moved: bool,
     interest: Interest,
     received: u64,
     sent: u64,
@@ -226,6 +238,9 @@ impl Table {
             key: None,
             let_in: false,
             paused: false,
+            occupied: false,
+            shared: false,
+            moved: true,
             interest,
             received: 0,
             sent: 0,
@@ -377,6 +392,10 @@ impl Table {
         let Some(conn) = self.conns.try_remove(slot) else {
             return;
         };
+        if conn.shared {
+            // As long as somebody has the socket, closing it does not end the watch.
+            let _ = self.poller.remove(&conn.socket);
+        }
         self.queued -= conn.outbox.own();
         self.announcing -= usize::from(matches!(conn.phase, Phase::Announcing(_)));
         if let Some(census) = &mut self.census
@@ -389,7 +408,7 @@ impl Table {
             Phase::Closing(why) if why != Reason::Eof => why,
             _ => reason,
         };
-        if let Phase::Open = conn.phase {
+        if let Phase::Open | Phase::Lent(_) = conn.phase {
             self.left.push(Id {
                 number: conn.number,
                 slot,
@@ -402,13 +421,21 @@ impl Table {
         self.talk.say(&Event::Closed {
             id: conn.number,
             peer: &conn.peer,
-            received: conn.received,
-            sent: conn.sent,
+            received: conn.moved.then_some(conn.received),
+            sent: conn.moved.then_some(conn.sent),
             seconds: (self.now - conn.opened).as_secs_f64(),
             reason,
             left: self.social && conn.let_in,
         });
         self.last = Some((conn.peer, reason));
+    }
+
+    /// Ends a connection now. A program that has its socket is told; it goes when that ends.
+    pub(super) fn expel(&mut self, slot: usize) {
+        match self.conns.get(slot).map(|conn| &conn.phase) {
+            Some(Phase::Lent(_)) => self.gone(slot, Reason::Shutdown),
+            _ => self.remove(slot, Reason::Shutdown),
+        }
     }
 
     /// Takes a connection out, with what is needed to go on with it elsewhere.
@@ -545,7 +572,7 @@ impl Table {
         let held = self.held || self.pace.waits() || conn.paused;
         let takes = match conn.phase {
             Phase::Open => !held && (conn.outbox.len(&self.log) < HIGH || stalled),
-            Phase::Waiting => false,
+            Phase::Waiting | Phase::Lent(_) => false,
             Phase::Proving(ref proof) => !proof.is_decided(),
             Phase::Announcing(_) | Phase::Closing(_) => true,
         };
@@ -634,9 +661,12 @@ impl Table {
             return;
         };
         match (&conn.phase, conn.fin) {
+            (Phase::Lent(_), _) => self.look_at_lent(slot),
             (Phase::Closing(_), Fin::Sent(_)) => self.remove(slot, Reason::Eof),
             (Phase::Closing(_), _) => self.remove(slot, Reason::Slow),
-            (Phase::Open, _) if self.stopping.is_some() && conn.outbox.is_empty(&self.log) => {
+            (Phase::Open, _)
+                if self.stopping.is_some() && !conn.occupied && conn.outbox.is_empty(&self.log) =>
+            {
                 self.end(slot, Reason::Shutdown);
             }
             (Phase::Open, _) if !self.idle.is_zero() && self.now - conn.active >= self.idle => {
@@ -661,6 +691,7 @@ impl Table {
                 number: conn.number,
                 slot,
             }),
+            Phase::Lent(_) => return self.gone(slot, reason),
             Phase::Announcing(_) => self.announcing -= 1,
             Phase::Proving(_) | Phase::Waiting | Phase::Closing(_) => {}
         }
@@ -780,12 +811,17 @@ impl Conn {
         self.broken
     }
 
+    pub(super) fn is_occupied(&self) -> bool {
+        self.occupied
+    }
+
     /// When the clock must look at it next.
     fn due(&self, idle: Duration, stopping: Option<Instant>, log: &Log) -> Deadline {
         match (&self.phase, self.fin) {
             (Phase::Announcing(announcement), _) => announcement.until,
             (Phase::Proving(proof), _) => proof.due(),
             (Phase::Waiting, _) => Deadline::NEVER,
+            (Phase::Lent(lent), _) => lent.due(self.active, idle),
             (Phase::Closing(_), Fin::Sent(at)) => {
                 let quiet = if stopping.is_some() {
                     STOP_QUIET
@@ -798,6 +834,7 @@ impl Conn {
             (Phase::Open, _) => {
                 let mut due = Deadline::NEVER;
                 if let Some(since) = stopping
+                    && !self.occupied
                     && self.outbox.is_empty(log)
                 {
                     due = Deadline::at(self.active.max(since) + STOP_QUIET);
@@ -980,6 +1017,18 @@ impl Clients for Table {
         }
     }
 
+    fn about(&self, client: Id) -> Option<About> {
+        let found = self.conns.get(client.slot);
+        let conn = found.filter(|conn| conn.number == client.number)?;
+        Some(About {
+            local: conn.socket.local().ok(),
+            peer: conn.peer.clone(),
+            neighbours: self.neighbours(client.slot),
+            credentials: conn.socket.credentials(),
+            wrapped: conn.layer.is_some(),
+        })
+    }
+
     fn key(&self, client: Id) -> Option<Rc<str>> {
         self.conns
             .get(client.slot)
@@ -994,6 +1043,20 @@ impl Clients for Table {
             conn.paused = on;
             self.dirty.push(client.slot);
         }
+    }
+
+    fn occupy(&mut self, client: Id) {
+        if let Some(conn) = self.open_conn(client) {
+            conn.occupied = true;
+        }
+    }
+
+    fn lend(&mut self, client: Id) -> io::Result<OwnedFd> {
+        self.lend_socket(client)
+    }
+
+    fn take_back(&mut self, client: Id, reason: Reason) {
+        self.take_socket_back(client, reason);
     }
 
     fn hold(&mut self, on: bool) {

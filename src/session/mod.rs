@@ -8,10 +8,13 @@ pub mod discard;
 pub mod echo;
 pub mod feed;
 pub mod handshake;
+pub mod program;
 pub mod reply;
 pub mod room;
 pub mod script;
 
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::socket::Credentials;
 use feed::Input;
 
 /// A client: its number as people see it, and where the server keeps it.
@@ -60,6 +64,21 @@ pub trait Handler {
     /// The deadline passed, or another thread has news.
     fn tick(&mut self, _clients: &mut dyn Clients) {}
 
+    /// A descriptor of its own: [`Handler::tick`] is called whenever it is readable.
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether it has something to end before the run is over, clients or none.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// Whether it asks how many clients have the same address.
+    fn counts_neighbours(&self) -> bool {
+        false
+    }
+
     /// Whether people take part: who joins and who leaves is said.
     fn is_social(&self) -> bool {
         false
@@ -69,6 +88,20 @@ pub trait Handler {
     fn queue_limit(&self) -> usize {
         usize::MAX
     }
+}
+
+/// What is known about a client.
+pub struct About {
+    /// Our end of the connection, where it has one.
+    pub local: Option<Endpoint>,
+    /// The client's end.
+    pub peer: Endpoint,
+    /// Clients with the same address, this one included.
+    pub neighbours: usize,
+    /// The process that connected, for UNIX sockets.
+    pub credentials: Option<Credentials>,
+    /// What goes over the wire is not the payload: its socket is of no use to others.
+    pub wrapped: bool,
 }
 
 /// What a handler can do to the clients. Nothing here blocks.
@@ -94,11 +127,26 @@ pub trait Clients {
     /// Bytes queued for a client, and for how long it has taken none of them.
     fn queued(&self, client: Id) -> (usize, Duration);
 
+    /// What is known about a client, if it is here.
+    fn about(&self, client: Id) -> Option<About>;
+
     /// The name of the key that a client proved.
     fn key(&self, client: Id) -> Option<Rc<str>>;
 
     /// Whether reading from a client waits.
     fn pause(&mut self, client: Id, on: bool);
+
+    /// From now on silence does not end a client when the run is to stop: something works for it.
+    fn occupy(&mut self, client: Id);
+
+    /// Hands the client's socket out, in blocking mode: from now on nothing is read from it or
+    /// sent to it here. [`Handler::left`] tells that the client is gone; it stays until it is
+    /// taken back.
+    fn lend(&mut self, client: Id) -> io::Result<OwnedFd>;
+
+    /// Whoever had the client's socket is done: the connection is ended in good order, if the
+    /// client is not gone.
+    fn take_back(&mut self, client: Id, reason: Reason);
 
     /// Whether reading from every client waits.
     fn hold(&mut self, on: bool);

@@ -22,7 +22,7 @@ use crate::exit::Failure;
 pub use effect::{Effect, set};
 pub use row::{Kind, Level, Moment, Row, Sockets};
 pub use table::{ALIASES, rows};
-pub use value::Value;
+pub use value::{Number, Value};
 
 /// How much of a word from the command line an error shows.
 const SHOWN: usize = 80;

@@ -46,8 +46,8 @@ pub fn run(
     talk.say(&Event::Closed {
         id: 1,
         peer,
-        received,
-        sent,
+        received: Some(received),
+        sent: Some(sent),
         seconds: began.elapsed().as_secs_f64(),
         reason,
         left: false,

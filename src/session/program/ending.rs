@@ -1,0 +1,103 @@
+//! How the process group of a program is ended whose client is gone: HUP and CONT at once, TERM
+//! two seconds later, KILL two seconds after that.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::net::deadline::Deadline;
+
+/// What is sent, and how long after the client was gone. A stopped program needs CONT to hear
+/// anything but KILL.
+const STEPS: [(Duration, &[Signal]); 3] = [
+    (Duration::ZERO, &[Signal::SIGHUP, Signal::SIGCONT]),
+    (Duration::from_secs(2), &[Signal::SIGTERM, Signal::SIGCONT]),
+    (Duration::from_secs(4), &[Signal::SIGKILL]),
+];
+
+/// A process group on its way to its end.
+#[derive(Debug)]
+pub struct Ending {
+    began: Instant,
+    done: usize,
+}
+
+impl Ending {
+    /// It begins now; the first step is due.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            done: 0,
+        }
+    }
+
+    /// When the next step is due; never, once all are done.
+    pub fn due(&self) -> Deadline {
+        let next = STEPS.get(self.done);
+        next.map_or(Deadline::NEVER, |(after, _)| {
+            Deadline::at(self.began + *after)
+        })
+    }
+
+    /// The signals that are due, in order.
+    pub fn step(&mut self, now: Instant) -> Vec<Signal> {
+        let mut due = Vec::new();
+        while let Some((after, signals)) = STEPS.get(self.done)
+            && now >= self.began + *after
+        {
+            due.extend_from_slice(signals);
+            self.done += 1;
+        }
+        due
+    }
+
+    /// Whether nothing more can be done.
+    pub fn is_over(&self) -> bool {
+        self.done == STEPS.len()
+    }
+}
+
+/// Sends a signal to a whole group. One that has no member any more has ended.
+pub fn signal(group: Pid, signal: Signal) {
+    let _ = killpg(group, signal);
+}
+
+/// Whether a group whose leader was reaped still has members. As long as it has, its number is
+/// given to no other.
+pub fn has_members(group: Pid) -> bool {
+    killpg(group, None).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hup_then_term_then_kill() {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        let mut ending = Ending::new(began);
+        assert_eq!(ending.due(), Deadline::at(began));
+        assert_eq!(ending.step(began), [Signal::SIGHUP, Signal::SIGCONT]);
+        assert_eq!(ending.step(at(1999)), []);
+        assert_eq!(ending.due(), Deadline::at(at(2000)));
+        assert_eq!(ending.step(at(2000)), [Signal::SIGTERM, Signal::SIGCONT]);
+        assert!(!ending.is_over());
+        assert_eq!(ending.step(at(5000)), [Signal::SIGKILL]);
+        assert!(ending.is_over());
+        assert_eq!(ending.due(), Deadline::NEVER);
+        assert_eq!(ending.step(at(9000)), []);
+    }
+
+    #[test]
+    fn a_loop_that_was_busy_catches_up_in_order() {
+        let began = Instant::now();
+        let all = Ending::new(began).step(began + Duration::from_secs(60));
+        let (first, last) = (all.first(), all.last());
+        assert_eq!(
+            (first, last),
+            (Some(&Signal::SIGHUP), Some(&Signal::SIGKILL))
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! A program for each client of a stream server.
+//!
+//! The client's socket itself is the program's stdin and stdout: while it runs, the server only
+//! sees whether the client is gone. Where bytes must be seen on their way they are pumped instead.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::children::Children;
+use super::ending::{Ending, has_members, signal};
+use super::pump::{Output, Pump};
+use super::{Program, Request};
+use crate::console::event::{Event, Reason, Status};
+use crate::console::talk::Talk;
+use crate::net::deadline::Deadline;
+use crate::net::poller::{Interest, Poller, Ready};
+use crate::session::{Clients, Handler, Id};
+
+/// The token of the children; a pump's is its client's number.
+const CHILDREN: u64 = u64::MAX;
+/// A client with this much queued holds its program up.
+const HIGH: usize = 128 << 10;
+/// More than a socketpair holds.
+const LEFT: usize = 1 << 20;
+/// One read of what a program wrote.
+const BUFFER: usize = 64 << 10;
+
+/// The programs at work.
+pub struct Programs {
+    program: Program,
+    pumped: bool,
+    children: Children,
+    poller: Poller,
+    runs: HashMap<Pid, Run>,
+    /// The program of each client, by the client's number.
+    clients: HashMap<u64, Pid>,
+    /// Groups whose clients are gone. A leader may have ended before the rest of its group.
+    endings: Vec<(Pid, Ending)>,
+    talk: Talk,
+    buffer: Vec<u8>,
+}
+
+/// A program at work for a client.
+struct Run {
+    client: Id,
+    pump: Option<(Pump, Interest)>,
+    gone: bool,
+}
+
+impl Programs {
+    /// Nothing is started yet. `pumped`: the bytes must be seen on their way.
+    pub fn new(program: Program, pumped: bool, talk: Talk) -> io::Result<Self> {
+        let (children, poller) = (Children::watch()?, Poller::new()?);
+        let read = Interest {
+            read: true,
+            write: false,
+        };
+        poller.add(&children, CHILDREN, read)?;
+        Ok(Self {
+            program,
+            pumped,
+            children,
+            poller,
+            runs: HashMap::new(),
+            clients: HashMap::new(),
+            endings: Vec::new(),
+            talk,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Starts the program for a client.
+    fn start(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
+        let about = clients.about(client).ok_or(io::ErrorKind::NotConnected)?;
+        let key = clients.key(client);
+        let request = Request {
+            datagram: false,
+            local: about.local.as_ref(),
+            peer: &about.peer,
+            neighbours: about.neighbours,
+            credentials: about.credentials,
+            key: key.as_deref(),
+        };
+        let (pump, theirs): (Option<(Pump, Interest)>, OwnedFd) = if self.pumped || about.wrapped {
+            let (pump, theirs) = Pump::new()?;
+            let nothing = Interest::default();
+            self.poller.add(&pump, client.number, nothing)?;
+            (Some((pump, nothing)), theirs)
+        } else {
+            (None, clients.lend(client)?)
+        };
+        let pid = self.program.start(theirs.try_clone()?, theirs, &request)?;
+        self.talk.say(&Event::Exec {
+            id: client.number,
+            pid: pid.as_raw(),
+            status: None,
+        });
+        let run = Run {
+            client,
+            pump,
+            gone: false,
+        };
+        self.runs.insert(pid, run);
+        self.clients.insert(client.number, pid);
+        // Without a pump the client is lent, and neither does anything.
+        clients.occupy(client);
+        self.rewatch(pid, clients);
+        Ok(())
+    }
+
+    /// Watches a pump for what it can do next, and lets its client wait while it is behind.
+    fn rewatch(&mut self, pid: Pid, clients: &mut dyn Clients) {
+        let Some(run) = self.runs.get_mut(&pid) else {
+            return;
+        };
+        let Some((pump, before)) = &mut run.pump else {
+            return;
+        };
+        clients.pause(run.client, pump.is_behind());
+        let wanted = pump.interest();
+        if wanted != *before
+            && self
+                .poller
+                .change(&*pump, run.client.number, wanted)
+                .is_err()
+        {
+            // Without being watched it would never end.
+            clients.close(run.client, Reason::Error);
+        }
+        *before = wanted;
+    }
+
+    /// One turn of a pump.
+    fn pump(&mut self, event: &Ready, clients: &mut dyn Clients) {
+        let Some(pid) = self.clients.get(&event.token).copied() else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&pid) else {
+            return;
+        };
+        let client = run.client;
+        let Some((pump, _)) = &mut run.pump else {
+            return;
+        };
+        if event.write {
+            pump.flush();
+        }
+        if event.read && pump.interest().read {
+            match pump.read(&mut self.buffer) {
+                Output::Bytes(count) => clients.send(client, &self.buffer[..count]),
+                Output::Nothing => {}
+                Output::End => clients.finish(client),
+            }
+            pump.held = clients.queued(client).0 >= HIGH;
+        }
+        self.rewatch(pid, clients);
+    }
+
+    /// A program has ended: its client gets what it wrote, and its end.
+    fn reaped(&mut self, pid: Pid, status: Status, clients: &mut dyn Clients) {
+        let Some(run) = self.runs.remove(&pid) else {
+            return;
+        };
+        let client = run.client;
+        self.clients.remove(&client.number);
+        let pumped = run.pump.is_some();
+        if let Some((mut pump, _)) = run.pump {
+            // What is left of it; what it started may write on and on.
+            let mut left = 0;
+            while let Output::Bytes(count) = pump.read(&mut self.buffer)
+                && left < LEFT
+            {
+                clients.send(client, &self.buffer[..count]);
+                left += count;
+            }
+            clients.pause(client, false);
+        }
+        self.talk.say(&Event::Exec {
+            id: client.number,
+            pid: pid.as_raw(),
+            status: Some(status),
+        });
+        if run.gone && !has_members(pid) {
+            self.endings.retain(|(group, _)| *group != pid);
+        }
+        if pumped {
+            clients.close(client, Reason::Eof);
+        } else {
+            clients.take_back(client, Reason::Eof);
+        }
+    }
+
+    /// Sends what is due to the groups whose clients are gone.
+    fn step(&mut self) {
+        let now = Instant::now();
+        for (group, ending) in &mut self.endings {
+            for due in ending.step(now) {
+                signal(*group, due);
+            }
+        }
+        let runs = &self.runs;
+        self.endings
+            .retain(|(group, ending)| !ending.is_over() || runs.contains_key(group));
+    }
+
+    fn of(&mut self, client: Id) -> Option<(Pid, &mut Run)> {
+        let pid = *self.clients.get(&client.number)?;
+        Some((pid, self.runs.get_mut(&pid)?))
+    }
+}
+
+impl Handler for Programs {
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Err(e) = self.start(client, clients) {
+            self.talk.failure(&self.program.failure(&e));
+            clients.take_back(client, Reason::Error);
+            clients.close(client, Reason::Error);
+        }
+    }
+
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+        if let Some((pid, run)) = self.of(client)
+            && let Some((pump, _)) = &mut run.pump
+        {
+            pump.give(bytes);
+            self.rewatch(pid, clients);
+        }
+    }
+
+    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Some((pid, run)) = self.of(client)
+            && let Some((pump, _)) = &mut run.pump
+        {
+            pump.finish();
+            self.rewatch(pid, clients);
+        }
+    }
+
+    fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Some((pid, run)) = self.of(client)
+            && let Some((pump, _)) = &mut run.pump
+        {
+            pump.held = false;
+            self.rewatch(pid, clients);
+        }
+    }
+
+    fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
+        if let Some((pid, run)) = self.of(client)
+            && !std::mem::replace(&mut run.gone, true)
+        {
+            self.endings.push((pid, Ending::new(Instant::now())));
+            self.step();
+        }
+    }
+
+    fn deadline(&self) -> Deadline {
+        let due = self.endings.iter().map(|(_, ending)| ending.due());
+        due.fold(Deadline::NEVER, Deadline::min)
+    }
+
+    fn tick(&mut self, clients: &mut dyn Clients) {
+        let mut ready = Vec::new();
+        // What cannot be waited for now is waited for again.
+        let _ = self.poller.wait(&mut ready, Deadline::at(Instant::now()));
+        for event in ready {
+            if event.token == CHILDREN {
+                for (pid, status) in self.children.reap() {
+                    self.reaped(pid, status, clients);
+                }
+            } else {
+                self.pump(&event, clients);
+            }
+        }
+        self.step();
+    }
+
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.poller.as_fd())
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.runs.is_empty() || !self.endings.is_empty()
+    }
+
+    fn counts_neighbours(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Programs {
+    /// The run is over at once: so are its programs.
+    fn drop(&mut self) {
+        let ending = self.endings.iter().map(|(group, _)| group);
+        for group in self.runs.keys().chain(ending) {
+            signal(*group, Signal::SIGKILL);
+        }
+    }
+}
