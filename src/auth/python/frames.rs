@@ -78,7 +78,10 @@ pub(super) fn header(length: usize, wire: &mut Vec<u8>) {
 impl Layer for Frames {
     fn seal(&mut self, payload: &[u8], wire: &mut Vec<u8>) -> Result<(), Flaw> {
         if self.unit == Unit::Chunk {
-            super::frame(payload, wire);
+            // Nothing sent is no message: a peer that expects none would never read it.
+            if !payload.is_empty() {
+                super::frame(payload, wire);
+            }
             return Ok(());
         }
         for piece in payload.split_inclusive(|byte| *byte == b'\n') {
