@@ -124,7 +124,14 @@ fn a_connection_tells_both_its_ends_and_its_mode() {
     assert!(fact("fileno").parse::<u32>().unwrap() > 2);
     assert_eq!(fact("blocking"), "yes: a call waits (O_NONBLOCK is off)");
     assert_eq!(fact("receive timeout"), "none (SO_RCVTIMEO is 0)");
+    // TCP_INFO follows, each number with its unit.
+    assert_eq!(fact("ca_state"), "open");
+    assert!(fact("rtt ").ends_with(" ms"), "{shown}");
+    assert!(fact("snd_cwnd").ends_with(" segments"), "{shown}");
+    assert!(fact("snd_mss").ends_with(" bytes"), "{shown}");
+    assert!(fact("delivery_rate").ends_with("/s"), "{shown}");
     let facts = &json(&["--connect", &address])[0];
+    assert!(facts["tcp_info"]["rtt"].is_u64(), "{facts}");
     assert_eq!(facts["getpeername"], address.as_str());
     assert_eq!(
         (&facts["blocking"], &facts["rcvtimeo"]),

@@ -70,6 +70,83 @@ impl TcpInfo {
     }
 }
 
+/// The states of tcp(7), by the kernel's numbers.
+const STATES: [&str; 13] = [
+    "?",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
+];
+
+/// The states of congestion control (`tcp_ca_state`).
+const CONTROL: [&str; 5] = ["open", "disorder", "cwr", "recovery", "loss"];
+
+/// What was agreed on in the handshake (`TCPI_OPT_…`), by bits.
+const AGREED: [&str; 7] = [
+    "timestamps",
+    "sack",
+    "wscale",
+    "ecn",
+    "ecn_seen",
+    "syn_data",
+    "usec_ts",
+];
+
+/// A state as the kernel names it.
+pub fn state(number: u8) -> &'static str {
+    STATES.get(usize::from(number)).copied().unwrap_or("?")
+}
+
+/// A field of `struct tcp_info` for people: with its unit, or by name.
+pub fn field(name: &str, number: i128) -> String {
+    let count = u64::try_from(number).unwrap_or(u64::MAX);
+    let of = |names: &[&str]| {
+        let name = usize::try_from(count)
+            .ok()
+            .and_then(|at| names.get(at).copied());
+        name.map_or_else(|| number.to_string(), str::to_owned)
+    };
+    match name {
+        "state" => of(&STATES),
+        "ca_state" => of(&CONTROL),
+        "options" => {
+            let agreed = AGREED.iter().enumerate();
+            let agreed = agreed.filter(|(bit, _)| count >> bit & 1 == 1);
+            agreed.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+        }
+        // Two numbers of four bits: the windows' scales, ours in the lower.
+        "wscale" => format!("2^{} sent, 2^{} received", count & 15, count >> 4),
+        "min_rtt" if count == u64::from(u32::MAX) => "none yet".into(),
+        "rto" | "ato" | "rtt" | "rttvar" | "rcv_rtt" | "min_rtt" | "busy_time" | "rwnd_limited"
+        | "sndbuf_limited" => format!("{}.{:03} ms", count / 1000, count % 1000),
+        "last_data_sent" | "last_ack_sent" | "last_data_recv" | "last_ack_recv"
+        | "total_rto_time" => format!("{count} ms"),
+        "snd_ssthresh" if count >= i32::MAX as u64 => "none".into(),
+        "pacing_rate" | "max_pacing_rate" if count == u64::MAX => "unlimited".into(),
+        "pacing_rate" | "max_pacing_rate" | "delivery_rate" => {
+            format!("{}/s", quantity::bytes(count))
+        }
+        "snd_mss" | "rcv_mss" | "pmtu" | "advmss" | "rcv_ssthresh" | "rcv_space"
+        | "notsent_bytes" | "bytes_acked" | "bytes_received" | "bytes_sent" | "bytes_retrans"
+        | "snd_wnd" | "rcv_wnd" => format!("{count} bytes"),
+        "snd_cwnd" | "snd_ssthresh" | "unacked" | "sacked" | "lost" | "retrans" | "fackets"
+        | "reordering" | "total_retrans" | "segs_out" | "segs_in" | "data_segs_in"
+        | "data_segs_out" | "delivered" | "delivered_ce" | "rcv_ooopack" => {
+            format!("{count} segments")
+        }
+        _ => count.to_string(),
+    }
+}
+
 /// `rtt 0.045 ms (±0.012, least 0.031), 0 of 12 segments retransmitted, cwnd 10 × 1448 bytes,
 /// delivery 1.2 MiB/s`.
 impl fmt::Display for TcpInfo {
@@ -103,6 +180,27 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
+
+    #[test]
+    fn each_field_has_its_unit() {
+        for (name, number, told) in [
+            ("state", 1, "ESTABLISHED"),
+            ("state", 99, "99"),
+            ("ca_state", 3, "recovery"),
+            ("options", 7, "timestamps sack wscale"),
+            ("wscale", 0x7a, "2^10 sent, 2^7 received"),
+            ("rtt", 45, "0.045 ms"),
+            ("min_rtt", u32::MAX.into(), "none yet"),
+            ("last_data_sent", 12, "12 ms"),
+            ("snd_cwnd", 10, "10 segments"),
+            ("snd_mss", 1448, "1448 bytes"),
+            ("delivery_rate", 1_258_292, "1.2 MiB/s"),
+            ("max_pacing_rate", u64::MAX.into(), "unlimited"),
+            ("probes", 2, "2"),
+        ] {
+            assert_eq!(field(name, number), told, "{name}");
+        }
+    }
 
     #[test]
     fn units_are_told_and_what_is_missing_is_a_question_mark() {

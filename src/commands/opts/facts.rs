@@ -9,24 +9,8 @@ use socket2::{Domain, Type};
 use crate::net::endpoint::Endpoint;
 use crate::net::process::Held;
 use crate::net::socket::{Socket, domain_name, kind_name};
-use crate::net::sockopt;
-
-/// The states of tcp(7), by the kernel's numbers.
-const TCP_STATES: [&str; 13] = [
-    "?",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "NEW_SYN_RECV",
-];
+use crate::net::sockopt::{self, Value};
+use crate::net::tcpinfo;
 
 /// A live socket.
 #[derive(Serialize)]
@@ -43,6 +27,9 @@ pub(super) struct Facts {
     /// Seconds; nothing where there is no limit.
     rcvtimeo: Option<f64>,
     sndtimeo: Option<f64>,
+    /// TCP only: the kernel's numbers, in its units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_info: Option<Value>,
 }
 
 impl Facts {
@@ -69,6 +56,7 @@ impl Facts {
             blocking: !flags.contains(OFlag::O_NONBLOCK),
             rcvtimeo: seconds(options.read_timeout()),
             sndtimeo: seconds(options.write_timeout()),
+            tcp_info: info(socket, domain, kind),
         })
     }
 
@@ -121,21 +109,36 @@ impl Facts {
         ] {
             writeln!(out, "{name:<16} {value}")?;
         }
+        let Some(Value::Record(fields)) = &self.tcp_info else {
+            return Ok(());
+        };
+        writeln!(out, "\nTCP_INFO")?;
+        for (name, number) in fields {
+            writeln!(out, "{name:<19} {}", tcpinfo::field(name, *number))?;
+        }
         Ok(())
     }
 }
 
+/// `TCP_INFO`, of a TCP socket.
+fn info(socket: &Socket, domain: Domain, kind: Type) -> Option<Value> {
+    if kind != Type::STREAM || domain == Domain::UNIX {
+        return None;
+    }
+    let row = sockopt::lookup("TCP_INFO").ok()?;
+    Some(sockopt::read(socket, &row).ok()?.value)
+}
+
 /// The state of a TCP socket as the kernel names it; of others, what there is to it.
 fn state(socket: &Socket, domain: Domain, kind: Type) -> &'static str {
-    let info = || {
-        let row = sockopt::lookup("TCP_INFO").ok()?;
-        let state = *sockopt::read(socket, &row).ok()?.raw.first()?;
-        TCP_STATES.get(usize::from(state)).copied()
-    };
-    match kind {
-        Type::STREAM if domain != Domain::UNIX => info().unwrap_or("?"),
-        _ if socket.options().is_listener().unwrap_or(false) => "LISTEN",
-        _ if socket.options().peer_addr().is_ok() => "CONNECTED",
+    let options = socket.options();
+    match info(socket, domain, kind) {
+        Some(Value::Record(fields)) => {
+            let state = fields.first().map_or(0, |(_, number)| *number);
+            tcpinfo::state(state.try_into().unwrap_or_default())
+        }
+        _ if options.is_listener().unwrap_or(false) => "LISTEN",
+        _ if options.peer_addr().is_ok() => "CONNECTED",
         _ => "UNCONNECTED",
     }
 }
