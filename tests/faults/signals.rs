@@ -62,6 +62,10 @@ fn row_47_the_second_signal_ends_it_at_once() {
     let (mut server, _file, size) = in_mid_transfer(&["--grace", "60s"]);
     let address = server.address();
     let client = server.connect();
+    // Its buffer must not grow until it holds everything.
+    socket2::SockRef::from(&client)
+        .set_recv_buffer_size(64 << 10)
+        .unwrap();
     (&client).read_exact(&mut [0]).unwrap();
     let port = server.port();
     server.signal("TERM");
