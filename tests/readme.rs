@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 
-use crate::run::program;
+use crate::run::{program, with_ports};
 
 const README: &str = include_str!("../README.md");
 
@@ -100,20 +100,19 @@ fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
         is_plain.then_some((tcp, udp))
     };
     let held: Vec<_> = (8520..8530)
-        .map(|port| {
-            (
-                port.to_string(),
-                std::iter::repeat_with(free).flatten().next().unwrap(),
-            )
-        })
+        .map(|_| std::iter::repeat_with(free).flatten().next().unwrap())
         .collect();
-    for (port, (tcp, _)) in &held {
-        let free = tcp.local_addr().unwrap().port().to_string();
-        for step in &mut steps {
-            step.command = step.command.replace(port, &free);
-            for line in &mut step.shown {
-                *line = line.replace(port, &free);
-            }
+    let port = |known: u16| {
+        held[usize::from(known - 8520)]
+            .0
+            .local_addr()
+            .unwrap()
+            .port()
+    };
+    for step in &mut steps {
+        step.command = with_ports(&step.command, port);
+        for line in &mut step.shown {
+            *line = with_ports(line, port);
         }
     }
     steps

@@ -459,9 +459,20 @@ pub struct Peer {
     talk: JoinHandle<()>,
 }
 
+/// A listener on a port of 127.0.0.1 (0: any) whose accept has a deadline.
+#[track_caller]
+pub fn listen(port: u16) -> TcpListener {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // socket(7): accept(2) heeds it too.
+    socket2::SockRef::from(&listener)
+        .set_read_timeout(Some(DEADLINE))
+        .unwrap();
+    listener
+}
+
 /// A peer that does this with the first connection it gets, whose reads and writes have a deadline.
 pub fn peer(talk: impl FnOnce(TcpStream) + Send + 'static) -> Peer {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = listen(0);
     let port = listener.local_addr().unwrap().port();
     let talk = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
@@ -516,4 +527,24 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
     }
+}
+
+/// A text of the README for a test: its ports 8520 to 8529 replaced by others.
+pub fn with_ports(text: &str, port: impl Fn(u16) -> u16) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        let end = number
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(number.len());
+        let (number, after) = number.split_at(end);
+        out.push_str(before);
+        match number.parse() {
+            Ok(known @ 8520..8530) => out.push_str(&port(known).to_string()),
+            _ => out.push_str(number),
+        }
+        rest = after;
+    }
+    out + rest
 }
