@@ -8,3 +8,4 @@ mod notes;
 mod ornaments;
 mod proof;
 pub mod pty;
+mod room;

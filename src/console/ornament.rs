@@ -20,6 +20,9 @@ const REST: Duration = Duration::from_secs(1);
 /// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
 const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
 
+/// What a member of a room can do. Who turns out to be in one can complete them.
+pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who"];
+
 /// How a person wants lines shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
@@ -109,7 +112,12 @@ impl Ornament {
     fn note(&mut self, notice: &str) {
         if let Some(name) = notice.strip_suffix(" joined") {
             self.words.add(name);
-            self.me.get_or_insert_with(|| name.into());
+            if self.me.is_none() {
+                self.me = Some(name.into());
+                for command in COMMANDS {
+                    self.words.add(command);
+                }
+            }
         } else if let Some(name) = notice.strip_suffix(" left") {
             self.words.remove(name);
         } else if let Some((old, new)) = notice.split_once(" is now ") {
@@ -285,6 +293,7 @@ mod tests {
         shown(&mut ornament, "-- guest2 joined");
         shown(&mut ornament, "-- guest3 joined");
         assert_eq!(complete("g"), ["guest2 ", "guest3 "]);
+        assert_eq!(complete("/m"), ["/me ", "/msg "]);
         shown(&mut ornament, "-- guest2 is now Ann");
         shown(&mut ornament, "-- guest3 left");
         assert_eq!(

@@ -44,6 +44,8 @@ pub use words::Words;
 
 /// What stands before the line being typed.
 const PROMPT: &str = ">>> ";
+/// Takes back a prompt that nothing was typed at, from the line below it.
+const UNPROMPT: &str = "\x1b[A\r\x1b[K";
 /// How long a prompt that is told to stop may take to do so.
 const STOP: Duration = Duration::from_millis(500);
 /// How long the rest of a key's escape sequence may take: as in readline(3).
@@ -181,7 +183,7 @@ impl Prompt {
                 let _ = kill(Pid::this(), Signal::SIGINT);
             }
         }
-        self.above.end();
+        self.above.end("");
         queue.flush(STOP);
         let (line, _) = self.watch.take_line();
         (!line.is_empty()).then(|| super::clean::line(line.as_bytes()))
@@ -285,10 +287,12 @@ impl<D: FnMut(Typed)> Reader<D> {
             self.above.begin();
             let initial = begun.0.split_at_checked(begun.1).unwrap_or((&begun.0, ""));
             let result = self.editor.readline_with_initial(PROMPT, initial);
-            self.above.end();
             if self.watch.stopping.load(Ordering::SeqCst) {
+                let empty = lock(&self.watch.line).0.is_empty();
+                self.above.end(if empty { UNPROMPT } else { "" });
                 return false;
             }
+            self.above.end("");
             match result {
                 Ok(entry) => {
                     self.watch.take_line();

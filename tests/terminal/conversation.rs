@@ -20,6 +20,15 @@ pub fn connected(flags: &[&str]) -> (Terminal, TcpStream) {
     (terminal, peer)
 }
 
+/// The peer ends its side and reads what is left; the client ends, in good order. (A peer that
+/// leaves something unread would reset the connection.)
+#[track_caller]
+pub fn ends(client: &mut Terminal, peer: &TcpStream) -> String {
+    let _ = peer.shutdown(Shutdown::Write);
+    read_all(peer);
+    client.ends(0)
+}
+
 /// Reads exactly this.
 #[track_caller]
 pub fn reads(mut peer: &TcpStream, wanted: &str) {
@@ -139,8 +148,7 @@ fn quit_and_the_end_of_input_leave_without_a_word() {
         let (mut client, peer) = connected(&[]);
         client.enter("text").press(keys);
         assert_eq!(read_all(&peer), b"text\n", "{keys:?}");
-        drop(peer);
-        client.ends(0);
+        ends(&mut client, &peer);
     }
 }
 
@@ -165,8 +173,7 @@ fn a_leading_space_makes_text_of_a_command_and_other_slashes_are_text() {
         read_all(&peer),
         b"q\n/quit\n/who\n/kick 1\n@1 hi\n\n  two\n"
     );
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -179,8 +186,7 @@ fn lines_end_as_asked() {
         let (mut client, peer) = connected(&[flag]);
         client.enter("one").enter("two").press("\x04");
         assert_eq!(String::from_utf8(read_all(&peer)).unwrap(), sent, "{flag}");
-        drop(peer);
-        client.ends(0);
+        ends(&mut client, &peer);
     }
 }
 
@@ -196,8 +202,7 @@ fn a_peer_without_newlines_is_shown_after_a_moment_of_quiet() {
     client.ends_in(&["next", "more", ">>>"]);
     peer.write_all("split 漢".as_bytes()).unwrap();
     client.ends_in(&["split 漢", ">>>"]);
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -242,8 +247,7 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
         "{text}"
     );
     client.press("\r\x04");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 fn connected_json() -> (Terminal, TcpStream) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::conversation::{connected, reads};
+use super::conversation::{connected, ends, reads};
 use super::pty::terminal;
 use crate::run::{read_all, until};
 
@@ -23,8 +23,7 @@ fn keys_pressed_in_one_burst_are_all_heard() {
     reads(&peer, "one\ntwo\nthree\nfox\n");
     client.press("last\r\x04");
     assert_eq!(read_all(&peer), b"last\n");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -45,8 +44,7 @@ fn history_is_walked_and_searched() {
     client.press("\x07").awaits(">>>"); // Ctrl-G gives up
     client.enter("/quit");
     assert_eq!(read_all(&peer), b"");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -80,8 +78,7 @@ fn a_lone_escape_holds_nothing_up() {
     client.press("\r");
     reads(&peer, "text\n");
     client.press("\x04");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -95,8 +92,7 @@ fn a_pasted_block_enters_the_line_and_enter_sends_every_line() {
     client.press("\x1b[200~a\nb\n\x1b[201~\r");
     reads(&peer, "a\nb\n\n");
     client.enter("/quit");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -106,8 +102,7 @@ fn lines_pasted_without_brackets_are_entered_one_by_one() {
     client.press_all(lines.replace('\n', "\r"));
     reads(&peer, &lines);
     client.enter("/quit");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -118,8 +113,7 @@ fn a_byte_that_is_no_text_leaves_the_line_as_it_is() {
     client.press("e\r");
     reads(&peer, "cafe\n");
     client.enter("/quit");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }
 
 #[test]
@@ -157,6 +151,5 @@ fn wide_and_combining_characters_take_the_room_they_need() {
     client.press("\r");
     reads(&peer, "文漢\n");
     client.enter("/quit");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 }

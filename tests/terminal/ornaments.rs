@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::conversation::{connected, reads};
+use super::conversation::{connected, ends, reads};
 use super::pty::terminal;
 use crate::run::{connect, until};
 
@@ -24,8 +24,7 @@ fn timestamps_stand_before_every_line() {
     let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
     assert_eq!(untimed(line), Some("hi"));
     client.enter("not stamped").press("\x04");
-    drop(peer);
-    client.ends(0);
+    ends(&mut client, &peer);
 
     let server = terminal(["serve", "--timestamps", "127.0.0.1:0"]);
     let peer = connect(server.port());

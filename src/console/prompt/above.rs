@@ -57,13 +57,13 @@ impl Above {
         self.lock().editing = true;
     }
 
-    /// The line was entered, or is given up.
-    pub fn end(&self) {
+    /// The line was entered, or is given up; `first` is written before anything else.
+    pub fn end(&self, first: &str) {
         let mut state = self.lock();
         state.editing = false;
-        let waiting = std::mem::take(&mut state.waiting);
+        let text = first.to_string() + &std::mem::take(&mut state.waiting);
         // The next write tells if the terminal has gone.
-        let _ = (state.plain)(waiting.as_bytes());
+        let _ = (state.plain)(text.as_bytes());
         self.changed.notify_all();
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::console::ornament::{Manner, Ornament};
+use crate::console::ornament::{COMMANDS, Manner, Ornament};
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Words};
 use crate::console::talk::Talk;
@@ -15,9 +15,6 @@ use crate::session::feed::{Inbox, Input, Stdin};
 
 /// How long the room waits for whoever reads what the operator sees. Then lines are left out.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// What the operator can do, for Tab.
-const COMMANDS: [&str; 7] = ["/help", "/kick", "/me", "/msg", "/nick", "/quit", "/who"];
 
 /// The operator's seat.
 pub struct Operator {
@@ -53,7 +50,7 @@ impl Operator {
         talk: Talk,
     ) -> io::Result<Self> {
         let deliver = inbox.entry();
-        let words = Words::new(COMMANDS);
+        let words = Words::new(COMMANDS.into_iter().chain(["/kick"]));
         let options = Options {
             history,
             words: words.clone(),
