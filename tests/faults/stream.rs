@@ -268,14 +268,7 @@ fn row_31_short_writes_go_on_at_the_right_byte() {
             client.shutdown(Shutdown::Write).unwrap();
         });
         let mut got = Vec::new();
-        let mut piece = [0; 777];
-        loop {
-            let count = (&client).read(&mut piece).unwrap();
-            if count == 0 {
-                break;
-            }
-            got.extend_from_slice(&piece[..count]);
-        }
+        while (&client).take(777).read_to_end(&mut got).unwrap() > 0 {}
         assert!(got == text);
     });
 }
