@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -212,7 +212,7 @@ pub struct PromptArgs {
     #[arg(long, help_heading = "Prompt")]
     pub bell: bool,
     /// Keep the prompt's history in FILE
-    #[arg(long, value_name = "FILE", help_heading = "Prompt")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Prompt")]
     pub history: Option<PathBuf>,
 }
 

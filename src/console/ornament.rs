@@ -80,7 +80,7 @@ impl Ornament {
                 name,
                 ..
             } => {
-                self.words.add(*name);
+                self.words.add(name);
                 *private || self.me.as_deref().is_some_and(|me| mentions(text, me))
             }
             Shape::Notice(notice) => {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// As many are offered as fit on a screen; a stranger can make up any number of names.
 const OFFERED: usize = 100;
-/// As many are remembered.
+/// As many are remembered, of so many bytes at most.
 const KNOWN: usize = 10_000;
+const LONGEST: usize = 128;
 
 /// The words that can be completed. Clones share them: whoever knows who is there adds and
 /// removes names while the prompt runs. A word that begins with `/` or `@` is completed at the
@@ -25,10 +26,10 @@ impl Words {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A name appeared.
-    pub fn add(&self, word: impl Into<String>) {
-        let mut words = self.lock();
-        if words.len() < KNOWN {
+    /// A name appeared. One that is too long for anybody to have is left out.
+    pub fn add(&self, word: impl AsRef<str>) {
+        let (word, mut words) = (word.as_ref(), self.lock());
+        if word.len() <= LONGEST && words.len() < KNOWN && !words.contains(word) {
             words.insert(word.into());
         }
     }
@@ -73,6 +74,16 @@ mod tests {
         assert_eq!(complete("é\u{3000}AN").0, 5);
         words.remove("Ann");
         assert_eq!(complete("AN"), (0, vec!["andré ".into()]));
+    }
+
+    #[test]
+    fn strangers_fill_no_memory_with_names() {
+        let words = Words::default();
+        words.add("x".repeat(LONGEST + 1));
+        (0..2 * KNOWN).for_each(|n| words.add(n.to_string()));
+        assert_eq!(words.lock().len(), KNOWN);
+        assert_eq!(words.complete("x", 1).1.len(), 0);
+        assert_eq!(words.complete("1", 1).1.len(), OFFERED);
     }
 
     #[test]
