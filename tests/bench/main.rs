@@ -1,55 +1,270 @@
 //! Measures sockctl beside other programs: the same scenario for each in turn, several rounds,
 //! medians with their spread, and the ratio to the best of the others.
 //!
-//! `cargo bench` runs everything; `cargo bench -- room --members 10 --lines 1000 --rounds 3` a
-//! part. A scenario is one file here; a new one is a line in `main`.
+//! `cargo bench` runs everything, `cargo bench -- --only udp --quick` a part. A group of scenarios
+//! is one file here and one line in `GROUPS`. Programs that are not installed are left out; one
+//! that fails or hangs is told in the table and ends nothing else.
 
 #![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a measurement that cannot be made ends the run, and its results are printed"
+    reason = "the results are printed, and each as it comes"
 )]
+#![allow(clippy::unnecessary_wraps, reason = "all groups are called alike")]
 
+mod auth;
+mod bulk;
+mod churn;
+mod echo;
+mod growth;
 mod load;
+mod memory;
 mod peer;
+mod reference;
 mod report;
 mod room;
+mod scan;
+mod startup;
+mod udp;
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
 use clap::Parser;
+use tempfile::TempDir;
+
+use report::{Metric, OURS, Report, Row, Sample, Series};
+
+/// Measures some scenarios; fails where none can be measured.
+type Group = fn(&mut Bench) -> Result<()>;
+
+/// The groups of scenarios, in the order they are run.
+const GROUPS: &[(&str, Group)] = &[
+    ("bulk", bulk::run),
+    ("encrypted", bulk::encrypted),
+    ("echo", echo::run),
+    ("connect", churn::run),
+    ("program", churn::programs),
+    ("memory", memory::run),
+    ("room", room::run),
+    ("udp", udp::run),
+    ("auth", auth::run),
+    ("start", startup::run),
+    ("scan", scan::run),
+    ("growth", growth::run),
+];
+
+/// After this long every scenario has one round only.
+const HURRY: Duration = Duration::from_secs(12 * 60);
 
 /// Measures sockctl beside other programs
 #[derive(Parser)]
-pub struct Options {
-    /// What to measure; everything, if nothing is named
-    #[arg(value_parser = ["room"])]
-    scenarios: Vec<String>,
+struct Options {
+    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, start, scan, growth
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Fewer and shorter rounds
+    #[arg(long)]
+    quick: bool,
     /// How often each program has its turn
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Members of a room
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 500])]
-    members: Vec<usize>,
-    /// Lines said in it
-    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 200_000])]
-    lines: Vec<usize>,
-    /// Members of a large one, who only listen
-    #[arg(long, default_value_t = 10_000)]
-    idle: usize,
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Writes everything to FILE as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measures this sockctl, not the one just built
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Measures this sockctl too, beside the peers
+    #[arg(long, value_name = "FILE")]
+    other: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-fn main() {
+/// One turn of one contender: a sample for each metric of the scenario.
+type Turn<'a> = Box<dyn FnMut() -> Result<Vec<Sample>> + 'a>;
+
+/// A program in a scenario.
+struct Contender<'a> {
+    who: String,
+    turn: Turn<'a>,
+}
+
+/// A benchmark under way.
+struct Bench {
+    options: Options,
+    report: Report,
+    began: Instant,
+    /// Files of the run, in memory where the system has room for that.
+    scratch: TempDir,
+    sockctl: String,
+    itself: String,
+    python: String,
+}
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("reference", rest)) = words.split_first().map(|(first, rest)| (&**first, rest)) {
+        return reference::run(rest);
+    }
     let options = Options::parse();
     load::raise_file_limit();
-    println!("{}\n", report::machine());
-    let wanted = |name: &str| {
-        options.scenarios.is_empty() || options.scenarios.iter().any(|one| one == name)
-    };
-    if wanted("room") {
-        room::run(&options);
+    let mut bench = Bench::new(options)?;
+    for (name, run) in GROUPS {
+        if bench.options.only.is_empty() || bench.options.only.iter().any(|only| only == name) {
+            eprintln!("\n{name}");
+            run(&mut bench)?;
+        }
     }
+    if let Some(path) = &bench.options.json {
+        fs::write(path, format!("{:#}\n", bench.report.json()))?;
+    }
+    println!("{}", bench.report.markdown());
+    Ok(())
+}
+
+impl Bench {
+    fn new(options: Options) -> Result<Self> {
+        for only in &options.only {
+            let known = GROUPS.iter().any(|(name, _)| name == only);
+            ensure!(known, "no group {only}; see --help");
+        }
+        let memory = PathBuf::from("/dev/shm");
+        let place = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
+        let program = options.program.clone();
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_sockctl").into());
+        Ok(Self {
+            report: Report::default(),
+            began: Instant::now(),
+            scratch: TempDir::new_in(place)?,
+            sockctl: program.display().to_string(),
+            itself: std::env::current_exe()?.display().to_string(),
+            python: python(),
+            options,
+        })
+    }
+
+    /// How long one turn lasts, where that can be chosen.
+    fn time(&self) -> Duration {
+        Duration::from_millis(if self.options.quick { 200 } else { 500 })
+    }
+
+    /// Gives each contender its turn, in every round, and adds a row for each metric.
+    fn measure(&mut self, metrics: Vec<Metric>, mut contenders: Vec<Contender<'_>>) {
+        let rounds = self
+            .options
+            .rounds
+            .unwrap_or(if self.options.quick { 2 } else { 5 });
+        let mut rows: Vec<Row> = metrics
+            .into_iter()
+            .map(|metric| Row {
+                metric,
+                series: contenders
+                    .iter()
+                    .map(|contender| Series::of(&contender.who))
+                    .collect(),
+            })
+            .collect();
+        for round in 0..rounds {
+            if round > 0 && self.began.elapsed() > HURRY {
+                break;
+            }
+            for (index, contender) in contenders.iter_mut().enumerate() {
+                if rows.iter().any(|row| row.series[index].trouble.is_some()) {
+                    continue;
+                }
+                let before = peer::children_cpu();
+                let turn = (contender.turn)();
+                // All that a turn starts has ended with it.
+                let cpu = peer::children_cpu() - before;
+                match turn {
+                    Ok(samples) => {
+                        for (row, mut sample) in rows.iter_mut().zip(samples) {
+                            sample.cpu = sample.units.map(|units| cpu / units);
+                            row.series[index].samples.push(sample);
+                        }
+                    }
+                    Err(error) => {
+                        for row in &mut rows {
+                            row.series[index].trouble = Some(format!("{error:#}"));
+                        }
+                    }
+                }
+            }
+        }
+        for row in rows {
+            self.report.add(row);
+        }
+    }
+
+    /// A contender for each command line whose program is installed. The words `sockctl`,
+    /// `python` and `reference` stand for the programs themselves; with `--other`, another sockctl
+    /// runs the same lines.
+    fn contenders<'a, W: AsRef<str>>(
+        &self,
+        lines: &[(&str, &[W])],
+        turn: impl Fn(&[String]) -> Result<Vec<Sample>> + Clone + 'a,
+    ) -> Vec<Contender<'a>> {
+        let mut contenders = Vec::new();
+        for (who, line) in lines {
+            let mut programs = vec![(who.to_string(), self.sockctl.clone())];
+            if let (OURS, Some(other)) = (*who, &self.options.other) {
+                programs.push(("other".into(), other.display().to_string()));
+            }
+            for (who, sockctl) in programs {
+                let words = self.resolve(line, &sockctl);
+                if !peer::is_installed(&words[0]) {
+                    eprintln!("{} is not installed", words[0]);
+                    continue;
+                }
+                let turn = turn.clone();
+                let turn = Box::new(move || turn(&words));
+                contenders.push(Contender { who, turn });
+            }
+        }
+        contenders
+    }
+
+    fn resolve<W: AsRef<str>>(&self, line: &[W], sockctl: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for word in line {
+            match word.as_ref() {
+                "sockctl" => words.push(sockctl.to_string()),
+                "python" => words.push(self.python.clone()),
+                "reference" => words.extend([self.itself.clone(), "reference".into()]),
+                word => words.push(word.into()),
+            }
+        }
+        words
+    }
+}
+
+impl Series {
+    fn of(who: &str) -> Self {
+        Self {
+            who: who.into(),
+            samples: Vec::new(),
+            trouble: None,
+        }
+    }
+}
+
+/// The interpreter itself: what is in PATH may be a script that looks for it.
+fn python() -> String {
+    let asked = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output();
+    let path = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string());
+    path.ok()
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| "python3".into())
 }

@@ -1,225 +1,222 @@
-//! The room beside `ncat --chat` and `ncat --broker`: fan-out, joining, memory.
+//! The room beside `ncat --chat` and `ncat --broker`: lines of one member, delivered to the others;
+//! joining; and a line now and then in a large one.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::Options;
-use crate::load::Crowd;
-use crate::peer::{Server, is_installed};
-use crate::report::{Samples, Table, round};
+use anyhow::{Result, ensure};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-const SOCKCTL: &[&str] = &[
-    env!("CARGO_BIN_EXE_sockctl"),
-    "serve",
-    "--room",
-    "-q",
-    "-m",
-    "100000",
-    "127.0.0.1:{port}",
-];
-const CHAT: &[&str] = &["ncat", "-l", "--chat", "-m", "1000", "127.0.0.1", "{port}"];
-const BROKER: &[&str] = &[
-    "ncat",
-    "-l",
-    "--broker",
-    "-m",
-    "1000",
-    "127.0.0.1",
-    "{port}",
-];
+use crate::Bench;
+use crate::load::{connect, read_some};
+use crate::peer::Server;
+use crate::report::{Metric, Sample, median};
 
+const SERVERS: &[(&str, &[&str])] = &[
+    (
+        "sockctl",
+        &[
+            "sockctl",
+            "serve",
+            "--room",
+            "-q",
+            "-m",
+            "100000",
+            "127.0.0.1:{port}",
+        ],
+    ),
+    (
+        "ncat --chat",
+        &["ncat", "-l", "--chat", "-m", "1000", "127.0.0.1", "{port}"],
+    ),
+    (
+        BROKER,
+        &[
+            "ncat",
+            "-l",
+            "--broker",
+            "-m",
+            "1000",
+            "127.0.0.1",
+            "{port}",
+        ],
+    ),
+];
+const BROKER: &str = "ncat --broker";
 /// ncat waits with select(2): descriptors end at 1024.
 const NCAT_MEMBERS: usize = 900;
+const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn run(options: &Options) {
-    let mut programs = vec![SOCKCTL];
-    if is_installed("ncat") {
-        programs.extend([CHAT, BROKER]);
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let sizes: &[usize] = if bench.options.quick {
+        &[10, 100]
     } else {
-        eprintln!("ncat is not installed: sockctl alone");
-    }
-    fan_out(options, &programs);
-    joins(options, &programs);
-    idle(options, &programs);
-}
-
-/// Lines of 64 bytes from one member, delivered to all others: in a second of time, and in a
-/// second of the server's processor, which other work on the machine does not change.
-fn fan_out(options: &Options, programs: &[&[&str]]) {
-    let columns = [
-        "sockctl",
-        "ncat --chat",
-        "ncat --broker",
-        "to chat",
-        "to broker",
-    ];
-    let mut walls = Table::new(&[&["lines delivered a second"], &columns[..]].concat());
-    let mut cpus = Table::new(&[&["lines delivered a processor second"], &columns[..]].concat());
-    for &members in &options.members {
-        for &lines in &options.lines {
-            let mut samples: Vec<[Samples; 2]> = programs
-                .iter()
-                .map(|_| [Samples::new(), Samples::new()])
-                .collect();
-            for _ in 0..options.rounds {
-                for (program, [wall, cpu]) in programs.iter().zip(&mut samples) {
-                    let (by_wall, by_cpu) = delivered(program, members, lines);
-                    wall.add(by_wall);
-                    cpu.add(by_cpu);
-                }
-            }
-            for (index, table) in [&mut walls, &mut cpus].into_iter().enumerate() {
-                let of = |program: &[Samples; 2]| program[index].median();
-                let mut cells = vec![format!("{members} members, {lines} lines")];
-                cells.extend(samples.iter().map(|program| program[index].shown()));
-                let others = samples[1..].iter();
-                cells.extend(others.map(|other| format!("{:.2}", of(&samples[0]) / of(other))));
-                table.row(&cells);
-            }
+        &[10, 100, 500, 2_000]
+    };
+    for &members in sizes {
+        for stuck in [false, true] {
+            // With a member that reads nothing, ncat delivers to nobody.
+            let servers = rooms(members, |who| who == "sockctl" || !stuck);
+            let lines = 2_000_000 / members;
+            let contenders = bench.contenders(&servers, move |words| {
+                let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+                Ok(vec![fan_out(server.port, members, lines, stuck)?])
+            });
+            let with = if stuck { ", one stuck" } else { "" };
+            let metric = Metric::more(
+                format!("room of {members}{with}"),
+                "lines delivered/s",
+                (!stuck && members <= NCAT_MEMBERS).then_some(1.0),
+            );
+            bench.measure(vec![metric], contenders);
         }
     }
-    walls.print();
-    cpus.print();
+    joins(bench, NCAT_MEMBERS);
+    now_and_then(bench, NCAT_MEMBERS);
+    if !bench.options.quick {
+        joins(bench, 10_000);
+        now_and_then(bench, 10_000);
+    }
+    Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn delivered(program: &[&str], members: usize, lines: usize) -> (f64, f64) {
-    let server = Server::start(program);
-    let mut crowd = gather(&server, members);
-    let before = crowd.bytes.clone();
-    crowd.counts_lines = false;
+/// Joining, until the first member has heard of all.
+fn joins(bench: &mut Bench, members: usize) {
+    let contenders = bench.contenders(&rooms(members, |who| who != BROKER), move |words| {
+        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+        let start = Instant::now();
+        let mut crowd = Crowd::connect(server.port, members)?;
+        crowd.exchange(&[], |lines| lines[0] >= members && lines[members - 1] >= 1)?;
+        Ok(vec![Sample::rate(members, start.elapsed())])
+    });
+    let name = format!("joining a room, up to {members}");
+    bench.measure(vec![Metric::more(name, "1/s", None)], contenders);
+}
+
+/// One short line to all, each of whom then has said nothing for a while.
+fn now_and_then(bench: &mut Bench, members: usize) {
+    let contenders = bench.contenders(&rooms(members, |_| true), move |words| {
+        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+        let mut crowd = Crowd::gather(server.port, members)?;
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            let before = crowd.lines.clone();
+            let start = Instant::now();
+            crowd.exchange(b"hello\n", |now| {
+                (1..members).rev().all(|one| now[one] > before[one])
+            })?;
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            let others = (members - 1) as f64;
+            times.push(start.elapsed().as_secs_f64() * 1e6 / others);
+        }
+        Ok(vec![Sample::new(median(&times).unwrap_or_default())])
+    });
+    let name = format!("one line to a room of {members}, each member's part");
+    bench.measure(vec![Metric::less(name, "µs", None)], contenders);
+}
+
+/// The programs that hold so many members, and these only.
+fn rooms(
+    members: usize,
+    which: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, &'static [&'static str])> {
+    let fits = |who: &str| who == "sockctl" || members <= NCAT_MEMBERS;
+    SERVERS
+        .iter()
+        .copied()
+        .filter(|(who, _)| fits(who) && which(who))
+        .collect()
+}
+
+/// Lines of 64 bytes from the first member until all others have them: how many were delivered in
+/// a second. A stuck member reads nothing, and does not count.
+fn fan_out(port: u16, members: usize, lines: usize, stuck: bool) -> Result<Sample> {
+    let mut crowd = Crowd::gather(port, members)?;
+    let _stuck = if stuck { Some(connect(port)?) } else { None };
+    let before = crowd.lines.clone();
     let text = format!("{}\n", "x".repeat(63)).repeat(lines);
-    // sockctl names the sender in every line, `ncat --chat` once for all that it reads at a time.
-    let name = if program == SOCKCTL {
-        "<guest1> ".len()
-    } else {
-        0
-    };
-    let wanted = text.len() + lines * name;
-    let (start, cpu) = (Instant::now(), server.cpu());
-    crowd.exchange(0, text.as_bytes(), |crowd| {
+    let start = Instant::now();
+    crowd.exchange(text.as_bytes(), |now| {
         // From the end: who is served last has it last.
         (1..members)
             .rev()
-            .all(|member| crowd.bytes[member] - before[member] >= wanted)
-    });
-    let (wall, cpu) = (start.elapsed(), server.cpu().saturating_sub(cpu));
-    let delivered = (lines * (members - 1)) as f64;
-    (
-        delivered / wall.as_secs_f64(),
-        delivered / cpu.as_secs_f64(),
-    )
+            .all(|member| now[member] - before[member] >= lines)
+    })?;
+    Ok(Sample::rate(lines * (members - 1), start.elapsed()))
 }
 
-/// Members who have heard all that is said about their joining.
-fn gather(server: &Server, members: usize) -> Crowd {
-    let mut crowd = Crowd::new();
-    for _ in 0..members {
-        crowd.connect(server.port);
+/// Connections to one server, all of them read.
+struct Crowd {
+    epoll: Epoll,
+    streams: Vec<TcpStream>,
+    /// Line ends that each has received.
+    lines: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+impl Crowd {
+    /// Members, not all of whom may have been let in yet.
+    fn connect(port: u16, members: usize) -> Result<Self> {
+        let mut crowd = Self {
+            epoll: Epoll::new(EpollCreateFlags::empty())?,
+            streams: Vec::new(),
+            lines: vec![0; members],
+            buffer: vec![0; 256 << 10],
+        };
+        for token in 0..members {
+            let stream = connect(port)?;
+            stream.set_nonblocking(true)?;
+            crowd
+                .epoll
+                .add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, token as u64))?;
+            crowd.streams.push(stream);
+        }
+        Ok(crowd)
     }
-    let broker = Duration::from_millis(100);
-    loop {
-        let before = crowd.lines.clone();
-        crowd.read_for(broker);
-        if crowd.lines == before {
-            return crowd;
+
+    /// Members who have heard all that is said about their joining.
+    fn gather(port: u16, members: usize) -> Result<Self> {
+        let mut crowd = Self::connect(port, members)?;
+        loop {
+            let before = crowd.lines.clone();
+            crowd.read(100)?;
+            if crowd.lines == before {
+                return Ok(crowd);
+            }
         }
     }
-}
 
-/// Clients that connect one after the other until the first has heard of them all.
-fn joins(options: &Options, programs: &[&[&str]]) {
-    let mut table = Table::new(&["joins a second", "sockctl", "ncat --chat", "to chat"]);
-    let programs = &programs[..programs.len().min(2)];
-    let mut samples: Vec<Samples> = programs.iter().map(|_| Samples::new()).collect();
-    for _ in 0..options.rounds {
-        for (program, samples) in programs.iter().zip(&mut samples) {
-            samples.add(joined(program, NCAT_MEMBERS));
+    /// The first sends `bytes` while all read, until `enough`.
+    fn exchange(&mut self, mut bytes: &[u8], enough: impl Fn(&[usize]) -> bool) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while !bytes.is_empty() || !enough(&self.lines) {
+            ensure!(Instant::now() < until, "not all is delivered");
+            if !bytes.is_empty() {
+                match self.streams[0].write(bytes) {
+                    Ok(n) => bytes = &bytes[n..],
+                    Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            self.read(if bytes.is_empty() { 1000 } else { 0 })?;
         }
+        Ok(())
     }
-    let mut cells = vec![format!("{NCAT_MEMBERS} members")];
-    cells.extend(samples.iter().map(Samples::shown));
-    let ratio = |other: &Samples| format!("{:.1}", samples[0].median() / other.median());
-    cells.extend(samples[1..].iter().map(ratio));
-    table.row(&cells);
-    let many = joined(SOCKCTL, options.idle);
-    table.row(&[format!("{} members", options.idle), round(many)]);
-    table.print();
-}
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn joined(program: &[&str], members: usize) -> f64 {
-    let server = Server::start(program);
-    let mut crowd = Crowd::new();
-    let start = Instant::now();
-    for _ in 0..members {
-        crowd.connect(server.port);
-    }
-    crowd.read_until(|crowd| crowd.lines[0] >= members && crowd.lines[members - 1] >= 1);
-    members as f64 / start.elapsed().as_secs_f64()
-}
-
-/// What members cost who say nothing, and what they do to those who talk.
-fn idle(options: &Options, programs: &[&[&str]]) {
-    let mut table = Table::new(&[
-        "idle members",
-        "bytes each (Pss)",
-        "threads",
-        "one line to all, each member",
-        "a whisper and its answer",
-    ]);
-    for (program, members) in [
-        (SOCKCTL, 10),
-        (SOCKCTL, NCAT_MEMBERS),
-        (SOCKCTL, options.idle),
-        (CHAT, 10),
-        (CHAT, NCAT_MEMBERS),
-    ] {
-        if programs.contains(&program) {
-            table.row(&cost(program, members, options.rounds));
+    fn read(&mut self, wait: u16) -> Result<()> {
+        let mut events = vec![EpollEvent::empty(); 1024];
+        let count = self.epoll.wait(&mut events, EpollTimeout::from(wait))?;
+        for event in &events[..count] {
+            let member = usize::try_from(event.data())?;
+            let read = read_some(&mut self.streams[member], &mut self.buffer)?;
+            ensure!(read.is_some(), "member {member} was cut off");
+            let text = &self.buffer[..read.unwrap_or_default()];
+            #[expect(clippy::naive_bytecount, reason = "the compiler makes it quick")]
+            let lines = text.iter().filter(|&&byte| byte == b'\n').count();
+            self.lines[member] += lines;
         }
+        Ok(())
     }
-    table.print();
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn cost(program: &[&str], members: usize, rounds: usize) -> [String; 5] {
-    let server = Server::start(program);
-    let empty = server.memory();
-    let mut crowd = gather(&server, members);
-    let each = server.memory().saturating_sub(empty) / members as u64;
-    let (mut to_all, mut whisper) = (Samples::new(), Samples::new());
-    for _ in 0..rounds * 10 {
-        let before = crowd.lines.clone();
-        let start = Instant::now();
-        crowd.exchange(0, b"hello\n", |now| {
-            (1..members)
-                .rev()
-                .all(|member| now.lines[member] > before[member])
-        });
-        to_all.add(start.elapsed().as_secs_f64() * 1e6 / (members - 1) as f64);
-        if program == SOCKCTL {
-            let before = crowd.lines[1];
-            let start = Instant::now();
-            crowd.exchange(0, b"/msg guest2 psst\n", |now| now.lines[1] > before);
-            let before = crowd.lines[0];
-            crowd.exchange(1, b"/msg guest1 psst\n", |now| now.lines[0] > before);
-            whisper.add(start.elapsed().as_secs_f64() * 1e6);
-        }
-    }
-    let name = if program == SOCKCTL {
-        "sockctl"
-    } else {
-        "ncat --chat"
-    };
-    [
-        format!("{name}, {members}"),
-        each.to_string(),
-        server.threads().to_string(),
-        format!("{} µs", to_all.shown()),
-        if program == SOCKCTL {
-            format!("{} µs", whisper.shown())
-        } else {
-            "–".into()
-        },
-    ]
 }

@@ -1,0 +1,443 @@
+//! Bulk: from a pipe or file through a client, a connection and a server to a pipe or file.
+//!
+//! The producer and the consumer of a pipe are threads here; the two programs are processes.
+
+use std::fs::{self, File};
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::peer::{PATIENCE, Process, Server, file_of, is_installed, with_port, words};
+use crate::report::{IPERF, Metric, Sample};
+use crate::{Bench, Contender};
+
+const GIB: f64 = (1 << 30) as f64;
+
+/// Who is at both ends: name, server, client.
+type Pair = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const PYTHON_SERVER: &str = "
+import os, socket, sys, threading
+s = socket.create_server(('127.0.0.1', int(sys.argv[1]))).accept()[0]
+def up():
+    while data := os.read(0, 262144): s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+t = threading.Thread(target=up); t.start()
+while data := s.recv(262144):
+    while data: data = data[os.write(1, data):]
+t.join()
+";
+const PYTHON_CLIENT: &str = "
+import os, socket, sys, threading
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+def up():
+    while data := os.read(0, 262144): s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+t = threading.Thread(target=up); t.start()
+while data := s.recv(262144):
+    while data: data = data[os.write(1, data):]
+t.join()
+";
+
+const PLAIN: &[Pair] = &[
+    (
+        "sockctl",
+        &["sockctl", "serve", "--once", "-q", "127.0.0.1:{port}"],
+        &["sockctl", "connect", "-q", "127.0.0.1:{port}"],
+    ),
+    (
+        "reference",
+        &["reference", "serve", "{port}"],
+        &["reference", "connect", "{port}"],
+    ),
+    (
+        "nc",
+        &["nc.openbsd", "-N", "-l", "127.0.0.1", "{port}"],
+        &["nc.openbsd", "-N", "127.0.0.1", "{port}"],
+    ),
+    (
+        "ncat",
+        &["ncat", "-l", "127.0.0.1", "{port}"],
+        &["ncat", "127.0.0.1", "{port}"],
+    ),
+    (
+        "socat",
+        &[
+            "socat",
+            "-b262144",
+            "-t5",
+            "TCP-LISTEN:{port},bind=127.0.0.1",
+            "STDIO",
+        ],
+        &["socat", "-b262144", "-t5", "STDIO", "TCP:127.0.0.1:{port}"],
+    ),
+    (
+        "Python",
+        &["python", "-c", PYTHON_SERVER, "{port}"],
+        &["python", "-c", PYTHON_CLIENT, "{port}"],
+    ),
+];
+
+/// What bytes come from and go to.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Pipe,
+    Both,
+    File,
+    Null,
+}
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let input = bench.scratch.path().join("input");
+    file_of(&input, bench.file_size())?;
+    for (name, way, target) in [
+        ("bulk, pipe to pipe", Way::Pipe, Some(2.2)),
+        ("bulk, both ways at once", Way::Both, None),
+        ("bulk, file to file", Way::File, Some(1.6)),
+        ("bulk, file to /dev/null", Way::Null, None),
+    ] {
+        let mut contenders = bench.pairs(PLAIN, way);
+        if way == Way::Pipe && is_installed("iperf3") {
+            let time = bench.time().max(Duration::from_secs(1)).as_secs();
+            let turn = Box::new(move || iperf(time));
+            contenders.push(Contender {
+                who: IPERF.into(),
+                turn,
+            });
+        }
+        bench.measure(vec![Metric::more(name, "bytes/s", target)], contenders);
+    }
+    Ok(fs::remove_file(input)?)
+}
+
+/// The same over encrypted sessions; the best plain peer is in the table of [`run`].
+pub fn encrypted(bench: &mut Bench) -> Result<()> {
+    let folder = bench.scratch.path().display().to_string();
+    let key = format!("{folder}/key");
+    fs::write(&key, "benchmark\n")?;
+    Command::new("chmod").args(["600", &key]).status()?;
+    let certificate = format!("{folder}/certificate.pem");
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args([
+            "-keyout",
+            &certificate,
+            "-out",
+            &format!("{folder}/public.pem"),
+        ])
+        .stderr(Stdio::null())
+        .status();
+    let mut pairs = vec![
+        (
+            "sockctl",
+            words(&[
+                "sockctl",
+                "auth-serve",
+                "--once",
+                "-q",
+                "--key-file",
+                &key,
+                "127.0.0.1:{port}",
+            ]),
+            words(&[
+                "sockctl",
+                "auth-connect",
+                "-q",
+                "--key-file",
+                &key,
+                "127.0.0.1:{port}",
+            ]),
+        ),
+        (
+            "ncat",
+            words(&["ncat", "--ssl", "-l", "127.0.0.1", "{port}"]),
+            words(&["ncat", "--ssl", "127.0.0.1", "{port}"]),
+        ),
+    ];
+    if made.is_ok_and(|status| status.success()) {
+        let public = fs::read(format!("{folder}/public.pem"))?;
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&certificate)?
+            .write_all(&public)?;
+        let listen = format!("OPENSSL-LISTEN:{{port}},bind=127.0.0.1,verify=0,cert={certificate}");
+        pairs.push((
+            "socat",
+            words(&["socat", "-b262144", "-t5", &listen, "STDIO"]),
+            words(&[
+                "socat",
+                "-b262144",
+                "-t5",
+                "STDIO",
+                "OPENSSL:127.0.0.1:{port},verify=0",
+            ]),
+        ));
+    }
+    let pairs = pairs.iter();
+    let contenders =
+        pairs.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
+    let contenders = contenders.collect();
+    let metric = Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(2.2));
+    bench.measure(vec![metric], contenders);
+    Ok(())
+}
+
+impl Bench {
+    fn file_size(&self) -> usize {
+        if self.options.quick {
+            256 << 20
+        } else {
+            1 << 30
+        }
+    }
+
+    fn pairs<'a>(&self, pairs: &[Pair], way: Way) -> Vec<Contender<'a>> {
+        let each = pairs
+            .iter()
+            .map(|(who, server, client)| self.pair(who, server, client, way));
+        each.flatten().collect()
+    }
+
+    fn pair<'a, W: AsRef<str>>(
+        &self,
+        who: &str,
+        server: &[W],
+        client: &[W],
+        way: Way,
+    ) -> Vec<Contender<'a>> {
+        let (server, client) = (server.iter(), client.iter());
+        let (server, client) = (server.map(AsRef::as_ref), client.map(AsRef::as_ref));
+        let line: Vec<&str> = server.chain(["|"]).chain(client).collect();
+        let (time, size) = (self.time(), self.file_size());
+        let folder = self.scratch.path().to_owned();
+        self.contenders(&[(who, &line)], move |words| {
+            let split = words
+                .iter()
+                .position(|word| word == "|")
+                .context("two commands")?;
+            let (server, client) = (&words[..split], &words[split + 1..]);
+
+            let (bytes, seconds, memory) = match way {
+                Way::Pipe => through_pipes(server, client, false, time),
+                Way::Both => through_pipes(server, client, true, time),
+                Way::File => through_files(server, client, &folder, Some(size)),
+                Way::Null => through_files(server, client, &folder, None),
+            }?;
+            Ok(vec![Sample {
+                units: Some(bytes / GIB),
+                memory,
+                ..Sample::new(bytes / seconds)
+            }])
+        })
+    }
+}
+
+/// Bytes, seconds, the most memory of one of the two.
+type Moved = (f64, f64, Option<f64>);
+
+fn through_pipes(
+    server: &[String],
+    client: &[String],
+    both: bool,
+    time: Duration,
+) -> Result<Moved> {
+    let (sink, server_out) = pipe()?;
+    let (server_in, back) = pipe()?;
+    let (back, server_in) = if both {
+        (Some(back), server_in.into())
+    } else {
+        drop(back);
+        (None, Stdio::null())
+    };
+    let server = Server::start(server, server_in, server_out.into())?;
+    let (client_in, source) = pipe()?;
+    let (back_sink, client_out) = pipe()?;
+    let client_out = if both {
+        client_out.into()
+    } else {
+        Stdio::null()
+    };
+    let client = Process::start(
+        &with_port(client, server.port),
+        client_in.into(),
+        client_out,
+    )?;
+    let begin = Instant::now();
+    let mut ways = vec![(Producer::start(source, time), Consumer::start(sink, begin))];
+    if let Some(back) = back {
+        ways.push((
+            Producer::start(back, time),
+            Consumer::start(back_sink, begin),
+        ));
+    }
+    let limit = begin + time + 2 * PATIENCE;
+    let mut memory = None;
+    let complete = |ways: &[(Producer, Consumer)]| {
+        let mut ways = ways.iter();
+        ways.all(|(from, to)| from.thread.is_finished() && to.arrived() == from.sent())
+    };
+    while !complete(&ways) && Instant::now() < limit {
+        memory = [memory, server.process.peak_memory(), client.peak_memory()]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Their ends of the pipes close, and the threads end with that.
+    drop((server, client));
+    let (mut sent, mut arrived) = (0, 0);
+    let (mut first, mut last) = (u64::MAX, 0);
+    for (from, to) in ways {
+        let _ = from.thread.join();
+        let _ = to.thread.join();
+        sent += from.sent.load(Ordering::Relaxed);
+        arrived += to.arrived.load(Ordering::Relaxed);
+        first = first.min(to.first.load(Ordering::Relaxed));
+        last = last.max(to.last.load(Ordering::Relaxed));
+    }
+    ensure!(arrived == sent, "{arrived} of {sent} bytes arrived");
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    Ok((
+        arrived as f64,
+        last.saturating_sub(first) as f64 / 1e6,
+        memory,
+    ))
+}
+
+fn through_files(
+    server: &[String],
+    client: &[String],
+    folder: &Path,
+    size: Option<usize>,
+) -> Result<Moved> {
+    let input = folder.join("input");
+    let bytes = fs::metadata(&input)?.len();
+    let output: PathBuf = size.map_or_else(|| "/dev/null".into(), |_| folder.join("output"));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(size.is_some())
+        .open(&output)?;
+    let mut server = Server::start(server, Stdio::null(), file.into())?;
+    let start = Instant::now();
+    let words = with_port(client, server.port);
+    let mut client = Process::start(&words, File::open(&input)?.into(), Stdio::null())?;
+    let mut memory = None;
+    let arrived = |server: &mut Server| match size {
+        Some(_) => fs::metadata(&output).is_ok_and(|file| file.len() == bytes),
+        None => !server.process.runs(),
+    };
+    while !arrived(&mut server) {
+        ensure!(start.elapsed() < 3 * PATIENCE, "not all arrives");
+        memory = [memory, server.process.peak_memory(), client.peak_memory()]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    client.runs();
+    drop((server, client));
+    if size.is_some() {
+        fs::remove_file(&output)?;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    Ok((bytes as f64, seconds, memory))
+}
+
+/// A thread that writes into a pipe.
+struct Producer {
+    thread: JoinHandle<()>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Producer {
+    /// Writes for this long from when the pipe is read, then closes it.
+    fn start(mut pipe: PipeWriter, time: Duration) -> Self {
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
+        let thread = spawn(move || {
+            let block = vec![0x5a; 64 << 10];
+            let mut end = None;
+            while end.is_none_or(|end| Instant::now() < end) && pipe.write_all(&block).is_ok() {
+                // More than the pipe holds: the program reads.
+                if count.fetch_add(block.len() as u64, Ordering::Relaxed) > 1 << 20 {
+                    end.get_or_insert_with(|| Instant::now() + time);
+                }
+            }
+        });
+        Self { thread, sent }
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// A thread that reads from a pipe until it ends.
+struct Consumer {
+    thread: JoinHandle<()>,
+    arrived: Arc<AtomicU64>,
+    /// When the first and the last bytes came, in microseconds.
+    first: Arc<AtomicU64>,
+    last: Arc<AtomicU64>,
+}
+
+impl Consumer {
+    fn start(mut pipe: PipeReader, begin: Instant) -> Self {
+        let [arrived, first, last] = [0; 3].map(|_| Arc::new(AtomicU64::new(0)));
+        let (count, early, late) = (Arc::clone(&arrived), Arc::clone(&first), Arc::clone(&last));
+        let thread = spawn(move || {
+            let mut block = vec![0; 64 << 10];
+            let now = || u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+            while let Ok(length @ 1..) = pipe.read(&mut block) {
+                if count.fetch_add(length as u64, Ordering::Relaxed) == 0 {
+                    early.store(now(), Ordering::Relaxed);
+                }
+                late.store(now(), Ordering::Relaxed);
+            }
+        });
+        Self {
+            thread,
+            arrived,
+            first,
+            last,
+        }
+    }
+
+    fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes a second from memory to memory, by iperf3's own account.
+fn iperf(seconds: u64) -> Result<Vec<Sample>> {
+    let server = words(&["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", "{port}"]);
+    let server = Server::start(&server, Stdio::null(), Stdio::null())?;
+    let (port, seconds) = (server.port.to_string(), seconds.to_string());
+    let output = Command::new("iperf3")
+        .args(["-c", "127.0.0.1", "-p", &port, "-t", &seconds, "-J"])
+        .stderr(Stdio::null())
+        .output()?;
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let bits = result["end"]["sum_received"]["bits_per_second"].as_f64();
+    Ok(vec![Sample::new(bits.context("no result")? / 8.0)])
+}

@@ -1,0 +1,50 @@
+//! Memory of connections that have talked once and say nothing since.
+
+use std::process::Stdio;
+
+use anyhow::Result;
+
+use crate::Bench;
+use crate::echo::SERVERS;
+use crate::load::crowd;
+use crate::peer::Server;
+use crate::report::{Metric, Sample};
+
+/// More than this many processes or threads are another experiment.
+const FEW: usize = 1_000;
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let counts: &[usize] = if bench.options.quick {
+        &[1_000]
+    } else {
+        &[1_000, 5_000, 10_000, 50_000]
+    };
+    for &count in counts {
+        let servers: Vec<_> = SERVERS
+            .iter()
+            .copied()
+            .filter(|(who, _)| match *who {
+                "ncat" => false, // ends at 1,024 descriptors
+                "sockctl" | "reference" => true,
+                "Python" => count <= 10 * FEW,
+                _ => count <= FEW,
+            })
+            .collect();
+        let contenders = bench.contenders(&servers, move |words| {
+            let server = Server::start(words, Stdio::null(), Stdio::null())?;
+            let empty = server.process.group_memory()?;
+            let _idle = crowd(server.port, count)?;
+            let each = (server.process.group_memory()? - empty) / f64::from(u32::try_from(count)?);
+            Ok(vec![Sample::new(each)])
+        });
+        let metric = Metric::less(
+            format!("memory of each of {count} idle connections"),
+            "bytes",
+            None,
+        );
+        let rounds = bench.options.rounds.replace(2);
+        bench.measure(vec![metric], contenders);
+        bench.options.rounds = rounds;
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Datagrams of 64 bytes: echoed, and sent from the lines of a pipe.
+
+use std::net::UdpSocket;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::SockaddrStorage;
+use socket2::SockRef;
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use crate::Bench;
+use crate::load::{BATCH, Datagrams, send_batch};
+use crate::peer::{PATIENCE, Process, Server, with_port};
+use crate::report::{Metric, Sample};
+
+const PYTHON_ECHO: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('127.0.0.1', int(sys.argv[1])))
+while True:
+    data, peer = s.recvfrom(65536)
+    s.sendto(data, peer)
+";
+const PYTHON_SEND: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(('127.0.0.1', int(sys.argv[1])))
+send = s.send
+for line in sys.stdin.buffer: send(line[:-1])
+";
+
+const ECHO: &[(&str, &[&str])] = &[
+    (
+        "sockctl",
+        &["sockctl", "udp-serve", "--echo", "-q", "127.0.0.1:{port}"],
+    ),
+    ("reference", &["reference", "udp-echo", "{port}"]),
+    (
+        "ncat",
+        &["ncat", "-u", "-l", "-e", "/bin/cat", "127.0.0.1", "{port}"],
+    ),
+    (
+        "socat",
+        &["socat", "UDP-LISTEN:{port},bind=127.0.0.1", "PIPE"],
+    ),
+    ("Python", &["python", "-c", PYTHON_ECHO, "{port}"]),
+];
+const SEND: &[(&str, &[&str])] = &[
+    (
+        "sockctl",
+        &["sockctl", "udp-send", "-q", "127.0.0.1:{port}"],
+    ),
+    ("reference", &["reference", "udp-send", "{port}"]),
+    // Reads 64 bytes at a time, which is a line here.
+    (
+        "socat",
+        &["socat", "-u", "-b64", "STDIN", "UDP:127.0.0.1:{port}"],
+    ),
+    ("Python", &["python", "-c", PYTHON_SEND, "{port}"]),
+];
+
+/// Datagrams under way at a time.
+const WINDOW: usize = 128;
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let time = bench.time();
+    let contenders = bench.contenders(ECHO, move |words| {
+        let server = Server::start_udp(words)?;
+        Ok(vec![echo(server.port, time)?])
+    });
+    bench.measure(
+        vec![Metric::more("UDP echo", "datagrams/s", Some(4.0))],
+        contenders,
+    );
+
+    let count = if bench.options.quick {
+        100_000
+    } else {
+        400_000
+    };
+    let input = bench.scratch.path().join("lines");
+    std::fs::write(&input, format!("{}\n", "x".repeat(63)).repeat(count))?;
+    let path = input.clone();
+    let contenders = bench.contenders(SEND, move |words| {
+        let (sent, arrived) = send(words, File::open(&path)?, count)?;
+        Ok(vec![sent, arrived])
+    });
+    let metrics = vec![
+        Metric::more("UDP send of lines", "datagrams/s", Some(2.6)),
+        Metric::more("UDP send of lines, arrived", "part", None),
+    ];
+    bench.measure(metrics, contenders);
+    Ok(std::fs::remove_file(input)?)
+}
+
+/// Keeps a window of datagrams under way: answers a second. None may be lost.
+fn echo(port: u16, time: Duration) -> Result<Sample> {
+    let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+    socket.connect(("127.0.0.1", port))?;
+    let mut answers: Datagrams<SockaddrStorage> = Datagrams::new();
+    let payload = [b'.'; 64];
+    let batch = [&payload[..]; BATCH];
+    let (mut sent, mut answered, mut lost) = (0, 0, 0);
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let room = WINDOW.saturating_sub(sent - answered - lost);
+        if room >= BATCH / 2 {
+            sent += send_batch(&socket, &batch[..room.min(BATCH)])?;
+        }
+        let mut fd = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fd, PollTimeout::from(100u8))? == 0 {
+            lost = sent - answered;
+            ensure!(answered > 0, "no answer");
+        }
+        answered += answers.receive(&socket, false)?;
+    }
+    let time = start.elapsed();
+    ensure!(lost * 100 <= sent, "{} % lost", lost * 100 / sent);
+    Ok(Sample::rate(answered, time))
+}
+
+/// Lines of a file on stdin until the program ends: how many in a second, and the part of them
+/// that a receiver saw.
+fn send(words: &[String], input: File, count: usize) -> Result<(Sample, Sample)> {
+    let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+    SockRef::from(&socket).set_recv_buffer_size(8 << 20)?;
+    let words = with_port(words, socket.local_addr()?.port());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| -> Result<usize> {
+            let mut datagrams: Datagrams<SockaddrStorage> = Datagrams::new();
+            let mut arrived = 0;
+            loop {
+                let mut fd = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+                if poll(&mut fd, PollTimeout::from(20u8))? == 0 && over.load(Ordering::Relaxed) {
+                    return Ok(arrived);
+                }
+                arrived += datagrams.receive(&socket, false)?;
+            }
+        });
+        let start = Instant::now();
+        let ended = Process::start(&words, input.into(), Stdio::null())
+            .and_then(|mut process| process.wait(PATIENCE));
+        let time = start.elapsed();
+        over.store(true, Ordering::Relaxed);
+        let arrived = receiver.join().unwrap_or(Ok(0))?;
+        ended?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let part = arrived as f64 / count as f64;
+        Ok((Sample::rate(count, time), Sample::new(part)))
+    })
+}
