@@ -1,5 +1,6 @@
 //! The results of `connect --check`: a line or an object each, and the exit status.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 
 use nix::errno::Errno;
@@ -123,16 +124,13 @@ impl Report {
         if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
             return Err(output_failed(&e));
         }
-        let codes = |entry: usize| {
-            self.lines
-                .iter()
-                .filter(move |line| line.range == Some(entry))
-                .filter_map(|line| line.result)
-        };
+        let is_open = |line: &&Line| matches!(line.result, Some((0, _)));
+        let open = self.lines.iter().filter(is_open);
+        let open: HashSet<usize> = open.filter_map(|line| line.range).collect();
         for line in &self.lines {
             let failed = match (line.range, line.result) {
                 (None, Some((code, _))) if code != 0 => Some(status(code)),
-                (Some(entry), _) if codes(entry).all(|(code, _)| code != 0) => Some(Exit::Refused),
+                (Some(entry), _) if !open.contains(&entry) => Some(Exit::Refused),
                 _ => None,
             };
             if let Some(exit) = failed {
