@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr};
 
 use super::deadline::Deadline;
 use super::dial::{self, Dial};
@@ -44,6 +44,8 @@ pub fn scan(
     mut tell: impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
     let mut waiting = addresses.iter().enumerate();
+    // Sockets that were refused, and the family they are of: they can try again elsewhere.
+    let mut spare: Vec<(Domain, Socket)> = Vec::new();
     let mut running: Vec<Attempt<'_>> = Vec::with_capacity(WINDOW);
     loop {
         while running.len() < WINDOW {
@@ -61,40 +63,52 @@ pub fn scan(
                 );
                 continue;
             }
-            let socket = match dial::open(address, how) {
+            let family = address.domain();
+            let used = spare.pop_if(|(domain, _)| *domain == family);
+            let socket = match used.map_or_else(|| dial::open(address, how), |(_, used)| Ok(used)) {
                 // Out of descriptors: those under way are finished first.
                 Err(failure)
                     if failure.code == Some(Errno::EMFILE as i32) && !running.is_empty() =>
                 {
-                    finish_some(&mut running, &mut tell)?;
+                    finish_some(&mut running, &mut spare, &mut tell)?;
                     dial::open(address, how)?
                 }
                 result => result?,
             };
-            match socket.start_connect(address) {
+            let result = match socket.start_connect(address) {
+                // On this machine it is over already.
                 Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
-                    let until = Deadline::after(timeout).min(deadline);
-                    running.push(Attempt {
-                        index,
-                        address,
-                        socket,
-                        began,
-                        until,
-                    });
+                    socket.finish_connect(address)
                 }
-                result => tell(index, checked(&result, began)),
+                result => Some(result),
+            };
+            if let Some(result) = result {
+                tell(index, checked(&result, began));
+                if result.is_err() && is_free(&socket) {
+                    spare.push((family, socket));
+                }
+                continue;
             }
+            running.push(Attempt {
+                index,
+                address,
+                socket,
+                began,
+                until: Deadline::after(timeout).min(deadline),
+            });
         }
         if running.is_empty() {
             return Ok(());
         }
-        finish_some(&mut running, &mut tell)?;
+        finish_some(&mut running, &mut spare, &mut tell)?;
     }
 }
 
-/// Waits until some of the attempts have ended, and tells them.
+/// Waits until some of the attempts have ended, and tells them; sockets that can be used again
+/// are `spare`.
 fn finish_some(
     running: &mut Vec<Attempt<'_>>,
+    spare: &mut Vec<(Domain, Socket)>,
     tell: &mut impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
     let until = running
@@ -109,19 +123,28 @@ fn finish_some(
         Err(e) => return Err(Failure::system("wait for", "connections", &e.into())),
     }
     let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-    let mut index = 0;
-    running.retain(|attempt| {
-        let over = ended[index];
-        index += 1;
-        let result = match over {
-            true => attempt.socket.finish_connect(attempt.address),
-            false if attempt.until.passed() => attempt.socket.abandon_connect(attempt.address),
-            false => return true,
+    for index in (0..ended.len()).rev() {
+        let attempt = &running[index];
+        let finished = ended[index].then(|| attempt.socket.finish_connect(attempt.address));
+        let (result, again) = match finished.flatten() {
+            Some(result) => (result, true),
+            None if attempt.until.passed() => {
+                (attempt.socket.abandon_connect(attempt.address), false)
+            }
+            None => continue,
         };
         tell(attempt.index, checked(&result, attempt.began));
-        false
-    });
+        let attempt = running.swap_remove(index);
+        if again && result.is_err() && is_free(&attempt.socket) {
+            spare.push((attempt.address.domain(), attempt.socket));
+        }
+    }
     Ok(())
+}
+
+/// Whether a socket that was refused can be used again: not one that had met only itself.
+fn is_free(socket: &Socket) -> bool {
+    socket.options().peer_addr().is_err()
 }
 
 fn checked(result: &io::Result<()>, began: Instant) -> Checked {

@@ -86,12 +86,13 @@ impl Socket {
         }
     }
 
-    /// Ends a connect to `address` that was under way: its result, traced.
-    pub fn finish_connect(&self, address: &SockAddr) -> io::Result<()> {
-        let result = self
-            .take_error()
-            .and_then(|error| error.map_or_else(|| self.met(), Err));
-        traced_connect(address, result)
+    /// The result of a connect to `address` that was under way, traced; `None` while it still is.
+    /// connect(2), called again, tells it, and a socket that was refused can then try another
+    /// address, which a look at `SO_ERROR` would not allow.
+    pub fn finish_connect(&self, address: &SockAddr) -> Option<io::Result<()>> {
+        let result = self.inner.connect(address).and_then(|()| self.met());
+        let waits = matches!(&result, Err(e) if e.raw_os_error() == Some(Errno::EALREADY as i32));
+        (!waits).then(|| traced_connect(address, result))
     }
 
     /// Gives up a connect to `address` that was under way: a timeout, traced.
