@@ -148,6 +148,10 @@ impl<'a> Flow<'a> {
     /// From stdin to the socket.
     pub fn up(input: Stdio, socket: &'a Socket, change: Change) -> Self {
         let how = match input.kind() {
+            Kind::Pipe if change.layer.is_some() => {
+                grow(input.as_fd());
+                How::Copy
+            }
             _ if !change.is_none() => How::Copy,
             Kind::Pipe => {
                 grow(input.as_fd());
@@ -167,6 +171,10 @@ impl<'a> Flow<'a> {
         max: Option<u64>,
     ) -> Self {
         let how = match output {
+            Some(output) if change.layer.is_some() && output.kind() == Kind::Pipe => {
+                grow(output.as_fd());
+                How::Copy
+            }
             Some(output) if change.is_none() => match output.kind() {
                 Kind::Pipe => {
                     grow(output.as_fd());

@@ -1,8 +1,10 @@
 //! Descriptors 0 and 1 as ends of a stream: what each is, and how it is read and written without
 //! blocking. `O_NONBLOCK` is never set on them: others share them.
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::LazyLock;
 
 use nix::poll::PollFlags;
@@ -35,6 +37,9 @@ pub enum Kind {
 pub struct Stdio {
     fd: BorrowedFd<'static>,
     kind: Kind,
+    /// The same pipe, opened once more: a description of our own may be non-blocking, and takes
+    /// writes of any size.
+    own: Option<BorrowedFd<'static>>,
 }
 
 impl Stdio {
@@ -47,7 +52,17 @@ impl Stdio {
     /// Descriptor 1.
     pub fn output() -> Self {
         static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
-        Self::new(STDOUT.as_fd())
+        static OWN: LazyLock<Option<File>> = LazyLock::new(|| {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+            // Without /proc, or where it is somebody else's, the shared one has to do.
+            options.open("/proc/self/fd/1").ok()
+        });
+        let mut stdout = Self::new(STDOUT.as_fd());
+        if stdout.kind == Kind::Pipe {
+            stdout.own = OWN.as_ref().map(AsFd::as_fd);
+        }
+        stdout
     }
 
     fn new(fd: BorrowedFd<'static>) -> Self {
@@ -59,7 +74,11 @@ impl Stdio {
                 _ if io::IsTerminal::is_terminal(&fd) => Kind::Terminal,
                 _ => Kind::Device,
             };
-        Self { fd, kind }
+        Self {
+            fd,
+            kind,
+            own: None,
+        }
     }
 
     /// What it is.
@@ -86,6 +105,9 @@ impl Stdio {
                 retry(|| nix::sys::socket::send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
             }
             Kind::Pipe | Kind::Terminal => {
+                if let Some(own) = self.own {
+                    return retry(|| nix::unistd::write(own, bytes));
+                }
                 self.ready(PollFlags::POLLOUT)?;
                 retry(|| nix::unistd::write(self.fd, &bytes[..bytes.len().min(PIPE_BUF)]))
             }
