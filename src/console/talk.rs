@@ -100,9 +100,16 @@ impl Talk {
         }
     }
 
-    /// Tells what one had better know, unless only errors are wanted. Always text.
+    /// Tells what one had better know, unless only errors are wanted.
     pub fn warn(&self, warning: &str) {
-        if self.0.level > Level::Quiet {
+        if self.is_json() {
+            self.say(&Event::failure(&Failure::new(
+                "warn",
+                warning,
+                "",
+                Exit::Other,
+            )));
+        } else if self.0.level > Level::Quiet {
             self.line(format!("sockctl: warning: {warning}"));
         }
     }

@@ -10,6 +10,7 @@ mod outbox;
 mod pace;
 mod proof;
 mod table;
+mod told;
 mod wall;
 
 use std::cell::RefCell;
@@ -430,7 +431,7 @@ impl<'a> Server<'a> {
         };
         let (proof, victims) = gate.start(number, from, self.table.now)?;
         for victim in victims {
-            Gate::crowd_out(&mut self.table, victim);
+            gate.crowd_out(&mut self.table, victim);
         }
         let greeting = proof.greeting().to_vec();
         self.table.set_phase(slot, Phase::Proving(Box::new(proof)));

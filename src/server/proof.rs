@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::table::{Phase, Table};
+use super::told::{Say, Told};
 use super::wall::Wall;
 use crate::auth::handshake::{Host, Refusal, Verdict};
 use crate::console::event::{Event, Reason};
@@ -29,6 +30,7 @@ pub struct Gate {
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     wall: Wall,
+    told: Told,
     leaving: VecDeque<Id>,
 }
 
@@ -56,6 +58,7 @@ impl Gate {
             key_names,
             timeout,
             wall: Wall::new(penalty),
+            told: Told::default(),
             leaving: VecDeque::new(),
         }
     }
@@ -85,11 +88,11 @@ impl Gate {
     }
 
     /// Closes a connection that the wall has forgotten. Nothing is owed to it.
-    pub(super) fn crowd_out(table: &mut Table, number: u64) {
+    pub(super) fn crowd_out(&mut self, table: &mut Table, number: u64) {
         let Some(slot) = table.slot_of(number) else {
             return;
         };
-        tell(table, slot, "made way for a newcomer");
+        self.tell(table, slot, "made way for a newcomer");
         table.remove(slot, Reason::Auth);
     }
 
@@ -167,7 +170,7 @@ impl Gate {
     }
 
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
-        tell(table, slot, &why.reason);
+        self.tell(table, slot, &why.reason);
         let now = table.now;
         let Some(conn) = table.get(slot) else { return };
         let number = conn.number;
@@ -184,6 +187,24 @@ impl Gate {
         }
     }
 
+    /// Says why a connection is not let in, as long as that is not said all the time.
+    fn tell(&mut self, table: &mut Table, slot: usize, reason: &str) {
+        let (now, talk) = (table.now, table.talk.clone());
+        let (Some(conn), Say::It(untold)) = (table.get(slot), self.told.one(now)) else {
+            return;
+        };
+        if untold > 0 {
+            talk.warn(&format!("{untold} more were refused than was said"));
+        }
+        talk.say(&Event::Auth {
+            id: conn.number,
+            peer: &conn.peer,
+            ok: false,
+            reason: Some(reason),
+            key: None,
+        });
+    }
+
     /// The verdict: what the protocol has for it, and our end, which no reset may overtake.
     fn end(&mut self, table: &mut Table, slot: usize, number: u64, farewell: &[u8]) {
         self.wall.leave(number);
@@ -196,20 +217,6 @@ impl Gate {
         {
             table.remove(first.slot, Reason::Auth);
         }
-    }
-}
-
-/// Says why a connection is not let in.
-fn tell(table: &mut Table, slot: usize, reason: &str) {
-    let talk = table.talk.clone();
-    if let Some(conn) = table.get(slot) {
-        talk.say(&Event::Auth {
-            id: conn.number,
-            peer: &conn.peer,
-            ok: false,
-            reason: Some(reason),
-            key: None,
-        });
     }
 }
 

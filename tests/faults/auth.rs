@@ -478,7 +478,11 @@ fn row_58_servers_that_do_not_challenge() {
             7,
             "the server closed after 31 of 32 challenge bytes",
         ),
-        (b"", 7, "the server closed without a challenge"),
+        (
+            b"",
+            7,
+            "the server closed without a challenge; does it use auth-serve --digest?",
+        ),
     ];
     for (bytes, code, why) in cases {
         let (port, thread) = rogue(move |mut stream| {
@@ -713,8 +717,9 @@ fn a_flood_of_wrong_answers_leaves_no_descriptors_behind() {
             .unwrap()
             .count()
     };
-    server.stderr_has("[200] ");
-    assert!(held() < 64 + 40, "{} descriptors", held());
+    // Those who are told are fewer: the log has its limit, too.
+    server.stderr_has("[100] ");
+    until("no more than 64 are waited for", || held() < 64 + 40);
     let mut honest = proved(&server, "md5");
     echoes(&mut honest, b"in");
 }

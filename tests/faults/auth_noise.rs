@@ -597,3 +597,20 @@ fn nowhere(secrets: &[String], text: &str) {
         assert!(!squeezed.contains(start), "{start} in {text}");
     }
 }
+
+#[test]
+fn row_57_encrypted_a_flood_of_refusals_does_not_fill_the_log() {
+    let (server, _key) = server(&["--echo", "--no-penalty"]);
+    for _ in 0..300 {
+        let mut stream = server.connect();
+        let _ = stream.write_all(b"GET /");
+        assert_eq!(read_all(&stream), b"");
+    }
+    let (honest, _key) = client(server.port(), &[]);
+    honest.input("in").run().is(0, "in", "");
+    server.signal("TERM");
+    let said = server.finish().stderr;
+    let lines = said.lines().filter(|line| line.contains(" refused: "));
+    // A hundred in ten seconds; on a slow machine there may be another ten.
+    assert!((100..300).contains(&lines.count()), "{said}");
+}

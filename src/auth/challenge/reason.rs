@@ -141,7 +141,9 @@ impl fmt::Display for NoChallenge {
             Self::Python => f.write_str(
                 "the server speaks Python's multiprocessing protocol; use --python here",
             ),
-            Self::Ended(0) => f.write_str("the server closed without a challenge"),
+            Self::Ended(0) => f.write_str(
+                "the server closed without a challenge; does it use auth-serve --digest?",
+            ),
             Self::Ended(got) => write!(
                 f,
                 "the server closed after {got} of {CHALLENGE_LEN} challenge bytes"

@@ -231,7 +231,7 @@ fn row_58_a_short_challenge_has_a_precise_message() {
     for (got, ended, timed_out) in [
         (
             0,
-            "the server closed without a challenge",
+            "the server closed without a challenge; does it use auth-serve --digest?",
             "no challenge in time; does the server use auth-serve --digest?",
         ),
         (
