@@ -139,6 +139,9 @@ Register-ArgumentCompleter -Native -CommandName 'sockctl' -ScriptBlock {
         }
         'sockctl;udp-serve' {
             [CompletionResult]::new('--reply', '--reply', [CompletionResultType]::ParameterName, 'Answer each datagram with TEXT')
+            [CompletionResult]::new('--sh', '--sh', [CompletionResultType]::ParameterName, 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Programs at a time; meanwhile datagrams wait')
+            [CompletionResult]::new('--max-conns', '--max-conns', [CompletionResultType]::ParameterName, 'Programs at a time; meanwhile datagrams wait')
             [CompletionResult]::new('--join', '--join', [CompletionResultType]::ParameterName, 'Join a multicast group; may be given several times')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Exit after N datagrams')
             [CompletionResult]::new('--allow', '--allow', [CompletionResultType]::ParameterName, 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times')

@@ -133,6 +133,9 @@ set edit:completion:arg-completer[sockctl] = {|@words|
         }
         &'sockctl;udp-serve'= {
             cand --reply 'Answer each datagram with TEXT'
+            cand --sh 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin'
+            cand -m 'Programs at a time; meanwhile datagrams wait'
+            cand --max-conns 'Programs at a time; meanwhile datagrams wait'
             cand --join 'Join a multicast group; may be given several times'
             cand --count 'Exit after N datagrams'
             cand --allow 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times'

@@ -572,6 +572,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l trace -d 'Sh
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Write events and results as JSON, one object a line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Programs at a time; meanwhile datagrams wait' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; may be given several times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r

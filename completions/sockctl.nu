@@ -126,6 +126,8 @@ module completions {
     --echo                    # Return each datagram to its sender
     --discard                 # Swallow datagrams
     --reply: string           # Answer each datagram with TEXT
+    --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
+    --max-conns(-m): string   # Programs at a time; meanwhile datagrams wait
     --join: string            # Join a multicast group; may be given several times
     --count: string           # Exit after N datagrams
     --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times

@@ -267,10 +267,15 @@ pub struct ProgramArgs {
 impl ProgramArgs {
     /// The words to run, if any.
     pub fn words(&self) -> Option<Vec<OsString>> {
-        match &self.sh {
-            Some(command) => Some(vec!["/bin/sh".into(), "-c".into(), command.clone()]),
-            None => (!self.program.is_empty()).then(|| self.program.clone()),
-        }
+        program(self.sh.as_ref(), &self.program)
+    }
+}
+
+/// The words to run for `--sh COMMAND` or `-- PROGRAM ARGS…`, if any.
+pub fn program(sh: Option<&OsString>, program: &[OsString]) -> Option<Vec<OsString>> {
+    match sh {
+        Some(command) => Some(vec!["/bin/sh".into(), "-c".into(), command.clone()]),
+        None => (!program.is_empty()).then(|| program.to_vec()),
     }
 }
 

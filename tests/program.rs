@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::run::{Running, connect, is_alive, read_all, reset, sockctl, until};
+use crate::run::{DEADLINE, Running, connect, is_alive, read_all, reset, sockctl, until};
 
 /// What a Python program sees: its descriptors, modes, groups and signals.
 const SELF: &str = r"
@@ -164,26 +164,25 @@ fn a_pumped_program_that_does_not_read_holds_only_its_client_up() {
         "exec sleep 1000",
     ])
     .start();
-    let mut stuck = server.connect();
-    stuck.set_nonblocking(true).unwrap();
+    let stuck = server.connect();
     // The pump, the kernel's buffers on both sides, and no more.
-    let (chunk, mut sent) = (vec![0; 64 << 10], 0);
-    let mut quiet = Instant::now();
+    stuff(&stuck);
+    let vitals = server.vitals();
+    assert!(vitals.memory < 64 << 20, "{vitals:?}");
+}
+
+/// Writes until nothing has gone for half a second.
+fn stuff(mut client: &TcpStream) {
+    client.set_nonblocking(true).unwrap();
+    let (chunk, mut sent, mut quiet) = (vec![0; 64 << 10], 0, Instant::now());
     while quiet.elapsed() < Duration::from_millis(500) {
-        match stuck.write(&chunk) {
+        match client.write(&chunk) {
             Ok(count) => (sent, quiet) = (sent + count, Instant::now()),
             Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
         }
         assert!(sent < 64 << 20, "nothing holds the client up");
         std::thread::sleep(Duration::from_millis(1)); // a poll, not a guess
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .unwrap();
-    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(kilobytes < 64 << 10, "{line}");
 }
 
 #[test]
@@ -194,6 +193,36 @@ fn once_serves_one_client_and_ends_with_it() {
     server
         .finish()
         .is(0, "", &format!("listening on {address}\n"));
+}
+
+#[test]
+fn a_reset_is_one_also_where_the_program_saw_it_first() {
+    for _ in 0..20 {
+        let server = sockctl(["serve", "0", "--once", "--sh", "echo; cat; exit 0"]).start();
+        let mut client = server.connect();
+        client.read_exact(&mut [0]).unwrap();
+        reset(client);
+        assert_eq!(server.finish().code, 7);
+    }
+}
+
+#[test]
+fn a_reset_of_a_client_that_its_program_does_not_read_is_seen() {
+    let words = [
+        "serve",
+        "0",
+        "-v",
+        "--hex",
+        "/dev/null",
+        "--sh",
+        "exec sleep 1000",
+    ];
+    let server = sockctl(words).start();
+    let client = server.connect();
+    stuff(&client);
+    reset(client);
+    server.stderr_has("killed by SIGHUP");
+    server.rests();
 }
 
 #[test]
@@ -462,4 +491,142 @@ fn a_unix_client_that_closes_is_still_heard() {
     // It is gone once the program has read what it sent, and had a moment for it.
     server.stderr_has("killed by SIGHUP");
     assert_eq!(fs::read_to_string(&file).unwrap(), "a line\n");
+}
+
+/// Sends a datagram and waits for the answer.
+fn ask_datagram(port: u16, request: &[u8]) -> Vec<u8> {
+    let socket = client(port);
+    socket.send(request).unwrap();
+    let mut answer = vec![0; 70_000];
+    let count = socket.recv(&mut answer).unwrap();
+    answer.truncate(count);
+    answer
+}
+
+fn client(port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
+#[test]
+fn a_datagram_is_a_programs_stdin_and_its_stdout_the_answer() {
+    let show =
+        "echo $PROTO $UDPLOCALIP $UDPLOCALPORT $UDPREMOTEIP $UDPREMOTEPORT $TCPREMOTEIP; cat";
+    let server = sockctl(["udp-serve", "0", "-v", "--sh", show]).start();
+    let socket = client(server.port());
+    socket.send(b"hello").unwrap();
+    let mut answer = [0; 200];
+    let count = socket.recv(&mut answer).unwrap();
+    let (ours, port) = (socket.local_addr().unwrap().port(), server.port());
+    let wanted = format!("UDP 127.0.0.1 {port} 127.0.0.1 {ours}\nhello");
+    assert_eq!(String::from_utf8_lossy(&answer[..count]), wanted);
+    server.stderr_has("[1] started process ");
+    server.stderr_has(" ended: exit status 0\n");
+    server.signal("TERM");
+    assert_eq!(server.finish().code, 0);
+}
+
+#[test]
+fn the_largest_datagram_goes_through_a_program() {
+    let server = sockctl(["udp-serve", "0", "--", "cat"]).start();
+    let data: Vec<u8> = (0..65_507_u32).map(|n| n.to_le_bytes()[0]).collect();
+    assert!(ask_datagram(server.port(), &data) == data);
+    // One that does not read it is no trouble either.
+    let server = sockctl(["udp-serve", "0", "--", "echo", "two words", "x"]).start();
+    assert_eq!(ask_datagram(server.port(), &data), b"two words x\n");
+}
+
+#[test]
+fn programs_for_datagrams_run_side_by_side_up_to_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each says how many there are; none ends before all of its kind have begun.
+    let command = format!(
+        "cd {}; : >$$; until [ -e go ] || [ $(ls | wc -l) -ge 2 ]; do sleep 0.05; done; \
+         : >go; ls | wc -l; sleep 0.3; rm $$",
+        folder.path().display()
+    );
+    let server = sockctl(["udp-serve", "0", "-m", "2", "--sh", &command]).start();
+    let sockets: Vec<UdpSocket> = (0..4).map(|_| client(server.port())).collect();
+    for socket in &sockets {
+        socket.send(b"x").unwrap();
+    }
+    for socket in &sockets {
+        let mut answer = [0; 16];
+        let count = socket.recv(&mut answer).unwrap();
+        let most: usize = std::str::from_utf8(&answer[..count])
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(most <= 3, "{most} files for 2 programs");
+    }
+}
+
+#[test]
+fn count_waits_for_the_last_answer() {
+    let server = sockctl([
+        "udp-serve",
+        "0",
+        "--count",
+        "1",
+        "--sh",
+        "sleep 0.5; echo late",
+    ])
+    .start();
+    assert_eq!(ask_datagram(server.port(), b"x"), b"late\n");
+    assert_eq!(server.finish().code, 0);
+}
+
+#[test]
+fn a_datagrams_program_that_takes_too_long_or_says_too_much_is_ended() {
+    for (command, cause) in [
+        (
+            "trap '' HUP; exec sleep 1000",
+            "the program did not end in time",
+        ),
+        ("exec yes", "the answer is longer than 65507 bytes"),
+    ] {
+        let server = sockctl(["udp-serve", "0", "-v", "-w", "0.5", "--sh", command]).start();
+        let socket = client(server.port());
+        socket.send(b"x").unwrap();
+        let peer = socket.local_addr().unwrap();
+        server.stderr_has(&format!("sockctl: answer {peer}: {cause}\n"));
+        server.stderr_has(" ended: killed by SIG");
+    }
+}
+
+#[test]
+fn a_datagrams_program_that_fails_costs_its_peer_only() {
+    let server = sockctl([
+        "udp-serve",
+        "0",
+        "-v",
+        "--sh",
+        "read x; [ $x = ok ] && echo $x",
+    ])
+    .start();
+    let bad = client(server.port());
+    bad.send(b"bad\n").unwrap();
+    server.stderr_has(" ended: exit status 1\n");
+    assert_eq!(ask_datagram(server.port(), b"ok\n"), b"ok\n");
+}
+
+#[test]
+fn a_thousand_datagrams_leave_nothing_behind() {
+    let server = sockctl(["udp-serve", "0", "-m", "16", "--", "cat"]).start();
+    assert_eq!(ask_datagram(server.port(), b"warm up"), b"warm up");
+    let before = server.vitals();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                (0..250).for_each(|_| assert_eq!(ask_datagram(server.port(), b"x"), b"x"));
+            });
+        }
+    });
+    until("descriptors and threads are as before", || {
+        let now = server.vitals();
+        now.descriptors <= before.descriptors && now.threads <= before.threads
+    });
 }

@@ -19,11 +19,14 @@ use crate::net::listen::Listen;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
-use crate::roles::{is_terminal, server::announce};
+use crate::roles::is_terminal;
+use crate::roles::server::{announce, at_least_one, raise_file_limit};
 use crate::session::conversation::pipe::output_failed;
 use crate::session::datagrams::Shown;
+use crate::session::datagrams::programs::Programs;
 use crate::session::datagrams::serve::{Answer, Service};
 use crate::session::feed::{Inbox, Input};
+use crate::session::program::Program;
 
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
@@ -42,6 +45,21 @@ pub struct UdpServe {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "What a peer talks to")]
     pub reply: Option<Bytes>,
+    /// Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        group = "handler",
+        help_heading = "What a peer talks to"
+    )]
+    pub sh: Option<OsString>,
+    /// Answer each datagram with what this program writes; the datagram is its stdin
+    #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
+    pub program: Vec<OsString>,
+    /// Programs at a time; meanwhile datagrams wait
+    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+        help_heading = "Limits")]
+    pub max_conns: usize,
     /// Join a multicast group; may be given several times
     #[arg(long, value_name = "GROUP[%IFACE]", value_parser = group, help_heading = "Sockets")]
     pub join: Vec<Setting>,
@@ -82,6 +100,8 @@ impl UdpServe {
         let deadline = self.socket.end();
         let address = args::address(&self.address, family)?;
         let dump = self.socket.dump(talk)?;
+        let program = args::program(self.sh.as_ref(), &self.program);
+        let program = program.map(Program::find).transpose()?;
         let signals = signal::defer();
         self.check_groups(&address)?;
         let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
@@ -99,7 +119,7 @@ impl UdpServe {
         let fail = |e| Failure::system("start", "the server", &e);
         let inbox = Inbox::new().map_err(fail)?;
         let waker = inbox.waker.clone();
-        let shows = !(self.echo || self.discard || self.reply.is_some());
+        let shows = !(self.echo || self.discard || self.reply.is_some() || program.is_some());
         let (prompt, out) = if shows && is_terminal() {
             let deliver = inbox.entry();
             let (prompt, out) = Prompt::start(Options::default(), talk, move |typed| {
@@ -111,9 +131,18 @@ impl UdpServe {
             (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)
         };
         out.on_room(move || waker.wake());
+        let answer = match program {
+            Some(program) => {
+                let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
+                let timeout = self.socket.timeout;
+                let programs = Programs::new(program, self.max_conns, timeout, talk.clone());
+                Answer::Program(Box::new(programs.map_err(fail)?))
+            }
+            None => self.answer(prompt.is_some()),
+        };
         let service = Service {
             socket,
-            answer: self.answer(prompt.is_some()),
+            answer,
             out: out.clone(),
             prompt: prompt.as_ref(),
             inbox: &inbox,

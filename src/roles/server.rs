@@ -126,7 +126,8 @@ fn mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected an octal mode: 0660 or 600".into())
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+/// A count that must not be 0.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|&n| n > 0)
@@ -377,7 +378,7 @@ fn domain(address: &Address, family: Family) -> Domain {
 
 /// Raises the limit on open files: a connection is a file. With programs only as far as that many
 /// connections need, the unproved ones, a program's end of each and some of our own included.
-fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
+pub fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
     let most = programs.and_then(|most| u64::try_from(most).ok());
     OpenFiles::raise(most.map_or(u64::MAX, |most| most.saturating_mul(2).saturating_add(256)))
 }

@@ -33,7 +33,7 @@ fn row_04_two_handlers_are_2_before_bind() {
         &["--sh", "cat", "--", "cat"],
         &["--reply", "x", "--sh", "cat"],
     ] {
-        for command in ["serve", "auth-serve"] {
+        for command in ["serve", "auth-serve", "udp-serve"] {
             let refused = sockctl([command, "0"]).args(words).run();
             assert_eq!((refused.code, refused.stdout.as_slice()), (2, &b""[..]));
             let first = refused.stderr.lines().next().unwrap_or_default();
@@ -114,11 +114,10 @@ fn row_65_missing_or_not_executable_is_2_at_the_start() {
         (plain, "permission denied (EACCES 13)".into()),
         (folder, "is a directory (EISDIR 21)".into()),
     ] {
-        sockctl(["serve", "0", "--", word]).run().is(
-            2,
-            "",
-            &format!("sockctl: run '{word}': {cause}\n"),
-        );
+        for command in ["serve", "udp-serve"] {
+            let told = format!("sockctl: run '{word}': {cause}\n");
+            sockctl([command, "0", "--", word]).run().is(2, "", &told);
+        }
     }
 }
 
@@ -309,6 +308,14 @@ fn row_70_a_program_inherits_0_1_and_2_only() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let show = "ls /proc/$$/fd; exit";
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let line = r#"exec "$0" udp-serve 0 --sh "$1" 5<"$FILE" 7</tmp 9>&2"#;
+    let server = shell(line, [show]).env("FILE", &file).start();
+    socket.send_to(b"x", ("127.0.0.1", server.port())).unwrap();
+    socket.set_read_timeout(Some(crate::run::DEADLINE)).unwrap();
+    let mut answer = [0; 64];
+    let count = socket.recv(&mut answer).unwrap();
+    assert_eq!(&answer[..count], b"0\n1\n2\n");
     for words in [
         &["serve", "0", "--sh"][..],
         &["serve", "0", "-x", "/dev/null", "--sh"],

@@ -1,6 +1,7 @@
 //! Talk over datagrams: for `udp-serve` the request is a pair, the datagram and the socket that
 //! answers it; for `udp-send` it is a datagram and the answers to it.
 
+pub mod programs;
 pub mod send;
 pub mod serve;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
+use super::programs::Programs;
 use super::{Shown, show};
 use crate::console::printer::Queue;
 use crate::console::prompt::{Prompt, Typed};
@@ -23,6 +24,8 @@ use crate::session::feed::{Inbox, Input};
 
 /// Datagrams handled before the clock and the signals have their turn again.
 const BATCH: usize = 64;
+/// How long programs run on once the server is to stop.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long an answer waits for room in the socket.
 const ROOM: Duration = Duration::from_millis(200);
 
@@ -36,6 +39,8 @@ pub enum Answer {
     Discard,
     /// The same answer for everybody.
     Reply(Vec<u8>),
+    /// What a program makes of it.
+    Program(Box<Programs>),
 }
 
 /// A datagram server.
@@ -73,14 +78,18 @@ impl Service<'_> {
         let mut buffer = self.socket.buffer();
         let mut last: Option<Envelope> = None;
         let mut active = began;
+        // Once it was told to stop: how long programs still have.
+        let mut stopping: Option<Deadline> = None;
         loop {
-            if self.count == Some(0) {
+            let busy = self.programs().is_some_and(Programs::is_busy);
+            let over = self.count == Some(0) || stopping.is_some();
+            if over && (!busy || stopping.is_some_and(Deadline::passed)) {
                 return Ok(());
             }
             if let Some(e) = self.out.failure() {
                 return Err(output_failed(&e));
             }
-            let idle = if self.idle.is_zero() {
+            let idle = if self.idle.is_zero() || busy {
                 Deadline::NEVER
             } else {
                 Deadline::at(active + self.idle)
@@ -94,19 +103,25 @@ impl Service<'_> {
                 };
                 return Err(Failure::new("serve", "", why, Exit::TimedOut));
             }
-            let read = if self.out.is_full() {
-                PollFlags::empty()
-            } else {
+            let read = if self.has_room() && !over {
                 PollFlags::POLLIN
+            } else {
+                PollFlags::empty()
             };
             let waker = (self.inbox.waker.as_fd(), PollFlags::POLLIN);
             let signal = self
                 .signals
                 .map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
-            let ready = wait([(self.socket.as_fd(), read), waker, signal], until)
+            let programs = self.programs();
+            let due = programs.map_or(Deadline::NEVER, Programs::deadline);
+            let until = until.min(due).min(stopping.unwrap_or(Deadline::NEVER));
+            let ended = programs.map_or(waker, |programs| (programs.as_fd(), PollFlags::POLLIN));
+            let ready = wait([(self.socket.as_fd(), read), waker, signal, ended], until)
                 .map_err(|e| Failure::system("wait for datagrams", "", &e))?;
-            if self.signals.and_then(Deferred::take).is_some() {
-                return Ok(());
+            if self.signals.and_then(Deferred::take).is_some()
+                && stopping.replace(Deadline::after(GRACE)).is_some()
+            {
+                return Ok(()); // the second one
             }
             if !ready[1].is_empty() {
                 self.inbox.waker.quiet();
@@ -116,25 +131,50 @@ impl Service<'_> {
                     }
                 }
             }
-            if ready[0].is_empty() {
-                continue;
-            }
-            active = Instant::now();
-            for _ in 0..BATCH {
-                match self.socket.recv(&mut buffer) {
-                    Ok(envelope) if !self.access.admits(envelope.from.ip()) => {}
-                    Ok(envelope) => {
-                        self.handle(&buffer[..envelope.len], &envelope, began)?;
-                        last = Some(envelope);
-                    }
-                    Err(e) if would_block(&e) => break,
-                    // An ICMP error about an answer of ours, or a moment without memory.
-                    Err(e) => self.complain("receive on", &self.socket.local(), &e),
-                }
-                if self.count == Some(0) || self.out.is_full() {
-                    break;
+            if let Answer::Program(programs) = &mut self.answer {
+                for (to, answer) in programs.tick() {
+                    active = Instant::now();
+                    self.send(&answer, &to);
+                    self.dump(Direction::Sent, &answer, began)?;
                 }
             }
+            if !ready[0].is_empty() && stopping.is_none() {
+                active = Instant::now();
+                last = self.receive(&mut buffer, began)?.or(last);
+            }
+        }
+    }
+
+    /// Handles what has come, a batch at a time; whose the last datagram was.
+    fn receive(&mut self, buffer: &mut [u8], began: Instant) -> Result<Option<Envelope>, Failure> {
+        let mut last = None;
+        for _ in 0..BATCH {
+            if self.count == Some(0) || !self.has_room() {
+                break;
+            }
+            match self.socket.recv(buffer) {
+                Ok(envelope) if !self.access.admits(envelope.from.ip()) => {}
+                Ok(envelope) => {
+                    self.handle(&buffer[..envelope.len], &envelope, began)?;
+                    last = Some(envelope);
+                }
+                Err(e) if would_block(&e) => break,
+                // An ICMP error about an answer of ours, or a moment without memory.
+                Err(e) => self.complain("receive on", &self.socket.local(), &e),
+            }
+        }
+        Ok(last)
+    }
+
+    /// Whether another datagram can be dealt with now.
+    fn has_room(&self) -> bool {
+        !self.out.is_full() && !self.programs().is_some_and(Programs::is_full)
+    }
+
+    fn programs(&self) -> Option<&Programs> {
+        match &self.answer {
+            Answer::Program(programs) => Some(programs),
+            _ => None,
         }
     }
 
@@ -150,18 +190,22 @@ impl Service<'_> {
             );
             self.talk.failure(&failure);
         }
+        if self.talk.is_json() && !matches!(self.answer, Answer::Show(_)) {
+            show(&self.out, &self.talk, &envelope.from, bytes, Shown::Nothing);
+        }
+        if let Answer::Program(programs) = &mut self.answer {
+            programs.start(bytes, *envelope, self.socket.local().ok());
+        }
         let answer = match &self.answer {
             Answer::Show(how) => {
                 show(&self.out, &self.talk, &envelope.from, bytes, *how);
                 return Ok(());
             }
-            Answer::Discard => None,
+            // A program's answer comes when it has ended.
+            Answer::Discard | Answer::Program(_) => None,
             Answer::Echo => Some(bytes),
             Answer::Reply(text) => Some(&text[..]),
         };
-        if self.talk.is_json() {
-            show(&self.out, &self.talk, &envelope.from, bytes, Shown::Nothing);
-        }
         if let Some(answer) = answer {
             self.send(answer, envelope);
             self.dump(Direction::Sent, answer, began)?;

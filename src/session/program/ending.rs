@@ -18,14 +18,14 @@ const STEPS: [(Duration, &[Signal]); 3] = [
 
 /// A process group on its way to its end.
 #[derive(Debug)]
-pub struct Ending {
+struct Ending {
     began: Instant,
     done: usize,
 }
 
 impl Ending {
     /// It begins now; the first step is due.
-    pub fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             began: now,
             done: 0,
@@ -33,7 +33,7 @@ impl Ending {
     }
 
     /// When the next step is due; never, once all are done.
-    pub fn due(&self) -> Deadline {
+    fn due(&self) -> Deadline {
         let next = STEPS.get(self.done);
         next.map_or(Deadline::NEVER, |(after, _)| {
             Deadline::at(self.began + *after)
@@ -41,7 +41,7 @@ impl Ending {
     }
 
     /// The signals that are due, in order.
-    pub fn step(&mut self, now: Instant) -> Vec<Signal> {
+    fn step(&mut self, now: Instant) -> Vec<Signal> {
         let mut due = Vec::new();
         while let Some((after, signals)) = STEPS.get(self.done)
             && now >= self.began + *after
@@ -53,8 +53,59 @@ impl Ending {
     }
 
     /// Whether nothing more can be done.
-    pub fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.done == STEPS.len()
+    }
+}
+
+/// The groups that are being ended. A leader may end before the rest of its group.
+#[derive(Debug, Default)]
+pub struct Endings(Vec<(Pid, Ending)>);
+
+impl Endings {
+    /// A group is to end, from now on. Asked again, nothing more happens.
+    pub fn begin(&mut self, group: Pid) {
+        if self.0.iter().all(|(other, _)| *other != group) {
+            self.0.push((group, Ending::new(Instant::now())));
+        }
+    }
+
+    /// The leader of a group was reaped: nothing more is sent to a group that it was all of.
+    pub fn reaped(&mut self, leader: Pid) {
+        if self.0.iter().any(|(group, _)| *group == leader) && !has_members(leader) {
+            self.0.retain(|(group, _)| *group != leader);
+        }
+    }
+
+    /// Sends what is due.
+    pub fn step(&mut self) {
+        let now = Instant::now();
+        for (group, ending) in &mut self.0 {
+            for due in ending.step(now) {
+                signal(*group, due);
+            }
+        }
+        self.0.retain(|(_, ending)| !ending.is_over());
+    }
+
+    /// When [`Endings::step`] is due.
+    pub fn due(&self) -> Deadline {
+        let due = self.0.iter().map(|(_, ending)| ending.due());
+        due.fold(Deadline::NEVER, Deadline::min)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for Endings {
+    /// There is no time left.
+    fn drop(&mut self) {
+        for (group, _) in &self.0 {
+            signal(*group, Signal::SIGKILL);
+        }
     }
 }
 
@@ -65,7 +116,7 @@ pub fn signal(group: Pid, signal: Signal) {
 
 /// Whether a group whose leader was reaped still has members. As long as it has, its number is
 /// given to no other.
-pub fn has_members(group: Pid) -> bool {
+fn has_members(group: Pid) -> bool {
     killpg(group, None).is_ok()
 }
 

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::children::Children;
-use super::ending::{Ending, has_members, signal};
+use super::ending::{Endings, signal};
 use super::pump::{Output, Pump};
 use super::{Program, Request};
 use crate::console::event::{Event, Reason, Status};
@@ -39,8 +39,8 @@ pub struct Programs {
     runs: HashMap<Pid, Run>,
     /// The program of each client, by the client's number.
     clients: HashMap<u64, Pid>,
-    /// Groups whose clients are gone. A leader may have ended before the rest of its group.
-    endings: Vec<(Pid, Ending)>,
+    /// Groups whose clients are gone.
+    endings: Endings,
     talk: Talk,
     buffer: Vec<u8>,
 }
@@ -49,7 +49,6 @@ pub struct Programs {
 struct Run {
     client: Id,
     pump: Option<(Pump, Interest)>,
-    gone: bool,
 }
 
 impl Programs {
@@ -68,7 +67,7 @@ impl Programs {
             poller,
             runs: HashMap::new(),
             clients: HashMap::new(),
-            endings: Vec::new(),
+            endings: Endings::default(),
             talk,
             buffer: vec![0; BUFFER],
         })
@@ -100,12 +99,7 @@ impl Programs {
             pid: pid.as_raw(),
             status: None,
         });
-        let run = Run {
-            client,
-            pump,
-            gone: false,
-        };
-        self.runs.insert(pid, run);
+        self.runs.insert(pid, Run { client, pump });
         self.clients.insert(client.number, pid);
         // Without a pump the client is lent, and neither does anything.
         clients.occupy(client);
@@ -172,8 +166,8 @@ impl Programs {
         if let Some((mut pump, _)) = run.pump {
             // What is left of it; what it started may write on and on.
             let mut left = 0;
-            while let Output::Bytes(count) = pump.read(&mut self.buffer)
-                && left < LEFT
+            while left < LEFT
+                && let Output::Bytes(count) = pump.read(&mut self.buffer)
             {
                 clients.send(client, &self.buffer[..count]);
                 left += count;
@@ -185,27 +179,12 @@ impl Programs {
             pid: pid.as_raw(),
             status: Some(status),
         });
-        if run.gone && !has_members(pid) {
-            self.endings.retain(|(group, _)| *group != pid);
-        }
+        self.endings.reaped(pid);
         if pumped {
             clients.close(client, Reason::Eof);
         } else {
             clients.take_back(client, Reason::Eof);
         }
-    }
-
-    /// Sends what is due to the groups whose clients are gone.
-    fn step(&mut self) {
-        let now = Instant::now();
-        for (group, ending) in &mut self.endings {
-            for due in ending.step(now) {
-                signal(*group, due);
-            }
-        }
-        let runs = &self.runs;
-        self.endings
-            .retain(|(group, ending)| !ending.is_over() || runs.contains_key(group));
     }
 
     fn of(&mut self, client: Id) -> Option<(Pid, &mut Run)> {
@@ -251,17 +230,14 @@ impl Handler for Programs {
     }
 
     fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
-        if let Some((pid, run)) = self.of(client)
-            && !std::mem::replace(&mut run.gone, true)
-        {
-            self.endings.push((pid, Ending::new(Instant::now())));
-            self.step();
+        if let Some((pid, _)) = self.of(client) {
+            self.endings.begin(pid);
+            self.endings.step();
         }
     }
 
     fn deadline(&self) -> Deadline {
-        let due = self.endings.iter().map(|(_, ending)| ending.due());
-        due.fold(Deadline::NEVER, Deadline::min)
+        self.endings.due()
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
@@ -277,7 +253,7 @@ impl Handler for Programs {
                 self.pump(&event, clients);
             }
         }
-        self.step();
+        self.endings.step();
     }
 
     fn source(&self) -> Option<BorrowedFd<'_>> {
@@ -296,8 +272,7 @@ impl Handler for Programs {
 impl Drop for Programs {
     /// The run is over at once: so are its programs.
     fn drop(&mut self) {
-        let ending = self.endings.iter().map(|(group, _)| group);
-        for group in self.runs.keys().chain(ending) {
+        for group in self.runs.keys() {
             signal(*group, Signal::SIGKILL);
         }
     }
