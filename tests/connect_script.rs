@@ -152,7 +152,11 @@ fn after_a_last_send_the_answer_is_read_to_its_end() {
 #[test]
 fn a_wrong_answer_is_shown_beside_what_was_expected() {
     for (said, ends, cause) in [
-        ("-ERR \x1b[1m no\r\n", true, "the peer ended"),
+        (
+            "-ERR \x1b[1m no\r\n",
+            true,
+            "the peer closed the connection",
+        ),
         ("-ERR \x1b[1m no\r\n", false, "not within 300ms (-w)"),
     ] {
         let (address, peer) = peer(move |mut stream| {
@@ -213,7 +217,10 @@ fn a_reset_fails_an_expectation_and_a_script_without_one() {
 #[test]
 fn a_pending_expectation_ends_with_whatever_ends_the_run() {
     for (words, cause) in [
-        (&["--deadline", "300ms"][..], "the deadline has passed"),
+        (
+            &["--deadline", "300ms"][..],
+            "the deadline has passed (--deadline)",
+        ),
         (&["-i", "300ms"], "nothing was said for too long (-i)"),
         (&["-w", "300ms"], "not within 300ms (-w)"),
         (&["--max-bytes", "2"], "as much came as --max-bytes allows"),
@@ -714,4 +721,17 @@ fn progress_is_shown_at_a_terminal_only() {
         .input("hello")
         .run()
         .is(0, "hello", "");
+}
+
+#[test]
+fn verbose_tells_each_expectation_that_was_met() {
+    let (_server, address) = listening(SAYS, &["220 hi\r\n"]);
+    let talk = connect(
+        &address,
+        &["-v", "--expect", "^2.*\n", "--send", "x", "-w", "0"],
+    );
+    assert_eq!((talk.code, &talk.stdout[..]), (0, &b"220 hi\r\n"[..]));
+    let lines: Vec<&str> = talk.stderr.lines().collect();
+    assert_eq!(lines[1], r"expected '^2.*\n': '220 hi\r\n'", "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, quoted};
 use crate::net::tcpinfo::TcpInfo;
 
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
@@ -279,7 +279,8 @@ impl<'a> Event<'a> {
             | Self::Connected { .. }
             | Self::Closed { .. }
             | Self::Exec { .. }
-            | Self::Auth { .. } => Level::Verbose,
+            | Self::Auth { .. }
+            | Self::Expect { ok: true, .. } => Level::Verbose,
             Self::Message { .. } | Self::Expect { .. } => Level::Silent,
         }
     }
@@ -356,7 +357,15 @@ impl<'a> Event<'a> {
             },
             Self::Call { shown, .. } => shown.to_string(),
             Self::Error { shown, .. } => format!("sockctl: {shown}"),
-            Self::Message { .. } | Self::Expect { .. } => String::new(),
+            Self::Expect {
+                pattern,
+                matched: Some(matched),
+                ..
+            } if !matched.is_empty() => {
+                format!("expected {}: {}", quoted(pattern), quoted(matched))
+            }
+            Self::Expect { pattern, .. } => format!("expected {}: it came", quoted(pattern)),
+            Self::Message { .. } => String::new(),
         }
     }
 }

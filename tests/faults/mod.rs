@@ -7,6 +7,7 @@ mod auth_noise;
 mod programs;
 mod resolve;
 mod room;
+mod script;
 mod signals;
 mod stdio;
 mod stream;

@@ -9,6 +9,7 @@ use crate::exit::{self, Exit, Failure};
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
 use crate::net::pump::{End, Ended, Rules};
+use crate::net::quantity;
 use crate::net::signal;
 use crate::net::socket::Socket;
 use crate::roles::judge;
@@ -30,7 +31,10 @@ pub fn run(
     let (received, sent, over) =
         drive::run(socket, &mut script, rules, patience, signals.as_ref(), talk);
     let by_peer = matches!(over, Over::Ended(End::Eof | End::Broken(_)));
-    let cause = cause(&over, patience);
+    let unmet = unmet(&script, &over, patience, peer);
+    if let (Some((pattern, _)), Some(_)) = (script.pending(), &unmet) {
+        talk.say(&Event::expected(pattern, None));
+    }
     let (reason, result) = match over {
         Over::Done => (Reason::Eof, Ok(())),
         Over::Late => (Reason::Error, Err(late(&script, sent, patience, peer))),
@@ -52,15 +56,7 @@ pub fn run(
         reason,
         left: false,
     });
-    let result = match (script.pending(), cause) {
-        (Some((pattern, named)), Some(cause)) => {
-            talk.say(&Event::expected(pattern, None));
-            let target = format!("{named} {peer}");
-            let cause = format!("{cause}; {}", script.account());
-            Err(Failure::new("expect", target, cause, Exit::Unmet))
-        }
-        _ => result,
-    };
+    let result = unmet.map_or(result, Err);
     Talked {
         received,
         result,
@@ -68,26 +64,32 @@ pub fn run(
     }
 }
 
-/// What ended a wait for the peer; `None` for what is our own trouble.
-fn cause(over: &Over, patience: Duration) -> Option<String> {
-    Some(match over {
-        Over::Late => format!("not within {patience:?} (-w)"),
-        Over::Ended(End::Eof) => "the peer ended".into(),
+/// The failure of an expectation that was pending when the peer, or the time for it, ended; what
+/// is our own trouble is none.
+fn unmet(script: &Script, over: &Over, patience: Duration, peer: &Endpoint) -> Option<Failure> {
+    let (_, named) = script.pending()?;
+    let cause = match over {
+        Over::Late => format!("not within {} (-w)", quantity::shown(patience)),
+        Over::Ended(End::Eof) => "the peer closed the connection".into(),
         Over::Ended(End::Broken(e)) => exit::cause(e),
         Over::Ended(End::Idle) => "nothing was said for too long (-i)".into(),
-        Over::Ended(End::Deadline) => "the deadline has passed".into(),
+        Over::Ended(End::Deadline) => "the deadline has passed (--deadline)".into(),
         Over::Ended(End::Limit) => "as much came as --max-bytes allows".into(),
         Over::Done | Over::Ended(_) => return None,
-    })
+    };
+    let cause = format!("{cause}; {}", script.account());
+    let target = format!("{named} {peer}");
+    Some(Failure::new("expect", target, cause, Exit::Unmet))
 }
 
 /// The failure of a peer that took nothing, or answered nothing, for too long.
 fn late(script: &Script, sent: u64, patience: Duration, peer: &Endpoint) -> Failure {
+    let patience = quantity::shown(patience);
     if script.is_done() {
-        timed_out("answer from", peer).hint(&format!("nothing came within {patience:?} (-w)"))
+        timed_out("answer from", peer).hint(&format!("nothing came within {patience} (-w)"))
     } else {
         timed_out("send to", peer).hint(&format!(
-            "nothing more was taken within {patience:?} (-w), after {sent} bytes"
+            "nothing more was taken within {patience} (-w), after {sent} bytes"
         ))
     }
 }
