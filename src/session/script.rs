@@ -70,7 +70,18 @@ pub struct Script {
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
     ended: bool,
-    sent_last: bool,
+    last: Last,
+}
+
+/// The last step that was begun.
+#[derive(Debug, PartialEq, Eq)]
+enum Last {
+    /// A send.
+    Send,
+    /// A send that could not be finished.
+    CutShort,
+    /// An expectation, or none yet.
+    Expectation,
 }
 
 impl Script {
@@ -82,7 +93,7 @@ impl Script {
             lost: 0,
             fresh: false,
             ended: false,
-            sent_last: false,
+            last: Last::Expectation,
         }
     }
 
@@ -108,7 +119,7 @@ impl Script {
         match self.steps.front_mut() {
             Some(Step::Send(bytes)) => {
                 let bytes = std::mem::take(bytes);
-                self.pass(true);
+                self.pass(Last::Send);
                 Action::Send(bytes)
             }
             Some(Step::Expect(regex)) => {
@@ -124,7 +135,7 @@ impl Script {
                         let matched = self.unread[found.clone()].to_vec();
                         self.unread.drain(..found.end);
                         self.lost = 0;
-                        self.pass(false);
+                        self.pass(Last::Expectation);
                         Action::Met { pattern, matched }
                     }
                     None if self.ended => Action::Unmet,
@@ -133,32 +144,38 @@ impl Script {
             }
             Some(Step::ExpectEof) if self.ended => {
                 self.unread.clear();
-                self.pass(false);
+                self.pass(Last::Expectation);
                 Action::Met {
                     pattern: "--expect-eof".into(),
                     matched: Vec::new(),
                 }
             }
             Some(Step::ExpectEof) => Action::Await,
-            None if self.sent_last => Action::Answer,
+            None if self.last == Last::Send => Action::Answer,
             None => Action::Close,
         }
     }
 
-    fn pass(&mut self, sent: bool) {
+    fn pass(&mut self, last: Last) {
         self.steps.pop_front();
-        self.sent_last = sent;
+        self.last = last;
         self.fresh = true;
+    }
+
+    /// Not all of what [`Action::Send`] asked for could be sent: no later step has begun.
+    pub fn cut_short(&mut self) {
+        self.last = Last::CutShort;
     }
 
     /// Whether no step is left.
     pub fn is_done(&self) -> bool {
-        self.steps.is_empty()
+        self.steps.is_empty() && self.last != Last::CutShort
     }
 
     /// What is expected and has not come: the pattern, and how an error line names it.
     pub fn pending(&self) -> Option<(&str, String)> {
         match self.steps.front()? {
+            _ if self.last == Last::CutShort => None,
             Step::Send(_) => None,
             Step::Expect(regex) => {
                 Some((regex.as_str(), format!("{} from", quoted(regex.as_str()))))

@@ -169,10 +169,20 @@ fn row_35_a_peer_that_takes_nothing_is_a_timeout_not_a_hang() {
     let path = folder.path().join("big");
     std::fs::write(&path, vec![0; 32 << 20]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(2304).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let send = format!("@{}", path.display());
     let talk = sockctl([
-        "connect", &address, "-w", "300ms", "--send", &send, "--expect", "x",
+        "connect",
+        &address,
+        "-w",
+        "300ms",
+        "-o",
+        "SO_SNDBUF=4608",
+        "--send",
+        &send,
+        "--expect",
+        "x",
     ])
     .run();
     assert_eq!((talk.code, &talk.stdout[..]), (4, &b""[..]));
