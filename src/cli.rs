@@ -316,9 +316,10 @@ fn unknown(arg: &str, near: Option<String>) -> String {
     format!("no option {}{hint}", quoted(arg))
 }
 
-/// `--timeout <DUR>` as `--timeout`.
+/// `--timeout <DUR>` as `--timeout`, `<ADDRESS>` as `ADDRESS`.
 fn name_of(arg: &str) -> &str {
-    arg.split([' ', '['])
+    arg.trim_start_matches('<')
+        .split([' ', '[', '>'])
         .next()
         .filter(|name| !name.is_empty())
         .unwrap_or(arg)

@@ -33,6 +33,7 @@ use crate::session::feed::{Inbox, Input};
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
 #[derive(Args, Debug, Clone)]
+#[command(override_usage = "sockctl udp-send [OPTIONS] ADDRESS [TEXT]...")]
 #[command(group(ArgGroup::new("answers").args(["reply", "expect"]).multiple(true)))]
 pub struct UdpSend {
     /// Where to send to (HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT), then the texts

@@ -325,7 +325,10 @@ impl<D: FnMut(Typed)> Reader<D> {
         if let Some(warning) = self.history.add(entry, &mut self.editor) {
             self.queue.push(warning.as_bytes());
         }
+        // Enter ends the last line; so may the newline at the end of what was pasted.
         let lines = entry
+            .strip_suffix('\n')
+            .unwrap_or(entry)
             .split('\n')
             .map(|line| line.trim_end_matches('\r').into());
         (self.deliver)(Typed::Lines(lines.collect()));

@@ -113,7 +113,7 @@ fn row_02_a_port_that_is_none_names_the_value_and_the_range() {
     );
     sockctl(["connect", ":80"])
         .run()
-        .refuses("address ':80': a host is missing; write 127.0.0.1:80, or *:80 for every address of this machine");
+        .refuses("address ':80': a host is missing; write 127.0.0.1:80, or, to listen on every address of this machine, *:80");
 }
 
 #[test]

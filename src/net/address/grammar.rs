@@ -107,8 +107,8 @@ fn complete(word: &str) -> Result<Option<(Host, &str)>, Failure> {
         Some(("", port)) => {
             let port = fix(port, "PORT");
             Err(Failure::usage(format!(
-                "address {}: a host is missing; write 127.0.0.1:{port}, or *:{port} for every \
-                 address of this machine",
+                "address {}: a host is missing; write 127.0.0.1:{port}, or, to listen on every \
+                 address of this machine, *:{port}",
                 quoted(word)
             )))
         }

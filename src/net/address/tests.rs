@@ -125,8 +125,11 @@ fn every_refusal_shows_the_fix() {
         ("1:2:3:4:5:6:7:8:80", "write [1:2:3:4:5:6:7:8]:80"),
         ("fe80::1%eth0:80", "write [fe80::1%eth0]:80"),
         (":::80", "write [::]:80"),
-        (":80", "write 127.0.0.1:80, or *:80"),
-        (":", "write 127.0.0.1:PORT, or *:PORT"),
+        (
+            ":80",
+            "write 127.0.0.1:80, or, to listen on every address of this machine, *:80",
+        ),
+        (":", "write 127.0.0.1:PORT, or, "),
         ("db:", "write db:PORT"),
         ("[::1]:", "write [::1]:PORT"),
         ("db", "address 'db': a port is missing; write db:PORT"),
