@@ -232,6 +232,7 @@ impl<'a> Flow<'a> {
             return Step::Full;
         }
         match &mut self.how {
+            _ if !self.pending.is_empty() => self.copy(),
             How::Splice => self.splice(),
             How::SendFile => self.send_file(),
             How::Through { .. } => self.through(),
@@ -283,7 +284,7 @@ impl<'a> Flow<'a> {
             match move_between(from, writer.as_fd(), room) {
                 Ok(0) => return self.end(),
                 Ok(n) => *inside = n,
-                Err(Errno::EAGAIN) => return Step::Held(Held::Source),
+                Err(Errno::EAGAIN) => return self.who_holds(),
                 Err(Errno::EINVAL | Errno::ENOSYS) => return self.give_up(),
                 Err(e) => return Step::SourceFailed(e.into()),
             }
@@ -459,8 +460,11 @@ impl<'a> Flow<'a> {
         self.step()
     }
 
-    fn end(&self) -> Step {
-        if let Port::Socket(_) = self.source {
+    fn end(&mut self) -> Step {
+        if let Port::Socket(socket) = self.source {
+            if matches!(socket.peek(&mut [0]), Ok(1)) {
+                return self.copy(); // no end, but urgent data
+            }
             drop(trace::counted("recv", CHUNK, Ok(0)));
         }
         Step::Ended
@@ -476,7 +480,7 @@ impl<'a> Flow<'a> {
     }
 
     /// EAGAIN from splice(2) does not say which side it means.
-    fn who_holds(&self) -> Step {
+    fn who_holds(&mut self) -> Step {
         let (Some(source), Some(sink)) = (self.source.any_fd(), self.sink.any_fd()) else {
             return Step::Held(Held::Source);
         };
@@ -487,7 +491,9 @@ impl<'a> Flow<'a> {
         ) {
             Ok([source, _]) if source.is_empty() => Step::Held(Held::Source),
             Ok([_, sink]) if sink.is_empty() => Step::Held(Held::Sink),
-            _ => Step::Moved, // both became ready meanwhile: try again
+            // Both became ready meanwhile, or there is TCP's urgent data, which splice(2) does not
+            // pass: a turn with the buffer does.
+            _ => self.copy(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -133,7 +134,7 @@ impl Socket {
     /// send(2). The count may be short.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let result =
-            retry(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
+            patiently(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
         trace::counted("sendall", bytes.len(), result)
     }
 
@@ -156,7 +157,7 @@ impl Socket {
 
     /// sendmsg(2): several pieces in one call. The count may be short.
     pub fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let result = retry(|| {
+        let result = patiently(|| {
             nix::sys::socket::sendmsg::<()>(
                 self.as_raw_fd(),
                 pieces,
@@ -376,6 +377,19 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T
             result => return result.map_err(Into::into),
         }
     }
+}
+
+/// A call that sends on a stream. Where the system has no memory for it now, there is "no room":
+/// the connection is none the worse. No event tells when there is again, so a pause keeps those
+/// who ask from asking all the time.
+fn patiently<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    retry(call).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            std::thread::sleep(Duration::from_millis(1));
+            Errno::EAGAIN.into()
+        }
+        _ => error,
+    })
 }
 
 /// `AF_INET`, `AF_INET6`, `AF_UNIX`, and what else a process may have open.
