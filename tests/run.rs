@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "a builder offers what the next test needs")]
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -235,6 +236,14 @@ impl Running {
         self.address().rsplit(':').next().unwrap().parse().unwrap()
     }
 
+    /// Waits for the line that says who joined first; the address it names.
+    #[track_caller]
+    pub fn guest(&self) -> String {
+        let said = self.stderr_has(" joined\n");
+        let line = said.lines().find_map(|line| line.strip_prefix("[1] "));
+        line.unwrap().trim_end_matches(" joined").into()
+    }
+
     /// A connection to that port on 127.0.0.1, whose reads and writes have a deadline.
     #[track_caller]
     pub fn connect(&self) -> TcpStream {
@@ -440,6 +449,11 @@ impl Finished {
             self.words
         );
     }
+}
+
+/// What the server of a single conversation says: where it listens, who joined, and how it left.
+pub fn conversation(address: &str, peer: impl Display, how: &str) -> String {
+    format!("listening on {address}\n[1] {peer} joined\n[1] {peer} left{how}\n")
 }
 
 /// A connection to a port on 127.0.0.1, whose reads and writes have a deadline.

@@ -341,7 +341,7 @@ fn one(
         } else {
             reason
         },
-        left: false,
+        left: true,
     });
     if asked_to_stop { Ok(()) } else { result }
 }

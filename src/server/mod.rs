@@ -23,6 +23,7 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::layer::{Flaw, Layer};
 use crate::net::deadline::Deadline;
+use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Dump, HexDump, Tap};
 use crate::net::listen::Listener;
@@ -127,7 +128,8 @@ impl<'a> Server<'a> {
         talk: Talk,
     ) -> io::Result<Self> {
         let counts = plan.limits.per_ip.is_some() || handler.counts_neighbours();
-        let table = Table::new(talk.clone(), plan.idle, counts, handler)?;
+        let mut table = Table::new(talk.clone(), plan.idle, counts, handler)?;
+        table.social |= plan.hand_over; // the conversation goes on where it is taken
         let read = Interest {
             read: true,
             write: false,
@@ -245,12 +247,7 @@ impl<'a> Server<'a> {
             }
         }
         if self.plan.deadline.passed() {
-            return Err(Failure::new(
-                "serve",
-                "",
-                "the deadline has passed",
-                Exit::TimedOut,
-            ));
+            return Err(self.out_of_time());
         }
         let is_over = self.table.is_empty() && !self.handler.is_busy();
         if self.plan.once && self.listener.is_none() && is_over {
@@ -264,6 +261,19 @@ impl<'a> Server<'a> {
                 .map(|(peer, reason)| Outcome::Ended(peer, reason)));
         }
         Ok(None)
+    }
+
+    /// `--deadline`: whose time it was.
+    fn out_of_time(&self) -> Failure {
+        let cause = "the deadline has passed";
+        let only = self.table.all().first().and_then(|&id| self.table.peer(id));
+        match (&self.listener, only) {
+            (None, Some(peer)) => timed_out(self.op, &peer).hint(cause),
+            (Some(listener), _) => {
+                Failure::new("serve on", listener.local(), cause, Exit::TimedOut)
+            }
+            (None, None) => Failure::new("serve", "", cause, Exit::TimedOut),
+        }
     }
 
     /// The connection to hand over, once it is let in.
@@ -339,6 +349,9 @@ impl<'a> Server<'a> {
             }
         }
         self.let_in_waiting();
+        if self.table.has_freed() && self.resume.take().is_some() {
+            self.pause = PAUSE; // a place is free: what accept failed for may be over
+        }
         self.watch_listener();
     }
 
@@ -475,23 +488,12 @@ impl<'a> Server<'a> {
 
     /// Whoever proved its key while the server was full, now that there may be room.
     fn let_in_waiting(&mut self) {
-        let nobody_waits = self.plan.gate.is_none() && self.plan.proxies.is_none();
-        if nobody_waits || self.is_full() || self.table.stopping.is_some() {
+        if self.table.stopping.is_some() {
             return;
         }
-        let mut waiting: Vec<(u64, usize)> = Vec::new();
-        for slot in self.table.slots() {
-            if let Some(conn) = self.table.get(slot)
-                && matches!(conn.phase, Phase::Waiting)
-            {
-                waiting.push((conn.number, slot));
-            }
-        }
-        waiting.sort_unstable();
-        for (_, slot) in waiting {
-            if self.is_full() {
-                break;
-            }
+        while !self.is_full()
+            && let Some(slot) = self.table.first_waiting()
+        {
             self.admit(slot);
         }
     }

@@ -4,7 +4,7 @@
 mod lent;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -137,6 +137,10 @@ pub(super) struct Table {
     pub(super) open: usize,
     /// Connections whose proxy has not said whose they are.
     pub(super) announcing: usize,
+    /// Connections that wait to be let in, by their numbers: the first to come is the first.
+    waiting: BTreeMap<u64, usize>,
+    /// A connection was closed since the last [`Table::has_freed`].
+    freed: bool,
     /// Why the last one that was let in ended.
     pub(super) last: Option<(Endpoint, Reason)>,
     conns: Slab<Conn>,
@@ -161,7 +165,8 @@ pub(super) struct Table {
     census: Option<Census>,
     /// A client with this much waiting is cut off.
     limit: usize,
-    social: bool,
+    /// People take part: who joins and who leaves is said.
+    pub(super) social: bool,
     /// `--hex` is on.
     dumps: bool,
     /// Wrapped payload, on its way into a queue.
@@ -184,6 +189,8 @@ impl Table {
             stop_wanted: false,
             open: 0,
             announcing: 0,
+            waiting: BTreeMap::new(),
+            freed: false,
             last: None,
             conns: Slab::new(),
             clock: BinaryHeap::new(),
@@ -223,6 +230,9 @@ impl Table {
         self.poller.add(&socket, slot as u64, interest)?;
         let now = self.now;
         self.announcing += usize::from(matches!(phase, Phase::Announcing(_)));
+        if let Phase::Waiting = phase {
+            self.waiting.insert(number, slot);
+        }
         self.dumps |= tap.is_some();
         entry.insert(Conn {
             number,
@@ -266,11 +276,27 @@ impl Table {
 
     /// How far a connection is from now on.
     pub(super) fn set_phase(&mut self, slot: usize, phase: Phase) {
-        if let Some(conn) = self.conns.get_mut(slot) {
-            let before = std::mem::replace(&mut conn.phase, phase);
-            self.announcing -= usize::from(matches!(before, Phase::Announcing(_)));
-            self.dirty.push(slot);
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
+        if let Phase::Waiting = phase {
+            self.waiting.insert(conn.number, slot);
+        } else {
+            self.waiting.remove(&conn.number);
         }
+        let before = std::mem::replace(&mut conn.phase, phase);
+        self.announcing -= usize::from(matches!(before, Phase::Announcing(_)));
+        self.dirty.push(slot);
+    }
+
+    /// Whoever has waited longest to be let in.
+    pub(super) fn first_waiting(&self) -> Option<usize> {
+        self.waiting.first_key_value().map(|(_, &slot)| slot)
+    }
+
+    /// Whether connections were closed since this was last asked.
+    pub(super) fn has_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
     }
 
     /// How many connections that are let in come from where this one does.
@@ -298,10 +324,10 @@ impl Table {
 
     /// Lets a connection in: from now on it talks to the handler.
     pub(super) fn open(&mut self, slot: usize) {
+        self.set_phase(slot, Phase::Open);
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
         };
-        conn.phase = Phase::Open;
         conn.let_in = true;
         if let Some(layer) = &mut conn.layer {
             let mut welcome = Vec::new();
@@ -315,7 +341,6 @@ impl Table {
         if let Some(census) = &mut self.census {
             census.add(&conn.peer);
         }
-        self.dirty.push(slot);
         let joined = self.social;
         if self.talk.says(if joined {
             Level::Normal
@@ -396,6 +421,8 @@ impl Table {
             // As long as somebody has the socket, closing it does not end the watch.
             let _ = self.poller.remove(&conn.socket);
         }
+        self.freed = true;
+        self.waiting.remove(&conn.number);
         self.queued -= conn.outbox.own();
         self.announcing -= usize::from(matches!(conn.phase, Phase::Announcing(_)));
         if let Some(census) = &mut self.census
@@ -692,10 +719,12 @@ impl Table {
                 slot,
             }),
             Phase::Lent(_) => return self.gone(slot, reason),
-            Phase::Announcing(_) => self.announcing -= 1,
-            Phase::Proving(_) | Phase::Waiting | Phase::Closing(_) => {}
+            _ => {}
         }
-        conn.phase = Phase::Closing(reason);
+        self.set_phase(slot, Phase::Closing(reason));
+        let Some(conn) = self.conns.get_mut(slot) else {
+            return;
+        };
         conn.progress = self.now;
         if reason == Reason::Slow {
             // It would not take that either.
@@ -708,7 +737,6 @@ impl Table {
         if conn.fin == Fin::No {
             conn.fin = Fin::Wanted;
         }
-        self.dirty.push(slot);
     }
 
     /// Looks at a connection again.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::run::{Running, connect, program, read_all, reset, shell, sockctl, until};
 
@@ -83,7 +84,7 @@ fn row_18_accept_that_always_fails_backs_off() {
         )
         .args(["-e", &inject, binary, "serve", "0", "--echo"])
         .start();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let clients: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
         server.rests();
         until("it was tried for a while", || {
@@ -127,6 +128,23 @@ fn row_19_out_of_descriptors_the_first_go_on_and_the_next_are_served_when_some_l
     }
     server.rests();
     serves_on(&server);
+}
+
+#[test]
+fn row_19_a_place_that_becomes_free_is_taken_at_once() {
+    let line = r#"ulimit -n 20; exec "$0" serve 0 --echo --trace"#;
+    let is_quick = |_| {
+        let server = shell(line, [""; 0]).start();
+        let count = |what: &str| server.stderr_has("").matches(what).count();
+        let mut clients: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+        // After its seventh failure it is tried again in a second, if nobody leaves.
+        until("the pause is long", || count("accept() -> EMFILE") >= 7);
+        let (before, began) = (count("accept() -> fd"), Instant::now());
+        drop(clients.remove(0));
+        until("the next is in", || count("accept() -> fd") > before);
+        began.elapsed() < Duration::from_millis(500)
+    };
+    assert!((0..3).any(is_quick));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::run::{Running, connect, python, read_all, reset, sockctl, until};
+use crate::run::{
+    Program, Running, apart, connect, conversation, peer, program, python, read_all, reset, shell,
+    sockctl, until,
+};
 
 /// A server on a free port with these words.
 fn serve(words: &[&str]) -> Running {
@@ -65,10 +68,9 @@ fn row_23_a_peer_that_ends_first_gets_everything_that_is_still_to_be_sent() {
     client.shutdown(Shutdown::Write).unwrap();
     server.feed(text.clone());
     assert!(read_all(&client) == text);
+    let said = conversation(&address, client.local_addr().unwrap(), "");
     drop(client);
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &said);
 
     // The same from a server for many: whoever ended first hears stdin to its end.
     let mut server = serve(&[]);
@@ -88,9 +90,8 @@ fn row_24_both_end_at_once() {
         server.close();
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(&client), b"");
-        server
-            .finish()
-            .is(0, "", &format!("listening on {address}\n"));
+        let said = conversation(&address, client.local_addr().unwrap(), "");
+        server.finish().is(0, "", &said);
     }
 }
 
@@ -191,12 +192,11 @@ fn row_26_a_peer_that_closes_is_let_go_within_a_moment_though_stdin_is_open() {
     let mut server = serve(&["--once"]);
     let (client, address) = (server.connect(), server.address());
     let began = Instant::now();
+    let said = conversation(&address, client.local_addr().unwrap(), "");
     drop(client);
     until("it ends by itself", || !server.is_running());
     assert!(began.elapsed() < Duration::from_secs(5));
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &said);
 }
 
 #[test]
@@ -231,9 +231,8 @@ fn row_29_every_byte_passes_as_it_is() {
     let (client, address) = (server.connect(), server.address());
     server.send(&hostile).close();
     assert_eq!(ask(&client, &hostile), hostile);
-    server
-        .finish()
-        .is(0, &hostile, &format!("listening on {address}\n"));
+    let said = conversation(&address, client.local_addr().unwrap(), "");
+    server.finish().is(0, &hostile, &said);
 }
 
 #[test]
@@ -317,6 +316,186 @@ fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
     ));
     assert_eq!(read_all(&silent), b"");
     server.rests();
+}
+
+/// strace(1) of a line of the shell in which `"$0"` is sockctl, where these calls fail.
+fn injected(calls: &str, line: &str, words: &[&str]) -> Program {
+    let inject = format!("inject={calls}");
+    let strace = [
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "signal=none",
+        "-e",
+        &inject,
+    ];
+    let shell = ["sh", "-c", line, env!("CARGO_BIN_EXE_sockctl")];
+    program("strace", strace).args(shell).args(words)
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_32_interrupted_calls_are_tried_again() {
+    let text = pattern(3 << 20);
+    let calls = "accept4,connect,recvfrom,sendto,sendmsg,splice,sendfile,write,poll,ppoll,\
+                 epoll_wait,epoll_pwait:error=EINTR:when=2+2";
+    for serve in ["--echo", "--once"] {
+        let line = format!(r#"exec "$0" serve 0 {serve}"#);
+        let mut server = injected(calls, &line, &[]).start();
+        let client = server.connect();
+        if serve == "--once" {
+            server.feed(text.clone());
+            client.shutdown(Shutdown::Write).unwrap();
+            assert!(read_all(&client) == text);
+        } else {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    (&client).write_all(&text).unwrap();
+                    client.shutdown(Shutdown::Write).unwrap();
+                });
+                assert!(read_all(&client) == text);
+            });
+        }
+    }
+    let server = serve(&["--echo"]);
+    let port = server.port().to_string();
+    let client = injected(calls, r#"exec "$0" connect $1"#, &[&port]);
+    client.input(text.clone()).run().is(0, &text, "");
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_32_an_interruption_does_not_restart_a_deadline() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let calls = "poll,ppoll,epoll_wait,epoll_pwait:error=EINTR:when=1+2";
+    for (flag, code) in [("--deadline=1s", 4), ("-i1s", 4), ("--linger=1s", 0)] {
+        let began = Instant::now();
+        let client = injected(
+            calls,
+            r#"exec "$0" connect $1 $2 </dev/null"#,
+            &[&port, flag],
+        );
+        assert_eq!(client.run().code, code, "{flag}");
+        let took = began.elapsed();
+        assert!((1..10).contains(&took.as_secs()), "{flag}: {took:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() {
+    for calls in [
+        "shutdown:error=ENOTCONN",
+        "getpeername:error=ENOTCONN",
+        "getsockname:error=ENOTCONN:when=2+",
+        "shutdown:error=EINVAL",
+    ] {
+        for flags in ["", "-v", "--json", "--trace"] {
+            let line = format!(r#"exec "$0" serve 127.0.0.1:0 --echo {flags}"#);
+            let server = injected(calls, &line, &[]).start();
+            let said = server.stderr_has("127.0.0.1:");
+            until("the whole line", || {
+                server.stderr_has("listening").ends_with('\n')
+            });
+            let said = server.stderr_has(said.trim());
+            let port: String = said
+                .rsplit("127.0.0.1:")
+                .next()
+                .unwrap()
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
+            let client = connect(port.parse().unwrap());
+            (&client).write_all(b"still").unwrap();
+            let mut got = [0; 5];
+            (&client).read_exact(&mut got).unwrap();
+            assert_eq!(&got, b"still");
+            assert!(!server.stderr_has("").contains("panicked"));
+            reset(client);
+        }
+    }
+    let server = serve(&["--echo"]);
+    let port = server.port().to_string();
+    for calls in [
+        "shutdown:error=ENOTCONN",
+        "getpeername,getsockname:error=ENOTCONN",
+    ] {
+        let line = r#"exec "$0" connect $1 --linger 500ms"#;
+        let done = injected(calls, line, &[&port]).input("hi").run();
+        assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
+        assert!(done.stderr.lines().count() <= 1, "{}", done.stderr);
+    }
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn a_send_that_finds_no_memory_is_tried_again() {
+    for error in ["ENOBUFS", "ENOMEM"] {
+        let calls = format!("sendto,sendmsg:error={error}:when=2+3");
+        let server = injected(&calls, r#"exec "$0" serve 0 --echo"#, &[]).start();
+        let client = server.connect();
+        let text = pattern(1 << 20);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (&client).write_all(&text).unwrap();
+                client.shutdown(Shutdown::Write).unwrap();
+            });
+            assert!(read_all(&client) == text);
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs unshare, ip and root"]
+fn row_34_a_link_that_goes_down_ends_both_sides_in_the_end() {
+    let line = r#"
+        keep="-o TCP_KEEPIDLE=1 -o TCP_KEEPINTVL=1 -o TCP_KEEPCNT=2"
+        "$0" serve 8520 --echo -v $keep 2>log & server=$!
+        mkfifo in
+        "$0" connect 8520 --wait 10s $keep <in >out & client=$!
+        exec 3>in
+        echo first >&3
+        until [ -s out ]; do :; done
+        ip link set lo down
+        wait $client || echo "status $?"
+        until grep -q closed log; do :; done
+        kill $server
+        wait $server
+        sed -n 's/.*closed (\([a-z]*\).*/\1/p' log
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let done = apart(line, [""; 0])
+        .with(|command| _ = command.current_dir(folder.path()))
+        .run();
+    let why = "sockctl: connection to 127.0.0.1:8520: connection timed out (ETIMEDOUT 110)\n";
+    done.is(0, "status 4\nreset\n", why);
+}
+
+#[test]
+fn urgent_data_is_passed_over_and_is_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("got");
+    let to_file = r#"exec "$0" connect $1 >"$2" </dev/null"#;
+    for line in [r#"exec "$0" connect $1 </dev/null"#, to_file] {
+        let peer = peer(|stream| {
+            assert_eq!(read_all(&stream), b"");
+            (&stream).write_all(b"before ").unwrap();
+            SockRef::from(&stream).send_out_of_band(b"!").unwrap();
+            (&stream).write_all(b"after").unwrap();
+        });
+        let done = shell(line, [&peer.word(), file.to_str().unwrap()]).run();
+        peer.done();
+        let got = if line == to_file {
+            std::fs::read(&file).unwrap()
+        } else {
+            done.stdout
+        };
+        assert_eq!((done.code, &*done.stderr), (0, ""));
+        assert_eq!(got.escape_ascii().to_string(), "before after");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::run::{Finished, Running, program, sockctl, until};
+use crate::run::{Finished, Running, conversation, program, sockctl, until};
 
 const SIZE: usize = 10 << 20;
 
@@ -91,7 +91,8 @@ fn client(name: &str, words: &dyn Fn(&str) -> Vec<String>) {
     let ours = sockctl(["serve", "127.0.0.1:0", "--once"]).start();
     let address = ours.address();
     let theirs = program(name, words(&ours.port().to_string())).start();
-    exchange(ours, theirs, &format!("listening on {address}\n"));
+    let said = conversation(&address, ours.guest(), "");
+    exchange(ours, theirs, &said);
 }
 
 /// Them as the server of `connect`.
@@ -113,7 +114,8 @@ fn unix(name: &str, connect: &dyn Fn(&str) -> Vec<String>, listen: &dyn Fn(&str)
     let ours = sockctl(["serve", &address, "--once"]).start();
     ours.address();
     let theirs = program(name, connect(path.to_str().unwrap())).start();
-    exchange_and_end(ours, theirs, &format!("listening on {address}\n"));
+    let said = conversation(&address, ours.guest(), "");
+    exchange_and_end(ours, theirs, &said);
 
     let path = folder.path().join("theirs");
     let theirs = program(name, listen(path.to_str().unwrap())).start();
