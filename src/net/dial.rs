@@ -267,12 +267,8 @@ impl<'a> Race<'a> {
         }
         let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         for index in (0..ended.len()).rev().filter(|&index| ended[index]) {
-            let (socket, address) = &self.running[index];
-            let Some(result) = socket.finish_connect(address) else {
-                continue;
-            };
             let (socket, address) = self.running.remove(index);
-            match result.and_then(|()| ready(socket)) {
+            match socket.finish_connect(address).and_then(|()| ready(socket)) {
                 Ok(socket) => return Some(socket),
                 Err(e) => self.failed.push((Endpoint::of(address), e)),
             }

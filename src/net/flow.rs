@@ -462,10 +462,11 @@ impl<'a> Flow<'a> {
 
     fn end(&mut self) -> Step {
         if let Port::Socket(socket) = self.source {
-            if matches!(socket.peek(&mut [0]), Ok(1)) {
-                return self.copy(); // no end, but urgent data
+            match socket.peek(&mut [0]) {
+                Ok(1..) => return self.copy(), // no end, but urgent data
+                Ok(0) => drop(trace::counted("recv", CHUNK, Ok(0))),
+                Err(e) => return Step::SourceFailed(e),
             }
-            drop(trace::counted("recv", CHUNK, Ok(0)));
         }
         Step::Ended
     }

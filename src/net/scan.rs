@@ -78,7 +78,7 @@ pub fn scan(
             let result = match socket.start_connect(address) {
                 // On this machine it is over already.
                 Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
-                    socket.finish_connect(address)
+                    socket.conclude_connect(address)
                 }
                 result => Some(result),
             };
@@ -125,7 +125,7 @@ fn finish_some(
     let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
     for index in (0..ended.len()).rev() {
         let attempt = &running[index];
-        let finished = ended[index].then(|| attempt.socket.finish_connect(attempt.address));
+        let finished = ended[index].then(|| attempt.socket.conclude_connect(attempt.address));
         let (result, again) = match finished.flatten() {
             Some(result) => (result, true),
             None if attempt.until.passed() => {

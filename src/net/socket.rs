@@ -3,6 +3,7 @@
 //! No call here blocks, whatever the descriptor's mode: waiting is done with poll or epoll,
 //! under a deadline. EINTR is retried.
 
+use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Display};
 use std::io;
 use std::net::{Shutdown, TcpListener};
@@ -26,6 +27,11 @@ use super::trace::{self, Outcome};
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
+    /// Whom it was connected to by us.
+    dialled: OnceCell<Endpoint>,
+    /// It was reset before connecting to it was seen to be done. That took the error from the
+    /// system; reading must still tell it, behind whatever came.
+    reset: Cell<bool>,
 }
 
 impl Socket {
@@ -45,7 +51,7 @@ impl Socket {
                 .map_or_else(trace::failed, |s| Outcome::Descriptor(s.as_raw_fd()));
             trace::call("socket", &[&domain_name(domain), &kind_name(kind)], outcome);
         }
-        Ok(Self { inner: result? })
+        Ok(result?.into())
     }
 
     /// bind(2).
@@ -64,7 +70,7 @@ impl Socket {
         let result = self
             .inner
             .accept()
-            .map(|(inner, address)| (Self { inner }, Endpoint::of(&address)));
+            .map(|(inner, address)| (Self::from(inner), Endpoint::of(&address)));
         if trace::on() {
             match &result {
                 Ok((socket, peer)) => {
@@ -83,23 +89,41 @@ impl Socket {
         let result = self.inner.connect(address).and_then(|()| self.met());
         match &result {
             Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
-            _ => traced_connect(address, result),
+            _ => self.connected(address, result),
         }
     }
 
-    /// The result of a connect to `address` that was under way, traced; `None` while it still is.
-    /// connect(2), called again, tells it, and a socket that was refused can then try another
-    /// address, which a look at `SO_ERROR` would not allow.
-    pub fn finish_connect(&self, address: &SockAddr) -> Option<io::Result<()>> {
+    /// Ends a connect to `address` that was under way: its result, traced. A peer that has reset
+    /// the connection since then was connected, and may have sent something.
+    pub fn finish_connect(&self, address: &SockAddr) -> io::Result<()> {
+        let result = match self.take_error() {
+            Ok(None) => self.met(),
+            Ok(Some(e)) | Err(e) => Err(e),
+        };
+        self.reset.set(matches!(&result, Err(e) if is_reset(e)));
+        self.connected(address, unless_reset(result))
+    }
+
+    /// The same where nothing is to be read: `None` while the connect is under way. connect(2),
+    /// called again, tells the result, and a socket that was refused can then try another address,
+    /// which a look at `SO_ERROR` would not allow.
+    pub fn conclude_connect(&self, address: &SockAddr) -> Option<io::Result<()>> {
         let result = self.inner.connect(address).and_then(|()| self.met());
         let waits = matches!(&result, Err(e) if e.raw_os_error() == Some(Errno::EALREADY as i32));
-        (!waits).then(|| traced_connect(address, result))
+        (!waits).then(|| traced_connect(address, unless_reset(result)))
     }
 
     /// Gives up a connect to `address` that was under way: a timeout, traced.
     #[expect(clippy::unused_self, reason = "it is this socket's connect that ends")]
     pub fn abandon_connect(&self, address: &SockAddr) -> io::Result<()> {
         traced_connect(address, Err(Errno::ETIMEDOUT.into()))
+    }
+
+    fn connected(&self, address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
+        if result.is_ok() {
+            self.dialled.get_or_init(|| Endpoint::of(address));
+        }
+        traced_connect(address, result)
     }
 
     /// Whether a connect met somebody. To a port that nobody listens on, the kernel may give that
@@ -122,13 +146,23 @@ impl Socket {
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let result =
             retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, MsgFlags::MSG_DONTWAIT));
-        trace::counted("recv", buf.len(), result)
+        trace::counted("recv", buf.len(), self.or_reset(result))
+    }
+
+    /// What was read, unless it is an end that was none.
+    fn or_reset(&self, read: io::Result<usize>) -> io::Result<usize> {
+        match read {
+            Ok(0) if self.reset.get() => Err(Errno::ECONNRESET.into()),
+            read => read,
+        }
     }
 
     /// recv(2) with `MSG_PEEK`: what could be read now stays to be read. Not traced: nothing moves.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, flags))
+        self.or_reset(retry(|| {
+            nix::sys::socket::recv(self.as_raw_fd(), buf, flags)
+        }))
     }
 
     /// send(2). The count may be short.
@@ -249,10 +283,13 @@ impl Socket {
         Ok(local)
     }
 
-    /// getpeername(2).
+    /// getpeername(2). A connection of ours that is gone already was with whom we dialled.
     pub fn peer(&self) -> io::Result<Endpoint> {
-        let address = self.inner.peer_addr()?;
-        let peer = Endpoint::of(&address);
+        let peer = match (self.inner.peer_addr(), self.dialled.get()) {
+            (Ok(address), _) => Endpoint::of(&address),
+            (Err(_), Some(dialled)) => dialled.clone(),
+            (Err(e), None) => return Err(e),
+        };
         trace::call("getpeername", &[], Outcome::Value(&peer));
         Ok(peer)
     }
@@ -289,10 +326,19 @@ impl Socket {
     }
 }
 
+impl From<socket2::Socket> for Socket {
+    fn from(inner: socket2::Socket) -> Self {
+        Self {
+            inner,
+            dialled: OnceCell::new(),
+            reset: Cell::new(false),
+        }
+    }
+}
+
 impl From<OwnedFd> for Socket {
     fn from(fd: OwnedFd) -> Self {
-        let inner = fd.into();
-        Self { inner }
+        socket2::Socket::from(fd).into()
     }
 }
 
@@ -309,15 +355,13 @@ pub struct Credentials {
 
 impl From<TcpListener> for Socket {
     fn from(listener: TcpListener) -> Self {
-        let inner = listener.into();
-        Self { inner }
+        socket2::Socket::from(listener).into()
     }
 }
 
 impl From<UnixListener> for Socket {
     fn from(listener: UnixListener) -> Self {
-        let inner = listener.into();
-        Self { inner }
+        socket2::Socket::from(listener).into()
     }
 }
 
@@ -359,6 +403,19 @@ impl Display for Plain<'_> {
 
 fn traced_connect(address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
     trace::done("connect", &[&Endpoint::of(address)], result)
+}
+
+/// Whether an error is a reset: as a rule, or behind the peer's end.
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// The result of a connect: whoever resets a connection was connected.
+fn unless_reset(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|e| if is_reset(&e) { Ok(()) } else { Err(e) })
 }
 
 /// Whether an error only says "not now".

@@ -188,6 +188,39 @@ fn row_25_a_reset_after_the_end_is_noticed_while_stdin_is_idle() {
 }
 
 #[test]
+#[ignore = "needs strace"]
+fn row_25_a_reset_right_behind_the_connect_costs_nothing_that_came() {
+    let line = r#"exec "$0" connect $1 $2 </dev/null"#;
+    // The peer is gone when we look whether we are connected, or with whom.
+    for calls in [
+        "getsockopt:delay_enter=300000",
+        "getpeername:delay_enter=300000",
+    ] {
+        for (flag, stdout) in [
+            ("-n", "all it says"),
+            ("--send-only", ""),
+            ("--hex=-", "all it says"),
+        ] {
+            let peer = peer(|stream| {
+                (&stream).write_all(b"all it says").unwrap();
+                reset(stream);
+            });
+            let port = peer.word();
+            let done = injected(calls, line, &[&port, flag]).run();
+            peer.done();
+            let why = format!(
+                "sockctl: connection to 127.0.0.1:{port}: connection reset by peer (ECONNRESET 104)"
+            );
+            assert_eq!(done.stderr.lines().last(), Some(&*why), "{calls} {flag}");
+            assert_eq!(
+                (done.code, &*String::from_utf8_lossy(&done.stdout)),
+                (7, stdout)
+            );
+        }
+    }
+}
+
+#[test]
 fn row_26_a_peer_that_closes_is_let_go_within_a_moment_though_stdin_is_open() {
     let mut server = serve(&["--once"]);
     let (client, address) = (server.connect(), server.address());
