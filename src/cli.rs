@@ -316,10 +316,10 @@ fn unknown(arg: &str, near: Option<String>) -> String {
     format!("no option {}{hint}", quoted(arg))
 }
 
-/// `--timeout <DUR>` as `--timeout`, `<ADDRESS>` as `ADDRESS`.
+/// `--timeout <DUR>` as `--timeout`, `<ADDRESS>` as `ADDRESS`, `[PROGRAM] [ARGS]...` as `PROGRAM`.
 fn name_of(arg: &str) -> &str {
-    arg.trim_start_matches('<')
-        .split([' ', '[', '>'])
+    arg.trim_start_matches(['<', '['])
+        .split([' ', '[', ']', '>'])
         .next()
         .filter(|name| !name.is_empty())
         .unwrap_or(arg)

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     let talk = command.talk();
     let result = net::signal::install()
-        .map_err(anyhow::Error::from)
+        .map_err(|e| exit::Failure::system("install", "signal handlers", &e).into())
         .and_then(|()| command.run(&talk));
     finish(result, &talk)
 }

@@ -338,7 +338,8 @@ fn the_deadline_ends_the_server_with_4() {
     assert_eq!(lines[0], format!("listening on {address}"));
     assert_eq!(lines[1], format!("[1] {peer} accepted on {address}"));
     assert!(lines[2].starts_with(&closed), "{lines:?}");
-    assert_eq!(lines[3], "sockctl: serve: the deadline has passed");
+    let why = format!("sockctl: serve on {address}: the deadline has passed");
+    assert_eq!(lines[3], why);
     assert_eq!(lines.len(), 4);
 }
 

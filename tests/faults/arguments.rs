@@ -167,6 +167,18 @@ fn row_03_port_0_is_for_listening() {
 }
 
 #[test]
+fn a_word_that_is_missing_or_too_much_is_named_as_it_is_written() {
+    sockctl(["udp-send"]).run().is(
+        2,
+        "",
+        "sockctl: ADDRESS is missing\nusage: sockctl udp-send [OPTIONS] ADDRESS [TEXT]...\n",
+    );
+    let handlers = ["serve", "0", "--echo", "--", "cat"];
+    let message = "--echo cannot be used with PROGRAM";
+    sockctl(handlers).run().refuses(message);
+}
+
+#[test]
 fn row_04_two_handlers_are_refused_before_bind() {
     for command in ["serve", "udp-serve"] {
         for (one, other) in [

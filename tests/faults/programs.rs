@@ -239,8 +239,8 @@ fn row_69_a_reset_hangs_up_on_the_program() {
 
 #[test]
 fn row_69_term_and_kill_follow_for_the_whole_group() {
-    // The shell heeds HUP; what it started heeds nothing.
-    let command = "(trap '' HUP TERM; while :; do sleep 1; done) & echo $!; wait";
+    // The shell heeds HUP; what it started heeds nothing, from before it says who it is.
+    let command = "sh -c 'trap \"\" HUP TERM; echo $$; while :; do sleep 1; done' & wait";
     let server = sockctl(["serve", "0", "-v", "--sh", command]).start();
     let client = server.connect();
     let id = line(&client);

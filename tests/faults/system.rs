@@ -277,3 +277,16 @@ fn row_80_without_newer_calls_a_buffer_does() {
         );
     }
 }
+
+#[test]
+fn too_few_descriptors_to_begin_with_are_a_failure_like_any_other() {
+    for command in ["serve 0", "connect 1", "udp-send 1 x"] {
+        let line = format!(r#"ulimit -n 4; exec "$0" {command}"#);
+        let cause = "too many open files (EMFILE 24)";
+        shell(&line, [""; 0]).run().is(
+            1,
+            "",
+            &format!("sockctl: install signal handlers: {cause}\n"),
+        );
+    }
+}

@@ -101,7 +101,9 @@ impl Service<'_> {
                 } else {
                     "the deadline has passed"
                 };
-                return Err(Failure::new("serve", "", why, Exit::TimedOut));
+                let local = self.socket.local();
+                let local = local.map_err(|e| Failure::system("serve", "", &e))?;
+                return Err(Failure::new("serve on", local, why, Exit::TimedOut));
             }
             let read = if self.has_room() && !over {
                 PollFlags::POLLIN
