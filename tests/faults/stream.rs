@@ -351,10 +351,12 @@ fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
     server.rests();
 }
 
-/// strace(1) of a line of the shell in which `"$0"` is sockctl, where these calls fail.
+/// strace(1) of a line of the shell in which `"$0"` is sockctl, where these calls fail. The shell
+/// is what is started (`-D`): whoever ends it ends sockctl.
 fn injected(calls: &str, line: &str, words: &[&str]) -> Program {
     let inject = format!("inject={calls}");
     let strace = [
+        "-D",
         "-f",
         "-qq",
         "-o",
