@@ -17,6 +17,7 @@ mod connect;
 mod connect_proxy;
 mod connect_script;
 mod faults;
+mod habits;
 mod interop;
 mod limits;
 mod notes;
