@@ -24,7 +24,7 @@ use crate::net::hexdump::HexDump;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{Datagrams, MOST};
+use crate::net::udp::{BATCH, Datagrams, MOST};
 use crate::roles::is_terminal;
 use crate::session::conversation::pipe::output_failed;
 use crate::session::datagrams::Shown;
@@ -204,7 +204,7 @@ impl UdpSend {
         let deadline = sender.deadline;
         let to = sender.to;
         let mut first = true;
-        let mut send = |bytes: &[u8]| {
+        let mut send = |datagrams: &[&[u8]]| {
             if !std::mem::replace(&mut first, false) && !self.interval.is_zero() {
                 let pause = deadline
                     .left()
@@ -216,7 +216,7 @@ impl UdpSend {
                     timed_out("send to", Endpoint::from(&to)).hint("the deadline has passed")
                 );
             }
-            sender.exchange(bytes)
+            sender.exchange(datagrams)
         };
         let fixed = match (&self.data_hex, self.whole) {
             (Some(args::Bytes(bytes)), _) => vec![bytes.clone()],
@@ -231,15 +231,16 @@ impl UdpSend {
                     if size == 0 {
                         return Err(Failure::usage("--chunk 0: a piece has one byte at least"));
                     }
-                    chunks(size, send)
+                    chunks(size, |piece| send(&[piece]))
                 }
-                None => lines(send),
+                None if self.interval.is_zero() => lines(BATCH, send),
+                None => lines(1, send),
             };
         }
         fixed
             .iter()
             .try_for_each(|bytes| check_size(bytes.len(), &to))?;
-        (0..self.count).try_for_each(|_| fixed.iter().try_for_each(|bytes| send(bytes)))
+        (0..self.count).try_for_each(|_| fixed.iter().try_for_each(|bytes| send(&[bytes])))
     }
 }
 

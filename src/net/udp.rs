@@ -1,13 +1,13 @@
 //! Datagram sockets: whole messages with their peers, answered from the address that was asked.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr,
-    recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
+    UnixAddr, recvmsg, sendmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, SockAddr, Type};
 
@@ -20,8 +20,10 @@ use super::socket::{Socket, retry, would_block};
 use super::trace::{self, Outcome};
 use crate::exit::{Exit, Failure};
 
+mod batch;
 mod peer;
 
+pub use batch::{BATCH, Batch};
 pub use peer::Peer;
 
 /// The largest payload of a datagram (RFC 768, RFC 8200): 65,535 less the headers that count.
@@ -44,6 +46,7 @@ pub const MOST: usize = 1 << 20;
 pub struct Datagrams {
     socket: Socket,
     is_unix: bool,
+    is_connected: bool,
     #[expect(dead_code, reason = "held for its drop")]
     path: Option<OwnPath>,
 }
@@ -78,6 +81,7 @@ impl Datagrams {
         let datagrams = Self {
             socket,
             is_unix,
+            is_connected: false,
             path,
         };
         Ok((datagrams, local))
@@ -130,35 +134,30 @@ impl Datagrams {
         let datagrams = Self {
             socket,
             is_unix: system.is_unix(),
+            is_connected: !to_many,
             path: None,
         };
         Ok((datagrams, to))
     }
 
+    /// Room for the largest datagram that can come.
+    fn room(&self) -> usize {
+        if self.is_unix { MOST } else { UDP_ROOM }
+    }
+
     /// A buffer for the largest datagram that can come.
     pub fn buffer(&self) -> Vec<u8> {
-        vec![0; if self.is_unix { MOST } else { UDP_ROOM }]
+        vec![0; self.room()]
     }
 
     /// recvmsg(2): the next datagram. Never blocks.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Envelope> {
-        let room = buf.len();
         let result = if self.is_unix {
             self.recv_message(buf, |address| Some(Peer::unix(address)))
         } else {
             self.recv_message(buf, Peer::inet)
         };
-        if trace::on() {
-            match &result {
-                Ok(e) => trace::call(
-                    "recvfrom",
-                    &[&room],
-                    Outcome::CountFrom(e.len, &Endpoint::from(&e.from)),
-                ),
-                Err(e) if would_block(e) => {}
-                Err(e) => trace::call("recvfrom", &[&room], trace::failed(e)),
-            }
-        }
+        trace_recv(buf.len(), result.as_ref());
         result
     }
 
@@ -167,29 +166,16 @@ impl Datagrams {
         buf: &mut [u8],
         peer: impl Fn(Option<&A>) -> Option<Peer>,
     ) -> io::Result<Envelope> {
-        let mut space = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+        let mut space = control_room();
         let mut pieces = [IoSliceMut::new(buf)];
         let fd = self.socket.as_raw_fd();
-        let message = loop {
+        loop {
             match recvmsg::<A>(fd, &mut pieces, Some(&mut space), MsgFlags::MSG_DONTWAIT) {
-                Err(nix::errno::Errno::EINTR) => {}
-                result => break result?,
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+                Ok(message) => return Envelope::of(&message, peer),
             }
-        };
-        let from = peer(message.address.as_ref()).ok_or(io::ErrorKind::InvalidData)?;
-        let to = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
-            }
-            ControlMessageOwned::Ipv6PacketInfo(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
-            _ => None,
-        });
-        Ok(Envelope {
-            len: message.bytes,
-            truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
-            from,
-            to,
-        })
+        }
     }
 
     /// sendto(2): one datagram, whole or not at all.
@@ -204,49 +190,21 @@ impl Datagrams {
 
     fn send_from(&self, bytes: &[u8], to: Peer, source: Option<IpAddr>) -> io::Result<()> {
         let pieces = [IoSlice::new(bytes)];
-        let send = |control: &[ControlMessage<'_>]| {
-            let fd = self.socket.as_raw_fd();
-            let flags = MsgFlags::MSG_DONTWAIT;
-            retry(|| match to {
-                Peer::Inet(SocketAddr::V4(to)) => {
-                    sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn::from(to)))
-                }
-                Peer::Inet(SocketAddr::V6(to)) => {
-                    sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn6::from(to)))
-                }
-                Peer::Unix(to) => sendmsg(fd, &pieces, control, flags, Some(&to)),
-                Peer::Nameless => Err(Errno::EDESTADDRREQ),
-            })
-        };
-        let result = match source {
-            // Who was asked as a group cannot answer as one.
-            Some(ip) if ip.is_multicast() => send(&[]),
-            None => send(&[]),
-            Some(IpAddr::V4(ip)) => {
-                let s_addr = u32::from_ne_bytes(ip.octets());
-                let spec = libc::in_addr { s_addr };
-                let any = libc::in_addr { s_addr: 0 };
-                let info = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: spec,
-                    ipi_addr: any,
-                };
-                send(&[ControlMessage::Ipv4PacketInfo(&info)])
+        let source = Source::of(source);
+        let control = source.control();
+        let (control, fd) = (control.as_slice(), self.socket.as_raw_fd());
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let result = retry(|| match to {
+            Peer::Inet(SocketAddr::V4(to)) => {
+                sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn::from(to)))
             }
-            Some(IpAddr::V6(ip)) => {
-                let info = libc::in6_pktinfo {
-                    ipi6_addr: in6(ip),
-                    ipi6_ifindex: 0,
-                };
-                send(&[ControlMessage::Ipv6PacketInfo(&info)])
+            Peer::Inet(SocketAddr::V6(to)) => {
+                sendmsg(fd, &pieces, control, flags, Some(&SockaddrIn6::from(to)))
             }
-        };
-        if trace::on() {
-            let outcome = result
-                .as_ref()
-                .map_or_else(trace::failed, |n| Outcome::Count(*n));
-            trace::call("sendto", &[&bytes.len(), &Endpoint::from(&to)], outcome);
-        }
+            Peer::Unix(to) => sendmsg(fd, &pieces, control, flags, Some(&to)),
+            Peer::Nameless => Err(Errno::EDESTADDRREQ),
+        });
+        trace_send(bytes.len(), &to, result.as_ref().map(drop));
         result.map(drop)
     }
 
@@ -279,6 +237,101 @@ impl AsFd for Datagrams {
     }
 }
 
+impl Envelope {
+    fn of<A: SockaddrLike>(
+        message: &RecvMsg<'_, '_, A>,
+        peer: impl Fn(Option<&A>) -> Option<Peer>,
+    ) -> io::Result<Self> {
+        let from = peer(message.address.as_ref()).ok_or(io::ErrorKind::InvalidData)?;
+        let to = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
+            _ => None,
+        });
+        Ok(Self {
+            len: message.bytes,
+            truncated: message.flags.contains(MsgFlags::MSG_TRUNC),
+            from,
+            to,
+        })
+    }
+}
+
+/// Room for what the kernel tells beside a datagram.
+fn control_room() -> Vec<u8> {
+    nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo)
+}
+
+/// The address that an answer leaves from, as the system is told.
+enum Source {
+    Any,
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Source {
+    fn of(ip: Option<IpAddr>) -> Self {
+        match ip {
+            // Who was asked as a group cannot answer as one.
+            Some(ip) if ip.is_multicast() => Self::Any,
+            None => Self::Any,
+            Some(IpAddr::V4(ip)) => Self::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            Some(IpAddr::V6(ip)) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                ipi6_ifindex: 0,
+            }),
+        }
+    }
+
+    fn control(&self) -> Option<ControlMessage<'_>> {
+        match self {
+            Self::Any => None,
+            Self::V4(info) => Some(ControlMessage::Ipv4PacketInfo(info)),
+            Self::V6(info) => Some(ControlMessage::Ipv6PacketInfo(info)),
+        }
+    }
+
+    /// Room for exactly that; more would be read as another message.
+    fn room(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Any => None,
+            Self::V4(_) => Some(nix::cmsg_space!(libc::in_pktinfo)),
+            Self::V6(_) => Some(nix::cmsg_space!(libc::in6_pktinfo)),
+        }
+    }
+}
+
+fn trace_recv(room: usize, result: Result<&Envelope, &io::Error>) {
+    if trace::on() {
+        match result {
+            Ok(e) => trace::call(
+                "recvfrom",
+                &[&room],
+                Outcome::CountFrom(e.len, &Endpoint::from(&e.from)),
+            ),
+            Err(e) if would_block(e) => {}
+            Err(e) => trace::call("recvfrom", &[&room], trace::failed(e)),
+        }
+    }
+}
+
+fn trace_send(len: usize, to: &Peer, result: Result<(), &io::Error>) {
+    if trace::on() {
+        let outcome = result.map_or_else(trace::failed, |()| Outcome::Count(len));
+        trace::call("sendto", &[&len, &Endpoint::from(to)], outcome);
+    }
+}
+
 /// The system address of a UNIX name.
 fn unix(name: &UnixName) -> Result<UnixAddr, Failure> {
     match name {
@@ -286,10 +339,4 @@ fn unix(name: &UnixName) -> Result<UnixAddr, Failure> {
         UnixName::Abstract(name) => UnixAddr::new_abstract(name),
     }
     .map_err(|e| Failure::system("send to", Address::Unix(name.clone()), &e.into()))
-}
-
-fn in6(ip: Ipv6Addr) -> libc::in6_addr {
-    libc::in6_addr {
-        s6_addr: ip.octets(),
-    }
 }

@@ -19,7 +19,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{Datagrams, MOST, Peer, limit};
+use crate::net::udp::{BATCH, Datagrams, MOST, Peer, limit};
 use crate::session::feed::{Inbox, Input};
 
 /// What is expected of the peer.
@@ -59,15 +59,22 @@ pub struct Sender<'a> {
 }
 
 impl Sender<'_> {
+    /// Sends datagrams, and waits for the answers to each before the next.
+    pub fn exchange(&mut self, datagrams: &[&[u8]]) -> Result<(), Failure> {
+        if self.wanted.replies == 0 && self.wanted.expect.is_none() {
+            return self.send(datagrams);
+        }
+        datagrams.iter().try_for_each(|bytes| self.ask(bytes))
+    }
+
     /// Refuses what no datagram can hold.
-    pub fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
+    fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
         check_size(bytes.len(), &self.to)
     }
 
     /// Sends one datagram and waits for the answers to it.
-    pub fn exchange(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.check(bytes)?;
-        self.send(bytes)?;
+    fn ask(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.send(&[bytes])?;
         let wanted = if self.wanted.expect.is_some() {
             self.wanted.replies.max(1)
         } else {
@@ -76,15 +83,14 @@ impl Sender<'_> {
         let mut retries = self.wanted.retries;
         let mut came = 0;
         while came < wanted {
-            let until = Deadline::after(self.wanted.timeout).min(self.deadline);
-            match self.receive(until)? {
+            match self.receive(self.until())? {
                 Some(answer) => {
                     came += 1;
                     self.expect(&answer)?;
                 }
                 None if came == 0 && retries > 0 && !self.deadline.passed() => {
                     retries -= 1;
-                    self.send(bytes)?;
+                    self.send(&[bytes])?;
                 }
                 None => {
                     if let Some(pattern) = &self.wanted.expect {
@@ -112,11 +118,26 @@ impl Sender<'_> {
         }
     }
 
-    fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let until = Deadline::after(self.wanted.timeout).min(self.deadline);
-        loop {
-            match self.socket.send(bytes, self.to) {
-                Ok(()) => break,
+    /// Sends datagrams up to the first that is too long.
+    fn send(&self, datagrams: &[&[u8]]) -> Result<(), Failure> {
+        let fit = datagrams.iter().take_while(|one| self.check(one).is_ok());
+        let (mut rest, beyond) = datagrams.split_at(fit.count());
+        // An ICMP error is told by the next call, but not by one that has sent something before it
+        // meets the error: the first goes alone, and so does what follows such a call.
+        let mut alone = true;
+        let mut until = self.until();
+        while !rest.is_empty() {
+            let some = if alone { &rest[..1] } else { rest };
+            match self.socket.send_batch(some, self.to) {
+                Ok(sent) => {
+                    alone = sent < some.len().min(BATCH);
+                    let (sent, left) = rest.split_at(sent);
+                    rest = left;
+                    until = self.until();
+                    for bytes in sent {
+                        self.dump(Direction::Sent, bytes)?;
+                    }
+                }
                 Err(e) if would_block(&e) && !until.passed() => {
                     wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until)
                         .map_err(|e| self.failed(&e))?;
@@ -124,7 +145,11 @@ impl Sender<'_> {
                 Err(e) => return Err(self.failed(&e)),
             }
         }
-        self.dump(Direction::Sent, bytes)
+        beyond.first().map_or(Ok(()), |one| self.check(one))
+    }
+
+    fn until(&self) -> Deadline {
+        Deadline::after(self.wanted.timeout).min(self.deadline)
     }
 
     /// The next answer, if one comes in time.
@@ -231,10 +256,7 @@ impl Sender<'_> {
                             if line == "/quit" {
                                 return Ok(());
                             }
-                            if let Err(failure) = self
-                                .check(line.as_bytes())
-                                .and_then(|()| self.send(line.as_bytes()))
-                            {
+                            if let Err(failure) = self.send(&[line.as_bytes()]) {
                                 self.talk.failure(&failure);
                             }
                         }
@@ -262,22 +284,41 @@ pub fn check_size(len: usize, to: &Peer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Calls `each` with every line of stdin, without its newline. A line too long for any datagram
-/// is given as far as it was read: sending it fails.
-pub fn lines(mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+/// Calls `each` with the lines of stdin, without their newlines: as many as there are, `most` at a
+/// time. A line too long for any datagram is given as far as it was read: sending it fails.
+pub fn lines(
+    most: usize,
+    mut each: impl FnMut(&[&[u8]]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut stdin = io::stdin().lock();
-    let mut line = Vec::new();
+    let mut held = Vec::new();
     loop {
-        line.clear();
-        match stdin
-            .by_ref()
-            .take(MOST as u64 + 1)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) => return Ok(()),
-            Ok(_) => each(line.strip_suffix(b"\n").unwrap_or(&line))?,
+        let count = match stdin.fill_buf() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(Failure::system("read", "stdin", &e)),
+            Ok(block) => {
+                held.extend_from_slice(block);
+                block.len()
+            }
+        };
+        stdin.consume(count);
+        let last = held.iter().rposition(|&byte| byte == b'\n');
+        let whole = match last {
+            _ if count == 0 => held.len(),
+            Some(last) => last + 1,
+            None if held.len() > MOST => held.len(),
+            None => 0,
+        };
+        let text = &held[..whole];
+        if !text.is_empty() {
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+            lines.chunks(most).try_for_each(&mut each)?;
         }
+        if count == 0 {
+            return Ok(());
+        }
+        held.drain(..whole);
     }
 }
 

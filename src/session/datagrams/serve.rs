@@ -18,12 +18,10 @@ use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{Datagrams, Envelope, Peer};
+use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, Peer};
 use crate::session::conversation::pipe::output_failed;
 use crate::session::feed::{Inbox, Input};
 
-/// Datagrams handled before the clock and the signals have their turn again.
-const BATCH: usize = 64;
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an answer waits for room in the socket.
@@ -75,7 +73,7 @@ impl Service<'_> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let mut buffer = self.socket.buffer();
+        let mut batch = self.socket.batch();
         let mut last: Option<Envelope> = None;
         let mut active = began;
         // Once it was told to stop: how long programs still have.
@@ -120,7 +118,8 @@ impl Service<'_> {
             let ended = programs.map_or(waker, |programs| (programs.as_fd(), PollFlags::POLLIN));
             let ready = wait([(self.socket.as_fd(), read), waker, signal, ended], until)
                 .map_err(|e| Failure::system("wait for datagrams", "", &e))?;
-            if self.signals.and_then(Deferred::take).is_some()
+            if !ready[2].is_empty()
+                && self.signals.and_then(Deferred::take).is_some()
                 && stopping.replace(Deadline::after(GRACE)).is_some()
             {
                 return Ok(()); // the second one
@@ -136,36 +135,29 @@ impl Service<'_> {
             if let Answer::Program(programs) = &mut self.answer {
                 for (to, answer) in programs.tick() {
                     active = Instant::now();
-                    self.send(&answer, &to);
+                    self.send(&[(&answer, &to)]);
                     self.dump(Direction::Sent, &answer, began)?;
                 }
             }
             if !ready[0].is_empty() && stopping.is_none() {
                 active = Instant::now();
-                last = self.receive(&mut buffer, began)?.or(last);
+                last = self.receive(&mut batch, began)?.or(last);
             }
         }
     }
 
-    /// Handles what has come, a batch at a time; whose the last datagram was.
-    fn receive(&mut self, buffer: &mut [u8], began: Instant) -> Result<Option<Envelope>, Failure> {
-        let mut last = None;
-        for _ in 0..BATCH {
-            if self.count == Some(0) || !self.has_room() {
-                break;
-            }
-            match self.socket.recv(buffer) {
-                Ok(envelope) if !self.access.admits(envelope.from.ip()) => {}
-                Ok(envelope) => {
-                    self.handle(&buffer[..envelope.len], &envelope, began)?;
-                    last = Some(envelope);
-                }
-                Err(e) if would_block(&e) => break,
-                // An ICMP error about an answer of ours, or a moment without memory.
-                Err(e) => self.complain("receive on", &self.socket.local(), &e),
-            }
+    /// Handles what has come, up to a batch; whose the last datagram was.
+    fn receive(&mut self, batch: &mut Batch, began: Instant) -> Result<Option<Envelope>, Failure> {
+        if self.count == Some(0) || !self.has_room() {
+            return Ok(None);
         }
-        Ok(last)
+        match self.socket.recv_batch(batch, self.most()) {
+            Ok(()) => return self.handle(batch, began),
+            Err(e) if would_block(&e) => {}
+            // An ICMP error about an answer of ours, or a moment without memory.
+            Err(e) => self.complain("receive on", &self.socket.local(), &e),
+        }
+        Ok(None)
     }
 
     /// Whether another datagram can be dealt with now.
@@ -180,8 +172,48 @@ impl Service<'_> {
         }
     }
 
-    fn handle(&mut self, bytes: &[u8], envelope: &Envelope, began: Instant) -> Result<(), Failure> {
-        self.count = self.count.map(|count| count - 1);
+    /// How many datagrams are received with one call: one where the dump shows it with its answer,
+    /// or a program is started for it.
+    fn most(&self) -> usize {
+        match self.count {
+            _ if self.tap.is_some() || self.programs().is_some() => 1,
+            Some(count) => usize::try_from(count).map_or(BATCH, |count| count.min(BATCH)),
+            None => BATCH,
+        }
+    }
+
+    /// What a batch of datagrams asks for; the envelope of the last that was admitted.
+    fn handle(&mut self, batch: &Batch, began: Instant) -> Result<Option<Envelope>, Failure> {
+        let access = &self.access;
+        let admitted = batch
+            .iter()
+            .filter(|(_, envelope)| access.admits(envelope.from.ip()));
+        let admitted: Vec<(&[u8], &Envelope)> = admitted.collect();
+        self.count = self.count.map(|count| count - admitted.len() as u64);
+        for (bytes, envelope) in &admitted {
+            self.hear(bytes, envelope, began)?;
+        }
+        if let Answer::Program(programs) = &mut self.answer {
+            for (bytes, envelope) in &admitted {
+                programs.start(bytes, **envelope, self.socket.local().ok());
+            }
+        }
+        let last = admitted.last().map(|(_, envelope)| **envelope);
+        let answers = match &self.answer {
+            Answer::Echo => admitted,
+            Answer::Reply(text) => admitted.iter().map(|(_, to)| (&text[..], *to)).collect(),
+            // A program's answer comes when it has ended.
+            Answer::Show(_) | Answer::Discard | Answer::Program(_) => Vec::new(),
+        };
+        self.send(&answers);
+        for (answer, _) in answers {
+            self.dump(Direction::Sent, answer, began)?;
+        }
+        Ok(last)
+    }
+
+    /// Tells of one datagram what there is to tell.
+    fn hear(&self, bytes: &[u8], envelope: &Envelope, began: Instant) -> Result<(), Failure> {
         self.dump(Direction::Received, bytes, began)?;
         if envelope.truncated {
             let failure = Failure::new(
@@ -192,46 +224,39 @@ impl Service<'_> {
             );
             self.talk.failure(&failure);
         }
-        if self.talk.is_json() && !matches!(self.answer, Answer::Show(_)) {
+        if let Answer::Show(how) = &self.answer {
+            show(&self.out, &self.talk, &envelope.from, bytes, *how);
+        } else if self.talk.is_json() {
             show(&self.out, &self.talk, &envelope.from, bytes, Shown::Nothing);
-        }
-        if let Answer::Program(programs) = &mut self.answer {
-            programs.start(bytes, *envelope, self.socket.local().ok());
-        }
-        let answer = match &self.answer {
-            Answer::Show(how) => {
-                show(&self.out, &self.talk, &envelope.from, bytes, *how);
-                return Ok(());
-            }
-            // A program's answer comes when it has ended.
-            Answer::Discard | Answer::Program(_) => None,
-            Answer::Echo => Some(bytes),
-            Answer::Reply(text) => Some(&text[..]),
-        };
-        if let Some(answer) = answer {
-            self.send(answer, envelope);
-            self.dump(Direction::Sent, answer, began)?;
         }
         Ok(())
     }
 
-    /// Answers one datagram; a failure is told and forgotten.
-    fn send(&self, bytes: &[u8], to: &Envelope) {
-        if let Peer::Nameless = to.from {
-            let cause = "it has bound no name to send an answer to";
-            let failure = Failure::new("answer", "a UNIX sender", cause, Exit::Other);
-            return self.talk.failure(&failure);
-        }
-        let until = Deadline::after(ROOM);
-        loop {
-            match self.socket.answer(bytes, to) {
-                Ok(()) => return,
+    /// Answers datagrams; a failure is told and forgotten.
+    fn send(&self, mut answers: &[(&[u8], &Envelope)]) {
+        let mut until = Deadline::after(ROOM);
+        while let Some((_, to)) = answers.first() {
+            if let Peer::Nameless = to.from {
+                let cause = "it has bound no name to send an answer to";
+                let failure = Failure::new("answer", "a UNIX sender", cause, Exit::Other);
+                self.talk.failure(&failure);
+                answers = &answers[1..];
+                continue;
+            }
+            let sent = match self.socket.answer_batch(answers) {
+                Ok(sent) => sent,
                 Err(e) if would_block(&e) && !until.passed() => {
                     // Whatever comes of waiting, the next attempt tells.
                     let _ = wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until);
+                    continue;
                 }
-                Err(e) => return self.complain("send to", &Ok(Endpoint::from(&to.from)), &e),
-            }
+                Err(e) => {
+                    self.complain("send to", &Ok(Endpoint::from(&to.from)), &e);
+                    1
+                }
+            };
+            answers = &answers[sent..];
+            until = Deadline::after(ROOM);
         }
     }
 
@@ -282,7 +307,7 @@ impl Service<'_> {
             ),
         };
         match to {
-            Some(to) => self.send(text.as_bytes(), &to),
+            Some(to) => self.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
                 self.out
                     .push(b"! not an address: not sent (@192.0.2.1:5000 text)\n");

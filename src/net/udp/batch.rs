@@ -1,0 +1,145 @@
+//! Several datagrams with one call: recvmmsg(2) and sendmmsg(2). A UNIX socket has one at a time.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+
+use super::{Datagrams, Envelope, Peer, Source, control_room, trace_recv, trace_send};
+use crate::net::socket::{retry, would_block};
+
+/// Datagrams in a batch.
+pub const BATCH: usize = 64;
+
+/// What was received with one call.
+pub struct Batch {
+    headers: MultiHeaders<SockaddrStorage>,
+    /// Room for each datagram, one behind the other.
+    room: Vec<u8>,
+    each: usize,
+    envelopes: Vec<Envelope>,
+}
+
+impl Batch {
+    /// The datagrams in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Envelope)> {
+        let datagrams = self.room.chunks(self.each).zip(&self.envelopes);
+        datagrams.map(|(room, envelope)| (&room[..envelope.len], envelope))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.envelopes.len()
+    }
+}
+
+impl Datagrams {
+    /// Room for datagrams, none of which has come yet. What is not used costs nothing.
+    pub fn batch(&self) -> Batch {
+        Batch {
+            headers: headers(),
+            each: self.room(),
+            room: vec![0; self.room() * BATCH],
+            envelopes: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// The datagrams that are there, `most` of them if there are more. Never blocks.
+    pub fn recv_batch(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
+        batch.envelopes.clear();
+        if self.is_unix || most == 1 {
+            let envelope = self.recv(&mut batch.room[..batch.each])?;
+            batch.envelopes.push(envelope);
+            return Ok(());
+        }
+        let rooms = batch.room.chunks_mut(batch.each).take(most);
+        let mut pieces: Vec<_> = rooms.map(|room| [IoSliceMut::new(room)]).collect();
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let received = recvmmsg(fd, &mut batch.headers, &mut pieces, flags, None);
+        let received = received.map_err(|e| {
+            let e = e.into();
+            trace_recv(batch.each, Err(&e));
+            e
+        })?;
+        let mut is_cut = false;
+        for message in received {
+            is_cut |= message.flags.contains(MsgFlags::MSG_CTRUNC);
+            batch.envelopes.push(Envelope::of(&message, Peer::inet)?);
+        }
+        if is_cut {
+            // The kernel notes in the headers how much room it used; that may have been none.
+            batch.headers = headers();
+        }
+        for envelope in &batch.envelopes {
+            trace_recv(batch.each, Ok(envelope));
+        }
+        Ok(())
+    }
+
+    /// Answers datagrams, each from the address that was asked: as many as one call takes. An
+    /// error is that of the first.
+    pub fn answer_batch(&self, answers: &[(&[u8], &Envelope)]) -> io::Result<usize> {
+        let Some((bytes, asked)) = answers.first() else {
+            return Ok(0);
+        };
+        let alike = answers.iter().take_while(|(_, other)| other.to == asked.to);
+        let answers = &answers[..alike.take(BATCH).count()];
+        if answers.len() == 1 || self.is_unix {
+            return self.answer(bytes, asked).map(|()| 1);
+        }
+        let pieces: Vec<_> = answers.iter().map(|one| one.0).collect();
+        let to = |index: usize| answers[index].1.from;
+        self.send_many(&pieces, to, &Source::of(asked.to))
+    }
+
+    /// Sends datagrams to one peer: as many as one call takes. An error is that of the first.
+    pub fn send_batch(&self, datagrams: &[&[u8]], to: Peer) -> io::Result<usize> {
+        match datagrams {
+            [] => Ok(0),
+            [one] => self.send(one, to).map(|()| 1),
+            [one, ..] if self.is_unix => self.send(one, to).map(|()| 1),
+            many => self.send_many(&many[..many.len().min(BATCH)], |_| to, &Source::Any),
+        }
+    }
+
+    fn send_many(
+        &self,
+        datagrams: &[&[u8]],
+        to: impl Fn(usize) -> Peer,
+        source: &Source,
+    ) -> io::Result<usize> {
+        let address = |index| match to(index) {
+            _ if self.is_connected => None, // the system knows
+            Peer::Inet(inet) => Some(SockaddrStorage::from(inet)),
+            Peer::Unix(_) | Peer::Nameless => None,
+        };
+        let addresses: Vec<_> = (0..datagrams.len()).map(address).collect();
+        let pieces: Vec<_> = datagrams
+            .iter()
+            .map(|bytes| [IoSlice::new(bytes)])
+            .collect();
+        let control = source.control();
+        let mut headers = MultiHeaders::preallocate(pieces.len(), source.room());
+        let result = retry(|| {
+            let fd = self.socket.as_raw_fd();
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let control = control.as_slice();
+            sendmmsg(fd, &mut headers, &pieces, &addresses, control, flags).map(Iterator::count)
+        });
+        match &result {
+            Ok(sent) => {
+                for (index, bytes) in datagrams[..*sent].iter().enumerate() {
+                    trace_send(bytes.len(), &to(index), Ok(()));
+                }
+            }
+            Err(e) if would_block(e) => {}
+            Err(e) => trace_send(datagrams[0].len(), &to(0), Err(e)),
+        }
+        result
+    }
+}
+
+fn headers() -> MultiHeaders<SockaddrStorage> {
+    MultiHeaders::preallocate(BATCH, Some(control_room()))
+}
