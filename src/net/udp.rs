@@ -1,5 +1,6 @@
 //! Datagram sockets: whole messages with their peers, answered from the address that was asked.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -47,6 +48,8 @@ pub struct Datagrams {
     socket: Socket,
     is_unix: bool,
     is_connected: bool,
+    /// Whether the kernel cuts one send into datagrams of a size, as far as is known.
+    cuts: Cell<bool>,
     #[expect(dead_code, reason = "held for its drop")]
     path: Option<OwnPath>,
 }
@@ -82,6 +85,7 @@ impl Datagrams {
             socket,
             is_unix,
             is_connected: false,
+            cuts: Cell::new(!is_unix),
             path,
         };
         Ok((datagrams, local))
@@ -135,6 +139,7 @@ impl Datagrams {
             socket,
             is_unix: system.is_unix(),
             is_connected: !to_many,
+            cuts: Cell::new(!system.is_unix()),
             path: None,
         };
         Ok((datagrams, to))
@@ -326,7 +331,7 @@ fn trace_recv(room: usize, result: Result<&Envelope, &io::Error>) {
 }
 
 fn trace_send(len: usize, to: &Peer, result: Result<(), &io::Error>) {
-    if trace::on() {
+    if trace::on() && !result.is_err_and(would_block) {
         let outcome = result.map_or_else(trace::failed, |()| Outcome::Count(len));
         trace::call("sendto", &[&len, &Endpoint::from(to)], outcome);
     }

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use crate::Bench;
-use crate::load::{BATCH, Datagrams, send_batch};
+use crate::load::{BATCH, Datagrams, send_run};
 use crate::peer::{PATIENCE, Process, Server, with_port};
 use crate::report::{Metric, Sample};
 
@@ -103,13 +103,12 @@ fn echo(port: u16, time: Duration) -> Result<Sample> {
     socket.connect(("127.0.0.1", port))?;
     let mut answers: Datagrams<SockaddrStorage> = Datagrams::new();
     let payload = [b'.'; 64];
-    let batch = [&payload[..]; BATCH];
     let (mut sent, mut answered, mut lost) = (0, 0, 0);
     let start = Instant::now();
     while start.elapsed() < time {
         let room = WINDOW.saturating_sub(sent - answered - lost);
         if room >= BATCH / 2 {
-            sent += send_batch(&socket, &batch[..room.min(BATCH)])?;
+            sent += send_run(&socket, &payload, room.min(BATCH))?;
         }
         let mut fd = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fd, PollTimeout::from(100u8))? == 0 {

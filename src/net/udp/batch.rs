@@ -3,13 +3,21 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
+};
 
 use super::{Datagrams, Envelope, Peer, Source, control_room, trace_recv, trace_send};
-use crate::net::socket::{retry, would_block};
+use crate::net::socket::retry;
 
 /// Datagrams in a batch.
 pub const BATCH: usize = 64;
+
+/// So many datagrams of one size to one peer are worth a send of their own.
+const RUN: usize = 8;
+/// What one send may hold on any network.
+const LONGEST: usize = 65_507;
 
 /// What was received with one call.
 pub struct Batch {
@@ -114,6 +122,26 @@ impl Datagrams {
             Peer::Inet(inet) => Some(SockaddrStorage::from(inet)),
             Peer::Unix(_) | Peer::Nameless => None,
         };
+        let run = run(datagrams, &to);
+        if run >= RUN && self.cuts.get() {
+            match self.send_run(&datagrams[..run], address(0), source) {
+                // An old kernel, or a way to the peer that does not cut.
+                Err(Errno::EINVAL | Errno::EIO | Errno::EOPNOTSUPP | Errno::EMSGSIZE) => {
+                    self.cuts.set(false);
+                }
+                Err(e) => {
+                    let e = e.into();
+                    trace_send(datagrams[0].len(), &to(0), Err(&e));
+                    return Err(e);
+                }
+                Ok(()) => {
+                    for (index, bytes) in datagrams[..run].iter().enumerate() {
+                        trace_send(bytes.len(), &to(index), Ok(()));
+                    }
+                    return Ok(run);
+                }
+            }
+        }
         let addresses: Vec<_> = (0..datagrams.len()).map(address).collect();
         let pieces: Vec<_> = datagrams
             .iter()
@@ -133,11 +161,37 @@ impl Datagrams {
                     trace_send(bytes.len(), &to(index), Ok(()));
                 }
             }
-            Err(e) if would_block(e) => {}
             Err(e) => trace_send(datagrams[0].len(), &to(0), Err(e)),
         }
         result
     }
+
+    /// Datagrams of one size to one peer as a single send, which the kernel cuts (`UDP_SEGMENT`):
+    /// it looks for the way to the peer once, not once for each. All of them are taken, or none.
+    fn send_run(
+        &self,
+        datagrams: &[&[u8]],
+        to: Option<SockaddrStorage>,
+        source: &Source,
+    ) -> nix::Result<()> {
+        let size = u16::try_from(datagrams[0].len()).unwrap_or(u16::MAX);
+        let pieces: Vec<_> = datagrams.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let source = source.control();
+        let cut = ControlMessage::UdpGsoSegments(&size);
+        let control: Vec<_> = source.into_iter().chain([cut]).collect();
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        sendmsg(fd, &pieces, &control, flags, to.as_ref()).map(drop)
+    }
+}
+
+/// How many datagrams, from the first on, are of one size and for one peer, and together no longer
+/// than the longest.
+fn run(datagrams: &[&[u8]], to: impl Fn(usize) -> Peer) -> usize {
+    let (first, size) = (to(0), datagrams[0].len());
+    let alike = |index: usize| datagrams[index].len() == size && to(index) == first;
+    let most = LONGEST.checked_div(size).unwrap_or(0).min(datagrams.len());
+    (0..most).take_while(|&index| alike(index)).count()
 }
 
 fn headers() -> MultiHeaders<SockaddrStorage> {

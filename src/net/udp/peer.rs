@@ -8,7 +8,7 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
 use crate::net::endpoint::Endpoint;
 
 /// The other side of a datagram.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// As the system has it: a v4-mapped address on a dual-stack socket.
     Inet(SocketAddr),
