@@ -1,9 +1,10 @@
 //! Bulk: from a pipe or file through a client, a connection and a server to a pipe or file.
 //!
-//! The producer and the consumer of a pipe are threads here; the two programs are processes.
+//! The producer and the consumer of a pipe are threads here, and copy nothing, so that it is the
+//! two programs that are measured.
 
 use std::fs::{self, File};
-use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::io::{IoSlice, PipeReader, PipeWriter, Write, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 
 use crate::peer::{PATIENCE, Process, Server, file_of, is_installed, with_port, words};
 use crate::report::{IPERF, Metric, Sample};
 use crate::{Bench, Contender};
 
+/// What is written at a time: what a pipe holds.
+const BLOCK: usize = 64 << 10;
 const GIB: f64 = (1 << 30) as f64;
 
 /// Who is at both ends: name, server, client.
@@ -371,15 +375,19 @@ struct Producer {
 
 impl Producer {
     /// Writes for this long from when the pipe is read, then closes it.
-    fn start(mut pipe: PipeWriter, time: Duration) -> Self {
+    fn start(pipe: PipeWriter, time: Duration) -> Self {
         let sent = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&sent);
         let thread = spawn(move || {
-            let block = vec![0x5a; 64 << 10];
+            let block = vec![0x5a; BLOCK];
             let mut end = None;
-            while end.is_none_or(|end| Instant::now() < end) && pipe.write_all(&block).is_ok() {
+            while end.is_none_or(|end| Instant::now() < end) {
+                let Ok(length) = vmsplice(&pipe, &[IoSlice::new(&block)], SpliceFFlags::empty())
+                else {
+                    break;
+                };
                 // More than the pipe holds: the program reads.
-                if count.fetch_add(block.len() as u64, Ordering::Relaxed) > 1 << 20 {
+                if count.fetch_add(length as u64, Ordering::Relaxed) > 1 << 20 {
                     end.get_or_insert_with(|| Instant::now() + time);
                 }
             }
@@ -402,13 +410,16 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn start(mut pipe: PipeReader, begin: Instant) -> Self {
+    fn start(pipe: PipeReader, begin: Instant) -> Self {
         let [arrived, first, last] = [0; 3].map(|_| Arc::new(AtomicU64::new(0)));
         let (count, early, late) = (Arc::clone(&arrived), Arc::clone(&first), Arc::clone(&last));
         let thread = spawn(move || {
-            let mut block = vec![0; 64 << 10];
             let now = || u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-            while let Ok(length @ 1..) = pipe.read(&mut block) {
+            let Ok(nowhere) = File::create("/dev/null") else {
+                return;
+            };
+            let flags = SpliceFFlags::empty();
+            while let Ok(length @ 1..) = splice(&pipe, None, &nowhere, None, 1 << 20, flags) {
                 if count.fetch_add(length as u64, Ordering::Relaxed) == 0 {
                     early.store(now(), Ordering::Relaxed);
                 }
