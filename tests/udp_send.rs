@@ -52,6 +52,45 @@ fn each_text_line_piece_is_a_datagram() {
 }
 
 #[test]
+fn a_burst_of_lines_arrives_whole_and_in_order() {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    // Runs of one size, of many sizes, of nothing, and larger than one packet of most networks.
+    for (count, size) in [(70, 5), (1, 6), (9, 0), (8, 1), (7, 1), (9, 1800), (1, 3)] {
+        for index in 0..count {
+            let mut line = format!("{index:x}").repeat(size).into_bytes();
+            line.truncate(size);
+            lines.push(line);
+        }
+    }
+    lines.extend((0..30).map(|size| vec![b'x'; size]));
+    let input = [&lines.join(&b'\n')[..], b"\n"].concat();
+    for (bind, host) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+        let socket = UdpSocket::bind(bind).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let port = socket.local_addr().unwrap().port().to_string();
+        // The receiver's buffer holds them all.
+        sockctl(["udp-send", host, &port])
+            .input(&input[..])
+            .run()
+            .is(0, "", "");
+        assert_eq!(datagrams(&socket, lines.len()), lines, "{host}");
+    }
+}
+
+#[test]
+fn a_closed_port_ends_a_burst_of_lines() {
+    let (socket, port) = receiver();
+    drop(socket);
+    let refused =
+        format!("sockctl: send to 127.0.0.1:{port}: connection refused (ECONNREFUSED 111)\n");
+    let input = "the same again\n".repeat(1000);
+    sockctl(["udp-send", &port])
+        .input(input)
+        .run()
+        .is(3, "", &refused);
+}
+
+#[test]
 fn the_interval_lies_between_datagrams() {
     let (socket, port) = receiver();
     let began = Instant::now();

@@ -1,9 +1,11 @@
 //! `sockctl udp-serve` against Python peers: one datagram is one record, and everyone is answered.
 
+use std::net::UdpSocket;
+
 use serde_json::json;
 
 use crate::auth_serve::events;
-use crate::run::{python, sockctl};
+use crate::run::{DEADLINE, python, sockctl};
 
 /// Sends each hex argument to HOST:PORT and prints what is answered, and from where.
 pub const ASK: &str = r#"
@@ -40,6 +42,36 @@ fn echo_and_reply_answer_python() {
     server
         .finish()
         .is(0, "", &format!("listening on [::1]:{port}\n"));
+}
+
+#[test]
+fn everyone_in_a_burst_gets_their_own() {
+    let server = sockctl(["udp-serve", "0.0.0.0:0", "--echo"]).start();
+    // A connected socket hears only who was asked.
+    let sockets = ["127.0.0.1", "127.0.0.2"].map(|host| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.connect((host, server.port())).unwrap();
+        socket
+    });
+    let text = |who: usize, turn: usize| vec![b'a' + u8::try_from(who).unwrap(); turn / 10];
+    for turn in 0..60 {
+        // Some by turns, some in a row.
+        for (who, socket) in sockets.iter().enumerate() {
+            for _ in 0..=turn % 2 {
+                socket.send(&text(who, turn)).unwrap();
+            }
+        }
+    }
+    for (who, socket) in sockets.iter().enumerate() {
+        for turn in 0..60 {
+            for _ in 0..=turn % 2 {
+                let mut buffer = [0; 100];
+                let length = socket.recv(&mut buffer).unwrap();
+                assert_eq!(buffer[..length], text(who, turn), "{who} {turn}");
+            }
+        }
+    }
 }
 
 #[test]

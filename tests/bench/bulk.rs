@@ -128,9 +128,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 pub fn encrypted(bench: &mut Bench) -> Result<()> {
     let folder = bench.scratch.path().display().to_string();
     let key = format!("{folder}/key");
-    let words = ["auth-serve", "--create-key", "--key-file", &key];
-    let created = Command::new(&bench.sockctl).args(words).output()?;
-    ensure!(created.status.success(), "no key: {created:?}");
+    let create = ["auth-serve", "--create-key", "--key-file", &key];
+    let output = Command::new(&bench.sockctl).args(create).output()?;
+    ensure!(output.status.success(), "no key: {output:?}");
     let certificate = format!("{folder}/certificate.pem");
     let made = Command::new("openssl")
         .args([

@@ -34,11 +34,6 @@ impl Batch {
         let datagrams = self.room.chunks(self.each).zip(&self.envelopes);
         datagrams.map(|(room, envelope)| (&room[..envelope.len], envelope))
     }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.envelopes.len()
-    }
 }
 
 impl Datagrams {
