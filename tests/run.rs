@@ -1,8 +1,6 @@
 //! The one builder of the tests: starts a program, talks to it, compares what it said. Every wait
 //! has a deadline; whatever was started is killed on drop.
 
-#![allow(dead_code, reason = "a builder offers what the next test needs")]
-
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{Read, Write};
