@@ -373,7 +373,7 @@ fn connected_with_warning(path: &str) -> (Terminal, std::net::TcpStream) {
 }
 
 #[test]
-fn row_45_a_full_disk_is_one_warning() {
+fn row_45_history_that_cannot_be_written_any_more_is_one_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("history");
     let path = file.to_str().unwrap();

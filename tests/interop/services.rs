@@ -80,14 +80,11 @@ fn git_fetches_from_its_daemon_through_connect() {
     git(&served, &["add", "big"]);
     git(&served, &["commit", "-qm", "big"]);
     let port = free_port();
+    // The program itself: `git daemon` would only start it, and be ended in its place.
+    let place = git(folder, &["--exec-path"]);
     let daemon = program(
-        "git",
-        [
-            "daemon",
-            "--reuseaddr",
-            "--export-all",
-            "--listen=127.0.0.1",
-        ],
+        &format!("{}/git-daemon", place.trim()),
+        ["--reuseaddr", "--export-all", "--listen=127.0.0.1"],
     )
     .args([
         format!("--port={port}"),
@@ -296,18 +293,50 @@ fn opts_sees_what_nginx_set() {
     );
 }
 
-#[test]
-#[ignore = "needs haproxy"]
-fn opts_sees_what_haproxy_set() {
+/// haproxy on a free port, in front of a server that this `server` line of its configuration names.
+fn haproxy(server: &str) -> (Running, tempfile::TempDir, u16) {
     let port = free_port();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("conf");
     let text = format!(
         "defaults\n mode tcp\n timeout client 1m\n timeout server 1m\n timeout connect 5s\n\
-         frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n server s 127.0.0.1:1\n"
+         frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n server s {server}\n"
     );
     std::fs::write(&path, text).unwrap();
-    let server = program("haproxy", ["-db", "-f", &path.display().to_string()]).start();
+    let proxy = program("haproxy", ["-db", "-f", &path.display().to_string()]).start();
     is_up(port);
+    (proxy, folder, port)
+}
+
+#[test]
+#[ignore = "needs haproxy"]
+fn haproxy_in_front_says_whose_a_connection_is() {
+    for version in ["send-proxy", "send-proxy-v2"] {
+        let server = sockctl(["serve", "0", "--echo", "-v", "--accept-proxy", "127.0.0.1"]).start();
+        let (_proxy, _folder, port) = haproxy(&format!("127.0.0.1:{} {version}", server.port()));
+        let client = [
+            "connect",
+            &port.to_string(),
+            "-s",
+            "127.0.0.3",
+            "--tcp-info",
+            "-v",
+        ];
+        let done = sockctl(client).input("through the proxy").run();
+        assert_eq!(
+            (done.code, done.stdout.as_slice()),
+            (0, &b"through the proxy"[..])
+        );
+        let (_, from) = done.stderr.split_once(" from ").unwrap();
+        let from = from.lines().next().unwrap();
+        assert!(from.starts_with("127.0.0.3:"), "{}", done.stderr);
+        server.stderr_has(&format!("{from} accepted on "));
+    }
+}
+
+#[test]
+#[ignore = "needs haproxy"]
+fn opts_sees_what_haproxy_set() {
+    let (server, _folder, port) = haproxy("127.0.0.1:1");
     is_seen(&server, "haproxy", port);
 }
