@@ -2,13 +2,13 @@
 //! that it does what the left column was used for.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::run::{
-    DEADLINE, Finished, Running, connect, listen, program, read_all, until, with_ports,
+    DEADLINE, Finished, Running, connect, free_port, listen, program, read_all, until, with_ports,
 };
 
 const README: &str = include_str!("../README.md");
@@ -37,10 +37,10 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder, port }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            port: free_port(),
+        }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {

@@ -6,10 +6,9 @@
 //! replaced by free ones, so that nothing is in the way.
 
 use std::fmt::Write as _;
-use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 
-use crate::run::{program, with_ports};
+use crate::run::{free_port, program, with_ports};
 
 const README: &str = include_str!("../README.md");
 
@@ -91,24 +90,8 @@ fn is(shown: &str, line: &str) -> bool {
 
 /// Replaces the README's ports by free ones.
 fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
-    let free = || {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(address).ok()?;
-        // One that looks like a port of the README would be replaced once more.
-        let is_plain = !address.port().to_string().contains("852");
-        is_plain.then_some((tcp, udp))
-    };
-    let held: Vec<_> = (8520..8530)
-        .map(|_| std::iter::repeat_with(free).flatten().next().unwrap())
-        .collect();
-    let port = |known: u16| {
-        held[usize::from(known - 8520)]
-            .0
-            .local_addr()
-            .unwrap()
-            .port()
-    };
+    let free: Vec<u16> = (0..10).map(|_| free_port()).collect();
+    let port = |known: u16| free[usize::from(known - 8520)];
     for step in &mut steps {
         step.command = with_ports(&step.command, port);
         for line in &mut step.shown {

@@ -4,9 +4,10 @@
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -538,6 +539,24 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < end, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
+    }
+}
+
+/// A port of 127.0.0.1 that nobody has, TCP or UDP, for programs that cannot choose one themselves.
+/// Below those that the kernel gives out by itself, it stays free until it is used; the one after it
+/// is nobody else's either.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Several runs at a time begin at different places.
+    let start = u16::try_from(std::process::id() % 500).unwrap() * 20;
+    loop {
+        let turn = NEXT.fetch_add(2, Ordering::Relaxed);
+        let port = 20_000 + (start + turn) % 12_000;
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        if is_free {
+            return port;
+        }
     }
 }
 

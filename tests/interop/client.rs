@@ -1,7 +1,6 @@
 //! Real servers and proxies at the other end of `connect`, each on a free port with its own
 //! configuration.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -9,10 +8,9 @@ use crate::run::{Finished, Running, program, sockctl};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_sockctl");
 
-/// A port that nobody has, for a server that cannot choose one by itself.
+/// A free port as a word.
 fn free_port() -> String {
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    tcp.local_addr().unwrap().port().to_string()
+    crate::run::free_port().to_string()
 }
 
 /// Waits until somebody listens, as a user would.

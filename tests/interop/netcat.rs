@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::run::{Finished, Running, conversation, program, sockctl, until};
+use crate::run::{Finished, Running, conversation, free_port, program, sockctl, until};
 
 const SIZE: usize = 10 << 20;
 
@@ -54,12 +54,6 @@ fn exchange_and_end(mut ours: Running, mut theirs: Running, said: &str) {
     let theirs = theirs.finish();
     got(&ours, &down, said);
     got(&theirs, &up, "");
-}
-
-/// A port that was free a moment ago, for programs that cannot say which they were given.
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 /// Waits until somebody listens on a port (or is bound to it, for UDP).

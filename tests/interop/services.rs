@@ -1,17 +1,10 @@
 //! Servers and managers from Debian packages, each on a free port with its own configuration.
 
 use std::fmt::Display;
-use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::run::{Running, program, sockctl, until};
-
-/// A port that nobody has, for a server that cannot choose one by itself.
-fn free_port() -> u16 {
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    tcp.local_addr().unwrap().port()
-}
+use crate::run::{Running, free_port, program, sockctl, until};
 
 /// Waits until a port is open.
 #[track_caller]
@@ -131,11 +124,7 @@ fn systemd_hands_its_socket_over() {
 #[test]
 #[ignore = "needs dnsmasq-base"]
 fn a_name_server_answers_a_datagram() {
-    let port = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let server = program(
         "dnsmasq",
         [
