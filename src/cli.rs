@@ -208,6 +208,7 @@ fn man() -> Vec<u8> {
         let text = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
         out.extend_from_slice(text.as_bytes());
     }
+    out.extend_from_slice(include_bytes!("cli/manual.roff"));
     let _ = writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
     out
 }

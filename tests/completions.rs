@@ -92,6 +92,31 @@ fn the_man_page_has_a_section_for_each_command_and_every_option() {
 }
 
 #[test]
+fn the_man_page_tells_what_no_option_does() {
+    let page = generated("man");
+    for title in [
+        "\"ADDRESSES AND AMOUNTS\"",
+        "\"WHAT THE KEY PROTECTS\"",
+        "ENVIRONMENT",
+        "EXAMPLES",
+        "\"EXIT STATUS\"",
+    ] {
+        assert!(
+            page.contains(&format!("\n.SH {title}\n")),
+            "no section {title}"
+        );
+    }
+    for variable in [
+        "SOCKCTL_KEY",
+        "SOCKCTL_PROXY_PASSWORD",
+        "NO_COLOR",
+        "TCPREMOTEIP",
+    ] {
+        assert!(page.contains(variable), "{variable}");
+    }
+}
+
+#[test]
 fn generating_needs_a_kind_that_exists() {
     let done = sockctl(["--generate", "postcard"]).run();
     assert_eq!(done.code, 2);
