@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::Bench;
 use crate::echo::{REFERENCE, SOCKCTL};
-use crate::load::{chorus, connect, crowd, ping};
+use crate::load::{allowed, chorus, connect, crowd, ping};
 use crate::peer::Server;
 use crate::report::{Metric, Sample, median};
 
@@ -23,7 +23,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     } else {
         &[1, 10, 100, 1_000, 10_000, 50_000]
     };
-    for &count in counts {
+    for count in allowed(counts) {
         let contenders = bench.contenders(SERVERS, move |words| {
             let server = Server::start(words, Stdio::null(), Stdio::null())?;
             let mut streams = crowd(server.port, count)?;

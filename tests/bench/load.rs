@@ -26,7 +26,8 @@ const PER_ADDRESS: usize = 14_000;
 
 /// A connection whose reads end in time.
 pub fn connect(port: u16) -> Result<TcpStream> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
@@ -255,12 +256,21 @@ pub fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<usi
     }
 }
 
-/// Connections are files.
+/// Connections are files: raises their limit.
 pub fn raise_file_limit() {
-    const WANTED: u64 = 150_000;
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
-    // The superuser may have more than the limit; otherwise what there is must do.
-    if setrlimit(Resource::RLIMIT_NOFILE, WANTED.max(hard), WANTED.max(hard)).is_err() {
+    // The superuser may have more than the limit, as a rule; otherwise what there is must do.
+    let wanted = hard.max(150_000);
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_err() {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
+}
+
+/// These numbers of connections, as far as the limit on files allows them.
+pub fn allowed(counts: &[usize]) -> Vec<usize> {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    let most = usize::try_from(limit.saturating_sub(200)).unwrap_or(usize::MAX);
+    let mut allowed: Vec<usize> = counts.iter().map(|&count| count.min(most)).collect();
+    allowed.dedup();
+    allowed
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::Bench;
 use crate::echo::SERVERS;
-use crate::load::crowd;
+use crate::load::{allowed, crowd};
 use crate::peer::Server;
 use crate::report::{Metric, Sample};
 
@@ -19,7 +19,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     } else {
         &[1_000, 5_000, 10_000, 50_000]
     };
-    for &count in counts {
+    for count in allowed(counts) {
         let servers: Vec<_> = SERVERS
             .iter()
             .copied()
