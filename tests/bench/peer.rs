@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 /// How long a program may take to listen, or to end once it should.
@@ -62,6 +63,12 @@ impl Process {
     pub fn peak_memory(&self) -> Option<f64> {
         let path = format!("/proc/{}/status", self.child.id());
         kilobytes(&fs::read_to_string(path).ok()?, "VmHWM:")
+    }
+
+    /// The CPU time of all its threads so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        Ok(ClockId::pid_cpu_clock_id(pid)?.now()?.into())
     }
 
     /// The memory of its whole group: proportional set sizes, in bytes.

@@ -26,7 +26,9 @@ pub fn run(words: &[String]) -> Result<()> {
     match words[..] {
         ["connect", to] => exchange(&TcpStream::connect(("127.0.0.1", port(to)?))?),
         ["serve", at] => exchange(&TcpListener::bind(("127.0.0.1", port(at)?))?.accept()?.0),
-        ["echo", at] => echo(port(at)?),
+        ["echo", at] => echo(port(at)?, 0),
+        // A challenge, and an answer of the same length.
+        ["greet", at] => echo(port(at)?, 32),
         ["udp-echo", at] => udp_echo(port(at)?),
         ["udp-send", to] => udp_send(port(to)?),
         ["scan"] => scan(),
@@ -95,7 +97,8 @@ fn grow(pipe: BorrowedFd<'_>) {
     let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(1 << 20));
 }
 
-fn echo(port: u16) -> Result<()> {
+/// Sends `greeting` zeros, drops as many bytes that come with the first read, returns the rest.
+fn echo(port: u16, greeting: usize) -> Result<()> {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     listener.set_reuse_address(true)?;
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
@@ -104,30 +107,33 @@ fn echo(port: u16) -> Result<()> {
     let listener = TcpListener::from(listener);
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))?;
-    let mut streams: Vec<Option<TcpStream>> = Vec::new();
+    let mut streams: Vec<Option<(TcpStream, usize)>> = Vec::new();
     let mut events = vec![EpollEvent::empty(); 256];
     let mut buffer = vec![0; 64 << 10];
     loop {
         let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..count] {
             if event.data() == u64::MAX {
-                while let Ok((stream, _)) = listener.accept() {
+                while let Ok((mut stream, _)) = listener.accept() {
                     stream.set_nonblocking(true)?;
+                    if greeting > 0 {
+                        stream.write_all(&[0; 64][..greeting])?;
+                    }
                     let slot = usize::try_from(stream.as_raw_fd())?;
                     epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))?;
                     streams.resize_with(streams.len().max(slot + 1), || None);
-                    streams[slot] = Some(stream);
+                    streams[slot] = Some((stream, greeting));
                 }
                 continue;
             }
             let slot = usize::try_from(event.data())?;
-            let Some(stream) = &mut streams[slot] else {
+            let Some((stream, answer)) = &mut streams[slot] else {
                 continue;
             };
             match stream.read(&mut buffer) {
                 Ok(n @ 1..) => {
                     // Large messages may have to wait: here for the only client that sends them.
-                    let mut rest = &buffer[..n];
+                    let mut rest = &buffer[std::mem::take(answer).min(n)..n];
                     while !rest.is_empty() {
                         match stream.write(rest) {
                             Ok(n) => rest = &rest[n..],
