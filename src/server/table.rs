@@ -408,7 +408,9 @@ impl Table {
 
     /// Sends bytes of ours that are no payload (a handshake's).
     pub(super) fn send_plain(&mut self, slot: usize, bytes: &[u8]) {
-        if let Some(conn) = self.conns.get_mut(slot) {
+        if let Some(conn) = self.conns.get_mut(slot)
+            && !bytes.is_empty()
+        {
             self.queued += transmit(conn, &self.log, bytes, self.now);
             self.dirty.push(slot);
         }
