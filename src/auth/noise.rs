@@ -28,6 +28,7 @@ use snow::params::NoiseParams;
 use crate::exit::{Exit, Failure};
 
 mod client;
+mod primitives;
 mod psk;
 mod record;
 mod server;
@@ -35,6 +36,7 @@ mod server;
 mod tests;
 
 pub use client::Client;
+use primitives::Primitives;
 pub use psk::{Psks, derive};
 pub use record::Records;
 pub use server::Server;
@@ -76,7 +78,7 @@ impl Identity {
     }
 
     fn builder<'a>(&'a self, key: &'a [u8; 32]) -> Result<Builder<'a>, snow::Error> {
-        Builder::new(self.params.clone())
+        Builder::with_resolver(self.params.clone(), Box::new(Primitives))
             .prologue(&self.prologue)?
             .psk(0, key)
     }

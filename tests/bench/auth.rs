@@ -22,6 +22,10 @@ use crate::Bench;
 use crate::load::connect;
 use crate::peer::Server;
 use crate::report::{Metric, Sample};
+use primitives::Primitives;
+
+#[path = "../../src/auth/noise/primitives.rs"]
+mod primitives;
 
 const KEY: &str = "wangwang";
 const PROTOCOL: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
@@ -168,7 +172,7 @@ fn hello() -> Result<Hello> {
         .expand(b"NNpsk0", &mut psk)
         .map_err(|e| anyhow::anyhow!("{e}"))?;
     let preface = b"SKCTL\0\x01\x01";
-    let mut state = Builder::new(PROTOCOL.parse()?)
+    let mut state = Builder::with_resolver(PROTOCOL.parse()?, Box::new(Primitives))
         .prologue(preface)?
         .psk(0, &psk)?
         .build_initiator()?;

@@ -81,6 +81,7 @@ impl Server {
                 self.stage = Stage::Ready { records, key };
                 Verdict::More
             }
+            Err(snow::Error::Dh) => self.refuse(Refusal::new(LOW_ORDER, Exit::Unproved)),
             Err(e) => self.refuse(Refusal::new(format!("cannot answer: {e}"), Exit::Other)),
         }
     }
@@ -110,6 +111,9 @@ impl Server {
         self.refuse(Refusal::new(reason, Exit::Unproved).wrong_proof(b""))
     }
 }
+
+/// Whoever holds the key could otherwise have a session that others can read (RFC 7748, §6.1).
+const LOW_ORDER: &str = "its hello makes no secret: a key of low order";
 
 /// Message 2; the session begins.
 fn answer(mut state: HandshakeState, reply: &mut Vec<u8>) -> Result<Records, snow::Error> {

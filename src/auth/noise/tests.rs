@@ -3,6 +3,9 @@
 use std::rc::Rc;
 
 use proptest::prelude::*;
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::CryptoResolver;
+use snow::types::{Cipher, Dh, Hash, Random};
 
 use super::record::{DATA_MAX, Kind};
 use super::*;
@@ -404,6 +407,107 @@ fn both_directions_rekey() {
     wire.clear();
     client.seal(&[1], &mut wire).unwrap();
     assert!(server.open(&wire, &mut payload).is_err());
+}
+
+/// A key pair of ours.
+fn fresh() -> Box<dyn Dh> {
+    let mut key = Primitives.resolve_dh(&DHChoice::Curve25519).unwrap();
+    key.generate(&mut *Primitives.resolve_rng().unwrap())
+        .unwrap();
+    key
+}
+
+#[test]
+fn two_sides_agree_once() {
+    let (ours, theirs) = (fresh(), fresh());
+    let (mut here, mut there) = ([0; 32], [0; 32]);
+    ours.dh(theirs.pubkey(), &mut here).unwrap();
+    theirs.dh(ours.pubkey(), &mut there).unwrap();
+    assert_eq!(here, there);
+    assert_ne!(here, [0; 32]);
+    assert!(ours.dh(theirs.pubkey(), &mut here).is_err());
+}
+
+/// The points of low order, and what is congruent to some of them (cr.yp.to/ecdh.html).
+#[test]
+fn keys_of_low_order_agree_on_nothing() {
+    let points = [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+    for point in points {
+        let public = hex::decode(point).unwrap();
+        let agreed = fresh().dh(&public, &mut [0; 32]);
+        assert!(matches!(agreed, Err(snow::Error::Dh)), "{point}");
+    }
+}
+
+/// One who holds the key, but makes a hello from which no secret can come.
+#[test]
+fn a_key_of_low_order_makes_no_session() {
+    struct LowOrder;
+    impl Dh for LowOrder {
+        fn name(&self) -> &'static str {
+            "25519"
+        }
+        fn pub_len(&self) -> usize {
+            32
+        }
+        fn priv_len(&self) -> usize {
+            32
+        }
+        fn set(&mut self, _: &[u8]) {}
+        fn generate(&mut self, _: &mut dyn Random) -> Result<(), snow::Error> {
+            Ok(())
+        }
+        fn pubkey(&self) -> &[u8] {
+            &[0; 32]
+        }
+        fn privkey(&self) -> &[u8] {
+            &[]
+        }
+        fn dh(&self, _: &[u8], _: &mut [u8]) -> Result<(), snow::Error> {
+            Ok(())
+        }
+    }
+    struct Weak;
+    impl CryptoResolver for Weak {
+        fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+            Primitives.resolve_rng()
+        }
+        fn resolve_dh(&self, _: &DHChoice) -> Option<Box<dyn Dh>> {
+            Some(Box::new(LowOrder))
+        }
+        fn resolve_hash(&self, c: &HashChoice) -> Option<Box<dyn Hash>> {
+            Primitives.resolve_hash(c)
+        }
+        fn resolve_cipher(&self, c: &CipherChoice) -> Option<Box<dyn Cipher>> {
+            Primitives.resolve_cipher(c)
+        }
+    }
+    let identity = alice();
+    let mut state = Builder::with_resolver(PROTOCOL.parse().unwrap(), Box::new(Weak))
+        .prologue(&PREFACE)
+        .unwrap()
+        .psk(0, &identity.keys.first().bytes)
+        .unwrap()
+        .build_initiator()
+        .unwrap();
+    let hello = [&PREFACE[..], &framed(&mut state).unwrap()].concat();
+    let mut reply = Vec::new();
+    match Server::new(identity).feed(&hello, &mut reply) {
+        Verdict::Refused(why) => {
+            assert_eq!(why.reason, "its hello makes no secret: a key of low order");
+            assert!(!why.wrong_proof);
+        }
+        _ => panic!("a session that others can read"),
+    }
+    assert!(reply.is_empty());
 }
 
 proptest! {
