@@ -369,7 +369,7 @@ impl<'a> Flow<'a> {
         if let Some(layer) = &self.change.layer {
             let mut layer = layer.borrow_mut();
             payload.clear();
-            let result = match bytes {
+            let result = match &mut wire[..count] {
                 [] => layer.wire_ended(),
                 bytes => layer.open(bytes, payload),
             };
@@ -437,7 +437,7 @@ impl<'a> Flow<'a> {
         };
         let mut byte = [0];
         match self.source.read(&mut byte) {
-            Ok(1) => Ok(layer.borrow_mut().open(&byte, &mut Vec::new())?),
+            Ok(1) => Ok(layer.borrow_mut().open(&mut byte, &mut Vec::new())?),
             _ => Ok(()),
         }
     }
