@@ -105,6 +105,8 @@ pub struct Flow<'a> {
     carried: u64,
     change: Change,
     source_ended: bool,
+    /// Nothing more can come over the wire, where it is not the payload.
+    wire_ended: bool,
     /// What is wrong with the source; what came before it is written first.
     failure: Option<io::Error>,
     moved: u64,
@@ -202,6 +204,7 @@ impl<'a> Flow<'a> {
             carried: 0,
             change,
             source_ended: false,
+            wire_ended: false,
             failure: None,
             moved: 0,
             max: u64::MAX,
@@ -352,6 +355,7 @@ impl<'a> Flow<'a> {
             Err(e) => return Err(Step::SourceFailed(e)),
         };
         self.source_ended = count == 0;
+        self.wire_ended = count == 0;
         let length = match self.source {
             Port::Socket(_) => self.arrive(count)?,
             _ => self.depart(count)?,
@@ -430,16 +434,16 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// What came after the peer's end, if anything did: there must be nothing.
-    pub fn is_over(&mut self) -> io::Result<()> {
-        let Some(layer) = &self.change.layer else {
-            return Ok(());
-        };
-        let mut byte = [0];
-        match self.source.read(&mut byte) {
-            Ok(1) => Ok(layer.borrow_mut().open(&mut byte, &mut Vec::new())?),
-            _ => Ok(()),
+    /// Whether anything can still come over the wire behind the end that the peer has told. It
+    /// must be nothing but the wire's own end.
+    pub fn goes_on(&mut self) -> io::Result<bool> {
+        if let (Port::Socket(socket), Some(layer)) = (self.source, &self.change.layer)
+            && !self.wire_ended
+        {
+            self.wire_ended = !goes_on(socket, &mut **layer.borrow_mut())?;
+            return Ok(!self.wire_ended);
         }
+        Ok(false)
     }
 
     /// The buffer takes over; what is inside our own pipe is written first.
@@ -539,6 +543,18 @@ pub fn finish(socket: &Socket, layer: &mut dyn Layer) {
             }
             Err(_) => return, // a peer that is gone needs no end
         }
+    }
+}
+
+/// Reads behind the end that a peer has told in the layer's way: whether more can come. Whatever
+/// does is a flaw.
+pub fn goes_on(socket: &Socket, layer: &mut dyn Layer) -> io::Result<bool> {
+    let mut byte = [0];
+    match socket.recv(&mut byte) {
+        Ok(0) => Ok(false),
+        Ok(_) => Ok(layer.open(&mut byte, &mut Vec::new()).map(|()| true)?),
+        Err(e) if would_block(&e) => Ok(true),
+        Err(e) => Err(e),
     }
 }
 

@@ -145,7 +145,10 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
     let mut end = pump.run();
     if let End::Eof | End::Linger | End::Limit = end {
         pump.up.finish();
-        if let (End::Eof, Err(e)) = (&end, pump.down.is_over()) {
+        // A peer that is gone altogether now has had everything.
+        if let (End::Eof, Err(e)) = (&end, pump.down.goes_on())
+            && e.kind() == io::ErrorKind::InvalidData
+        {
             end = End::Broken(e);
         }
     }
@@ -243,6 +246,9 @@ impl<'a> Pump<'a> {
             };
             let down = if self.down_ended.is_none() {
                 self.step_down()
+            } else if self.up_ended.is_none() && self.broken.is_none() {
+                let goes_on = self.down.goes_on().map_err(End::Broken);
+                goes_on.map(|on| on.then_some(Progress::Held(Held::Source)))
             } else {
                 Ok(None)
             };

@@ -566,8 +566,8 @@ impl<'a> Server<'a> {
         };
         match conn.phase {
             // It is not watched for reading any more: this is a hang-up.
-            _ if conn.peer_ended && conn.is_occupied() && !event.failed => {}
-            _ if conn.peer_ended => self.table.hung_up(slot),
+            _ if conn.wire_ended && conn.is_occupied() && !event.failed => {}
+            _ if conn.wire_ended => self.table.hung_up(slot),
             Phase::Announcing(_) => {
                 if header::hear(&mut self.table, slot, &mut self.buffer) {
                     self.receive_newcomer(slot)?;

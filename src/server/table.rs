@@ -83,6 +83,8 @@ pub(super) struct Conn {
     pub(super) peer: Endpoint,
     pub(super) phase: Phase,
     pub(super) peer_ended: bool,
+    /// Nothing more can come from it. Where the wire is not the payload, that shows later.
+    pub(super) wire_ended: bool,
     /// Sending failed: the connection is gone, though what arrived may still be read.
     broken: bool,
     outbox: Outbox,
@@ -242,6 +244,7 @@ impl Table {
             peer,
             phase,
             peer_ended: false,
+            wire_ended: false,
             broken: false,
             outbox: Outbox::default(),
             fin: Fin::No,
@@ -366,6 +369,7 @@ impl Table {
         };
         let n = conn.socket.recv(buffer)?;
         conn.active = self.now;
+        conn.wire_ended = n == 0;
         if conn.is_wrapped() {
             return Ok(n); // it is not known yet what this is
         }
@@ -380,7 +384,7 @@ impl Table {
     }
 
     /// What came over the wire, nothing being its end, as the payload it carries, counted and
-    /// dumped; whether the peer has ended, or what is wrong behind that payload.
+    /// dumped; whether the peer has ended with it, or what is wrong behind that payload.
     pub(super) fn unwrap(
         &mut self,
         slot: usize,
@@ -397,13 +401,14 @@ impl Table {
             [] => layer.wire_ended(),
             wire => layer.open(wire, payload),
         };
-        conn.peer_ended = layer.has_ended();
+        let had_ended = std::mem::replace(&mut conn.peer_ended, layer.has_ended());
+        let ends = conn.peer_ended && !had_ended;
         conn.received += payload.len() as u64;
         if !payload.is_empty() {
             dump(&mut self.quit, conn, Direction::Received, payload);
         }
         self.dirty.push(slot);
-        result.map(|()| self.conns[slot].peer_ended)
+        result.map(|()| ends)
     }
 
     /// Sends bytes of ours that are no payload (a handshake's).

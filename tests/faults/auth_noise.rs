@@ -6,6 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use crate::auth_connect::rogue;
 use crate::auth_noise::{
     ALICE, Way, between, client, python_client, python_server, random_key, server,
@@ -350,6 +352,62 @@ fn row_61_encrypted_records_that_are_none_end_it_on_the_server() {
         "{}",
         done.stderr
     );
+}
+
+#[test]
+fn row_61_encrypted_nothing_comes_after_the_end_however_late() {
+    for late in ["data:late", "eof", "raw:00"] {
+        // The program's word shows that the end has come through.
+        let words = ["--once", "--sh", "cat; echo; exec sleep 60"];
+        let (server, _key) = server(&words);
+        let port = server.port();
+        let ops = ["ready", "record", "eof", "record", late, "read"];
+        let done = python_client(port, "", &ops).run();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(said.starts_with("welcome\ndata 10\n"), "{said}");
+        assert!(!said.contains("<eof>"), "{said}");
+        let done = server.finish();
+        assert_eq!((done.code, done.stdout.as_slice()), (7, &b""[..]));
+        let line = done.stderr.lines().last().unwrap_or_default();
+        assert!(
+            line.starts_with("sockctl: connection from 127.0.0.1:")
+                && line.ends_with(": data after the end"),
+            "{}",
+            done.stderr
+        );
+        assert_eq!(done.stderr.lines().count(), 2, "{}", done.stderr);
+
+        // Our client, which has more to say than the peer takes, in a pipe and by a script.
+        let much = vec![b'x'; 64 << 20];
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(&much).unwrap();
+        let text = format!("@{}", file.path().display());
+        for words in [&[][..], &["--send", &text]] {
+            let ops = ["record", "welcome", "eof", "pause:300", late, "read"];
+            let (peer, port) = python_server("", &ops);
+            let (client, _key) = client(port, words);
+            let client = if words.is_empty() {
+                client.input(much.clone())
+            } else {
+                client
+            };
+            client.run().is(
+                7,
+                "",
+                &format!("sockctl: connection to 127.0.0.1:{port}: data after the end\n"),
+            );
+            drop(peer);
+        }
+    }
+}
+
+#[test]
+fn row_61_encrypted_a_fin_after_the_end_is_none() {
+    let (server, _key) = server(&["--once", "--sh", "cat; echo; read line || echo more"]);
+    let ops = ["ready", "record", "eof", "shut", "read"];
+    let done = python_client(server.port(), "", &ops).run();
+    done.is(0, "welcome\n\nmore\n<eof>", "");
+    assert_eq!(server.finish().code, 0);
 }
 
 #[test]

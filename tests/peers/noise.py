@@ -12,9 +12,10 @@ Operations, in this order, after the two messages:
     hold             the next operations go in one segment, until one that reads
     read             until the peer's EOF record or end; prints what came
     record           one record; prints what it is
+    pause:MS         nothing for so many milliseconds
     shut             the write side ends
 """
-import hashlib, hmac, os, socket, struct, sys
+import hashlib, hmac, os, socket, struct, sys, time
 
 # ---- X25519
 
@@ -268,10 +269,11 @@ def run(sock, out, into, ops):
             except OSError:
                 pass
             held, holding = b"", False
-        if name == "shut": sock.shutdown(socket.SHUT_WR)
+        if name == "pause": time.sleep(int(rest) / 1000)
+        elif name == "shut": sock.shutdown(socket.SHUT_WR)
         elif name == "record":
             kind, *data = into.open(message(sock))
-            show({3: "ready", 4: "welcome", 5: "refused"}[kind] + "".join(f" {b}" for b in data) + "\n")
+            show({1: "data", 2: "eof", 3: "ready", 4: "welcome", 5: "refused"}[kind] + "".join(f" {b}" for b in data) + "\n")
         elif name == "read":
             try:
                 while True:

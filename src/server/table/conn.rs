@@ -127,7 +127,7 @@ impl Conn {
                 if !idle.is_zero() {
                     due = due.min(Deadline::at(self.active + idle));
                 }
-                if self.outbox.len(log) >= HIGH && !self.interest.read && !self.peer_ended {
+                if self.outbox.len(log) >= HIGH && !self.interest.read && !self.wire_ended {
                     due = due.min(Deadline::at(self.progress + STALL));
                 }
                 due

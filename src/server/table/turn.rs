@@ -130,7 +130,7 @@ impl Table {
             Phase::Announcing(_) | Phase::Closing(_) => true,
         };
         let interest = Interest {
-            read: takes && !conn.peer_ended,
+            read: takes && !conn.wire_ended,
             write: !conn.outbox.is_empty(&self.log),
         };
         if interest != conn.interest {

@@ -11,7 +11,7 @@ use super::{Action, Script};
 use crate::console::event::Event;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
-use crate::net::flow::finish;
+use crate::net::flow::{finish, goes_on};
 use crate::net::hexdump::Direction;
 use crate::net::pump::{End, Pace, Rules};
 use crate::net::signal::Deferred;
@@ -66,6 +66,7 @@ pub fn run(
         sent: 0,
         heard: false,
         peer_ended: false,
+        wire_ended: false,
         broken: None,
     };
     let over = match socket.set_nonblocking(true) {
@@ -122,6 +123,8 @@ struct Drive<'a> {
     /// Something came since the last send began.
     heard: bool,
     peer_ended: bool,
+    /// Nothing more can come over the wire.
+    wire_ended: bool,
     /// A send failed: what has arrived is still to be delivered.
     broken: Option<io::Error>,
 }
@@ -276,6 +279,13 @@ impl Drive<'_> {
         let wrapped = self.rules.layer.is_some();
         let limit = usize::try_from(self.left()).unwrap_or(CHUNK).min(CHUNK);
         let busy = !self.incoming.is_empty() || self.phase == Phase::Closing;
+        if let Some(layer) = self.rules.layer.as_mut().filter(|_| self.peer_ended)
+            && self.broken.is_none()
+            && !self.wire_ended
+        {
+            let result = goes_on(self.socket, &mut **layer);
+            self.wire_ended = !result.map_err(|e| Over::Ended(End::Broken(e)))?;
+        }
         if self.peer_ended || busy || limit == 0 {
             return Ok(false);
         }
@@ -287,6 +297,7 @@ impl Drive<'_> {
             Err(e) => return Err(Over::Ended(End::Broken(self.broken.take().unwrap_or(e)))),
         };
         self.peer_ended = count == 0;
+        self.wire_ended = count == 0;
         let payload = self
             .unwrap(count)
             .unwrap_or_else(|| self.buffer[..count].to_vec());
@@ -380,7 +391,12 @@ impl Drive<'_> {
             .fold(self.pace.due(), |until, (at, _)| until.min(*at));
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         let mut events = PollFlags::empty();
-        let reads = !self.peer_ended && self.incoming.is_empty() && self.left() > 0;
+        let ended = if self.rules.layer.is_some() {
+            self.wire_ended
+        } else {
+            self.peer_ended
+        };
+        let reads = !ended && self.incoming.is_empty() && self.left() > 0;
         events.set(PollFlags::POLLIN, reads);
         events.set(PollFlags::POLLOUT, !self.outgoing.is_empty());
         if !events.is_empty() {
