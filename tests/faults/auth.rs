@@ -387,7 +387,7 @@ fn row_57_an_address_holds_eight_unproved_connections() {
 
 #[test]
 fn row_57_the_deadline_is_for_the_whole_handshake() {
-    let server = server("md5", &["--echo", "-w", "700ms"]).start();
+    let server = server("md5", &["--echo", "-w", "1500ms"]).start();
     let (silent, _) = challenged(&server);
     let (mut slow, proof) = challenged(&server);
     let began = Instant::now();
@@ -409,7 +409,7 @@ fn row_57_the_deadline_is_for_the_whole_handshake() {
     let took = began.elapsed();
     assert!(end.is_ok() && rest.is_empty(), "{end:?}, {rest:?}");
     assert!(
-        (Duration::from_millis(600)..Duration::from_millis(3200)).contains(&took),
+        (Duration::from_millis(1400)..Duration::from_millis(3200)).contains(&took),
         "{took:?}: 32 digits would have taken 3.2 s"
     );
     slow.shutdown(Shutdown::Both).unwrap();
