@@ -313,7 +313,7 @@ fn a_full_server_says_so() {
 
 #[test]
 fn one_who_waits_for_room_is_welcomed_later() {
-    let (server, _key) = server(&["--echo", "-m", "1", "-v"]);
+    let (server, _key) = server(&["--echo", "-m", "1", "-v", "-w", "0"]);
     let port = server.port();
     let (first, _key) = client(port, &[]);
     let mut first = first.start();

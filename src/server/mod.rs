@@ -338,7 +338,8 @@ impl<'a> Server<'a> {
                 self.stop();
             }
             let (left, drained) = self.table.settle();
-            if left.is_empty() && drained.is_empty() && !self.table.fan_out() {
+            let is_quiet = left.is_empty() && drained.is_empty() && !self.table.fan_out();
+            if is_quiet && !self.let_in_waiting() {
                 break;
             }
             for client in left {
@@ -348,7 +349,6 @@ impl<'a> Server<'a> {
                 self.handler.drained(client, &mut self.table);
             }
         }
-        self.let_in_waiting();
         if self.table.has_freed() && self.resume.take().is_some() {
             self.pause = PAUSE; // a place is free: what accept failed for may be over
         }
@@ -486,18 +486,20 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Whoever proved its key while the server was full, now that there may be room.
-    fn let_in_waiting(&mut self) {
-        if self.table.stopping.is_some() {
-            return;
-        }
-        while !self.is_full()
+    /// Whoever proved its key while the server was full, now that there may be room; whether there
+    /// was for anybody.
+    fn let_in_waiting(&mut self) -> bool {
+        let mut any = false;
+        while self.table.stopping.is_none()
+            && !self.is_full()
             && let Some(slot) = self.table.first_waiting()
         {
             self.admit(slot);
         }
     }
+            any = true;
 
+        any
     fn is_full(&self) -> bool {
         self.table.open + self.table.announcing >= self.plan.limits.max
     }
