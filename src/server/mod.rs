@@ -9,6 +9,7 @@ mod limits;
 mod outbox;
 mod pace;
 mod proof;
+mod rounds;
 mod table;
 mod told;
 mod wall;
@@ -483,6 +484,7 @@ impl<'a> Server<'a> {
             && let Some(id) = self.table.id(slot)
         {
             self.handler.joined(id, &mut self.table);
+            self.table.offer(slot);
         }
     }
 
@@ -495,11 +497,11 @@ impl<'a> Server<'a> {
             && let Some(slot) = self.table.first_waiting()
         {
             self.admit(slot);
-        }
-    }
             any = true;
-
+        }
         any
+    }
+
     fn is_full(&self) -> bool {
         self.table.open + self.table.announcing >= self.plan.limits.max
     }

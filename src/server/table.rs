@@ -20,6 +20,7 @@ use super::limits::Census;
 use super::outbox::{Log, Outbox};
 use super::pace::Pace;
 use super::proof::Proof;
+use super::rounds::Rounds;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -48,8 +49,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
 /// How soon it looks again at clients that are waited for.
 const LOOK: Duration = Duration::from_millis(20);
-/// What may be said to all in one turn before it is sent.
-const BURST: u64 = 256 << 10;
 
 /// How far a connection is.
 pub(super) enum Phase {
@@ -156,9 +155,9 @@ pub(super) struct Table {
     drained: Vec<Id>,
     /// What all queues together hold for one client each.
     queued: usize,
-    /// What was said to all, and how far it was offered to everybody.
+    /// What was said to all, and when it is offered to them.
     log: Log,
-    offered: u64,
+    rounds: Rounds,
     /// Bytes that clients took.
     taken: u64,
     pace: Pace,
@@ -203,7 +202,7 @@ impl Table {
             drained: Vec::new(),
             queued: 0,
             log: Log::default(),
-            offered: 0,
+            rounds: Rounds::default(),
             taken: 0,
             pace: Pace::default(),
             held: false,

@@ -112,6 +112,10 @@ pub trait Clients {
     /// Queues the same bytes for every client, except the one they are from.
     fn send_all(&mut self, bytes: &[u8], except: Option<Id>);
 
+    /// Queues for every client what may wait a little where much of it comes at once: the first
+    /// that somebody says is sent behind it.
+    fn notify_all(&mut self, bytes: &[u8]);
+
     /// Ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
 

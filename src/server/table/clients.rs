@@ -34,20 +34,12 @@ impl Clients for Table {
     }
 
     fn send_all(&mut self, bytes: &[u8], except: Option<Id>) {
-        let position = self.log.end();
-        self.log.push(bytes);
-        let except = except.filter(|&id| self.open_conn(id).is_some());
-        if let Some(id) = except {
-            self.conns[id.slot].outbox.skip(position, &self.log);
-        }
-        if self.dumps {
-            let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
-            for (slot, conn) in &self.conns {
-                if hears(conn) && except.is_none_or(|id| id.slot != slot) {
-                    dump(&mut self.quit, conn, Direction::Sent, bytes);
-                }
-            }
-        }
+        self.rounds.urge();
+        self.push_all(bytes, except);
+    }
+
+    fn notify_all(&mut self, bytes: &[u8]) {
+        self.push_all(bytes, None);
     }
 
     fn finish(&mut self, client: Id) {
@@ -166,5 +158,25 @@ impl Clients for Table {
 
     fn quit(&mut self, result: Result<(), Failure>) {
         self.quit.get_or_insert(result);
+    }
+}
+
+impl Table {
+    /// Adds to what is said to all, except the one it is from.
+    fn push_all(&mut self, bytes: &[u8], except: Option<Id>) {
+        let position = self.log.end();
+        self.log.push(bytes);
+        let except = except.filter(|&id| self.open_conn(id).is_some());
+        if let Some(id) = except {
+            self.conns[id.slot].outbox.skip(position, &self.log);
+        }
+        if self.dumps {
+            let hears = |conn: &Conn| matches!(conn.phase, Phase::Open) && conn.fin == Fin::No;
+            for (slot, conn) in &self.conns {
+                if hears(conn) && except.is_none_or(|id| id.slot != slot) {
+                    dump(&mut self.quit, conn, Direction::Sent, bytes);
+                }
+            }
+        }
     }
 }

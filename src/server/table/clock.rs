@@ -31,6 +31,7 @@ impl Table {
     pub(in crate::server) fn deadline(&self) -> Deadline {
         let clock = self.clock.peek();
         let due = clock.map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due));
+        let due = due.min(self.rounds.deadline(self.log.end()));
         if self.pace.waits() {
             due.min(Deadline::at(self.now + LOOK))
         } else {

@@ -1,7 +1,9 @@
 //! What follows from what was done to connections in a turn: sends, ends, removals, watches.
 
+use std::time::Instant;
+
 use super::super::pace::{BEHIND, SIGN_OF_LIFE};
-use super::{BURST, Fin, HIGH, POOL, Phase, STALL, Table, flush};
+use super::{Fin, HIGH, POOL, Phase, STALL, Table, flush};
 use crate::console::event::Reason;
 use crate::net::poller::Interest;
 use crate::session::{Clients, Id};
@@ -37,17 +39,29 @@ impl Table {
 
     /// What was said to all and not offered to them yet is enough for a turn.
     pub(in crate::server) fn is_burst(&self) -> bool {
-        self.log.end() - self.offered >= BURST
+        self.rounds.is_burst(self.log.end())
     }
 
-    /// Offers to all what was said to all since the last time, and looks at those who fall
-    /// behind. Says whether there was anything to do.
+    /// Offers to a newcomer what is said about it: others may hear of it later.
+    pub(in crate::server) fn offer(&mut self, slot: usize) {
+        if let Some(conn) = self.conns.get_mut(slot)
+            && !conn.outbox.is_empty(&self.log)
+        {
+            self.taken += flush(conn, &self.log, self.now, &mut self.queued);
+        }
+    }
+
+    /// Offers to all what was said to all since the last time, if that is due, and looks at those
+    /// who fall behind. Says whether there was anything to do.
     pub(in crate::server) fn fan_out(&mut self) -> bool {
         let end = self.log.end();
         let waited = self.pace.waits();
-        if self.offered == end && !waited {
+        let is_last = self.stopping.is_some() && self.rounds.has_news(end);
+        let is_due = is_last || self.rounds.is_due(end, self.now);
+        if !is_due && !waited {
             return false;
         }
+        let began = Instant::now();
         let (mut oldest, mut behind, mut slow) = (end, false, Vec::new());
         for (slot, conn) in &mut self.conns {
             if !conn.interest.write && !conn.outbox.is_empty(&self.log) {
@@ -68,7 +82,7 @@ impl Table {
             behind |= waiting >= BEHIND && self.now - conn.progress < SIGN_OF_LIFE;
             self.dirty.push(slot);
         }
-        let offered = std::mem::replace(&mut self.offered, end);
+        self.rounds.done(end, began, Instant::now());
         self.log.forget(oldest);
         for slot in slow {
             self.end(slot, Reason::Slow);
@@ -77,7 +91,7 @@ impl Table {
         if waited && !waits {
             self.touch_all();
         }
-        offered < end || waited != waits
+        is_due || waited != waits
     }
 
     /// Whether a client that speaks is not heard for now: it is left to its socket.

@@ -39,6 +39,8 @@ const OPERATOR_HELP: &str = "-- /kick NAME       throw NAME out\n";
 pub enum Out<'a> {
     /// A line, its newline included, for all but the one it is from.
     All { line: &'a [u8], except: Option<Id> },
+    /// A line for all that somebody came or went.
+    Notice { line: &'a [u8] },
     /// Lines for one member.
     One { to: Id, lines: &'a [u8] },
     /// Something was said to all: who, and the bare text.
@@ -97,9 +99,8 @@ impl State {
         let name = self.free(wanted, key.is_some());
         let line = format!("-- {name} joined\n");
         self.enter(id, name, key.is_some());
-        out(Out::All {
+        out(Out::Notice {
             line: line.as_bytes(),
-            except: None,
         });
     }
 
@@ -116,9 +117,8 @@ impl State {
             *first = number.min(*first);
         }
         let line = format!("-- {} left\n", member.name);
-        out(Out::All {
+        out(Out::Notice {
             line: line.as_bytes(),
-            except: None,
         });
     }
 

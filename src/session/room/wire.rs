@@ -210,6 +210,11 @@ impl<'a> Mouth<'a> {
                     self.operator.hear(line);
                 }
             }
+            Out::Notice { line } => {
+                self.spent += line.len();
+                self.clients.notify_all(line);
+                self.operator.hear(line);
+            }
             Out::One { to, lines } => {
                 self.spent += lines.len();
                 if to == OPERATOR {

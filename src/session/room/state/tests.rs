@@ -74,7 +74,11 @@ impl World {
             stopped,
         } = self;
         change(state, &mut |out| match out {
-            Out::All { line, except } => {
+            Out::All { line, .. } | Out::Notice { line } => {
+                let except = match out {
+                    Out::All { except, .. } => except,
+                    _ => None,
+                };
                 let line = std::str::from_utf8(line).unwrap();
                 assert!(
                     line.ends_with('\n') && line.matches('\n').count() == 1,
