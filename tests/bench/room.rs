@@ -1,7 +1,7 @@
 //! The room beside `ncat --chat` and `ncat --broker`: lines of one member, delivered to the others;
 //! joining; and a line now and then in a large one.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const SERVERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "ncat --chat",
+        CHAT,
         &["ncat", "-l", "--chat", "-m", "1000", "127.0.0.1", "{port}"],
     ),
     (
@@ -44,10 +44,17 @@ const SERVERS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
+const CHAT: &str = "ncat --chat";
 const BROKER: &str = "ncat --broker";
 /// ncat waits with select(2): descriptors end at 1024.
 const NCAT_MEMBERS: usize = 900;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// One line of the load, its newline included.
+const LINE: usize = 64;
+/// Those who join one after the other.
+const NEWCOMERS: usize = 100;
+/// Bursts that one server gets.
+const BURSTS: usize = 41;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let sizes: &[usize] = if bench.options.quick {
@@ -73,13 +80,54 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             bench.measure(vec![metric], contenders);
         }
     }
+    bursts(bench, 10, 1_000);
+    joins(bench, 100);
+    newcomers(bench, 100);
     joins(bench, NCAT_MEMBERS);
     now_and_then(bench, NCAT_MEMBERS);
     if !bench.options.quick {
+        flood(bench, 500, 200_000);
         joins(bench, 10_000);
+        newcomers(bench, 10_000);
         now_and_then(bench, 10_000);
     }
     Ok(())
+}
+
+/// Lines that one member sends at once, again as soon as all others have them: the first time,
+/// when the server has seen no line yet, and later.
+fn bursts(bench: &mut Bench, members: usize, lines: usize) {
+    let contenders = bench.contenders(&rooms(members, |_| true), move |words| {
+        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+        let mut crowd = Crowd::gather(server.port, members)?;
+        let mut rates = Vec::new();
+        for _ in 0..BURSTS {
+            rates.push(crowd.burst(lines)?);
+        }
+        let first = rates.remove(0);
+        let later: Vec<f64> = rates.iter().map(|rate| rate.value).collect();
+        let later = Sample {
+            value: median(&later).unwrap_or_default(),
+            ..Sample::rate(lines * (members - 1) * BURSTS, Duration::ZERO)
+        };
+        Ok(vec![Sample::new(first.value), later])
+    });
+    let metric = |which| {
+        let name = format!("room of {members}, {which} burst of {lines} lines");
+        Metric::more(name, "lines delivered/s", Some(1.0))
+    };
+    bench.measure(vec![metric("the first"), metric("a later")], contenders);
+}
+
+/// Many lines to many: who copies bytes as they come, and who says whose lines they are.
+fn flood(bench: &mut Bench, members: usize, lines: usize) {
+    let contenders = bench.contenders(&rooms(members, |who| who != CHAT), move |words| {
+        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+        Ok(vec![fan_out(server.port, members, lines, false)?])
+    });
+    let name = format!("room of {members}, {lines} lines");
+    let metric = Metric::more(name, "lines delivered/s", Some(1.0));
+    bench.measure(vec![metric], contenders);
 }
 
 /// Joining, until the first member has heard of all.
@@ -92,7 +140,25 @@ fn joins(bench: &mut Bench, members: usize) {
         Ok(vec![Sample::rate(members, start.elapsed())])
     });
     let name = format!("joining a room, up to {members}");
-    bench.measure(vec![Metric::more(name, "1/s", None)], contenders);
+    bench.measure(vec![Metric::more(name, "1/s", Some(5.0))], contenders);
+}
+
+/// Joining a room that is large already, each once the one before has heard of itself.
+fn newcomers(bench: &mut Bench, members: usize) {
+    let contenders = bench.contenders(&rooms(members, |who| who != BROKER), move |words| {
+        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
+        let _crowd = Crowd::gather(server.port, members)?;
+        let mut newcomers = Vec::new();
+        let start = Instant::now();
+        for _ in 0..NEWCOMERS {
+            let mut newcomer = connect(server.port)?;
+            newcomer.read_exact(&mut [0])?;
+            newcomers.push(newcomer);
+        }
+        Ok(vec![Sample::rate(NEWCOMERS, start.elapsed())])
+    });
+    let name = format!("joining a room of {members}, one after the other");
+    bench.measure(vec![Metric::more(name, "1/s", Some(5.0))], contenders);
 }
 
 /// One short line to all, each of whom then has said nothing for a while.
@@ -135,16 +201,7 @@ fn rooms(
 fn fan_out(port: u16, members: usize, lines: usize, stuck: bool) -> Result<Sample> {
     let mut crowd = Crowd::gather(port, members)?;
     let _stuck = if stuck { Some(connect(port)?) } else { None };
-    let before = crowd.lines.clone();
-    let text = format!("{}\n", "x".repeat(63)).repeat(lines);
-    let start = Instant::now();
-    crowd.exchange(text.as_bytes(), |now| {
-        // From the end: who is served last has it last.
-        (1..members)
-            .rev()
-            .all(|member| now[member] - before[member] >= lines)
-    })?;
-    Ok(Sample::rate(lines * (members - 1), start.elapsed()))
+    crowd.burst(lines)
 }
 
 /// Connections to one server, all of them read.
@@ -188,6 +245,21 @@ impl Crowd {
                 return Ok(crowd);
             }
         }
+    }
+
+    /// The first sends so many lines until all others have them.
+    fn burst(&mut self, lines: usize) -> Result<Sample> {
+        let before = self.lines.clone();
+        let members = before.len();
+        let text = format!("{}\n", "x".repeat(LINE - 1)).repeat(lines);
+        let start = Instant::now();
+        self.exchange(text.as_bytes(), |now| {
+            // From the end: who is served last has it last.
+            (1..members)
+                .rev()
+                .all(|member| now[member] - before[member] >= lines)
+        })?;
+        Ok(Sample::rate(lines * (members - 1), start.elapsed()))
     }
 
     /// The first sends `bytes` while all read, until `enough`.
