@@ -203,33 +203,6 @@ fn scripts_and_limits_hold_inside() {
 }
 
 #[test]
-fn a_room_is_as_private_as_its_sessions() {
-    let keys = key_file(format!(
-        "sockctl-key-1 alice {}\nsockctl-key-1 bob {}\n",
-        URL_SAFE_NO_PAD.encode(ALICE),
-        URL_SAFE_NO_PAD.encode([2; 32])
-    ));
-    let room = sockctl(["auth-serve", "127.0.0.1:0", "--room", "--keys"])
-        .args([keys.path()])
-        .start();
-    let (alice, _key) = client(room.port(), &[]);
-    let mut alice = alice.start();
-    alice.stdout_has("alice");
-    let bob_key = random_key("bob", [2; 32]);
-    let mut bob = sockctl(["auth-connect", &room.port().to_string(), "--key-file"])
-        .args([bob_key.path()])
-        .start();
-    alice.stdout_has("-- bob joined\n");
-    alice.send("hello bob\n");
-    bob.stdout_has("<alice> hello bob\n");
-    bob.send("/me waves\n");
-    alice.stdout_has("* bob waves\n");
-    assert_eq!(bob.finish().code, 0);
-    alice.stdout_has("-- bob left\n");
-    assert_eq!(alice.finish().code, 0);
-}
-
-#[test]
 fn python_speaks_to_our_server() {
     let (server, _key) = server(&["--echo", "--context", "there"]);
     // READY and data in one segment: nothing is lost.

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
 
 use serde_json::json;
+use tempfile::NamedTempFile;
 
+use crate::auth_noise::random_key;
 use crate::auth_serve::{answer, challenged, events, key_file};
 use crate::run::{Running, connect, program, python, sockctl, until};
 
@@ -212,6 +214,46 @@ fn a_member_killed_leaves_and_nobody_else_notices() {
 }
 
 #[test]
+fn a_crowd_comes_and_goes_and_all_hear_of_it_in_order() {
+    const CROWD: usize = 200;
+    let mut room = room(&[]);
+    let mut first = Member::join(&room, "guest1");
+    let mut crowd: Vec<Member> = (0..CROWD).map(|_| Member::over(room.connect())).collect();
+    let joined = |numbers: std::ops::Range<usize>| -> String {
+        let lines = numbers.map(|number| format!("-- guest{number} joined\n"));
+        lines.collect()
+    };
+    let last = CROWD + 2;
+    first.hears(&joined(2..last));
+    // Whatever is said next is behind all that.
+    first.says("hello\n");
+    for (number, member) in (2..).zip(&mut crowd) {
+        member.hears(&(joined(number..last) + "<guest1> hello\n"));
+    }
+    let mut stay = crowd.split_off(CROWD / 2);
+    drop(crowd);
+    let left: Vec<String> = (0..CROWD / 2).map(|_| first.line()).collect();
+    let mut names: Vec<String> = (2..CROWD / 2 + 2)
+        .map(|number| format!("-- guest{number} left\n"))
+        .collect();
+    stay[0].says("bye\n");
+    first.hears(&format!("<guest{}> bye\n", CROWD / 2 + 2));
+    for member in &mut stay[1..] {
+        member.hears(&left.concat());
+        member.hears(&format!("<guest{}> bye\n", CROWD / 2 + 2));
+    }
+    let mut sorted = left;
+    sorted.sort();
+    names.sort();
+    assert_eq!(sorted, names);
+    room.send("/quit\n");
+    for member in [&mut first].into_iter().chain(&mut stay[1..]) {
+        member.ends();
+    }
+    assert_eq!(room.finish().code, 0);
+}
+
+#[test]
 fn raw_passes_on_what_came() {
     let room = room(&["--raw"]);
     let mut ann = Member::join(&room, "guest1");
@@ -305,6 +347,51 @@ fn with_keys_the_names_are_the_keys() {
     wrong.ends();
     again.says("psst\n");
     ann.hears("<ann~2> psst\n");
+}
+
+#[test]
+fn members_with_keys_talk_encrypted_under_their_names() {
+    let (ann_key, bob_key) = (random_key("ann", [1; 32]), random_key("Bob", [2; 32]));
+    let both = [&ann_key, &bob_key].map(|key| std::fs::read(key.path()).unwrap());
+    let keys = key_file(both.concat());
+    let room = sockctl(["auth-serve", "127.0.0.1:0", "--room", "--keys"])
+        .args([keys.path()])
+        .start();
+    let port = room.port().to_string();
+    let member = |key: &NamedTempFile| {
+        let client = sockctl(["auth-connect", &port, "--key-file"]);
+        client.args([key.path()]).start()
+    };
+    let mut ann = member(&ann_key);
+    ann.stdout_has("-- ann joined\n");
+    let mut bob = member(&bob_key);
+    ann.stdout_has("-- Bob joined\n");
+    bob.stdout_has("-- Bob joined\n");
+    ann.send("hello\n/msg bob psst\n/nick somebody\n");
+    ann.stdout_has("! you stay ann\n");
+    bob.stdout_has("<ann> hello\n[ann] psst\n");
+    bob.send("/me waves\n/msg ANN heard\n");
+    ann.stdout_has("* Bob waves\n[Bob] heard\n");
+    let again = member(&ann_key);
+    for one in [&ann, &bob, &again] {
+        one.stdout_has("-- ann~2 joined\n");
+    }
+    bob.signal("KILL");
+    let heard = "-- Bob joined\n<ann> hello\n[ann] psst\n-- ann~2 joined\n";
+    bob.finish().is(1009, heard, "");
+    ann.stdout_has("-- Bob left\n");
+    again.finish().is(0, "-- ann~2 joined\n-- Bob left\n", "");
+    ann.stdout_has("-- ann~2 left\n");
+    let heard = "-- ann joined\n-- Bob joined\n! you stay ann\n* Bob waves\n[Bob] heard\n\
+                 -- ann~2 joined\n-- Bob left\n-- ann~2 left\n";
+    ann.finish().is(0, heard, "");
+    room.stdout_has("-- ann left\n");
+    room.signal("TERM");
+    let done = room.finish();
+    let seen = "-- ann joined\n-- Bob joined\n<ann> hello\n* Bob waves\n-- ann~2 joined\n\
+                -- Bob left\n-- ann~2 left\n-- ann left\n";
+    assert_eq!((done.code, &*done.stdout), (0, seen.as_bytes()));
+    assert!(done.stderr.contains("] 127"), "{}", done.stderr);
 }
 
 #[test]
