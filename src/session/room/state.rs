@@ -1,6 +1,6 @@
 //! Who is in the room, what they are called, and who gets what. Pure: lines in, lines out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -57,7 +57,8 @@ pub enum Out<'a> {
 
 /// Everybody who is in.
 pub struct State {
-    members: HashMap<u64, Member>,
+    /// By their numbers, which is the order they came in; a few are found faster so than by hash.
+    members: BTreeMap<u64, Member>,
     /// Who has a name, by the key of [`names::key`].
     owners: HashMap<String, u64>,
     /// The keys of names that belong to holders of a key, here or not.
@@ -82,7 +83,7 @@ impl State {
     /// A room with the operator in it. `reserved` are the names of keys.
     pub fn new<'a>(reserved: impl IntoIterator<Item = &'a str>, raw: bool) -> Self {
         let mut state = Self {
-            members: HashMap::new(),
+            members: BTreeMap::new(),
             owners: HashMap::new(),
             reserved: reserved.into_iter().map(names::key).collect(),
             numbers: HashMap::new(),
@@ -170,9 +171,8 @@ impl State {
 
     /// The names of all members, in the order they came; for completion.
     pub fn names(&self) -> Vec<&str> {
-        let mut all: Vec<&Member> = self.members.values().collect();
-        all.sort_unstable_by_key(|member| member.id.number);
-        all.into_iter().map(|member| &*member.name).collect()
+        let all = self.members.values();
+        all.map(|member| &*member.name).collect()
     }
 
     // ---- lines -------------------------------------------------------------------------------
