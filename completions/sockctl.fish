@@ -310,7 +310,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F
@@ -831,7 +831,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l count -d 'S
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l interval -d 'Wait this long between datagrams' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l reply -d 'Wait for N answers to each datagram and print them' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l retries -d 'Send again, up to N times, while no answer came' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Each answer must match REGEX' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Each answer must match REGEX, over bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s s -l source -d 'Send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l ttl -d 'Hops the datagrams may take' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
@@ -1367,7 +1367,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-byt
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX matches what comes; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F

@@ -84,7 +84,7 @@ module completions {
     --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
     --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX matches what comes; else exit with 8
+    --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show how much was moved, on stderr if that is a terminal
     --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
@@ -168,7 +168,7 @@ module completions {
     --interval: string        # Wait this long between datagrams
     --reply: string           # Wait for N answers to each datagram and print them
     --retries: string         # Send again, up to N times, while no answer came
-    --expect: string          # Each answer must match REGEX
+    --expect: string          # Each answer must match REGEX, over bytes
     --broadcast               # Allow sending to a broadcast address
     --source(-s): string      # Send from this address
     --ttl: string             # Hops the datagrams may take
@@ -284,7 +284,7 @@ module completions {
     --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
     --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX matches what comes; else exit with 8
+    --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show how much was moved, on stderr if that is a terminal
     --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate

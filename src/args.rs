@@ -350,9 +350,11 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
     }
 }
 
-/// A regex over bytes, in which `^` and `$` are those of lines.
+/// A regex over bytes: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know ASCII (`(?u)`
+/// makes characters of UTF-8 of them), and `^` and `$` are those of lines.
 pub fn regex(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text)
+        .unicode(false)
         .multi_line(true)
         .build()
         .map_err(|e| {

@@ -150,6 +150,21 @@ fn after_a_last_send_the_answer_is_read_to_its_end() {
 }
 
 #[test]
+fn an_expectation_is_about_bytes() {
+    for (pattern, answer) in [
+        (r"^\xff\x00.\xfe$", &b"\xff\x00\x80\xfe\n"[..]),
+        ("(?i)^grüsse \\d+", "GRüSSE 42\n".as_bytes()),
+        ("^(?u:[äöü].)$", "öß\n".as_bytes()),
+    ] {
+        let (address, peer) = peer(move |mut stream| stream.write_all(answer).unwrap());
+        connect(&address, &["--expect", pattern]).is(0, answer, "");
+        peer.join().unwrap();
+    }
+    connect("127.0.0.1:1", &["--expect", "[ä]"])
+        .refuses("--expect '[ä]': Unicode not allowed here");
+}
+
+#[test]
 fn a_wrong_answer_is_shown_beside_what_was_expected() {
     for (said, ends, cause) in [
         (

@@ -72,7 +72,7 @@ pub struct UdpSend {
         help_heading = "Answers"
     )]
     pub retries: u32,
-    /// Each answer must match REGEX
+    /// Each answer must match REGEX, over bytes
     #[arg(long, value_name = "REGEX", value_parser = args::regex, help_heading = "Answers")]
     pub expect: Option<Regex>,
 

@@ -73,7 +73,7 @@ impl Args for Steps {
                 step(
                     "expect",
                     "expect",
-                    "Wait until REGEX matches what comes; else exit with 8",
+                    "Wait until REGEX, over bytes, matches what comes; else exit with 8",
                 )
                 .value_name("REGEX")
                 .allow_hyphen_values(true)
