@@ -147,7 +147,11 @@ pub fn read() -> Result<Asked, Failure> {
 /// than many a run.
 fn wanted() -> Option<Clap> {
     let word = std::env::args_os().nth(1)?;
+    let root = Clap::new("sockctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .max_term_width(WIDTH);
     let command = match word.to_str()? {
+        "-V" | "--version" => return Some(root),
         "serve" => Serve::augment_args(Clap::new("serve")),
         "connect" => Connect::augment_args(Clap::new("connect")),
         "udp-serve" => UdpServe::augment_args(Clap::new("udp-serve")),
@@ -157,7 +161,6 @@ fn wanted() -> Option<Clap> {
         "opts" => Opts::augment_args(Clap::new("opts")),
         _ => return None,
     };
-    let root = Clap::new("sockctl").max_term_width(WIDTH);
     Some(root.subcommand(command))
 }
 

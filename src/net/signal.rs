@@ -115,9 +115,12 @@ pub fn children() -> io::Result<UnixStream> {
 /// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no
 /// safe way to ask sigaction(2). Without /proc nothing counts as ignored.
 fn came_ignored(signal: i32) -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return false;
-    };
+    // One read: the kernel writes the whole text for each.
+    let mut status = [0; 4096];
+    let status = std::fs::File::open("/proc/self/status")
+        .and_then(|mut file| file.read(&mut status))
+        .map(|length| String::from_utf8_lossy(&status[..length]))
+        .unwrap_or_default();
     status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
