@@ -156,6 +156,31 @@ fn the_peers_end_first_still_lets_all_of_stdin_out() {
 }
 
 #[test]
+fn the_little_behind_much_is_not_kept_waiting() {
+    const MUCH: usize = 8 << 20;
+    // As it is, and where bytes are looked at on their way.
+    for words in [&[][..], &["--hex", "/dev/null"]] {
+        let (go, wait) = std::sync::mpsc::channel();
+        let peer = peer(move |mut stream| {
+            stream.write_all(&vec![b'm'; MUCH]).unwrap();
+            for _ in 0..3 {
+                stream.write_all(b"little").unwrap();
+                let () = wait.recv_timeout(DEADLINE).unwrap();
+            }
+        });
+        let talk = sockctl([&["connect", &peer.word(), "--recv-only"], words].concat()).start();
+        for count in 1..=3 {
+            let all = talk.stdout_bytes(MUCH + count * 6);
+            assert!(all.ends_with(b"little"));
+            go.send(()).unwrap();
+        }
+        let all = [vec![b'm'; MUCH], b"littlelittlelittle".to_vec()].concat();
+        talk.finish().is(0, all, "");
+        peer.done();
+    }
+}
+
+#[test]
 fn a_stdin_that_is_never_quiet_for_500_ms_is_sent_on() {
     let peer = peer(|stream| {
         stream.shutdown(Shutdown::Write).unwrap();

@@ -22,6 +22,7 @@ use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::poll::PollFlags;
 
 use super::deadline::{Deadline, wait};
+use super::gather::Gather;
 use super::hexdump::{Direction, Tap};
 use super::socket::{Socket, retry, would_block};
 use super::stdio::{Kind, Stdio};
@@ -112,6 +113,7 @@ pub struct Flow<'a> {
     moved: u64,
     /// How much may be moved in all.
     max: u64,
+    gather: Gather,
 }
 
 /// What is done to bytes on their way, beside moving them.
@@ -208,6 +210,7 @@ impl<'a> Flow<'a> {
             failure: None,
             moved: 0,
             max: u64::MAX,
+            gather: Gather::default(),
         }
     }
 
@@ -221,6 +224,18 @@ impl<'a> Flow<'a> {
         match held {
             Held::Source => Some((self.source.fd()?, PollFlags::POLLIN)),
             Held::Sink => Some((self.sink.fd()?, PollFlags::POLLOUT)),
+        }
+    }
+
+    /// When a wait for the source has to end, as it may be one for much.
+    pub fn patience(&self) -> Deadline {
+        self.gather.until()
+    }
+
+    /// That wait was long enough: what little has come is to be moved.
+    pub fn hurry(&mut self) {
+        if let Port::Socket(socket) = self.source {
+            self.gather.stop(socket);
         }
     }
 
@@ -357,7 +372,10 @@ impl<'a> Flow<'a> {
         self.source_ended = count == 0;
         self.wire_ended = count == 0;
         let length = match self.source {
-            Port::Socket(_) => self.arrive(count)?,
+            Port::Socket(socket) => {
+                self.gather.came(count, socket);
+                self.arrive(count)?
+            }
             _ => self.depart(count)?,
         };
         self.pending = 0..length;
@@ -478,7 +496,10 @@ impl<'a> Flow<'a> {
     fn count(&mut self, n: usize) -> Step {
         self.moved += n as u64;
         match (self.source, self.sink) {
-            (Port::Socket(_), _) => drop(trace::counted("recv", CHUNK, Ok(n))),
+            (Port::Socket(socket), _) => {
+                self.gather.came(n, socket);
+                drop(trace::counted("recv", CHUNK, Ok(n)));
+            }
             _ => drop(trace::counted("sendall", n, Ok(n))),
         }
         Step::Moved

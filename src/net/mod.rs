@@ -7,6 +7,7 @@ pub mod deadline;
 pub mod dial;
 pub mod endpoint;
 pub mod flow;
+mod gather;
 pub mod hexdump;
 pub mod line;
 pub mod listen;

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::time::TimeSpec;
 
 use super::deadline::Deadline;
 use super::flow::{Change, Filter, Flow, Held, Step, Wire};
@@ -152,6 +153,7 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
             end = End::Broken(e);
         }
     }
+    pump.down.hurry();
     pump.pace.end(pump.down.moved(), pump.up.moved());
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
@@ -335,9 +337,15 @@ impl<'a> Pump<'a> {
             (idle, End::Idle),
             (self.deadline, End::Deadline),
         ];
+        let patience = match down {
+            Some(Progress::Held(Held::Source)) => self.down.patience(),
+            _ => Deadline::NEVER,
+        };
         let until = ends
             .iter()
-            .fold(self.pace.due(), |until, (deadline, _)| until.min(*deadline));
+            .fold(self.pace.due().min(patience), |until, (deadline, _)| {
+                until.min(*deadline)
+            });
 
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         fds.extend(up.and_then(|up| self.up.holds(up.held()?)));
@@ -350,7 +358,10 @@ impl<'a> Pump<'a> {
             .map(|(fd, events)| PollFd::new(*fd, *events))
             .collect();
         // EINTR or not: the loop looks at everything again.
-        let _ = nix::poll::poll(&mut polled, until.timeout());
+        let _ = nix::poll::ppoll(&mut polled, until.left().map(TimeSpec::from), None);
+        if patience.passed() {
+            self.down.hurry();
+        }
         ends.into_iter()
             .find_map(|(deadline, end)| deadline.passed().then_some(end))
     }
