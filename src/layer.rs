@@ -10,9 +10,8 @@ pub trait Layer {
     /// Appends what ends our side; nothing is sealed after it. A second call appends nothing.
     fn seal_end(&mut self, wire: &mut Vec<u8>) -> Result<(), Flaw>;
 
-    /// Takes what came over the wire, and may change it where it stands; appends its payload, which
-    /// is good up to a flaw. Whatever comes behind the peer's end is one.
-    fn open(&mut self, wire: &mut [u8], payload: &mut Vec<u8>) -> Result<(), Flaw>;
+    /// Takes what came over the wire and appends its payload, which is good up to a flaw.
+    fn open(&mut self, wire: &[u8], payload: &mut Vec<u8>) -> Result<(), Flaw>;
 
     /// Whether the peer has said that it ends its side.
     fn has_ended(&self) -> bool;

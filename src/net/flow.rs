@@ -573,7 +573,7 @@ pub fn goes_on(socket: &Socket, layer: &mut dyn Layer) -> io::Result<bool> {
     let mut byte = [0];
     match socket.recv(&mut byte) {
         Ok(0) => Ok(false),
-        Ok(_) => Ok(layer.open(&mut byte, &mut Vec::new()).map(|()| true)?),
+        Ok(_) => Ok(layer.open(&byte, &mut Vec::new()).map(|()| true)?),
         Err(e) if would_block(&e) => Ok(true),
         Err(e) => Err(e),
     }

@@ -625,7 +625,7 @@ impl<'a> Server<'a> {
     /// What was read of a connection whose wire is not its payload.
     fn unwrap(&mut self, id: Id, count: usize) {
         self.payload.clear();
-        let wire = &mut self.buffer[..count];
+        let wire = &self.buffer[..count];
         let result = self.table.unwrap(id.slot, wire, &mut self.payload);
         if !self.payload.is_empty() {
             self.handler.received(id, &self.payload, &mut self.table);

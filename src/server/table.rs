@@ -387,7 +387,7 @@ impl Table {
     pub(super) fn unwrap(
         &mut self,
         slot: usize,
-        wire: &mut [u8],
+        wire: &[u8],
         payload: &mut Vec<u8>,
     ) -> Result<bool, Flaw> {
         let Some(conn) = self.conns.get_mut(slot) else {

@@ -99,7 +99,7 @@ impl Client {
         let Stage::Verdict(mut records) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return Verdict::More;
         };
-        let away = match records.read(&mut self.held[2..]) {
+        let away = match records.read(&self.held[2..]) {
             Ok((Kind::Welcome, [])) => return Verdict::Proved(Some(records)),
             Ok((Kind::Refused, [byte])) => Away::ALL.into_iter().find(|why| *why as u8 == *byte),
             _ => {
@@ -133,7 +133,7 @@ const STRANGE: &str =
 fn begin(mut state: HandshakeState, message: &[u8]) -> Result<Records, snow::Error> {
     let mut nothing = [0; MESSAGE];
     match state.read_message(message, &mut nothing)? {
-        0 => Records::new(state),
+        0 => Ok(Records::new(state.into_transport_mode()?)),
         _ => Err(snow::Error::Input),
     }
 }

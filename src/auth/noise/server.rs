@@ -102,7 +102,7 @@ impl Server {
         };
         let is_ready = !is_short
             && self.held[..2] == [0, SHORTEST]
-            && matches!(records.read(&mut self.held[2..]), Ok((Kind::Ready, [])));
+            && matches!(records.read(&self.held[2..]), Ok((Kind::Ready, [])));
         if is_ready {
             let session = Some(records as _);
             return Verdict::Proved(Proved { key, session });
@@ -118,7 +118,7 @@ const LOW_ORDER: &str = "its hello makes no secret: a key of low order";
 /// Message 2; the session begins.
 fn answer(mut state: HandshakeState, reply: &mut Vec<u8>) -> Result<Records, snow::Error> {
     reply.extend_from_slice(&framed(&mut state)?);
-    Records::new(state)
+    Ok(Records::new(state.into_transport_mode()?))
 }
 
 /// What the byte at `at`, the first that is none of a hello's, gives away.

@@ -110,8 +110,7 @@ impl Layer for Frames {
         Ok(())
     }
 
-    fn open(&mut self, wire: &mut [u8], payload: &mut Vec<u8>) -> Result<(), Flaw> {
-        let mut wire = &*wire;
+    fn open(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), Flaw> {
         while !wire.is_empty() {
             if self.left > 0 {
                 let count = wire

@@ -136,7 +136,7 @@ fn opened(wire: &[u8], cuts: &[usize], unit: Unit) -> (Vec<u8>, Frames) {
     let mut cuts = cuts.iter().cycle();
     while !rest.is_empty() {
         let (some, more) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-        frames.open(&mut some.to_vec(), &mut payload).unwrap();
+        frames.open(some, &mut payload).unwrap();
         rest = more;
     }
     (payload, frames)
@@ -149,7 +149,7 @@ fn long_lengths_and_bad_ones() {
     let mut frames = Frames::new(Unit::Line);
     assert!(
         frames
-            .open(&mut (-2i32).to_be_bytes(), &mut Vec::new())
+            .open(&(-2i32).to_be_bytes(), &mut Vec::new())
             .is_err()
     );
     for cut in 1..long.len() {
@@ -205,6 +205,6 @@ proptest! {
         let keys = secrets(&["wangwang"], true);
         feed_listener(&mut listener(&keys), &bytes);
         feed_client(&mut client(&keys), &bytes);
-        let _ = Frames::new(Unit::Line).open(&mut bytes.clone(), &mut Vec::new());
+        let _ = Frames::new(Unit::Line).open(&bytes, &mut Vec::new());
     }
 }

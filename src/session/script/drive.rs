@@ -213,7 +213,7 @@ impl Drive<'_> {
         let mut payload = Vec::new();
         let result = match count {
             0 => layer.wire_ended(),
-            _ => layer.open(&mut self.buffer[..count], &mut payload),
+            _ => layer.open(&self.buffer[..count], &mut payload),
         };
         payload.truncate(left);
         self.peer_ended = layer.has_ended() || result.is_err();

@@ -38,7 +38,7 @@ fuzz_target!(|data: (u8, bool, &[u8])| {
         rest = more;
     }
     let (mut frames, mut payload) = (Frames::new(unit), Vec::new());
-    for piece in bytes.to_vec().chunks_mut(step) {
+    for piece in bytes.chunks(step) {
         if frames.open(piece, &mut payload).is_err() {
             break;
         }
