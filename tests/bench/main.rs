@@ -29,13 +29,14 @@ mod udp;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 use tempfile::TempDir;
 
+use peer::Process;
 use report::{Metric, OURS, Report, Row, Sample, Series};
 
 /// Measures some scenarios; fails where none can be measured.
@@ -117,6 +118,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     load::raise_file_limit();
     let mut bench = Bench::new(options)?;
+    let _awake = bench.keep_awake();
     for (name, run) in GROUPS {
         if bench.options.only.is_empty() || bench.options.only.iter().any(|only| only == name) {
             eprintln!("\n{name}");
@@ -153,6 +155,18 @@ impl Bench {
             python: python(),
             options,
         })
+    }
+
+    /// Gives each processor something to do when there is nothing else, in the scheduler's class
+    /// for that (`SCHED_IDLE`, which makes way at once): what is measured is programs, not how long
+    /// a processor takes to wake up, which in a virtual machine is longer than most of them.
+    fn keep_awake(&self) -> Vec<Process> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let line = ["chrt", "--idle", "0", &self.itself, "reference", "spin"];
+        let spin = |_| Process::start(&peer::words(&line), Stdio::null(), Stdio::null());
+        (0..processors)
+            .filter_map(|number| spin(number).ok())
+            .collect()
     }
 
     /// How long one turn lasts, where that can be chosen.

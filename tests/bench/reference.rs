@@ -1,9 +1,11 @@
 //! What the kernel allows: minimal loops of system calls, without limits, deadlines or options.
 //! Run as a process of its own, as the programs they are compared with.
 
+use std::hint::spin_loop;
 use std::io::{BufRead, Read, Write, stdin, stdout};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::parent_id;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -32,6 +34,7 @@ pub fn run(words: &[String]) -> Result<()> {
         ["udp-echo", at] => udp_echo(port(at)?),
         ["udp-send", to] => udp_send(port(to)?),
         ["scan"] => scan(),
+        ["spin"] => spin(),
         _ => bail!("no reference {words:?}"),
     }
 }
@@ -190,5 +193,14 @@ fn scan() -> Result<()> {
         }
     }
     writeln!(stdout(), "{open} open")?;
+    Ok(())
+}
+
+/// Keeps a processor awake until whoever started it is gone.
+fn spin() -> Result<()> {
+    let parent = parent_id();
+    while parent_id() == parent {
+        (0..100_000).for_each(|_| spin_loop());
+    }
     Ok(())
 }

@@ -202,7 +202,8 @@ impl Report {
         let mut text = format!(
             "{}\n\nMedians, in brackets the least and the greatest; ratios to the best peer, in \
              brackets those of single rounds. CPU time is the program's (of both ends, where there are \
-             two) for one unit: a GiB of bulk, a message, a connection, a datagram.\n\n\
+             two) for one unit: a GiB of bulk, a message, a connection, a datagram. The processors are \
+             kept from sleeping.\n\n\
              | scenario | sockctl | best peer | ratio | target | limits |\n|---|---|---|---|---|---|\n",
             machine()
         );
