@@ -409,6 +409,37 @@ fn a_program_gets_the_limit_on_open_files_that_we_were_given() {
 }
 
 #[test]
+fn those_who_come_together_each_have_a_program_of_their_own() {
+    let line = ["serve", "0", "-v", "--sh", "echo $TCPREMOTEPORT; cat"];
+    let server = sockctl(line).start();
+    // While it is stopped they come, and some go.
+    server.port();
+    server.signal("STOP");
+    let clients: Vec<TcpStream> = (0..24).map(|_| server.connect()).collect();
+    let (leaving, staying): (Vec<_>, Vec<_>) = clients
+        .into_iter()
+        .enumerate()
+        .partition(|(number, _)| number % 3 == 0);
+    for (_, client) in leaving {
+        reset(client);
+    }
+    server.signal("CONT");
+    for (number, mut client) in staying {
+        write!(client, "{number}").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let wanted = format!("{}\n{number}", client.local_addr().unwrap().port());
+        assert_eq!(String::from_utf8(read_all(&client)).unwrap(), wanted);
+    }
+    until("all are told to be closed", || {
+        server.stderr_has("closed").matches(" closed (").count() == 24
+    });
+    let children = format!("/proc/{0}/task/{0}/children", server.id());
+    until("no child is left", || {
+        fs::read_to_string(&children).unwrap().is_empty()
+    });
+}
+
+#[test]
 fn a_thousand_connections_leave_nothing_behind() {
     let server = sockctl(["serve", "0", "-m", "64", "-v", "--", "cat"]).start();
     assert_eq!(ask(&server, "warm up"), "warm up");

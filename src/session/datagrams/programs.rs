@@ -117,7 +117,8 @@ impl Programs {
             key: None,
         };
         let (stdin, stdout) = (OwnedFd::from(stdin), OwnedFd::from(stdout));
-        let pid = self.program.start(stdin, stdout, &request)?;
+        let start = self.program.prepare(stdin, stdout, &request);
+        let pid = self.program.start(start)?;
         self.say(self.count, pid, None);
         let run = Run {
             pid,

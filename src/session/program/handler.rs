@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::children::Children;
 use super::ending::{Endings, signal};
 use super::pump::{Output, Pump};
-use super::{Program, Request};
+use super::{Program, Request, Start};
 use crate::console::event::{Event, Reason, Status};
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
@@ -36,9 +36,12 @@ pub struct Programs {
     pumped: bool,
     children: Children,
     poller: Poller,
-    runs: HashMap<Pid, Run>,
-    /// The program of each client, by the client's number.
-    clients: HashMap<u64, Pid>,
+    /// By the client's number.
+    runs: HashMap<u64, Run>,
+    /// Whose program a process is.
+    processes: HashMap<Pid, u64>,
+    /// What is started at the end of the turn: all at once.
+    starts: Vec<(Id, Start)>,
     /// Groups whose clients are gone.
     endings: Endings,
     talk: Talk,
@@ -49,6 +52,8 @@ pub struct Programs {
 struct Run {
     client: Id,
     pump: Option<(Pump, Interest)>,
+    /// Once it is started.
+    pid: Option<Pid>,
 }
 
 impl Programs {
@@ -66,15 +71,16 @@ impl Programs {
             children,
             poller,
             runs: HashMap::new(),
-            clients: HashMap::new(),
+            processes: HashMap::new(),
+            starts: Vec::new(),
             endings: Endings::default(),
             talk,
             buffer: vec![0; BUFFER],
         })
     }
 
-    /// Starts the program for a client.
-    fn start(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
+    /// Makes everything ready for a client's program.
+    fn prepare(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
         let about = clients.about(client).ok_or(io::ErrorKind::NotConnected)?;
         let key = clients.key(client);
         let request = Request {
@@ -93,23 +99,48 @@ impl Programs {
         } else {
             (None, clients.lend(client)?)
         };
-        let pid = self.program.start(theirs.try_clone()?, theirs, &request)?;
-        self.talk.say(&Event::Exec {
-            id: client.number,
-            pid: pid.as_raw(),
-            status: None,
-        });
-        self.runs.insert(pid, Run { client, pump });
-        self.clients.insert(client.number, pid);
+        let start = self.program.prepare(theirs.try_clone()?, theirs, &request);
+        self.starts.push((client, start));
+        let pid = None;
+        self.runs.insert(client.number, Run { client, pump, pid });
         // Without a pump the client is lent, and neither does anything.
         clients.occupy(client);
-        self.rewatch(pid, clients);
+        self.rewatch(client.number, clients);
         Ok(())
     }
 
+    /// Starts the programs of those who have come.
+    fn start(&mut self, clients: &mut dyn Clients) {
+        let (whose, starts): (Vec<Id>, Vec<Start>) = self.starts.drain(..).unzip();
+        let results = self.program.start_all(starts);
+        for (client, result) in whose.into_iter().zip(results) {
+            match result {
+                Ok(pid) => {
+                    self.talk.say(&Event::Exec {
+                        id: client.number,
+                        pid: pid.as_raw(),
+                        status: None,
+                    });
+                    self.processes.insert(pid, client.number);
+                    if let Some(run) = self.runs.get_mut(&client.number) {
+                        run.pid = Some(pid);
+                    }
+                }
+                Err(e) => self.give_up(client, &e, clients),
+            }
+        }
+    }
+
+    fn give_up(&mut self, client: Id, error: &io::Error, clients: &mut dyn Clients) {
+        self.runs.remove(&client.number);
+        self.talk.failure(&self.program.failure(error));
+        clients.take_back(client, Reason::Error);
+        clients.close(client, Reason::Error);
+    }
+
     /// Watches a pump for what it can do next, and lets its client wait while it is behind.
-    fn rewatch(&mut self, pid: Pid, clients: &mut dyn Clients) {
-        let Some(run) = self.runs.get_mut(&pid) else {
+    fn rewatch(&mut self, number: u64, clients: &mut dyn Clients) {
+        let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
         let Some((pump, before)) = &mut run.pump else {
@@ -131,10 +162,7 @@ impl Programs {
 
     /// One turn of a pump.
     fn pump(&mut self, event: &Ready, clients: &mut dyn Clients) {
-        let Some(pid) = self.clients.get(&event.token).copied() else {
-            return;
-        };
-        let Some(run) = self.runs.get_mut(&pid) else {
+        let Some(run) = self.runs.get_mut(&event.token) else {
             return;
         };
         let client = run.client;
@@ -152,16 +180,16 @@ impl Programs {
             }
             pump.held = clients.queued(client).0 >= HIGH;
         }
-        self.rewatch(pid, clients);
+        self.rewatch(client.number, clients);
     }
 
     /// A program has ended: its client gets what it wrote, and its end.
     fn reaped(&mut self, pid: Pid, status: Status, clients: &mut dyn Clients) {
-        let Some(run) = self.runs.remove(&pid) else {
+        let number = self.processes.remove(&pid);
+        let Some(run) = number.and_then(|number| self.runs.remove(&number)) else {
             return;
         };
         let client = run.client;
-        self.clients.remove(&client.number);
         let pumped = run.pump.is_some();
         if let Some((mut pump, _)) = run.pump {
             // What is left of it; what it started may write on and on.
@@ -187,60 +215,61 @@ impl Programs {
         }
     }
 
-    fn of(&mut self, client: Id) -> Option<(Pid, &mut Run)> {
-        let pid = *self.clients.get(&client.number)?;
-        Some((pid, self.runs.get_mut(&pid)?))
+    /// Does something with a client's pump, and what follows from that.
+    fn with_pump(&mut self, client: Id, clients: &mut dyn Clients, act: impl FnOnce(&mut Pump)) {
+        if let Some(run) = self.runs.get_mut(&client.number)
+            && let Some((pump, _)) = &mut run.pump
+        {
+            act(pump);
+            self.rewatch(client.number, clients);
+        }
     }
 }
 
 impl Handler for Programs {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        if let Err(e) = self.start(client, clients) {
-            self.talk.failure(&self.program.failure(&e));
-            clients.take_back(client, Reason::Error);
-            clients.close(client, Reason::Error);
+        if let Err(e) = self.prepare(client, clients) {
+            self.give_up(client, &e, clients);
         }
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
-        if let Some((pid, run)) = self.of(client)
-            && let Some((pump, _)) = &mut run.pump
-        {
-            pump.give(bytes);
-            self.rewatch(pid, clients);
-        }
+        self.with_pump(client, clients, |pump| pump.give(bytes));
     }
 
     fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
-        if let Some((pid, run)) = self.of(client)
-            && let Some((pump, _)) = &mut run.pump
-        {
-            pump.finish();
-            self.rewatch(pid, clients);
-        }
+        self.with_pump(client, clients, Pump::finish);
     }
 
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
-        if let Some((pid, run)) = self.of(client)
-            && let Some((pump, _)) = &mut run.pump
-        {
-            pump.held = false;
-            self.rewatch(pid, clients);
-        }
+        self.with_pump(client, clients, |pump| pump.held = false);
     }
 
-    fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
-        if let Some((pid, _)) = self.of(client) {
-            self.endings.begin(pid);
-            self.endings.step();
+    fn left(&mut self, client: Id, clients: &mut dyn Clients) {
+        match self.runs.get(&client.number).map(|run| run.pid) {
+            Some(Some(pid)) => {
+                self.endings.begin(pid);
+                self.endings.step();
+            }
+            Some(None) => {
+                self.runs.remove(&client.number);
+                self.starts.retain(|(whose, _)| *whose != client);
+                clients.take_back(client, Reason::Reset);
+            }
+            None => {}
         }
     }
 
     fn deadline(&self) -> Deadline {
-        self.endings.due()
+        if self.starts.is_empty() {
+            self.endings.due()
+        } else {
+            Deadline::at(Instant::now())
+        }
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
+        self.start(clients);
         let mut ready = Vec::new();
         // What cannot be waited for now is waited for again.
         let _ = self.poller.wait(&mut ready, Deadline::at(Instant::now()));
@@ -272,7 +301,7 @@ impl Handler for Programs {
 impl Drop for Programs {
     /// The run is over at once: so are its programs.
     fn drop(&mut self) {
-        for group in self.runs.keys() {
+        for group in self.processes.keys() {
             signal(*group, Signal::SIGKILL);
         }
     }

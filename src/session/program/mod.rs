@@ -17,6 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
@@ -27,6 +29,15 @@ pub use environment::Request;
 
 /// Where a bare name is looked for if PATH is not set: `confstr(_CS_PATH)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// So many programs are started at once.
+const LANES: usize = 4;
+
+/// A program that is to be started, with its stdin and stdout.
+pub struct Start {
+    command: Command,
+    ends: [OwnedFd; 2],
+}
 
 /// A program that can be started.
 #[derive(Debug)]
@@ -65,13 +76,8 @@ impl Program {
         self
     }
 
-    /// Starts it in a process group of its own. Its stderr is ours.
-    pub fn start(
-        &mut self,
-        stdin: OwnedFd,
-        stdout: OwnedFd,
-        request: &Request<'_>,
-    ) -> io::Result<Pid> {
+    /// What starts it with these ends, in a process group of its own. Its stderr is ours.
+    pub fn prepare(&self, stdin: OwnedFd, stdout: OwnedFd, request: &Request<'_>) -> Start {
         // An absolute path keeps std from forking to search PATH in the child.
         let mut command = Command::new(&self.path);
         if let Some((name, args)) = self.words.split_first() {
@@ -82,20 +88,50 @@ impl Program {
             .envs(self.inherited.iter().map(|(name, value)| (name, value)))
             .envs(request.variables())
             .process_group(0);
-        let spawn = |[stdin, stdout]: [OwnedFd; 2]| {
-            let mut command = command;
-            command
-                .stdin(Stdio::from(stdin))
-                .stdout(Stdio::from(stdout));
-            command.spawn()
+        Start {
+            command,
+            ends: [stdin, stdout],
+        }
+    }
+
+    /// Starts it once.
+    pub fn start(&mut self, start: Start) -> io::Result<Pid> {
+        let Start { command, ends } = start;
+        match &mut self.files {
+            Some(files) => files.start(ends.each_ref(), |ends| run(command, ends)),
+            None => run(command, ends),
+        }
+    }
+
+    /// Starts it several times, and says what came of each. Whoever starts a program waits until it
+    /// is executed; so some do it at once, unless the limit on open files, which is that of the
+    /// whole process, stands in the way.
+    pub fn start_all(&mut self, starts: Vec<Start>) -> Vec<io::Result<Pid>> {
+        let lanes = LANES.min(starts.len());
+        if lanes < 2 || self.files.is_some() {
+            return starts.into_iter().map(|start| self.start(start)).collect();
+        }
+        let queue = Mutex::new(starts.into_iter().enumerate());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((index, Start { command, ends })) = next() {
+                done.push((index, run(command, ends)));
+            }
+            done
         };
-        let child = match &mut self.files {
-            Some(files) => files.start([&stdin, &stdout], spawn),
-            None => spawn([stdin, stdout]),
-        }?;
-        // Dropping std's handle neither ends nor reaps it: `children` does.
-        let id = i32::try_from(child.id()).map_err(|_| Errno::EOVERFLOW)?;
-        Ok(Pid::from_raw(id))
+        let mut done = thread::scope(|scope| {
+            // One that cannot be had is missed by nobody: this thread works, too.
+            let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let helpers: Vec<_> = (1..lanes).filter_map(start).collect();
+            let mut done = work();
+            for helper in helpers {
+                done.extend(helper.join().unwrap_or_default());
+            }
+            done
+        });
+        done.sort_unstable_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Tells that it could not be started.
@@ -103,6 +139,16 @@ impl Program {
         let word = self.words.first().map(OsString::as_os_str);
         Failure::system("run", quoted(word.unwrap_or_default()), error)
     }
+}
+
+fn run(mut command: Command, [stdin, stdout]: [OwnedFd; 2]) -> io::Result<Pid> {
+    command
+        .stdin(Stdio::from(stdin))
+        .stdout(Stdio::from(stdout));
+    // Dropping std's handle neither ends nor reaps it: `children` does.
+    let child = command.spawn()?;
+    let id = i32::try_from(child.id()).map_err(|_| Errno::EOVERFLOW)?;
+    Ok(Pid::from_raw(id))
 }
 
 /// Whether a file can be run by us.
