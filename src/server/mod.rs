@@ -2,13 +2,16 @@
 //!
 //! One thread and one readiness loop serve all clients. In the words of the socketserver module:
 //! `run` is `serve_forever`, `accept` is `get_request`, `admit` is `process_request`, and the
-//! [`Handler`] is the request class.
+//! [`Handler`] is the request class. Here is the loop itself: what wakes it, and when it is over;
+//! who gets in is in `accept.rs`, what comes from those who are there in `receive.rs`.
 
+mod accept;
 mod header;
 mod limits;
 mod outbox;
 mod pace;
 mod proof;
+mod receive;
 mod rounds;
 mod table;
 mod told;
@@ -22,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
-use crate::layer::{Flaw, Layer};
+use crate::layer::Layer;
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
@@ -31,14 +34,13 @@ use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
 use crate::net::signal::Deferred;
 use crate::net::socket::Socket;
-use crate::net::socket::would_block;
-use crate::net::sockopt::{self, Setting, Stage};
+use crate::net::sockopt::Setting;
 use crate::session::feed::Inbox;
-use crate::session::{Clients, Handler, Id};
+use crate::session::{Clients, Handler};
+use accept::PAUSE;
 pub use header::Proxies;
 pub use limits::Limits;
 pub use proof::Gate;
-use proof::Passed;
 pub use table::Taken;
 use table::{Phase, Table};
 
@@ -48,13 +50,8 @@ const SIGNAL: u64 = u64::MAX - 1;
 const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
 
-/// Connections accepted before the others have their turn again.
-const BATCH: usize = 64;
 /// One read; what a client sends in one turn.
 const BUFFER: usize = 64 << 10;
-/// After a failed accept: the first pause, doubled up to the longest.
-const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a server does beside talking.
 pub struct Plan {
@@ -186,6 +183,15 @@ impl<'a> Server<'a> {
         }
         self.admit(id.slot);
         Ok(())
+    }
+
+    /// The `--hex` dump of a connection.
+    fn tap(&self, number: u64) -> Option<Tap> {
+        let dump = self.plan.dump.as_ref()?;
+        Some(Rc::new(RefCell::new(HexDump::new(
+            dump.clone(),
+            Some(number),
+        ))))
     }
 
     /// Serves until it is over; whoever is still there then is cut off.
@@ -377,277 +383,5 @@ impl<'a> Server<'a> {
             }
         }
         self.table.touch_all();
-    }
-
-    // ---- the link loop: accept, let in ------------------------------------------------------
-
-    /// Accepts what waits, a batch at a time.
-    fn accept(&mut self) -> Result<(), Failure> {
-        for _ in 0..BATCH {
-            let Some(listener) = &self.listener else {
-                return Ok(());
-            };
-            if self.is_full() && !self.plan.limits.reject && self.plan.gate.is_none() {
-                self.watch_listener();
-                return Ok(());
-            }
-            match listener.accept() {
-                Ok((socket, peer)) => {
-                    self.pause = PAUSE;
-                    self.greet(socket, peer)?;
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => {
-                    self.back_off(&e);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A newcomer: a proxy first says whose connection it is.
-    fn greet(&mut self, socket: Socket, peer: Endpoint) -> Result<(), Failure> {
-        self.count += 1;
-        let number = self.count;
-        if let Err(failure) = sockopt::apply(&self.plan.settings, &socket, Stage::Accepted) {
-            self.talk.failure(&failure); // that client only
-            return Ok(());
-        }
-        let tap = self.tap(number);
-        let announced = self
-            .plan
-            .proxies
-            .as_ref()
-            .and_then(|proxies| proxies.announcement(&peer));
-        let is_known = announced.is_none();
-        let phase = announced.map_or(Phase::Waiting, Phase::Announcing);
-        match self.table.insert(number, socket, peer, phase, tap) {
-            Ok(id) if is_known => self.receive_newcomer(id.slot),
-            // One that cannot be watched is closed.
-            _ => Ok(()),
-        }
-    }
-
-    /// A newcomer whose address is known: turned away, at the gate if there is one, or let in.
-    fn receive_newcomer(&mut self, slot: usize) -> Result<(), Failure> {
-        let Some(conn) = self.table.get(slot) else {
-            return Ok(());
-        };
-        let (number, from) = (conn.number, conn.peer.ip());
-        if !self.plan.limits.access.admits(from) {
-            self.table.remove(slot, Reason::Limit);
-            return Ok(());
-        }
-        let Some(gate) = &mut self.plan.gate else {
-            self.admit(slot);
-            return Ok(());
-        };
-        let (proof, victims) = gate.start(number, from, self.table.now)?;
-        for victim in victims {
-            gate.crowd_out(&mut self.table, victim);
-        }
-        let greeting = proof.greeting().to_vec();
-        self.table.set_phase(slot, Phase::Proving(Box::new(proof)));
-        self.table.send_plain(slot, &greeting);
-        Ok(())
-    }
-
-    /// Lets a connection in, if there is room; it waits or is turned away otherwise.
-    fn admit(&mut self, slot: usize) {
-        let most = self.plan.limits.per_ip.unwrap_or(usize::MAX);
-        if self.table.neighbours(slot) >= most {
-            return self.table.end(slot, Reason::Limit);
-        }
-        if self.is_full() {
-            match self.table.get(slot) {
-                Some(_) if self.plan.limits.reject => self.table.end(slot, Reason::Limit),
-                Some(_) => self.table.set_phase(slot, Phase::Waiting),
-                None => {}
-            }
-            return;
-        }
-        self.table.open(slot);
-        if self.plan.once {
-            // A second client is refused, not left hanging.
-            self.listener = None;
-            for other in self
-                .table
-                .slots()
-                .into_iter()
-                .filter(|&other| other != slot)
-            {
-                self.table.remove(other, Reason::Limit);
-            }
-        }
-        if !self.plan.hand_over
-            && let Some(id) = self.table.id(slot)
-        {
-            self.handler.joined(id, &mut self.table);
-            self.table.offer(slot);
-        }
-    }
-
-    /// Whoever proved its key while the server was full, now that there may be room; whether there
-    /// was for anybody.
-    fn let_in_waiting(&mut self) -> bool {
-        let mut any = false;
-        while self.table.stopping.is_none()
-            && !self.is_full()
-            && let Some(slot) = self.table.first_waiting()
-        {
-            self.admit(slot);
-            any = true;
-        }
-        any
-    }
-
-    fn is_full(&self) -> bool {
-        self.table.open + self.table.announcing >= self.plan.limits.max
-    }
-
-    /// Watches the listener exactly while a connection could be taken.
-    fn watch_listener(&mut self) {
-        let Some(listener) = &self.listener else {
-            return;
-        };
-        let waits = self.is_full() && !self.plan.limits.reject && self.plan.gate.is_none();
-        let wanted = self.resume.is_none() && !waits;
-        if wanted != self.accepting {
-            self.accepting = wanted;
-            // A listener that cannot be watched again would be one that is closed.
-            let _ = self.table.poller.change(
-                listener,
-                LISTENER,
-                Interest {
-                    read: wanted,
-                    write: false,
-                },
-            );
-        }
-    }
-
-    /// accept(2) failed: says so, at most once a second, and leaves the listener alone for a
-    /// while. Running out of descriptors or memory passes; nothing here ends the server.
-    fn back_off(&mut self, error: &io::Error) {
-        let now = self.table.now;
-        let is_due = self
-            .last_complaint
-            .is_none_or(|at| now - at >= Duration::from_secs(1));
-        if let Some(listener) = &self.listener
-            && is_due
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            self.last_complaint = Some(now);
-            let failure = Failure::system("accept on", listener.local(), error);
-            self.talk.failure(&failure);
-        }
-        self.resume = Some(now + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.watch_listener();
-    }
-
-    fn tap(&self, number: u64) -> Option<Tap> {
-        let dump = self.plan.dump.as_ref()?;
-        Some(Rc::new(RefCell::new(HexDump::new(
-            dump.clone(),
-            Some(number),
-        ))))
-    }
-
-    // ---- the talk loop: what comes on one connection goes to its handler ---------------------
-
-    fn connection(&mut self, slot: usize, event: Ready) -> Result<(), Failure> {
-        if event.write {
-            self.table.writable(slot);
-        }
-        if !event.read {
-            return Ok(());
-        }
-        let held = self.table.is_held(slot);
-        let Some(conn) = self.table.get(slot) else {
-            return Ok(());
-        };
-        match conn.phase {
-            // It is not watched for reading any more: this is a hang-up.
-            _ if conn.wire_ended && conn.is_occupied() && !event.failed => {}
-            _ if conn.wire_ended => self.table.hung_up(slot),
-            Phase::Announcing(_) => {
-                if header::hear(&mut self.table, slot, &mut self.buffer) {
-                    self.receive_newcomer(slot)?;
-                }
-            }
-            Phase::Proving(_) => self.prove(slot),
-            // Not read while it waits; this is its reset.
-            Phase::Waiting => self.table.remove(slot, Reason::Reset),
-            Phase::Lent(_) => self.table.hang_up(slot, &event),
-            // Nobody reads its reset, and the program that it should read it from does not.
-            Phase::Open if held && event.failed && conn.is_occupied() => {
-                self.table.remove(slot, Reason::Reset);
-            }
-            Phase::Open if held => self.table.touch(slot),
-            Phase::Open | Phase::Closing(_) => self.receive(slot),
-        }
-        Ok(())
-    }
-
-    fn prove(&mut self, slot: usize) {
-        if let Some(gate) = &mut self.plan.gate
-            && let Passed::Yes = gate.hear(&mut self.table, slot, &mut self.buffer)
-        {
-            self.admit(slot);
-        }
-    }
-
-    /// One read: a turn.
-    fn receive(&mut self, slot: usize) {
-        let count = match self.table.recv(slot, &mut self.buffer) {
-            Err(e) if would_block(&e) => return,
-            Err(_) => return self.table.remove(slot, Reason::Reset),
-            Ok(count) => count,
-        };
-        let (Some(id), Some(conn)) = (self.table.id(slot), self.table.get(slot)) else {
-            return;
-        };
-        if conn.is_wrapped() {
-            return self.unwrap(id, count);
-        }
-        if matches!(conn.phase, Phase::Open) {
-            let bytes = &self.buffer[..count];
-            match count {
-                0 if conn.is_broken() => {}
-                0 => self.handler.ended(id, &mut self.table),
-                _ => self.handler.received(id, bytes, &mut self.table),
-            }
-        }
-    }
-
-    /// What was read of a connection whose wire is not its payload.
-    fn unwrap(&mut self, id: Id, count: usize) {
-        self.payload.clear();
-        let wire = &self.buffer[..count];
-        let result = self.table.unwrap(id.slot, wire, &mut self.payload);
-        if !self.payload.is_empty() {
-            self.handler.received(id, &self.payload, &mut self.table);
-        }
-        match result {
-            Ok(false) => {}
-            Ok(true) => self.handler.ended(id, &mut self.table),
-            Err(flaw) => self.give_up(id, &flaw),
-        }
-    }
-
-    /// A connection whose wire makes no sense is closed at once.
-    fn give_up(&mut self, id: Id, flaw: &Flaw) {
-        let Some(peer) = self.table.peer(id) else {
-            return;
-        };
-        let failure = Failure::new(self.op, peer, flaw.to_string(), Exit::Broken);
-        if self.plan.once {
-            self.flaw = Some(failure); // how the run ends
-        } else {
-            self.talk.failure(&failure);
-        }
-        self.table.remove(id.slot, Reason::Error);
     }
 }
