@@ -65,8 +65,14 @@ impl Frames {
     }
 }
 
+/// Appends a frame.
+pub(super) fn frame(message: &[u8], wire: &mut Vec<u8>) {
+    header(message.len(), wire);
+    wire.extend_from_slice(message);
+}
+
 /// Appends the length of a frame.
-pub(super) fn header(length: usize, wire: &mut Vec<u8>) {
+fn header(length: usize, wire: &mut Vec<u8>) {
     if let Ok(short) = i32::try_from(length) {
         wire.extend_from_slice(&short.to_be_bytes());
     } else {
@@ -80,7 +86,7 @@ impl Layer for Frames {
         if self.unit == Unit::Chunk {
             // Nothing sent is no message: a peer that expects none would never read it.
             if !payload.is_empty() {
-                super::frame(payload, wire);
+                frame(payload, wire);
             }
             return Ok(());
         }
@@ -91,12 +97,12 @@ impl Layer for Frames {
             };
             for part in text.chunks(LINE_MAX) {
                 if self.line.len() + part.len() > LINE_MAX {
-                    super::frame(&take(&mut self.line), wire);
+                    frame(&take(&mut self.line), wire);
                 }
                 self.line.extend_from_slice(part);
             }
             if ends {
-                super::frame(&self.line, wire);
+                frame(&self.line, wire);
                 self.line.clear();
             }
         }
@@ -105,7 +111,7 @@ impl Layer for Frames {
 
     fn seal_end(&mut self, wire: &mut Vec<u8>) -> Result<(), Flaw> {
         if !self.line.is_empty() {
-            super::frame(&take(&mut self.line), wire);
+            frame(&take(&mut self.line), wire);
         }
         Ok(())
     }

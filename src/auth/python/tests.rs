@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
+use super::frames::frame;
+use super::side::{CHALLENGE, FAREWELL, PREFIX};
 use super::*;
 use crate::auth::handshake::{Guest, Host, Verdict};
 use crate::auth::key::Key;
