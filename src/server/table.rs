@@ -1,11 +1,13 @@
 //! The connections of a server: their queues, their ends, their clocks. What happens to one is
-//! nobody else's trouble.
+//! nobody else's trouble. Here is which there are; what is done to them is in the files of `table/`.
 
 mod clients;
 mod clock;
 mod conn;
+mod end;
 mod lent;
 mod turn;
+mod wire;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,13 +26,14 @@ use super::rounds::Rounds;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
-use crate::layer::{Flaw, Layer};
+use crate::layer::Layer;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::{Direction, Tap};
+use crate::net::hexdump::Tap;
 use crate::net::poller::{Interest, Poller};
 use crate::net::socket::Socket;
 use crate::session::{Handler, Id};
 use conn::{dump, flush, transmit, wrap};
+pub use end::Taken;
 use lent::Lent;
 
 /// A client with this much queued is not read from: its own socket slows it down.
@@ -112,18 +115,6 @@ pub(super) struct Conn {
     progress: Instant,
     /// When the clock is next looked at for it.
     armed: Option<Instant>,
-}
-
-/// A connection on its way elsewhere.
-pub struct Taken {
-    /// The open socket.
-    pub socket: Socket,
-    /// What stands between it and the payload.
-    pub layer: Option<Box<dyn Layer>>,
-    /// Whose it is.
-    pub peer: Endpoint,
-    /// Its number.
-    pub number: u64,
 }
 
 /// All connections.
@@ -358,170 +349,6 @@ impl Table {
                 local: &local,
                 joined,
             });
-        }
-    }
-
-    /// recv(2) on one connection, counted and dumped. 0 is its end.
-    pub(super) fn recv(&mut self, slot: usize, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(conn) = self.conns.get_mut(slot) else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        let n = conn.socket.recv(buffer)?;
-        conn.active = self.now;
-        conn.wire_ended = n == 0;
-        if conn.is_wrapped() {
-            return Ok(n); // it is not known yet what this is
-        }
-        conn.received += n as u64;
-        if n == 0 {
-            conn.peer_ended = true;
-            self.dirty.push(slot);
-        } else if matches!(conn.phase, Phase::Open) {
-            dump(&mut self.quit, conn, Direction::Received, &buffer[..n]);
-        }
-        Ok(n)
-    }
-
-    /// What came over the wire, nothing being its end, as the payload it carries, counted and
-    /// dumped; whether the peer has ended with it, or what is wrong behind that payload.
-    pub(super) fn unwrap(
-        &mut self,
-        slot: usize,
-        wire: &[u8],
-        payload: &mut Vec<u8>,
-    ) -> Result<bool, Flaw> {
-        let Some(conn) = self.conns.get_mut(slot) else {
-            return Ok(false);
-        };
-        let Some(layer) = &mut conn.layer else {
-            return Ok(false);
-        };
-        let result = match wire {
-            [] => layer.wire_ended(),
-            wire => layer.open(wire, payload),
-        };
-        let had_ended = std::mem::replace(&mut conn.peer_ended, layer.has_ended());
-        let ends = conn.peer_ended && !had_ended;
-        conn.received += payload.len() as u64;
-        if !payload.is_empty() {
-            dump(&mut self.quit, conn, Direction::Received, payload);
-        }
-        self.dirty.push(slot);
-        result.map(|()| ends)
-    }
-
-    /// Sends bytes of ours that are no payload (a handshake's).
-    pub(super) fn send_plain(&mut self, slot: usize, bytes: &[u8]) {
-        if let Some(conn) = self.conns.get_mut(slot)
-            && !bytes.is_empty()
-        {
-            self.queued += transmit(conn, &self.log, bytes, self.now);
-            self.dirty.push(slot);
-        }
-    }
-
-    /// A connection that failed, or that nothing is owed any more, is closed and told.
-    pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
-        let Some(conn) = self.conns.try_remove(slot) else {
-            return;
-        };
-        if conn.shared {
-            // As long as somebody has the socket, closing it does not end the watch.
-            let _ = self.poller.remove(&conn.socket);
-        }
-        self.freed = true;
-        self.waiting.remove(&conn.number);
-        self.queued -= conn.outbox.own();
-        self.announcing -= usize::from(matches!(conn.phase, Phase::Announcing(_)));
-        if let Some(census) = &mut self.census
-            && conn.let_in
-        {
-            census.remove(&conn.peer);
-        }
-        let reason = match conn.phase {
-            // What it was closed for comes before how it went then.
-            Phase::Closing(why) if why != Reason::Eof => why,
-            _ => reason,
-        };
-        if let Phase::Open | Phase::Lent(_) = conn.phase {
-            self.left.push(Id {
-                number: conn.number,
-                slot,
-            });
-        }
-        if !conn.let_in && reason != Reason::Limit {
-            return;
-        }
-        self.open -= usize::from(conn.let_in);
-        self.talk.say(&Event::Closed {
-            id: conn.number,
-            peer: &conn.peer,
-            received: conn.moved.then_some(conn.received),
-            sent: conn.moved.then_some(conn.sent),
-            seconds: (self.now - conn.opened).as_secs_f64(),
-            reason,
-            left: self.social && conn.let_in,
-        });
-        self.last = Some((conn.peer, reason));
-    }
-
-    /// Ends a connection now. A program that has its socket is told; it goes when that ends.
-    pub(super) fn expel(&mut self, slot: usize) {
-        match self.conns.get(slot).map(|conn| &conn.phase) {
-            Some(Phase::Lent(_)) => self.gone(slot, Reason::Shutdown),
-            _ => self.remove(slot, Reason::Shutdown),
-        }
-    }
-
-    /// Takes a connection out, with what is needed to go on with it elsewhere.
-    pub(super) fn take(&mut self, slot: usize) -> Option<Taken> {
-        if !self.conns.get(slot)?.outbox.is_empty(&self.log) {
-            return None; // not while it waits for its welcome
-        }
-        let conn = self.conns.try_remove(slot)?;
-        // Taken elsewhere it is watched elsewhere.
-        let _ = self.poller.remove(&conn.socket);
-        Some(Taken {
-            socket: conn.socket,
-            layer: conn.layer,
-            peer: conn.peer,
-            number: conn.number,
-        })
-    }
-
-    /// Ends a connection in good order, telling the handler.
-    pub(super) fn end(&mut self, slot: usize, reason: Reason) {
-        let Some(conn) = self.conns.get_mut(slot) else {
-            return;
-        };
-        match conn.phase {
-            Phase::Closing(_) => return,
-            _ if !conn.let_in => conn.turn_away(reason, &self.log, &mut self.queued),
-            _ => {}
-        }
-        match conn.phase {
-            Phase::Open => self.left.push(Id {
-                number: conn.number,
-                slot,
-            }),
-            Phase::Lent(_) => return self.gone(slot, reason),
-            _ => {}
-        }
-        self.set_phase(slot, Phase::Closing(reason));
-        let Some(conn) = self.conns.get_mut(slot) else {
-            return;
-        };
-        conn.progress = self.now;
-        if reason == Reason::Slow {
-            // It would not take that either.
-            self.queued -= conn.outbox.own();
-            conn.outbox.clear();
-        } else {
-            conn.detach(&self.log, &mut self.queued);
-            conn.tell_end(&self.log, &mut self.queued);
-        }
-        if conn.fin == Fin::No {
-            conn.fin = Fin::Wanted;
         }
     }
 
