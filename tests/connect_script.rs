@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::run::{DEADLINE, Finished, Running, python, sockctl, until};
+use crate::run::{DEADLINE, Finished, Running, deserted_socket, python, sockctl, until};
 
 /// A peer on a port of its own, for one connection.
 fn peer<T: Send + 'static>(
@@ -609,11 +609,12 @@ fn check_of_a_unix_path() {
     sockctl(["connect", "-z", &address])
         .run()
         .is(1, format!("{address} ENOENT (2)\n"), "");
-    let listener = UnixListener::bind(&path).unwrap();
+    let _listener = UnixListener::bind(&path).unwrap();
     sockctl(["connect", "-z", &address])
         .run()
         .is(0, format!("{address} open\n"), "");
-    drop(listener);
+    std::fs::remove_file(&path).unwrap();
+    deserted_socket(&path);
     sockctl(["connect", "-z", &address])
         .run()
         .is(3, format!("{address} ECONNREFUSED (111)\n"), "");

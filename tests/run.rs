@@ -6,11 +6,14 @@ use std::fmt::Display;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use nix::sys::stat::{Mode, SFlag, mknod};
 
 /// How long anything may take. Far beyond what it does take; a slow machine is no failure.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -540,6 +543,12 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
     }
+}
+
+/// A UNIX socket that is there and that nobody has open. One that was closed may be open for a
+/// moment still, in a child of another test that is on its way to exec(2).
+pub fn deserted_socket(path: &Path) {
+    mknod(path, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).unwrap();
 }
 
 /// A port of 127.0.0.1 that nobody has, TCP or UDP, for programs that cannot choose one themselves.

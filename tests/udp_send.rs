@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use crate::run::{DEADLINE, Running, free_port, python, sockctl};
+use crate::run::{DEADLINE, Running, deserted_socket, free_port, python, sockctl};
 
 /// A socket to receive on, with its port.
 fn receiver() -> (UdpSocket, String) {
@@ -221,7 +221,8 @@ fn unix_sockets_take_datagrams_too() {
     assert_eq!(log.recv(&mut buffer).unwrap(), 9);
     assert_eq!(&buffer[..9], b"<13>hello");
     assert_eq!(log.recv(&mut buffer).unwrap(), 0);
-    drop(log);
+    std::fs::remove_file(&path).unwrap();
+    deserted_socket(&path);
     sockctl(["udp-send", &address, "hello"]).run().is(
         3,
         "",
