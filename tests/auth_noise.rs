@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::NamedTempFile;
 
 use crate::auth_serve::key_file;
-use crate::run::{DEADLINE, Program, Running, python, sockctl};
+use crate::run::{DEADLINE, Program, Running, python, shell, sockctl};
 
 /// The peer in Python; what it can do stands at its top.
 const PEER: &str = include_str!("peers/noise.py");
@@ -200,6 +200,30 @@ fn scripts_and_limits_hold_inside() {
     limited.input("abcdef").run().is(0, "abc", "");
     let (one_way, _key) = client(server.port(), &["--send-only"]);
     one_way.input("abcdef").run().is(0, "", "");
+}
+
+#[test]
+fn a_script_writes_what_came_before_it_looks_behind_the_end() {
+    // It leaves unread what it is sent, so that its end is a reset.
+    let data = format!("data*9:{}", "a".repeat(16_000));
+    let (server, port) = python_server("", &["record", "hold", "welcome", &data, "eof", "pause:0"]);
+    let key = random_key("alice", ALICE);
+    let line = r#"exec 3<&0
+        { "$0" auth-connect "$1" --key-file "$2" --send "$3" </dev/null; echo $? >&2; } |
+        { read -r _ <&3; exec python3 -c "$4"; }"#;
+    let slow_reader = "import os, time
+count = 0
+while piece := os.read(0, 4096):
+    count += len(piece)
+    time.sleep(0.005)
+print(count)";
+    let mut client = shell(line, [port.to_string()])
+        .args([key.path()])
+        .args(["b".repeat(50_000).as_str(), slow_reader])
+        .start();
+    assert_eq!(server.finish().code, 0);
+    client.send("go\n");
+    client.finish().is(0, "144000\n", "0\n");
 }
 
 #[test]

@@ -279,6 +279,9 @@ impl Drive<'_> {
         let wrapped = self.rules.layer.is_some();
         let limit = usize::try_from(self.left()).unwrap_or(CHUNK).min(CHUNK);
         let busy = !self.incoming.is_empty() || self.phase == Phase::Closing;
+        if busy {
+            return Ok(false); // also of what is wrong nothing is said before what came is written
+        }
         if let Some(layer) = self.rules.layer.as_mut().filter(|_| self.peer_ended)
             && self.broken.is_none()
             && !self.wire_ended
@@ -286,7 +289,7 @@ impl Drive<'_> {
             let result = goes_on(self.socket, &mut **layer);
             self.wire_ended = !result.map_err(|e| Over::Ended(End::Broken(e)))?;
         }
-        if self.peer_ended || busy || limit == 0 {
+        if self.peer_ended || limit == 0 {
             return Ok(false);
         }
         let limit = if wrapped { CHUNK } else { limit };
