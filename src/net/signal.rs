@@ -115,13 +115,13 @@ pub fn children() -> io::Result<UnixStream> {
 /// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no
 /// safe way to ask sigaction(2). Without /proc nothing counts as ignored.
 fn came_ignored(signal: i32) -> bool {
-    // One read: the kernel writes the whole text for each.
-    let mut status = [0; 4096];
-    let status = std::fs::File::open("/proc/self/status")
-        .and_then(|mut file| file.read(&mut status))
-        .map(|length| String::from_utf8_lossy(&status[..length]))
-        .unwrap_or_default();
-    status
+    // As a rule one read is all: the kernel writes the whole text for each. A user in hundreds of
+    // groups has a longer one.
+    let mut status = Vec::with_capacity(4096);
+    // What could not be read says nothing.
+    let _ =
+        std::fs::File::open("/proc/self/status").and_then(|mut file| file.read_to_end(&mut status));
+    String::from_utf8_lossy(&status)
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
