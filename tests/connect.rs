@@ -773,3 +773,26 @@ fn a_name_with_several_addresses_is_tried_in_turn_and_a_failure_names_each() {
     );
     with_many(r#""$0" connect -z two 1"#).is(3, "two:1 ECONNREFUSED (111)\n", "");
 }
+
+#[test]
+fn trace_tells_of_bulk_before_the_wait_for_more() {
+    let peer = peer(|mut stream| {
+        stream.write_all(&vec![b'.'; 4 << 20]).unwrap();
+        stream.write_all(b"end").unwrap();
+        assert_eq!(read_all(&stream), b"");
+    });
+    let mut client = sockctl(["connect", "--trace", &peer.word()]).start();
+    client.stdout_bytes((4 << 20) + 3); // and the peer goes on
+    client.close();
+    let said = client.finish().stderr;
+    let (before, after) = said
+        .split_once("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 131072)\n")
+        .unwrap_or_else(|| panic!("{said}"));
+    let what_it_follows_from = before.lines().last().unwrap_or_default();
+    assert!(what_it_follows_from.starts_with("recv("), "{said}");
+    assert!(
+        after.contains("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)\n"),
+        "{said}"
+    );
+    peer.done();
+}

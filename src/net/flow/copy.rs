@@ -134,7 +134,7 @@ impl Flow<'_> {
         if let Some(layer) = &self.change.layer {
             let mut layer = layer.borrow_mut();
             payload.clear();
-            let result = match &mut wire[..count] {
+            let result = match bytes {
                 [] => layer.wire_ended(),
                 bytes => layer.open(bytes, payload),
             };

@@ -128,8 +128,8 @@ impl Flow<'_> {
         self.moved += n as u64;
         match (self.source, self.sink) {
             (Port::Socket(socket), _) => {
-                self.gather.came(n, socket);
                 drop(trace::counted("recv", CHUNK, Ok(n)));
+                self.gather.came(n, socket);
             }
             _ => drop(trace::counted("sendall", n, Ok(n))),
         }
