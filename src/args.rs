@@ -350,8 +350,9 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
     }
 }
 
-/// A regex over bytes: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know ASCII (`(?u)`
-/// makes characters of UTF-8 of them), and `^` and `$` are those of lines.
+/// A regex over bytes: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know ASCII, and `^`
+/// and `$` are those of lines. Under `(?u)` dots, escapes and classes are of characters of UTF-8;
+/// what would need tables of Unicode (there also `\w` and `(?i)`) is not to be had.
 pub fn regex(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text)
         .unicode(false)
@@ -359,11 +360,13 @@ pub fn regex(text: &str) -> Result<Regex, String> {
         .build()
         .map_err(|e| {
             let text = e.to_string();
-            text.lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_string()
+            let cause = text.lines().last().unwrap_or_default();
+            let cause = cause.trim_start_matches("error: ");
+            // What is in brackets is for whoever builds the crate.
+            match cause.split_once(" (make sure") {
+                Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
+                None => cause.to_string(),
+            }
         })
 }
 
