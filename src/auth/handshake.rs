@@ -15,6 +15,10 @@ pub trait Host {
     fn wanted(&self) -> usize;
     /// Takes what was read; appends what is to be sent.
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Proved>;
+    /// Whether what came so far was made by somebody with a key: now, or once.
+    fn shows_key(&self) -> bool {
+        false
+    }
     /// The peer has ended (or was reset) before the verdict.
     fn ended(&self) -> Refusal;
     /// The deadline has passed before the verdict.

@@ -4,6 +4,7 @@
 //! that it holds a key (`proof.rs`).
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::table::Phase;
@@ -80,10 +81,14 @@ impl Server<'_> {
             self.table.remove(slot, Reason::Limit);
             return Ok(());
         }
+        self.hear_victims(from);
         let Some(gate) = &mut self.plan.gate else {
             self.admit(slot);
             return Ok(());
         };
+        if self.table.get(slot).is_none() {
+            return Ok(()); // one of them was the only one to be let in
+        }
         let (proof, victims) = gate.start(number, from, self.table.now)?;
         for victim in victims {
             gate.crowd_out(&mut self.table, victim);
@@ -92,6 +97,16 @@ impl Server<'_> {
         self.table.set_phase(slot, Phase::Proving(Box::new(proof)));
         self.table.send_plain(slot, &greeting);
         Ok(())
+    }
+
+    /// Whoever is to make way for a newcomer is heard first: it may have spoken since its turn.
+    fn hear_victims(&mut self, from: Option<IpAddr>) {
+        let now = self.table.now;
+        while let Some(gate) = &self.plan.gate
+            && let Some(victim) = gate.next_victim(from, now)
+            && let Some(slot) = self.table.slot_of(victim)
+            && self.prove(slot)
+        {}
     }
 
     /// Lets a connection in, if there is room; it waits or is turned away otherwise.

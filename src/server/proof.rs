@@ -43,7 +43,10 @@ pub(super) struct Proof {
 }
 
 /// What a step of a handshake came to.
+#[derive(PartialEq, Eq)]
 pub(super) enum Passed {
+    /// Nothing came.
+    Silent,
     /// It goes on, or is over without success.
     No,
     /// The peer holds this key.
@@ -66,6 +69,11 @@ impl Gate {
     /// The names of the keys that open it.
     pub fn key_names(&self) -> Vec<String> {
         self.key_names.clone()
+    }
+
+    /// Who is next to make way for a newcomer from there; it may have spoken meanwhile.
+    pub(super) fn next_victim(&self, from: Option<IpAddr>, now: Instant) -> Option<u64> {
+        self.wall.next_victim(from, now)
     }
 
     /// A new handshake, and the numbers of the connections to close for it where the wall is full.
@@ -99,15 +107,16 @@ impl Gate {
     /// Reads what came from an unproved connection, never beyond its proof.
     pub(super) fn hear(&mut self, table: &mut Table, slot: usize, buffer: &mut [u8]) -> Passed {
         let Some(conn) = table.get(slot) else {
-            return Passed::No;
+            return Passed::Silent;
         };
         let number = conn.number;
-        let Phase::Proving(proof) = &conn.phase else {
-            return Passed::No;
+        let proof = match &conn.phase {
+            Phase::Proving(proof) if !proof.is_decided() => proof,
+            _ => return Passed::Silent,
         };
         let wanted = proof.machine.wanted().min(buffer.len());
         let count = match table.recv(slot, &mut buffer[..wanted]) {
-            Err(e) if would_block(&e) => return Passed::No,
+            Err(e) if would_block(&e) => return Passed::Silent,
             // A connection that failed has ended, as far as its proof goes.
             Err(_) => 0,
             Ok(count) => count,
@@ -124,9 +133,10 @@ impl Gate {
             self.refuse(table, slot, &why);
             return Passed::No;
         }
-        self.wall.heard(number, now);
         let mut reply = Vec::new();
-        match proof.machine.feed(&buffer[..count], &mut reply) {
+        let verdict = proof.machine.feed(&buffer[..count], &mut reply);
+        self.wall.heard(number, proof.machine.shows_key(), now);
+        match verdict {
             Verdict::More => {
                 table.send_plain(slot, &reply);
                 Passed::No

@@ -32,7 +32,9 @@ impl Server<'_> {
                     self.receive_newcomer(slot)?;
                 }
             }
-            Phase::Proving(_) => self.prove(slot),
+            Phase::Proving(_) => {
+                self.prove(slot);
+            }
             // Not read while it waits; this is its reset.
             Phase::Waiting => self.table.remove(slot, Reason::Reset),
             Phase::Lent(_) => self.table.hang_up(slot, &event),
@@ -46,12 +48,16 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn prove(&mut self, slot: usize) {
-        if let Some(gate) = &mut self.plan.gate
-            && let Passed::Yes = gate.hear(&mut self.table, slot, &mut self.buffer)
-        {
+    /// One read of a connection that has not proved its key; whether anything came.
+    pub(super) fn prove(&mut self, slot: usize) -> bool {
+        let Some(gate) = &mut self.plan.gate else {
+            return false;
+        };
+        let passed = gate.hear(&mut self.table, slot, &mut self.buffer);
+        if passed == Passed::Yes {
             self.admit(slot);
         }
+        passed != Passed::Silent
     }
 
     /// One read: a turn.

@@ -9,8 +9,9 @@
 //! | 5 wrong proofs in 60 s from one      | later wrong verdicts come 1 s late, and the      |
 //! | address: a penalty                   | address holds one unproved connection at a time  |
 //!
-//! A newcomer is never refused, so that nobody can lock out others by holding connections; a
-//! right key is let in whatever the penalty. An IPv6 address stands for its /64, which is what
+//! A newcomer is never refused, so that nobody can lock out others by holding connections; whoever
+//! has shown a key goes last, so that nobody can by making ever new ones; a right key is let in
+//! whatever the penalty. An IPv6 address stands for its /64, which is what
 //! one customer gets. UNIX peers have no address: only the limit on all holds for them.
 
 use std::collections::HashMap;
@@ -48,6 +49,8 @@ struct Unproved {
     id: u64,
     from: Option<IpAddr>,
     heard: Instant,
+    /// What it said was made with a key, if it is no copy.
+    shows_key: bool,
 }
 
 /// When the last wrong proofs came from an address: a ring, `last` the newest in it.
@@ -67,36 +70,41 @@ impl Wall {
         }
     }
 
+    /// Who would have to make way for a newcomer from there, if anybody would.
+    pub fn next_victim(&self, from: Option<IpAddr>, now: Instant) -> Option<u64> {
+        let from = from.map(network);
+        let same = self.count(from);
+        if same >= self.room(from, now) {
+            return self.last_of(|one| one.from == from);
+        }
+        if self.unproved.len() >= IN_ALL {
+            return self.last_of(|one| same == 0 || one.from == from);
+        }
+        None
+    }
+
     /// Lets a new connection begin its handshake. Returns those to close instead, which the
     /// wall has forgotten already: one at most, or all others of an address under a penalty.
     pub fn admit(&mut self, id: u64, from: Option<IpAddr>, now: Instant) -> Vec<u64> {
-        let from = from.map(network);
-        let room = match from {
-            None => IN_ALL,
-            Some(from) if self.is_penalised(from, now) => 1,
-            Some(_) => PER_ADDRESS,
-        };
         let mut victims = Vec::new();
-        let mut same = self.unproved.iter().filter(|one| one.from == from).count();
-        while same >= room {
-            victims.extend(self.evict(|one| one.from == from));
-            same -= 1;
-        }
-        if self.unproved.len() >= IN_ALL {
-            victims.extend(self.evict(|one| same == 0 || one.from == from));
+        while let Some(victim) = self.next_victim(from, now) {
+            self.leave(victim);
+            victims.push(victim);
         }
         self.unproved.push(Unproved {
             id,
-            from,
+            from: from.map(network),
             heard: now,
+            shows_key: false,
         });
         victims
     }
 
-    /// Bytes came from an unproved connection.
-    pub fn heard(&mut self, id: u64, now: Instant) {
+    /// Bytes came from an unproved connection, and whether they show a key.
+    pub fn heard(&mut self, id: u64, shows_key: bool, now: Instant) {
         if let Some(one) = self.unproved.iter_mut().find(|one| one.id == id) {
             one.heard = now;
+            one.shows_key = shows_key;
         }
     }
 
@@ -120,15 +128,24 @@ impl Wall {
         self.unproved.retain(|one| one.id != id);
     }
 
-    /// Removes the longest silent of those that match; the earliest of several.
-    fn evict(&mut self, matches: impl Fn(&Unproved) -> bool) -> Option<u64> {
-        let (index, _) = self
-            .unproved
-            .iter()
-            .enumerate()
-            .filter(|(_, one)| matches(one))
-            .min_by_key(|(_, one)| one.heard)?;
-        Some(self.unproved.remove(index).id)
+    /// How many one address may hold.
+    fn room(&self, from: Option<IpAddr>, now: Instant) -> usize {
+        match from {
+            None => IN_ALL,
+            Some(from) if self.is_penalised(from, now) => 1,
+            Some(_) => PER_ADDRESS,
+        }
+    }
+
+    fn count(&self, from: Option<IpAddr>) -> usize {
+        self.unproved.iter().filter(|one| one.from == from).count()
+    }
+
+    /// The longest silent of those that match; the earliest of several.
+    fn last_of(&self, matches: impl Fn(&Unproved) -> bool) -> Option<u64> {
+        let matching = self.unproved.iter().filter(|one| matches(one));
+        let last = matching.min_by_key(|one| (one.shows_key, one.heard));
+        last.map(|one| one.id)
     }
 
     fn is_penalised(&self, from: IpAddr, now: Instant) -> bool {

@@ -1,8 +1,10 @@
 //! Rows 53 to 64 for the encrypted session: who proves nothing gets nothing, and who changes
 //! anything on the way is noticed.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use crate::auth_noise::{
     ALICE, Way, between, client, python_client, python_server, random_key, server,
 };
 use crate::auth_serve::key_file;
-use crate::run::{Running, program, read_all, sockctl};
+use crate::run::{DEADLINE, Running, program, read_all, sockctl};
 
 /// The lines on stderr after the first.
 fn said(server: &Running, wanted: &str) -> Vec<String> {
@@ -130,6 +132,34 @@ fn row_57_encrypted_the_silent_are_cut_off_and_in_nobody_s_way() {
         assert!(end.as_ref().map_or(true, |n| *n == 0), "{end:?}");
     }
     assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn row_57_encrypted_ever_new_neighbours_lock_nobody_out() {
+    let (server, _key) = server(&["--echo"]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Each held only as long as the next eight take to come.
+        scope.spawn(|| {
+            let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
+            let mut held = VecDeque::new();
+            while !over.load(Ordering::Relaxed) {
+                held.extend(TcpStream::connect_timeout(&address, DEADLINE));
+                if held.len() > 32 {
+                    held.pop_front();
+                }
+            }
+        });
+        let told: Vec<_> = (0..20)
+            .map(|_| {
+                let (honest, _key) = client(server.port(), &[]);
+                let done = honest.input("in").run();
+                (done.code, done.stderr)
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        assert!(told.iter().all(|(code, _)| *code == 0), "{told:?}");
+    });
 }
 
 #[test]

@@ -156,6 +156,10 @@ impl Host for Server {
         }
     }
 
+    fn shows_key(&self) -> bool {
+        matches!(self.stage, Stage::Ready { .. })
+    }
+
     fn ended(&self) -> Refusal {
         let reason = match (&self.stage, self.held.len()) {
             (Stage::Hello, 0) => "the client ended without a hello".into(),

@@ -30,11 +30,31 @@ fn row_57_the_ninth_from_an_address_replaces_its_longest_silent() {
         assert_eq!(wall.admit(id, nth(1), later(start, id)), NONE);
     }
     assert_eq!(wall.admit(100, nth(2), start), NONE);
-    wall.heard(0, later(start, 50));
+    wall.heard(0, false, later(start, 50));
     assert_eq!(wall.admit(8, nth(1), later(start, 51)), [1]);
     assert_eq!(wall.admit(9, nth(1), later(start, 52)), [2]);
     wall.leave(0);
     assert_eq!(wall.admit(10, nth(1), later(start, 53)), NONE);
+}
+
+#[test]
+fn row_57_whoever_has_shown_a_key_goes_last() {
+    let start = Instant::now();
+    let mut wall = Wall::new(true);
+    assert_eq!(wall.admit(0, nth(1), start), NONE);
+    wall.heard(0, true, start);
+    for id in 1..8 {
+        assert_eq!(wall.admit(id, nth(1), later(start, id)), NONE);
+    }
+    for id in 8..100 {
+        assert_eq!(wall.next_victim(nth(1), later(start, id)), Some(id - 7));
+        assert_eq!(wall.admit(id, nth(1), later(start, id)), [id - 7]);
+    }
+    // Among those who have, it is the longest silent again.
+    for id in 93..100 {
+        wall.heard(id, true, later(start, id));
+    }
+    assert_eq!(wall.admit(100, nth(1), later(start, 101)), [0]);
 }
 
 #[test]
@@ -49,7 +69,7 @@ fn row_57_the_65th_replaces_the_longest_silent_its_own_address_first() {
     }
     // Its address holds number 40: that goes, though others are silent for longer.
     assert_eq!(wall.admit(64, nth(40), later(start, 100)), [40]);
-    wall.heard(0, later(start, 101));
+    wall.heard(0, false, later(start, 101));
     assert_eq!(wall.admit(65, nth(500), later(start, 102)), [1]);
 }
 
@@ -168,7 +188,7 @@ fn who_has_left_is_unknown() {
     wall.admit(1, nth(1), now);
     wall.leave(1);
     wall.leave(1);
-    wall.heard(1, now);
+    wall.heard(1, false, now);
     assert!(wall.unproved.is_empty());
 }
 
@@ -217,7 +237,7 @@ proptest! {
                 Happening::Heard(n) if !model.is_empty() => {
                     let at = n % model.len();
                     model[at].2 = now;
-                    wall.heard(model[at].0, now);
+                    wall.heard(model[at].0, false, now);
                 }
                 Happening::Leave(n) if !model.is_empty() => {
                     wall.leave(model.remove(n % model.len()).0);
