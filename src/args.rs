@@ -73,7 +73,9 @@ impl Color {
             Self::Always => true,
             Self::Never => false,
             Self::Auto => {
-                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+                let is_dumb = is_set("TERM").is_some_and(|term| term == "dumb");
+                terminal && !is_dumb && is_set("NO_COLOR").is_none()
             }
         }
     }

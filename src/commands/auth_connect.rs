@@ -1,5 +1,6 @@
 //! `auth-connect`: everything `connect` does, after proving to the server that we hold the key.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use clap::Args;
@@ -36,8 +37,12 @@ impl AuthConnect {
             Unit::Line
         };
         let proof = self.key.proof(None, unit, talk)?;
-        let prove: client::Prove<'_> =
-            &|socket, peer, until| handshake::prove(socket, peer, &mut *guest(&proof)?, until);
+        // Made before there is a connection: a crowded server has little patience with the silent.
+        let ready = Cell::new(Some(guest(&proof)?));
+        let prove: client::Prove<'_> = &|socket, peer, until| {
+            let mut guest = ready.take().map_or_else(|| guest(&proof), Ok)?;
+            handshake::prove(socket, peer, &mut *guest, until)
+        };
         Ok(client::run(&self.client, Some(prove), talk)?)
     }
 }

@@ -242,8 +242,8 @@ fn row_44_a_dumb_terminal_gets_plain_lines() {
     client.ends_in(&[&format!("connected to {address}"), ">>>"]);
     client.enter("hi").awaits(">>>");
     reads(&peer, "hi\n");
-    peer.write_all(b"hello\x1b[31m\n").unwrap();
-    client.ends_in(&["hello\\x1b[31m", ">>>"]);
+    peer.write_all(b"<ann> hello\x1b[31m\n").unwrap();
+    client.ends_in(&["<ann> hello\\x1b[31m", ">>>"]);
     client.press("\x04");
     assert_eq!(read_all(&peer), b"");
     ends(&mut client, &peer);
