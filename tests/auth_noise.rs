@@ -209,7 +209,7 @@ fn a_script_writes_what_came_before_it_looks_behind_the_end() {
     let (server, port) = python_server("", &["record", "hold", "welcome", &data, "eof", "pause:0"]);
     let key = random_key("alice", ALICE);
     let line = r#"exec 3<&0
-        { "$0" auth-connect "$1" --key-file "$2" --send "$3" </dev/null; echo $? >&2; } |
+        { "$0" auth-connect "$1" --key-file "$2" -w 0 --send "$3" </dev/null; echo $? >&2; } |
         { read -r _ <&3; exec python3 -c "$4"; }"#;
     let slow_reader = "import os, time
 count = 0
