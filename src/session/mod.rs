@@ -158,6 +158,9 @@ pub trait Clients {
     /// Whether it waits now, for the handler's sake or for clients that fall behind.
     fn is_held(&self) -> bool;
 
+    /// Whether something has come from the client that was not read yet.
+    fn has_unread(&mut self, client: Id) -> bool;
+
     /// Ends the run in good order, as SIGTERM does.
     fn stop(&mut self);
 

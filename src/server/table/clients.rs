@@ -152,6 +152,11 @@ impl Clients for Table {
         self.held || self.pace.waits()
     }
 
+    fn has_unread(&mut self, client: Id) -> bool {
+        self.open_conn(client)
+            .is_some_and(|conn| matches!(conn.socket.unread(), Ok(1..)))
+    }
+
     fn stop(&mut self) {
         self.stop_wanted = true;
     }

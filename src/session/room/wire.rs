@@ -133,9 +133,14 @@ impl Room {
             let Some(speaker) = self.speakers.get_mut(&number) else {
                 continue;
             };
+            // It is not quiet if it is us who do not listen.
+            let has_more = match speaker.id {
+                OPERATOR => self.waits.is_some(),
+                id => !speaker.rest.is_empty() || clients.has_unread(id),
+            };
             if speaker.lines.partial().is_empty() {
                 speaker.is_watched = false;
-            } else if speaker.heard + QUIET > now || !speaker.rest.is_empty() {
+            } else if speaker.heard + QUIET > now || has_more {
                 self.unfinished
                     .push_back((now.max(speaker.heard) + QUIET, number));
             } else {
