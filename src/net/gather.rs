@@ -11,7 +11,8 @@ use super::socket::Socket;
 const SIGN: usize = 64 << 10;
 /// What is waited for then.
 const BULK: i32 = 128 << 10;
-/// For how long: as long as that takes at a gigabyte a second, and a little more. Nobody notices.
+/// For how long: as long as that takes at a gigabyte a second, and a little more. Whatever comes
+/// last of much comes so much later.
 const PATIENCE: Duration = Duration::from_micros(200);
 
 /// How much a socket has to have before it counts as readable.
