@@ -3,8 +3,9 @@
 
 use std::ffi::OsStr;
 use std::fmt::Display;
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -561,12 +562,25 @@ pub fn free_port() -> u16 {
     loop {
         let turn = NEXT.fetch_add(2, Ordering::Relaxed);
         let port = 20_000 + (start + turn) % 12_000;
-        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok()
-            && UdpSocket::bind(("127.0.0.1", port)).is_ok();
-        if is_free {
+        if !is_taken(port) {
             return port;
         }
     }
+}
+
+/// Whether any socket has this port, as the system lists them: one bound to find out could be held
+/// by what another test is just starting, and be in the way itself.
+fn is_taken(port: u16) -> bool {
+    let end = format!(":{port:04X}");
+    ["tcp", "tcp6", "udp", "udp6"].iter().any(|protocol| {
+        // No IPv6, no list of it.
+        let list = fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
+        let mut sockets = list.lines().skip(1);
+        sockets.any(|line| {
+            let local = line.split_ascii_whitespace().nth(1);
+            local.is_some_and(|local| local.ends_with(&end))
+        })
+    })
 }
 
 /// A text of the README for a test: its ports 8520 to 8529 replaced by others.
