@@ -788,7 +788,10 @@ fn trace_tells_of_bulk_before_the_wait_for_more() {
     let (before, after) = said
         .split_once("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 131072)\n")
         .unwrap_or_else(|| panic!("{said}"));
-    let what_it_follows_from = before.lines().last().unwrap_or_default();
+    let mut before = before.lines().rev();
+    let asked = before.next().unwrap_or_default();
+    assert_eq!(asked, "getsockopt(SOL_SOCKET, SO_RCVLOWAT) -> 1", "{said}");
+    let what_it_follows_from = before.next().unwrap_or_default();
     assert!(what_it_follows_from.starts_with("recv("), "{said}");
     assert!(
         after.contains("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)\n"),

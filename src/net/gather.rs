@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::socket::Socket;
+use super::sockopt::{Row, rows};
 
 /// What came at once, where more of the kind is to be expected.
 const SIGN: usize = 64 << 10;
@@ -31,8 +32,7 @@ impl Gather {
     /// So much was read at once.
     pub fn came(&mut self, count: usize, socket: &Socket) {
         if *self == Self::Any && count >= SIGN {
-            let is_ours = matches!(socket.receive_low_water(), Ok(0 | 1))
-                && socket.set_receive_low_water(BULK).is_ok();
+            let is_ours = is_ours(socket) && set(socket, BULK);
             *self = if is_ours { Self::Bulk } else { Self::Given };
         }
     }
@@ -50,7 +50,21 @@ impl Gather {
         if *self == Self::Bulk {
             *self = Self::Any;
             // What was set can be set back; a socket that is gone needs nothing.
-            let _ = socket.set_receive_low_water(1);
+            set(socket, 1);
         }
     }
+}
+
+fn low_water() -> Option<&'static Row> {
+    rows().find(|row| row.name == "SO_RCVLOWAT")
+}
+
+/// Whether nobody has set it.
+fn is_ours(socket: &Socket) -> bool {
+    let value = low_water().and_then(|row| socket.get_option(row).ok());
+    value.is_some_and(|bytes| bytes == 1_i32.to_ne_bytes())
+}
+
+fn set(socket: &Socket, bytes: i32) -> bool {
+    low_water().is_some_and(|row| socket.set_option(row, &bytes.to_ne_bytes()).is_ok())
 }

@@ -270,21 +270,6 @@ impl Socket {
         trace::done("setsockopt", &[&level, &name, &u8::from(on)], result)
     }
 
-    /// The bytes that must have come before the socket counts as readable (`SO_RCVLOWAT`).
-    pub fn receive_low_water(&self) -> io::Result<i32> {
-        let value = raw::getsockopt(self.as_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, 4)?;
-        let value = value.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(i32::from_ne_bytes(value))
-    }
-
-    /// Sets them; no safe wrapper knows this option.
-    pub fn set_receive_low_water(&self, bytes: i32) -> io::Result<()> {
-        let value = bytes.to_ne_bytes();
-        let result = raw::setsockopt(self.as_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, &value);
-        let args: [&dyn Display; 3] = [&"SOL_SOCKET", &"SO_RCVLOWAT", &bytes];
-        trace::done("setsockopt", &args, result)
-    }
-
     /// `O_NONBLOCK` on or off.
     pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         self.inner.set_nonblocking(on)
