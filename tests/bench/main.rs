@@ -78,7 +78,7 @@ struct Options {
     /// Writes everything to FILE as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measures this sockctl, not the one just built
+    /// Measures this sockctl, not this project's release
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
     /// Measures this sockctl too, beside the peers
@@ -132,6 +132,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Builds what users get, and where it is. `cargo bench` has built it with what the tests ask of
+/// its crates besides (proptest, all of regex), which is another program.
+fn release() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--quiet"])
+        .status()?;
+    ensure!(status.success(), "cargo build --release: {status}");
+    Ok(env!("CARGO_BIN_EXE_sockctl").into())
+}
+
 impl Bench {
     fn new(options: Options) -> Result<Self> {
         for only in &options.only {
@@ -144,8 +155,7 @@ impl Bench {
         } else {
             std::env::temp_dir()
         };
-        let program = options.program.clone();
-        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_sockctl").into());
+        let program = options.program.clone().map_or_else(release, Ok)?;
         Ok(Self {
             report: Report::default(),
             began: Instant::now(),
