@@ -34,8 +34,7 @@ pub enum Away {
     Auth = 1,
     /// There is no room.
     Full = 2,
-    /// Its address is not let in. Our server never says so: it closes such a connection before a
-    /// handshake, at no cost. The wire has it for servers that find out later.
+    /// Its address is not let in.
     Access = 3,
     /// The server is stopping.
     Shutdown = 4,

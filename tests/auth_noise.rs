@@ -309,6 +309,36 @@ fn a_full_server_says_so() {
 }
 
 #[test]
+fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
+    let (server, _key) = server(&["--reply", "secret", "--deny", "127.0.0.1", "-v"]);
+    let port = server.port();
+    let (holder, _key) = client(port, &[]);
+    holder.input("payload").run().is(
+        3,
+        "",
+        &format!(
+            "sockctl: authenticate to 127.0.0.1:{port}: turned away: the server does not let our \
+             address in\n"
+        ),
+    );
+    let text = server.stderr_has("closed (limit");
+    assert!(text.contains("authenticated"), "{text}");
+    let wrong = random_key("alice", [2; 32]);
+    sockctl(["auth-connect", &port.to_string(), "--key-file"])
+        .args([wrong.path()])
+        .input("payload")
+        .run()
+        .is(
+            9,
+            "",
+            &format!(
+                "sockctl: authenticate to 127.0.0.1:{port}: no key there opens ours: wrong key or \
+                 --context\n"
+            ),
+        );
+}
+
+#[test]
 fn one_who_waits_for_room_is_welcomed_later() {
     let (server, _key) = server(&["--echo", "-m", "1", "-v", "-w", "0"]);
     let port = server.port();

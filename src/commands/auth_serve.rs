@@ -43,9 +43,11 @@ impl AuthServe {
         // Without randomness there is no proof: found out before anybody is kept waiting.
         random::bytes::<32>()?;
         let names = key_names(&proof);
+        let explains = matches!(proof, Proof::Noise(_));
         let gate = Gate::new(
             Box::new(move || host(&proof)),
             names,
+            explains,
             self.server.socket.timeout,
             !self.no_penalty,
         );

@@ -73,9 +73,15 @@ impl OpenFiles {
     }
 }
 
+/// How many there may be.
+pub fn most() -> usize {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).ok();
+    soft.and_then(|(soft, _)| usize::try_from(soft).ok())
+        .unwrap_or(1024)
+}
+
 /// Marks every descriptor from 3 on close-on-exec: those we open are, those we inherited may not
 /// be, and none of them is a program's.
 pub fn close_on_exec() {
-    let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    raw::close_on_exec(3, most);
+    raw::close_on_exec(3, most());
 }

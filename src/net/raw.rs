@@ -52,7 +52,7 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> 
 
 /// Marks all open descriptors from `first` on close-on-exec: `close_range(2)`, and where the kernel
 /// lacks it (before 5.11) one by one, below `most` and 65,536.
-pub fn close_on_exec(first: u32, most: u64) {
+pub fn close_on_exec(first: u32, most: usize) {
     // SAFETY: the call takes three integers and closes nothing; it sets a flag on descriptors.
     let status = unsafe {
         libc::syscall(

@@ -4,9 +4,9 @@
 //! that it holds a key (`proof.rs`).
 
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use super::proof::Gate;
 use super::table::Phase;
 use super::{LISTENER, Server};
 use crate::console::event::Reason;
@@ -76,41 +76,46 @@ impl Server<'_> {
         let Some(conn) = self.table.get(slot) else {
             return Ok(());
         };
-        let (number, from) = (conn.number, conn.peer.ip());
-        if !self.plan.limits.access.admits(from) {
+        let from = conn.peer.ip();
+        let is_denied = !self.plan.limits.access.admits(from);
+        if is_denied && !self.plan.gate.as_ref().is_some_and(Gate::would_explain) {
             self.table.remove(slot, Reason::Limit);
             return Ok(());
         }
-        self.hear_victims(from);
-        let Some(gate) = &mut self.plan.gate else {
+        let (Some(id), Some(gate)) = (self.table.id(slot), &mut self.plan.gate) else {
             self.admit(slot);
             return Ok(());
         };
-        if self.table.get(slot).is_none() {
-            return Ok(()); // one of them was the only one to be let in
-        }
-        let (proof, victims) = gate.start(number, from, self.table.now)?;
-        for victim in victims {
-            gate.crowd_out(&mut self.table, victim);
-        }
+        let proof = gate.start(id, from, self.table.now)?;
         let greeting = proof.greeting().to_vec();
         self.table.set_phase(slot, Phase::Proving(Box::new(proof)));
         self.table.send_plain(slot, &greeting);
+        self.make_way();
         Ok(())
     }
 
-    /// Whoever is to make way for a newcomer is heard first: it may have spoken since its turn.
-    fn hear_victims(&mut self, from: Option<IpAddr>) {
+    /// Closes whoever has to make way for others. Each is heard first: it may have spoken since
+    /// its turn.
+    pub(super) fn make_way(&mut self) {
         let now = self.table.now;
-        while let Some(gate) = &self.plan.gate
-            && let Some(victim) = gate.next_victim(from, now)
-            && let Some(slot) = self.table.slot_of(victim)
-            && self.prove(slot)
-        {}
+        while let Some(gate) = &mut self.plan.gate
+            && let Some(victim) = gate.next_victim(now)
+        {
+            if self.table.id(victim.slot) == Some(victim) && self.prove(victim.slot) {
+                continue;
+            }
+            if let Some(gate) = &mut self.plan.gate {
+                gate.crowd_out(&mut self.table, victim);
+            }
+        }
     }
 
     /// Lets a connection in, if there is room; it waits or is turned away otherwise.
     pub(super) fn admit(&mut self, slot: usize) {
+        let from = self.table.get(slot).and_then(|conn| conn.peer.ip());
+        if !self.plan.limits.access.admits(from) {
+            return self.table.deny(slot);
+        }
         let most = self.plan.limits.per_ip.unwrap_or(usize::MAX);
         if self.table.neighbours(slot) >= most {
             return self.table.end(slot, Reason::Limit);

@@ -215,6 +215,10 @@ impl<'a> Server<'a> {
             }
             let until = [
                 self.table.deadline(),
+                self.plan
+                    .gate
+                    .as_ref()
+                    .map_or(Deadline::NEVER, Gate::deadline),
                 self.handler.deadline(),
                 self.resume.map_or(Deadline::NEVER, Deadline::at),
                 self.grace_end,
@@ -329,6 +333,7 @@ impl<'a> Server<'a> {
                 gate.due(&mut self.table, slot);
             }
         }
+        self.make_way();
         if self.handler.deadline().passed() {
             self.handler.tick(&mut self.table);
         }

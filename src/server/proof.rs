@@ -13,12 +13,16 @@ use crate::auth::handshake::{Host, Refusal, Verdict};
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
+use crate::net::open_files;
 use crate::net::socket::would_block;
 use crate::session::Id;
 
 /// Refused connections that are still being ended in good order; one more closes the first of
 /// them at once, so that strangers who will not go hold no descriptors.
 const LEAVING: usize = 64;
+
+/// Newcomers that are heard at a time, whatever the limit on open files.
+const NEWCOMERS: usize = 1024;
 
 /// What makes our side of a handshake for each newcomer.
 pub type Ask = Box<dyn Fn() -> Result<Box<dyn Host>, Failure>>;
@@ -27,6 +31,8 @@ pub type Ask = Box<dyn Fn() -> Result<Box<dyn Host>, Failure>>;
 pub struct Gate {
     ask: Ask,
     key_names: Vec<String>,
+    /// Whoever holds a key can be told why it is not let in.
+    explains: bool,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     wall: Wall,
@@ -54,13 +60,22 @@ pub(super) enum Passed {
 }
 
 impl Gate {
-    /// A gate for holders of the keys of these names.
-    pub fn new(ask: Ask, key_names: Vec<String>, timeout: Duration, penalty: bool) -> Self {
+    /// A gate for holders of the keys of these names. Where it `explains`, whoever holds one can be
+    /// told why it is not let in.
+    pub fn new(
+        ask: Ask,
+        key_names: Vec<String>,
+        explains: bool,
+        timeout: Duration,
+        penalty: bool,
+    ) -> Self {
+        let newcomers = NEWCOMERS.min(open_files::most() / 4);
         Self {
             ask,
             key_names,
+            explains,
             timeout,
-            wall: Wall::new(penalty),
+            wall: Wall::new(penalty, newcomers),
             told: Told::default(),
             leaving: VecDeque::new(),
         }
@@ -71,45 +86,51 @@ impl Gate {
         self.key_names.clone()
     }
 
-    /// Who is next to make way for a newcomer from there; it may have spoken meanwhile.
-    pub(super) fn next_victim(&self, from: Option<IpAddr>, now: Instant) -> Option<u64> {
-        self.wall.next_victim(from, now)
+    /// Whether one from an address that is not let in may show that it holds a key, to be told that.
+    /// For strangers from there nobody is kept waiting.
+    pub(super) fn would_explain(&self) -> bool {
+        self.explains && self.wall.is_quiet()
     }
 
-    /// A new handshake, and the numbers of the connections to close for it where the wall is full.
+    /// Who has to make way now; it may have spoken since its turn.
+    pub(super) fn next_victim(&mut self, now: Instant) -> Option<Id> {
+        self.wall.next_victim(now)
+    }
+
+    /// When somebody may have to.
+    pub(super) fn deadline(&self) -> Deadline {
+        self.wall.deadline()
+    }
+
+    /// A new handshake.
     pub(super) fn start(
         &mut self,
-        number: u64,
+        id: Id,
         from: Option<IpAddr>,
         now: Instant,
-    ) -> Result<(Proof, Vec<u64>), Failure> {
-        let machine = (self.ask)()?;
-        let until = Deadline::after(self.timeout);
-        Ok((
-            Proof {
-                machine,
-                until,
-                verdict: None,
-            },
-            self.wall.admit(number, from, now),
-        ))
+    ) -> Result<Proof, Failure> {
+        self.wall.admit(id, from, now);
+        Ok(Proof {
+            machine: (self.ask)()?,
+            until: Deadline::after(self.timeout),
+            verdict: None,
+        })
     }
 
-    /// Closes a connection that the wall has forgotten. Nothing is owed to it.
-    pub(super) fn crowd_out(&mut self, table: &mut Table, number: u64) {
-        let Some(slot) = table.slot_of(number) else {
-            return;
-        };
-        self.tell(table, slot, "made way for a newcomer");
-        table.remove(slot, Reason::Auth);
+    /// Closes a connection for others. Nothing is owed to it.
+    pub(super) fn crowd_out(&mut self, table: &mut Table, id: Id) {
+        self.wall.leave(id);
+        if table.id(id.slot) == Some(id) {
+            self.tell(table, id.slot, "made way for a newcomer");
+            table.remove(id.slot, Reason::Auth);
+        }
     }
 
     /// Reads what came from an unproved connection, never beyond its proof.
     pub(super) fn hear(&mut self, table: &mut Table, slot: usize, buffer: &mut [u8]) -> Passed {
-        let Some(conn) = table.get(slot) else {
+        let (Some(id), Some(conn)) = (table.id(slot), table.get(slot)) else {
             return Passed::Silent;
         };
-        let number = conn.number;
         let proof = match &conn.phase {
             Phase::Proving(proof) if !proof.is_decided() => proof,
             _ => return Passed::Silent,
@@ -135,7 +156,7 @@ impl Gate {
         }
         let mut reply = Vec::new();
         let verdict = proof.machine.feed(&buffer[..count], &mut reply);
-        self.wall.heard(number, proof.machine.shows_key(), now);
+        self.wall.heard(id, proof.machine.shows_key(), now);
         match verdict {
             Verdict::More => {
                 table.send_plain(slot, &reply);
@@ -147,12 +168,12 @@ impl Gate {
                 Passed::No
             }
             Verdict::Proved(proved) => {
-                self.wall.leave(number);
+                self.wall.leave(id);
                 conn.key = proved.key.as_deref().map(Rc::from);
                 conn.layer = proved.session;
                 let key = proved.key.as_deref();
                 talk.say(&Event::Auth {
-                    id: number,
+                    id: id.number,
                     peer: &conn.peer,
                     ok: true,
                     reason: None,
@@ -167,12 +188,11 @@ impl Gate {
     /// The clock of an unproved connection: its time is up, or its verdict may be told.
     pub(super) fn due(&mut self, table: &mut Table, slot: usize) {
         let Some(conn) = table.get(slot) else { return };
-        let number = conn.number;
         let Phase::Proving(proof) = &mut conn.phase else {
             return;
         };
         if let Some((_, farewell)) = proof.verdict {
-            self.end(table, slot, number, farewell);
+            self.end(table, slot, farewell);
         } else {
             let why = proof.machine.timed_out();
             self.refuse(table, slot, &why);
@@ -182,15 +202,16 @@ impl Gate {
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
         self.tell(table, slot, &why.reason);
         let now = table.now;
-        let Some(conn) = table.get(slot) else { return };
-        let number = conn.number;
+        let (Some(id), Some(conn)) = (table.id(slot), table.get(slot)) else {
+            return;
+        };
         let delay = if why.wrong_proof {
-            self.wall.wrong_proof(conn.peer.ip(), now)
+            self.wall.wrong_proof(id, conn.peer.ip(), now)
         } else {
             Duration::ZERO
         };
         if delay.is_zero() {
-            self.end(table, slot, number, why.farewell);
+            self.end(table, slot, why.farewell);
         } else if let Phase::Proving(proof) = &mut conn.phase {
             proof.verdict = Some((now + delay, why.farewell));
             table.touch(slot);
@@ -216,11 +237,12 @@ impl Gate {
     }
 
     /// The verdict: what the protocol has for it, and our end, which no reset may overtake.
-    fn end(&mut self, table: &mut Table, slot: usize, number: u64, farewell: &[u8]) {
-        self.wall.leave(number);
+    fn end(&mut self, table: &mut Table, slot: usize, farewell: &[u8]) {
+        let Some(id) = table.id(slot) else { return };
+        self.wall.leave(id);
         table.send_plain(slot, farewell);
         table.end(slot, Reason::Auth);
-        self.leaving.push_back(Id { number, slot });
+        self.leaving.push_back(id);
         if self.leaving.len() > LEAVING
             && let Some(first) = self.leaving.pop_front()
             && table.id(first.slot) == Some(first)

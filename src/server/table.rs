@@ -310,13 +310,6 @@ impl Table {
         self.conns.iter().map(|(slot, _)| slot).collect()
     }
 
-    /// The slot of a connection by its number.
-    pub(super) fn slot_of(&self, number: u64) -> Option<usize> {
-        self.conns
-            .iter()
-            .find_map(|(slot, conn)| (conn.number == number).then_some(slot))
-    }
-
     /// Lets a connection in: from now on it talks to the handler.
     pub(super) fn open(&mut self, slot: usize) {
         self.set_phase(slot, Phase::Open);

@@ -1,6 +1,8 @@
 //! The wall in front of a server that asks for a key: what those who have proved nothing may
 //! hold. Pure: the time is passed in, and connections are known by their ids.
 //!
+//! Whoever comes has a quarter of a second to say something, whoever else comes. From then on:
+//!
 //! | limit                                | over it                                          |
 //! |--------------------------------------|--------------------------------------------------|
 //! | 64 unproved connections in all       | the longest silent is closed, from the           |
@@ -9,14 +11,18 @@
 //! | 5 wrong proofs in 60 s from one      | later wrong verdicts come 1 s late, and the      |
 //! | address: a penalty                   | address holds one unproved connection at a time  |
 //!
-//! A newcomer is never refused, so that nobody can lock out others by holding connections; whoever
-//! has shown a key goes last, so that nobody can by making ever new ones; a right key is let in
-//! whatever the penalty. An IPv6 address stands for its /64, which is what
-//! one customer gets. UNIX peers have no address: only the limit on all holds for them.
+//! A newcomer is never refused, so that nobody can lock out others by holding connections; it is
+//! not in question while it is heard, so that nobody can by making ever new ones, and neither is
+//! one that has shown a key as long as there are others; a right key is let in whatever the
+//! penalty. An IPv6 address stands for its /64, which is what one customer gets. UNIX peers have
+//! no address: only the limit on all holds for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
+
+use crate::net::deadline::Deadline;
+use crate::session::Id;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +31,8 @@ mod tests;
 const IN_ALL: usize = 64;
 /// The most from one address.
 const PER_ADDRESS: usize = 8;
+/// How long a newcomer counts towards neither: more than one round trip around the world.
+const HEARING: Duration = Duration::from_millis(250);
 /// The wrong proofs that bring a penalty.
 const WRONG_PROOFS: usize = 5;
 /// The time they are remembered.
@@ -38,17 +46,23 @@ const OFFENDERS: usize = 1024;
 #[derive(Debug)]
 pub struct Wall {
     penalty: bool,
-    /// In the order of their arrival. So few that a walk is cheaper than an index.
-    unproved: Vec<Unproved>,
+    /// Those who are heard, in the order of their arrival, and how many there may be: one more
+    /// ends the hearing of the first.
+    newcomers: VecDeque<Unproved>,
+    most_newcomers: usize,
+    /// Those who count. So few that a walk is cheaper than an index.
+    counted: Vec<Unproved>,
     offenders: HashMap<IpAddr, Offender>,
 }
 
 /// A connection that has not proved its key yet.
 #[derive(Debug)]
 struct Unproved {
-    id: u64,
+    id: Id,
     from: Option<IpAddr>,
-    heard: Instant,
+    came: Instant,
+    /// `None` where nothing it says matters any more.
+    heard: Option<Instant>,
     /// What it said was made with a key, if it is no copy.
     shows_key: bool,
 }
@@ -61,59 +75,71 @@ struct Offender {
 }
 
 impl Wall {
-    /// An empty wall; `penalty` is off with `--no-penalty`.
-    pub fn new(penalty: bool) -> Self {
+    /// An empty wall that hears so many newcomers at a time; `penalty` is off with `--no-penalty`.
+    pub fn new(penalty: bool, most_newcomers: usize) -> Self {
         Self {
             penalty,
-            unproved: Vec::with_capacity(IN_ALL + 1),
+            newcomers: VecDeque::new(),
+            most_newcomers,
+            counted: Vec::with_capacity(IN_ALL),
             offenders: HashMap::new(),
         }
     }
 
-    /// Who would have to make way for a newcomer from there, if anybody would.
-    pub fn next_victim(&self, from: Option<IpAddr>, now: Instant) -> Option<u64> {
-        let from = from.map(network);
-        let same = self.count(from);
-        if same >= self.room(from, now) {
-            return self.last_of(|one| one.from == from);
-        }
-        if self.unproved.len() >= IN_ALL {
-            return self.last_of(|one| same == 0 || one.from == from);
+    /// A new connection begins its handshake.
+    pub fn admit(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
+        self.newcomers.push_back(Unproved {
+            id,
+            from: from.map(network),
+            came: now,
+            heard: Some(now),
+            shows_key: false,
+        });
+    }
+
+    /// Whether few have come of late.
+    pub fn is_quiet(&self) -> bool {
+        self.newcomers.len() < PER_ADDRESS
+    }
+
+    /// Who has to make way now for one whose hearing is over. Whoever that is must speak, or leave,
+    /// before this is asked again.
+    pub fn next_victim(&mut self, now: Instant) -> Option<Id> {
+        while let Some(first) = self.newcomers.front()
+            && (first.came + HEARING <= now || self.newcomers.len() > self.most_newcomers)
+        {
+            let victim = self.in_the_way(first.from, now);
+            if victim.is_some() {
+                return victim;
+            }
+            self.counted.extend(self.newcomers.pop_front());
         }
         None
     }
 
-    /// Lets a new connection begin its handshake. Returns those to close instead, which the
-    /// wall has forgotten already: one at most, or all others of an address under a penalty.
-    pub fn admit(&mut self, id: u64, from: Option<IpAddr>, now: Instant) -> Vec<u64> {
-        let mut victims = Vec::new();
-        while let Some(victim) = self.next_victim(from, now) {
-            self.leave(victim);
-            victims.push(victim);
-        }
-        self.unproved.push(Unproved {
-            id,
-            from: from.map(network),
-            heard: now,
-            shows_key: false,
-        });
-        victims
+    /// When somebody's hearing is over.
+    pub fn deadline(&self) -> Deadline {
+        let first = self.newcomers.front();
+        first.map_or(Deadline::NEVER, |one| Deadline::at(one.came + HEARING))
     }
 
     /// Bytes came from an unproved connection, and whether they show a key.
-    pub fn heard(&mut self, id: u64, shows_key: bool, now: Instant) {
-        if let Some(one) = self.unproved.iter_mut().find(|one| one.id == id) {
-            one.heard = now;
+    pub fn heard(&mut self, id: Id, shows_key: bool, now: Instant) {
+        if let Some(one) = self.find(id) {
+            one.heard = Some(now);
             one.shows_key = shows_key;
         }
     }
 
-    /// A wrong proof came from this address: how late the verdict is to be given. The
-    /// connection stays on the wall until it leaves.
-    pub fn wrong_proof(&mut self, from: Option<IpAddr>, now: Instant) -> Duration {
+    /// A wrong proof came on this connection: how late the verdict is to be given. It stays on the
+    /// wall until it leaves, as the first to make way.
+    pub fn wrong_proof(&mut self, id: Id, from: Option<IpAddr>, now: Instant) -> Duration {
         let Some(from) = from.map(network).filter(|_| self.penalty) else {
             return Duration::ZERO;
         };
+        if let Some(one) = self.find(id) {
+            (one.heard, one.shows_key) = (None, false);
+        }
         let delay = if self.is_penalised(from, now) {
             DELAY
         } else {
@@ -124,8 +150,30 @@ impl Wall {
     }
 
     /// A connection has proved its key, or is closed.
-    pub fn leave(&mut self, id: u64) {
-        self.unproved.retain(|one| one.id != id);
+    pub fn leave(&mut self, id: Id) {
+        // Those who leave soon after they came are the last.
+        if let Some(at) = self.newcomers.iter().rposition(|one| one.id == id) {
+            self.newcomers.remove(at);
+        } else {
+            self.counted.retain(|one| one.id != id);
+        }
+    }
+
+    fn find(&mut self, id: Id) -> Option<&mut Unproved> {
+        let all = self.counted.iter_mut().chain(&mut self.newcomers);
+        all.rev().find(|one| one.id == id)
+    }
+
+    /// Who has to go before one from there may count.
+    fn in_the_way(&self, from: Option<IpAddr>, now: Instant) -> Option<Id> {
+        let same = self.counted.iter().filter(|one| one.from == from).count();
+        if same >= self.room(from, now) {
+            return self.last_of(|one| one.from == from);
+        }
+        if self.counted.len() >= IN_ALL {
+            return self.last_of(|one| same == 0 || one.from == from);
+        }
+        None
     }
 
     /// How many one address may hold.
@@ -137,13 +185,9 @@ impl Wall {
         }
     }
 
-    fn count(&self, from: Option<IpAddr>) -> usize {
-        self.unproved.iter().filter(|one| one.from == from).count()
-    }
-
     /// The longest silent of those that match; the earliest of several.
-    fn last_of(&self, matches: impl Fn(&Unproved) -> bool) -> Option<u64> {
-        let matching = self.unproved.iter().filter(|one| matches(one));
+    fn last_of(&self, matches: impl Fn(&Unproved) -> bool) -> Option<Id> {
+        let matching = self.counted.iter().filter(|one| matches(one));
         let last = matching.min_by_key(|one| (one.shows_key, one.heard));
         last.map(|one| one.id)
     }

@@ -1,8 +1,10 @@
 //! Rows 52 to 64: who proves nothing gets nothing, and costs nothing.
 
-use std::io::{Read, Write};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -340,7 +342,7 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
         matches!(result, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
     };
     assert!(silent.iter_mut().all(still), "64 are let be");
-    // An honest one from an address that holds eight: let in, instead of its longest silent.
+    // An honest one from an address that holds eight: let in, and in nobody's way either.
     let began = Instant::now();
     let mut honest = connect(port);
     let bytes = challenge(&mut honest);
@@ -355,28 +357,71 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
         took < Duration::from_secs(2),
         "{took:?} beside 64 silent ones"
     );
-    assert!(
-        silent[0].read(&mut [0]).map_or(true, |n| n == 0),
-        "the longest silent is closed"
-    );
+    assert!(silent.iter_mut().all(still), "64 are let be still");
+    // One who is silent, too: its address's longest silent makes way.
+    let mut ninth = from([127, 0, 0, 1], port);
+    challenge(&mut ninth);
+    assert!(is_closed(&mut silent[0]), "the longest silent is closed");
     assert!(silent[1..].iter_mut().all(still), "and nobody else");
     // One from a new address: the longest silent of all makes way; those that were heard stay.
     silent[1].write_all(b"0").unwrap();
     let mut stranger = from([127, 0, 0, 99], port);
     challenge(&mut stranger);
+    assert!(is_closed(&mut silent[2]), "the longest silent of all");
+    assert!(silent[3..].iter_mut().all(still), "and nobody else");
     until("both have made way", || {
-        events(&server.stderr_has("made way"), "auth").len() == 2
+        events(&server.stderr_has("made way"), "auth").len() == 3
     });
+}
+
+/// Whether the server closes a connection before long.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+/// Makes ever new connections that say this and no more, and holds so many of them, until it is
+/// over.
+pub fn crowd(port: u16, says: &[u8], at_a_time: usize, over: &AtomicBool) {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut held = VecDeque::new();
+    while !over.load(Ordering::Relaxed) {
+        if let Ok(mut stream) = TcpStream::connect_timeout(&address, DEADLINE) {
+            let _ = stream.write_all(says);
+            held.push_back(stream);
+        }
+        if held.len() > at_a_time {
+            held.pop_front();
+        }
+    }
+}
+
+#[test]
+fn row_57_ever_new_neighbours_do_not_keep_a_key_out() {
+    let server = server("md5", &["--echo", "-w", "60"]).start();
+    // Silent ones, and ones with a wrong proof, whose address comes under a penalty.
+    for says in [&b""[..], &[b'0'; 32]] {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| crowd(server.port(), says, 32, &over));
+            let told: Vec<_> = (0..20)
+                .map(|_| client("md5", server.port(), &[]).input("in").run())
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            for done in told {
+                done.is(0, "in", "");
+            }
+        });
+    }
 }
 
 #[test]
 fn row_57_an_address_holds_eight_unproved_connections() {
     let server = server("md5", &["--echo", "-w", "60"]).start();
     let mut streams: Vec<_> = (0..9).map(|_| challenged(&server).0).collect();
-    assert!(
-        streams[0].read(&mut [0]).map_or(true, |n| n == 0),
-        "the first made way"
-    );
+    assert!(is_closed(&mut streams[0]), "the first made way");
     let text = server.stderr_has("made way for a newcomer\n");
     assert_eq!(text.lines().count(), 2, "{text}");
     for stream in &mut streams[1..] {
@@ -449,10 +494,7 @@ fn row_57_wrong_proofs_bring_a_penalty_and_the_right_key_is_let_in() {
     // One unproved connection at a time.
     let (mut first, _) = challenged(&server);
     let (second, _) = challenged(&server);
-    assert!(
-        first.read(&mut [0]).map_or(true, |n| n == 0),
-        "the first made way"
-    );
+    assert!(is_closed(&mut first), "the first made way");
     drop(second);
     client("md5", server.port(), &[])
         .input("honest")

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::super::outbox::Log;
 use super::{Conn, DRAIN, DRAIN_QUIET, Fin, HIGH, Phase, STALL, STOP_QUIET};
-use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::layer::Away;
 use crate::net::deadline::Deadline;
@@ -58,14 +57,9 @@ impl Conn {
         self.layer.is_some() && matches!(self.phase, Phase::Open)
     }
 
-    /// Tells one who holds a key why it is not let in.
-    pub(super) fn turn_away(&mut self, reason: Reason, log: &Log, queued: &mut usize) {
-        let why = match reason {
-            Reason::Limit => Away::Full,
-            Reason::Shutdown => Away::Shutdown,
-            _ => Away::Auth,
-        };
-        if let Some(layer) = &mut self.layer {
+    /// Tells one who holds a key why it is not let in; only the first reason.
+    pub(super) fn turn_away(&mut self, why: Away, log: &Log, queued: &mut usize) {
+        if let Some(mut layer) = self.layer.take() {
             let mut wire = Vec::new();
             layer.turn_away(why, &mut wire);
             *queued += wire.len();

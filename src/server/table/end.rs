@@ -2,7 +2,7 @@
 
 use super::{Fin, Phase, Table};
 use crate::console::event::{Event, Reason};
-use crate::layer::Layer;
+use crate::layer::{Away, Layer};
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Socket;
 use crate::session::Id;
@@ -89,6 +89,14 @@ impl Table {
         })
     }
 
+    /// Ends a connection whose address is not let in, in good order: it may hold a key.
+    pub(in crate::server) fn deny(&mut self, slot: usize) {
+        if let Some(conn) = self.conns.get_mut(slot) {
+            conn.turn_away(Away::Access, &self.log, &mut self.queued);
+        }
+        self.end(slot, Reason::Limit);
+    }
+
     /// Ends a connection in good order, telling the handler.
     pub(in crate::server) fn end(&mut self, slot: usize, reason: Reason) {
         let Some(conn) = self.conns.get_mut(slot) else {
@@ -96,7 +104,14 @@ impl Table {
         };
         match conn.phase {
             Phase::Closing(_) => return,
-            _ if !conn.let_in => conn.turn_away(reason, &self.log, &mut self.queued),
+            _ if !conn.let_in => {
+                let why = match reason {
+                    Reason::Limit => Away::Full,
+                    Reason::Shutdown => Away::Shutdown,
+                    _ => Away::Auth,
+                };
+                conn.turn_away(why, &self.log, &mut self.queued);
+            }
             _ => {}
         }
         match conn.phase {

@@ -20,176 +20,247 @@ fn later(start: Instant, millis: u64) -> Instant {
     start + Duration::from_millis(millis)
 }
 
+fn id(number: u64) -> Id {
+    let slot = usize::try_from(number).unwrap();
+    Id { number, slot }
+}
+
+/// A wall at work, and what it holds by the numbers of the connections.
+struct Walled {
+    wall: Wall,
+    now: Instant,
+}
+
+impl Walled {
+    fn new() -> Self {
+        Self {
+            wall: Wall::new(true, 1000),
+            now: Instant::now(),
+        }
+    }
+
+    /// One comes from there, a millisecond after what was before.
+    fn comes(&mut self, number: u64, from: Option<IpAddr>) {
+        self.now = later(self.now, 1);
+        self.wall.admit(id(number), from, self.now);
+    }
+
+    fn speaks(&mut self, number: u64, shows_key: bool) {
+        self.now = later(self.now, 1);
+        self.wall.heard(id(number), shows_key, self.now);
+    }
+
+    /// Those who have to make way once everybody was heard; they have nothing to say.
+    fn closes(&mut self) -> Vec<u64> {
+        self.now += HEARING;
+        self.closes_now()
+    }
+
+    fn closes_now(&mut self) -> Vec<u64> {
+        let mut closed = Vec::new();
+        while let Some(victim) = self.wall.next_victim(self.now) {
+            self.wall.leave(victim);
+            closed.push(victim.number);
+        }
+        closed
+    }
+
+    fn wrong_proof(&mut self, number: u64, from: Option<IpAddr>) -> Duration {
+        self.wall.wrong_proof(id(number), from, self.now)
+    }
+}
+
 const NONE: [u64; 0] = [];
 
 #[test]
 fn row_57_the_ninth_from_an_address_replaces_its_longest_silent() {
-    let start = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..8 {
-        assert_eq!(wall.admit(id, nth(1), later(start, id)), NONE);
-    }
-    assert_eq!(wall.admit(100, nth(2), start), NONE);
-    wall.heard(0, false, later(start, 50));
-    assert_eq!(wall.admit(8, nth(1), later(start, 51)), [1]);
-    assert_eq!(wall.admit(9, nth(1), later(start, 52)), [2]);
-    wall.leave(0);
-    assert_eq!(wall.admit(10, nth(1), later(start, 53)), NONE);
+    let mut wall = Walled::new();
+    (0..8).for_each(|number| wall.comes(number, nth(1)));
+    wall.comes(100, nth(2));
+    assert_eq!(wall.closes(), NONE);
+    wall.speaks(0, false);
+    wall.comes(8, nth(1));
+    assert_eq!(wall.closes(), [1]);
+    wall.comes(9, nth(1));
+    assert_eq!(wall.closes(), [2]);
+    wall.wall.leave(id(0));
+    wall.comes(10, nth(1));
+    assert_eq!(wall.closes(), NONE);
+}
+
+#[test]
+fn row_57_while_a_newcomer_is_heard_nobody_is_in_question() {
+    let mut wall = Walled::new();
+    (0..500).for_each(|number| wall.comes(number, nth(1)));
+    // Half of them have had their quarter of a second: 8 count, and the first have made way.
+    let closed: Vec<u64> = (0..250 - 8).collect();
+    assert_eq!(wall.closes_now(), closed);
+    let until = wall.now + Duration::from_millis(1);
+    assert_eq!(wall.wall.deadline(), Deadline::at(until));
+    // Whoever proves its key within it is gone before anybody asks.
+    wall.wall.leave(id(499));
+    let closed: Vec<u64> = (250 - 8..499 - 8).collect();
+    assert_eq!(wall.closes(), closed);
+    assert_eq!(wall.wall.deadline(), Deadline::NEVER);
+}
+
+#[test]
+fn row_57_more_newcomers_than_can_be_heard_shorten_the_hearing() {
+    let mut wall = Walled::new();
+    (0..1010).for_each(|number| wall.wall.admit(id(number), nth(1), wall.now));
+    assert_eq!(wall.closes_now(), [0, 1]);
+    assert_eq!(wall.wall.newcomers.len(), 1000);
 }
 
 #[test]
 fn row_57_whoever_has_shown_a_key_goes_last() {
-    let start = Instant::now();
-    let mut wall = Wall::new(true);
-    assert_eq!(wall.admit(0, nth(1), start), NONE);
-    wall.heard(0, true, start);
-    for id in 1..8 {
-        assert_eq!(wall.admit(id, nth(1), later(start, id)), NONE);
-    }
-    for id in 8..100 {
-        assert_eq!(wall.next_victim(nth(1), later(start, id)), Some(id - 7));
-        assert_eq!(wall.admit(id, nth(1), later(start, id)), [id - 7]);
+    let mut wall = Walled::new();
+    wall.comes(0, nth(1));
+    wall.speaks(0, true);
+    (1..8).for_each(|number| wall.comes(number, nth(1)));
+    assert_eq!(wall.closes(), NONE);
+    for number in 8..100 {
+        wall.comes(number, nth(1));
+        assert_eq!(wall.closes(), [number - 7]);
     }
     // Among those who have, it is the longest silent again.
-    for id in 93..100 {
-        wall.heard(id, true, later(start, id));
-    }
-    assert_eq!(wall.admit(100, nth(1), later(start, 101)), [0]);
+    (93..100).for_each(|number| wall.speaks(number, true));
+    wall.comes(100, nth(1));
+    assert_eq!(wall.closes(), [0]);
 }
 
 #[test]
 fn row_57_the_65th_replaces_the_longest_silent_its_own_address_first() {
-    let start = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..64 {
-        assert_eq!(
-            wall.admit(u64::from(id), nth(id), later(start, id.into())),
-            NONE
-        );
+    let mut wall = Walled::new();
+    for number in 0..64 {
+        wall.comes(number.into(), nth(number));
     }
+    assert_eq!(wall.closes(), NONE);
     // Its address holds number 40: that goes, though others are silent for longer.
-    assert_eq!(wall.admit(64, nth(40), later(start, 100)), [40]);
-    wall.heard(0, false, later(start, 101));
-    assert_eq!(wall.admit(65, nth(500), later(start, 102)), [1]);
+    wall.comes(64, nth(40));
+    assert_eq!(wall.closes(), [40]);
+    wall.speaks(0, false);
+    wall.comes(65, nth(500));
+    assert_eq!(wall.closes(), [1]);
 }
 
 #[test]
 fn of_equally_silent_ones_the_first_goes_and_never_the_newcomer() {
-    let now = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..8 {
-        wall.admit(id, nth(1), now);
-    }
-    assert_eq!(wall.admit(8, nth(1), now), [0]);
-    assert_eq!(wall.admit(9, nth(1), now), [1]);
+    let mut wall = Walled::new();
+    (0..10).for_each(|number| wall.wall.admit(id(number), nth(1), wall.now));
+    assert_eq!(wall.closes(), [0, 1]);
 }
 
 #[test]
 fn an_ipv6_network_and_a_mapped_address_count_as_one() {
-    let now = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..8 {
-        wall.admit(id, ip(&format!("2001:db8:0:1:{id}::1")), now);
+    let mut wall = Walled::new();
+    for number in 0..8 {
+        wall.comes(number, ip(&format!("2001:db8:0:1:{number}::1")));
     }
-    assert_eq!(wall.admit(8, ip("2001:db8:0:1:ffff::"), now), [0]);
-    assert_eq!(wall.admit(9, ip("2001:db8:0:2::1"), now), NONE);
-    for id in 10..18 {
-        wall.admit(id, ip("192.0.2.1"), now);
-    }
-    assert_eq!(wall.admit(18, ip("::ffff:192.0.2.1"), now), [10]);
-    assert_eq!(wall.admit(19, ip("::ffff:192.0.2.2"), now), NONE);
+    wall.comes(8, ip("2001:db8:0:1:ffff::"));
+    wall.comes(9, ip("2001:db8:0:2::1"));
+    assert_eq!(wall.closes(), [0]);
+    (10..18).for_each(|number| wall.comes(number, ip("192.0.2.1")));
+    wall.comes(18, ip("::ffff:192.0.2.1"));
+    wall.comes(19, ip("::ffff:192.0.2.2"));
+    assert_eq!(wall.closes(), [10]);
 }
 
 #[test]
 fn unix_peers_are_limited_in_all_only() {
-    let now = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..64 {
-        assert_eq!(wall.admit(id, None, now), NONE);
-    }
-    assert_eq!(wall.admit(64, None, now), [0]);
+    let mut wall = Walled::new();
+    (0..64).for_each(|number| wall.comes(number, None));
+    assert_eq!(wall.closes(), NONE);
+    wall.comes(64, None);
+    assert_eq!(wall.closes(), [0]);
     for _ in 0..20 {
-        assert_eq!(wall.wrong_proof(None, now), Duration::ZERO);
+        assert_eq!(wall.wrong_proof(64, None), Duration::ZERO);
     }
-    assert_eq!(wall.admit(65, None, now), [1]);
+    wall.comes(65, None);
+    assert_eq!(wall.closes(), [1]);
 }
 
 #[test]
 fn after_five_wrong_proofs_in_a_minute_verdicts_come_late() {
     let start = Instant::now();
-    let mut wall = Wall::new(true);
+    let wrong = |wall: &mut Wall, from, millis| wall.wrong_proof(id(0), from, later(start, millis));
+    let mut wall = Wall::new(true, 0);
     for second in 0..5 {
-        let now = later(start, second * 1000);
-        assert_eq!(wall.wrong_proof(nth(1), now), Duration::ZERO);
+        assert_eq!(wrong(&mut wall, nth(1), second * 1000), Duration::ZERO);
     }
-    assert_eq!(wall.wrong_proof(nth(2), later(start, 5000)), Duration::ZERO);
-    assert_eq!(wall.wrong_proof(nth(1), later(start, 5000)), DELAY);
+    assert_eq!(wrong(&mut wall, nth(2), 5000), Duration::ZERO);
+    assert_eq!(wrong(&mut wall, nth(1), 5000), DELAY);
     // Those of seconds 1 to 5 count until the first of them is a minute old.
-    assert_eq!(wall.wrong_proof(nth(1), later(start, 60_999)), DELAY);
-    let mut wall = Wall::new(true);
+    assert_eq!(wrong(&mut wall, nth(1), 60_999), DELAY);
+    let mut wall = Wall::new(true, 0);
     for _ in 0..5 {
-        wall.wrong_proof(nth(1), start);
+        wrong(&mut wall, nth(1), 0);
     }
-    assert_eq!(
-        wall.wrong_proof(nth(1), later(start, 60_000)),
-        Duration::ZERO
-    );
+    assert_eq!(wrong(&mut wall, nth(1), 60_000), Duration::ZERO);
 }
 
 #[test]
 fn an_address_under_penalty_holds_one_at_a_time() {
-    let start = Instant::now();
-    let mut wall = Wall::new(true);
-    for id in 0..6 {
-        wall.admit(id, nth(1), later(start, id));
-    }
-    wall.admit(50, nth(2), start);
+    let mut wall = Walled::new();
+    (0..6).for_each(|number| wall.comes(number, nth(1)));
+    wall.comes(50, nth(2));
+    assert_eq!(wall.closes(), NONE);
     for _ in 0..5 {
-        wall.wrong_proof(nth(1), start);
+        wall.wrong_proof(5, nth(1));
     }
-    assert_eq!(wall.admit(6, nth(1), later(start, 10)), [0, 1, 2, 3, 4, 5]);
-    assert_eq!(wall.admit(7, nth(1), later(start, 11)), [6]);
-    assert_eq!(wall.admit(51, nth(2), later(start, 11)), NONE);
-    assert_eq!(wall.admit(8, nth(1), later(start, 60_000)), NONE);
+    wall.comes(6, nth(1));
+    wall.comes(51, nth(2));
+    assert_eq!(
+        wall.closes(),
+        [5, 0, 1, 2, 3, 4],
+        "the one that was wrong first"
+    );
+    wall.comes(7, nth(1));
+    assert_eq!(wall.closes(), [6]);
+    wall.now = later(wall.now, 60_000);
+    wall.comes(8, nth(1));
+    assert_eq!(wall.closes(), NONE);
 }
 
 #[test]
 fn without_penalty_wrong_proofs_change_nothing() {
-    let now = Instant::now();
-    let mut wall = Wall::new(false);
+    let mut wall = Walled::new();
+    wall.wall.penalty = false;
     for _ in 0..20 {
-        assert_eq!(wall.wrong_proof(nth(1), now), Duration::ZERO);
+        assert_eq!(wall.wrong_proof(0, nth(1)), Duration::ZERO);
     }
-    wall.admit(0, nth(1), now);
-    assert_eq!(wall.admit(1, nth(1), now), NONE);
+    wall.comes(0, nth(1));
+    wall.comes(1, nth(1));
+    assert_eq!(wall.closes(), NONE);
 }
 
 #[test]
 fn old_offenders_are_forgotten_and_the_table_has_an_end() {
     let start = Instant::now();
-    let mut wall = Wall::new(true);
+    let mut wall = Wall::new(true, 0);
     for n in 0..5000 {
-        wall.wrong_proof(nth(n), later(start, n.into()));
+        wall.wrong_proof(id(0), nth(n), later(start, n.into()));
         assert!(wall.offenders.len() <= OFFENDERS);
     }
     // The most recent ones are kept.
     for _ in 0..4 {
-        wall.wrong_proof(nth(4999), later(start, 5000));
+        wall.wrong_proof(id(0), nth(4999), later(start, 5000));
     }
-    assert_eq!(wall.wrong_proof(nth(4999), later(start, 5000)), DELAY);
-    wall.wrong_proof(nth(5000), later(start, 70_000));
+    let delay = wall.wrong_proof(id(0), nth(4999), later(start, 5000));
+    assert_eq!(delay, DELAY);
+    wall.wrong_proof(id(0), nth(5000), later(start, 70_000));
     assert_eq!(wall.offenders.len(), 1);
 }
 
 #[test]
 fn who_has_left_is_unknown() {
-    let now = Instant::now();
-    let mut wall = Wall::new(true);
-    wall.admit(1, nth(1), now);
-    wall.leave(1);
-    wall.leave(1);
-    wall.heard(1, false, now);
-    assert!(wall.unproved.is_empty());
+    let mut wall = Walled::new();
+    wall.comes(1, nth(1));
+    wall.wall.leave(id(1));
+    wall.wall.leave(id(1));
+    wall.speaks(1, false);
+    assert_eq!(wall.closes(), NONE);
+    assert!(wall.wall.counted.is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -225,18 +296,19 @@ proptest! {
     fn the_limits_hold_whatever_happens(
         happenings in prop::collection::vec(happening(), 0..400),
         penalty in any::<bool>(),
+        most in 0..20_usize,
     ) {
         let mut now = Instant::now();
-        let mut wall = Wall::new(penalty);
+        let mut wall = Wall::new(penalty, most);
         let mut next = 0;
-        // What the wall should hold: id, network, when last heard.
-        let mut model: Vec<(u64, Option<IpAddr>, Instant)> = Vec::new();
+        // What the wall should hold: id, network, when it came, when last heard.
+        let mut model: Vec<(Id, Option<IpAddr>, Instant, Option<Instant>)> = Vec::new();
         for happening in happenings {
             match happening {
                 Happening::Pass(millis) => now = later(now, millis),
                 Happening::Heard(n) if !model.is_empty() => {
                     let at = n % model.len();
-                    model[at].2 = now;
+                    model[at].3 = Some(now);
                     wall.heard(model[at].0, false, now);
                 }
                 Happening::Leave(n) if !model.is_empty() => {
@@ -244,41 +316,35 @@ proptest! {
                 }
                 Happening::Heard(_) | Happening::Leave(_) => {}
                 Happening::WrongProof(from) => {
-                    let delay = wall.wrong_proof(from, now);
+                    let delay = wall.wrong_proof(id(u64::MAX >> 1), from, now);
                     prop_assert!(delay.is_zero() || (penalty && delay == DELAY));
                 }
                 Happening::Admit(from) => {
-                    let network = from.map(network);
-                    let before = model.len();
-                    let same = model.iter().filter(|one| one.1 == network).count();
-                    let victims = wall.admit(next, from, now);
-                    prop_assert!(!victims.contains(&next), "the newcomer was refused");
-                    if same < PER_ADDRESS && before < IN_ALL {
-                        let penalised = network.is_some_and(|from| wall.is_penalised(from, now));
-                        prop_assert!(victims.is_empty() || penalised);
-                    }
-                    for victim in victims {
-                        let at = model.iter().position(|one| one.0 == victim).unwrap();
-                        let (_, of, heard) = model.remove(at);
-                        prop_assert!(of == network || same == 0, "a stranger was closed first");
-                        let longer = model.iter().any(|one| one.1 == of && one.2 < heard);
-                        prop_assert!(!longer, "another was silent for longer");
-                    }
-                    model.push((next, network, now));
-                    let same = model.iter().filter(|one| one.1 == network).count();
-                    let room = match network {
-                        None => IN_ALL,
-                        Some(from) if wall.is_penalised(from, now) => 1,
-                        Some(_) => PER_ADDRESS,
-                    };
-                    prop_assert!(same <= room);
+                    wall.admit(id(next), from, now);
+                    model.push((id(next), from.map(network), now, Some(now)));
                     next += 1;
                 }
             }
-            let held: Vec<u64> = wall.unproved.iter().map(|one| one.id).collect();
-            let expected: Vec<u64> = model.iter().map(|one| one.0).collect();
-            prop_assert_eq!(held, expected);
-            prop_assert!(model.len() <= IN_ALL);
+            while let Some(victim) = wall.next_victim(now) {
+                let at = model.iter().position(|one| one.0 == victim).unwrap();
+                let (_, of, came, heard) = model.remove(at);
+                let heard_out = came + HEARING <= now;
+                prop_assert!(heard_out || wall.newcomers.len() > most, "it was not heard");
+                let counts = |one: &Id| wall.counted.iter().any(|counted| counted.id == *one);
+                let longer = model.iter().any(|one| counts(&one.0) && one.1 == of && one.3 < heard);
+                prop_assert!(!longer, "another was silent for longer");
+                wall.leave(victim);
+            }
+            for one in &wall.counted {
+                let same = wall.counted.iter().filter(|other| other.from == one.from).count();
+                let most = if one.from.is_some() { PER_ADDRESS } else { IN_ALL };
+                prop_assert!(same <= most);
+            }
+            prop_assert!(wall.counted.len() <= IN_ALL && wall.newcomers.len() <= most);
+            prop_assert!(wall.newcomers.iter().all(|one| now < one.came + HEARING));
+            let held = wall.counted.iter().chain(&wall.newcomers).map(|one| one.id);
+            let expected: Vec<Id> = model.iter().map(|one| one.0).collect();
+            prop_assert_eq!(held.collect::<Vec<_>>(), expected);
         }
     }
 }
