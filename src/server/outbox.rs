@@ -32,6 +32,10 @@ impl Log {
 
     /// Says it to all who listen.
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            // As much as is kept anyway: growing to it would touch twice the memory.
+            self.bytes.reserve(KEPT);
+        }
         self.bytes.extend(bytes);
     }
 

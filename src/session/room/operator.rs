@@ -16,6 +16,9 @@ use crate::session::feed::{Inbox, Input, Stdin};
 /// How long the room waits for whoever reads what the operator sees. Then lines are left out.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Room for the lines of a turn. It costs nothing until it is used; growing to it would.
+const LINES: usize = 128 << 10;
+
 /// The operator's seat.
 pub struct Operator {
     seat: Seat,
@@ -81,7 +84,7 @@ impl Operator {
             seat,
             screen,
             talk,
-            lines: Vec::new(),
+            lines: Vec::with_capacity(LINES),
             full: None,
             missed: 0,
         }
