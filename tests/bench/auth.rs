@@ -68,6 +68,7 @@ const ENCRYPTED: Client = Client {
 };
 
 pub fn run(bench: &mut Bench) -> Result<()> {
+    let _awake = bench.keep_awake();
     let folder = bench.scratch.path();
     let passphrase = key_file(&folder.join("wangwang"), KEY)?;
     let random = format!("sockctl-key-1 bench {}", URL_SAFE_NO_PAD.encode([7; 32]));

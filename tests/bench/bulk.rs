@@ -16,11 +16,12 @@ use anyhow::{Context, Result, ensure};
 use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 
 use crate::peer::{PATIENCE, Process, Server, file_of, is_installed, with_port, words};
-use crate::report::{IPERF, Metric, Sample};
+use crate::report::{IPERF, Metric, OURS, REFERENCE, Sample};
 use crate::{Bench, Contender};
 
 /// What is written at a time: what a pipe holds.
 const BLOCK: usize = 64 << 10;
+const TLS: &str = "socat OPENSSL";
 const GIB: f64 = (1 << 30) as f64;
 
 /// Who is at both ends: name, server, client.
@@ -107,11 +108,15 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     // Memory that was never used is slower, and would be so for the first program only.
     file_of(&output, bench.file_size())?;
     fs::remove_file(output)?;
-    for (name, way, target) in [
-        ("bulk, pipe to pipe", Way::Pipe, Some(2.2)),
-        ("bulk, both ways at once", Way::Both, None),
-        ("bulk, file to file", Way::File, Some(1.6)),
-        ("bulk, file to /dev/null", Way::Null, None),
+    let rate = |name, target| Metric::more(name, "bytes/s", target);
+    for (metric, way) in [
+        (
+            rate("bulk, pipe to pipe", Some(2.2)).beside(REFERENCE, 0.9),
+            Way::Pipe,
+        ),
+        (rate("bulk, both ways at once", None), Way::Both),
+        (rate("bulk, file to file", Some(1.6)), Way::File),
+        (rate("bulk, file to /dev/null", None), Way::Null),
     ] {
         let mut contenders = bench.pairs(PLAIN, way);
         if way == Way::Pipe && is_installed("iperf3") {
@@ -122,12 +127,12 @@ pub fn run(bench: &mut Bench) -> Result<()> {
                 turn,
             });
         }
-        bench.measure(vec![Metric::more(name, "bytes/s", target)], contenders);
+        bench.measure(vec![metric], contenders);
     }
     Ok(fs::remove_file(input)?)
 }
 
-/// The same over encrypted sessions; the best plain peer is in the table of [`run`].
+/// The same over encrypted sessions, beside those of others and the plain peers.
 pub fn encrypted(bench: &mut Bench) -> Result<()> {
     let folder = bench.scratch.path().display().to_string();
     let key = format!("{folder}/key");
@@ -175,7 +180,7 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
             ]),
         ),
         (
-            "ncat",
+            "ncat --ssl",
             words(&["ncat", "--ssl", "-l", "127.0.0.1", "{port}"]),
             words(&["ncat", "--ssl", "127.0.0.1", "{port}"]),
         ),
@@ -188,7 +193,7 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
             .write_all(&public)?;
         let listen = format!("OPENSSL-LISTEN:{{port}},bind=127.0.0.1,verify=0,cert={certificate}");
         pairs.push((
-            "socat",
+            TLS,
             words(&["socat", "-b262144", "-t5", &listen, "STDIO"]),
             words(&[
                 "socat",
@@ -199,11 +204,16 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
             ]),
         ));
     }
-    let pairs = pairs.iter();
-    let contenders =
-        pairs.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
-    let contenders = contenders.collect();
-    let metric = Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(2.2));
+    let encrypted = pairs.iter();
+    let encrypted =
+        encrypted.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
+    let plain = PLAIN
+        .iter()
+        .filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
+    let plain = plain.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
+    let contenders = encrypted.chain(plain).collect();
+    let metric =
+        Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(1.0)).beside(TLS, 2.2);
     bench.measure(vec![metric], contenders);
     Ok(())
 }

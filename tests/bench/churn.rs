@@ -54,33 +54,29 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 ];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
-    each(
-        bench,
-        "connect, echo, close",
-        SERVERS,
-        [Some(4.0), Some(6.5)],
-    );
+    for (clients, target) in [(1, 4.0), (32, 6.5)] {
+        let name = format!("connect, echo, close, {clients} at a time");
+        let metric = Metric::more(name, "1/s", Some(target));
+        measure(bench, clients, SERVERS, metric);
+    }
     Ok(())
 }
 
 pub fn programs(bench: &mut Bench) -> Result<()> {
-    each(
-        bench,
-        "the same by a program (cat)",
-        PROGRAMS,
-        [Some(1.3), Some(1.3)],
-    );
+    for clients in [1, 32] {
+        let name = format!("the same by a program (cat), {clients} at a time");
+        let metric = Metric::more(name, "1/s", None).beside("tcpserver", 1.3);
+        measure(bench, clients, PROGRAMS, metric);
+    }
     Ok(())
 }
 
-fn each(bench: &mut Bench, name: &str, servers: &[(&str, &[&str])], targets: [Option<f64>; 2]) {
+fn measure(bench: &mut Bench, clients: usize, servers: &[(&str, &[&str])], metric: Metric) {
+    let _awake = bench.keep_awake();
     let time = bench.time();
-    for (clients, target) in [1, 32].into_iter().zip(targets) {
-        let name = format!("{name}, {clients} at a time");
-        let contenders = bench.contenders(servers, move |words| {
-            let server = Server::start(words, Stdio::null(), Stdio::null())?;
-            Ok(vec![churn(server.port, clients, time)?])
-        });
-        bench.measure(vec![Metric::more(name, "1/s", target)], contenders);
-    }
+    let contenders = bench.contenders(servers, move |words| {
+        let server = Server::start(words, Stdio::null(), Stdio::null())?;
+        Ok(vec![churn(server.port, clients, time)?])
+    });
+    bench.measure(vec![metric], contenders);
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::Bench;
 use crate::load::{connect, crowd, ping};
 use crate::peer::Server;
-use crate::report::{Metric, Sample, percentile};
+use crate::report::{self, Metric, Sample, percentile};
 
 pub const PYTHON: &str = "
 import socketserver, sys
@@ -76,6 +76,7 @@ pub const SOCKCTL: &[&str] = &[
 pub const REFERENCE: &[&str] = &["reference", "echo", "{port}"];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
+    let _awake = bench.keep_awake();
     let time = bench.time();
     let many = if bench.options.quick { 1_000 } else { 10_000 };
     for idle in [0, many] {
@@ -84,7 +85,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             idle => format!("echo, {part}, {idle} idle"),
         };
         let metrics = vec![
-            Metric::less(name("p50"), "µs", Some(1.1)),
+            Metric::less(name("p50"), "µs", Some(1.1)).beside(report::REFERENCE, 1.1),
             Metric::less(name("p99"), "µs", None),
         ];
         // A process for each of ten thousand connections is another experiment.

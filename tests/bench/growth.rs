@@ -13,6 +13,7 @@ use crate::report::{Metric, Sample, median};
 const SERVERS: &[(&str, &[&str])] = &[("sockctl", SOCKCTL), ("reference", REFERENCE)];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
+    let _awake = bench.keep_awake();
     let time = bench.time();
     let rounds = bench
         .options

@@ -118,7 +118,6 @@ fn main() -> Result<()> {
     let options = Options::parse();
     load::raise_file_limit();
     let mut bench = Bench::new(options)?;
-    let _awake = bench.keep_awake();
     for (name, run) in GROUPS {
         if bench.options.only.is_empty() || bench.options.only.iter().any(|only| only == name) {
             eprintln!("\n{name}");
@@ -169,7 +168,8 @@ impl Bench {
 
     /// Gives each processor something to do when there is nothing else, in the scheduler's class
     /// for that (`SCHED_IDLE`, which makes way at once): what is measured is programs, not how long
-    /// a processor takes to wake up, which in a virtual machine is longer than most of them.
+    /// a processor takes to wake up, which in a virtual machine is longer than most of them. Not
+    /// for what keeps them busy by itself: that it costs a fifth.
     fn keep_awake(&self) -> Vec<Process> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let line = ["chrt", "--idle", "0", &self.itself, "reference", "spin"];

@@ -26,8 +26,9 @@ pub struct Metric {
     pub name: String,
     pub unit: &'static str,
     pub better: Better,
-    /// Times the best peer that sockctl is meant to reach; below 1: the part of its time.
-    pub target: Option<f64>,
+    /// Times a contender that sockctl is meant to reach; below 1: the part of its time. Without a
+    /// name it is the best peer.
+    pub targets: Vec<(Option<&'static str>, f64)>,
 }
 
 impl Metric {
@@ -37,7 +38,7 @@ impl Metric {
             name,
             unit,
             better,
-            target,
+            targets: target.map(|ratio| (None, ratio)).into_iter().collect(),
         }
     }
 
@@ -47,6 +48,12 @@ impl Metric {
             better,
             ..Self::more(name, unit, target)
         }
+    }
+
+    /// With a target beside this contender.
+    pub fn beside(mut self, who: &'static str, ratio: f64) -> Self {
+        self.targets.push((Some(who), ratio));
+        self
     }
 }
 
@@ -142,17 +149,35 @@ impl Row {
         Some([middle, least, most])
     }
 
-    fn meets(&self, ratio: f64) -> Option<bool> {
-        self.metric.target.map(|target| match self.metric.better {
+    /// What came of a target: the ratio, and whether that meets it.
+    fn outcome(&self, who: Option<&str>, target: f64) -> Option<(f64, bool)> {
+        let [ratio, ..] = self.ratio(who.map_or_else(|| self.best_peer(), |who| self.get(who))?)?;
+        let is_met = match self.metric.better {
             Better::More => ratio >= target,
             Better::Less => ratio <= target,
-        })
+        };
+        Some((ratio, is_met))
+    }
+
+    /// A target, and what came of it.
+    fn target(&self, who: Option<&str>, target: f64) -> String {
+        let sign = match self.metric.better {
+            Better::More => "≥",
+            Better::Less => "≤",
+        };
+        let outcome = self.outcome(who, target);
+        let mark = outcome.map_or("", |(_, is_met)| if is_met { " ✓" } else { " ✗" });
+        match (who, outcome) {
+            (Some(who), Some((ratio, _))) => {
+                format!("{sign} {target} of {who}: {ratio:.2}{mark}")
+            }
+            (Some(who), None) => format!("{sign} {target} of {who}"),
+            (None, _) => format!("{sign} {target}{mark}"),
+        }
     }
 
     fn line(&self) -> String {
-        let Metric {
-            name, unit, better, ..
-        } = &self.metric;
+        let Metric { name, unit, .. } = &self.metric;
         let ours = self.get(OURS).map_or_else(|| "–".into(), shown);
         let peer = self.best_peer();
         let best = peer.map_or_else(
@@ -162,23 +187,15 @@ impl Row {
         let ratio = peer.and_then(|peer| self.ratio(peer));
         let times =
             |[middle, least, most]: [f64; 3]| format!("**{middle:.2}** ({least:.2}–{most:.2})");
-        let target = self.metric.target.map_or_else(
-            || "–".into(),
-            |target| {
-                let sign = if *better == Better::More {
-                    "≥"
-                } else {
-                    "≤"
-                };
-                let verdict = ratio.and_then(|[middle, ..]| self.meets(middle));
-                let verdict = match verdict {
-                    Some(true) => " ✓",
-                    Some(false) => " ✗",
-                    None => "",
-                };
-                format!("{sign} {target}{verdict}")
-            },
-        );
+        let targets = self.metric.targets.iter();
+        let targets: Vec<String> = targets
+            .map(|&(who, target)| self.target(who, target))
+            .collect();
+        let targets = if targets.is_empty() {
+            "–".into()
+        } else {
+            targets.join(", ")
+        };
         let marks = [REFERENCE, IPERF].into_iter().filter_map(|mark| {
             let series = self.get(mark)?;
             let [middle, ..] = self.ratio(series)?;
@@ -186,7 +203,7 @@ impl Row {
         });
         let marks = marks.collect::<Vec<_>>().join(", ");
         let ratio = ratio.map_or_else(|| "–".into(), times);
-        format!("| {name} ({unit}) | {ours} | {best} | {ratio} | {target} | {marks} |")
+        format!("| {name} ({unit}) | {ours} | {best} | {ratio} | {targets} | {marks} |")
     }
 }
 
@@ -202,9 +219,9 @@ impl Report {
         let mut text = format!(
             "{}\n\nMedians, in brackets the least and the greatest; ratios to the best peer, in \
              brackets those of single rounds. CPU time is the program's (of both ends, where there are \
-             two) for one unit: a GiB of bulk, a message, a connection, a datagram. The processors are \
-             kept from sleeping.\n\n\
-             | scenario | sockctl | best peer | ratio | target | limits |\n|---|---|---|---|---|---|\n",
+             two) for one unit: a GiB of bulk, a message, a connection, a datagram. Where one \
+             thing is waited for after the other the processors are kept from sleeping.\n\n\
+             | scenario | sockctl | best peer | ratio | targets | limits |\n|---|---|---|---|---|---|\n",
             machine()
         );
         for row in &self.rows {
@@ -250,6 +267,15 @@ impl Report {
             let ratio = peer
                 .and_then(|peer| row.ratio(peer))
                 .map(|[middle, ..]| middle);
+            let targets = row.metric.targets.iter().map(|&(who, target)| {
+                let outcome = row.outcome(who, target);
+                json!({
+                    "beside": who,
+                    "target": target,
+                    "ratio": outcome.map(|(ratio, _)| ratio),
+                    "met": outcome.map(|(_, is_met)| is_met),
+                })
+            });
             json!({
                 "scenario": row.metric.name,
                 "unit": row.metric.unit,
@@ -257,8 +283,7 @@ impl Report {
                 "series": series.collect::<Vec<_>>(),
                 "best_peer": peer.map(|peer| &peer.who),
                 "ratio": ratio,
-                "target": row.metric.target,
-                "met": ratio.and_then(|ratio| row.meets(ratio)),
+                "targets": targets.collect::<Vec<_>>(),
             })
         });
         json!({ "machine": machine(), "rows": rows.collect::<Vec<_>>() })

@@ -58,36 +58,38 @@ const NEWCOMERS: usize = 100;
 const BURSTS: usize = 41;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
-    let sizes: &[usize] = if bench.options.quick {
-        &[10, 100]
+    let sizes: &[(usize, usize)] = if bench.options.quick {
+        &[(10, 20_000), (100, 20_000)]
     } else {
-        &[10, 100, 500, 2_000]
+        &[
+            (10, 200_000),
+            (100, 200_000),
+            (500, 200_000),
+            (2_000, 20_000),
+        ]
     };
-    for &members in sizes {
+    for &(members, lines) in sizes {
         for stuck in [false, true] {
             // With a member that reads nothing, ncat delivers to nobody.
             let servers = rooms(members, |who| who == "sockctl" || !stuck);
-            let lines = 2_000_000 / members;
             let contenders = bench.contenders(&servers, move |words| {
                 let server = Server::start(words, Stdio::piped(), Stdio::null())?;
                 Ok(vec![fan_out(server.port, members, lines, stuck)?])
             });
             let with = if stuck { ", one stuck" } else { "" };
-            let metric = Metric::more(
-                format!("room of {members}{with}"),
-                "lines delivered/s",
-                (!stuck && members <= NCAT_MEMBERS).then_some(1.0),
-            );
-            bench.measure(vec![metric], contenders);
+            let name = format!("room of {members}, {lines} lines{with}");
+            bench.measure(vec![delivered(name)], contenders);
         }
     }
-    bursts(bench, 10, 1_000);
+    for &(members, _) in sizes.iter().filter(|(members, _)| *members <= NCAT_MEMBERS) {
+        bursts(bench, members, 1_000);
+    }
+    let _awake = bench.keep_awake();
     joins(bench, 100);
     newcomers(bench, 100);
     joins(bench, NCAT_MEMBERS);
     now_and_then(bench, NCAT_MEMBERS);
     if !bench.options.quick {
-        flood(bench, 500, 200_000);
         joins(bench, 10_000);
         newcomers(bench, 10_000);
         now_and_then(bench, 10_000);
@@ -113,22 +115,15 @@ fn bursts(bench: &mut Bench, members: usize, lines: usize) {
         };
         Ok(vec![Sample::new(first.value), later])
     });
-    let metric = |which| {
-        let name = format!("room of {members}, {which} burst of {lines} lines");
-        Metric::more(name, "lines delivered/s", Some(1.0))
-    };
+    let metric = |which| delivered(format!("room of {members}, {which} burst of {lines} lines"));
     bench.measure(vec![metric("the first"), metric("a later")], contenders);
 }
 
-/// Many lines to many: who copies bytes as they come, and who says whose lines they are.
-fn flood(bench: &mut Bench, members: usize, lines: usize) {
-    let contenders = bench.contenders(&rooms(members, |who| who != CHAT), move |words| {
-        let server = Server::start(words, Stdio::piped(), Stdio::null())?;
-        Ok(vec![fan_out(server.port, members, lines, false)?])
-    });
-    let name = format!("room of {members}, {lines} lines");
-    let metric = Metric::more(name, "lines delivered/s", Some(1.0));
-    bench.measure(vec![metric], contenders);
+/// Lines a second, beside each way that ncat has.
+fn delivered(name: String) -> Metric {
+    Metric::more(name, "lines delivered/s", None)
+        .beside(CHAT, 1.5)
+        .beside(BROKER, 1.0)
 }
 
 /// Joining, until the first member has heard of all.

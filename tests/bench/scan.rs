@@ -29,7 +29,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         }])
     });
     bench.measure(
-        vec![Metric::less("scan of 65,535 ports", "s", Some(0.65))],
+        vec![Metric::less("scan of 65,535 ports", "s", None).beside("nc", 0.65)],
         contenders,
     );
     Ok(())
