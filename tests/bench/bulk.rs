@@ -103,11 +103,8 @@ enum Way {
 }
 
 pub fn run(bench: &mut Bench) -> Result<()> {
-    let [input, output] = ["input", "output"].map(|name| bench.scratch.path().join(name));
+    let input = bench.scratch.path().join("input");
     file_of(&input, bench.file_size())?;
-    // Memory that was never used is slower, and would be so for the first program only.
-    file_of(&output, bench.file_size())?;
-    fs::remove_file(output)?;
     let rate = |name, target| Metric::more(name, "bytes/s", target);
     for (metric, way) in [
         (
@@ -349,6 +346,10 @@ fn through_files(
     let input = folder.join("input");
     let bytes = fs::metadata(&input)?.len();
     let output: PathBuf = size.map_or_else(|| "/dev/null".into(), |_| folder.join("output"));
+    if let Some(size) = size {
+        // Memory that was not used of late is slower, and would be so for who has the first turn.
+        file_of(&output, size)?;
+    }
     let file = fs::OpenOptions::new()
         .write(true)
         .create(true)
