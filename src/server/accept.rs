@@ -112,10 +112,6 @@ impl Server<'_> {
 
     /// Lets a connection in, if there is room; it waits or is turned away otherwise.
     pub(super) fn admit(&mut self, slot: usize) {
-        let from = self.table.get(slot).and_then(|conn| conn.peer.ip());
-        if !self.plan.limits.access.admits(from) {
-            return self.table.deny(slot);
-        }
         let most = self.plan.limits.per_ip.unwrap_or(usize::MAX);
         if self.table.neighbours(slot) >= most {
             return self.table.end(slot, Reason::Limit);

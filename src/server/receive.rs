@@ -55,7 +55,12 @@ impl Server<'_> {
         };
         let passed = gate.hear(&mut self.table, slot, &mut self.buffer);
         if passed == Passed::Yes {
-            self.admit(slot);
+            let from = self.table.get(slot).and_then(|conn| conn.peer.ip());
+            if self.plan.limits.access.admits(from) {
+                self.admit(slot);
+            } else {
+                self.table.deny(slot);
+            }
         }
         passed != Passed::Silent
     }
