@@ -170,7 +170,8 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         deadline,
         settings: args.socket.opt.clone(),
         dump: dump.clone(),
-        gate,
+        // The limit on open files is the one that was raised.
+        gate: gate.map(Gate::within_open_files),
     };
     let link = Link {
         listener,

@@ -21,8 +21,10 @@ use crate::session::Id;
 /// them at once, so that strangers who will not go hold no descriptors.
 const LEAVING: usize = 64;
 
-/// Newcomers that are heard at a time, whatever the limit on open files.
+/// The most newcomers that are heard at a time, and their part of the limit on open files: small,
+/// as with programs that is little above what those who are let in need.
 const NEWCOMERS: usize = 1024;
+const PART: usize = 16;
 
 /// What makes our side of a handshake for each newcomer.
 pub type Ask = Box<dyn Fn() -> Result<Box<dyn Host>, Failure>>;
@@ -69,16 +71,23 @@ impl Gate {
         timeout: Duration,
         penalty: bool,
     ) -> Self {
-        let newcomers = NEWCOMERS.min(open_files::most() / 4);
         Self {
             ask,
             key_names,
             explains,
             timeout,
-            wall: Wall::new(penalty, newcomers),
+            wall: Wall::new(penalty, NEWCOMERS),
             told: Told::default(),
             leaving: VecDeque::new(),
         }
+    }
+
+    /// The same, where it hears no more newcomers than the limit on open files has room for.
+    #[must_use]
+    pub fn within_open_files(mut self) -> Self {
+        self.wall
+            .hear_at_most(NEWCOMERS.min(open_files::most() / PART));
+        self
     }
 
     /// The names of the keys that open it.

@@ -86,6 +86,11 @@ impl Wall {
         }
     }
 
+    /// Hears no more newcomers than that at a time.
+    pub fn hear_at_most(&mut self, newcomers: usize) {
+        self.most_newcomers = newcomers;
+    }
+
     /// A new connection begins its handshake.
     pub fn admit(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
         self.newcomers.push_back(Unproved {
