@@ -343,7 +343,8 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     };
     assert!(silent.iter_mut().all(still), "64 are let be");
     // An honest one from an address that holds eight: let in, and in nobody's way either.
-    let began = Instant::now();
+    let came = Instant::now();
+    let began = came;
     let mut honest = connect(port);
     let bytes = challenge(&mut honest);
     let waited = began.elapsed();
@@ -357,9 +358,10 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
         took < Duration::from_secs(2),
         "{took:?} beside 64 silent ones"
     );
-    // While it is heard, that is; on a busy machine it may take longer to answer.
+    // While it is heard, that is: Python may take longer to make its answer.
+    let is_heard = came.elapsed() < Duration::from_millis(200);
     assert!(
-        took > Duration::from_millis(200) || silent.iter_mut().all(still),
+        silent.iter_mut().all(still) || !is_heard,
         "64 are let be still"
     );
     // One who is silent, too: its address's longest silent makes way.
