@@ -9,3 +9,4 @@ mod ornaments;
 mod proof;
 pub mod pty;
 mod room;
+pub mod tmux;

@@ -9,6 +9,7 @@
 mod above;
 mod history;
 mod modes;
+mod reflow;
 mod words;
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ use nix::sys::termios::SpecialCharacterIndices as Index;
 use nix::unistd::Pid;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
@@ -40,6 +41,7 @@ use super::talk::Talk;
 use above::{Above, start_nudging};
 use history::Store;
 use modes::Modes;
+use reflow::Drawn;
 pub use words::Words;
 
 /// What stands before the line being typed.
@@ -84,19 +86,24 @@ pub struct Prompt {
 }
 
 /// What the prompt's thread and its owner share.
-#[derive(Default)]
 struct Watch {
-    /// The line being typed, and the place of the cursor in it.
-    line: Mutex<(String, usize)>,
+    /// The line being typed.
+    drawn: Mutex<Drawn>,
     /// Ctrl-C was pressed, as opposed to a SIGINT from elsewhere.
     interrupted: AtomicBool,
     stopping: AtomicBool,
 }
 
 impl Watch {
+    /// What was typed so far, and the place of the cursor in it.
     fn take_line(&self) -> (String, usize) {
-        std::mem::take(&mut *lock(&self.line))
+        std::mem::replace(&mut *lock(&self.drawn), Drawn::new(columns())).into_line()
     }
+}
+
+/// How wide the terminal is.
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| width.0.max(1).into())
 }
 
 impl Prompt {
@@ -115,7 +122,11 @@ impl Prompt {
         } = options;
         // What was said before the prompt stands above it.
         talk.flush();
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Watch {
+            drawn: Mutex::new(Drawn::new(columns())),
+            interrupted: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        });
         let mut editor = Editor::<Watcher, _>::with_config(config()).map_err(io::Error::other)?;
         let (above, modes) = take_terminal(&mut editor)?;
         if let Some(modes) = &modes {
@@ -232,7 +243,8 @@ fn bind(editor: &mut Editor<Watcher, FileHistory>, modes: &Arc<Modes>, watch: &A
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
     }
     if let Some(key) = modes.key(Index::VSUSP) {
-        let handler = EventHandler::Conditional(Box::new(Suspend(Arc::clone(modes))));
+        let suspend = Suspend(Arc::clone(modes), Arc::clone(watch));
+        let handler = EventHandler::Conditional(Box::new(suspend));
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
     }
 }
@@ -251,20 +263,17 @@ impl ConditionalEventHandler for Interrupt {
 }
 
 /// Ctrl-Z stops us as it stops any program.
-struct Suspend(Arc<Modes>);
+struct Suspend(Arc<Modes>, Arc<Watch>);
 
 impl ConditionalEventHandler for Suspend {
-    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
-        // At most two columns a character.
-        let width = terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into());
-        let wide = |line: &str| (PROMPT.len() + 2 * line.chars().count()) / std::cmp::max(width, 1);
-        let rows = context
-            .line()
-            .split('\n')
-            .map(|line| 1 + wide(line))
-            .sum::<usize>()
-            - 1;
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext) -> Option<Cmd> {
+        let before = columns();
+        let rows = lock(&self.1.drawn).rows();
         self.0.suspend(rows);
+        if columns() != before {
+            // Whoever had the terminal was told, and we were not.
+            let _ = kill(Pid::this(), Signal::SIGWINCH);
+        }
         Some(Cmd::Repaint)
     }
 }
@@ -288,7 +297,7 @@ impl<D: FnMut(Typed)> Reader<D> {
             let initial = begun.0.split_at_checked(begun.1).unwrap_or((&begun.0, ""));
             let result = self.editor.readline_with_initial(PROMPT, initial);
             if self.watch.stopping.load(Ordering::SeqCst) {
-                let empty = lock(&self.watch.line).0.is_empty();
+                let empty = lock(&self.watch.drawn).is_empty();
                 self.above.end(if empty { UNPROMPT } else { "" });
                 return false;
             }
@@ -344,23 +353,24 @@ struct Watcher {
 
 impl Hinter for Watcher {
     type Hint = String;
-
-    /// Called after every key that changes the line.
-    fn hint(&self, line: &str, pos: usize, _context: &Context<'_>) -> Option<String> {
-        let mut seen = lock(&self.watch.line);
-        line.clone_into(&mut seen.0);
-        seen.1 = pos;
-        None
-    }
 }
 
 impl Highlighter for Watcher {
-    /// Called at every refresh, on a line that was cleared.
+    /// Called after every key that changes the line or moves the cursor.
+    fn highlight_char(&self, line: &str, pos: usize, _kind: CmdKind) -> bool {
+        lock(&self.watch.drawn).change(line, pos, columns());
+        false
+    }
+
+    /// Called at every refresh, on a line that will be cleared.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
         &'s self,
         prompt: &'p str,
         _default: bool,
     ) -> Cow<'b, str> {
+        if let Some(correction) = lock(&self.watch.drawn).redraw(prompt, columns()) {
+            modes::write(correction.as_bytes());
+        }
         let mut text = self.above.take();
         if text.is_empty() {
             return Cow::Borrowed(prompt);

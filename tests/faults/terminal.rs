@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::run::{read_all, sockctl};
 use crate::terminal::conversation::{connected, ends, reads};
 use crate::terminal::pty::{Terminal, anything_there, signal, sockctl_there, terminal};
+use crate::terminal::tmux::Tmux;
 
 #[test]
 fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() {
@@ -175,7 +176,13 @@ fn row_43_ctrl_z_gives_the_shell_its_terminal_and_fg_comes_back_to_the_line() {
 
 #[test]
 fn row_43_a_line_longer_than_the_window_survives_messages_and_resizing() {
-    let (mut client, mut peer) = connected(&[]);
+    // The tests' own terminal cuts rows off, as xterm does.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let program = sockctl_there(["connect", &address]).env("XTERM_VERSION", "XTerm(379)");
+    let mut client = Terminal::start(program, 80);
+    let (mut peer, _) = listener.accept().unwrap();
+    client.awaits(">>>");
     let long = "0123456789".repeat(20);
     let shows = |client: &Terminal, before: &str| {
         let wanted = format!("{before}>>> {long}");
@@ -192,6 +199,45 @@ fn row_43_a_line_longer_than_the_window_survives_messages_and_resizing() {
     reads(&peer, &format!("{long}!\n"));
     client.enter("/quit");
     ends(&mut client, &peer);
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut tmux = Tmux::start(40, &["connect", &address]);
+    let (mut peer, _) = listener.accept().unwrap();
+    let mut lines = vec![format!("connected to {address}"), ">>> ".into()];
+    let mut say = |lines: &mut Vec<String>| {
+        let text = format!("message {} that is of some length", lines.len() - 1);
+        peer.write_all(format!("{text}\n").as_bytes()).unwrap();
+        lines.insert(lines.len() - 1, text);
+    };
+    for _ in 0..5 {
+        say(&mut lines);
+    }
+    tmux.shows(&lines);
+    // As long as three rows of 40, with the prompt; then a bit longer, and with the cursor inside.
+    for (typed, key) in [
+        ("0123456789".repeat(11) + "012345", "C-e"),
+        ("6".into(), "C-e"),
+        ("78".into(), "M-b"),
+    ] {
+        tmux.run(&["send-keys", "-l", &typed]);
+        lines.last_mut().unwrap().push_str(&typed);
+        tmux.shows(&lines);
+        tmux.run(&["send-keys", key]);
+        for width in [20, 40, 39, 24, 120, 30, 200, 40] {
+            tmux.resize(width);
+            tmux.shows(&lines);
+            say(&mut lines);
+            tmux.shows(&lines);
+        }
+    }
+    tmux.run(&["send-keys", "Enter"]);
+    let line = lines.last().unwrap().strip_prefix(">>> ").unwrap();
+    reads(&peer, &format!("{line}\n"));
 }
 
 #[test]

@@ -142,7 +142,8 @@ fn set(modes: &Mutex<Termios>) {
     let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &modes);
 }
 
-fn write(bytes: &[u8]) {
+/// Writes to the terminal, past whatever rustyline has not written yet.
+pub fn write(bytes: &[u8]) {
     let _ = io::stdout().flush();
     let _ = write_all(io::stdout().as_fd(), bytes);
 }

@@ -1,0 +1,218 @@
+//! A window that changes its width while a line of several rows is being typed.
+//!
+//! Most terminals lay the rows of a long line out anew then, and the cursor goes with its text;
+//! rustyline looks for the line where it was before. Here the line is cleared where it is, and the
+//! cursor is put where rustyline believes it to be.
+
+use std::fmt::Write as _;
+
+use rustyline::GraphemeClusterMode;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// rustyline's tab stops.
+const TAB: usize = 8;
+
+/// The line as it was drawn, and how wide the window was.
+pub struct Drawn {
+    prompt: String,
+    line: String,
+    /// The place of the cursor in `line`.
+    at: usize,
+    /// The place in `line` where a full row was ended with a newline: rustyline does so where the
+    /// line itself ends there, and types on.
+    broken: Option<usize>,
+    columns: usize,
+    widths: GraphemeClusterMode,
+    /// Whether the terminal lays long lines out anew.
+    reflows: bool,
+}
+
+impl Drawn {
+    /// Nothing is drawn yet, in a window of so many columns.
+    pub fn new(columns: usize) -> Self {
+        // There is no standard for asking. xterm and screen leave rows as they are.
+        let set = |name| std::env::var_os(name).is_some();
+        let rigid = (set("XTERM_VERSION") || set("STY")) && !set("TMUX");
+        Self {
+            prompt: String::new(),
+            line: String::new(),
+            at: 0,
+            broken: None,
+            columns,
+            widths: GraphemeClusterMode::from_env(),
+            reflows: !rigid,
+        }
+    }
+
+    /// What was typed, and the place of the cursor in it.
+    pub fn into_line(self) -> (String, usize) {
+        (self.line, self.at)
+    }
+
+    /// Whether nothing is typed.
+    pub fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    /// Rows that the line takes after its first one.
+    pub fn rows(&self) -> usize {
+        self.end().row
+    }
+
+    /// The line, or the place of the cursor in it, is about to change.
+    pub fn change(&mut self, line: &str, at: usize, columns: usize) {
+        if columns != self.columns {
+            let end = self.end();
+            if end.row == 0 && end.column < columns {
+                // One row stays one row; rustyline does not draw it again either.
+                self.columns = columns;
+            }
+        }
+        if self.line != line {
+            line.clone_into(&mut self.line);
+        }
+        self.at = at;
+    }
+
+    /// The whole is about to be drawn again, after this prompt: what makes up for a new width of
+    /// the window, to be written first.
+    pub fn redraw(&mut self, prompt: &str, columns: usize) -> Option<String> {
+        let correction =
+            (self.columns != columns && self.reflows).then(|| self.correction(columns));
+        if self.prompt != prompt {
+            prompt.clone_into(&mut self.prompt);
+        }
+        self.columns = columns;
+        let end = self.end();
+        let full = end.row > 0 && end.column == 0 && !self.line.ends_with('\n');
+        self.broken = full.then_some(self.line.len());
+        correction
+    }
+
+    /// Clears the line where it is in a window that has so many columns now, and goes to where
+    /// rustyline takes the cursor to be, with as many rows below as it takes for its own.
+    fn correction(&self, columns: usize) -> String {
+        let (end, cursor) = (self.end(), self.place(self.at, self.columns, None));
+        let mut out = String::new();
+        up(self.moved(columns), &mut out);
+        out.push_str("\r\x1b[J");
+        out.extend(std::iter::repeat_n('\n', end.row));
+        up(end.row - cursor.wrapped(self.columns).row, &mut out);
+        out
+    }
+
+    /// The row of the cursor in a window that has so many columns now.
+    fn moved(&self, columns: usize) -> usize {
+        let place = self.place(self.at, columns, self.broken);
+        if self.at == self.line.len() {
+            place.row
+        } else {
+            place.wrapped(columns).row
+        }
+    }
+
+    /// Where rustyline takes the end of the line to be.
+    fn end(&self) -> Place {
+        self.place(self.line.len(), self.columns, None)
+            .wrapped(self.columns)
+    }
+
+    /// The place behind the first `length` bytes of the line.
+    fn place(&self, length: usize, columns: usize, broken: Option<usize>) -> Place {
+        let mut place = Place::default();
+        let (first, rest) = self.line[..length].split_at(broken.unwrap_or(0).min(length));
+        for part in self.prompt.graphemes(true).chain(first.graphemes(true)) {
+            self.step(&mut place, part, columns);
+        }
+        if broken.is_some_and(|at| at <= length) {
+            self.step(&mut place, "\n", columns);
+        }
+        for part in rest.graphemes(true) {
+            self.step(&mut place, part, columns);
+        }
+        place
+    }
+
+    /// As rustyline counts, and terminals do.
+    fn step(&self, place: &mut Place, part: &str, columns: usize) {
+        let width = match part {
+            "\n" => {
+                *place = Place {
+                    row: place.row + 1,
+                    column: 0,
+                };
+                return;
+            }
+            "\t" => TAB - place.column % TAB,
+            _ => self.widths.width(part).into(),
+        };
+        place.column += width;
+        if place.column > columns {
+            place.row += 1;
+            place.column = width;
+        }
+    }
+}
+
+/// Where something is, counted from the prompt's first column.
+#[derive(Default)]
+struct Place {
+    row: usize,
+    column: usize,
+}
+
+impl Place {
+    /// Behind a full row is the beginning of the next.
+    fn wrapped(self, columns: usize) -> Self {
+        if self.column < columns {
+            return self;
+        }
+        Self {
+            row: self.row + 1,
+            column: 0,
+        }
+    }
+}
+
+fn up(rows: usize, out: &mut String) {
+    if rows > 0 {
+        // A String takes everything.
+        let _ = write!(out, "\x1b[{rows}A");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The prompt and so many letters in a window of 10 columns, the cursor at `at`; then the
+    /// window gets another width.
+    fn correction(letters: usize, at: usize, columns: usize) -> Option<String> {
+        let mut drawn = Drawn {
+            reflows: true,
+            ..Drawn::new(10)
+        };
+        let line = "x".repeat(letters);
+        drawn.change(&line, at, 10);
+        drawn.redraw(">>> ", 10);
+        drawn.change(&line, at, columns);
+        drawn.redraw(">>> ", columns)
+    }
+
+    #[test]
+    fn a_line_is_cleared_where_it_is_after_the_width_changed() {
+        for (letters, at, columns, wanted) in [
+            (5, 5, 20, None),                               // one row before and after
+            (5, 5, 10, None),                               // no change
+            (5, 5, 8, Some("\x1b[1A\r\x1b[J")),             // one row became two
+            (20, 20, 12, Some("\x1b[1A\r\x1b[J\n\n")),      // three became two
+            (20, 20, 7, Some("\x1b[3A\r\x1b[J\n\n")),       // three became four
+            (20, 8, 7, Some("\x1b[1A\r\x1b[J\n\n\x1b[1A")), // the cursor stays in the second
+            (16, 16, 20, Some("\x1b[1A\r\x1b[J\n\n")),      // a full row was ended
+            (16, 16, 5, Some("\x1b[4A\r\x1b[J\n\n")),       // four full rows, and the cursor below
+        ] {
+            let got = correction(letters, at, columns);
+            assert_eq!(got.as_deref(), wanted, "{letters} {at} {columns}");
+        }
+    }
+}
