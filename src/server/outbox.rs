@@ -4,7 +4,6 @@
 //! it has not been sent. A thousand clients that wait for the same bytes hold them once.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
@@ -113,6 +112,11 @@ impl Outbox {
         self.own
     }
 
+    /// Bytes that are kept for it: of the log all that came since, also what is not for this client.
+    pub fn kept(&self, log: &Log) -> usize {
+        self.own + length(&(self.oldest()..log.end()))
+    }
+
     /// The first position of the log that it still needs.
     pub fn oldest(&self) -> u64 {
         let shared = self.pieces.iter().find_map(|piece| match piece {
@@ -169,11 +173,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes no part in the log any more, so that a client on its way out keeps nothing from being
-    /// forgotten.
+    /// What is said to all from now on is not for this client.
     pub fn detach(&mut self, log: &Log) {
-        let Ok(()) = self.take_over(log, Ok::<_, Infallible>);
-        self.hears = DEAF;
+        if self.hears != DEAF {
+            self.push_shared(log.end());
+            self.hears = DEAF;
+        }
     }
 
     /// Forgets everything, and takes no part in the log any more.
@@ -345,10 +350,8 @@ mod tests {
                 }
                 prop_assert_eq!(outbox.len(&log) + got.len(), wanted.len());
                 prop_assert_eq!([got.clone(), waiting(&outbox, &log)].concat(), &wanted[..]);
-                if deaf {
-                    prop_assert_eq!(outbox.own(), outbox.len(&log));
-                    prop_assert_eq!(outbox.oldest(), DEAF);
-                }
+                prop_assert!(outbox.kept(&log) >= outbox.len(&log));
+                prop_assert!(outbox.oldest() >= log.start);
             }
         }
     }

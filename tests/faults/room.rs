@@ -1,10 +1,13 @@
 //! Rows 27, 28, 34 and 46 where they are about rooms.
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 
+use socket2::SockRef;
+
 use crate::room::{Member, room};
-use crate::run::{Running, sockctl};
+use crate::run::{Running, read_all, sockctl};
 
 /// The most memory a process has had, in KiB.
 fn peak(running: &Running) -> u64 {
@@ -12,6 +15,75 @@ fn peak(running: &Running) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
     number.parse().unwrap()
+}
+
+/// A room with one who has heard what was said until now, and this many who read nothing and have
+/// about 512 KiB of it waiting; and how many lines that was.
+fn crowd(count: usize) -> (Running, Member, Vec<TcpStream>, usize) {
+    let room = room(&[]);
+    let mut listener = Member::join(&room, "guest1");
+    let mut talker = Member::join(&room, "guest2");
+    listener.hears("-- guest2 joined\n");
+    let mut silent = Vec::new();
+    for number in 3..count + 4 {
+        let stream = room.connect();
+        // It must not grow until it holds everything.
+        SockRef::from(&stream)
+            .set_recv_buffer_size(64 << 10)
+            .unwrap();
+        silent.push(stream);
+        listener.hears(&format!("-- guest{number} joined\n"));
+    }
+    // One has as much waiting for it alone, so that it is cut off when all others have that.
+    let canary = silent.remove(0);
+    let text = "x".repeat(1023 - "/msg guest3 ".len());
+    talker.says(format!("/msg guest3 {text}\n").repeat(512));
+    let (mut said, mut is_full) = (0, false);
+    while !is_full {
+        let lines = 16;
+        talker.says(flood(lines));
+        said += lines;
+        let mut heard = 0;
+        while heard < lines {
+            let is_said = listener.line().starts_with('<');
+            heard += usize::from(is_said);
+            is_full |= !is_said; // the canary has left
+        }
+    }
+    drop((canary, talker));
+    listener.hears("-- guest2 left\n");
+    (room, listener, silent, said)
+}
+
+#[test]
+fn row_27_a_crowd_that_leaves_at_once_without_reading_costs_nothing() {
+    let (room, mut listener, silent, said) = crowd(50);
+    let before = peak(&room);
+    for stream in &silent {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    for _ in &silent {
+        assert!(listener.line().ends_with(" left\n"));
+    }
+    let cost = peak(&room) - before;
+    assert!(cost < 4 << 10, "{cost} KiB");
+    // What waits is still for them.
+    let got = String::from_utf8(read_all(&silent[0])).unwrap();
+    assert_eq!(got.matches("<guest2> ").count(), said);
+}
+
+#[test]
+fn row_27_who_talks_without_reading_is_cut_off_too() {
+    let (room, mut listener, silent, _) = crowd(1);
+    let before = peak(&room);
+    let hearing = thread::spawn(move || while listener.line() != "-- guest4 left\n" {});
+    // It may be cut off at any point of this.
+    let _ = (&silent[0]).write_all(&flood(50_000));
+    hearing.join().unwrap();
+    let address = silent[0].local_addr().unwrap();
+    room.stderr_has(&format!("[4] {address} left (slow)\n"));
+    let cost = peak(&room) - before;
+    assert!(cost < 8 << 10, "{cost} KiB");
 }
 
 /// The lines of a flood, each with its number in it.

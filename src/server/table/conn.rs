@@ -30,9 +30,7 @@ impl Conn {
     /// What is said to all from now on is not for this client.
     pub(super) fn detach(&mut self, log: &Log, queued: &mut usize) {
         self.wrap_shared(log, queued);
-        *queued -= self.outbox.own();
         self.outbox.detach(log);
-        *queued += self.outbox.own();
     }
 
     /// Where the wire is not the payload: wraps what was said to all, a turn's worth at a time.

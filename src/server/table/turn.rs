@@ -74,7 +74,7 @@ impl Table {
             if waiting == 0 {
                 continue;
             }
-            if waiting >= self.limit {
+            if conn.outbox.kept(&self.log) >= self.limit {
                 slow.push(slot);
                 continue;
             }
@@ -85,7 +85,11 @@ impl Table {
         self.rounds.done(end, began, Instant::now());
         self.log.forget(oldest);
         for slot in slow {
-            self.end(slot, Reason::Slow);
+            match self.conns[slot].phase {
+                // It was to be sent what waits; now others would have to wait for that.
+                Phase::Closing(_) => self.remove(slot, Reason::Slow),
+                _ => self.end(slot, Reason::Slow),
+            }
         }
         let waits = self.pace.look(self.now, behind, self.taken, end);
         if waited && !waits {
