@@ -17,75 +17,6 @@ fn peak(running: &Running) -> u64 {
     number.parse().unwrap()
 }
 
-/// A room with one who has heard what was said until now, and this many who read nothing and have
-/// about 512 KiB of it waiting; and how many lines that was.
-fn crowd(count: usize) -> (Running, Member, Vec<TcpStream>, usize) {
-    let room = room(&[]);
-    let mut listener = Member::join(&room, "guest1");
-    let mut talker = Member::join(&room, "guest2");
-    listener.hears("-- guest2 joined\n");
-    let mut silent = Vec::new();
-    for number in 3..count + 4 {
-        let stream = room.connect();
-        // It must not grow until it holds everything.
-        SockRef::from(&stream)
-            .set_recv_buffer_size(64 << 10)
-            .unwrap();
-        silent.push(stream);
-        listener.hears(&format!("-- guest{number} joined\n"));
-    }
-    // One has as much waiting for it alone, so that it is cut off when all others have that.
-    let canary = silent.remove(0);
-    let text = "x".repeat(1023 - "/msg guest3 ".len());
-    talker.says(format!("/msg guest3 {text}\n").repeat(512));
-    let (mut said, mut is_full) = (0, false);
-    while !is_full {
-        let lines = 16;
-        talker.says(flood(lines));
-        said += lines;
-        let mut heard = 0;
-        while heard < lines {
-            let is_said = listener.line().starts_with('<');
-            heard += usize::from(is_said);
-            is_full |= !is_said; // the canary has left
-        }
-    }
-    drop((canary, talker));
-    listener.hears("-- guest2 left\n");
-    (room, listener, silent, said)
-}
-
-#[test]
-fn row_27_a_crowd_that_leaves_at_once_without_reading_costs_nothing() {
-    let (room, mut listener, silent, said) = crowd(50);
-    let before = peak(&room);
-    for stream in &silent {
-        stream.shutdown(Shutdown::Write).unwrap();
-    }
-    for _ in &silent {
-        assert!(listener.line().ends_with(" left\n"));
-    }
-    let cost = peak(&room) - before;
-    assert!(cost < 4 << 10, "{cost} KiB");
-    // What waits is still for them.
-    let got = String::from_utf8(read_all(&silent[0])).unwrap();
-    assert_eq!(got.matches("<guest2> ").count(), said);
-}
-
-#[test]
-fn row_27_who_talks_without_reading_is_cut_off_too() {
-    let (room, mut listener, silent, _) = crowd(1);
-    let before = peak(&room);
-    let hearing = thread::spawn(move || while listener.line() != "-- guest4 left\n" {});
-    // It may be cut off at any point of this.
-    let _ = (&silent[0]).write_all(&flood(50_000));
-    hearing.join().unwrap();
-    let address = silent[0].local_addr().unwrap();
-    room.stderr_has(&format!("[4] {address} left (slow)\n"));
-    let cost = peak(&room) - before;
-    assert!(cost < 8 << 10, "{cost} KiB");
-}
-
 /// The lines of a flood, each with its number in it.
 fn flood(count: usize) -> Vec<u8> {
     let line = |n: usize| format!("{n:08} {}\n", "x".repeat(1014));
@@ -134,6 +65,123 @@ fn row_27_who_stops_reading_is_cut_off_and_nobody_else_loses_a_line() {
     let got = stopped.finish();
     let said: Vec<u8> = got.stdout[b"-- guest4 joined\n".len()..].to_vec();
     assert!(said.len() > 1 << 20 && wanted.starts_with(&said));
+}
+
+/// Joins and reads nothing.
+fn silent(room: &Running) -> TcpStream {
+    let stream = room.connect();
+    // It must not grow until it holds everything.
+    SockRef::from(&stream)
+        .set_recv_buffer_size(64 << 10)
+        .unwrap();
+    stream
+}
+
+/// A room with one who has heard all that was said, and this many who read nothing and have about
+/// 512 KiB of it waiting; and how many lines that was.
+fn crowd(count: usize) -> (Running, Member, Vec<TcpStream>, usize) {
+    let room = room(&[]);
+    let mut listener = Member::join(&room, "guest1");
+    let mut talker = Member::join(&room, "guest2");
+    // One has as much waiting for it alone, so that it is cut off when all others have that.
+    let canary = silent(&room);
+    let others: Vec<_> = (0..count).map(|_| silent(&room)).collect();
+    for number in 2..count + 4 {
+        listener.hears(&format!("-- guest{number} joined\n"));
+    }
+    let text = "x".repeat(1023 - "/msg guest3 ".len());
+    talker.says(format!("/msg guest3 {text}\n").repeat(512));
+    let (mut said, mut is_full) = (0, false);
+    while !is_full {
+        let lines = 16;
+        talker.says(flood(lines));
+        said += lines;
+        let mut heard = 0;
+        while heard < lines {
+            let is_said = listener.line().starts_with('<');
+            heard += usize::from(is_said);
+            is_full |= !is_said; // the canary has left
+        }
+    }
+    drop((canary, talker));
+    listener.hears("-- guest2 left\n");
+    (room, listener, others, said)
+}
+
+#[test]
+fn row_27_a_crowd_that_leaves_at_once_without_reading_costs_nothing() {
+    let (room, mut listener, silent, said) = crowd(50);
+    let before = peak(&room);
+    for stream in &silent {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    for _ in &silent {
+        assert!(listener.line().ends_with(" left\n"));
+    }
+    let cost = peak(&room) - before;
+    assert!(cost < 4 << 10, "{cost} KiB");
+    // What waits is still for them.
+    let got = String::from_utf8(read_all(&silent[0])).unwrap();
+    assert_eq!(got.matches("<guest2> ").count(), said);
+}
+
+#[test]
+fn row_27_who_talks_without_reading_is_cut_off_too() {
+    let (room, mut listener, silent, _) = crowd(1);
+    let before = peak(&room);
+    let hearing = thread::spawn(move || while listener.line() != "-- guest4 left\n" {});
+    // It may be cut off at any point of this.
+    let _ = (&silent[0]).write_all(&flood(50_000));
+    hearing.join().unwrap();
+    let address = silent[0].local_addr().unwrap();
+    room.stderr_has(&format!("[4] {address} left (slow)\n"));
+    let cost = peak(&room) - before;
+    assert!(cost < 8 << 10, "{cost} KiB");
+}
+
+#[test]
+fn row_27_who_asks_without_reading_the_answers_is_cut_off_too() {
+    let room = room(&[]);
+    let asker = silent(&room);
+    let _ = (&asker).write_all("/help\n".repeat(1 << 20).as_bytes());
+    let address = asker.local_addr().unwrap();
+    room.stderr_has(&format!("[1] {address} left (slow)\n"));
+    assert!(peak(&room) < 20 << 10, "{} KiB", peak(&room));
+}
+
+#[test]
+fn row_27_whispers_to_who_does_not_read_are_refused_and_cut_nobody_off() {
+    let room = room(&[]);
+    let mut whisperer = Member::join(&room, "guest1");
+    let deaf = Member::over(silent(&room));
+    whisperer.hears("-- guest2 joined\n");
+    let text = "x".repeat(1011);
+    let mut whispers = 0;
+    let refused = loop {
+        whisperer.says(format!("/msg guest2 {text}\n").repeat(100));
+        whisperer.says("/me whispers\n/msg guest1 done\n");
+        whispers += 100;
+        let refused =
+            std::iter::from_fn(|| Some(whisperer.line()).filter(|l| l != "[guest1] done\n"));
+        let refused: Vec<_> = refused.collect();
+        if !refused.is_empty() {
+            break refused;
+        }
+    };
+    assert_eq!(
+        refused,
+        vec!["! guest2 does not read: not sent\n"; refused.len()]
+    );
+    assert!(peak(&room) < 20 << 10, "{} KiB", peak(&room));
+    // It has all others.
+    let mut deaf = deaf;
+    deaf.hears("-- guest2 joined\n");
+    let mut got = 0;
+    while got < whispers - refused.len() {
+        got += usize::from(deaf.line().starts_with("[guest1] x"));
+    }
+    deaf.says("/msg guest1 here I am\n");
+    whisperer.hears("[guest2] here I am\n");
 }
 
 #[test]

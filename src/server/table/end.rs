@@ -103,6 +103,8 @@ impl Table {
             return;
         };
         match conn.phase {
+            // It was to be sent what waits, and does not take it.
+            Phase::Closing(_) if reason == Reason::Slow => return self.remove(slot, reason),
             Phase::Closing(_) => return,
             _ if !conn.let_in => {
                 let why = match reason {

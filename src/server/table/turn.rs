@@ -51,8 +51,8 @@ impl Table {
         }
     }
 
-    /// Offers to all what was said to all since the last time, if that is due, and looks at those
-    /// who fall behind. Says whether there was anything to do.
+    /// Offers to all what was said to all since the last time, if that is due, and slows speakers
+    /// down if somebody falls behind. Says whether there was anything to do.
     pub(in crate::server) fn fan_out(&mut self) -> bool {
         let end = self.log.end();
         let waited = self.pace.waits();
@@ -62,7 +62,7 @@ impl Table {
             return false;
         }
         let began = Instant::now();
-        let (mut oldest, mut behind, mut slow) = (end, false, Vec::new());
+        let (mut oldest, mut behind) = (end, false);
         for (slot, conn) in &mut self.conns {
             if !conn.interest.write && !conn.outbox.is_empty(&self.log) {
                 self.taken += flush(conn, &self.log, self.now, &mut self.queued);
@@ -74,23 +74,12 @@ impl Table {
             if waiting == 0 {
                 continue;
             }
-            if conn.outbox.kept(&self.log) >= self.limit {
-                slow.push(slot);
-                continue;
-            }
             oldest = oldest.min(conn.outbox.oldest());
             behind |= waiting >= BEHIND && self.now - conn.progress < SIGN_OF_LIFE;
             self.dirty.push(slot);
         }
         self.rounds.done(end, began, Instant::now());
         self.log.forget(oldest);
-        for slot in slow {
-            match self.conns[slot].phase {
-                // It was to be sent what waits; now others would have to wait for that.
-                Phase::Closing(_) => self.remove(slot, Reason::Slow),
-                _ => self.end(slot, Reason::Slow),
-            }
-        }
         let waits = self.pace.look(self.now, behind, self.taken, end);
         if waited && !waits {
             self.touch_all();
@@ -121,6 +110,9 @@ impl Table {
         let Some(conn) = self.conns.get_mut(slot) else {
             return;
         };
+        if conn.outbox.kept(&self.log) >= self.limit {
+            return self.end(slot, Reason::Slow);
+        }
         if conn.fin == Fin::Wanted && conn.outbox.is_empty(&self.log) {
             // A peer that is gone already shows itself when it is read.
             let _ = conn.socket.shutdown_write();

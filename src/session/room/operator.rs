@@ -132,7 +132,7 @@ impl Operator {
 
     /// Shows what was heard.
     pub fn show(&mut self) {
-        if self.lines.is_empty() {
+        if self.lines.is_empty() && (self.missed == 0 || self.screen.is_full()) {
             return;
         }
         if self.full.is_some_and(|since| since.elapsed() >= PATIENCE) && self.screen.is_full() {

@@ -43,6 +43,13 @@ pub enum Out<'a> {
     Notice { line: &'a [u8] },
     /// Lines for one member.
     One { to: Id, lines: &'a [u8] },
+    /// A line from one member for another, whose name that is.
+    Whisper {
+        from: Id,
+        to: Id,
+        name: &'a str,
+        line: &'a [u8],
+    },
     /// Something was said to all: who, and the bare text.
     Said {
         from: Id,
@@ -191,14 +198,16 @@ impl State {
         if name.is_empty() || text.is_empty() {
             return error(from, "/msg NAME TEXT", out);
         }
-        let Some(to) = self.find(name) else {
+        let Some(to) = self.find(name).and_then(|id| self.members.get(&id.number)) else {
             return unknown(from, name, out);
         };
         if let Some(member) = self.members.get(&from.number) {
             write(&mut self.line, ["[", &member.name, "] "], text, self.raw);
-            out(Out::One {
-                to,
-                lines: &self.line,
+            out(Out::Whisper {
+                from,
+                to: to.id,
+                name: &to.name,
+                line: &self.line,
             });
         }
     }
@@ -228,6 +237,9 @@ impl State {
 
     fn kick(&mut self, name: &[u8], out: &mut dyn FnMut(Out<'_>)) {
         let name = name.trim_ascii();
+        if name.is_empty() {
+            return error(OPERATOR, "/kick NAME", out);
+        }
         match self.find(name) {
             Some(OPERATOR) => error(OPERATOR, "that is you; /quit ends the room", out),
             Some(member) => {
@@ -355,7 +367,8 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
     line.push(b'\n');
 }
 
-fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
+/// Tells one member what went wrong.
+pub fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
     let line = format!("! {what}\n");
     out(Out::One {
         to,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::operator::Operator;
-use super::state::{LINE, OPERATOR, Out, State};
+use super::state::{LINE, OPERATOR, Out, State, error};
 use crate::console::event::{Event, Level, Payload, Reason};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
@@ -16,6 +16,8 @@ use crate::session::{Clients, Handler, Id};
 
 /// What may wait for a member who does not read.
 const QUEUE: usize = 1 << 20;
+/// With this much of it full, nobody can whisper to the member: a whisper must not cut it off.
+const WHISPERS: usize = QUEUE / 4;
 /// A message without newline counts as a line after this much quiet.
 const QUIET: Duration = Duration::from_millis(200);
 /// What may follow from one member in one turn; the rest of what it sent waits for the next one.
@@ -227,6 +229,18 @@ impl<'a> Mouth<'a> {
                 } else {
                     self.clients.send(to, lines);
                 }
+            }
+            Out::Whisper {
+                from,
+                to,
+                name,
+                line,
+            } => {
+                if to != OPERATOR && self.clients.queued(to).0 >= WHISPERS {
+                    let flaw = format!("{name} does not read: not sent");
+                    return error(from, &flaw, &mut |out| self.say(&out));
+                }
+                self.say(&Out::One { to, lines: line });
             }
             Out::Said { from, name, text } => {
                 if self.talk.is_json() && self.talk.says(Level::Silent) {

@@ -90,7 +90,10 @@ impl World {
                     }
                 }
             }
-            Out::One { to, lines } => {
+            Out::One { to, lines }
+            | Out::Whisper {
+                to, line: lines, ..
+            } => {
                 let lines = std::str::from_utf8(lines).unwrap();
                 got.get_mut(&to.number).unwrap().push_str(lines);
             }
@@ -195,10 +198,10 @@ fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
 #[test]
 fn the_operator_throws_out() {
     let mut world = World::of_two();
-    world.send(0, b"/kick nobody\n/kick server\n/kick GUEST2\n");
+    world.send(0, b"/kick nobody\n/kick server\n/kick \n/kick GUEST2\n");
     assert_eq!(
         world.got(0),
-        "! no 'nobody' here; /who lists all\n! that is you; /quit ends the room\n"
+        "! no 'nobody' here; /who lists all\n! that is you; /quit ends the room\n! /kick NAME\n"
     );
     assert_eq!(world.got(2), "! kicked\n");
     assert_eq!(world.closed, [(2, Reason::Kicked)]);
