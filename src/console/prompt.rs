@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::termios::SpecialCharacterIndices as Index;
 use nix::unistd::Pid;
 use rustyline::completion::Completer;
@@ -97,7 +97,7 @@ struct Watch {
 impl Watch {
     /// What was typed so far, and the place of the cursor in it.
     fn take_line(&self) -> (String, usize) {
-        std::mem::replace(&mut *lock(&self.drawn), Drawn::new(columns())).into_line()
+        lock(&self.drawn).renew(columns())
     }
 }
 
@@ -243,8 +243,8 @@ fn bind(editor: &mut Editor<Watcher, FileHistory>, modes: &Arc<Modes>, watch: &A
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
     }
     if let Some(key) = modes.key(Index::VSUSP) {
-        let suspend = Suspend(Arc::clone(modes), Arc::clone(watch));
-        let handler = EventHandler::Conditional(Box::new(suspend));
+        let (modes, watch) = (Arc::clone(modes), Arc::clone(watch));
+        let handler = EventHandler::Conditional(Box::new(Suspend { modes, watch }));
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
     }
 }
@@ -263,18 +263,25 @@ impl ConditionalEventHandler for Interrupt {
 }
 
 /// Ctrl-Z stops us as it stops any program.
-struct Suspend(Arc<Modes>, Arc<Watch>);
+struct Suspend {
+    modes: Arc<Modes>,
+    watch: Arc<Watch>,
+}
 
 impl ConditionalEventHandler for Suspend {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, _: &EventContext) -> Option<Cmd> {
         let before = columns();
-        let rows = lock(&self.1.drawn).rows();
-        self.0.suspend(rows);
-        if columns() != before {
-            // Whoever had the terminal was told, and we were not.
-            let _ = kill(Pid::this(), Signal::SIGWINCH);
+        let below = lock(&self.watch.drawn).leave();
+        self.modes.suspend(&below);
+        let now = columns();
+        if now == before {
+            return Some(Cmd::Repaint);
         }
-        Some(Cmd::Repaint)
+        // Whoever had the terminal was told, and we were not. In this thread it is told at once,
+        // before it is asked for anything else.
+        let _ = raise(Signal::SIGWINCH);
+        let is_drawn = lock(&self.watch.drawn).is_wrapped(now);
+        Some(if is_drawn { Cmd::Noop } else { Cmd::Repaint })
     }
 }
 
@@ -344,7 +351,7 @@ impl<D: FnMut(Typed)> Reader<D> {
     }
 }
 
-/// Watches rustyline at work through the hooks it has for hints and colours.
+/// Watches rustyline at work through the hooks it has for colours.
 struct Watcher {
     watch: Arc<Watch>,
     above: Arc<Above>,
@@ -362,7 +369,8 @@ impl Highlighter for Watcher {
         false
     }
 
-    /// Called at every refresh, on a line that will be cleared.
+    /// Called at every refresh, for a line that will be cleared: that is rustyline's to write, after
+    /// this.
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
         &'s self,
         prompt: &'p str,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use crate::run::{read_all, sockctl};
@@ -206,7 +206,8 @@ fn row_43_a_line_longer_than_the_window_survives_messages_and_resizing() {
 fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut tmux = Tmux::start(40, &["connect", &address]);
+    let sockctl = env!("CARGO_BIN_EXE_sockctl");
+    let mut tmux = Tmux::start(40, &[sockctl, "connect", &address]);
     let (mut peer, _) = listener.accept().unwrap();
     let mut lines = vec![format!("connected to {address}"), ">>> ".into()];
     let mut say = |lines: &mut Vec<String>| {
@@ -238,6 +239,48 @@ fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
     tmux.run(&["send-keys", "Enter"]);
     let line = lines.last().unwrap().strip_prefix(">>> ").unwrap();
     reads(&peer, &format!("{line}\n"));
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn row_43_after_ctrl_z_the_line_is_drawn_once_whatever_the_width_is_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // A short name for the shell to show.
+    let place = tempfile::tempdir().unwrap();
+    let link = place.path().join("s");
+    symlink(env!("CARGO_BIN_EXE_sockctl"), &link).unwrap();
+    let command = format!("{} connect -q {address}", link.display());
+    let mut tmux = Tmux::start(40, &["env", "PS1=shell$ ", "bash", "--norc"]);
+    tmux.shows(&["shell$ ".into()]);
+    tmux.run(&["send-keys", &command, "Enter"]);
+    let (mut peer, _) = listener.accept().unwrap();
+    let long = "0123456789".repeat(10);
+    let mut line = ">>> ".to_string();
+    for (typed, key, widths) in [
+        ("hi there", "C-e", [40, 10, 40]),
+        (&long, "C-e", [40, 25, 60]),
+        ("", "C-a", [60, 16, 40]),
+    ] {
+        tmux.shows(&[line.clone()]);
+        tmux.run(&["send-keys", "-l", typed]);
+        line.push_str(typed);
+        tmux.shows(&[line.clone()]);
+        tmux.run(&["send-keys", key]);
+        for width in widths {
+            tmux.run(&["send-keys", "C-z"]);
+            tmux.shows(&["shell$ ".into()]);
+            tmux.resize(width);
+            tmux.run(&["send-keys", "fg", "Enter"]);
+            let mut lines = vec!["shell$ fg".into(), command.clone(), line.clone()];
+            tmux.shows(&lines);
+            peer.write_all(b"hello\n").unwrap();
+            lines.insert(2, "hello".into());
+            tmux.shows(&lines);
+        }
+    }
+    tmux.run(&["send-keys", "Enter"]);
+    reads(&peer, &format!("{}\n", line.strip_prefix(">>> ").unwrap()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A real terminal of another make than the tests' own: tmux.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::run::{DEADLINE, program, until};
@@ -12,13 +13,15 @@ pub struct Tmux {
 }
 
 impl Tmux {
-    /// Starts sockctl in a window so wide, and 24 rows high.
+    /// Starts a program in a window so wide, and 24 rows high.
     pub fn start(width: usize, words: &[&str]) -> Self {
-        let server = format!("sockctl-{}", std::process::id());
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let server = format!("sockctl-{}-{number}", std::process::id());
         let tmux = Self { server, width };
         let size = ["-x", &width.to_string(), "-y", "24"];
         let command = ["-f", "/dev/null", "new-session", "-d"];
-        tmux.run(&[&command, &size[..], &[env!("CARGO_BIN_EXE_sockctl")], words].concat());
+        tmux.run(&[&command, &size[..], words].concat());
         tmux.run(&["set", "status", "off"]);
         tmux
     }
@@ -46,18 +49,16 @@ impl Tmux {
         });
     }
 
-    /// All that is in the window and was scrolled out of it is these lines, as wide as it is.
+    /// The last that is in the window, or was scrolled out of it, is these lines of narrow
+    /// characters, as wide as it is.
     #[track_caller]
     pub fn shows(&self, lines: &[String]) {
-        let rows = lines.iter().flat_map(|line| {
-            let cells: Vec<_> = line.chars().collect();
-            let rows: Vec<String> = cells.chunks(self.width).map(String::from_iter).collect();
-            rows
-        });
-        let wanted: Vec<String> = rows.map(|row| row.trim_end().into()).collect();
-        let wanted = wanted.join("\n");
+        let cells: Vec<Vec<char>> = lines.iter().map(|line| line.chars().collect()).collect();
+        let rows = cells.iter().flat_map(|cells| cells.chunks(self.width));
+        let rows = rows.map(|row| String::from_iter(row).trim_end().to_string());
+        let wanted = rows.collect::<Vec<_>>().join("\n");
         let (mut last, began) = (String::new(), Instant::now());
-        while last != wanted {
+        while !last.ends_with(&wanted) {
             assert!(
                 began.elapsed() < DEADLINE,
                 "{last}\n\ninstead of\n\n{wanted}"

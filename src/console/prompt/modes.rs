@@ -65,11 +65,12 @@ impl Modes {
     }
 
     /// Stops us and all of our job, as Ctrl-Z does to any program; returns when we are in the
-    /// foreground again. `rows` lines are left free for what is drawn again then.
-    pub fn suspend(&self, rows: usize) {
+    /// foreground again. `below` takes the cursor to where the terminal is left to others.
+    pub fn suspend(&self, below: &str) {
         self.suspended.store(true, Ordering::SeqCst);
         write(PASTE_OFF);
-        write(b"\r\n");
+        write(b"\r");
+        write(below.as_bytes());
         set(&self.found);
         self.continued.store(false, Ordering::SeqCst);
         let began = Instant::now();
@@ -89,7 +90,6 @@ impl Modes {
         }
         set(&self.raw);
         write(PASTE_ON);
-        write("\n".repeat(rows).as_bytes());
         self.suspended.store(false, Ordering::SeqCst);
     }
 

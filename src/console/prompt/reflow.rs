@@ -21,6 +21,8 @@ pub struct Drawn {
     /// The place in `line` where a full row was ended with a newline: rustyline does so where the
     /// line itself ends there, and types on.
     broken: Option<usize>,
+    /// Nothing of it is on the screen any more: the cursor is where it is to begin.
+    is_gone: bool,
     columns: usize,
     widths: GraphemeClusterMode,
     /// Whether the terminal lays long lines out anew.
@@ -38,15 +40,27 @@ impl Drawn {
             line: String::new(),
             at: 0,
             broken: None,
+            is_gone: false,
             columns,
             widths: GraphemeClusterMode::from_env(),
             reflows: !rigid,
         }
     }
 
-    /// What was typed, and the place of the cursor in it.
-    pub fn into_line(self) -> (String, usize) {
-        (self.line, self.at)
+    /// A new line begins, in a window of so many columns; what was typed of the one before, and
+    /// the place of the cursor in it.
+    pub fn renew(&mut self, columns: usize) -> (String, usize) {
+        let new = Self {
+            prompt: String::new(),
+            line: String::new(),
+            at: 0,
+            broken: None,
+            is_gone: false,
+            columns,
+            ..*self
+        };
+        let old = std::mem::replace(self, new);
+        (old.line, old.at)
     }
 
     /// Whether nothing is typed.
@@ -54,19 +68,23 @@ impl Drawn {
         self.line.is_empty()
     }
 
-    /// Rows that the line takes after its first one.
-    pub fn rows(&self) -> usize {
-        self.end().row
+    /// The terminal goes to somebody else: what takes the cursor below the line.
+    pub fn leave(&mut self) -> String {
+        self.is_gone = true;
+        let (end, cursor) = (self.end(), self.cursor());
+        "\n".repeat(1 + end.row - cursor.row)
+    }
+
+    /// Whether rustyline draws the line again by itself when the window gets this width.
+    pub fn is_wrapped(&self, columns: usize) -> bool {
+        let end = self.end();
+        end.row > 0 || end.column >= columns
     }
 
     /// The line, or the place of the cursor in it, is about to change.
     pub fn change(&mut self, line: &str, at: usize, columns: usize) {
-        if columns != self.columns {
-            let end = self.end();
-            if end.row == 0 && end.column < columns {
-                // One row stays one row; rustyline does not draw it again either.
-                self.columns = columns;
-            }
+        if columns != self.columns && !self.is_wrapped(columns) {
+            self.columns = columns; // one row stays one row
         }
         if self.line != line {
             line.clone_into(&mut self.line);
@@ -74,11 +92,16 @@ impl Drawn {
         self.at = at;
     }
 
-    /// The whole is about to be drawn again, after this prompt: what makes up for a new width of
-    /// the window, to be written first.
+    /// The whole is about to be drawn again, after this prompt: what takes the cursor to where
+    /// rustyline believes it to be, to be written first.
     pub fn redraw(&mut self, prompt: &str, columns: usize) -> Option<String> {
-        let correction =
-            (self.columns != columns && self.reflows).then(|| self.correction(columns));
+        let is_gone = std::mem::take(&mut self.is_gone);
+        let row = match columns == self.columns {
+            _ if is_gone => Some(0),
+            false if self.reflows => Some(self.moved(columns)),
+            _ => None,
+        };
+        let correction = row.map(|row| self.correction(row));
         if self.prompt != prompt {
             prompt.clone_into(&mut self.prompt);
         }
@@ -89,15 +112,15 @@ impl Drawn {
         correction
     }
 
-    /// Clears the line where it is in a window that has so many columns now, and goes to where
-    /// rustyline takes the cursor to be, with as many rows below as it takes for its own.
-    fn correction(&self, columns: usize) -> String {
-        let (end, cursor) = (self.end(), self.place(self.at, self.columns, None));
+    /// Clears the line, in whose row of this number the cursor is, and goes to where rustyline
+    /// takes the cursor to be, with as many rows below as it takes for its own.
+    fn correction(&self, row: usize) -> String {
+        let (end, cursor) = (self.end(), self.cursor());
         let mut out = String::new();
-        up(self.moved(columns), &mut out);
+        up(row, &mut out);
         out.push_str("\r\x1b[J");
         out.extend(std::iter::repeat_n('\n', end.row));
-        up(end.row - cursor.wrapped(self.columns).row, &mut out);
+        up(end.row - cursor.row, &mut out);
         out
     }
 
@@ -105,10 +128,16 @@ impl Drawn {
     fn moved(&self, columns: usize) -> usize {
         let place = self.place(self.at, columns, self.broken);
         if self.at == self.line.len() {
-            place.row
+            place.row // behind a full last row the cursor stays in that
         } else {
             place.wrapped(columns).row
         }
+    }
+
+    /// Where rustyline takes the cursor to be.
+    fn cursor(&self) -> Place {
+        self.place(self.at, self.columns, None)
+            .wrapped(self.columns)
     }
 
     /// Where rustyline takes the end of the line to be.
