@@ -7,7 +7,7 @@ use std::thread;
 use socket2::SockRef;
 
 use crate::room::{Member, room};
-use crate::run::{Running, read_all, sockctl};
+use crate::run::{Running, read_all, shell, sockctl};
 
 /// The most memory a process has had, in KiB.
 fn peak(running: &Running) -> u64 {
@@ -331,4 +331,35 @@ fn row_46_a_character_split_over_two_packets_is_whole() {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
+}
+
+#[test]
+fn row_46_what_the_operator_misses_is_counted_and_told() {
+    // Nobody reads what it sees until a line comes.
+    let line =
+        r#"exec 3<&0; "$0" serve --room --once 127.0.0.1:0 </dev/null | { read -r go <&3; cat; }"#;
+    for leaves in [false, true] {
+        let mut room = shell(line, [""; 0]).start();
+        let mut member = Member::join(&room, "guest1");
+        member.says(flood(4000));
+        member.says("/msg guest1 done\n");
+        member.hears("[guest1] done\n");
+        let member = (!leaves).then_some(member);
+        if leaves {
+            room.stderr_has(" left\n");
+        }
+        room.send("go\n");
+        let seen = room.stdout_has(" lines left out: nobody read them\n");
+        drop(member);
+        let told = seen.lines().find_map(|line| line.strip_prefix("! "));
+        let missed = told.unwrap().split(' ').next().unwrap();
+        let missed: usize = missed.parse().unwrap();
+        let finished = room.finish();
+        let said = finished.stdout.split(|&byte| byte == b'\n');
+        let said = said.filter(|line| line.starts_with(b"<guest1> ")).count();
+        assert!(
+            missed > 0 && (4000..4002).contains(&(said + missed)),
+            "{said} + {missed}"
+        );
+    }
 }

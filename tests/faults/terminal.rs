@@ -248,9 +248,9 @@ fn row_43_after_ctrl_z_the_line_is_drawn_once_whatever_the_width_is_then() {
     let address = listener.local_addr().unwrap().to_string();
     // A short name for the shell to show.
     let place = tempfile::tempdir().unwrap();
-    let link = place.path().join("s");
-    symlink(env!("CARGO_BIN_EXE_sockctl"), &link).unwrap();
-    let command = format!("{} connect -q {address}", link.display());
+    let short = place.path().join("s");
+    symlink(env!("CARGO_BIN_EXE_sockctl"), &short).unwrap();
+    let command = format!("{} connect -q {address}", short.display());
     let mut tmux = Tmux::start(40, &["env", "PS1=shell$ ", "bash", "--norc"]);
     tmux.shows(&["shell$ ".into()]);
     tmux.run(&["send-keys", &command, "Enter"]);

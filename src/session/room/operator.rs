@@ -28,6 +28,8 @@ pub struct Operator {
     lines: Vec<u8>,
     /// Since when the screen's queue is full.
     full: Option<Instant>,
+    /// The room waits for it, and is to ask again.
+    waits: bool,
     /// Lines left out meanwhile.
     missed: u64,
 }
@@ -86,6 +88,7 @@ impl Operator {
             talk,
             lines: Vec::with_capacity(LINES),
             full: None,
+            waits: false,
             missed: 0,
         }
     }
@@ -132,36 +135,44 @@ impl Operator {
 
     /// Shows what was heard.
     pub fn show(&mut self) {
-        if self.lines.is_empty() && (self.missed == 0 || self.screen.is_full()) {
-            return;
-        }
-        if self.full.is_some_and(|since| since.elapsed() >= PATIENCE) && self.screen.is_full() {
+        let late = self.full.is_some_and(|since| since.elapsed() >= PATIENCE);
+        if late && self.screen.is_full() {
             self.missed += self.lines.split(|&byte| byte == b'\n').count() as u64 - 1;
         } else {
-            let missed = std::mem::take(&mut self.missed);
-            if missed > 0 {
-                let note = format!("! {missed} lines left out: nobody read them\n");
-                self.screen.push(note.as_bytes());
+            self.tell_missed();
+            if !self.lines.is_empty() {
+                self.screen.push(&self.lines);
             }
-            self.screen.push(&self.lines);
         }
         self.lines.clear();
     }
 
-    /// Whether the room waits for the screen to be read.
-    pub fn waits(&mut self) -> bool {
-        if !self.screen.is_full() {
-            self.full = None;
-            return false;
+    fn tell_missed(&mut self) {
+        let missed = std::mem::take(&mut self.missed);
+        if missed > 0 {
+            let note = format!("! {missed} lines left out: nobody read them\n");
+            self.screen.push(note.as_bytes());
         }
-        self.full.get_or_insert_with(Instant::now).elapsed() < PATIENCE
     }
 
-    /// When it waits no longer.
+    /// Whether the room waits for the screen to be read.
+    pub fn waits(&mut self) -> bool {
+        self.waits = self.screen.is_full();
+        if self.waits {
+            self.waits = self.full.get_or_insert_with(Instant::now).elapsed() < PATIENCE;
+        } else {
+            self.full = None;
+        }
+        self.waits
+    }
+
+    /// When to ask that again.
     pub fn deadline(&self) -> Deadline {
-        let end = self.full.map(|since| since + PATIENCE);
-        let ahead = end.filter(|&end| end > Instant::now());
-        ahead.map_or(Deadline::NEVER, Deadline::at)
+        let end = self
+            .full
+            .filter(|_| self.waits)
+            .map(|since| since + PATIENCE);
+        end.map_or(Deadline::NEVER, Deadline::at)
     }
 
     /// What writing failed with, if it did.
@@ -170,7 +181,8 @@ impl Operator {
     }
 
     /// Gives terminal or stdout back; a line that was typed but not entered is told.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(mut self) -> Result<(), Failure> {
+        self.tell_missed();
         match self.seat {
             Seat::Terminal { prompt, .. } => {
                 if let Some(line) = prompt.stop(&self.screen) {
