@@ -77,6 +77,12 @@ const PLAIN: &[Pair] = &[
     ),
     (
         "socat",
+        &["socat", "-t5", "TCP-LISTEN:{port},bind=127.0.0.1", "STDIO"],
+        &["socat", "-t5", "STDIO", "TCP:127.0.0.1:{port}"],
+    ),
+    // With blocks of another size than its own 8 KiB it is another program.
+    (
+        "socat -b262144",
         &[
             "socat",
             "-b262144",
