@@ -74,6 +74,50 @@ fn everyone_in_a_burst_gets_their_own() {
     }
 }
 
+/// Sends a datagram, and then one buffer that the kernel cuts into datagrams of 100 bytes, the last
+/// of them shorter; prints so many answers besides the first.
+const CUT: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+s.connect((sys.argv[1], int(sys.argv[2])))
+count = int(sys.argv[3])
+s.send(b"alone\n")
+if count:
+    print(len(s.recv(70000)))
+s.setsockopt(socket.IPPROTO_UDP, 103, 100) # UDP_SEGMENT
+s.send(b"".join(b"%02d%s" % (n, b"x" * 97 + b"\n") for n in range(10)) + b"end")
+for _ in range(count):
+    data = s.recv(70000)
+    print(len(data), data[:3].decode())
+"#;
+
+#[test]
+fn datagrams_that_come_as_one_message_are_told_apart() {
+    let answers = (0..10).fold(String::new(), |all, n| all + &format!("100 {n:02}x\n"));
+    let answers = format!("6\n{answers}3 end\n");
+    for host in ["127.0.0.1", "127.0.0.2"] {
+        let server = sockctl(["udp-serve", "0.0.0.0:0", "--echo"]).start();
+        let port = server.port().to_string();
+        python(CUT, [host, &port, "11"]).run().is(0, &answers, "");
+    }
+    let server = sockctl(["udp-serve", "127.0.0.1:0", "--echo", "--count", "5"]).start();
+    let port = server.port().to_string();
+    let first: String = answers.split_inclusive('\n').take(5).collect();
+    python(CUT, ["127.0.0.1", &port, "4"])
+        .run()
+        .is(0, first, "");
+    assert_eq!(server.finish().code, 0);
+    let server = sockctl(["udp-serve", "127.0.0.1:0", "--raw"]).start();
+    let port = server.port().to_string();
+    python(CUT, ["127.0.0.1", &port, "0"]).run().is(0, "", "");
+    server.stdout_has("end");
+    server.signal("TERM");
+    let raw = server.finish().stdout;
+    assert_eq!(raw.len(), 1009);
+    assert!(raw.starts_with(b"alone\n00x") && raw.ends_with(b"x\nend"));
+}
+
 #[test]
 fn replies_leave_from_the_address_that_was_asked() {
     for listen in ["0.0.0.0:0", "*:0"] {

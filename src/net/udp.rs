@@ -266,7 +266,7 @@ impl Envelope {
 
 /// Room for what the kernel tells beside a datagram.
 fn control_room() -> Vec<u8> {
-    nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo)
+    nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, libc::c_int)
 }
 
 /// The address that an answer leaves from, as the system is told.

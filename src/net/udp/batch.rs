@@ -5,7 +5,8 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, sendmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg,
+    sendmmsg, sendmsg, setsockopt, sockopt,
 };
 
 use super::{Datagrams, Envelope, Peer, Source, control_room, trace_recv, trace_send};
@@ -22,37 +23,58 @@ const LONGEST: usize = 65_507;
 /// What was received with one call.
 pub struct Batch {
     headers: MultiHeaders<SockaddrStorage>,
-    /// Room for each datagram, one behind the other.
+    /// Room for each message, one behind the other.
     room: Vec<u8>,
     each: usize,
-    envelopes: Vec<Envelope>,
+    /// The kernel may hand over several datagrams as one message.
+    all: bool,
+    /// Where in `room` a datagram begins, and its envelope.
+    datagrams: Vec<(usize, Envelope)>,
 }
 
 impl Batch {
     /// The datagrams in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Envelope)> {
-        let datagrams = self.room.chunks(self.each).zip(&self.envelopes);
-        datagrams.map(|(room, envelope)| (&room[..envelope.len], envelope))
+        let datagrams = self.datagrams.iter();
+        datagrams.map(|(start, envelope)| (&self.room[*start..][..envelope.len], envelope))
+    }
+
+    /// Takes in a message: a datagram, or several of a size from one peer, the last of which may be
+    /// shorter.
+    fn add(&mut self, start: usize, message: Envelope, size: Option<usize>) {
+        let size = size.filter(|&size| size > 0).unwrap_or(message.len.max(1));
+        for offset in (0..message.len.max(1)).step_by(size) {
+            let len = size.min(message.len - offset);
+            self.datagrams
+                .push((start + offset, Envelope { len, ..message }));
+        }
     }
 }
 
 impl Datagrams {
-    /// Room for datagrams, none of which has come yet. What is not used costs nothing.
-    pub fn batch(&self) -> Batch {
+    /// Room for datagrams, none of which has come yet. What is not used costs nothing. With `all`
+    /// there is no end to how many are wanted: the kernel may then hand over several of a size from
+    /// one peer as a message (`UDP_GRO`), which costs it little more than one.
+    pub fn batch(&self, all: bool) -> Batch {
+        // A kernel that cannot hands them over one by one.
+        let all =
+            all && !self.is_unix && setsockopt(&self.socket, sockopt::UdpGroSegment, &true).is_ok();
         Batch {
             headers: headers(),
+            all,
             each: self.room(),
             room: vec![0; self.room() * BATCH],
-            envelopes: Vec::with_capacity(BATCH),
+            datagrams: Vec::with_capacity(BATCH),
         }
     }
 
-    /// The datagrams that are there, `most` of them if there are more. Never blocks.
+    /// The datagrams that are there, `most` of them if there are more; where all are wanted, so
+    /// many messages. Never blocks.
     pub fn recv_batch(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
-        batch.envelopes.clear();
+        batch.datagrams.clear();
         if self.is_unix || most == 1 {
             let envelope = self.recv(&mut batch.room[..batch.each])?;
-            batch.envelopes.push(envelope);
+            batch.datagrams.push((0, envelope));
             return Ok(());
         }
         let rooms = batch.room.chunks_mut(batch.each).take(most);
@@ -65,16 +87,25 @@ impl Datagrams {
             trace_recv(batch.each, Err(&e));
             e
         })?;
-        let mut is_cut = false;
+        let mut is_shrunk = false;
+        let mut messages = Vec::with_capacity(most);
         for message in received {
-            is_cut |= message.flags.contains(MsgFlags::MSG_CTRUNC);
-            batch.envelopes.push(Envelope::of(&message, Peer::inet)?);
+            is_shrunk |= message.flags.contains(MsgFlags::MSG_CTRUNC);
+            let size = message.cmsgs()?.find_map(|control| match control {
+                ControlMessageOwned::UdpGroSegments(size) => usize::try_from(size).ok(),
+                _ => None,
+            });
+            is_shrunk |= batch.all && size.is_none();
+            messages.push((Envelope::of(&message, Peer::inet)?, size));
         }
-        if is_cut {
-            // The kernel notes in the headers how much room it used; that may have been none.
+        for (index, (envelope, size)) in messages.into_iter().enumerate() {
+            batch.add(index * batch.each, envelope, size);
+        }
+        if is_shrunk {
+            // The kernel notes in the headers how much room it used; it is to have all again.
             batch.headers = headers();
         }
-        for envelope in &batch.envelopes {
+        for (_, envelope) in &batch.datagrams {
             trace_recv(batch.each, Ok(envelope));
         }
         Ok(())

@@ -73,7 +73,7 @@ impl Service<'_> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let mut batch = self.socket.batch();
+        let mut batch = self.socket.batch(self.count.is_none() && self.most() > 1);
         let mut last: Option<Envelope> = None;
         let mut active = began;
         // Once it was told to stop: how long programs still have.
