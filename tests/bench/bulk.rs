@@ -114,11 +114,16 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let rate = |name, target| Metric::more(name, "bytes/s", target);
     for (metric, way) in [
         (
-            rate("bulk, pipe to pipe", Some(2.2)).beside(REFERENCE, 0.9),
+            rate("bulk, pipe to pipe", Some(2.2))
+                .beside("nc", 2.2)
+                .beside(REFERENCE, 0.9),
             Way::Pipe,
         ),
         (rate("bulk, both ways at once", None), Way::Both),
-        (rate("bulk, file to file", Some(1.6)), Way::File),
+        (
+            rate("bulk, file to file", Some(1.6)).beside("nc", 1.6),
+            Way::File,
+        ),
         (rate("bulk, file to /dev/null", None), Way::Null),
     ] {
         let mut contenders = bench.pairs(PLAIN, way);
@@ -215,8 +220,9 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
         .filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
     let plain = plain.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
     let contenders = encrypted.chain(plain).collect();
-    let metric =
-        Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(1.0)).beside(TLS, 2.2);
+    let metric = Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(1.0))
+        .beside("nc", 1.0)
+        .beside(TLS, 2.2);
     bench.measure(vec![metric], contenders);
     Ok(())
 }
