@@ -50,17 +50,11 @@ impl Drawn {
     /// A new line begins, in a window of so many columns; what was typed of the one before, and
     /// the place of the cursor in it.
     pub fn renew(&mut self, columns: usize) -> (String, usize) {
-        let new = Self {
-            prompt: String::new(),
-            line: String::new(),
-            at: 0,
-            broken: None,
-            is_gone: false,
-            columns,
-            ..*self
-        };
-        let old = std::mem::replace(self, new);
-        (old.line, old.at)
+        self.prompt.clear();
+        self.broken = None;
+        self.is_gone = false;
+        self.columns = columns;
+        (std::mem::take(&mut self.line), std::mem::take(&mut self.at))
     }
 
     /// Whether nothing is typed.
@@ -72,7 +66,7 @@ impl Drawn {
     pub fn leave(&mut self) -> String {
         self.is_gone = true;
         let (end, cursor) = (self.end(), self.cursor());
-        "\n".repeat(1 + end.row - cursor.row)
+        "\n".repeat(1 + end.row.saturating_sub(cursor.row))
     }
 
     /// Whether rustyline draws the line again by itself when the window gets this width.
@@ -120,7 +114,7 @@ impl Drawn {
         up(row, &mut out);
         out.push_str("\r\x1b[J");
         out.extend(std::iter::repeat_n('\n', end.row));
-        up(end.row - cursor.row, &mut out);
+        up(end.row.saturating_sub(cursor.row), &mut out);
         out
     }
 
@@ -149,7 +143,11 @@ impl Drawn {
     /// The place behind the first `length` bytes of the line.
     fn place(&self, length: usize, columns: usize, broken: Option<usize>) -> Place {
         let mut place = Place::default();
-        let (first, rest) = self.line[..length].split_at(broken.unwrap_or(0).min(length));
+        let line = &self.line[..length];
+        // The line may be another one by now.
+        let (first, rest) = line
+            .split_at_checked(broken.unwrap_or(0))
+            .unwrap_or((line, ""));
         for part in self.prompt.graphemes(true).chain(first.graphemes(true)) {
             self.step(&mut place, part, columns);
         }
@@ -226,6 +224,24 @@ mod tests {
         drawn.redraw(">>> ", 10);
         drawn.change(&line, at, columns);
         drawn.redraw(">>> ", columns)
+    }
+
+    #[test]
+    fn a_line_that_changes_with_the_width_is_no_trouble() {
+        let mut drawn = Drawn::new(10);
+        drawn.redraw(">>> ", 10);
+        for (line, at) in [
+            ("123456", 6),
+            ("\u{4e16}\u{754c}\u{4e16}", 3),
+            ("\u{e9}\n\t", 2),
+            ("", 0),
+        ] {
+            for columns in [10, 3, 1, 7] {
+                drawn.change(line, at, columns);
+                drawn.redraw(">>> ", columns);
+                drawn.leave();
+            }
+        }
     }
 
     #[test]
