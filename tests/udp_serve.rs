@@ -45,6 +45,26 @@ fn echo_and_reply_answer_python() {
 }
 
 #[test]
+fn what_options_make_the_kernel_tell_is_in_nobodys_way() {
+    let options = [
+        "IP_RECVTTL=1",
+        "IP_RECVTOS=1",
+        "SO_TIMESTAMP=1",
+        "SO_RXQ_OVFL=1",
+    ];
+    let options = options.iter().flat_map(|option| ["-o", *option]);
+    for more in [&[][..], &["--count", "1"]] {
+        let server = sockctl(["udp-serve", "127.0.0.1:0", "--echo"]);
+        let server = server.args(options.clone()).args(more).start();
+        let port = server.port().to_string();
+        let answer = "68 127.0.0.1 True\n";
+        python(ASK, ["127.0.0.1", &port, "68"])
+            .run()
+            .is(0, answer, "");
+    }
+}
+
+#[test]
 fn everyone_in_a_burst_gets_their_own() {
     let server = sockctl(["udp-serve", "0.0.0.0:0", "--echo"]).start();
     // A connected socket hears only who was asked.

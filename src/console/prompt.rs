@@ -280,8 +280,12 @@ impl ConditionalEventHandler for Suspend {
         // Whoever had the terminal was told, and we were not. In this thread it is told at once,
         // before it is asked for anything else.
         let _ = raise(Signal::SIGWINCH);
-        let is_drawn = lock(&self.watch.drawn).is_wrapped(now);
-        Some(if is_drawn { Cmd::Noop } else { Cmd::Repaint })
+        let redraws_itself = lock(&self.watch.drawn).is_wrapped(now);
+        Some(if redraws_itself {
+            Cmd::Noop
+        } else {
+            Cmd::Repaint
+        })
     }
 }
 

@@ -248,7 +248,7 @@ impl Envelope {
         peer: impl Fn(Option<&A>) -> Option<Peer>,
     ) -> io::Result<Self> {
         let from = peer(message.address.as_ref()).ok_or(io::ErrorKind::InvalidData)?;
-        let to = message.cmsgs()?.find_map(|control| match control {
+        let to = told(message).find_map(|control| match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 Some(IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()))
             }
@@ -264,9 +264,15 @@ impl Envelope {
     }
 }
 
-/// Room for what the kernel tells beside a datagram.
+/// Room for what the kernel tells beside a datagram: more than we ask for, as options may ask for
+/// more (`IP_RECVTTL`, `SO_TIMESTAMP`).
 fn control_room() -> Vec<u8> {
-    nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, libc::c_int)
+    nix::cmsg_space!([u8; 256])
+}
+
+/// What it tells; nothing where that was too much for the room.
+fn told<A>(message: &RecvMsg<'_, '_, A>) -> impl Iterator<Item = ControlMessageOwned> {
+    message.cmsgs().into_iter().flatten()
 }
 
 /// The address that an answer leaves from, as the system is told.

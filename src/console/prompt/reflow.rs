@@ -62,7 +62,8 @@ impl Drawn {
         self.line.is_empty()
     }
 
-    /// The terminal goes to somebody else: what takes the cursor below the line.
+    /// The terminal goes to somebody else, and the line is left behind: what takes the cursor below
+    /// it.
     pub fn leave(&mut self) -> String {
         self.is_gone = true;
         let (end, cursor) = (self.end(), self.cursor());
@@ -90,10 +91,12 @@ impl Drawn {
     /// rustyline believes it to be, to be written first.
     pub fn redraw(&mut self, prompt: &str, columns: usize) -> Option<String> {
         let is_gone = std::mem::take(&mut self.is_gone);
-        let row = match columns == self.columns {
-            _ if is_gone => Some(0),
-            false if self.reflows => Some(self.moved(columns)),
-            _ => None,
+        let row = if is_gone {
+            Some(0)
+        } else if columns != self.columns && self.reflows {
+            Some(self.moved(columns))
+        } else {
+            None
         };
         let correction = row.map(|row| self.correction(row));
         if self.prompt != prompt {

@@ -9,7 +9,7 @@ use nix::sys::socket::{
     sendmmsg, sendmsg, setsockopt, sockopt,
 };
 
-use super::{Datagrams, Envelope, Peer, Source, control_room, trace_recv, trace_send};
+use super::{Datagrams, Envelope, Peer, Source, control_room, told, trace_recv, trace_send};
 use crate::net::socket::retry;
 
 /// Datagrams in a batch.
@@ -27,7 +27,7 @@ pub struct Batch {
     room: Vec<u8>,
     each: usize,
     /// The kernel may hand over several datagrams as one message.
-    all: bool,
+    merged: bool,
     /// Where in `room` a datagram begins, and its envelope.
     datagrams: Vec<(usize, Envelope)>,
 }
@@ -42,8 +42,11 @@ impl Batch {
     /// Takes in a message: a datagram, or several of a size from one peer, the last of which may be
     /// shorter.
     fn add(&mut self, start: usize, message: Envelope, size: Option<usize>) {
-        let size = size.filter(|&size| size > 0).unwrap_or(message.len.max(1));
-        for offset in (0..message.len.max(1)).step_by(size) {
+        if message.len == 0 {
+            return self.datagrams.push((start, message));
+        }
+        let size = size.filter(|&size| size > 0).unwrap_or(message.len);
+        for offset in (0..message.len).step_by(size) {
             let len = size.min(message.len - offset);
             self.datagrams
                 .push((start + offset, Envelope { len, ..message }));
@@ -52,23 +55,24 @@ impl Batch {
 }
 
 impl Datagrams {
-    /// Room for datagrams, none of which has come yet. What is not used costs nothing. With `all`
-    /// there is no end to how many are wanted: the kernel may then hand over several of a size from
-    /// one peer as a message (`UDP_GRO`), which costs it little more than one.
-    pub fn batch(&self, all: bool) -> Batch {
+    /// Room for datagrams, none of which has come yet. What is not used costs nothing. With
+    /// `merged` the kernel may hand over several of a size from one peer as a message (`UDP_GRO`),
+    /// which costs it little more than one; how many come with a call has no end then.
+    pub fn batch(&self, merged: bool) -> Batch {
         // A kernel that cannot hands them over one by one.
-        let all =
-            all && !self.is_unix && setsockopt(&self.socket, sockopt::UdpGroSegment, &true).is_ok();
+        let merged = merged
+            && !self.is_unix
+            && setsockopt(&self.socket, sockopt::UdpGroSegment, &true).is_ok();
         Batch {
             headers: headers(),
-            all,
+            merged,
             each: self.room(),
             room: vec![0; self.room() * BATCH],
             datagrams: Vec::with_capacity(BATCH),
         }
     }
 
-    /// The datagrams that are there, `most` of them if there are more; where all are wanted, so
+    /// The datagrams that are there, `most` of them if there are more; where they are merged, so
     /// many messages. Never blocks.
     pub fn recv_batch(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
         batch.datagrams.clear();
@@ -91,11 +95,11 @@ impl Datagrams {
         let mut messages = Vec::with_capacity(most);
         for message in received {
             is_shrunk |= message.flags.contains(MsgFlags::MSG_CTRUNC);
-            let size = message.cmsgs()?.find_map(|control| match control {
+            let size = told(&message).find_map(|control| match control {
                 ControlMessageOwned::UdpGroSegments(size) => usize::try_from(size).ok(),
                 _ => None,
             });
-            is_shrunk |= batch.all && size.is_none();
+            is_shrunk |= batch.merged && size.is_none();
             messages.push((Envelope::of(&message, Peer::inet)?, size));
         }
         for (index, (envelope, size)) in messages.into_iter().enumerate() {

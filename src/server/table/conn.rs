@@ -1,6 +1,7 @@
 //! One connection: what it is owed, how it is told its end, when the clock must look at it, and
 //! the way of its bytes to the socket.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use super::super::outbox::Log;
@@ -31,6 +32,14 @@ impl Conn {
     pub(super) fn detach(&mut self, log: &Log, queued: &mut usize) {
         self.wrap_shared(log, queued);
         self.outbox.detach(log);
+    }
+
+    /// Makes what waits of what was said to all its own.
+    pub(super) fn take_over(&mut self, log: &Log, queued: &mut usize) {
+        self.wrap_shared(log, queued);
+        let own = self.outbox.own();
+        let Ok(()) = self.outbox.take_over(log, Ok::<_, Infallible>);
+        *queued += self.outbox.own() - own;
     }
 
     /// Where the wire is not the payload: wraps what was said to all, a turn's worth at a time.

@@ -111,7 +111,12 @@ impl Table {
             return;
         };
         if conn.outbox.kept(&self.log) >= self.limit {
-            return self.end(slot, Reason::Slow);
+            // What others say, or it said itself, is not to be kept because of it.
+            let waiting = conn.outbox.len(&self.log);
+            if waiting >= self.limit || self.queued + waiting > POOL {
+                return self.end(slot, Reason::Slow);
+            }
+            conn.take_over(&self.log, &mut self.queued);
         }
         if conn.fin == Fin::Wanted && conn.outbox.is_empty(&self.log) {
             // A peer that is gone already shows itself when it is read.

@@ -367,8 +367,7 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
     line.push(b'\n');
 }
 
-/// Tells one member what went wrong.
-pub fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
+fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
     let line = format!("! {what}\n");
     out(Out::One {
         to,

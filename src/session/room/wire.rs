@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::operator::Operator;
-use super::state::{LINE, OPERATOR, Out, State, error};
+use super::state::{LINE, OPERATOR, Out, State};
 use crate::console::event::{Event, Level, Payload, Reason};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
@@ -237,8 +237,9 @@ impl<'a> Mouth<'a> {
                 line,
             } => {
                 if to != OPERATOR && self.clients.queued(to).0 >= WHISPERS {
-                    let flaw = format!("{name} does not read: not sent");
-                    return error(from, &flaw, &mut |out| self.say(&out));
+                    let flaw = format!("! {name} does not keep up: not sent\n");
+                    let lines = flaw.as_bytes();
+                    return self.say(&Out::One { to: from, lines });
                 }
                 self.say(&Out::One { to, lines: line });
             }
