@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One line of the load, its newline included.
 const LINE: usize = 64;
 /// Those who join one after the other.
-const NEWCOMERS: usize = 100;
+const NEWCOMERS: usize = 400;
 /// Bursts that one server gets.
 const BURSTS: usize = 41;
 
