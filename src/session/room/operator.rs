@@ -157,12 +157,10 @@ impl Operator {
 
     /// Whether the room waits for the screen to be read.
     pub fn waits(&mut self) -> bool {
-        self.waits = self.screen.is_full();
-        if self.waits {
-            self.waits = self.full.get_or_insert_with(Instant::now).elapsed() < PATIENCE;
-        } else {
-            self.full = None;
-        }
+        let now = Instant::now();
+        let since = self.full.unwrap_or(now);
+        self.full = self.screen.is_full().then_some(since);
+        self.waits = self.full.is_some() && now - since < PATIENCE;
         self.waits
     }
 
