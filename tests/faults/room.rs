@@ -10,11 +10,8 @@ use crate::room::{Member, room};
 use crate::run::{Running, read_all, shell, sockctl};
 
 /// The most memory a process has had, in KiB.
-fn peak(running: &Running) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
-    number.parse().unwrap()
+fn peak(running: &Running) -> usize {
+    running.vitals().peak >> 10
 }
 
 /// The lines of a flood, each with its number in it.
