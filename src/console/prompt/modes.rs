@@ -69,7 +69,6 @@ impl Modes {
     pub fn suspend(&self, below: &str) {
         self.suspended.store(true, Ordering::SeqCst);
         write(PASTE_OFF);
-        write(b"\r");
         write(below.as_bytes());
         set(&self.found);
         self.continued.store(false, Ordering::SeqCst);

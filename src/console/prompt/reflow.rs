@@ -67,7 +67,7 @@ impl Drawn {
     pub fn leave(&mut self) -> String {
         self.is_gone = true;
         let (end, cursor) = (self.end(), self.cursor());
-        "\n".repeat(1 + end.row.saturating_sub(cursor.row))
+        "\r".to_string() + &"\n".repeat(1 + end.row.saturating_sub(cursor.row))
     }
 
     /// Whether rustyline draws the line again by itself when the window gets this width.
