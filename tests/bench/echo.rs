@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::Bench;
 use crate::load::{connect, crowd, ping};
 use crate::peer::Server;
+use crate::place::Apart;
 use crate::report::{self, Metric, Sample, percentile};
 
 pub const PYTHON: &str = "
@@ -77,6 +78,7 @@ pub const REFERENCE: &[&str] = &["reference", "echo", "{port}"];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let _awake = bench.keep_awake();
+    let _apart = Apart::new();
     let time = bench.time();
     let many = if bench.options.quick { 1_000 } else { 10_000 };
     for idle in [0, many] {

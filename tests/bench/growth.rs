@@ -8,12 +8,14 @@ use crate::Bench;
 use crate::echo::{REFERENCE, SOCKCTL};
 use crate::load::{allowed, chorus, connect, crowd, ping};
 use crate::peer::Server;
+use crate::place::Apart;
 use crate::report::{Metric, Sample, median};
 
 const SERVERS: &[(&str, &[&str])] = &[("sockctl", SOCKCTL), ("reference", REFERENCE)];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let _awake = bench.keep_awake();
+    let _apart = Apart::new();
     let time = bench.time();
     let rounds = bench
         .options

@@ -20,6 +20,7 @@ mod growth;
 mod load;
 mod memory;
 mod peer;
+mod place;
 mod reference;
 mod report;
 mod room;
@@ -59,7 +60,7 @@ const GROUPS: &[(&str, Group)] = &[
 ];
 
 /// After this long every scenario has one round only.
-const HURRY: Duration = Duration::from_secs(8 * 60);
+const HURRY: Duration = Duration::from_secs(12 * 60);
 /// Who takes this long for one turn gets no other in its scenario.
 const SLOW: Duration = Duration::from_secs(8);
 
@@ -171,12 +172,14 @@ impl Bench {
     /// a processor takes to wake up, which in a virtual machine is longer than most of them. Not
     /// for what keeps them busy by itself: that it costs a fifth.
     fn keep_awake(&self) -> Vec<Process> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let line = ["chrt", "--idle", "0", &self.itself, "reference", "spin"];
-        let spin = |_| Process::start(&peer::words(&line), Stdio::null(), Stdio::null());
-        (0..processors)
-            .filter_map(|number| spin(number).ok())
-            .collect()
+        let spin = |number: usize| {
+            let number = number.to_string();
+            let line = ["taskset", "-c", &number, "chrt", "--idle", "0"];
+            let mut words = peer::words(&line);
+            words.extend(peer::words(&[&self.itself, "reference", "spin"]));
+            Process::start(&words, Stdio::null(), Stdio::null()).ok()
+        };
+        place::processors().into_iter().filter_map(spin).collect()
     }
 
     /// How long one turn lasts, where that can be chosen.

@@ -13,6 +13,8 @@ use nix::sys::time::TimeValLike;
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
+use crate::place::elsewhere;
+
 /// How long a program may take to listen, or to end once it should.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,14 +34,14 @@ impl Process {
     /// Starts `words`; what it says on stderr is nobody's concern.
     pub fn start(words: &[String], stdin: Stdio, stdout: Stdio) -> Result<Self> {
         let (program, args) = words.split_first().context("no program")?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .with_context(|| program.clone())?;
+            .process_group(0);
+        let child = elsewhere(|| command.spawn()).with_context(|| program.clone())?;
         let words = words.to_vec();
         Ok(Self { child, words })
     }

@@ -220,7 +220,8 @@ impl Report {
             "{}\n\nMedians, in brackets the least and the greatest; ratios to the best peer, in \
              brackets those of single rounds. CPU time is the program's (of both ends, where there are \
              two) for one unit: a GiB of bulk, a message, a connection, a datagram. Where one \
-             thing is waited for after the other the processors are kept from sleeping.\n\n\
+             thing is waited for after the other the processors are kept from sleeping; latency, and \
+             UDP echo, with the load on one processor and the program on the others.\n\n\
              | scenario | sockctl | best peer | ratio | targets | limits |\n|---|---|---|---|---|---|\n",
             machine()
         );
