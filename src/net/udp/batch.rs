@@ -59,10 +59,11 @@ impl Datagrams {
     /// `merged` the kernel may hand over several of a size from one peer as a message (`UDP_GRO`),
     /// which costs it little more than one; how many come with a call has no end then.
     pub fn batch(&self, merged: bool) -> Batch {
-        // A kernel that cannot hands them over one by one.
-        let merged = merged
-            && !self.is_unix
-            && setsockopt(&self.socket, sockopt::UdpGroSegment, &true).is_ok();
+        // A kernel that cannot hands them over one by one. Without `merged` it has to, whatever
+        // options it was given.
+        let is_set =
+            !self.is_unix && setsockopt(&self.socket, sockopt::UdpGroSegment, &merged).is_ok();
+        let merged = merged && is_set;
         Batch {
             headers: headers(),
             merged,
