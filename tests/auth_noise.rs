@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::NamedTempFile;
 
-use crate::auth_serve::key_file;
+use crate::auth_serve::{events, key_file};
 use crate::run::{DEADLINE, Program, Running, python, shell, sockctl};
 
 /// The peer in Python; what it can do stands at its top.
@@ -132,6 +132,15 @@ fn a_passphrase_is_as_good_as_its_letters() {
     );
     run("correct horse battery stable", &[]).is(9, "", &refused);
     run("correct horse battery staple", &["--context", "x"]).is(9, "", &refused);
+    let told = run("correct horse battery stable", &["--json"]);
+    assert_eq!(
+        events(&told.stderr, "error"),
+        [
+            serde_json::json!({"event": "error", "op": "authenticate", "exit": 9,
+            "target": format!("127.0.0.1:{port}"),
+            "reason": "no key there opens ours: wrong key or --context"})
+        ]
+    );
     run("wangwang", &[]).is(
         9,
         "",

@@ -125,6 +125,9 @@ pub enum Event<'a> {
         errno: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
+        /// Why, where the system had no say in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
         exit: u8,
         /// The failure as one line of text.
         #[serde(skip)]
@@ -246,6 +249,8 @@ impl<'a> Event<'a> {
             target: &failure.target,
             errno: failure.errno(),
             code: failure.code,
+            reason: Some(&*failure.cause)
+                .filter(|cause| failure.code.is_none() && !cause.is_empty()),
             exit: failure.exit as u8,
             shown: failure,
         }
