@@ -272,3 +272,71 @@ fn what_cannot_be_borrowed_is_told() {
         assert_eq!(ask(words).code, 2, "{words:?}");
     }
 }
+
+/// `opts` with these words on a filter of so many instructions: what it shows for them.
+fn filter(count: usize, words: &[&str]) -> String {
+    let mut text = vec!["6 0 0 65535"; count].join(",");
+    text.insert_str(0, &format!("SO_ATTACH_FILTER={count},"));
+    let done = sockctl(["opts"])
+        .args(words)
+        .args([text])
+        .args(["SO_ATTACH_FILTER"])
+        .run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count}");
+    let shown = String::from_utf8(done.stdout).unwrap();
+    let last = shown.lines().last().unwrap();
+    let mut cells = last.split_whitespace().skip(1);
+    cells.next().unwrap().to_owned()
+}
+
+/// Numbers of instructions whose reading is longer than a buffer of 4,096 bytes, and around it.
+const FILTERS: [usize; 8] = [1, 511, 512, 513, 600, 1000, 3000, 4096];
+
+#[test]
+fn row_102_a_filter_longer_than_a_buffer_is_read_on_a_fresh_socket() {
+    for count in FILTERS {
+        assert_eq!(filter(count, &[]), count.to_string());
+        assert_eq!(filter(count, &["--udp"]), count.to_string());
+    }
+}
+
+#[test]
+fn row_102_the_filter_of_another_process_is_read_by_every_name() {
+    const SCRIPT: &str = "
+import ctypes, socket, struct, sys
+count = int(sys.argv[1])
+program = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 65535) * count)
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(('127.0.0.1', 0))
+sock.setsockopt(socket.SOL_SOCKET, 26, struct.pack('HP', count, ctypes.addressof(program)))
+print(sock.getsockname()[1])
+sys.stdin.read()
+";
+    for count in FILTERS {
+        let process = python(SCRIPT, [count.to_string()]).start();
+        let port = process.stdout_has("\n").trim().to_owned();
+        let pid = process.id().to_string();
+        let hex = "060000000000ffff".to_owned();
+        let hex = format!("{}ffff0000", &hex[..8]).repeat(count);
+        for (words, wanted) in [
+            (["--pid", &pid, "SO_ATTACH_FILTER"], count.to_string()),
+            (["--pid", &pid, "1:26"], hex.clone()),
+            (["--pid", &pid, "socket:26"], hex.clone()),
+            (["--pid", &pid, "--changed"], count.to_string()),
+        ] {
+            let done = sockctl(["opts"]).args(words).run();
+            assert_eq!(
+                (done.code, done.stderr.as_str()),
+                (0, ""),
+                "{count} {words:?}"
+            );
+            let shown = String::from_utf8(done.stdout).unwrap();
+            assert!(
+                shown.split_whitespace().any(|cell| cell == wanted),
+                "{count} {words:?}"
+            );
+        }
+        let done = sockctl(["opts", "--udp", "--port", &port, "SO_ATTACH_FILTER"]).run();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count}");
+    }
+}

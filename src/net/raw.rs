@@ -17,24 +17,58 @@ use nix::errno::Errno;
 #[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
 unsafe extern "C" {}
 
-/// getsockopt(2): the option's bytes, at most `room` of them.
+/// `SO_GET_FILTER` is the number of `SO_ATTACH_FILTER`, read (asm-generic/socket.h).
+const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
+/// The size of what `SO_GET_FILTER` counts: its length is a number of instructions, not of bytes.
+/// It is the only such option of the families in the option table (socket(7), net/core/filter.c).
+const INSTRUCTION: usize = size_of::<libc::sock_filter>();
+/// The most instructions of a classic BPF program (linux/bpf_common.h).
+const BPF_MAXINSNS: usize = 4096;
+/// Bytes behind the buffer that must still be `CANARY` after the call. Some options write a field
+/// of their struct without looking at the length (`TCP_AO_GET_KEYS`, its `nkeys` at 208).
+const GUARD: usize = 4096;
+const CANARY: u8 = 0xa5;
+
+/// getsockopt(2): the option's bytes, at most `room` of them; `SO_GET_FILTER` gives its whole
+/// program whatever the room. `EOVERFLOW` if the kernel wrote more than it was told to.
 pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, room: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0_u8; room];
-    let mut len = length(room)?;
-    // SAFETY: `bytes` is writable for `len` bytes, the kernel writes no more than that and
-    // stores the count in `len`; both live through the call, and the descriptor is open as
-    // long as it is borrowed.
-    let status = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            level,
-            number,
-            bytes.as_mut_ptr().cast(),
-            &raw mut len,
-        )
+    let counts_instructions = (level, number) == (libc::SOL_SOCKET, SO_GET_FILTER);
+    let (unit, room) = if counts_instructions {
+        (INSTRUCTION, BPF_MAXINSNS * INSTRUCTION)
+    } else {
+        (1, room)
     };
-    Errno::result(status)?;
-    bytes.truncate(usize::try_from(len).unwrap_or(room));
+    guarded(room, |bytes| {
+        let mut len = length(room / unit)?;
+        // SAFETY: told `len`, the kernel writes `len` units, which are the first `room` bytes, and
+        // stores their count in `len`. An option that takes a struct whose own count sets the
+        // length (MCAST_MSFILTER, TCP_AO_GET_KEYS) finds it zeroed, and writes its fixed part,
+        // which ends within `GUARD`. `bytes` and `len` live through the call, and the descriptor is
+        // open as long as it is borrowed.
+        let status = unsafe {
+            libc::getsockopt(
+                fd.as_raw_fd(),
+                level,
+                number,
+                bytes.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        };
+        Errno::result(status)?;
+        Ok(usize::try_from(len).unwrap_or(room).saturating_mul(unit))
+    })
+}
+
+/// What `fill` writes into `room` zeroed bytes, cut to the count that it returns; `EOVERFLOW` where
+/// it has changed a byte of the guard behind them.
+fn guarded(room: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0_u8; room + GUARD];
+    bytes[room..].fill(CANARY);
+    let count = fill(&mut bytes)?;
+    if bytes[room..].iter().any(|&byte| byte != CANARY) {
+        return Err(Errno::EOVERFLOW.into());
+    }
+    bytes.truncate(count.min(room));
     Ok(bytes)
 }
 
@@ -74,4 +108,65 @@ pub fn close_on_exec(first: u32, most: usize) {
 
 fn length(bytes: usize) -> io::Result<libc::socklen_t> {
     libc::socklen_t::try_from(bytes).map_err(|_| Errno::EINVAL.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// Attaches a program of so many instructions, each of which is BPF_RET.
+    fn attach(socket: &std::net::UdpSocket, count: usize) {
+        let mut program = vec![
+            libc::sock_filter {
+                code: 6,
+                jt: 0,
+                jf: 0,
+                k: 65535
+            };
+            count
+        ];
+        let program = libc::sock_fprog {
+            len: count.try_into().unwrap(),
+            filter: program.as_mut_ptr(),
+        };
+        // SAFETY: a sock_fprog is plain integers and a pointer, which lives through the call.
+        let bytes = unsafe {
+            std::slice::from_raw_parts((&raw const program).cast::<u8>(), size_of_val(&program))
+        };
+        setsockopt(
+            socket.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            bytes,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_filter_is_read_whole_whatever_room_is_given() {
+        for count in [1, 511, 512, 513, 600, 1000, 3000, BPF_MAXINSNS] {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            attach(&socket, count);
+            for room in [0, 4, 256, 4096] {
+                let bytes = getsockopt(socket.as_fd(), 1, SO_GET_FILTER, room).unwrap();
+                assert_eq!(bytes.len(), count * INSTRUCTION, "{count} {room}");
+                assert_eq!(bytes[..8], [6, 0, 0, 0, 255, 255, 0, 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_behind_the_room_is_an_error() {
+        for at in [8, 9, 216, 8 + GUARD - 1] {
+            let result = guarded(8, |bytes| {
+                bytes[at] = 1;
+                Ok(8)
+            });
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EOVERFLOW));
+        }
+        assert_eq!(guarded(8, |_| Ok(4)).unwrap(), [0; 4]);
+        assert_eq!(guarded(8, |_| Ok(usize::MAX)).unwrap(), [0; 8]);
+    }
 }

@@ -148,7 +148,7 @@ impl Kind {
             | Self::Group
             | Self::Source => 256,
             Self::Record(fields) => fields.iter().map(|field| field.size).sum(),
-            Self::List | Self::Filter | Self::Bytes => 4096,
+            Self::List | Self::Bytes => 4096,
             _ => 4,
         }
     }

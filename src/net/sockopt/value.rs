@@ -80,8 +80,10 @@ impl Value {
                     .filter_map(|chunk| int(chunk).map(i32::cast_unsigned))
                     .collect(),
             ),
-            // The kernel counts instructions here, not bytes.
-            Kind::Filter => Self::Int(i64::try_from(bytes.len()).ok()?),
+            Kind::Filter => {
+                let instructions = bytes.len() / size_of::<libc::sock_filter>();
+                Self::Int(i64::try_from(instructions).ok()?)
+            }
             Kind::Group4
             | Kind::Source4
             | Kind::Group6
