@@ -65,7 +65,9 @@ pub enum Action {
 pub struct Script {
     steps: VecDeque<Step>,
     unread: Vec<u8>,
-    /// How many bytes the window has lost since the last match.
+    /// How many bytes are kept at most: [`WINDOW`], less in tests.
+    window: usize,
+    /// How many bytes before the unread ones were dropped since a step last consumed any.
     lost: u64,
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
@@ -90,6 +92,7 @@ impl Script {
         Self {
             steps: steps.into(),
             unread: Vec::new(),
+            window: WINDOW,
             lost: 0,
             fresh: false,
             ended: false,
@@ -103,7 +106,7 @@ impl Script {
             return;
         }
         self.unread.extend_from_slice(bytes);
-        let over = self.unread.len().saturating_sub(WINDOW);
+        let over = self.unread.len().saturating_sub(self.window);
         self.unread.drain(..over);
         self.lost += over as u64;
         self.fresh = true;
@@ -133,8 +136,7 @@ impl Script {
                     Some(found) => {
                         let pattern = regex.as_str().to_string();
                         let matched = self.unread[found.clone()].to_vec();
-                        self.unread.drain(..found.end);
-                        self.lost = 0;
+                        self.consume(found.end);
                         self.pass(Last::Expectation);
                         Action::Met { pattern, matched }
                     }
@@ -143,7 +145,7 @@ impl Script {
                 }
             }
             Some(Step::ExpectEof) if self.ended => {
-                self.unread.clear();
+                self.consume(self.unread.len());
                 self.pass(Last::Expectation);
                 Action::Met {
                     pattern: "--expect-eof".into(),
@@ -154,6 +156,12 @@ impl Script {
             None if self.last == Last::Send => Action::Answer,
             None => Action::Close,
         }
+    }
+
+    /// The step on hand consumes so many of the unread bytes, and all that were dropped before.
+    fn consume(&mut self, count: usize) {
+        self.unread.drain(..count);
+        self.lost = 0;
     }
 
     fn pass(&mut self, last: Last) {
@@ -195,8 +203,9 @@ impl Script {
         if self.lost == 0 && unread.len() <= HEAD + TAIL {
             return format!("{count} {bytes} came: '{}'", text::show(unread));
         }
-        let head = if self.lost == 0 { &unread[..HEAD] } else { &[] };
-        let tail = &unread[unread.len() - TAIL..];
+        let head = if self.lost == 0 { HEAD } else { 0 };
+        let head = &unread[..head.min(unread.len())];
+        let tail = &unread[unread.len().saturating_sub(TAIL)..];
         let (head, tail) = (text::show(head), text::show(tail));
         format!("{count} {bytes} came: '{head}…{tail}'")
     }

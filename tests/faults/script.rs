@@ -216,3 +216,29 @@ fn row_53_a_wrong_key_is_9_whatever_is_expected() {
             &format!("sockctl: authenticate to {address}: closed without a word: wrong key?\n"),
         );
 }
+
+#[test]
+fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
+    const MIB: usize = 1 << 20;
+    for count in [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB] {
+        for (words, came) in [
+            (["--expect-eof", "--expect", "foo"], 0),
+            (["--expect", "foo", "--expect-eof"], count),
+        ] {
+            let (address, peer) =
+                peer(move |mut stream| stream.write_all(&vec![b'.'; count]).unwrap());
+            let done = sockctl(["connect", &address]).args(words).run();
+            let cause = match came {
+                0 => "nothing came".to_owned(),
+                1 => "1 byte came: '.'".to_owned(),
+                _ => format!("{came} bytes came: '"),
+            };
+            let wanted = format!(
+                "sockctl: expect 'foo' from {address}: the peer closed the connection; {cause}"
+            );
+            assert!(done.stderr.starts_with(&wanted), "{count}: {}", done.stderr);
+            assert_eq!((done.code, done.stdout.len()), (8, count));
+            peer.join().unwrap();
+        }
+    }
+}

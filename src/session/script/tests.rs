@@ -214,3 +214,55 @@ proptest! {
         }
     }
 }
+
+/// What can happen to a script: bytes, or the end.
+fn arrivals() -> impl Strategy<Value = (Vec<Vec<u8>>, Option<usize>)> {
+    let part = prop::collection::vec(prop_oneof![Just(b'a'), Just(b'.')], 0..600);
+    let end = prop::option::of(0_usize..6);
+    (prop::collection::vec(part, 0..5), end)
+}
+
+proptest! {
+    /// Steps in any order, a window that is soon full, an end at any place: the script never
+    /// panics, and a failure counts exactly the bytes since the last step that consumed any.
+    #[test]
+    fn bytes_that_were_dropped_are_counted_once(picks in prop::collection::vec(0..4_usize, 0..5),
+        (parts, end) in arrivals(), window in 0_usize..300) {
+        let choices = [expect("a"), expect("never"), Step::ExpectEof, send("s")];
+        let mut script = Script::new(picks.iter().map(|&pick| choices[pick].clone()).collect());
+        script.window = window;
+        let mut waiting = 0;
+        let act = |script: &mut Script, waiting: &mut usize| loop {
+            let (before, lost) = (script.unread.len(), script.lost);
+            match script.act() {
+                Action::Met { .. } => {
+                    prop_assert_eq!(before + usize::try_from(lost).unwrap(), *waiting);
+                    prop_assert_eq!(script.lost, 0);
+                    *waiting = script.unread.len();
+                }
+                Action::Send(_) => {}
+                _ => return Ok(()),
+            }
+        };
+        act(&mut script, &mut waiting)?;
+        for (index, part) in parts.iter().enumerate() {
+            if end == Some(index) {
+                script.end();
+                act(&mut script, &mut waiting)?;
+            }
+            if !script.steps.iter().all(|step| matches!(step, Step::Send(_))) {
+                waiting += part.len();
+            }
+            script.feed(part);
+            prop_assert!(script.unread.len() <= window);
+            act(&mut script, &mut waiting)?;
+            let account = script.account();
+            let count = match account.split_once(' ') {
+                Some(("nothing", _)) => 0,
+                Some((count, _)) => count.parse().unwrap(),
+                None => unreachable!("{account}"),
+            };
+            prop_assert_eq!(count, waiting, "{}", account);
+        }
+    }
+}
