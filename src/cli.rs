@@ -17,7 +17,7 @@ use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure, quoted};
+use crate::exit::{Exit, Failure, USAGE, quoted};
 use crate::session::conversation::pipe::output_failed;
 
 /// Talk, serve, authenticate, test and explain sockets from the shell
@@ -297,7 +297,7 @@ fn refusal(error: &clap::Error) -> Failure {
 }
 
 fn told(message: &str, usage: &str) -> Failure {
-    Failure::usage(format!("{message}\nusage: {usage}"))
+    Failure::usage(format!("{message}{USAGE}{usage}"))
 }
 
 /// The usage of the command that was asked for, where clap does not tell it with the error.

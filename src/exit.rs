@@ -75,6 +75,9 @@ impl Exit {
     }
 }
 
+/// Begins the second line of a usage error.
+pub const USAGE: &str = "\nusage: ";
+
 /// A failure as the user reads it: `OP TARGET: CAUSE`, in one line.
 ///
 /// `op` is what was tried (`connect to`, `listen on`), `target` the address or name.

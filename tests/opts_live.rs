@@ -340,3 +340,30 @@ sys.stdin.read()
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count}");
     }
 }
+
+#[test]
+fn row_113_a_process_cannot_choose_what_a_terminal_does() {
+    const SCRIPT: &str = "
+import socket, sys
+open('/proc/self/comm', 'w').write('\\x1b[2Ja\\nb\\ufeff')
+sock = socket.socket()
+sock.bind(('127.0.0.1', 0))
+sock.listen()
+print(sock.getsockname()[1])
+sys.stdin.read()
+";
+    let process = python(SCRIPT, [""; 0]).start();
+    let port = process.stdout_has("\n").trim().to_owned();
+    let pid = process.id().to_string();
+    for words in [["--pid", &pid], ["--port", &port]] {
+        let done = sockctl(["opts"]).args(words).run();
+        let wanted = format!(
+            "PID{0:1$}  COMMAND              FD  FAMILY   TYPE         STATE   LOCAL{0:2$}  PEER\n\
+             {pid}  \\x1b[2Ja\\nb\\u{{feff}}  3   AF_INET  SOCK_STREAM  LISTEN  127.0.0.1:{port}  -\n",
+            "",
+            pid.len() - 3,
+            "127.0.0.1:".len() + port.len() - 5,
+        );
+        done.is(0, wanted, "");
+    }
+}

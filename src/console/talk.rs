@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::event::{Event, Level};
 use super::ornament::{self, Manner};
 use super::printer::{self, Queue};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, USAGE};
+use crate::visible;
 
 /// How long the end of a run waits for a stderr that is not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -80,7 +81,14 @@ impl Talk {
         self.line(render(event, self.0.style));
     }
 
-    fn line(&self, mut line: String) {
+    /// Writes one line: whatever names and paths are in it, they neither end it nor act on a
+    /// terminal.
+    fn line(&self, line: String) {
+        let mut line = if self.is_json() {
+            line
+        } else {
+            visible::line(line.as_bytes())
+        };
         let stamp = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stamp) = &*stamp {
             line.insert_str(0, &stamp());
@@ -94,7 +102,12 @@ impl Talk {
     pub fn failure(&self, failure: &Failure) {
         if failure.is_usage() {
             // Always text: nothing has begun that could be followed.
-            self.line(format!("sockctl: {failure}"));
+            let text = failure.to_string();
+            let (message, usage) = text.split_once(USAGE).unwrap_or((&text, ""));
+            self.line(format!("sockctl: {message}"));
+            if !usage.is_empty() {
+                self.line(format!("usage: {usage}"));
+            }
         } else if failure.exit != Exit::ReaderGone && !failure.is_silent() {
             self.say(&Event::failure(failure));
         }

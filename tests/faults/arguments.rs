@@ -422,3 +422,36 @@ fn the_usage_line_is_that_of_the_command() {
         Some("usage: sockctl connect [OPTIONS] [ADDRESS]...")
     );
 }
+
+#[test]
+fn row_113_a_path_in_an_error_is_one_line_and_acts_on_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let wild = "a\u{1b}]0;x\u{7}\nsockctl: b\u{feff}";
+    let shown = r"a\x1b]0;x\x07\nsockctl: b\u{feff}";
+    let path = folder.path().join(wild);
+    let path = path.to_str().unwrap();
+    let inside = format!("{path}/file");
+    let folder = folder.path().display();
+    sockctl(["serve", "--echo", "0", "--hex", &inside]).run().is(
+        2,
+        "",
+        &format!(
+            "sockctl: write the hex dump {folder}/{shown}/file: no such file or directory (ENOENT 2)\n"
+        ),
+    );
+    sockctl(["serve", "--echo", "0", "--port-file", &inside]).run().is(
+        2,
+        "",
+        &format!(
+            "sockctl: write the port file {folder}/{shown}/file: no such file or directory (ENOENT 2)\n"
+        ),
+    );
+    fs::write(path, "").unwrap();
+    sockctl(["serve", "--echo", &format!("unix:{path}")]).run().is(
+        10,
+        "",
+        &format!(
+            "sockctl: listen on unix:{folder}/{shown}: the path is not a socket: address already in use (EADDRINUSE 98)\n"
+        ),
+    );
+}
