@@ -111,25 +111,14 @@ fn call_event<'a>(call: &'a Call<'a>) -> Event<'a> {
         Outcome::Value(value) => (Some(value.to_string().into()), None),
         Outcome::Failed(code) => (None, Some(errno_name(code))),
     };
-    Event::Call {
-        call: call.name,
-        args: call.args,
-        result,
-        errno,
-        shown: call,
-    }
+    Event::Call { call: call.name, args: call.args, result, errno, shown: call }
 }
 
 /// Which addresses a host may have.
 #[derive(Args, Debug, Clone)]
 pub struct FamilyArgs {
     /// IPv4 only
-    #[arg(
-        short = '4',
-        long = "ipv4",
-        conflicts_with = "v6",
-        help_heading = "Sockets"
-    )]
+    #[arg(short = '4', long = "ipv4", conflicts_with = "v6", help_heading = "Sockets")]
     pub v4: bool,
     /// IPv6 only
     #[arg(short = '6', long = "ipv6", help_heading = "Sockets")]
@@ -221,11 +210,7 @@ pub struct PromptArgs {
 impl PromptArgs {
     /// How lines are shown at a terminal.
     pub fn manner(&self, color: Color) -> Manner {
-        Manner {
-            timestamps: self.timestamps,
-            bell: self.bell,
-            color: color.is_on(true),
-        }
+        Manner { timestamps: self.timestamps, bell: self.bell, color: color.is_on(true) }
     }
 }
 
@@ -297,21 +282,18 @@ pub fn address(words: &[OsString], family: Family) -> Result<Address, Failure> {
 /// `-s ADDR[:PORT]`.
 pub fn source(text: &str) -> Result<SocketAddr, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    text.parse()
-        .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
-        .map_err(|_| {
+    text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0))).map_err(
+        |_| {
             "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or [::1]:5000"
                 .into()
-        })
+        },
+    )
 }
 
 /// A TEXT with its escapes, or `@FILE`.
 pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
-    OsStringValueParser::new().try_map(|word| {
-        text::parse(&word)
-            .map(Bytes)
-            .map_err(|failure| failure.to_string())
-    })
+    OsStringValueParser::new()
+        .try_map(|word| text::parse(&word).map(Bytes).map_err(|failure| failure.to_string()))
 }
 
 /// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.
@@ -341,9 +323,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
         value: &std::ffi::OsStr,
     ) -> Result<T, clap::Error> {
         let parse = self.parse;
-        StringValueParser::new()
-            .try_map(move |text| parse(&text))
-            .parse_ref(command, arg, value)
+        StringValueParser::new().try_map(move |text| parse(&text)).parse_ref(command, arg, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -356,20 +336,16 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
 /// and `$` are those of lines. Under `(?u)` dots, escapes and classes are of characters of UTF-8;
 /// what would need tables of Unicode (there also `\w` and `(?i)`) is not to be had.
 pub fn regex(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .unicode(false)
-        .multi_line(true)
-        .build()
-        .map_err(|e| {
-            let text = e.to_string();
-            let cause = text.lines().last().unwrap_or_default();
-            let cause = cause.trim_start_matches("error: ");
-            // What is in brackets is for whoever builds the crate.
-            match cause.split_once(" (make sure") {
-                Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
-                None => cause.to_string(),
-            }
-        })
+    RegexBuilder::new(text).unicode(false).multi_line(true).build().map_err(|e| {
+        let text = e.to_string();
+        let cause = text.lines().last().unwrap_or_default();
+        let cause = cause.trim_start_matches("error: ");
+        // What is in brackets is for whoever builds the crate.
+        match cause.split_once(" (make sure") {
+            Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
+            None => cause.to_string(),
+        }
+    })
 }
 
 fn setting(text: &str) -> Result<Setting, String> {
@@ -437,11 +413,7 @@ impl KeyArgs {
     /// The key or keys; `keys` is a server's `--keys` file.
     fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
         let key_file = self.key_file.clone();
-        load(&KeySources {
-            key_file,
-            keys: keys.cloned(),
-            key_fd: self.key_fd,
-        })
+        load(&KeySources { key_file, keys: keys.cloned(), key_fd: self.key_fd })
     }
 }
 

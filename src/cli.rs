@@ -147,9 +147,7 @@ pub fn read() -> Result<Asked, Failure> {
 /// than many a run.
 fn wanted() -> Option<Clap> {
     let word = std::env::args_os().nth(1)?;
-    let root = Clap::new("sockctl")
-        .version(env!("CARGO_PKG_VERSION"))
-        .max_term_width(WIDTH);
+    let root = Clap::new("sockctl").version(env!("CARGO_PKG_VERSION")).max_term_width(WIDTH);
     let command = match word.to_str()? {
         "-V" | "--version" => return Some(root),
         "serve" => Serve::augment_args(Clap::new("serve")),
@@ -218,11 +216,7 @@ fn man() -> Vec<u8> {
 
 /// Shows help or the version. A reader that has seen enough is no failure.
 fn show(text: &StyledStr) -> Result<(), Failure> {
-    let text = if io::stdout().is_terminal() {
-        text.ansi().to_string()
-    } else {
-        text.to_string()
-    };
+    let text = if io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
     match print(text.as_bytes()) {
         Err(failure) if failure.exit == Exit::ReaderGone => Ok(()),
         result => result,
@@ -258,11 +252,7 @@ fn refusal(error: &clap::Error) -> Failure {
         }
         ErrorKind::InvalidValue => {
             let valid = context(ContextKind::ValidValue).unwrap_or_default();
-            format!(
-                "{} {}: expected one of {valid}",
-                name_of(&arg),
-                quoted(&value)
-            )
+            format!("{} {}: expected one of {valid}", name_of(&arg), quoted(&value))
         }
         ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
         ErrorKind::InvalidSubcommand => {
@@ -280,19 +270,12 @@ fn refusal(error: &clap::Error) -> Failure {
         ErrorKind::InvalidUtf8 => "a word is not valid UTF-8".into(),
         _ => {
             let text = error.render().to_string();
-            text.lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_string()
+            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string()
         }
     };
-    let usage = error
-        .get(ContextKind::Usage)
-        .map(|usage| shown(usage).replace("Usage: ", ""));
-    let usage = usage
-        .or_else(usage_of_command)
-        .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+    let usage = error.get(ContextKind::Usage).map(|usage| shown(usage).replace("Usage: ", ""));
+    let usage =
+        usage.or_else(usage_of_command).unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
     told(&message, usage.lines().next().unwrap_or_default().trim())
 }
 
@@ -332,11 +315,9 @@ fn name_of(arg: &str) -> &str {
 fn shown(value: &ContextValue) -> String {
     match value {
         ContextValue::Strings(list) => list.join(", "),
-        ContextValue::StyledStrs(list) => list
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
+        ContextValue::StyledStrs(list) => {
+            list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
         value => value.to_string(),
     }
 }

@@ -103,13 +103,7 @@ impl Failure {
         cause: impl Into<String>,
         exit: Exit,
     ) -> Self {
-        Self {
-            op,
-            target: target.to_string(),
-            cause: cause.into(),
-            code: None,
-            exit,
-        }
+        Self { op, target: target.to_string(), cause: cause.into(), code: None, exit }
     }
 
     /// A failure whose cause the system named; the status comes from the table.
@@ -137,13 +131,7 @@ impl Failure {
 
     /// An end that needs no words, only a status.
     pub fn silent(exit: Exit) -> Self {
-        Self {
-            op: "",
-            target: String::new(),
-            cause: String::new(),
-            code: None,
-            exit,
-        }
+        Self { op: "", target: String::new(), cause: String::new(), code: None, exit }
     }
 
     /// Whether there is nothing to say about it.

@@ -2,11 +2,7 @@
 
 #![cfg_attr(
     test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        reason = "a test fails by panicking"
-    )
+    allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")
 )]
 
 mod args;

@@ -38,13 +38,8 @@ fn python_servers_let_it_in_with_every_digest() {
     for digest in ["md5", "sha256", "sha512"] {
         let server = notes(digest, "wangwang");
         let port = server.port();
-        client(digest, port, &[])
-            .input("upload")
-            .run()
-            .is(0, "UPLOAD", "");
-        server
-            .finish()
-            .is(0, "", &format!("listening on 127.0.0.1:{port}\n"));
+        client(digest, port, &[]).input("upload").run().is(0, "UPLOAD", "");
+        server.finish().is(0, "", &format!("listening on 127.0.0.1:{port}\n"));
     }
 }
 
@@ -52,13 +47,8 @@ fn python_servers_let_it_in_with_every_digest() {
 fn a_wrong_key_is_told_with_9_by_either_side() {
     let server = notes("md5", "another");
     let port = server.port();
-    client("md5", port, &[])
-        .input("upload")
-        .run()
-        .is(9, "", &closed_without_a_word(port));
-    server
-        .finish()
-        .is(1, "", &format!("listening on 127.0.0.1:{port}\nwrong\n"));
+    client("md5", port, &[]).input("upload").run().is(9, "", &closed_without_a_word(port));
+    server.finish().is(1, "", &format!("listening on 127.0.0.1:{port}\nwrong\n"));
 }
 
 /// A server of the test's own, which is given the connection.
@@ -88,10 +78,7 @@ fn the_answer_is_exactly_the_hex_digest_and_what_follows_is_payload() {
             stream.write_all(b"verdict").unwrap();
             assert_eq!(read_all(&stream), b"payload\n");
         });
-        client(digest, port, &[])
-            .input("payload\n")
-            .run()
-            .is(0, "verdict", "");
+        client(digest, port, &[]).input("payload\n").run().is(0, "verdict", "");
         thread.join().unwrap();
     }
 }
@@ -99,9 +86,7 @@ fn the_answer_is_exactly_the_hex_digest_and_what_follows_is_payload() {
 #[test]
 fn payload_in_the_challenge_s_segment_is_not_lost() {
     let (port, thread) = rogue(|mut stream| {
-        stream
-            .write_all(&[[7; 32].as_slice(), b"at once\0"].concat())
-            .unwrap();
+        stream.write_all(&[[7; 32].as_slice(), b"at once\0"].concat()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         read_all(&stream);
     });
@@ -116,10 +101,7 @@ fn send_only_takes_a_clean_end_for_success() {
         let got = read_all(&stream);
         assert!(got.ends_with(b"report"), "{got:?}");
     });
-    client("md5", port, &["--send-only"])
-        .input("report")
-        .run()
-        .is(0, "", "");
+    client("md5", port, &["--send-only"]).input("report").run().is(0, "", "");
     thread.join().unwrap();
 }
 

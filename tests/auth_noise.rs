@@ -20,27 +20,22 @@ pub const ALICE: [u8; 32] = [1; 32];
 
 /// A file with a random key: its name, and its bytes.
 pub fn random_key(name: &str, bytes: [u8; 32]) -> NamedTempFile {
-    key_file(format!(
-        "sockctl-key-1 {name} {}\n",
-        URL_SAFE_NO_PAD.encode(bytes)
-    ))
+    key_file(format!("sockctl-key-1 {name} {}\n", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// An encrypted server that alice's key opens.
 pub fn server(words: &[&str]) -> (Running, NamedTempFile) {
     let key = random_key("alice", ALICE);
-    let server = sockctl(["auth-serve", "127.0.0.1:0", "--key-file"])
-        .args([key.path()])
-        .args(words);
+    let server =
+        sockctl(["auth-serve", "127.0.0.1:0", "--key-file"]).args([key.path()]).args(words);
     (server.start(), key)
 }
 
 /// A client with alice's key.
 pub fn client(port: u16, words: &[&str]) -> (Program, NamedTempFile) {
     let key = random_key("alice", ALICE);
-    let client = sockctl(["auth-connect", &port.to_string(), "--key-file"])
-        .args([key.path()])
-        .args(words);
+    let client =
+        sockctl(["auth-connect", &port.to_string(), "--key-file"]).args([key.path()]).args(words);
     (client, key)
 }
 
@@ -60,9 +55,7 @@ pub fn python_server(context: &str, ops: &[&str]) -> (Running, u16) {
 
 /// Payload that is no text, and no multiple of anything.
 pub fn payload() -> Vec<u8> {
-    (0..3_000_017u32)
-        .map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[2])
-        .collect()
+    (0..3_000_017u32).map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect()
 }
 
 #[test]
@@ -80,21 +73,13 @@ fn once_in_a_pipe_is_a_pipe() {
     let (client, _key) = client(port, &[]);
     client.input("to the server").run().is(0, payload(), "");
     let done = server.finish();
-    assert_eq!(
-        (done.code, done.stdout.as_slice()),
-        (0, &b"to the server"[..])
-    );
+    assert_eq!((done.code, done.stdout.as_slice()), (0, &b"to the server"[..]));
 }
 
 #[test]
 fn one_key_of_many_opens_the_door_and_is_named() {
     let lines: Vec<String> = (0..64u8)
-        .map(|i| {
-            format!(
-                "sockctl-key-1 k{i} {}",
-                URL_SAFE_NO_PAD.encode([i + 100; 32])
-            )
-        })
+        .map(|i| format!("sockctl-key-1 k{i} {}", URL_SAFE_NO_PAD.encode([i + 100; 32])))
         .collect();
     let keys = key_file(lines.join("\n"));
     let server = sockctl(["auth-serve", "127.0.0.1:0", "--echo", "-v", "--keys"])
@@ -114,9 +99,8 @@ fn one_key_of_many_opens_the_door_and_is_named() {
 #[test]
 fn a_passphrase_is_as_good_as_its_letters() {
     let pass = key_file("correct horse battery staple");
-    let server = sockctl(["auth-serve", "127.0.0.1:0", "--echo", "--key-file"])
-        .args([pass.path()])
-        .start();
+    let server =
+        sockctl(["auth-serve", "127.0.0.1:0", "--echo", "--key-file"]).args([pass.path()]).start();
     let port = server.port();
     let run = |key: &str, words: &[&str]| {
         sockctl(["auth-connect", &port.to_string()])
@@ -135,11 +119,9 @@ fn a_passphrase_is_as_good_as_its_letters() {
     let told = run("correct horse battery stable", &["--json"]);
     assert_eq!(
         events(&told.stderr, "error"),
-        [
-            serde_json::json!({"event": "error", "op": "authenticate", "exit": 9,
+        [serde_json::json!({"event": "error", "op": "authenticate", "exit": 9,
             "target": format!("127.0.0.1:{port}"),
-            "reason": "no key there opens ours: wrong key or --context"})
-        ]
+            "reason": "no key there opens ours: wrong key or --context"})]
     );
     run("wangwang", &[]).is(
         9,
@@ -163,9 +145,7 @@ fn a_context_binds_both_sides() {
     let (same, _key) = client(server.port(), &["--context", "db\\x0a"]);
     same.input("hi").run().is(0, "hi", "");
     for digest in [&["--digest", "md5"][..], &["--python"]] {
-        let done = sockctl(["auth-connect", "1", "--context", "x"])
-            .args(digest)
-            .run();
+        let done = sockctl(["auth-connect", "1", "--context", "x"]).args(digest).run();
         assert_eq!(done.code, 2, "{}", done.stderr);
     }
 }
@@ -175,10 +155,7 @@ fn the_dump_shows_plaintext() {
     let (server, _key) = server(&["--reply", "plain words", "-x-"]);
     let (client, _key) = client(server.port(), &["-x-", "-q"]);
     let done = client.input("and ours").run();
-    assert_eq!(
-        (done.code, done.stdout.as_slice()),
-        (0, &b"plain words"[..])
-    );
+    assert_eq!((done.code, done.stdout.as_slice()), (0, &b"plain words"[..]));
     assert!(done.stderr.contains("|plain words|"), "{}", done.stderr);
     assert!(done.stderr.contains("|and ours|"), "{}", done.stderr);
     server.stderr_has("|plain words|");
@@ -189,21 +166,15 @@ fn counts_are_of_payload() {
     let (server, _key) = server(&["--echo", "-v"]);
     let (client, _key) = client(server.port(), &["-v"]);
     let done = client.input("12345").run();
-    assert!(
-        done.stderr.contains("received 5, sent 5 bytes"),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.contains("received 5, sent 5 bytes"), "{}", done.stderr);
     server.stderr_has("closed (eof; received 5, sent 5 bytes");
 }
 
 #[test]
 fn scripts_and_limits_hold_inside() {
     let (server, _key) = server(&["--echo"]);
-    let (script, _key) = client(
-        server.port(),
-        &["--send", "ping\\n", "--expect", "p.ng", "--send", "end"],
-    );
+    let (script, _key) =
+        client(server.port(), &["--send", "ping\\n", "--expect", "p.ng", "--send", "end"]);
     script.run().is(0, "ping\nend", "");
     let (limited, _key) = client(server.port(), &["--max-bytes", "3"]);
     limited.input("abcdef").run().is(0, "abc", "");
@@ -242,16 +213,7 @@ fn python_speaks_to_our_server() {
     python_client(
         server.port(),
         "there",
-        &[
-            "hold",
-            "ready",
-            "data:hello",
-            "data:",
-            "data: again",
-            "eof",
-            "record",
-            "read",
-        ],
+        &["hold", "ready", "data:hello", "data:", "data: again", "eof", "record", "read"],
     )
     .run()
     .is(0, "welcome\nhello again<eof>", "");
@@ -261,17 +223,7 @@ fn python_speaks_to_our_server() {
 fn python_speaks_to_our_client() {
     let (server, port) = python_server(
         "",
-        &[
-            "record",
-            "hold",
-            "welcome",
-            "data:hello ",
-            "data:you",
-            "read",
-            "data:!",
-            "eof",
-            "shut",
-        ],
+        &["record", "hold", "welcome", "data:hello ", "data:you", "read", "data:!", "eof", "shut"],
     );
     let (client, _key) = client(port, &[]);
     client.input("hi there").run().is(0, "hello you!", "");

@@ -59,15 +59,9 @@ fn server(words: &[&str]) -> Program {
 }
 
 fn client(port: u16, words: &[&str]) -> Program {
-    sockctl([
-        "auth-connect",
-        &port.to_string(),
-        "--python",
-        "--digest",
-        "md5",
-    ])
-    .args(words)
-    .env("SOCKCTL_KEY", "wangwang")
+    sockctl(["auth-connect", &port.to_string(), "--python", "--digest", "md5"])
+        .args(words)
+        .env("SOCKCTL_KEY", "wangwang")
 }
 
 #[test]
@@ -76,18 +70,17 @@ fn a_python_client_talks_to_our_server() {
     let port = server.port().to_string();
     let ops = ["send:one", "recv", "send:", "recv", "big:100000", "size"];
     let words = [&["client", "wangwang", &port], &ops[..]].concat();
-    peer("python3", &words)
-        .run()
-        .is(0, "b'one'\nb''\n100000\n", "");
+    peer("python3", &words).run().is(0, "b'one'\nb''\n100000\n", "");
 }
 
 #[test]
 fn a_python_listener_talks_to_our_client() {
     let (peer, port) = listener("python3", "wangwang", &["send:first", "echo"]);
-    client(port, &[])
-        .input("a\n\nlast without newline")
-        .run()
-        .is(0, "first\na\n\nlast without newline\n", "");
+    client(port, &[]).input("a\n\nlast without newline").run().is(
+        0,
+        "first\na\n\nlast without newline\n",
+        "",
+    );
     let done = peer.finish();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
 }
@@ -108,18 +101,13 @@ fn messages_that_come_in_the_segment_of_the_welcome_are_not_lost() {
 #[test]
 fn raw_sends_what_is_there_and_joins_what_comes() {
     let (peer, port) = listener("python3", "wangwang", &["recv", "send:x", "send:y"]);
-    client(port, &["--raw"])
-        .input("two\nlines\n")
-        .run()
-        .is(0, "xy", "");
+    client(port, &["--raw"]).input("two\nlines\n").run().is(0, "xy", "");
     assert!(
         String::from_utf8_lossy(&peer.finish().stdout).ends_with("b'two\\nlines\\n'\n"),
         "one message"
     );
     let (peer, port) = listener("python3", "wangwang", &["recv", "send:pong"]);
-    client(port, &["--send", "ping", "--expect", "pong"])
-        .run()
-        .is(0, "pong", "");
+    client(port, &["--send", "ping", "--expect", "pong"]).run().is(0, "pong", "");
     assert!(String::from_utf8_lossy(&peer.finish().stdout).ends_with("b'ping'\n"));
 }
 
@@ -127,9 +115,7 @@ fn raw_sends_what_is_there_and_joins_what_comes() {
 fn a_wrong_key_is_told_on_both_sides() {
     let server = server(&["--reply", "secret"]).start();
     let port = server.port();
-    peer("python3", &["client", "wrong", &port.to_string(), "recv"])
-        .run()
-        .is(0, "refused\n", "");
+    peer("python3", &["client", "wrong", &port.to_string(), "recv"]).run().is(0, "refused\n", "");
     server.stderr_has("refused: wrong key\n");
     client(port, &[]).env("SOCKCTL_KEY", "wrong").run().is(
         9,
@@ -168,21 +154,14 @@ fn md5_is_spoken_only_where_it_is_allowed() {
     if is_old {
         theirs.is(0, "refused\n", "");
         server.stderr_has(&format!("refused: {old}\n"));
-        done.is(
-            9,
-            "",
-            &format!("sockctl: authenticate to 127.0.0.1:{at}: {old}\n"),
-        );
+        done.is(9, "", &format!("sockctl: authenticate to 127.0.0.1:{at}: {old}\n"));
     } else {
         theirs.is(0, "b'hi'\n", "");
         done.is(0, "hi\n", "");
     }
     drop(listening);
     // Between ourselves, as with Python 3.12, it is sha256.
-    ours("auth-connect", &port)
-        .input("hi\n")
-        .run()
-        .is(0, "hi\n", "");
+    ours("auth-connect", &port).input("hi\n").run().is(0, "hi\n", "");
     ours("auth-connect", &port).args(["--digest", "sha512"]).run().is(
         2,
         "",
@@ -212,11 +191,8 @@ fn a_truncated_message_is_a_truncation() {
         let relay = server(&["--reply", ""]).start();
         let mut real = relay.connect();
         let mut pass = |from_real: bool| {
-            let (from, to) = if from_real {
-                (&mut real, &mut stream)
-            } else {
-                (&mut stream, &mut real)
-            };
+            let (from, to) =
+                if from_real { (&mut real, &mut stream) } else { (&mut stream, &mut real) };
             let mut length = [0; 4];
             from.read_exact(&mut length).unwrap();
             let mut message = vec![0; u32::from_be_bytes(length) as usize];
@@ -247,10 +223,7 @@ fn who_speaks_something_else_is_told_so() {
     let mut stream = server.connect();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let said = read_all(&stream);
-    assert!(
-        said.starts_with(b"\0\0\0\x3b#CHALLENGE#{sha256}"),
-        "{said:?}"
-    );
+    assert!(said.starts_with(b"\0\0\0\x3b#CHALLENGE#{sha256}"), "{said:?}");
     assert_eq!(said.len(), 4 + 59);
     server.stderr_has("this is not Python's multiprocessing protocol; is --python right here?\n");
     let silent = server.connect();
@@ -308,15 +281,10 @@ fn the_form_of_python_3_12_is_the_rule() {
         modern(digest, &["client", "wangwang", &port, "send:hi", "recv"])
             .run()
             .is(0, "b'hi'\n", "");
-        modern(digest, &["client", "wrong", &port, "recv"])
-            .run()
-            .is(0, "refused\n", "");
+        modern(digest, &["client", "wrong", &port, "recv"]).run().is(0, "refused\n", "");
         let listener = modern(digest, &["listener", "wangwang", "0", "echo"]).start();
         let at = listener.stdout_has("\n").trim().to_string();
-        ours("auth-connect", &at)
-            .input("hi\n")
-            .run()
-            .is(0, "hi\n", "");
+        ours("auth-connect", &at).input("hi\n").run().is(0, "hi\n", "");
     }
     let listener = modern("md5", &["listener", "wangwang", "0", "echo"]).start();
     let at = listener.stdout_has("\n").trim().to_string();
@@ -336,27 +304,23 @@ fn python_of_3_12_and_later_speaks_sha256() {
     let python = std::env::var("SOCKCTL_PYTHON").expect("SOCKCTL_PYTHON");
     let ours =
         |role: &str, at: &str, key: &str| sockctl([role, at, "--python"]).env("SOCKCTL_KEY", key);
-    let server = ours("auth-serve", "127.0.0.1:0", "wangwang")
-        .args(["--echo"])
-        .start();
+    let server = ours("auth-serve", "127.0.0.1:0", "wangwang").args(["--echo"]).start();
     let port = server.port().to_string();
     let ops = ["send:one", "recv", "big:100000", "size"];
-    peer(
-        &python,
-        &[&["client", "wangwang", &port], &ops[..]].concat(),
-    )
-    .run()
-    .is(0, "b'one'\n100000\n", "");
-    peer(&python, &["client", "wrong", &port, "recv"])
-        .run()
-        .is(0, "refused\n", "");
+    peer(&python, &[&["client", "wangwang", &port], &ops[..]].concat()).run().is(
+        0,
+        "b'one'\n100000\n",
+        "",
+    );
+    peer(&python, &["client", "wrong", &port, "recv"]).run().is(0, "refused\n", "");
     server.stderr_has("refused: wrong key\n");
 
     let (listening, port) = listener(&python, "wangwang", &["send:first", "echo"]);
-    ours("auth-connect", &port.to_string(), "wangwang")
-        .input("second\n")
-        .run()
-        .is(0, "first\nsecond\n", "");
+    ours("auth-connect", &port.to_string(), "wangwang").input("second\n").run().is(
+        0,
+        "first\nsecond\n",
+        "",
+    );
     assert_eq!(listening.finish().code, 0);
     let (listening, port) = listener(&python, "wangwang", &["recv"]);
     ours("auth-connect", &port.to_string(), "wrong").run().is(

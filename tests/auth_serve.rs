@@ -50,9 +50,7 @@ pub fn challenged(running: &Running) -> (TcpStream, [u8; 32]) {
 /// A connection that has proved the notes' key.
 pub fn proved(running: &Running, digest: &str) -> TcpStream {
     let (mut stream, challenge) = challenged(running);
-    stream
-        .write_all(&answer(digest, "wangwang", &challenge))
-        .unwrap();
+    stream.write_all(&answer(digest, "wangwang", &challenge)).unwrap();
     stream
 }
 
@@ -101,9 +99,7 @@ fn python_clients_prove_the_key_with_every_digest() {
         let early = format!("{},2", len - 1);
         let late = format!("{}", len + 1);
         for sizes in ["4096", &byte_by_byte, &edge, &early, &late] {
-            python(CLIENT, [digest, &port, sizes])
-                .run()
-                .is(0, b"upload\x00\xff\n", "");
+            python(CLIENT, [digest, &port, sizes]).run().is(0, b"upload\x00\xff\n", "");
         }
         server.signal("TERM");
         let done = server.finish();
@@ -131,18 +127,13 @@ fn events_have_all_their_fields() {
         .args([keys.path()])
         .start();
     let text = server.stderr_has("\n");
-    let local = events(&text, "listening")[0]["local"]
-        .as_str()
-        .unwrap()
-        .to_string();
+    let local = events(&text, "listening")[0]["local"].as_str().unwrap().to_string();
     let port: u16 = local.rsplit(':').next().unwrap().parse().unwrap();
     let stream = |key: &str| {
         let mut stream = connect(port);
         let mut challenge = [0; 32];
         stream.read_exact(&mut challenge).unwrap();
-        stream
-            .write_all(&answer("sha256", key, &challenge))
-            .unwrap();
+        stream.write_all(&answer("sha256", key, &challenge)).unwrap();
         stream.write_all(b"hi").unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let peer = stream.local_addr().unwrap().to_string();
@@ -180,21 +171,13 @@ fn events_have_all_their_fields() {
 #[test]
 fn every_handler_works_behind_the_gate() {
     let echo = server("md5", &["--echo"]).start();
-    client("md5", echo.port(), &[])
-        .input("a\0b")
-        .run()
-        .is(0, "a\0b", "");
+    client("md5", echo.port(), &[]).input("a\0b").run().is(0, "a\0b", "");
 
     let reply = server("md5", &["--reply", "welcome\\n"]).start();
-    client("md5", reply.port(), &[])
-        .run()
-        .is(0, "welcome\n", "");
+    client("md5", reply.port(), &[]).run().is(0, "welcome\n", "");
 
     let discard = server("md5", &["--discard"]).start();
-    client("md5", discard.port(), &["--send-only"])
-        .input(vec![b'x'; 1 << 20])
-        .run()
-        .is(0, "", "");
+    client("md5", discard.port(), &["--send-only"]).input(vec![b'x'; 1 << 20]).run().is(0, "", "");
 
     let mut pipe = server("md5", &[]).start();
     let mut both = client("md5", pipe.port(), &[]).start();
@@ -210,10 +193,11 @@ fn once_serves_the_first_that_proves_its_key() {
     let mut server = server("md5", &["--once"]).start();
     let port = server.port();
     let stranger = server.connect();
-    client("md5", port, &[])
-        .env("SOCKCTL_KEY", "other")
-        .run()
-        .is(9, "", &closed_without_a_word(port));
+    client("md5", port, &[]).env("SOCKCTL_KEY", "other").run().is(
+        9,
+        "",
+        &closed_without_a_word(port),
+    );
     let mut member = client("md5", port, &[]).start();
     member.send("question\n");
     server.stdout_has("question\n");
@@ -265,36 +249,22 @@ pub fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
 #[test]
 fn any_key_of_a_keys_file_opens() {
     let keys = key_file("alice:wangwang\n# a comment\nno colon\n");
-    sockctl(["auth-serve", "--digest", "md5", "0", "--keys"])
-        .args([keys.path()])
-        .run()
-        .is(
-            2,
-            "",
-            &format!(
-                "sockctl: read key from {}: line 3: neither NAME:KEY nor a sockctl-key-1 line; \
+    sockctl(["auth-serve", "--digest", "md5", "0", "--keys"]).args([keys.path()]).run().is(
+        2,
+        "",
+        &format!(
+            "sockctl: read key from {}: line 3: neither NAME:KEY nor a sockctl-key-1 line; \
                  a NAME is 1 to 32 of A-Z a-z 0-9 _ . -\n",
-                keys.path().display()
-            ),
-        );
+            keys.path().display()
+        ),
+    );
     let keys = key_file("alice:wangwang\nbob:with:colons \n");
-    let server = sockctl([
-        "auth-serve",
-        "--digest",
-        "md5",
-        "127.0.0.1:0",
-        "--echo",
-        "-v",
-    ])
-    .args(["--keys"])
-    .args([keys.path()])
-    .start();
+    let server = sockctl(["auth-serve", "--digest", "md5", "127.0.0.1:0", "--echo", "-v"])
+        .args(["--keys"])
+        .args([keys.path()])
+        .start();
     for (name, key) in [("alice", "wangwang"), ("bob", "with:colons ")] {
-        client("md5", server.port(), &[])
-            .env("SOCKCTL_KEY", key)
-            .input("in")
-            .run()
-            .is(0, "in", "");
+        client("md5", server.port(), &[]).env("SOCKCTL_KEY", key).input("in").run().is(0, "in", "");
         server.stderr_has(&format!("authenticated with key {name}\n"));
     }
 }
@@ -308,10 +278,7 @@ fn a_created_key_works_on_both_sides_and_is_named() {
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
     assert_eq!(mode & 0o7777, 0o600);
     let line = std::fs::read_to_string(&path).unwrap();
-    assert!(
-        line.starts_with("sockctl-key-1 alice ") && line.ends_with('\n'),
-        "{line:?}"
-    );
+    assert!(line.starts_with("sockctl-key-1 alice ") && line.ends_with('\n'), "{line:?}");
     create("--create-key").run().is(
         2,
         "",
@@ -323,28 +290,15 @@ fn a_created_key_works_on_both_sides_and_is_named() {
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
 
-    let server = sockctl([
-        "auth-serve",
-        "--digest",
-        "sha512",
-        "127.0.0.1:0",
-        "--echo",
-        "-v",
-    ])
-    .args(["--key-file"])
-    .args([&path])
-    .start();
-    sockctl([
-        "auth-connect",
-        "--digest",
-        "sha512",
-        &server.port().to_string(),
-        "--key-file",
-    ])
-    .args([&path])
-    .input("hello")
-    .run()
-    .is(0, "hello", "");
+    let server = sockctl(["auth-serve", "--digest", "sha512", "127.0.0.1:0", "--echo", "-v"])
+        .args(["--key-file"])
+        .args([&path])
+        .start();
+    sockctl(["auth-connect", "--digest", "sha512", &server.port().to_string(), "--key-file"])
+        .args([&path])
+        .input("hello")
+        .run()
+        .is(0, "hello", "");
     server.stderr_has("authenticated with key alice\n");
 }
 
@@ -368,7 +322,5 @@ fn the_key_comes_from_a_descriptor_or_a_file_before_the_variable() {
         .is(0, "by file", "");
     let script =
         r#"printf wangwang | (exec "$0" auth-connect --digest md5 --key-fd 3 "$1" 3<&0 <"$2")"#;
-    crate::run::program("sh", ["-c", script, binary, &port, path])
-        .run()
-        .is(0, "wangwang\r\n", "");
+    crate::run::program("sh", ["-c", script, binary, &port, path]).run().is(0, "wangwang\r\n", "");
 }

@@ -39,26 +39,16 @@ fn completions_are_those_of_the_binary() {
         );
     }
     let held = fs::read_dir(&folder).unwrap().count();
-    assert_eq!(
-        held,
-        FILES.len(),
-        "a file in completions/ that nothing makes"
-    );
+    assert_eq!(held, FILES.len(), "a file in completions/ that nothing makes");
 }
 
 #[test]
 fn the_man_page_has_a_section_for_each_command_and_every_option() {
     let page = generated("man");
     assert!(page.contains(".TH sockctl 1"), "{page}");
-    for command in [
-        "serve",
-        "connect",
-        "udp-serve",
-        "udp-send",
-        "auth-serve",
-        "auth-connect",
-        "opts",
-    ] {
+    for command in
+        ["serve", "connect", "udp-serve", "udp-send", "auth-serve", "auth-connect", "opts"]
+    {
         let heading = format!(".SH {}", command.to_uppercase().replace('-', "\\-"));
         let section = page.split(".SH ").find(|part| {
             heading
@@ -78,16 +68,10 @@ fn the_man_page_has_a_section_for_each_command_and_every_option() {
         let mut count = 0;
         for option in options {
             let wanted = format!("\\-\\-{}", option.replace('-', "\\-"));
-            assert!(
-                section.contains(&wanted),
-                "{command}: {wanted} is not in the man page"
-            );
+            assert!(section.contains(&wanted), "{command}: {wanted} is not in the man page");
             count += 1;
         }
-        assert!(
-            count > 5,
-            "{command}: only {count} options found in its help"
-        );
+        assert!(count > 5, "{command}: only {count} options found in its help");
     }
 }
 
@@ -101,17 +85,9 @@ fn the_man_page_tells_what_no_option_does() {
         "EXAMPLES",
         "\"EXIT STATUS\"",
     ] {
-        assert!(
-            page.contains(&format!("\n.SH {title}\n")),
-            "no section {title}"
-        );
+        assert!(page.contains(&format!("\n.SH {title}\n")), "no section {title}");
     }
-    for variable in [
-        "SOCKCTL_KEY",
-        "SOCKCTL_PROXY_PASSWORD",
-        "NO_COLOR",
-        "TCPREMOTEIP",
-    ] {
+    for variable in ["SOCKCTL_KEY", "SOCKCTL_PROXY_PASSWORD", "NO_COLOR", "TCPREMOTEIP"] {
         assert!(page.contains(variable), "{variable}");
     }
 }
@@ -121,8 +97,7 @@ fn generating_needs_a_kind_that_exists() {
     let done = sockctl(["--generate", "postcard"]).run();
     assert_eq!(done.code, 2);
     assert!(
-        done.stderr
-            .starts_with("sockctl: --generate 'postcard': expected one of man, "),
+        done.stderr.starts_with("sockctl: --generate 'postcard': expected one of man, "),
         "{}",
         done.stderr
     );

@@ -49,11 +49,8 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn ten_mib_both_ways_are_equal_over_every_kind_of_stdio() {
     let folder = tempfile::tempdir().unwrap();
-    let (up, down, out) = (
-        folder.path().join("up"),
-        folder.path().join("down"),
-        folder.path().join("out"),
-    );
+    let (up, down, out) =
+        (folder.path().join("up"), folder.path().join("down"), folder.path().join("out"));
     let bytes = ten_mib();
     let mut reversed = bytes.clone();
     reversed.reverse();
@@ -63,15 +60,9 @@ fn ten_mib_both_ways_are_equal_over_every_kind_of_stdio() {
 
     // How stdin and stdout are made in a shell: `$1` port, `$2` input, `$3` output.
     let ways = [
-        (
-            "pipe to pipe",
-            r#"cat "$2" | "$0" connect $1 $4 | cat >"$3""#,
-        ),
+        ("pipe to pipe", r#"cat "$2" | "$0" connect $1 $4 | cat >"$3""#),
         ("file to file", r#""$0" connect $1 $4 <"$2" >"$3""#),
-        (
-            "file to appended file",
-            r#""$0" connect $1 $4 <"$2" >>"$3""#,
-        ),
+        ("file to appended file", r#""$0" connect $1 $4 <"$2" >>"$3""#),
         ("pipe to file", r#"cat "$2" | "$0" connect $1 $4 >"$3""#),
         ("file to pipe", r#""$0" connect $1 $4 <"$2" | cat >"$3""#),
         (
@@ -94,32 +85,16 @@ sys.exit(child.wait())' "$2" "$3" "$0" connect $1 $4"#,
     ];
     for (index, (way, line)) in ways.into_iter().enumerate() {
         // A dump is a way of its own, and a slow one: once is enough.
-        let dumps: &[_] = if index == 0 {
-            &["", "--hex=/dev/null"]
-        } else {
-            &[""]
-        };
+        let dumps: &[_] = if index == 0 { &["", "--hex=/dev/null"] } else { &[""] };
         for &extra in dumps {
             let _ = fs::remove_file(&out);
             let peer = python(EXCHANGE, [&down]).start();
             let port = peer.port().to_string();
-            let words = [
-                port.as_ref(),
-                up.as_os_str(),
-                out.as_os_str(),
-                extra.as_ref(),
-            ];
+            let words = [port.as_ref(), up.as_os_str(), out.as_os_str(), extra.as_ref()];
             shell(line, words).run().is(0, "", "");
             let said = peer.finish();
-            assert_eq!(
-                String::from_utf8_lossy(&said.stdout),
-                digest,
-                "{way} {extra}: sent"
-            );
-            assert!(
-                fs::read(&out).unwrap() == reversed,
-                "{way} {extra}: received"
-            );
+            assert_eq!(String::from_utf8_lossy(&said.stdout), digest, "{way} {extra}: sent");
+            assert!(fs::read(&out).unwrap() == reversed, "{way} {extra}: received");
         }
     }
 }
@@ -132,10 +107,7 @@ fn our_end_first_is_passed_on_and_the_answer_read() {
         std::thread::sleep(Duration::from_millis(1500));
         stream.write_all(b"answer").unwrap();
     });
-    sockctl(["connect", &peer.word()])
-        .input("request")
-        .run()
-        .is(0, "answer", "");
+    sockctl(["connect", &peer.word()]).input("request").run().is(0, "answer", "");
     peer.done();
 }
 
@@ -148,10 +120,7 @@ fn the_peers_end_first_still_lets_all_of_stdin_out() {
         stream.shutdown(Shutdown::Write).unwrap();
         assert!(read_all(&stream) == wanted);
     });
-    sockctl(["connect", &peer.word()])
-        .input(bytes)
-        .run()
-        .is(0, "bye", "");
+    sockctl(["connect", &peer.word()]).input(bytes).run().is(0, "bye", "");
     peer.done();
 }
 
@@ -253,10 +222,7 @@ fn send_only_drops_what_comes() {
         stream.write_all(b"unwanted").unwrap();
         assert_eq!(read_all(&stream), b"sent");
     });
-    sockctl(["connect", "--send-only", &peer.word()])
-        .input("sent")
-        .run()
-        .is(0, "", "");
+    sockctl(["connect", "--send-only", &peer.word()]).input("sent").run().is(0, "", "");
     peer.done();
 }
 
@@ -268,10 +234,11 @@ fn recv_only_does_not_read_stdin() {
         assert_eq!(read_all(&stream), b"");
     });
     // The next program in the shell gets what was not read.
-    shell(r#""$0" connect --recv-only $1; cat"#, [peer.word()])
-        .input(" stdin")
-        .run()
-        .is(0, "wanted stdin", "");
+    shell(r#""$0" connect --recv-only $1; cat"#, [peer.word()]).input(" stdin").run().is(
+        0,
+        "wanted stdin",
+        "",
+    );
     peer.done();
 }
 
@@ -285,19 +252,13 @@ fn linger_bounds_the_wait_for_the_peers_end_and_is_no_failure() {
         wait.recv_timeout(DEADLINE).unwrap();
     });
     let began = Instant::now();
-    sockctl(["connect", "--linger", "300ms", &peer.word()])
-        .input("data")
-        .run()
-        .is(0, "some", "");
+    sockctl(["connect", "--linger", "300ms", &peer.word()]).input("data").run().is(0, "some", "");
     assert!(began.elapsed() >= Duration::from_millis(300));
     done.send(()).unwrap();
     peer.done();
 
     let peer = self::peer(|stream| assert_eq!(read_all(&stream), b"data"));
-    sockctl(["connect", "--linger", "0", &peer.word()])
-        .input("data")
-        .run()
-        .is(0, "", "");
+    sockctl(["connect", "--linger", "0", &peer.word()]).input("data").run().is(0, "", "");
     peer.done();
 }
 
@@ -308,19 +269,11 @@ fn no_half_close_keeps_our_side_open() {
         stream.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"data");
         // No end comes while we are open.
-        stream
-            .set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
-        assert_eq!(
-            stream.read(&mut got).unwrap_err().kind(),
-            std::io::ErrorKind::WouldBlock
-        );
+        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        assert_eq!(stream.read(&mut got).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         stream.write_all(b"answer").unwrap();
     });
-    sockctl(["connect", "--no-half-close", &peer.word()])
-        .input("data")
-        .run()
-        .is(0, "answer", "");
+    sockctl(["connect", "--no-half-close", &peer.word()]).input("data").run().is(0, "answer", "");
     peer.done();
 }
 
@@ -329,10 +282,7 @@ fn source_is_where_it_comes_from() {
     let seen = |words: &[&str]| {
         let (tell, told) = std::sync::mpsc::channel();
         let peer = peer(move |stream| tell.send(stream.peer_addr().unwrap()).unwrap());
-        sockctl(["connect", &peer.word()])
-            .args(words)
-            .run()
-            .is(0, "", "");
+        sockctl(["connect", &peer.word()]).args(words).run().is(0, "", "");
         peer.done();
         told.recv().unwrap()
     };
@@ -347,10 +297,7 @@ fn source_is_where_it_comes_from() {
 #[test]
 fn crlf_adds_the_cr_where_it_is_missing_across_packets_too() {
     let peer = peer(|stream| {
-        assert_eq!(
-            read_all(&stream),
-            b"one\r\ntwo\r\n\r\nthree\r\n\r\nlone\rend"
-        );
+        assert_eq!(read_all(&stream), b"one\r\ntwo\r\n\r\nthree\r\n\r\nlone\rend");
     });
     let (tell, heard) = (peer, "one\n|two\r|\n\n|three\r\n|\r|\nlone|\rend");
     let mut running = sockctl(["connect", "-C", "--hex", "-", &tell.word()]).start();
@@ -374,11 +321,11 @@ fn hex_shows_both_directions_with_offset_and_time() {
     });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump");
-    sockctl(["connect", &peer.word(), "-x"])
-        .args([&file])
-        .input("hi\n\0\u{ff}")
-        .run()
-        .is(0, "0123456789abcdefhi\n\0\u{ff}", "");
+    sockctl(["connect", &peer.word(), "-x"]).args([&file]).input("hi\n\0\u{ff}").run().is(
+        0,
+        "0123456789abcdefhi\n\0\u{ff}",
+        "",
+    );
     peer.done();
     let dump = fs::read_to_string(&file).unwrap();
     let untimed: Vec<String> = dump
@@ -397,10 +344,7 @@ fn hex_shows_both_directions_with_offset_and_time() {
         received[0],
         "< 00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|"
     );
-    assert!(
-        received[1].starts_with("< 00000010  68 69 0a 00 c3 bf"),
-        "{dump}"
-    );
+    assert!(received[1].starts_with("< 00000010  68 69 0a 00 c3 bf"), "{dump}");
     assert_eq!(received.len(), 2, "{dump}");
 }
 
@@ -443,9 +387,7 @@ fn both_directions_reset_the_idle_timeout() {
             stream.write_all(b".").unwrap();
         }
     });
-    sockctl(["connect", "-i", "1", "--recv-only", &peer.word()])
-        .run()
-        .is(0, "......", "");
+    sockctl(["connect", "-i", "1", "--recv-only", &peer.word()]).run().is(0, "......", "");
     peer.done();
 }
 
@@ -457,13 +399,8 @@ fn a_unix_socket_by_path_and_by_abstract_name() {
     for address in [path, name] {
         let server = sockctl(["serve", "--echo", &address]).start();
         assert_eq!(server.address(), address);
-        sockctl(["connect", &address])
-            .input("over it")
-            .run()
-            .is(0, "over it", "");
-        sockctl(["connect", "-z", &address])
-            .run()
-            .is(0, format!("{address} open\n"), "");
+        sockctl(["connect", &address]).input("over it").run().is(0, "over it", "");
+        sockctl(["connect", "-z", &address]).run().is(0, format!("{address} open\n"), "");
         server.signal("TERM");
         assert_eq!(server.finish().code, 0);
         let gone = sockctl(["connect", &address]).run();
@@ -472,24 +409,14 @@ fn a_unix_socket_by_path_and_by_abstract_name() {
         } else {
             (1, "no such file or directory (ENOENT 2)")
         };
-        gone.is(
-            cause.0,
-            "",
-            &format!("sockctl: connect to {address}: {}\n", cause.1),
-        );
+        gone.is(cause.0, "", &format!("sockctl: connect to {address}: {}\n", cause.1));
     }
 }
 
 #[test]
 fn a_refused_connection_is_3_and_names_the_address() {
     let line = "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)\n";
-    for words in [
-        &["127.0.0.1:1"][..],
-        &["1"],
-        &["127.0.0.1", "1"],
-        &["-q", "1"],
-        &["-v", "1"],
-    ] {
+    for words in [&["127.0.0.1:1"][..], &["1"], &["127.0.0.1", "1"], &["-q", "1"], &["-v", "1"]] {
         sockctl(["connect"]).args(words).run().is(3, "", line);
     }
     sockctl(["connect", "-6", "1"]).run().is(
@@ -516,16 +443,12 @@ fn check_reports_each_port_in_the_order_written() {
         format!("127.0.0.1:{open} open\n"),
         "",
     );
-    sockctl(["connect", "--check", "127.0.0.1", &closed.to_string()])
-        .run()
-        .is(3, format!("127.0.0.1:{closed} ECONNREFUSED (111)\n"), "");
-    sockctl([
-        "connect",
-        "-z",
-        &format!("127.0.0.1:{closed},{open},{closed},{open}"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "--check", "127.0.0.1", &closed.to_string()]).run().is(
+        3,
+        format!("127.0.0.1:{closed} ECONNREFUSED (111)\n"),
+        "",
+    );
+    sockctl(["connect", "-z", &format!("127.0.0.1:{closed},{open},{closed},{open}")]).run().is(
         3,
         format!(
             "127.0.0.1:{closed} ECONNREFUSED (111)\n127.0.0.1:{open} open\n\
@@ -540,30 +463,26 @@ fn check_takes_a_range_that_succeeds_by_one_open_port() {
     // An address of its own: the neighbour of the port may be another test's on 127.0.0.1.
     let listener = std::net::TcpListener::bind("127.0.0.77:0").unwrap();
     let high = listener.local_addr().unwrap().port();
-    sockctl(["connect", "-z", &format!("127.0.0.77:{}-{high}", high - 1)])
-        .run()
-        .is(0, format!("127.0.0.77:{high} open\n"), "");
+    sockctl(["connect", "-z", &format!("127.0.0.77:{}-{high}", high - 1)]).run().is(
+        0,
+        format!("127.0.0.77:{high} open\n"),
+        "",
+    );
     let (_open, open, _) = open_and_closed();
     // 1–3 are tcpmux, compressnet: nobody listens.
-    sockctl(["connect", "-z", "127.0.0.1:1-3"])
-        .run()
-        .is(3, "", "");
+    sockctl(["connect", "-z", "127.0.0.1:1-3"]).run().is(3, "", "");
     sockctl(["connect", "-zv", "127.0.0.1:1-2"]).run().is(
         3,
         "127.0.0.1:1 ECONNREFUSED (111)\n127.0.0.1:2 ECONNREFUSED (111)\n",
         "",
     );
     // The first failure decides, whatever comes after it.
-    sockctl(["connect", "-z", &format!("127.0.0.1:1-3,{open}")])
-        .run()
-        .is(3, format!("127.0.0.1:{open} open\n"), "");
-    sockctl([
-        "connect",
-        "-z",
-        &format!("127.0.0.1:{open},nosuchservice,1"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "-z", &format!("127.0.0.1:1-3,{open}")]).run().is(
+        3,
+        format!("127.0.0.1:{open} open\n"),
+        "",
+    );
+    sockctl(["connect", "-z", &format!("127.0.0.1:{open},nosuchservice,1")]).run().is(
         6,
         format!(
             "127.0.0.1:{open} open\n127.0.0.1:nosuchservice EAI_SERVICE (-8)\n\
@@ -576,12 +495,7 @@ fn check_takes_a_range_that_succeeds_by_one_open_port() {
 #[test]
 fn check_in_json() {
     let (_open, open, closed) = open_and_closed();
-    let words = [
-        "connect",
-        "-z",
-        "--json",
-        &format!("localhost:{open},{closed},nosuchservice"),
-    ];
+    let words = ["connect", "-z", "--json", &format!("localhost:{open},{closed},nosuchservice")];
     let finished = sockctl(words).run();
     let script = r"
 import json, sys
@@ -607,9 +521,11 @@ for line in sys.stdin:
 fn check_knows_names_and_services() {
     let server = sockctl(["serve", "--echo", "localhost:0"]).start();
     let port = server.port();
-    sockctl(["connect", "-z", "localhost", &port.to_string()])
-        .run()
-        .is(0, format!("localhost:{port} open\n"), "");
+    sockctl(["connect", "-z", "localhost", &port.to_string()]).run().is(
+        0,
+        format!("localhost:{port} open\n"),
+        "",
+    );
     sockctl(["connect", "-z", "localhost:tcpmux"]).run().is(
         3,
         "localhost:tcpmux ECONNREFUSED (111)\n",
@@ -630,10 +546,7 @@ fn a_port_that_would_connect_to_itself_is_refused() {
         } else {
             (&[][..], String::new(), line.as_str())
         };
-        sockctl(["connect", "-s", &free, &free])
-            .args(option)
-            .run()
-            .is(3, stdout, stderr);
+        sockctl(["connect", "-s", &free, &free]).args(option).run().is(3, stdout, stderr);
     }
 }
 
@@ -647,9 +560,7 @@ fn check_scans_all_ports() {
         "$0" connect -z 127.0.0.1:1-65535
         "$0" connect -zv 127.0.0.1:1-65535 | grep -c ECONNREFUSED
         kill $one $other"#;
-    apart(line, [""; 0])
-        .run()
-        .is(0, "127.0.0.1:22 open\n127.0.0.1:65535 open\n65533\n", "");
+    apart(line, [""; 0]).run().is(0, "127.0.0.1:22 open\n127.0.0.1:65535 open\n65533\n", "");
 }
 
 /// Takes the only place in the queue of a listener on `argv[1]` `argv[2]`, so that whoever comes
@@ -671,9 +582,7 @@ sys.exit(subprocess.call(words, stdin=subprocess.DEVNULL))
 fn a_filtered_port_times_out() {
     let run = |words: &[&str]| {
         let sockctl = env!("CARGO_BIN_EXE_sockctl");
-        python(FILTERED, ["127.0.0.1", "0", sockctl, "connect"])
-            .args(words)
-            .run()
+        python(FILTERED, ["127.0.0.1", "0", sockctl, "connect"]).args(words).run()
     };
     let timed_out = |words: &[&str], shown: &str| {
         let finished = run(words);
@@ -691,10 +600,7 @@ fn a_filtered_port_times_out() {
         &["-z", "127.0.0.1:PORT,1", "-w", "0.3"],
         "127.0.0.1:PORT ETIMEDOUT (110)\n127.0.0.1:1 ECONNREFUSED (111)\n",
     );
-    timed_out(
-        &["-z", "PORT", "-w", "0", "--deadline", "0.3"],
-        "127.0.0.1:PORT ETIMEDOUT (110)\n",
-    );
+    timed_out(&["-z", "PORT", "-w", "0", "--deadline", "0.3"], "127.0.0.1:PORT ETIMEDOUT (110)\n");
     let line = "sockctl: connect to 127.0.0.1:PORT: connection timed out (ETIMEDOUT 110)\n";
     timed_out(&["PORT", "-w", "300ms"], line);
     timed_out(&["PORT", "-w", "0", "--deadline", "0.3"], line);
@@ -706,16 +612,16 @@ fn a_filtered_port_times_out() {
 #[ignore = "needs unshare, ip and root"]
 fn an_unreachable_network_is_5() {
     let line = "network is unreachable (ENETUNREACH 101)";
-    apart(r#"exec "$0" connect 203.0.113.1:22"#, [""; 0])
-        .run()
-        .is(
-            5,
-            "",
-            &format!("sockctl: connect to 203.0.113.1:22: {line}\n"),
-        );
-    apart(r#"exec "$0" connect -z 203.0.113.1:22"#, [""; 0])
-        .run()
-        .is(5, "203.0.113.1:22 ENETUNREACH (101)\n", "");
+    apart(r#"exec "$0" connect 203.0.113.1:22"#, [""; 0]).run().is(
+        5,
+        "",
+        &format!("sockctl: connect to 203.0.113.1:22: {line}\n"),
+    );
+    apart(r#"exec "$0" connect -z 203.0.113.1:22"#, [""; 0]).run().is(
+        5,
+        "203.0.113.1:22 ENETUNREACH (101)\n",
+        "",
+    );
 }
 
 /// Runs in a network where `many` is `::1`, 127.0.0.2 and 127.0.0.1, and 127.0.0.2:8520 is silent.
@@ -766,11 +672,7 @@ fn a_name_with_several_addresses_is_tried_in_turn_and_a_failure_names_each() {
         wait $server"#;
     let found = with_many(serve);
     assert_eq!(found.stdout, b"found", "{}", found.stderr);
-    assert!(
-        found
-            .stderr
-            .contains("connected to 127.0.0.1:8520 from 127.0.0.1:")
-    );
+    assert!(found.stderr.contains("connected to 127.0.0.1:8520 from 127.0.0.1:"));
     with_many(r#""$0" connect -z two 1"#).is(3, "two:1 ECONNREFUSED (111)\n", "");
 }
 
@@ -793,9 +695,6 @@ fn trace_tells_of_bulk_before_the_wait_for_more() {
     assert_eq!(asked, "getsockopt(SOL_SOCKET, SO_RCVLOWAT) -> 1", "{said}");
     let what_it_follows_from = before.next().unwrap_or_default();
     assert!(what_it_follows_from.starts_with("recv("), "{said}");
-    assert!(
-        after.contains("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)\n"),
-        "{said}"
-    );
+    assert!(after.contains("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)\n"), "{said}");
     peer.done();
 }

@@ -104,9 +104,7 @@ fn a_socks_proxy_looks_the_name_up() {
     let (proxy, at) = listening(SOCKS, &["1", "open", "db.test", "glued"]);
     let port = address.rsplit(':').next().unwrap();
     let url = format!("socks5://{at}");
-    sockctl(["connect", "db.test", port, "--proxy", &url])
-        .run()
-        .is(0, "hello", "");
+    sockctl(["connect", "db.test", port, "--proxy", &url]).run().is(0, "hello", "");
     assert_eq!(proxy.finish().stdout, b"3 db.test\n");
 }
 
@@ -115,14 +113,9 @@ fn a_megabyte_goes_through_a_socks_proxy_both_ways() {
     let echo = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
     let (_proxy, at) = listening(SOCKS, &["1", "open"]);
     let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 253) as u8).collect();
-    let talk = sockctl([
-        "connect",
-        &echo.address(),
-        "--proxy",
-        &format!("socks5://{at}"),
-    ])
-    .input(bytes.clone())
-    .run();
+    let talk = sockctl(["connect", &echo.address(), "--proxy", &format!("socks5://{at}")])
+        .input(bytes.clone())
+        .run();
     assert_eq!((talk.code, talk.stderr.as_str()), (0, ""));
     assert!(talk.stdout == bytes);
 }
@@ -141,15 +134,7 @@ fn a_socks_password_comes_from_the_environment_or_a_file() {
         .run()
         .is(0, "1", "");
     let from_file = |address: &str| {
-        sockctl([
-            "connect",
-            address,
-            "--proxy",
-            &url,
-            "--proxy-password-file",
-            path,
-        ])
-        .run()
+        sockctl(["connect", address, "--proxy", &url, "--proxy-password-file", path]).run()
     };
     from_file(&address).is(
         2,
@@ -173,14 +158,7 @@ fn a_socks_password_comes_from_the_environment_or_a_file() {
                  it does not accept the user and the password\n"
             ),
         );
-    sockctl([
-        "connect",
-        "127.0.0.1:1",
-        "--proxy",
-        &format!("socks5://{at}"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "127.0.0.1:1", "--proxy", &format!("socks5://{at}")]).run().is(
         9,
         "",
         &format!(
@@ -193,21 +171,13 @@ fn a_socks_password_comes_from_the_environment_or_a_file() {
          --proxy-password-file FILE",
     );
     // Neither the password nor what is in its place on the command line is shown anywhere.
-    let talk = sockctl([
-        "connect",
-        "1",
-        "--proxy",
-        &format!("socks5://me:secret@{at}"),
-    ])
-    .run();
+    let talk = sockctl(["connect", "1", "--proxy", &format!("socks5://me:secret@{at}")]).run();
     assert_eq!(talk.code, 2);
     assert!(!talk.stderr.contains("secret@"), "{}", talk.stderr);
     let (_target, address) = greeter("3");
-    let talk = sockctl([
-        "connect", &address, "--proxy", &url, "--trace", "--json", "-v",
-    ])
-    .env("SOCKCTL_PROXY_PASSWORD", "secret")
-    .run();
+    let talk = sockctl(["connect", &address, "--proxy", &url, "--trace", "--json", "-v"])
+        .env("SOCKCTL_PROXY_PASSWORD", "secret")
+        .run();
     assert_eq!((talk.code, &talk.stdout[..]), (0, &b"3"[..]));
     assert!(!talk.stderr.contains("secret"), "{}", talk.stderr);
     let said = proxy.finish();
@@ -224,15 +194,7 @@ fn what_the_proxy_says_decides_the_status() {
         ("6", 4, "TTL expired"),
     ] {
         let (_proxy, at) = listening(SOCKS, &["1", reply]);
-        sockctl([
-            "connect",
-            "db",
-            "5432",
-            "--proxy",
-            &format!("socks5://{at}"),
-        ])
-        .run()
-        .is(
+        sockctl(["connect", "db", "5432", "--proxy", &format!("socks5://{at}")]).run().is(
             code,
             "",
             &format!(
@@ -249,15 +211,13 @@ fn what_the_proxy_says_decides_the_status() {
     ] {
         let (_proxy, at) = listening(HTTP, &[answer]);
         let line = answer.split_once(' ').unwrap().1;
-        sockctl(["connect", "db", "5432", "--proxy", &format!("http://{at}")])
-            .run()
-            .is(
-                code,
-                "",
-                &format!(
-                    "sockctl: connect to db:5432 through the http proxy {at}: it answered '{line}'\n"
-                ),
-            );
+        sockctl(["connect", "db", "5432", "--proxy", &format!("http://{at}")]).run().is(
+            code,
+            "",
+            &format!(
+                "sockctl: connect to db:5432 through the http proxy {at}: it answered '{line}'\n"
+            ),
+        );
     }
 }
 
@@ -265,17 +225,10 @@ fn what_the_proxy_says_decides_the_status() {
 fn an_http_proxy_gets_connect_and_a_login() {
     let (_target, address) = greeter("hello");
     let (proxy, at) = listening(HTTP, &["HTTP/1.1 200 Connection established"]);
-    sockctl([
-        "connect",
-        &address,
-        "--proxy",
-        &format!("http://me@{at}"),
-        "--expect",
-        "hello",
-    ])
-    .env("SOCKCTL_PROXY_PASSWORD", "pass")
-    .run()
-    .is(0, "hello", "");
+    sockctl(["connect", &address, "--proxy", &format!("http://me@{at}"), "--expect", "hello"])
+        .env("SOCKCTL_PROXY_PASSWORD", "pass")
+        .run()
+        .is(0, "hello", "");
     let request = format!(
         "CONNECT {address} HTTP/1.1|Host: {address}|Proxy-Authorization: Basic bWU6cGFzcw==||\n"
     );
@@ -285,15 +238,7 @@ fn an_http_proxy_gets_connect_and_a_login() {
 #[test]
 fn a_proxy_that_is_not_there_or_says_nothing() {
     let port = closed_port();
-    sockctl([
-        "connect",
-        "db",
-        "5432",
-        "--proxy",
-        &format!("socks5://127.0.0.1:{port}"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "db", "5432", "--proxy", &format!("socks5://127.0.0.1:{port}")]).run().is(
         3,
         "",
         &format!(
@@ -303,17 +248,7 @@ fn a_proxy_that_is_not_there_or_says_nothing() {
     );
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap();
-    sockctl([
-        "connect",
-        "db",
-        "5432",
-        "-w",
-        "0.2",
-        "--proxy",
-        &format!("http://{at}"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "db", "5432", "-w", "0.2", "--proxy", &format!("http://{at}")]).run().is(
         4,
         "",
         &format!(
@@ -322,15 +257,7 @@ fn a_proxy_that_is_not_there_or_says_nothing() {
         ),
     );
     let (_server, at) = greeter("SSH-2.0-x\\r\\n");
-    sockctl([
-        "connect",
-        "db",
-        "5432",
-        "--proxy",
-        &format!("socks5://{at}"),
-    ])
-    .run()
-    .is(
+    sockctl(["connect", "db", "5432", "--proxy", &format!("socks5://{at}")]).run().is(
         7,
         "",
         &format!(
@@ -343,32 +270,22 @@ fn a_proxy_that_is_not_there_or_says_nothing() {
 fn wait_and_check_go_through_the_proxy() {
     let (_proxy, at) = listening(SOCKS, &["1", "5"]);
     let url = format!("socks5://{at}");
-    sockctl(["connect", "-z", "db:5432", "--proxy", &url])
-        .run()
-        .is(3, "db:5432 ECONNREFUSED (111)\n", "");
+    sockctl(["connect", "-z", "db:5432", "--proxy", &url]).run().is(
+        3,
+        "db:5432 ECONNREFUSED (111)\n",
+        "",
+    );
     let (_target, address) = greeter("");
     let (_proxy, at) = listening(SOCKS, &["1", "open"]);
-    sockctl([
-        "connect",
-        "-z",
-        &address,
-        "--proxy",
-        &format!("socks5://{at}"),
-    ])
-    .run()
-    .is(0, format!("{address} open\n"), "");
+    sockctl(["connect", "-z", &address, "--proxy", &format!("socks5://{at}")]).run().is(
+        0,
+        format!("{address} open\n"),
+        "",
+    );
     let port = closed_port();
     let url = format!("socks5://127.0.0.1:{port}");
-    let mut client = sockctl([
-        "connect",
-        "127.0.0.1:1",
-        "--proxy",
-        &url,
-        "--wait",
-        "30",
-        "--trace",
-    ])
-    .start();
+    let mut client =
+        sockctl(["connect", "127.0.0.1:1", "--proxy", &url, "--wait", "30", "--trace"]).start();
     client.close();
     client.stderr_has("ECONNREFUSED");
     let proxy = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -395,19 +312,12 @@ fn send_proxy_announces_our_address_before_anything_else() {
     for (flag, head) in [
         ("--send-proxy", &b"PROXY TCP4 127.0.0.1 127.0.0.1 "[..]),
         ("--send-proxy=1", b"PROXY TCP4 127.0.0.1 127.0.0.1 "),
-        (
-            "--send-proxy=2",
-            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01",
-        ),
+        ("--send-proxy=2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01"),
     ] {
         let server = sockctl(["serve", "127.0.0.1:0", "--echo", "--once"]).start();
         let talk = sockctl(["connect", &server.address(), flag, "--send", "hi"]).run();
         assert_eq!(talk.code, 0, "{}", talk.stderr);
-        assert!(
-            talk.stdout.starts_with(head),
-            "{}",
-            talk.stdout.escape_ascii()
-        );
+        assert!(talk.stdout.starts_with(head), "{}", talk.stdout.escape_ascii());
         assert!(talk.stdout.ends_with(b"hi"));
     }
 }
@@ -415,15 +325,9 @@ fn send_proxy_announces_our_address_before_anything_else() {
 #[test]
 fn accept_proxy_believes_what_send_proxy_says() {
     for flag in ["--send-proxy", "--send-proxy=2"] {
-        let server = sockctl([
-            "serve",
-            "127.0.0.1:0",
-            "--accept-proxy",
-            "127.0.0.1",
-            "--json",
-            "--echo",
-        ])
-        .start();
+        let server =
+            sockctl(["serve", "127.0.0.1:0", "--accept-proxy", "127.0.0.1", "--json", "--echo"])
+                .start();
         let text = server.stderr_has("\n");
         let event: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         let address = event["local"].as_str().unwrap();
@@ -442,9 +346,11 @@ fn send_proxy_over_a_unix_socket_says_unknown() {
     let path = format!("unix:{}", dir.path().join("s").display());
     let server = sockctl(["serve", &path, "--echo"]).start();
     server.address();
-    sockctl(["connect", &path, "--send-proxy", "--send", "hi"])
-        .run()
-        .is(0, "PROXY UNKNOWN\r\nhi", "");
+    sockctl(["connect", &path, "--send-proxy", "--send", "hi"]).run().is(
+        0,
+        "PROXY UNKNOWN\r\nhi",
+        "",
+    );
 }
 
 #[test]
@@ -453,17 +359,12 @@ fn an_authenticated_client_goes_through_a_proxy() {
     let key = dir.path().join("key");
     let key = key.to_str().unwrap();
     let auth = ["--digest", "sha256", "--key-file", key];
-    sockctl(["auth-connect", "--create-key", "--key-file", key])
-        .run()
-        .is(0, "", "");
+    sockctl(["auth-connect", "--create-key", "--key-file", key]).run().is(0, "", "");
     let server = sockctl([&["auth-serve", "127.0.0.1:0", "--echo"], &auth[..]].concat()).start();
     let (_proxy, at) = listening(SOCKS, &["1", "open", "", "glued"]);
     let (address, url) = (server.address(), format!("socks5://{at}"));
     let words = [&["auth-connect", &address, "--proxy", &url], &auth[..]].concat();
-    sockctl(words)
-        .args(["--send", "ping", "--expect", "ping"])
-        .run()
-        .is(0, "ping", "");
+    sockctl(words).args(["--send", "ping", "--expect", "ping"]).run().is(0, "ping", "");
 }
 
 #[test]

@@ -105,11 +105,7 @@ fn steps_are_done_in_the_order_given() {
             "--expect-eof",
         ],
     )
-    .is(
-        0,
-        "220 mail ready\r\n250-mail\r\n250 SIZE 1000\r\n221 bye\r\n",
-        "",
-    );
+    .is(0, "220 mail ready\r\n250-mail\r\n250 SIZE 1000\r\n221 bye\r\n", "");
     server.finish().is(
         0,
         "b'EHLO me\\r\\n'\nb'QUIT\\r\\n'\n",
@@ -122,14 +118,10 @@ fn what_is_behind_a_match_is_kept_and_the_connection_is_closed() {
     let (server, address) = listening(SAYS, &["one two ", "three"]);
     let talk = connect(
         &address,
-        &[
-            "--expect", "one", "--expect", "two", "--send", "x", "--expect", "^ three$",
-        ],
+        &["--expect", "one", "--expect", "two", "--send", "x", "--expect", "^ three$"],
     );
     talk.is(0, "one two three", "");
-    server
-        .finish()
-        .is(0, "b'x'\n", &format!("listening on {address}\n"));
+    server.finish().is(0, "b'x'\n", &format!("listening on {address}\n"));
 }
 
 #[test]
@@ -167,11 +159,7 @@ fn an_expectation_is_about_bytes() {
 #[test]
 fn a_wrong_answer_is_shown_beside_what_was_expected() {
     for (said, ends, cause) in [
-        (
-            "-ERR \x1b[1m no\r\n",
-            true,
-            "the peer closed the connection",
-        ),
+        ("-ERR \x1b[1m no\r\n", true, "the peer closed the connection"),
         ("-ERR \x1b[1m no\r\n", false, "not within 300ms (-w)"),
     ] {
         let (address, peer) = peer(move |mut stream| {
@@ -207,11 +195,7 @@ fn a_reset_fails_an_expectation_and_a_script_without_one() {
             8,
             "expect 'y' from ADDRESS: connection reset by peer (ECONNRESET 104); nothing came",
         ),
-        (
-            &["--send", "x"],
-            7,
-            "connection to ADDRESS: connection reset by peer (ECONNRESET 104)",
-        ),
+        (&["--send", "x"], 7, "connection to ADDRESS: connection reset by peer (ECONNRESET 104)"),
         (
             &["--send", "x", "--expect-eof"],
             8,
@@ -232,10 +216,7 @@ fn a_reset_fails_an_expectation_and_a_script_without_one() {
 #[test]
 fn a_pending_expectation_ends_with_whatever_ends_the_run() {
     for (words, cause) in [
-        (
-            &["--deadline", "300ms"][..],
-            "the deadline has passed (--deadline)",
-        ),
+        (&["--deadline", "300ms"][..], "the deadline has passed (--deadline)"),
         (&["-i", "300ms"], "nothing was said for too long (-i)"),
         (&["-w", "300ms"], "not within 300ms (-w)"),
         (&["--max-bytes", "2"], "as much came as --max-bytes allows"),
@@ -246,11 +227,7 @@ fn a_pending_expectation_ends_with_whatever_ends_the_run() {
             let _ = stream.read(&mut [0]);
         });
         let talk = connect(&address, &[&["--expect", "abcd"], words].concat());
-        let came = if words[0] == "--max-bytes" {
-            "ab"
-        } else {
-            "abc"
-        };
+        let came = if words[0] == "--max-bytes" { "ab" } else { "abc" };
         let count = came.len();
         talk.is(
             8,
@@ -314,11 +291,9 @@ fn an_answer_that_does_not_begin_is_a_timeout_and_a_slow_one_is_not() {
 
 #[test]
 fn max_bytes_ends_a_pipe_exactly_there() {
-    for (redirect, words) in [
-        ("", &[][..]),
-        ("", &["--hex", "/dev/null"]),
-        (" >\"$2\"; cat \"$2\"", &[]),
-    ] {
+    for (redirect, words) in
+        [("", &[][..]), ("", &["--hex", "/dev/null"]), (" >\"$2\"; cat \"$2\"", &[])]
+    {
         let (address, peer) = peer(|mut stream| {
             let chunk = vec![b'y'; 64 << 10];
             while stream.write_all(&chunk).is_ok() {}
@@ -331,16 +306,10 @@ fn max_bytes_ends_a_pipe_exactly_there() {
         );
         let talk = crate::run::shell(&line, [address.as_str(), file.to_str().unwrap()]).run();
         assert_eq!((talk.code, talk.stderr.as_str()), (0, ""), "{line}");
-        assert!(
-            talk.stdout == vec![b'y'; 100 << 10],
-            "{line}: {}",
-            talk.stdout.len()
-        );
+        assert!(talk.stdout == vec![b'y'; 100 << 10], "{line}: {}", talk.stdout.len());
         peer.join().unwrap();
     }
-    sockctl(["connect", "1", "--max-bytes", "0"])
-        .run()
-        .refuses("--max-bytes '0': at least 1 byte");
+    sockctl(["connect", "1", "--max-bytes", "0"]).run().refuses("--max-bytes '0': at least 1 byte");
 }
 
 #[test]
@@ -356,47 +325,25 @@ fn max_bytes_ends_a_script_after_its_last_send() {
 #[test]
 fn a_cr_is_added_across_the_sends_of_a_script() {
     let (server, address) = listening(SAYS, &["ok"]);
-    let words = [
-        "-C", "--send", "a\\nb\\r", "--send", "\\nc", "--send", "\\n", "--expect", "ok",
-    ];
+    let words = ["-C", "--send", "a\\nb\\r", "--send", "\\nc", "--send", "\\n", "--expect", "ok"];
     connect(&address, &words).is(0, "ok", "");
-    server.finish().is(
-        0,
-        "b'a\\r\\nb\\r\\nc\\r\\n'\n",
-        &format!("listening on {address}\n"),
-    );
+    server.finish().is(0, "b'a\\r\\nb\\r\\nc\\r\\n'\n", &format!("listening on {address}\n"));
 }
 
 #[test]
 fn expectations_are_events() {
     let (_server, address) = listening(SAYS, &["one\n", "\u{1f}two"]);
-    let words = [
-        "--json",
-        "--expect",
-        "o.e",
-        "--expect",
-        "(?-u:[^a-z]+)",
-        "--expect",
-        "x",
-        "-w",
-        "0.3",
-    ];
+    let words =
+        ["--json", "--expect", "o.e", "--expect", "(?-u:[^a-z]+)", "--expect", "x", "-w", "0.3"];
     let talk = connect(&address, &words);
     assert_eq!(talk.code, 8);
-    let events: Vec<serde_json::Value> = talk
-        .stderr
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let events: Vec<serde_json::Value> =
+        talk.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let expects: Vec<_> = events
         .iter()
         .filter(|event| event["event"] == "expect")
         .map(|e| {
-            (
-                e["pattern"].as_str().unwrap(),
-                e["ok"].as_bool().unwrap(),
-                e["matched"].as_str(),
-            )
+            (e["pattern"].as_str().unwrap(), e["ok"].as_bool().unwrap(), e["matched"].as_str())
         })
         .collect();
     assert_eq!(expects[0], ("o.e", true, Some("one")));
@@ -417,11 +364,7 @@ fn a_matched_byte_that_is_no_text_is_base64() {
     });
     let talk = connect(&address, &["--json", "--expect", "(?-u:\\xff\\xfe)"]);
     assert_eq!((talk.code, &talk.stdout[..]), (0, &b"\xff\xfe!"[..]));
-    let line = talk
-        .stderr
-        .lines()
-        .find(|line| line.contains("\"expect\""))
-        .unwrap();
+    let line = talk.stderr.lines().find(|line| line.contains("\"expect\"")).unwrap();
     let event: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(event["base64"], "//4=");
     assert_eq!(event.get("matched"), None);
@@ -431,21 +374,12 @@ fn a_matched_byte_that_is_no_text_is_base64() {
 #[test]
 fn a_hex_dump_has_both_directions_of_a_script() {
     let (_server, address) = listening(SAYS, &["hello"]);
-    let talk = connect(
-        &address,
-        &["--expect", "hello", "--send", "bye", "--hex", "-", "-C"],
-    );
+    let talk = connect(&address, &["--expect", "hello", "--send", "bye", "--hex", "-", "-C"]);
     assert_eq!((talk.code, &talk.stdout[..]), (0, &b"hello"[..]));
     let lines: Vec<&str> = talk.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(
-        lines[0].starts_with("< 0.") && lines[0].ends_with("  |hello|"),
-        "{lines:?}"
-    );
-    assert!(
-        lines[1].starts_with("> 0.") && lines[1].ends_with("  |bye|"),
-        "{lines:?}"
-    );
+    assert!(lines[0].starts_with("< 0.") && lines[0].ends_with("  |hello|"), "{lines:?}");
+    assert!(lines[1].starts_with("> 0.") && lines[1].ends_with("  |bye|"), "{lines:?}");
 }
 
 #[test]
@@ -456,10 +390,7 @@ fn a_large_send_and_a_peer_that_echoes_it_do_not_wait_for_each_other() {
     let big: Vec<u8> = (0..8 << 20).map(|i: u32| (i % 251) as u8).collect();
     std::fs::write(&file, &big).unwrap();
     let send = format!("@{}", file.display());
-    let talk = connect(
-        &server.address(),
-        &["--send", &send, "--send", "END", "--expect", "END"],
-    );
+    let talk = connect(&server.address(), &["--send", &send, "--send", "END", "--expect", "END"]);
     assert_eq!((talk.code, talk.stderr.as_str()), (0, ""));
     assert!(talk.stdout == [&big[..], b"END"].concat());
 }
@@ -467,16 +398,9 @@ fn a_large_send_and_a_peer_that_echoes_it_do_not_wait_for_each_other() {
 #[test]
 fn wait_tries_until_somebody_listens() {
     let port = closed_port();
-    let mut client = sockctl([
-        "connect",
-        &port.to_string(),
-        "--wait",
-        "30",
-        "--trace",
-        "--expect",
-        "hi",
-    ])
-    .start();
+    let mut client =
+        sockctl(["connect", &port.to_string(), "--wait", "30", "--trace", "--expect", "hi"])
+            .start();
     client.close();
     // Refused at least once; only then there is a server.
     client.stderr_has("ECONNREFUSED");
@@ -499,11 +423,7 @@ fn wait_run_out_is_a_timeout_that_tells_the_last_cause() {
          still so after 300ms, "
     );
     assert!(talk.stderr.starts_with(&head), "{}", talk.stderr);
-    assert!(
-        talk.stderr.ends_with(" attempts (--wait)\n"),
-        "{}",
-        talk.stderr
-    );
+    assert!(talk.stderr.ends_with(" attempts (--wait)\n"), "{}", talk.stderr);
     sockctl(["connect", &port, "--wait", "0"]).run().is(
         4,
         "",
@@ -518,23 +438,12 @@ fn wait_run_out_is_a_timeout_that_tells_the_last_cause() {
 fn wait_covers_names_and_unix_paths() {
     let talk = sockctl(["connect", "nosuch.invalid:1", "--wait", "200ms"]).run();
     assert_eq!(talk.code, 4, "{}", talk.stderr);
-    assert!(
-        talk.stderr.starts_with("sockctl: resolve nosuch.invalid"),
-        "{}",
-        talk.stderr
-    );
+    assert!(talk.stderr.starts_with("sockctl: resolve nosuch.invalid"), "{}", talk.stderr);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sock");
     let address = format!("unix:{}", path.display());
-    let mut client = sockctl([
-        "connect",
-        &address,
-        "--wait",
-        "30",
-        "--trace",
-        "--expect-eof",
-    ])
-    .start();
+    let mut client =
+        sockctl(["connect", &address, "--wait", "30", "--trace", "--expect-eof"]).start();
     client.close();
     client.stderr_has("ENOENT");
     let listener = UnixListener::bind(&path).unwrap();
@@ -545,36 +454,24 @@ fn wait_covers_names_and_unix_paths() {
 
 #[test]
 fn wait_does_not_wait_for_what_cannot_pass() {
-    sockctl(["connect", "127.0.0.1:1", "--wait", "30", "-s", "192.0.2.1"])
-        .run()
-        .is(
-            10,
-            "",
-            "sockctl: bind 192.0.2.1:0: cannot assign requested address (EADDRNOTAVAIL 99)\n",
-        );
+    sockctl(["connect", "127.0.0.1:1", "--wait", "30", "-s", "192.0.2.1"]).run().is(
+        10,
+        "",
+        "sockctl: bind 192.0.2.1:0: cannot assign requested address (EADDRNOTAVAIL 99)\n",
+    );
 }
 
 #[test]
 fn check_waits_until_the_port_is_open() {
     let port = closed_port();
-    let mut client = sockctl([
-        "connect",
-        "-z",
-        &port.to_string(),
-        "--wait",
-        "30",
-        "--trace",
-    ])
-    .start();
+    let mut client =
+        sockctl(["connect", "-z", &port.to_string(), "--wait", "30", "--trace"]).start();
     client.close();
     client.stderr_has("ECONNREFUSED");
     let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let talk = client.finish();
     let open = format!("127.0.0.1:{port} open\n");
-    assert_eq!(
-        (talk.code, String::from_utf8_lossy(&talk.stdout)),
-        (0, open.into())
-    );
+    assert_eq!((talk.code, String::from_utf8_lossy(&talk.stdout)), (0, open.into()));
 }
 
 #[test]
@@ -584,13 +481,11 @@ fn check_that_waited_in_vain_shows_the_last_result() {
     let closed = closed_port();
     let list = format!("127.0.0.1:{closed},{open}");
     let began = Instant::now();
-    sockctl(["connect", "-z", &list, "--wait", "300ms"])
-        .run()
-        .is(
-            4,
-            format!("127.0.0.1:{closed} ECONNREFUSED (111)\n127.0.0.1:{open} open\n"),
-            "",
-        );
+    sockctl(["connect", "-z", &list, "--wait", "300ms"]).run().is(
+        4,
+        format!("127.0.0.1:{closed} ECONNREFUSED (111)\n127.0.0.1:{open} open\n"),
+        "",
+    );
     assert!(began.elapsed() >= Duration::from_millis(300));
     // One open port of a range is enough.
     let range = format!("127.0.0.1:{open}-{open}");
@@ -606,18 +501,12 @@ fn check_of_a_unix_path() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sock");
     let address = format!("unix:{}", path.display());
-    sockctl(["connect", "-z", &address])
-        .run()
-        .is(1, format!("{address} ENOENT (2)\n"), "");
+    sockctl(["connect", "-z", &address]).run().is(1, format!("{address} ENOENT (2)\n"), "");
     let _listener = UnixListener::bind(&path).unwrap();
-    sockctl(["connect", "-z", &address])
-        .run()
-        .is(0, format!("{address} open\n"), "");
+    sockctl(["connect", "-z", &address]).run().is(0, format!("{address} open\n"), "");
     std::fs::remove_file(&path).unwrap();
     deserted_socket(&path);
-    sockctl(["connect", "-z", &address])
-        .run()
-        .is(3, format!("{address} ECONNREFUSED (111)\n"), "");
+    sockctl(["connect", "-z", &address]).run().is(3, format!("{address} ECONNREFUSED (111)\n"), "");
 }
 
 #[test]
@@ -626,30 +515,17 @@ fn an_authenticated_script_waits_proves_and_expects() {
     let key = dir.path().join("key");
     let key = key.to_str().unwrap();
     let auth = ["--digest", "sha256", "--key-file", key];
-    sockctl(["auth-connect", "--create-key", "--key-file", key])
-        .run()
-        .is(0, "", "");
+    sockctl(["auth-connect", "--create-key", "--key-file", key]).run().is(0, "", "");
     let port = closed_port();
     let address = format!("127.0.0.1:{port}");
-    let words = [
-        &["auth-connect", &address, "--wait", "30", "--trace"],
-        &auth[..],
-    ]
-    .concat();
-    let mut client = sockctl(words)
-        .args(["--send", "ping", "--expect", "ping"])
-        .start();
+    let words = [&["auth-connect", &address, "--wait", "30", "--trace"], &auth[..]].concat();
+    let mut client = sockctl(words).args(["--send", "ping", "--expect", "ping"]).start();
     client.close();
     client.stderr_has("ECONNREFUSED");
     let server = sockctl([&["auth-serve", &address, "--echo"], &auth[..]].concat()).start();
     server.address();
     let talk = client.finish();
-    assert_eq!(
-        (talk.code, &talk.stdout[..]),
-        (0, &b"ping"[..]),
-        "{}",
-        talk.stderr
-    );
+    assert_eq!((talk.code, &talk.stdout[..]), (0, &b"ping"[..]), "{}", talk.stderr);
 }
 
 #[test]
@@ -660,9 +536,7 @@ fn what_makes_no_sense_together_is_refused() {
     sockctl(["connect", "-z", "1", "--expect", "x"])
         .run()
         .refuses("--check cannot be used with --expect");
-    sockctl(["connect", "1", "--expect", "(a"])
-        .run()
-        .refuses("--expect '(a': unclosed group");
+    sockctl(["connect", "1", "--expect", "(a"]).run().refuses("--expect '(a': unclosed group");
     sockctl(["connect", "1", "--send", "\\q"])
         .run()
         .refuses("--send: unknown escape '\\q' in '\\q'; escapes are \\n \\r \\t \\0 \\\\ \\xHH");
@@ -687,9 +561,7 @@ fn tcp_info_tells_at_the_end_how_the_connection_fared() {
         assert!(line.contains(part), "{part:?} in {line}");
     }
     // In a pipe as well, and as an object of numbers.
-    let talk = sockctl(["connect", &address, "--tcp-info", "--json", "-q"])
-        .input("hello")
-        .run();
+    let talk = sockctl(["connect", &address, "--tcp-info", "--json", "-q"]).input("hello").run();
     assert_eq!((talk.code, &talk.stdout[..]), (0, &b"hello"[..]));
     let event: serde_json::Value =
         serde_json::from_str(talk.stderr.lines().last().unwrap()).unwrap();
@@ -728,24 +600,15 @@ fn progress_is_shown_at_a_terminal_only() {
     let shown = String::from_utf8(talk.stdout).unwrap();
     assert_eq!((talk.code, talk.stderr.as_str()), (0, ""), "{shown}");
     let last = shown.trim_end().rsplit('\r').next().unwrap();
-    assert!(
-        last.starts_with("2.8 MiB received, 2.8 MiB sent, "),
-        "{shown:?}"
-    );
+    assert!(last.starts_with("2.8 MiB received, 2.8 MiB sent, "), "{shown:?}");
     assert!(!shown.contains('\x1b'), "{shown:?}");
-    sockctl(["connect", &address, "--progress"])
-        .input("hello")
-        .run()
-        .is(0, "hello", "");
+    sockctl(["connect", &address, "--progress"]).input("hello").run().is(0, "hello", "");
 }
 
 #[test]
 fn verbose_tells_each_expectation_that_was_met() {
     let (_server, address) = listening(SAYS, &["220 hi\r\n"]);
-    let talk = connect(
-        &address,
-        &["-v", "--expect", "^2.*\n", "--send", "x", "-w", "0"],
-    );
+    let talk = connect(&address, &["-v", "--expect", "^2.*\n", "--send", "x", "-w", "0"]);
     assert_eq!((talk.code, &talk.stdout[..]), (0, &b"220 hi\r\n"[..]));
     let lines: Vec<&str> = talk.stderr.lines().collect();
     assert_eq!(lines[1], r"expected '^2.*\n': '220 hi\r\n'", "{lines:?}");

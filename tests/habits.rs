@@ -22,9 +22,7 @@ fn table() -> Vec<&'static str> {
         .take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let (_, command) = row.rsplit_once("| `").unwrap_or_else(|| panic!("{row}"));
-        command
-            .strip_suffix("` |")
-            .unwrap_or_else(|| panic!("{row}"))
+        command.strip_suffix("` |").unwrap_or_else(|| panic!("{row}"))
     })
     .collect()
 }
@@ -37,10 +35,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            port: free_port(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), port: free_port() }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -101,47 +96,30 @@ const HABITS: &[Habit] = &[
         let _listener = listen(place.port);
         place.run(command).is(0, open, "");
     }),
-    (
-        "sockctl connect -z 127.0.0.1:1,8520-8521",
-        |place, command| {
-            let _listener = listen(place.port);
-            let done = place.run(command);
-            let shown = String::from_utf8_lossy(&done.stdout).into_owned();
-            let wanted = format!(
-                "127.0.0.1:1 ECONNREFUSED (111)\n127.0.0.1:{} open\n",
-                place.port
-            );
-            assert!(shown.starts_with(&wanted), "{shown}");
-            assert_eq!((done.code, done.stderr.as_str()), (3, ""));
-        },
-    ),
-    (
-        "sockctl connect -z --wait 30s 127.0.0.1:8520",
-        |place, command| {
-            let waiting = place.command(command).start();
-            let _listener = listen(place.port);
-            waiting
-                .finish()
-                .is(0, format!("127.0.0.1:{} open\n", place.port), "");
-        },
-    ),
-    (
-        r"sockctl connect 8520 --wait 30s --send 'PING\r\n' --expect '\+PONG'",
-        |place, command| {
-            let waiting = place.command(command).start();
-            let peer = place.peer("PING\r\n", "+PONG\r\n");
-            waiting.finish().is(0, "+PONG\r\n", "");
-            assert_eq!(peer.join().unwrap(), "PING\r\n");
-        },
-    ),
-    (
-        r"sockctl connect 8520 --send 'hello\n'",
-        |place, command| {
-            let peer = place.peer("", "seen\n");
-            place.run(command).is(0, "seen\n", "");
-            assert_eq!(peer.join().unwrap(), "hello\n");
-        },
-    ),
+    ("sockctl connect -z 127.0.0.1:1,8520-8521", |place, command| {
+        let _listener = listen(place.port);
+        let done = place.run(command);
+        let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+        let wanted = format!("127.0.0.1:1 ECONNREFUSED (111)\n127.0.0.1:{} open\n", place.port);
+        assert!(shown.starts_with(&wanted), "{shown}");
+        assert_eq!((done.code, done.stderr.as_str()), (3, ""));
+    }),
+    ("sockctl connect -z --wait 30s 127.0.0.1:8520", |place, command| {
+        let waiting = place.command(command).start();
+        let _listener = listen(place.port);
+        waiting.finish().is(0, format!("127.0.0.1:{} open\n", place.port), "");
+    }),
+    (r"sockctl connect 8520 --wait 30s --send 'PING\r\n' --expect '\+PONG'", |place, command| {
+        let waiting = place.command(command).start();
+        let peer = place.peer("PING\r\n", "+PONG\r\n");
+        waiting.finish().is(0, "+PONG\r\n", "");
+        assert_eq!(peer.join().unwrap(), "PING\r\n");
+    }),
+    (r"sockctl connect 8520 --send 'hello\n'", |place, command| {
+        let peer = place.peer("", "seen\n");
+        place.run(command).is(0, "seen\n", "");
+        assert_eq!(peer.join().unwrap(), "hello\n");
+    }),
     ("sockctl connect 8520 <file", |place, command| {
         std::fs::write(place.path("file"), "all of it").unwrap();
         let peer = place.peer("", "seen\n");
@@ -192,9 +170,7 @@ const HABITS: &[Habit] = &[
     }),
     ("sockctl connect unix:socket", |place, command| {
         let listener = UnixListener::bind(place.path("socket")).unwrap();
-        socket2::SockRef::from(&listener)
-            .set_read_timeout(Some(DEADLINE))
-            .unwrap();
+        socket2::SockRef::from(&listener).set_read_timeout(Some(DEADLINE)).unwrap();
         let client = place.command(command).start();
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"hello").unwrap();
@@ -231,28 +207,23 @@ const HABITS: &[Habit] = &[
         let count = log.recv(&mut buffer).unwrap();
         assert_eq!(&buffer[..count], b"hello");
     }),
-    (
-        "sockctl connect --proxy socks5://127.0.0.1:8520 db.example:5432",
-        |place, command| {
-            // RFC 1928: the proxy resolves the name.
-            let listener = listen(place.port);
-            let client = place.command(command).start();
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut greeting = [0; 2];
-            stream.read_exact(&mut greeting).unwrap();
-            assert_eq!(greeting[0], 5);
-            stream.read_exact(&mut vec![0; greeting[1].into()]).unwrap();
-            stream.write_all(&[5, 0]).unwrap();
-            let mut request = [0; 5 + 10 + 2];
-            stream.read_exact(&mut request).unwrap();
-            assert_eq!(&request, b"\x05\x01\x00\x03\x0adb.example\x15\x38");
-            stream
-                .write_all(b"\x05\0\0\x01\x7f\0\0\x01\x15\x38from the db")
-                .unwrap();
-            drop(stream);
-            client.finish().is(0, "from the db", "");
-        },
-    ),
+    ("sockctl connect --proxy socks5://127.0.0.1:8520 db.example:5432", |place, command| {
+        // RFC 1928: the proxy resolves the name.
+        let listener = listen(place.port);
+        let client = place.command(command).start();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut greeting = [0; 2];
+        stream.read_exact(&mut greeting).unwrap();
+        assert_eq!(greeting[0], 5);
+        stream.read_exact(&mut vec![0; greeting[1].into()]).unwrap();
+        stream.write_all(&[5, 0]).unwrap();
+        let mut request = [0; 5 + 10 + 2];
+        stream.read_exact(&mut request).unwrap();
+        assert_eq!(&request, b"\x05\x01\x00\x03\x0adb.example\x15\x38");
+        stream.write_all(b"\x05\0\0\x01\x7f\0\0\x01\x15\x38from the db").unwrap();
+        drop(stream);
+        client.finish().is(0, "from the db", "");
+    }),
     ("sockctl serve 8520 --room", |place, command| {
         let _server = place.serve(command);
         let mut members: Vec<_> = (0..2).map(|_| connect(place.port)).collect();
@@ -269,16 +240,13 @@ const HABITS: &[Habit] = &[
         assert_eq!(&line, b"<guest2> hello\n");
     }),
     ("sockctl serve 8520 -- cat", echoes),
-    (
-        "sockctl serve 8520 --sh 'echo hello; cat'",
-        |place, command| {
-            let _server = place.serve(command);
-            let mut client = connect(place.port);
-            client.write_all(b"and more").unwrap();
-            client.shutdown(std::net::Shutdown::Write).unwrap();
-            assert_eq!(read_all(&client), b"hello\nand more");
-        },
-    ),
+    ("sockctl serve 8520 --sh 'echo hello; cat'", |place, command| {
+        let _server = place.serve(command);
+        let mut client = connect(place.port);
+        client.write_all(b"and more").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client), b"hello\nand more");
+    }),
     ("sockctl serve 8520 --echo", echoes),
     (r"sockctl serve 8520 --reply 'ok\n'", |place, command| {
         let _server = place.serve(command);
@@ -287,13 +255,10 @@ const HABITS: &[Habit] = &[
         }
     }),
     ("sockctl serve 8520 -m 40 -- cat", echoes),
-    (
-        "sockctl serve 8520 --echo --allow 127.0.0.2",
-        |place, command| {
-            let _server = place.serve(command);
-            assert_eq!(read_all(&connect(place.port)), b"");
-        },
-    ),
+    ("sockctl serve 8520 --echo --allow 127.0.0.2", |place, command| {
+        let _server = place.serve(command);
+        assert_eq!(read_all(&connect(place.port)), b"");
+    }),
     ("sockctl connect 8520 --hex -", |place, command| {
         let peer = place.peer("", "ok\n");
         let done = place.run(command);
@@ -326,10 +291,7 @@ fn every_line_of_the_table_does_what_it_is_for() {
     let mut rows = table();
     tried.sort_unstable();
     rows.sort_unstable();
-    assert_eq!(
-        tried, rows,
-        "the README's table and the habits that are tried"
-    );
+    assert_eq!(tried, rows, "the README's table and the habits that are tried");
     for (command, holds) in HABITS {
         holds(&Place::new(), command);
     }

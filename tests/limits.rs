@@ -35,23 +35,11 @@ fn an_address_has_its_share_of_connections() {
 
 #[test]
 fn deny_beats_allow_and_others_are_served() {
-    let words = [
-        "serve",
-        "0",
-        "--echo",
-        "-v",
-        "--allow",
-        "127.0.0.0/8",
-        "--deny",
-        "127.0.0.2",
-    ];
+    let words = ["serve", "0", "--echo", "-v", "--allow", "127.0.0.0/8", "--deny", "127.0.0.2"];
     let server = sockctl(words).start();
     let port = server.port().to_string();
-    let ask = |source: &str| {
-        sockctl(["connect", &port, "-s", source, "-w", "10"])
-            .input("ping")
-            .run()
-    };
+    let ask =
+        |source: &str| sockctl(["connect", &port, "-s", source, "-w", "10"]).input("ping").run();
     ask("127.0.0.1").is(0, "ping", "");
     ask("127.0.0.3").is(0, "ping", "");
     let refused = ask("127.0.0.2");
@@ -102,17 +90,12 @@ fn what_is_no_network_is_a_usage_error() {
 fn datagrams_of_the_denied_are_not_seen() {
     let server = sockctl(["udp-serve", "0", "--deny", "127.0.0.2", "--count", "1"]).start();
     let to = ("127.0.0.1", server.port());
-    UdpSocket::bind("127.0.0.2:0")
-        .unwrap()
-        .send_to(b"no", to)
-        .unwrap();
+    UdpSocket::bind("127.0.0.2:0").unwrap().send_to(b"no", to).unwrap();
     let friend = UdpSocket::bind("127.0.0.1:0").unwrap();
     friend.send_to(b"yes", to).unwrap();
     let address = server.address();
     let shown = format!("{} yes\n", friend.local_addr().unwrap());
-    server
-        .finish()
-        .is(0, shown, &format!("listening on {address}\n"));
+    server.finish().is(0, shown, &format!("listening on {address}\n"));
 }
 
 /// A server that believes 127.0.0.1 and tells on stderr whom it lets in.
@@ -172,9 +155,7 @@ fn others_are_no_proxies() {
 
 #[test]
 fn rules_are_for_the_client_behind_the_proxy() {
-    let server = sockctl(BELIEVES)
-        .args(["--deny", "192.0.2.0/24", "--per-ip", "1"])
-        .start();
+    let server = sockctl(BELIEVES).args(["--deny", "192.0.2.0/24", "--per-ip", "1"]).start();
     let ask = |address: &str| {
         let mut client = server.connect();
         write!(client, "PROXY TCP4 {address} 198.51.100.1 4711 80\r\n").unwrap();
@@ -207,10 +188,7 @@ fn reset_on_close(stream: &TcpStream) {
     nix::sys::socket::setsockopt(
         stream,
         nix::sys::socket::sockopt::Linger,
-        &libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        },
+        &libc::linger { l_onoff: 1, l_linger: 0 },
     )
     .unwrap();
 }
@@ -222,14 +200,9 @@ fn the_mode_of_a_unix_path_is_as_asked() {
     let address = format!("unix:{}", path.display());
     let server = sockctl(["serve", &address, "--echo", "--mode", "0640"]).start();
     server.address();
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o640
-    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     server.signal("TERM");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
     assert!(!path.exists());
 
     for (mode, address, why) in [
@@ -248,11 +221,8 @@ fn a_service_manager_hands_its_socket_over() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let fd = listener.as_raw_fd();
-    nix::fcntl::fcntl(
-        &listener,
-        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-    )
-    .unwrap();
+    nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
+        .unwrap();
     let script = format!(
         "exec 3<&{fd}; exec env LISTEN_FDS=1 LISTEN_PID=$$ {} serve --systemd --echo",
         env!("CARGO_BIN_EXE_sockctl")
@@ -261,9 +231,7 @@ fn a_service_manager_hands_its_socket_over() {
     assert_eq!(server.address(), address.to_string());
     assert!(is_served(&mut connect(address.port())));
     server.signal("TERM");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
 }
 
 #[test]
@@ -275,9 +243,5 @@ fn without_a_service_manager_there_is_no_socket() {
     );
     let done = sockctl(["serve", "--systemd", "8520"]).run();
     assert_eq!(done.code, 2);
-    assert!(
-        done.stderr.contains("--systemd cannot be used with"),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.contains("--systemd cannot be used with"), "{}", done.stderr);
 }

@@ -2,11 +2,7 @@
 //! real pseudo-terminal, `interop/` needs other programs, and `faults/` is what a trustworthy tool
 //! survives: its tests are named after the numbered rows of the faults they prove.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod auth_connect;
 mod auth_noise;

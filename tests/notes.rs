@@ -14,14 +14,9 @@ fn traced() -> Finished {
         assert_eq!(read_all(&stream), b"data");
         stream.write_all(b"reply").unwrap();
     });
-    let finished = sockctl(["connect", "--trace", &peer.word()])
-        .input("data")
-        .run();
+    let finished = sockctl(["connect", "--trace", &peer.word()]).input("data").run();
     peer.done();
-    assert_eq!(
-        (finished.code, finished.stdout.as_slice()),
-        (0, &b"reply"[..])
-    );
+    assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"reply"[..]));
     finished
 }
 
@@ -34,24 +29,12 @@ fn bind_is_serve_and_source() {
     let said = datagrams.stderr_has("listening on ");
     assert!(said.contains("bind(127.0.0.1:0)\n"), "{said}");
     let bound = sockctl(["connect", "--trace", "-s", "127.0.0.4", "127.0.0.1:1"]).run();
-    assert!(
-        bound.stderr.contains("bind(127.0.0.4:0)\n"),
-        "{}",
-        bound.stderr
-    );
+    assert!(bound.stderr.contains("bind(127.0.0.4:0)\n"), "{}", bound.stderr);
 }
 
 #[test]
 fn listen_is_serve_and_backlog() {
-    let server = sockctl([
-        "serve",
-        "--trace",
-        "--echo",
-        "127.0.0.1:0",
-        "--backlog",
-        "5",
-    ])
-    .start();
+    let server = sockctl(["serve", "--trace", "--echo", "127.0.0.1:0", "--backlog", "5"]).start();
     let said = server.stderr_has("listening on ");
     assert!(said.contains("listen(5)\n"), "{said}");
 }
@@ -86,19 +69,14 @@ for port in sys.argv[1:]:
     let open = server.port().to_string();
     let theirs = python(script, [open.as_str(), "1"]).run();
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
-    sockctl(["connect", "--check", &format!("127.0.0.1:{open},1")])
-        .run()
-        .is(3, &theirs.stdout, "");
+    sockctl(["connect", "--check", &format!("127.0.0.1:{open},1")]).run().is(3, &theirs.stdout, "");
 }
 
 #[test]
 fn recv_send_and_sendall_move_the_data() {
     let said = traced().stderr;
     assert!(said.contains("\nsendall(4)\n"), "{said}");
-    assert!(
-        said.contains(") -> 5\n") && said.contains("\nrecv("),
-        "{said}"
-    );
+    assert!(said.contains(") -> 5\n") && said.contains("\nrecv("), "{said}");
     assert!(said.contains(") -> 0\n"), "{said}");
 }
 
@@ -106,25 +84,11 @@ fn recv_send_and_sendall_move_the_data() {
 fn recvfrom_and_sendto_carry_the_peers_address() {
     let server = sockctl(["udp-serve", "--trace", "--echo", "127.0.0.1:0"]).start();
     let port = server.port();
-    let sent = sockctl([
-        "udp-send",
-        "--trace",
-        "--reply",
-        &format!("127.0.0.1:{port}"),
-        "hello",
-    ])
-    .run();
-    assert_eq!(
-        (sent.code, sent.stdout.as_slice()),
-        (0, &b"hello"[..]),
-        "{}",
-        sent.stderr
-    );
+    let sent =
+        sockctl(["udp-send", "--trace", "--reply", &format!("127.0.0.1:{port}"), "hello"]).run();
+    assert_eq!((sent.code, sent.stdout.as_slice()), (0, &b"hello"[..]), "{}", sent.stderr);
     let said = server.stderr_has("sendto(5, 127.0.0.1:");
-    assert!(
-        said.contains(") -> 5 from 127.0.0.1:") && said.contains("recvfrom("),
-        "{said}"
-    );
+    assert!(said.contains(") -> 5 from 127.0.0.1:") && said.contains("recvfrom("), "{said}");
 }
 
 #[test]
@@ -133,10 +97,7 @@ fn getpeername_and_getsockname_are_the_two_addresses() {
     assert!(said.contains("\ngetpeername() -> 127.0.0.1:"), "{said}");
     assert!(said.contains("\ngetsockname() -> 127.0.0.1:"), "{said}");
     let shown = live();
-    assert!(
-        shown.contains("\ngetpeername ") && shown.starts_with("getsockname "),
-        "{shown}"
-    );
+    assert!(shown.contains("\ngetpeername ") && shown.starts_with("getsockname "), "{shown}");
 }
 
 #[test]
@@ -154,29 +115,18 @@ print(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
     let wanted = format!("SO_RCVBUF=10000 -> {}", effective.trim());
     assert!(text.starts_with(&wanted), "{text}");
     assert!(
-        shown
-            .stderr
-            .contains("setsockopt(SOL_SOCKET, SO_RCVBUF, 10000)\n"),
+        shown.stderr.contains("setsockopt(SOL_SOCKET, SO_RCVBUF, 10000)\n"),
         "{}",
         shown.stderr
     );
-    assert!(
-        shown
-            .stderr
-            .contains("getsockopt(SOL_SOCKET, SO_RCVBUF) -> "),
-        "{}",
-        shown.stderr
-    );
+    assert!(shown.stderr.contains("getsockopt(SOL_SOCKET, SO_RCVBUF) -> "), "{}", shown.stderr);
 }
 
 #[test]
 fn close_is_a_clean_end() {
     let said = traced().stderr;
     assert!(said.contains("\nshutdown(SHUT_WR)\n"), "{said}");
-    assert!(
-        said.lines().last().unwrap().starts_with("close(fd "),
-        "{said}"
-    );
+    assert!(said.lines().last().unwrap().starts_with("close(fd "), "{said}");
 }
 
 /// What `opts --connect` shows of a live connection, before its options.
@@ -196,14 +146,8 @@ fn setblocking_is_shown_of_a_live_connection() {
 #[test]
 fn settimeout_and_gettimeout_bound_what_blocks() {
     let shown = live();
-    assert!(
-        shown.contains("\nreceive timeout ") && shown.contains("\nsend timeout "),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("SO_RCVTIMEO") && shown.contains("SO_SNDTIMEO"),
-        "{shown}"
-    );
+    assert!(shown.contains("\nreceive timeout ") && shown.contains("\nsend timeout "), "{shown}");
+    assert!(shown.contains("SO_RCVTIMEO") && shown.contains("SO_SNDTIMEO"), "{shown}");
     for limit in ["--idle-timeout", "--deadline"] {
         let peer = peer(|mut stream| {
             let mut rest = Vec::new();
@@ -213,11 +157,7 @@ fn settimeout_and_gettimeout_bound_what_blocks() {
         crate::run::until("the timeout", || !running.is_running());
         let finished = running.finish();
         assert_eq!(finished.code, 4, "{}", finished.stderr);
-        assert!(
-            finished.stderr.contains("(ETIMEDOUT 110)"),
-            "{}",
-            finished.stderr
-        );
+        assert!(finished.stderr.contains("(ETIMEDOUT 110)"), "{}", finished.stderr);
         peer.done();
     }
 }
@@ -225,10 +165,7 @@ fn settimeout_and_gettimeout_bound_what_blocks() {
 #[test]
 fn fileno_is_the_descriptors_number() {
     let said = traced().stderr;
-    assert!(
-        said.contains(" -> fd ") && said.contains("close(fd "),
-        "{said}"
-    );
+    assert!(said.contains(" -> fd ") && said.contains("close(fd "), "{said}");
     let shown = live();
     assert!(shown.contains("\nfileno "), "{shown}");
     let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
@@ -250,9 +187,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s, s.makefile(
         print(file.readline(), end="")
 "#;
     let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
-    python(script, [server.port().to_string()])
-        .run()
-        .is(0, "line 0\nline 1\nline 2\n", "");
+    python(script, [server.port().to_string()]).run().is(0, "line 0\nline 1\nline 2\n", "");
 
     // And ours at the other end: each line is sent as it is given, each answer shown as it comes.
     let script = r#"
@@ -284,16 +219,11 @@ try:
 except OverflowError as e:
     print(e)";
     // Python's words, and ours.
-    python(script, [""; 0])
-        .run()
-        .is(0, "connect(): port must be 0-65535.\n", "");
+    python(script, [""; 0]).run().is(0, "connect(): port must be 0-65535.\n", "");
     sockctl(["connect", "127.0.0.1:65536"])
         .run()
         .refuses("port '65536': a port is a number 0–65535, or a service name behind a host");
-    assert_ne!(
-        sockctl(["serve", "--echo", "127.0.0.1:0"]).start().port(),
-        0
-    );
+    assert_ne!(sockctl(["serve", "--echo", "127.0.0.1:0"]).start().port(), 0);
     let highest = sockctl(["connect", "-z", "127.0.0.19:65535"]).run();
     highest.is(3, "127.0.0.19:65535 ECONNREFUSED (111)\n", "");
 }
@@ -342,9 +272,7 @@ client.close()
 /// The notes' server, and our `connect` to it.
 fn chat_with_their_server(words: &[&str]) -> (Running, Running) {
     let server = python(SERVER, [""; 0]).start();
-    let client = sockctl(["connect", &server.port().to_string()])
-        .args(words)
-        .start();
+    let client = sockctl(["connect", &server.port().to_string()]).args(words).start();
     (server, client)
 }
 
@@ -361,10 +289,7 @@ fn our_connect_chats_with_the_notes_server_without_newlines() {
     client.stdout_has("last");
     client.send("q");
     let theirs = server.finish();
-    assert_eq!(
-        String::from_utf8_lossy(&theirs.stdout),
-        ">>>hello\n>>>再见\n>>>q\n"
-    );
+    assert_eq!(String::from_utf8_lossy(&theirs.stdout), ">>>hello\n>>>再见\n>>>q\n");
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
     client.finish().is(0, "你好and now?last", "");
 }
@@ -384,16 +309,8 @@ fn our_connect_chats_with_the_notes_server_in_lines() {
     let theirs = server.finish();
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
     let ours = client.finish();
-    assert_eq!(
-        (ours.code, ours.stdout.as_slice()),
-        (0, &b"questionbye"[..])
-    );
-    assert!(
-        ours.stderr
-            .contains("closed (eof; received 11, sent 10 bytes"),
-        "{}",
-        ours.stderr
-    );
+    assert_eq!((ours.code, ours.stdout.as_slice()), (0, &b"questionbye"[..]));
+    assert!(ours.stderr.contains("closed (eof; received 11, sent 10 bytes"), "{}", ours.stderr);
 }
 
 #[test]
@@ -464,16 +381,9 @@ fn our_programs_chat_with_each_other() {
         client.stdout_has(&format!("from the server {n}\n"));
     }
     client.close();
-    let lines = |who: &str| {
-        (0..3)
-            .map(|n| format!("from the {who} {n}\n"))
-            .collect::<Vec<_>>()
-            .concat()
-    };
+    let lines =
+        |who: &str| (0..3).map(|n| format!("from the {who} {n}\n")).collect::<Vec<_>>().concat();
     let ours = server.finish();
-    assert_eq!(
-        (ours.code, String::from_utf8(ours.stdout).unwrap()),
-        (0, lines("client"))
-    );
+    assert_eq!((ours.code, String::from_utf8(ours.stdout).unwrap()), (0, lines("client")));
     client.finish().is(0, lines("server"), "");
 }

@@ -39,11 +39,7 @@ fn is_option(name: &str) -> bool {
 }
 
 fn opts(args: &[&str]) -> Vec<Value> {
-    let out = Command::new(env!("CARGO_BIN_EXE_sockctl"))
-        .arg("opts")
-        .args(args)
-        .output()
-        .unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_sockctl")).arg("opts").args(args).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stderr), "");
     assert!(out.status.success());
     String::from_utf8(out.stdout)
@@ -61,15 +57,8 @@ fn int(row: &Value) -> Option<i32> {
 
 #[test]
 fn every_option_python_knows_has_python_s_number_and_value() {
-    let out = Command::new("python3")
-        .args(["-c", READER])
-        .output()
-        .unwrap();
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let out = Command::new("python3").args(["-c", READER]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let python: BTreeMap<String, Value> = serde_json::from_slice(&out.stdout).unwrap();
     let python: Vec<_> = python.iter().filter(|(name, _)| is_option(name)).collect();
     let names: Vec<&str> = python.iter().map(|(name, _)| name.as_str()).collect();
@@ -113,11 +102,7 @@ fn requested_effective_and_why() {
     let row = &opts(&["--json", "SO_RCVBUF=1000"])[0];
     assert_eq!(
         (&row["requested"], &row["effective"], &row["why"]),
-        (
-            &1000.into(),
-            &2304.into(),
-            &"doubled by the kernel, minimum 2304".into()
-        )
+        (&1000.into(), &2304.into(), &"doubled by the kernel, minimum 2304".into())
     );
     // Nothing to explain where it is what was asked for.
     let row = &opts(&["--json", "TCP_NODELAY=1"])[0];
@@ -128,10 +113,7 @@ fn requested_effective_and_why() {
     let most: i64 = limit.trim().parse().unwrap();
     let row = &opts(&["--json", &format!("SO_SNDBUF={}", most + 1)])[0];
     assert_eq!(row["effective"], most * 2);
-    assert!(
-        row["why"].as_str().unwrap().contains("net.core.wmem_max"),
-        "{row}"
-    );
+    assert!(row["why"].as_str().unwrap().contains("net.core.wmem_max"), "{row}");
 }
 
 #[test]
@@ -142,12 +124,7 @@ fn names_are_shown_alone_and_each_kind_has_its_own() {
         String::from_utf8(done.stdout)
             .unwrap()
             .lines()
-            .map(|line| {
-                line.split_whitespace()
-                    .next()
-                    .unwrap_or_default()
-                    .to_string()
-            })
+            .map(|line| line.split_whitespace().next().unwrap_or_default().to_string())
             .collect()
     };
     assert_eq!(names(&["so_type", "TCP_MAXSEG"]), ["SO_TYPE", "TCP_MAXSEG"]);
@@ -178,10 +155,7 @@ fn in_order(stderr: &str, wanted: &[&str]) {
     let all = calls(stderr);
     let mut left = all.iter();
     for want in wanted {
-        assert!(
-            left.any(|call| call == want),
-            "{want} of {wanted:?} in {all:?}"
-        );
+        assert!(left.any(|call| call == want), "{want} of {wanted:?} in {all:?}");
     }
 }
 
@@ -198,44 +172,25 @@ fn servers_set_options_before_bind_and_after_accept() {
         let port = text.split("listening on 127.0.0.1:").nth(1).unwrap();
         let port = port.lines().next().unwrap().parse().unwrap();
         drop(crate::run::connect(port));
-        in_order(
-            &server.stderr_has("recv("),
-            &["listen", "accept", "TCP_QUICKACK", "recv"],
-        );
+        in_order(&server.stderr_has("recv("), &["listen", "accept", "TCP_QUICKACK", "recv"]);
     }
     let server =
         crate::run::sockctl(["udp-serve", "127.0.0.1:0", "--trace", "-o", "IP_TTL=9"]).start();
-    in_order(
-        &server.stderr_has("listening on "),
-        &["socket", "IP_TTL", "bind"],
-    );
+    in_order(&server.stderr_has("listening on "), &["socket", "IP_TTL", "bind"]);
 }
 
 #[test]
 fn clients_set_options_before_they_connect() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    for command in [
-        &["connect"][..],
-        &["auth-connect", "--digest", "md5", "-w", "100ms"],
-    ] {
+    for command in [&["connect"][..], &["auth-connect", "--digest", "md5", "-w", "100ms"]] {
         let client = crate::run::sockctl(command)
-            .args([
-                port.as_str(),
-                "--trace",
-                "-o",
-                "SO_RCVBUF=8192",
-                "-o",
-                "TCP_NODELAY",
-            ])
+            .args([port.as_str(), "--trace", "-o", "SO_RCVBUF=8192", "-o", "TCP_NODELAY"])
             .env("SOCKCTL_KEY", "wangwang")
             .start();
         drop(listener.accept().unwrap());
         let done = client.finish();
-        in_order(
-            &done.stderr,
-            &["socket", "SO_RCVBUF", "TCP_NODELAY", "connect"],
-        );
+        in_order(&done.stderr, &["socket", "SO_RCVBUF", "TCP_NODELAY", "connect"]);
     }
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = udp.local_addr().unwrap().port().to_string();
@@ -252,14 +207,7 @@ fn row_10_an_unknown_option_is_told_with_the_nearest_names() {
         "sockctl: SO_RCVBUFF: no such socket option; \
          nearest: SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVMARK\n",
     );
-    for command in [
-        "serve",
-        "connect",
-        "udp-serve",
-        "udp-send",
-        "auth-serve",
-        "auth-connect",
-    ] {
+    for command in ["serve", "connect", "udp-serve", "udp-send", "auth-serve", "auth-connect"] {
         let done = crate::run::sockctl([command, "-o", "NODELAY", "1"]).run();
         let first = done.stderr.lines().next().unwrap_or_default();
         assert_eq!((done.code, done.stdout.as_slice()), (2, &b""[..]));

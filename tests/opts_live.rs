@@ -44,18 +44,12 @@ fn text(words: &[&str]) -> String {
 
 fn json(words: &[&str]) -> Vec<Value> {
     let parse = |line: &str| serde_json::from_str(line).unwrap();
-    text(&[&["--json"], words].concat())
-        .lines()
-        .map(parse)
-        .collect()
+    text(&[&["--json"], words].concat()).lines().map(parse).collect()
 }
 
 /// Cells of a line, by its columns' gaps.
 fn cells(line: &str) -> Vec<&str> {
-    line.split("  ")
-        .map(str::trim)
-        .filter(|cell| !cell.is_empty())
-        .collect()
+    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
 }
 
 #[test]
@@ -91,15 +85,11 @@ fn an_option_can_mean_something_else_in_another_state() {
     // Before the handshake it is what to offer, after it what was agreed on.
     assert_eq!(cells(&text(&["TCP_MAXSEG"]))[1], "536");
     let connected = text(&["--state", "connected", "TCP_MAXSEG"]);
-    assert!(
-        cells(&connected)[1].parse::<u32>().unwrap() > 536,
-        "{connected}"
-    );
+    assert!(cells(&connected)[1].parse::<u32>().unwrap() > 536, "{connected}");
     let done = sockctl(["opts", "--state", "bound", "IPV6_V6ONLY=1"]).run();
     assert_eq!(done.code, 1);
     assert!(
-        done.stderr
-            .starts_with("sockctl: set IPV6_V6ONLY=1: invalid argument (EINVAL 22)"),
+        done.stderr.starts_with("sockctl: set IPV6_V6ONLY=1: invalid argument (EINVAL 22)"),
         "{}",
         done.stderr
     );
@@ -112,9 +102,7 @@ fn a_connection_tells_both_its_ends_and_its_mode() {
     let shown = text(&["--connect", &address]);
     let fact = |name: &str| {
         let line = shown.lines().find(|line| line.starts_with(name));
-        line.unwrap_or_else(|| panic!("no {name} in {shown}"))[name.len()..]
-            .trim()
-            .to_owned()
+        line.unwrap_or_else(|| panic!("no {name} in {shown}"))[name.len()..].trim().to_owned()
     };
     assert_eq!(fact("getpeername"), address);
     assert!(fact("getsockname").starts_with("127.0.0.1:"));
@@ -133,24 +121,14 @@ fn a_connection_tells_both_its_ends_and_its_mode() {
     let facts = &json(&["--connect", &address])[0];
     assert!(facts["tcp_info"]["rtt"].is_u64(), "{facts}");
     assert_eq!(facts["getpeername"], address.as_str());
-    assert_eq!(
-        (&facts["blocking"], &facts["rcvtimeo"]),
-        (&true.into(), &Value::Null)
-    );
+    assert_eq!((&facts["blocking"], &facts["rcvtimeo"]), (&true.into(), &Value::Null));
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = udp.local_addr().unwrap().to_string();
     let shown = text(&["--udp", "--connect", &address]);
-    assert!(
-        shown.contains("type             SOCK_DGRAM\nstate            CONNECTED\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("type             SOCK_DGRAM\nstate            CONNECTED\n"), "{shown}");
     let done = sockctl(["opts", "--connect", "127.0.0.1:1"]).run();
-    done.is(
-        3,
-        "",
-        "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)\n",
-    );
+    done.is(3, "", "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)\n");
 }
 
 #[test]
@@ -159,37 +137,17 @@ fn the_sockets_of_a_process_are_listed() {
     let shown = text(&["--pid", &peer.pid]);
     let rows: Vec<Vec<&str>> = shown.lines().map(cells).collect();
     let local = format!("127.0.0.1:{}", peer.port);
-    assert_eq!(
-        rows[0],
-        [
-            "PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"
-        ]
-    );
+    assert_eq!(rows[0], ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"]);
     assert_eq!(
         rows[1],
-        [
-            &peer.pid,
-            "python3",
-            "3",
-            "AF_INET",
-            "SOCK_STREAM",
-            "LISTEN",
-            &local,
-            "-"
-        ]
+        [&peer.pid, "python3", "3", "AF_INET", "SOCK_STREAM", "LISTEN", &local, "-"]
     );
-    assert_eq!(
-        rows[2][2..6],
-        ["4", "AF_INET", "SOCK_STREAM", "ESTABLISHED"]
-    );
+    assert_eq!(rows[2][2..6], ["4", "AF_INET", "SOCK_STREAM", "ESTABLISHED"]);
     assert_eq!((rows[2][6], rows[2][7]), (rows[3][7], rows[3][6]));
     assert_eq!(rows[4][2..6], ["6", "AF_UNIX", "SOCK_DGRAM", "UNCONNECTED"]);
     let facts = json(&["--pid", &peer.pid]);
     assert_eq!(facts.len(), 4);
-    assert_eq!(
-        (&facts[1]["fileno"], &facts[1]["blocking"]),
-        (&4.into(), &false.into())
-    );
+    assert_eq!((&facts[1]["fileno"], &facts[1]["blocking"]), (&4.into(), &false.into()));
     assert_eq!(facts[2]["rcvtimeo"], 2.0);
 }
 
@@ -209,28 +167,15 @@ fn what_a_process_set_is_found() {
 #[test]
 fn what_is_set_on_a_live_socket_is_set_for_its_process() {
     let mut peer = peer();
-    let shown = text(&[
-        "--pid",
-        &peer.pid,
-        "--fd",
-        "4",
-        "SO_RCVBUF=5000",
-        "SO_KEEPALIVE=1",
-    ]);
-    assert_eq!(
-        shown,
-        "SO_RCVBUF=5000 -> 10000: doubled by the kernel\nSO_KEEPALIVE=1 -> 1\n"
-    );
-    peer.process
-        .send("client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)\n");
+    let shown = text(&["--pid", &peer.pid, "--fd", "4", "SO_RCVBUF=5000", "SO_KEEPALIVE=1"]);
+    assert_eq!(shown, "SO_RCVBUF=5000 -> 10000: doubled by the kernel\nSO_KEEPALIVE=1 -> 1\n");
+    peer.process.send("client.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)\n");
     peer.process.stdout_has("\n10000\n");
-    sockctl(["opts", "--pid", &peer.pid, "SO_RCVBUF=5000"])
-        .run()
-        .is(
-            2,
-            "",
-            "sockctl: it has several sockets: --pid PID --fd N says which one to set options on\n",
-        );
+    sockctl(["opts", "--pid", &peer.pid, "SO_RCVBUF=5000"]).run().is(
+        2,
+        "",
+        "sockctl: it has several sockets: --pid PID --fd N says which one to set options on\n",
+    );
 }
 
 #[test]
@@ -263,12 +208,7 @@ fn what_cannot_be_borrowed_is_told() {
         "",
         &format!("sockctl: look up port {port}: nobody listens there\n"),
     );
-    for words in [
-        &["--fd", "3"][..],
-        &["--pid", "1", "--udp"],
-        &["--pid", "0"],
-        &["--port", "0"],
-    ] {
+    for words in [&["--fd", "3"][..], &["--pid", "1", "--udp"], &["--pid", "0"], &["--port", "0"]] {
         assert_eq!(ask(words).code, 2, "{words:?}");
     }
 }
@@ -277,11 +217,7 @@ fn what_cannot_be_borrowed_is_told() {
 fn filter(count: usize, words: &[&str]) -> String {
     let mut text = vec!["6 0 0 65535"; count].join(",");
     text.insert_str(0, &format!("SO_ATTACH_FILTER={count},"));
-    let done = sockctl(["opts"])
-        .args(words)
-        .args([text])
-        .args(["SO_ATTACH_FILTER"])
-        .run();
+    let done = sockctl(["opts"]).args(words).args([text]).args(["SO_ATTACH_FILTER"]).run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count}");
     let shown = String::from_utf8(done.stdout).unwrap();
     let last = shown.lines().last().unwrap();
@@ -325,16 +261,9 @@ sys.stdin.read()
             (["--pid", &pid, "--changed"], count.to_string()),
         ] {
             let done = sockctl(["opts"]).args(words).run();
-            assert_eq!(
-                (done.code, done.stderr.as_str()),
-                (0, ""),
-                "{count} {words:?}"
-            );
+            assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count} {words:?}");
             let shown = String::from_utf8(done.stdout).unwrap();
-            assert!(
-                shown.split_whitespace().any(|cell| cell == wanted),
-                "{count} {words:?}"
-            );
+            assert!(shown.split_whitespace().any(|cell| cell == wanted), "{count} {words:?}");
         }
         let done = sockctl(["opts", "--udp", "--port", &port, "SO_ATTACH_FILTER"]).run();
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{count}");

@@ -124,13 +124,8 @@ fn bytes_that_a_program_moves_are_counted() {
 fn ten_megabytes_go_through_a_program_both_ways() {
     let data: Vec<u8> = (0..10_u32 << 18).flat_map(u32::to_le_bytes).collect();
     for words in [&[][..], &["--hex", "/dev/null"]] {
-        let server = sockctl(["serve", "0"])
-            .args(words)
-            .args(["--", "cat"])
-            .start();
-        let finished = sockctl(["connect", &server.port().to_string()])
-            .input(data.clone())
-            .run();
+        let server = sockctl(["serve", "0"]).args(words).args(["--", "cat"]).start();
+        let finished = sockctl(["connect", &server.port().to_string()]).input(data.clone()).run();
         finished.is(0, &data, "");
     }
 }
@@ -155,15 +150,7 @@ fn with_hex_the_bytes_are_pumped_and_shown() {
 
 #[test]
 fn a_pumped_program_that_does_not_read_holds_only_its_client_up() {
-    let server = sockctl([
-        "serve",
-        "0",
-        "--hex",
-        "/dev/null",
-        "--sh",
-        "exec sleep 1000",
-    ])
-    .start();
+    let server = sockctl(["serve", "0", "--hex", "/dev/null", "--sh", "exec sleep 1000"]).start();
     let stuck = server.connect();
     // The pump, the kernel's buffers on both sides, and no more.
     stuff(&stuck);
@@ -190,9 +177,7 @@ fn once_serves_one_client_and_ends_with_it() {
     let server = sockctl(["serve", "0", "--once", "--", "cat"]).start();
     let address = server.address();
     assert_eq!(ask(&server, "only"), "only");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
 }
 
 #[test]
@@ -208,15 +193,7 @@ fn a_reset_is_one_also_where_the_program_saw_it_first() {
 
 #[test]
 fn a_reset_of_a_client_that_its_program_does_not_read_is_seen() {
-    let words = [
-        "serve",
-        "0",
-        "-v",
-        "--hex",
-        "/dev/null",
-        "--sh",
-        "exec sleep 1000",
-    ];
+    let words = ["serve", "0", "-v", "--hex", "/dev/null", "--sh", "exec sleep 1000"];
     let server = sockctl(words).start();
     let client = server.connect();
     stuff(&client);
@@ -236,11 +213,7 @@ fn once_with_a_reset_is_7() {
     let name = client.local_addr().unwrap();
     reset(client);
     let cause = "connection reset by peer (ECONNRESET 104)";
-    server.finish().is(
-        7,
-        "",
-        &format!("sockctl: connection from {name}: {cause}\n"),
-    );
+    server.finish().is(7, "", &format!("sockctl: connection from {name}: {cause}\n"));
 }
 
 #[test]
@@ -251,25 +224,13 @@ fn events_tell_start_and_end() {
     let port = port.as_str().unwrap().rsplit(':').next().unwrap().parse();
     assert_eq!(read_all(&connect(port.unwrap())), b"");
     let finished = server.finish();
-    let events: Vec<serde_json::Value> = finished
-        .stderr
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let names: Vec<_> = events
-        .iter()
-        .map(|event| event["event"].as_str().unwrap())
-        .collect();
+    let events: Vec<serde_json::Value> =
+        finished.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["listening", "accepted", "exec", "exec", "closed"]);
     assert_eq!(events[2]["pid"], events[3]["pid"]);
-    assert_eq!(
-        (&events[2]["status"], &events[3]["status"]),
-        (&().into(), &3.into())
-    );
-    assert_eq!(
-        (&events[4]["reason"], &events[4]["received"]),
-        (&"eof".into(), &0.into())
-    );
+    assert_eq!((&events[2]["status"], &events[3]["status"]), (&().into(), &3.into()));
+    assert_eq!((&events[4]["reason"], &events[4]["received"]), (&"eof".into(), &0.into()));
     assert_eq!(finished.code, 0);
 }
 
@@ -278,11 +239,9 @@ fn a_silent_client_ends_with_its_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     let unix = format!("unix:{}", path.display());
-    for (address, words) in [
-        ("127.0.0.1:0", &[][..]),
-        ("127.0.0.1:0", &["-x", "/dev/null"]),
-        (&unix, &[]),
-    ] {
+    for (address, words) in
+        [("127.0.0.1:0", &[][..]), ("127.0.0.1:0", &["-x", "/dev/null"]), (&unix, &[])]
+    {
         let server = sockctl(["serve", address, "-v", "-i", "0.5"])
             .args(words)
             .args(["--sh", "cat; sleep 1000"])
@@ -302,11 +261,7 @@ fn a_silent_client_ends_with_its_program() {
             began = Instant::now();
             assert_eq!(read_all(&client), b"x");
         }
-        assert!(
-            began.elapsed() >= Duration::from_millis(490),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
         server.stderr_has("ended: killed by SIGHUP");
         server.stderr_has("closed (idle;");
     }
@@ -352,10 +307,7 @@ fn at_the_end_of_grace_programs_are_ended() {
     for words in [&[][..], &["--hex", "/dev/null"]] {
         let server = sockctl(["serve", "0", "-v", "--grace", "0.2"])
             .args(words)
-            .args([
-                "--sh",
-                "trap '' HUP TERM; echo ready; while :; do sleep 1; done",
-            ])
+            .args(["--sh", "trap '' HUP TERM; echo ready; while :; do sleep 1; done"])
             .start();
         let mut client = server.connect();
         let mut line = [0; 6];
@@ -365,26 +317,15 @@ fn at_the_end_of_grace_programs_are_ended() {
         assert_eq!(read_all(&client), b"");
         let finished = server.finish();
         assert_eq!(finished.code, 0, "{}", finished.stderr);
-        assert!(
-            finished.stderr.contains("killed by SIGKILL"),
-            "{}",
-            finished.stderr
-        );
-        assert!(
-            finished.stderr.contains("closed (shutdown;"),
-            "{}",
-            finished.stderr
-        );
+        assert!(finished.stderr.contains("killed by SIGKILL"), "{}", finished.stderr);
+        assert!(finished.stderr.contains("closed (shutdown;"), "{}", finished.stderr);
     }
 }
 
 #[test]
 fn a_second_signal_ends_programs_at_once() {
     let server = sockctl(["serve", "0", "--grace", "1000"])
-        .args([
-            "--sh",
-            "trap '' HUP TERM; echo $$; while :; do sleep 1; done",
-        ])
+        .args(["--sh", "trap '' HUP TERM; echo $$; while :; do sleep 1; done"])
         .start();
     let client = server.connect();
     let mut line = String::new();
@@ -416,10 +357,8 @@ fn those_who_come_together_each_have_a_program_of_their_own() {
     server.port();
     server.signal("STOP");
     let clients: Vec<TcpStream> = (0..24).map(|_| server.connect()).collect();
-    let (leaving, staying): (Vec<_>, Vec<_>) = clients
-        .into_iter()
-        .enumerate()
-        .partition(|(number, _)| number % 3 == 0);
+    let (leaving, staying): (Vec<_>, Vec<_>) =
+        clients.into_iter().enumerate().partition(|(number, _)| number % 3 == 0);
     for (_, client) in leaving {
         reset(client);
     }
@@ -434,9 +373,7 @@ fn those_who_come_together_each_have_a_program_of_their_own() {
         server.stderr_has("closed").matches(" closed (").count() == 24
     });
     let children = format!("/proc/{0}/task/{0}/children", server.id());
-    until("no child is left", || {
-        fs::read_to_string(&children).unwrap().is_empty()
-    });
+    until("no child is left", || fs::read_to_string(&children).unwrap().is_empty());
 }
 
 #[test]
@@ -478,16 +415,11 @@ fn a_program_of_auth_serve_knows_the_key_by_name_and_gets_every_byte() {
             "echo $SOCKCTL_KEY_NAME; env | grep -c -e wangwang -e SOCKCTL_KEY=; cat",
         ])
         .start();
-    sockctl([
-        "auth-connect",
-        &server.port().to_string(),
-        "--digest",
-        "sha256",
-    ])
-    .env("SOCKCTL_KEY", "wangwang")
-    .input("payload")
-    .run()
-    .is(0, "alice\n0\npayload", "");
+    sockctl(["auth-connect", &server.port().to_string(), "--digest", "sha256"])
+        .env("SOCKCTL_KEY", "wangwang")
+        .input("payload")
+        .run()
+        .is(0, "alice\n0\npayload", "");
     server.stderr_has("closed (eof; received 7, sent 15 bytes");
 }
 
@@ -515,10 +447,7 @@ fn a_unix_client_that_closes_is_still_heard() {
     let log = format!("sleep 0.5; cat >>{}; exec sleep 1000", file.display());
     let server = sockctl(["serve", &address, "-v", "--sh", &log]).start();
     server.address();
-    UnixStream::connect(&path)
-        .unwrap()
-        .write_all(b"a line\n")
-        .unwrap();
+    UnixStream::connect(&path).unwrap().write_all(b"a line\n").unwrap();
     // It is gone once the program has read what it sent, and had a moment for it.
     server.stderr_has("killed by SIGHUP");
     assert_eq!(fs::read_to_string(&file).unwrap(), "a line\n");
@@ -586,26 +515,15 @@ fn programs_for_datagrams_run_side_by_side_up_to_a_limit() {
     for socket in &sockets {
         let mut answer = [0; 16];
         let count = socket.recv(&mut answer).unwrap();
-        let most: usize = std::str::from_utf8(&answer[..count])
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        let most: usize = std::str::from_utf8(&answer[..count]).unwrap().trim().parse().unwrap();
         assert!(most <= 3, "{most} files for 2 programs");
     }
 }
 
 #[test]
 fn count_waits_for_the_last_answer() {
-    let server = sockctl([
-        "udp-serve",
-        "0",
-        "--count",
-        "1",
-        "--sh",
-        "sleep 0.5; echo late",
-    ])
-    .start();
+    let server =
+        sockctl(["udp-serve", "0", "--count", "1", "--sh", "sleep 0.5; echo late"]).start();
     assert_eq!(ask_datagram(server.port(), b"x"), b"late\n");
     assert_eq!(server.finish().code, 0);
 }
@@ -613,10 +531,7 @@ fn count_waits_for_the_last_answer() {
 #[test]
 fn a_datagrams_program_that_takes_too_long_or_says_too_much_is_ended() {
     for (command, cause) in [
-        (
-            "trap '' HUP; exec sleep 1000",
-            "the program did not end in time",
-        ),
+        ("trap '' HUP; exec sleep 1000", "the program did not end in time"),
         ("exec yes", "the answer is longer than 65507 bytes"),
     ] {
         let server = sockctl(["udp-serve", "0", "-v", "-w", "0.5", "--sh", command]).start();
@@ -630,14 +545,8 @@ fn a_datagrams_program_that_takes_too_long_or_says_too_much_is_ended() {
 
 #[test]
 fn a_datagrams_program_that_fails_costs_its_peer_only() {
-    let server = sockctl([
-        "udp-serve",
-        "0",
-        "-v",
-        "--sh",
-        "read x; [ $x = ok ] && echo $x",
-    ])
-    .start();
+    let server =
+        sockctl(["udp-serve", "0", "-v", "--sh", "read x; [ $x = ok ] && echo $x"]).start();
     let bad = client(server.port());
     bad.send(b"bad\n").unwrap();
     server.stderr_has(" ended: exit status 1\n");

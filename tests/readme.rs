@@ -28,10 +28,9 @@ fn blocks() -> Vec<(usize, Vec<Step>)> {
             None => {}
             Some(_) if line == "```" => blocks.extend(open.take()),
             Some((_, steps)) => match (line.strip_prefix("$ "), line.strip_prefix("> ")) {
-                (Some(command), _) => steps.push(Step {
-                    command: command.into(),
-                    shown: Vec::new(),
-                }),
+                (Some(command), _) => {
+                    steps.push(Step { command: command.into(), shown: Vec::new() })
+                }
                 (_, Some(more)) if steps.last().is_some_and(|step| step.shown.is_empty()) => {
                     let step = steps.last_mut().unwrap();
                     write!(step.command, "\n{more}").unwrap();
@@ -125,11 +124,7 @@ fn every_console_block_prints_what_it_shows() {
                 lines.truncate(step.shown.len()); // it went on meanwhile
             }
             let same = lines.len() == step.shown.len()
-                && step
-                    .shown
-                    .iter()
-                    .zip(&lines)
-                    .all(|(shown, line)| is(shown, line));
+                && step.shown.iter().zip(&lines).all(|(shown, line)| is(shown, line));
             assert!(
                 same,
                 "README.md, block at line {line}: $ {}\nshown:\n{}\nprinted:\n{printed}",
@@ -146,10 +141,7 @@ fn the_exit_statuses_are_those_of_the_help() {
     let help = crate::run::sockctl(["--help"]).run();
     let help = String::from_utf8(help.stdout).unwrap();
     for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
-        assert!(
-            README.contains(&format!("| {code} | ")),
-            "README: no row {code}"
-        );
+        assert!(README.contains(&format!("| {code} | ")), "README: no row {code}");
         assert!(help.contains(&format!("{code} ")), "help: no status {code}");
     }
     assert!(README.contains("| 130, 141, 143 | "));

@@ -12,9 +12,7 @@ use crate::run::{Running, connect, program, python, sockctl, until};
 
 /// A room on a free port.
 pub fn room(words: &[&str]) -> Running {
-    sockctl(["serve", "--room", "127.0.0.1:0"])
-        .args(words)
-        .start()
+    sockctl(["serve", "--room", "127.0.0.1:0"]).args(words).start()
 }
 
 /// Somebody in a room, over nothing but a socket.
@@ -134,9 +132,7 @@ fn the_notes_client_needs_no_newline() {
     other.hears("-- guest2 joined\n<guest2> 你好\n");
     other.says("hello to you\n");
     other.hears("<guest2> q\n-- guest2 left\n");
-    client
-        .finish()
-        .is(0, "-- guest2 joined\n<guest1> hello to you\n", "");
+    client.finish().is(0, "-- guest2 joined\n<guest1> hello to you\n", "");
 }
 
 #[test]
@@ -162,11 +158,7 @@ fn sockctl_connect_is_a_member_in_a_pipe() {
     other.hears("-- guest2 joined\n-- guest2 is now Zoë\n<Zoë> hi\n");
     other.says("hi Zoë\n");
     client.stdout_has("<guest1> hi Zoë\n");
-    client.finish().is(
-        0,
-        "-- guest2 joined\n-- guest2 is now Zoë\n<guest1> hi Zoë\n",
-        "",
-    );
+    client.finish().is(0, "-- guest2 joined\n-- guest2 is now Zoë\n<guest1> hi Zoë\n", "");
     other.hears("-- Zoë left\n");
 }
 
@@ -233,9 +225,8 @@ fn a_crowd_comes_and_goes_and_all_hear_of_it_in_order() {
     let mut stay = crowd.split_off(CROWD / 2);
     drop(crowd);
     let left: Vec<String> = (0..CROWD / 2).map(|_| first.line()).collect();
-    let mut names: Vec<String> = (2..CROWD / 2 + 2)
-        .map(|number| format!("-- guest{number} left\n"))
-        .collect();
+    let mut names: Vec<String> =
+        (2..CROWD / 2 + 2).map(|number| format!("-- guest{number} left\n")).collect();
     stay[0].says("bye\n");
     first.hears(&format!("<guest{}> bye\n", CROWD / 2 + 2));
     for member in &mut stay[1..] {
@@ -283,11 +274,7 @@ fn messages_are_events() {
     let message = |id: u64, name: &str, text: &str| json!({"event": "message", "id": id, "name": name, "text": text});
     assert_eq!(
         said,
-        [
-            message(1, "Ann", "hello"),
-            message(1, "Ann", "\\u{9b}waves"),
-            message(0, "server", "hi"),
-        ]
+        [message(1, "Ann", "hello"), message(1, "Ann", "\\u{9b}waves"), message(0, "server", "hi"),]
     );
 }
 
@@ -354,9 +341,8 @@ fn members_with_keys_talk_encrypted_under_their_names() {
     let (ann_key, bob_key) = (random_key("ann", [1; 32]), random_key("Bob", [2; 32]));
     let both = [&ann_key, &bob_key].map(|key| std::fs::read(key.path()).unwrap());
     let keys = key_file(both.concat());
-    let room = sockctl(["auth-serve", "127.0.0.1:0", "--room", "--keys"])
-        .args([keys.path()])
-        .start();
+    let room =
+        sockctl(["auth-serve", "127.0.0.1:0", "--room", "--keys"]).args([keys.path()]).start();
     let port = room.port().to_string();
     let member = |key: &NamedTempFile| {
         let client = sockctl(["auth-connect", &port, "--key-file"]);

@@ -59,10 +59,7 @@ pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) 
             command.env(name, value);
         }
     }
-    Program {
-        command,
-        input: None,
-    }
+    Program { command, input: None }
 }
 
 impl Program {
@@ -98,25 +95,12 @@ impl Program {
     /// Starts it; stdin stays open until [`Running::close`].
     #[track_caller]
     pub fn start(mut self) -> Running {
-        self.command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = self
-            .command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
         let stdout = Collected::from(child.stdout.take().unwrap());
         let stderr = Collected::from(child.stderr.take().unwrap());
         let stdin = child.stdin.take();
-        Running {
-            child,
-            stdin,
-            stdout,
-            stderr,
-            writer: None,
-            words: format!("{:?}", self.command),
-        }
+        Running { child, stdin, stdout, stderr, writer: None, words: format!("{:?}", self.command) }
     }
 
     /// Runs it to its end.
@@ -195,10 +179,7 @@ impl Running {
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let stdin = self.stdin.as_mut().expect("stdin is open");
-        stdin
-            .write_all(bytes.as_ref())
-            .and_then(|()| stdin.flush())
-            .unwrap();
+        stdin.write_all(bytes.as_ref()).and_then(|()| stdin.flush()).unwrap();
         self
     }
 
@@ -224,9 +205,7 @@ impl Running {
             let line = |line: &str| line.strip_prefix("listening on ").map(String::from);
             whole.lines().find_map(line)
         };
-        let (bytes, _) = self
-            .stderr
-            .wait(|bytes, ended| ended || named(bytes).is_some());
+        let (bytes, _) = self.stderr.wait(|bytes, ended| ended || named(bytes).is_some());
         named(&bytes).unwrap_or_else(|| {
             let said = String::from_utf8_lossy(&bytes);
             panic!("{} did not say where it listens: {said}", self.words)
@@ -270,35 +249,23 @@ impl Running {
         let holds = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(wanted);
         let (bytes, _) = stream.wait(|bytes, ended| ended || holds(bytes));
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert!(
-            text.contains(wanted),
-            "{}: no {wanted:?} on {name}: {text:?}",
-            self.words
-        );
+        assert!(text.contains(wanted), "{}: no {wanted:?} on {name}: {text:?}", self.words);
         text
     }
 
     /// Waits until stdout has this many bytes.
     #[track_caller]
     pub fn stdout_bytes(&self, count: usize) -> Vec<u8> {
-        let (bytes, enough) = self
-            .stdout
-            .wait(|bytes, ended| ended || bytes.len() >= count);
-        assert!(
-            enough && bytes.len() >= count,
-            "{}: {} of {count} bytes",
-            self.words,
-            bytes.len()
-        );
+        let (bytes, enough) = self.stdout.wait(|bytes, ended| ended || bytes.len() >= count);
+        assert!(enough && bytes.len() >= count, "{}: {} of {count} bytes", self.words, bytes.len());
         bytes
     }
 
     /// Sends a signal by name: `INT`, `TERM`, `KILL`, `STOP`, `CONT`.
     #[track_caller]
     pub fn signal(&self, name: &str) -> &Self {
-        let kill = Command::new("kill")
-            .args([&format!("-{name}"), &self.id().to_string()])
-            .status();
+        let kill =
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
         assert!(kill.unwrap().success(), "{}: kill -{name}", self.words);
         self
     }
@@ -328,11 +295,7 @@ impl Running {
         let ticks = || -> u64 {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
             let fields = stat.rsplit(')').next().unwrap().split_whitespace();
-            fields
-                .skip(11)
-                .take(2)
-                .map(|n| n.parse::<u64>().unwrap())
-                .sum()
+            fields.skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum()
         };
         until("the processor is idle", || {
             let before = ticks();
@@ -356,25 +319,14 @@ impl Running {
                 break status;
             }
             let said = String::from_utf8_lossy(&self.stderr.wait(|_, _| true).0).into_owned();
-            assert!(
-                Instant::now() < until,
-                "{} does not end; it said: {said}",
-                self.words
-            );
+            assert!(Instant::now() < until, "{} does not end; it said: {said}", self.words);
             std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
         };
-        let code = status
-            .code()
-            .unwrap_or_else(|| 1000 + status.signal().unwrap_or(0));
+        let code = status.code().unwrap_or_else(|| 1000 + status.signal().unwrap_or(0));
         let (stdout, _) = self.stdout.wait(|_, ended| ended);
         let (stderr, _) = self.stderr.wait(|_, ended| ended);
         let words = std::mem::take(&mut self.words);
-        Finished {
-            code,
-            stdout,
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-            words,
-        }
+        Finished { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned(), words }
     }
 }
 
@@ -436,16 +388,8 @@ impl Finished {
     #[track_caller]
     pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: &str) {
         let wanted = (code, String::from_utf8_lossy(stdout.as_ref()), stderr);
-        let got = (
-            self.code,
-            String::from_utf8_lossy(&self.stdout),
-            self.stderr.as_str(),
-        );
-        assert!(
-            got == wanted,
-            "{}\n   got: {got:?}\nwanted: {wanted:?}",
-            self.words
-        );
+        let got = (self.code, String::from_utf8_lossy(&self.stdout), self.stderr.as_str());
+        assert!(got == wanted, "{}\n   got: {got:?}\nwanted: {wanted:?}", self.words);
         assert!(
             self.stdout == stdout.as_ref(),
             "{}: stdout differs in bytes that are no text",
@@ -481,9 +425,7 @@ pub struct Peer {
 pub fn listen(port: u16) -> TcpListener {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     // socket(7): accept(2) heeds it too.
-    socket2::SockRef::from(&listener)
-        .set_read_timeout(Some(DEADLINE))
-        .unwrap();
+    socket2::SockRef::from(&listener).set_read_timeout(Some(DEADLINE)).unwrap();
     listener
 }
 
@@ -589,9 +531,7 @@ pub fn with_ports(text: &str, port: impl Fn(u16) -> u16) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         let (before, number) = rest.split_at(at);
-        let end = number
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(number.len());
+        let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
         let (number, after) = number.split_at(end);
         out.push_str(before);
         match number.parse() {

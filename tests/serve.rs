@@ -33,9 +33,7 @@ fn take(mut stream: impl Read, count: usize) -> Vec<u8> {
 fn stops(server: Running, stdout: &str, stderr: &str) {
     let address = server.address();
     server.signal("TERM");
-    server
-        .finish()
-        .is(0, stdout, &format!("listening on {address}\n{stderr}"));
+    server.finish().is(0, stdout, &format!("listening on {address}\n{stderr}"));
 }
 
 // ---- handlers ------------------------------------------------------------------------------
@@ -61,10 +59,7 @@ fn discard_swallows_and_ends_after_the_client() {
 fn reply_is_sent_before_the_client_says_anything() {
     let server = serve(&["--reply", r"one\r\n\x00\\"]);
     assert_eq!(read_all(&server.connect()), b"one\r\n\0\\");
-    assert_eq!(
-        ask(&server.connect(), b"GET / HTTP/1.0\r\n\r\n"),
-        b"one\r\n\0\\"
-    );
+    assert_eq!(ask(&server.connect(), b"GET / HTTP/1.0\r\n\r\n"), b"one\r\n\0\\");
     stops(server, "", "");
 }
 
@@ -150,9 +145,7 @@ fn a_sole_client_is_waited_for() {
     let text = vec![b'x'; 32 << 20];
     let began = Instant::now();
     server.feed(text.clone());
-    until("it took nothing for long", || {
-        began.elapsed() > Duration::from_secs(1)
-    });
+    until("it took nothing for long", || began.elapsed() > Duration::from_secs(1));
     server.rests();
     assert!(read_all(&client) == text);
 }
@@ -182,9 +175,7 @@ fn once_serves_one_and_refuses_the_next() {
         let mut server = sockctl(["serve", "0", "--once"]).args(handler).start();
         let (port, address) = (server.port(), server.address());
         let client = connect(port);
-        until("a second one is refused", || {
-            TcpStream::connect(("127.0.0.1", port)).is_err()
-        });
+        until("a second one is refused", || TcpStream::connect(("127.0.0.1", port)).is_err());
         if handler.is_none() {
             server.send("from stdin");
         }
@@ -206,9 +197,7 @@ fn once_ends_with_7_where_its_client_resets() {
         let client = server.connect();
         let peer = client.local_addr().unwrap();
         let port = server.port();
-        until("it was let in", || {
-            TcpStream::connect(("127.0.0.1", port)).is_err()
-        });
+        until("it was let in", || TcpStream::connect(("127.0.0.1", port)).is_err());
         reset(client);
         let said = match handler {
             Some(_) => format!("listening on {address}\n"),
@@ -227,9 +216,7 @@ fn once_ends_with_7_where_its_client_resets() {
 #[test]
 fn once_ends_with_4_where_its_client_is_silent() {
     for handler in [Some("--echo"), None] {
-        let server = sockctl(["serve", "0", "--once", "-i", "300ms"])
-            .args(handler)
-            .start();
+        let server = sockctl(["serve", "0", "--once", "-i", "300ms"]).args(handler).start();
         let address = server.address();
         let client = server.connect();
         assert_eq!(read_all(&client), b"");
@@ -239,11 +226,7 @@ fn once_ends_with_4_where_its_client_is_silent() {
             None => conversation(&address, peer, " (idle)"),
         };
         let why = "connection timed out (ETIMEDOUT 110); nothing was said for too long";
-        server.finish().is(
-            4,
-            "",
-            &format!("{said}sockctl: connection from {peer}: {why}\n"),
-        );
+        server.finish().is(4, "", &format!("{said}sockctl: connection from {peer}: {why}\n"));
     }
 }
 
@@ -264,9 +247,7 @@ fn one_too_many_waits_until_there_is_room() {
     let second = server.connect();
     (&second).write_all(b"2").unwrap();
     server.rests();
-    second
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .unwrap();
+    second.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert!((&second).read(&mut [0]).is_err(), "it has to wait");
     second.set_read_timeout(Some(DEADLINE)).unwrap();
     drop(first);
@@ -308,10 +289,7 @@ fn silence_ends_a_connection_and_bytes_in_either_direction_keep_it() {
     assert_eq!(read_all(&told), b"");
     let said = server.stderr_has("\"reason\":\"idle\"");
     let closed = said.lines().find(|line| line.contains("closed")).unwrap();
-    assert!(
-        closed.contains(&id(&silent)),
-        "the silent one first: {said}"
-    );
+    assert!(closed.contains(&id(&silent)), "the silent one first: {said}");
     server.close();
 }
 
@@ -368,16 +346,10 @@ fn each_signal_stops_and_a_stdout_that_nobody_reads_does_not_keep_it() {
         let folder = tempfile::tempdir().unwrap();
         let fifo = folder.path().join("out");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let reader = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&fifo)
-            .unwrap();
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
         let server = shell(r#"exec "$0" serve 0 --grace 500ms > "$1""#, [&fifo]).start();
         let client = server.connect();
-        client
-            .set_write_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
         let mut client = client;
         let flood = vec![b'x'; 65536];
         while client.write(&flood).is_ok() {}
@@ -478,9 +450,7 @@ fn a_unix_path_serves_and_is_removed_at_the_end() {
         );
         assert!(path.exists());
         server.signal(signal);
-        server
-            .finish()
-            .is(0, "", &format!("listening on {address}\n"));
+        server.finish().is(0, "", &format!("listening on {address}\n"));
         assert!(!path.exists(), "{signal}");
     }
 }
@@ -495,10 +465,7 @@ fn a_stale_unix_path_is_replaced_and_what_is_no_socket_is_not() {
     let server = sockctl(["serve", &address, "--reply=new"]).start();
     server.address();
     let mut said = String::new();
-    UnixStream::connect(&path)
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
+    UnixStream::connect(&path).unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "new");
     stops(server, "", "");
     std::fs::write(&path, "precious").unwrap();
@@ -520,9 +487,7 @@ fn an_abstract_name_serves() {
     client.write_all(b"x").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(take(&client, 1), b"x");
-    server
-        .finish()
-        .is(0, "", &format!("listening on unix:@{name}\n"));
+    server.finish().is(0, "", &format!("listening on unix:@{name}\n"));
 }
 
 #[test]
@@ -535,11 +500,7 @@ fn a_unix_client_that_closes_while_stdin_is_open_is_let_go_in_good_order() {
     UnixStream::connect(&path).unwrap().write_all(b"x").unwrap();
     server.stderr_has(&format!("[1] {address} left\n"));
     server.rests();
-    stops(
-        server,
-        "x",
-        &format!("[1] {address} joined\n[1] {address} left\n"),
-    );
+    stops(server, "x", &format!("[1] {address} joined\n[1] {address} left\n"));
 }
 
 // ---- ready ---------------------------------------------------------------------------------
@@ -568,9 +529,7 @@ fn the_service_manager_is_told_once_it_listens() {
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(DEADLINE)).unwrap();
-    let server = sockctl(["serve", "0", "--echo"])
-        .env("NOTIFY_SOCKET", &path)
-        .start();
+    let server = sockctl(["serve", "0", "--echo"]).env("NOTIFY_SOCKET", &path).start();
     let mut word = [0; 64];
     let count = manager.recv(&mut word).unwrap();
     assert_eq!(&word[..count], b"READY=1");
@@ -597,21 +556,14 @@ fn json_tells_listening_accepted_and_closed_with_every_field() {
     let said = server.finish();
     assert_eq!((said.code, said.stdout.as_slice()), (0, &b""[..]));
     let mut last = 0.0;
-    let mut events: Vec<serde_json::Value> = said
-        .stderr
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let mut events: Vec<serde_json::Value> =
+        said.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for event in &mut events {
         let t = event.as_object_mut().unwrap().remove("t").unwrap();
         assert!(t.as_f64().unwrap() >= last);
         last = t.as_f64().unwrap();
     }
-    let seconds = events[2]
-        .as_object_mut()
-        .unwrap()
-        .remove("seconds")
-        .unwrap();
+    let seconds = events[2].as_object_mut().unwrap().remove("seconds").unwrap();
     assert!(seconds.as_f64().unwrap() >= 0.0);
     let wanted = serde_json::json!([
         {"event": "listening", "local": local},

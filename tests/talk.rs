@@ -37,11 +37,7 @@ fn text(event: &Value, field: &str) -> String {
 fn in_a_pipe_nothing_is_said_unless_asked() {
     for words in [&[][..], &["-q"]] {
         let peer = answering();
-        sockctl(["connect", &peer.word()])
-            .args(words)
-            .input("hello")
-            .run()
-            .is(0, "yes", "");
+        sockctl(["connect", &peer.word()]).args(words).input("hello").run().is(0, "yes", "");
         peer.done();
     }
 }
@@ -49,9 +45,7 @@ fn in_a_pipe_nothing_is_said_unless_asked() {
 #[test]
 fn verbose_tells_both_ends_and_counts() {
     let peer = answering();
-    let finished = sockctl(["connect", "-v", &peer.word()])
-        .input("hello")
-        .run();
+    let finished = sockctl(["connect", "-v", &peer.word()]).input("hello").run();
     let lines: Vec<&str> = finished.stderr.lines().collect();
     let [connected, closed] = lines[..] else {
         panic!("{lines:?}");
@@ -70,14 +64,8 @@ fn json_tells_every_event_whatever_the_level() {
     for level in [&[][..], &["-q"], &["-v"]] {
         let peer = answering();
         let there = format!("127.0.0.1:{}", peer.port);
-        let finished = sockctl(["connect", "--json", &there])
-            .args(level)
-            .input("hello")
-            .run();
-        assert_eq!(
-            (finished.code, finished.stdout.as_slice()),
-            (0, &b"yes"[..])
-        );
+        let finished = sockctl(["connect", "--json", &there]).args(level).input("hello").run();
+        assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"yes"[..]));
         let mut events = events(&finished);
         assert_eq!(events.len(), 2, "{}", finished.stderr);
         let local = text(&events[0], "local");
@@ -103,17 +91,12 @@ fn ends(
     talk: impl FnOnce(std::net::TcpStream) + Send + 'static,
 ) -> (String, i32) {
     let peer = peer(talk);
-    let mut running = sockctl(["connect", "--json", &peer.word()])
-        .args(words)
-        .start();
+    let mut running = sockctl(["connect", "--json", &peer.word()]).args(words).start();
     running.send(input);
     crate::run::until("its end", || !running.is_running());
     let finished = running.finish();
     let events = events(&finished);
-    let closed = events
-        .iter()
-        .find(|event| event["event"] == "closed")
-        .unwrap();
+    let closed = events.iter().find(|event| event["event"] == "closed").unwrap();
     (text(closed, "reason"), finished.code)
 }
 
@@ -129,15 +112,9 @@ fn closed_tells_why() {
     };
     assert_eq!(ends(&[], "", drop), ("eof".into(), 0));
     assert_eq!(ends(&["-i", "0.2"], "", hold), ("idle".into(), 4));
-    assert_eq!(
-        ends(&["--deadline", "0.2"], "", hold),
-        ("shutdown".into(), 4)
-    );
+    assert_eq!(ends(&["--deadline", "0.2"], "", hold), ("shutdown".into(), 4));
     assert_eq!(ends(&[], "123", reset), ("reset".into(), 7));
-    assert_eq!(
-        ends(&["--hex", "/dev/full"], "1", hold),
-        ("error".into(), 12)
-    );
+    assert_eq!(ends(&["--hex", "/dev/full"], "1", hold), ("error".into(), 12));
 }
 
 #[test]
@@ -153,10 +130,7 @@ fn a_signal_closes_as_shutdown_in_silence() {
         let finished = running.finish();
         assert_eq!(finished.code, code, "{}", finished.stderr);
         let events = events(&finished);
-        assert_eq!(
-            (text(&events[1], "reason"), events.len()),
-            ("shutdown".into(), 2)
-        );
+        assert_eq!((text(&events[1], "reason"), events.len()), ("shutdown".into(), 2));
         peer.done();
     }
 }
@@ -166,26 +140,20 @@ fn a_failure_in_json_has_the_systems_name_and_number() {
     let finished = sockctl(["connect", "--json", "127.0.0.1:1"]).run();
     assert_eq!(
         events(&finished),
-        [
-            serde_json::json!({"event": "error", "op": "connect", "target": "127.0.0.1:1",
-            "errno": "ECONNREFUSED", "code": 111, "exit": 3})
-        ]
+        [serde_json::json!({"event": "error", "op": "connect", "target": "127.0.0.1:1",
+            "errno": "ECONNREFUSED", "code": 111, "exit": 3})]
     );
     let finished = sockctl(["connect", "--json", "-n", "nosuch.invalid:80"]).run();
     assert_eq!(
         events(&finished),
-        [
-            serde_json::json!({"event": "error", "op": "resolve", "target": "nosuch.invalid",
-            "errno": "EAI_NONAME", "code": -2, "exit": 6})
-        ]
+        [serde_json::json!({"event": "error", "op": "resolve", "target": "nosuch.invalid",
+            "errno": "EAI_NONAME", "code": -2, "exit": 6})]
     );
     let finished = sockctl(["connect", "--json", "unix:/nonexistent"]).run();
     assert_eq!(
         events(&finished),
-        [
-            serde_json::json!({"event": "error", "op": "connect", "target": "unix:/nonexistent",
-            "errno": "ENOENT", "code": 2, "exit": 1})
-        ]
+        [serde_json::json!({"event": "error", "op": "connect", "target": "unix:/nonexistent",
+            "errno": "ENOENT", "code": 2, "exit": 1})]
     );
 }
 
@@ -193,20 +161,9 @@ fn a_failure_in_json_has_the_systems_name_and_number() {
 fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
     let peer = answering();
     let there = format!("127.0.0.1:{}", peer.port);
-    let words = [
-        "connect",
-        "--trace",
-        "-o",
-        "SO_RCVBUF=8192",
-        "-s",
-        "127.0.0.3",
-        &there,
-    ];
+    let words = ["connect", "--trace", "-o", "SO_RCVBUF=8192", "-s", "127.0.0.3", &there];
     let finished = sockctl(words).args(["-C"]).input("hello\n").run();
-    assert_eq!(
-        (finished.code, finished.stdout.as_slice()),
-        (0, &b"yes"[..])
-    );
+    assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"yes"[..]));
     peer.done();
     let text = finished.stderr;
     let fd = text
@@ -240,14 +197,10 @@ fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
 fn the_trace_in_json_is_the_same_calls() {
     let peer = answering();
     let there = format!("127.0.0.1:{}", peer.port);
-    let finished = sockctl(["connect", "--trace", "--json", &there])
-        .input("hello")
-        .run();
+    let finished = sockctl(["connect", "--trace", "--json", &there]).input("hello").run();
     peer.done();
-    let calls: Vec<Value> = events(&finished)
-        .into_iter()
-        .filter(|event| event["event"] == "call")
-        .collect();
+    let calls: Vec<Value> =
+        events(&finished).into_iter().filter(|event| event["event"] == "call").collect();
     let names: Vec<String> = calls.iter().map(|call| text(call, "call")).collect();
     assert_eq!(
         names,
@@ -271,10 +224,7 @@ fn the_trace_in_json_is_the_same_calls() {
 
     let refused = sockctl(["connect", "--trace", "--json", "127.0.0.1:1"]).run();
     let events = events(&refused);
-    let call = events
-        .iter()
-        .find(|event| event["call"] == "connect")
-        .unwrap();
+    let call = events.iter().find(|event| event["call"] == "connect").unwrap();
     assert_eq!(call["errno"], "ECONNREFUSED");
     assert!(call.get("result").is_none());
 }
@@ -301,33 +251,15 @@ fn the_trace_holds_every_socket_call_that_strace_sees() {
     // Without -s the kernel's view of a splice is no socket call; --hex makes it recv.
     let finished = program("strace", ["-f", "-e", "trace=network", "-o"])
         .args([log.as_os_str()])
-        .args([
-            env!("CARGO_BIN_EXE_sockctl"),
-            "connect",
-            "--trace",
-            "--hex",
-            "/dev/null",
-        ])
+        .args([env!("CARGO_BIN_EXE_sockctl"), "connect", "--trace", "--hex", "/dev/null"])
         .args([peer.word()])
         .run();
     peer.done();
     let strace = std::fs::read_to_string(&log).unwrap();
-    for call in [
-        "setsockopt",
-        "connect",
-        "getpeername",
-        "getsockname",
-        "shutdown",
-    ] {
-        let seen = strace
-            .lines()
-            .filter(|line| line.contains(&format!(" {call}(")))
-            .count();
-        let told = finished
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with(&format!("{call}(")))
-            .count();
+    for call in ["setsockopt", "connect", "getpeername", "getsockname", "shutdown"] {
+        let seen = strace.lines().filter(|line| line.contains(&format!(" {call}("))).count();
+        let told =
+            finished.stderr.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
         // getsockname and getpeername are asked once more to see that it did not meet itself.
         let own = usize::from(call.starts_with("get"));
         assert_eq!(told + own, seen, "{call}\n{strace}\n{}", finished.stderr);
@@ -349,17 +281,8 @@ print([note["op"] + " " + note["target"] for note in notes][:1])
 sys.exit(child.wait())
 "#;
     let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
-    let words = [
-        env!("CARGO_BIN_EXE_sockctl"),
-        "connect",
-        "--json",
-        "--hex",
-        "-",
-    ];
-    python(script, words)
-        .args([server.port().to_string()])
-        .run()
-        .is(0, "['write talk']\n", "");
+    let words = [env!("CARGO_BIN_EXE_sockctl"), "connect", "--json", "--hex", "-"];
+    python(script, words).args([server.port().to_string()]).run().is(0, "['write talk']\n", "");
 }
 
 #[test]
@@ -375,10 +298,6 @@ fn every_status_of_the_client_is_told_in_one_line() {
         let finished = shell(&format!(r#"exec "$0" connect {words}"#), [""; 0]).run();
         assert_eq!(finished.code, code, "{words}: {}", finished.stderr);
         assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
-        assert!(
-            finished.stderr.starts_with("sockctl: "),
-            "{}",
-            finished.stderr
-        );
+        assert!(finished.stderr.starts_with("sockctl: "), "{}", finished.stderr);
     }
 }

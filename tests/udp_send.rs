@@ -40,11 +40,7 @@ fn each_text_line_piece_is_a_datagram() {
     ];
     for (words, input, wanted) in cases {
         let (socket, port) = receiver();
-        sockctl(["udp-send", &port])
-            .args(words)
-            .input(input)
-            .run()
-            .is(0, "", "");
+        sockctl(["udp-send", &port]).args(words).input(input).run().is(0, "", "");
         assert_eq!(datagrams(&socket, wanted.len()), wanted, "{words:?}");
         socket.set_nonblocking(true).unwrap();
         assert!(socket.recv(&mut [0]).is_err(), "{words:?}: no more");
@@ -69,10 +65,7 @@ fn a_burst_of_lines_arrives_whole_and_in_order() {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let port = socket.local_addr().unwrap().port().to_string();
         // The receiver's buffer holds them all.
-        sockctl(["udp-send", host, &port])
-            .input(&input[..])
-            .run()
-            .is(0, "", "");
+        sockctl(["udp-send", host, &port]).input(&input[..]).run().is(0, "", "");
         assert_eq!(datagrams(&socket, lines.len()), lines, "{host}");
     }
 }
@@ -83,27 +76,14 @@ fn a_closed_port_ends_a_burst_of_lines() {
     let refused =
         format!("sockctl: send to 127.0.0.1:{port}: connection refused (ECONNREFUSED 111)\n");
     let input = "the same again\n".repeat(1000);
-    sockctl(["udp-send", &port])
-        .input(input)
-        .run()
-        .is(3, "", &refused);
+    sockctl(["udp-send", &port]).input(input).run().is(3, "", &refused);
 }
 
 #[test]
 fn the_interval_lies_between_datagrams() {
     let (socket, port) = receiver();
     let began = Instant::now();
-    sockctl([
-        "udp-send",
-        &port,
-        "tick",
-        "--count",
-        "3",
-        "--interval",
-        "100ms",
-    ])
-    .run()
-    .is(0, "", "");
+    sockctl(["udp-send", &port, "tick", "--count", "3", "--interval", "100ms"]).run().is(0, "", "");
     assert!(began.elapsed() >= Duration::from_millis(200));
     assert_eq!(datagrams(&socket, 3), [b"tick"; 3]);
 }
@@ -129,9 +109,7 @@ fn answers(counts: &[&str]) -> Running {
 fn replies_are_printed_byte_for_byte_before_the_next_is_sent() {
     let server = answers(&["2", "2"]);
     let port = server.port().to_string();
-    sockctl(["udp-send", &port, "a", "b", "--reply=2"])
-        .run()
-        .is(0, "a0\na1\nb0\nb1\n", "");
+    sockctl(["udp-send", &port, "a", "b", "--reply=2"]).run().is(0, "a0\na1\nb0\nb1\n", "");
     assert_eq!(server.finish().stdout, b"done\n");
 }
 
@@ -140,17 +118,7 @@ fn a_missing_reply_is_4_and_retries_send_again() {
     let server = answers(&["0", "0", "1"]);
     let port = server.port().to_string();
     let ask = |retries: &str| {
-        sockctl([
-            "udp-send",
-            &port,
-            "q",
-            "--reply",
-            "-w",
-            "300ms",
-            "--retries",
-            retries,
-        ])
-        .run()
+        sockctl(["udp-send", &port, "q", "--reply", "-w", "300ms", "--retries", retries]).run()
     };
     ask("0").is(
         4,
@@ -168,16 +136,12 @@ fn a_missing_reply_is_4_and_retries_send_again() {
 fn an_answer_that_does_not_match_is_8() {
     let server = answers(&["1", "1"]);
     let port = server.port().to_string();
-    sockctl(["udp-send", &port, "ping", "--expect", "^p.ng[0-9]$"])
-        .run()
-        .is(0, "ping0\n", "");
-    sockctl(["udp-send", &port, "ping", "--expect", "pong"])
-        .run()
-        .is(
-            8,
-            "ping0\n",
-            &format!("sockctl: answer from 127.0.0.1:{port}: expected \"pong\", came 'ping0\\n'\n"),
-        );
+    sockctl(["udp-send", &port, "ping", "--expect", "^p.ng[0-9]$"]).run().is(0, "ping0\n", "");
+    sockctl(["udp-send", &port, "ping", "--expect", "pong"]).run().is(
+        8,
+        "ping0\n",
+        &format!("sockctl: answer from 127.0.0.1:{port}: expected \"pong\", came 'ping0\\n'\n"),
+    );
 }
 
 #[test]
@@ -193,18 +157,10 @@ fn a_group_is_reached_by_options() {
         s.sendto(b'from ' + addr[0].encode(), addr)";
     let server = python(receive, [""; 0]).start();
     let address = format!("239.1.2.4:{}", server.port());
-    sockctl([
-        "udp-send",
-        &address,
-        "hi",
-        "-o",
-        "IP_MULTICAST_IF=lo",
-        "-s",
-        "127.0.0.1",
-    ])
-    .args(["--ttl", "1", "--reply"])
-    .run()
-    .is(0, "from 127.0.0.1", "");
+    sockctl(["udp-send", &address, "hi", "-o", "IP_MULTICAST_IF=lo", "-s", "127.0.0.1"])
+        .args(["--ttl", "1", "--reply"])
+        .run()
+        .is(0, "from 127.0.0.1", "");
 }
 
 #[test]
@@ -214,9 +170,7 @@ fn unix_sockets_take_datagrams_too() {
     let address = format!("unix:{}", path.display());
     let log = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     log.set_read_timeout(Some(DEADLINE)).unwrap();
-    sockctl(["udp-send", &address, "<13>hello", ""])
-        .run()
-        .is(0, "", "");
+    sockctl(["udp-send", &address, "<13>hello", ""]).run().is(0, "", "");
     let mut buffer = [0; 100];
     assert_eq!(log.recv(&mut buffer).unwrap(), 9);
     assert_eq!(&buffer[..9], b"<13>hello");
@@ -228,11 +182,9 @@ fn unix_sockets_take_datagrams_too() {
         "",
         &format!("sockctl: send to {address}: connection refused (ECONNREFUSED 111)\n"),
     );
-    sockctl(["udp-send", &address, "hello", "--ttl", "3"])
-        .run()
-        .is(
-            2,
-            "",
-            &format!("sockctl: --ttl is for UDP, not {address}\n"),
-        );
+    sockctl(["udp-send", &address, "hello", "--ttl", "3"]).run().is(
+        2,
+        "",
+        &format!("sockctl: --ttl is for UDP, not {address}\n"),
+    );
 }

@@ -23,44 +23,29 @@ for text in texts:
 fn echo_and_reply_answer_python() {
     let server = sockctl(["udp-serve", "127.0.0.1:0", "--echo", "--count", "3"]).start();
     let port = server.port().to_string();
-    python(ASK, ["127.0.0.1", &port, "00ff0a", "", "68"])
-        .run()
-        .is(
-            0,
-            "00ff0a 127.0.0.1 True\n 127.0.0.1 True\n68 127.0.0.1 True\n",
-            "",
-        );
-    server
-        .finish()
-        .is(0, "", &format!("listening on 127.0.0.1:{port}\n"));
+    python(ASK, ["127.0.0.1", &port, "00ff0a", "", "68"]).run().is(
+        0,
+        "00ff0a 127.0.0.1 True\n 127.0.0.1 True\n68 127.0.0.1 True\n",
+        "",
+    );
+    server.finish().is(0, "", &format!("listening on 127.0.0.1:{port}\n"));
 
     let server = sockctl(["udp-serve", "[::1]:0", "--reply", "a\\0\\n", "--count", "1"]).start();
     let port = server.port().to_string();
-    python(ASK, ["::1", &port, "68"])
-        .run()
-        .is(0, "61000a ::1 True\n", "");
-    server
-        .finish()
-        .is(0, "", &format!("listening on [::1]:{port}\n"));
+    python(ASK, ["::1", &port, "68"]).run().is(0, "61000a ::1 True\n", "");
+    server.finish().is(0, "", &format!("listening on [::1]:{port}\n"));
 }
 
 #[test]
 fn what_options_make_the_kernel_tell_is_in_nobodys_way() {
-    let options = [
-        "IP_RECVTTL=1",
-        "IP_RECVTOS=1",
-        "SO_TIMESTAMP=1",
-        "SO_RXQ_OVFL=1",
-    ];
+    let options = ["IP_RECVTTL=1", "IP_RECVTOS=1", "SO_TIMESTAMP=1", "SO_RXQ_OVFL=1"];
     let options = options.iter().flat_map(|option| ["-o", *option]);
     for more in [&[][..], &["--count", "1"]] {
         let server = sockctl(["udp-serve", "127.0.0.1:0", "--echo"]);
         let server = server.args(options.clone()).args(more).start();
         let port = server.port().to_string();
         let answer = "68 127.0.0.1 True\n";
-        python(ASK, ["127.0.0.1", &port, "68"])
-            .run()
-            .is(0, answer, "");
+        python(ASK, ["127.0.0.1", &port, "68"]).run().is(0, answer, "");
     }
 }
 
@@ -127,9 +112,7 @@ fn datagrams_that_come_as_one_message_are_told_apart() {
         let line = ["udp-serve", "127.0.0.1:0", "--echo", "--count", "5", "-o"];
         let server = sockctl(line).args([merge]).start();
         let port = server.port().to_string();
-        python(CUT, ["127.0.0.1", &port, "4"])
-            .run()
-            .is(0, &first, "");
+        python(CUT, ["127.0.0.1", &port, "4"]).run().is(0, &first, "");
         assert_eq!(server.finish().code, 0, "{merge}");
     }
     let server = sockctl(["udp-serve", "127.0.0.1:0", "--raw"]).start();
@@ -147,35 +130,21 @@ fn replies_leave_from_the_address_that_was_asked() {
     for listen in ["0.0.0.0:0", "*:0"] {
         let server = sockctl(["udp-serve", listen, "--echo", "-4"]).start();
         let port = server.port().to_string();
-        python(ASK, ["127.0.0.2", &port, "68"])
-            .run()
-            .is(0, "68 127.0.0.2 True\n", "");
+        python(ASK, ["127.0.0.2", &port, "68"]).run().is(0, "68 127.0.0.2 True\n", "");
     }
     let both = sockctl(["udp-serve", "*:0", "--echo"]).start();
     let port = both.port().to_string();
     for host in ["127.0.0.2", "::1"] {
-        python(ASK, [host, &port, "68"])
-            .run()
-            .is(0, format!("68 {host} True\n"), "");
+        python(ASK, [host, &port, "68"]).run().is(0, format!("68 {host} True\n"), "");
     }
 }
 
 #[test]
 fn json_messages_have_their_peer_their_size_and_their_bytes() {
-    let server = sockctl([
-        "udp-serve",
-        "127.0.0.1:0",
-        "--discard",
-        "--json",
-        "--count",
-        "2",
-    ])
-    .start();
+    let server =
+        sockctl(["udp-serve", "127.0.0.1:0", "--discard", "--json", "--count", "2"]).start();
     let text = server.stderr_has("\n");
-    let local = events(&text, "listening")[0]["local"]
-        .as_str()
-        .unwrap()
-        .to_string();
+    let local = events(&text, "listening")[0]["local"].as_str().unwrap().to_string();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to("né\n".as_bytes(), &local).unwrap();
     socket.send_to(b"\xff", &local).unwrap();
@@ -229,31 +198,18 @@ fn a_group_is_joined_on_the_interface_that_is_named() {
         &format!("listening on *:{port}\n"),
     );
     for (group, address, cause) in [
-        (
-            "239.1.2.3%nope",
-            "*:0",
-            "no network interface 'nope'; `ip link` lists them",
-        ),
-        (
-            "192.0.2.1%lo",
-            "*:0",
-            "expected a multicast group: 239.1.2.3, ff02::1%eth0",
-        ),
+        ("239.1.2.3%nope", "*:0", "no network interface 'nope'; `ip link` lists them"),
+        ("192.0.2.1%lo", "*:0", "expected a multicast group: 239.1.2.3, ff02::1%eth0"),
     ] {
         let done = sockctl(["udp-serve", "--join", group, address]).run();
         let first = done.stderr.lines().next().unwrap_or_default();
-        assert_eq!(
-            (done.code, first),
-            (2, format!("sockctl: --join '{group}': {cause}").as_str())
-        );
+        assert_eq!((done.code, first), (2, format!("sockctl: --join '{group}': {cause}").as_str()));
     }
-    sockctl(["udp-serve", "--join", "239.1.2.3%lo", "0"])
-        .run()
-        .is(
-            2,
-            "",
-            "sockctl: --join 239.1.2.3%lo: 127.0.0.1:0 does not hear a group; listen on *:0\n",
-        );
+    sockctl(["udp-serve", "--join", "239.1.2.3%lo", "0"]).run().is(
+        2,
+        "",
+        "sockctl: --join 239.1.2.3%lo: 127.0.0.1:0 does not hear a group; listen on *:0\n",
+    );
 }
 
 #[test]
@@ -263,9 +219,7 @@ fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
     let address = format!("unix:{}", path.display());
     let server = sockctl(["udp-serve", &address, "--echo", "--count", "3"]).start();
     assert_eq!(server.address(), address);
-    sockctl(["udp-send", &address, "hello", "--reply"])
-        .run()
-        .is(0, "hello", "");
+    sockctl(["udp-send", &address, "hello", "--reply"]).run().is(0, "hello", "");
     let ask = "import socket, sys\n\
         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
         s.settimeout(30)\n\
@@ -275,9 +229,7 @@ fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
         s.sendto(b'named', sys.argv[1])\n\
         data, addr = s.recvfrom(100)\n\
         print(data, addr == sys.argv[1])";
-    python(ask, [path.to_str().unwrap()])
-        .run()
-        .is(0, "b'named' True\n", "");
+    python(ask, [path.to_str().unwrap()]).run().is(0, "b'named' True\n", "");
     server.finish().is(
         0,
         "",

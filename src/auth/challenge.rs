@@ -94,8 +94,7 @@ impl Server {
     pub fn feed(&mut self, bytes: &[u8]) -> Progress {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
         let before = self.answer.len();
-        self.answer
-            .extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+        self.answer.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         let stray = self.answer[before..].iter().position(|b| !is_digit(*b));
         if let Some(at) = stray {
             self.over = true;
@@ -118,10 +117,7 @@ impl Server {
             let equal = expected.as_bytes().ct_eq(&self.answer);
             found.conditional_assign(&index, equal);
         }
-        match usize::try_from(found)
-            .ok()
-            .and_then(|found| keys.get(found))
-        {
+        match usize::try_from(found).ok().and_then(|found| keys.get(found)) {
             Some(key) => Progress::Proved(key.name.clone()),
             None => Progress::Refused(Reason::WrongKey(self.digest)),
         }
@@ -129,18 +125,12 @@ impl Server {
 
     /// The client has ended (or was reset) before its answer was complete.
     pub fn ended(&self) -> Reason {
-        Reason::Ended {
-            got: self.answer.len(),
-            digest: self.digest,
-        }
+        Reason::Ended { got: self.answer.len(), digest: self.digest }
     }
 
     /// The deadline has passed before the answer was complete.
     pub fn timed_out(&self) -> Reason {
-        Reason::TimedOut {
-            got: self.answer.len(),
-            digest: self.digest,
-        }
+        Reason::TimedOut { got: self.answer.len(), digest: self.digest }
     }
 }
 
@@ -166,12 +156,7 @@ pub enum Step {
 impl Client {
     /// A client that proves the first key of the ring.
     pub fn new(digest: Digest, keyring: Rc<Keyring>) -> Self {
-        Self {
-            digest,
-            keyring,
-            challenge: Vec::with_capacity(CHALLENGE_LEN),
-            over: false,
-        }
+        Self { digest, keyring, challenge: Vec::with_capacity(CHALLENGE_LEN), over: false }
     }
 
     /// How many bytes may be read from the server now; 0 after the answer.
@@ -185,8 +170,7 @@ impl Client {
     /// Takes what was read, at most [`Client::wanted`] bytes: byte 33 on is payload.
     pub fn feed(&mut self, bytes: &[u8]) -> Step {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        self.challenge
-            .extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+        self.challenge.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         let frame = self.challenge.get(4..).unwrap_or_default();
         if self.challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON) {
             self.over = true;
@@ -196,9 +180,7 @@ impl Client {
             return Step::More;
         }
         self.over = true;
-        let mac = self
-            .digest
-            .mac(self.keyring.first().bytes(), &self.challenge);
+        let mac = self.digest.mac(self.keyring.first().bytes(), &self.challenge);
         Step::Answer(hex::encode(mac))
     }
 

@@ -105,26 +105,14 @@ mod tests {
         check(
             Digest::Md5,
             &[
-                (
-                    vec![0x0b; 16],
-                    b"Hi There".into(),
-                    "9294727a3638bb1c13f48ef8158bfc9d",
-                ),
+                (vec![0x0b; 16], b"Hi There".into(), "9294727a3638bb1c13f48ef8158bfc9d"),
                 (
                     b"Jefe".into(),
                     b"what do ya want for nothing?".into(),
                     "750c783e6ab0b503eaa86e310a5db738",
                 ),
-                (
-                    vec![0xaa; 16],
-                    vec![0xdd; 50],
-                    "56be34521d144c88dbb8c733f0e8b3f6",
-                ),
-                (
-                    bytes(1..=25),
-                    vec![0xcd; 50],
-                    "697eaf0aca3a3aea3a75164746ffaa79",
-                ),
+                (vec![0xaa; 16], vec![0xdd; 50], "56be34521d144c88dbb8c733f0e8b3f6"),
+                (bytes(1..=25), vec![0xcd; 50], "697eaf0aca3a3aea3a75164746ffaa79"),
                 (
                     vec![0x0c; 16],
                     b"Test With Truncation".into(),
@@ -211,11 +199,7 @@ mod tests {
             assert_eq!(digest.to_string().parse::<Digest>().unwrap(), digest);
         }
         for name in ["", "MD5", "sha1", "sha-256"] {
-            assert!(
-                name.parse::<Digest>()
-                    .unwrap_err()
-                    .contains("md5, sha256, sha512")
-            );
+            assert!(name.parse::<Digest>().unwrap_err().contains("md5, sha256, sha512"));
         }
     }
 }

@@ -77,12 +77,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that tells the peer nothing and is held against nobody.
     pub fn new(reason: impl Into<String>, exit: Exit) -> Self {
-        Self {
-            reason: reason.into(),
-            exit,
-            wrong_proof: false,
-            farewell: b"",
-        }
+        Self { reason: reason.into(), exit, wrong_proof: false, farewell: b"" }
     }
 
     /// The same as the verdict on a wrong proof, told with these bytes.

@@ -116,10 +116,7 @@ impl Key {
         // One byte more than needed: the decoder estimates upwards.
         let mut bytes = Zeroizing::new([0; 33]);
         match URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut_slice()) {
-            Ok(32) => Self::new(Some(name), &bytes[..32]).map(|key| Self {
-                random: true,
-                ..key
-            }),
+            Ok(32) => Self::new(Some(name), &bytes[..32]).map(|key| Self { random: true, ..key }),
             _ => Err(DAMAGED),
         }
     }
@@ -134,11 +131,7 @@ impl Key {
         if padless(bytes).is_empty() {
             return Err(ZERO);
         }
-        Ok(Self {
-            name,
-            secret: Secret::new(bytes),
-            random: false,
-        })
+        Ok(Self { name, secret: Secret::new(bytes), random: false })
     }
 
     /// Whether it is 32 random bytes; anything else may be a passphrase, which can be guessed.
@@ -224,10 +217,7 @@ fn same_name(a: &Key, b: &Key) -> bool {
 
 /// `bytes` without the NULs at its end. HMAC pads a key with them: they make no difference.
 fn padless(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|&b| b != 0)
-        .map_or(0, |last| last + 1);
+    let end = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
     &bytes[..end]
 }
 

@@ -94,12 +94,7 @@ impl Identity {
 
 /// A failure of the library, which ours are not expected to meet: no randomness, as a rule.
 fn failure(error: &snow::Error) -> Failure {
-    Failure::new(
-        "begin",
-        "the encrypted session",
-        error.to_string(),
-        Exit::Other,
-    )
+    Failure::new("begin", "the encrypted session", error.to_string(), Exit::Other)
 }
 
 /// Where `bytes` first differ from how `wanted` begins.

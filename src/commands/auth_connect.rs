@@ -31,11 +31,7 @@ impl AuthConnect {
         }
         // What is sent at a time may be a line without its newline.
         let by_chunk = self.client.no_newline || !self.client.steps.0.is_empty();
-        let unit = if self.client.socket.raw || by_chunk {
-            Unit::Chunk
-        } else {
-            Unit::Line
-        };
+        let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
         // Made before there is a connection: a crowded server has little patience with the silent.
         let ready = Cell::new(Some(guest(&proof)?));

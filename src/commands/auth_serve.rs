@@ -34,11 +34,7 @@ impl AuthServe {
         if self.key.create()? {
             return Ok(());
         }
-        let unit = if self.server.socket.raw {
-            Unit::Chunk
-        } else {
-            Unit::Line
-        };
+        let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(self.keys.as_ref(), unit, talk)?;
         // Without randomness there is no proof: found out before anybody is kept waiting.
         random::bytes::<32>()?;

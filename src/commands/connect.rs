@@ -31,11 +31,7 @@ pub struct Connect {
 impl Connect {
     /// Talks until the connection ends, or checks ports.
     pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
-        if self.check {
-            Ok(self.check()?)
-        } else {
-            Ok(client::run(&self.client, None, talk)?)
-        }
+        if self.check { Ok(self.check()?) } else { Ok(client::run(&self.client, None, talk)?) }
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -55,11 +51,8 @@ impl Connect {
             report.expect(address.to_string(), *range);
         }
         let mut patience = self.client.wait.map(|wait| Patience::new(wait, deadline));
-        let mut pending: Vec<(usize, Address)> = targets
-            .into_iter()
-            .map(|(address, _)| address)
-            .enumerate()
-            .collect();
+        let mut pending: Vec<(usize, Address)> =
+            targets.into_iter().map(|(address, _)| address).enumerate().collect();
         let mut run_out = false;
         loop {
             let mut failed: Vec<(usize, Checked)> = Vec::new();
@@ -116,13 +109,9 @@ impl Connect {
         let mut open: Vec<(usize, Vec<SockAddr>)> = Vec::with_capacity(targets.len());
         for (index, address) in targets {
             let found = match (&known, address) {
-                (
-                    Some(known),
-                    Address::Inet {
-                        port: Port::Number(port),
-                        ..
-                    },
-                ) => Ok(known.iter().map(|a| with_port(a, *port)).collect()),
+                (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
+                    Ok(known.iter().map(|a| with_port(a, *port)).collect())
+                }
                 _ => resolve(address, &how, until),
             };
             match found {
@@ -185,10 +174,7 @@ fn expand(targets: Targets, family: Family) -> Result<Vec<(Address, Option<usize
     };
     host.check_family(family)?;
     let host = host.resolve_default(family);
-    let address = |port| Address::Inet {
-        host: host.clone(),
-        port,
-    };
+    let address = |port| Address::Inet { host: host.clone(), port };
     let mut each = Vec::new();
     for (entry, ports) in ports.into_iter().enumerate() {
         match ports {

@@ -30,10 +30,7 @@ use subject::{State, Subject};
 /// Show socket options, or set them and show what became of it: of a fresh socket, a connection,
 /// or another process
 #[derive(Debug, clap::Args)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Opts {
     /// Options to show, or to set; all of the socket, without any. LEVEL:NUMBER[=HEX] for one
     /// without a name
@@ -234,9 +231,7 @@ impl Opts {
             let table = Table::of(&lines, all, subject.compares(), page.color, page.width);
             table.write(&lines, out)
         };
-        written
-            .and_then(|()| out.flush())
-            .map_err(|error| output_failed(&error))?;
+        written.and_then(|()| out.flush()).map_err(|error| output_failed(&error))?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 

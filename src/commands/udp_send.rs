@@ -91,10 +91,7 @@ pub struct UdpSend {
 }
 
 fn unhex(text: &str) -> Result<args::Bytes, String> {
-    let digits: String = text
-        .chars()
-        .filter(|c| !c.is_whitespace() && *c != ':')
-        .collect();
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
     hex::decode(digits)
         .map(args::Bytes)
         .map_err(|_| "expected pairs of hex digits: 68656c6c6f or 68:65".into())
@@ -114,7 +111,7 @@ impl UdpSend {
             .collect::<Result<Vec<_>, _>>()?;
         if !texts.is_empty() && (self.whole || self.chunk.is_some() || self.data_hex.is_some()) {
             return Err(
-                Failure::usage("TEXT cannot be used with --whole, --chunk or --data-hex").into(),
+                Failure::usage("TEXT cannot be used with --whole, --chunk or --data-hex").into()
             );
         }
         if let (Address::Unix(_), Some(flag)) = (&address, self.udp_flag()) {
@@ -175,9 +172,7 @@ impl UdpSend {
         };
         let result = match &prompt {
             Some(prompt) => sender.converse(&inbox, prompt),
-            None => self
-                .send_all(&mut sender, texts)
-                .and_then(|()| sender.finish()),
+            None => self.send_all(&mut sender, texts).and_then(|()| sender.finish()),
         };
         if let Some(line) = prompt.and_then(|prompt| prompt.stop(&out)) {
             out.push(format!("not sent: {line}\n").as_bytes());
@@ -206,9 +201,7 @@ impl UdpSend {
         let mut first = true;
         let mut send = |datagrams: &[&[u8]]| {
             if !std::mem::replace(&mut first, false) && !self.interval.is_zero() {
-                let pause = deadline
-                    .left()
-                    .map_or(self.interval, |left| left.min(self.interval));
+                let pause = deadline.left().map_or(self.interval, |left| left.min(self.interval));
                 std::thread::sleep(pause);
             }
             if deadline.passed() {
@@ -237,9 +230,7 @@ impl UdpSend {
                 None => lines(1, send),
             };
         }
-        fixed
-            .iter()
-            .try_for_each(|bytes| check_size(bytes.len(), &to))?;
+        fixed.iter().try_for_each(|bytes| check_size(bytes.len(), &to))?;
         (0..self.count).try_for_each(|_| fixed.iter().try_for_each(|bytes| send(&[bytes])))
     }
 }

@@ -46,12 +46,7 @@ pub struct UdpServe {
         help_heading = "What a peer talks to")]
     pub reply: Option<Bytes>,
     /// Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        group = "handler",
-        help_heading = "What a peer talks to"
-    )]
+    #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "What a peer talks to")]
     pub sh: Option<OsString>,
     /// Answer each datagram with what this program writes; the datagram is its stdin
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
@@ -172,9 +167,7 @@ impl UdpServe {
         };
         let group = first.requested();
         let Address::Inet { host, port } = address else {
-            return Err(Failure::usage(format!(
-                "--join {group} is for UDP, not {address}"
-            )));
+            return Err(Failure::usage(format!("--join {group} is for UDP, not {address}")));
         };
         match host {
             Host::Loopback => {}

@@ -45,9 +45,7 @@ fn begun_at_end(bytes: &[u8]) -> usize {
     let could_go_on = |tail: &[u8]| {
         std::str::from_utf8(tail).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
     };
-    (1..=bytes.len().min(3))
-        .find(|&n| could_go_on(&bytes[bytes.len() - n..]))
-        .unwrap_or(0)
+    (1..=bytes.len().min(3)).find(|&n| could_go_on(&bytes[bytes.len() - n..])).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -67,10 +65,7 @@ mod tests {
     #[test]
     fn what_acts_on_a_terminal_is_written_out() {
         let title = "\x1b]0;owned\x07\u{9b}2J\u{202e}txt\ttab\r\n";
-        assert_eq!(
-            clean([title.as_bytes()]),
-            "\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\ttab\\r\n"
-        );
+        assert_eq!(clean([title.as_bytes()]), "\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\ttab\\r\n");
         // A bare 0x9B, CSI to an 8-bit terminal, is no UTF-8.
         assert_eq!(clean([b"\x9b2J".as_slice()]), r"\x9b2J");
     }

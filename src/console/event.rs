@@ -263,12 +263,7 @@ impl<'a> Event<'a> {
             Some(Payload::Text(text)) => (Some(text), None),
             Some(Payload::Base64(text)) => (None, Some(text)),
         };
-        Self::Expect {
-            pattern,
-            ok: matched.is_some(),
-            matched: text,
-            base64,
-        }
+        Self::Expect { pattern, ok: matched.is_some(), matched: text, base64 }
     }
 
     /// The level from which on it is said in text.
@@ -294,51 +289,23 @@ impl<'a> Event<'a> {
     pub fn line(&self, detail: bool) -> String {
         match self {
             Self::Listening { local } => format!("listening on {local}"),
-            Self::Accepted {
-                id,
-                peer,
-                local,
-                joined,
-            } => {
+            Self::Accepted { id, peer, local, joined } => {
                 let verb = if *joined { "joined" } else { "accepted" };
-                let on = if detail {
-                    format!(" on {local}")
-                } else {
-                    String::new()
-                };
+                let on = if detail { format!(" on {local}") } else { String::new() };
                 format!("[{id}] {peer} {verb}{on}")
             }
             Self::Connected { peer, local, .. } if detail => {
                 format!("connected to {peer} from {local}")
             }
             Self::Connected { peer, .. } => format!("connected to {peer}"),
-            Self::Auth {
-                id,
-                peer,
-                ok: true,
-                key,
-                ..
-            } => {
+            Self::Auth { id, peer, ok: true, key, .. } => {
                 let key = key.map_or_else(String::new, |name| format!(" with key {name}"));
                 format!("[{id}] {peer} authenticated{key}")
             }
-            Self::Auth {
-                id, peer, reason, ..
-            } => {
-                format!(
-                    "[{id}] {peer} refused: {}",
-                    reason.unwrap_or("authentication failed")
-                )
+            Self::Auth { id, peer, reason, .. } => {
+                format!("[{id}] {peer} refused: {}", reason.unwrap_or("authentication failed"))
             }
-            Self::Closed {
-                id,
-                peer,
-                received,
-                sent,
-                seconds,
-                reason,
-                left,
-            } => {
+            Self::Closed { id, peer, received, sent, seconds, reason, left } => {
                 let verb = if *left { "left" } else { "closed" };
                 let why = match reason {
                     Reason::Eof if !detail => String::new(),
@@ -362,11 +329,7 @@ impl<'a> Event<'a> {
             },
             Self::Call { shown, .. } => shown.to_string(),
             Self::Error { shown, .. } => format!("sockctl: {shown}"),
-            Self::Expect {
-                pattern,
-                matched: Some(matched),
-                ..
-            } if !matched.is_empty() => {
+            Self::Expect { pattern, matched: Some(matched), .. } if !matched.is_empty() => {
                 format!("expected {}: {}", quoted(pattern), quoted(matched))
             }
             Self::Expect { pattern, .. } => format!("expected {}: it came", quoted(pattern)),

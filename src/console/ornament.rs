@@ -61,12 +61,7 @@ impl Ornament {
     /// Ornaments in this manner; names that come along are added to `words`. `me` is our name in a
     /// room; where it is not known yet, the first who is said to have joined is us.
     pub fn new(manner: Manner, words: Words, me: Option<&str>) -> Self {
-        Self {
-            manner,
-            words,
-            me: me.map(Into::into),
-            rang: None,
-        }
+        Self { manner, words, me: me.map(Into::into), rang: None }
     }
 
     /// Appends the line, which has no newline, to `out` with one. It is clean already.
@@ -74,12 +69,7 @@ impl Ornament {
         let text = str::from_utf8(line).unwrap_or_default();
         let shape = shape(text);
         let addressed = match &shape {
-            Shape::Said {
-                text,
-                private,
-                name,
-                ..
-            } => {
+            Shape::Said { text, private, name, .. } => {
                 self.words.add(name);
                 *private || self.me.as_deref().is_some_and(|me| mentions(text, me))
             }
@@ -133,11 +123,7 @@ impl Ornament {
 /// The local time, as it stands before a line.
 pub fn stamp(color: bool) -> String {
     let time = jiff::ZonedDateTime::now().strftime("%H:%M:%S");
-    if color {
-        format!("\x1b[2m{time}\x1b[m ")
-    } else {
-        format!("{time} ")
-    }
+    if color { format!("\x1b[2m{time}\x1b[m ") } else { format!("{time} ") }
 }
 
 fn shape(line: &str) -> Shape<'_> {
@@ -152,12 +138,7 @@ fn shape(line: &str) -> Shape<'_> {
         .find_map(|(head, end)| {
             let (name, text) = line.strip_prefix(head)?.split_once(end)?;
             let named = !name.is_empty() && !name.contains(char::is_whitespace);
-            named.then_some(Shape::Said {
-                head,
-                name,
-                text,
-                private: head == "[",
-            })
+            named.then_some(Shape::Said { head, name, text, private: head == "[" })
         })
         .unwrap_or(Shape::Other)
 }
@@ -178,9 +159,7 @@ fn hash(name: &str) -> u16 {
     let hash = name
         .to_lowercase()
         .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash >> 16) as u16 ^ (hash & 0xffff) as u16
 }
 
@@ -202,15 +181,7 @@ mod tests {
     #[test]
     fn a_plain_manner_adds_nothing_but_the_newline() {
         let (mut plain, _) = ornament(Manner::default(), None);
-        for line in [
-            "",
-            "hi",
-            "<ann> hi",
-            "[ann] hi",
-            "* ann waves",
-            "-- ann left",
-            "! no",
-        ] {
+        for line in ["", "hi", "<ann> hi", "[ann] hi", "* ann waves", "-- ann left", "! no"] {
             assert_eq!(shown(&mut plain, line), format!("{line}\n"));
         }
         let mut out = Vec::new();
@@ -220,19 +191,11 @@ mod tests {
 
     #[test]
     fn a_name_has_its_colour_and_the_text_has_none() {
-        let manner = Manner {
-            color: true,
-            ..Manner::default()
-        };
+        let manner = Manner { color: true, ..Manner::default() };
         let (mut colored, _) = ornament(manner, None);
         let code = |line: &str, before: &str| {
-            let rest = line
-                .strip_prefix(before)
-                .and_then(|rest| rest.strip_prefix("\x1b["));
-            rest.and_then(|rest| rest.split_once('m'))
-                .unwrap()
-                .0
-                .to_string()
+            let rest = line.strip_prefix(before).and_then(|rest| rest.strip_prefix("\x1b["));
+            rest.and_then(|rest| rest.split_once('m')).unwrap().0.to_string()
         };
         let said = shown(&mut colored, "<ann> <bob> hi");
         let color = code(&said, "<");
@@ -247,47 +210,26 @@ mod tests {
 
     #[test]
     fn the_bell_rings_for_what_is_said_to_us() {
-        let manner = Manner {
-            bell: true,
-            ..Manner::default()
-        };
+        let manner = Manner { bell: true, ..Manner::default() };
         let rings = |me: Option<&str>, line: &str| {
             let (mut ornament, _) = ornament(manner, me);
             shown(&mut ornament, line).ends_with("\x07\n")
         };
-        for line in [
-            "<bob> ann: hi",
-            "<bob> hi @Ann",
-            "* bob pokes ann",
-            "[bob] psst",
-            "plain",
-        ] {
+        for line in ["<bob> ann: hi", "<bob> hi @Ann", "* bob pokes ann", "[bob] psst", "plain"] {
             assert!(rings(Some("ann"), line), "{line}");
         }
-        for line in [
-            "<bob> hi",
-            "<bob> joanna",
-            "<ann> hi",
-            "-- ann joined",
-            "! no ann",
-        ] {
+        for line in ["<bob> hi", "<bob> joanna", "<ann> hi", "-- ann joined", "! no ann"] {
             assert!(!rings(Some("ann"), line), "{line}");
         }
         assert!(!rings(None, "<bob> ann"));
         let (mut ornament, _) = ornament(manner, None);
         assert!(shown(&mut ornament, "one").ends_with("\x07\n"));
-        assert!(
-            !shown(&mut ornament, "two").contains('\x07'),
-            "a flood rings once"
-        );
+        assert!(!shown(&mut ornament, "two").contains('\x07'), "a flood rings once");
     }
 
     #[test]
     fn notices_tell_who_is_there_and_who_we_are() {
-        let manner = Manner {
-            bell: true,
-            ..Manner::default()
-        };
+        let manner = Manner { bell: true, ..Manner::default() };
         let (mut ornament, words) = ornament(manner, None);
         let complete = |begun: &str| words.complete(begun, begun.len()).1;
         shown(&mut ornament, "-- guest2 joined");
@@ -296,20 +238,14 @@ mod tests {
         assert_eq!(complete("/m"), ["/me ", "/msg "]);
         shown(&mut ornament, "-- guest2 is now Ann");
         shown(&mut ornament, "-- guest3 left");
-        assert_eq!(
-            (complete("g"), complete("a")),
-            (vec![], vec!["Ann ".to_string()])
-        );
+        assert_eq!((complete("g"), complete("a")), (vec![], vec!["Ann ".to_string()]));
         assert!(shown(&mut ornament, "<bob> hello ann").ends_with("\x07\n"));
         assert_eq!(complete("b"), ["bob "]);
     }
 
     #[test]
     fn the_time_stands_first() {
-        let manner = Manner {
-            timestamps: true,
-            ..Manner::default()
-        };
+        let manner = Manner { timestamps: true, ..Manner::default() };
         let (mut stamped, _) = ornament(manner, None);
         let line = shown(&mut stamped, "<ann> hi");
         let (time, rest) = line.split_once(' ').unwrap();

@@ -37,14 +37,9 @@ struct State {
 impl Queue {
     /// A queue with its thread, which ends with the process.
     pub fn new(name: &str, mut sink: Sink) -> io::Result<Self> {
-        let queue = Self(Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }));
+        let queue = Self(Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
         let shared = Arc::clone(&queue.0);
-        std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || shared.write_out(&mut sink))?;
+        std::thread::Builder::new().name(name.into()).spawn(move || shared.write_out(&mut sink))?;
         Ok(queue)
     }
 
@@ -97,12 +92,8 @@ impl Queue {
                 return false;
             }
             let wait = left.unwrap_or(Duration::from_secs(3600));
-            state = self
-                .0
-                .changed
-                .wait_timeout(state, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state =
+                self.0.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.failure.is_none()
     }
@@ -124,10 +115,7 @@ impl Shared {
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() {
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             std::mem::swap(&mut batch, &mut state.waiting);
             state.writing = batch.len();
@@ -195,10 +183,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Ok(n) => bytes = &bytes[n..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
-                nix::poll::poll(
-                    &mut [PollFd::new(fd, PollFlags::POLLOUT)],
-                    PollTimeout::NONE,
-                )?;
+                nix::poll::poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE)?;
             }
             Err(e) => return Err(e.into()),
         }

@@ -39,9 +39,7 @@ impl Meter {
     pub fn show(&mut self, received: u64, sent: u64) {
         let moved = received + sent;
         let rate = per_second(moved - self.moved, self.last.elapsed().as_secs_f64());
-        let rate = self
-            .rate
-            .map_or(rate, |before| before + WEIGHT * (rate - before));
+        let rate = self.rate.map_or(rate, |before| before + WEIGHT * (rate - before));
         self.totals = (received, sent);
         (self.last, self.moved, self.rate) = (Instant::now(), moved, Some(rate));
         let line = self.line(rate);
@@ -77,10 +75,7 @@ impl Drop for Meter {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rate is shown in three digits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown in three digits")]
 fn per_second(bytes: u64, seconds: f64) -> f64 {
     bytes as f64 / seconds.max(1e-3)
 }

@@ -115,11 +115,7 @@ impl Prompt {
         talk: &Talk,
         deliver: impl FnMut(Typed) + Send + 'static,
     ) -> io::Result<(Self, Queue)> {
-        let Options {
-            history,
-            words,
-            manner,
-        } = options;
+        let Options { history, words, manner } = options;
         // What was said before the prompt stands above it.
         talk.flush();
         let watch = Arc::new(Watch {
@@ -154,20 +150,12 @@ impl Prompt {
             queue: queue.clone(),
             deliver,
         };
-        std::thread::Builder::new()
-            .name("prompt".into())
-            .spawn(move || {
-                while reader.read() && permission.recv().is_ok() {}
-                // The owner may be gone already.
-                let _ = finished.send(());
-            })?;
-        let prompt = Self {
-            again,
-            done,
-            watch,
-            above,
-            modes,
-        };
+        std::thread::Builder::new().name("prompt".into()).spawn(move || {
+            while reader.read() && permission.recv().is_ok() {}
+            // The owner may be gone already.
+            let _ = finished.send(());
+        })?;
+        let prompt = Self { again, done, watch, above, modes };
         Ok((prompt, queue))
     }
 
@@ -281,11 +269,7 @@ impl ConditionalEventHandler for Suspend {
         // before it is asked for anything else.
         let _ = raise(Signal::SIGWINCH);
         let redraws_itself = lock(&self.watch.drawn).is_wrapped(now);
-        Some(if redraws_itself {
-            Cmd::Noop
-        } else {
-            Cmd::Repaint
-        })
+        Some(if redraws_itself { Cmd::Noop } else { Cmd::Repaint })
     }
 }
 

@@ -53,11 +53,7 @@ impl Talk {
     pub fn new(level: Level, json: bool) -> Self {
         Self(Arc::new(Inner {
             level,
-            style: Style {
-                json,
-                detail: level >= Level::Verbose,
-                start: Instant::now(),
-            },
+            style: Style { json, detail: level >= Level::Verbose, start: Instant::now() },
             queue: Mutex::new(None),
             stamp: Mutex::new(None),
         }))
@@ -84,11 +80,7 @@ impl Talk {
     /// Writes one line: whatever names and paths are in it, they neither end it nor act on a
     /// terminal.
     fn line(&self, line: String) {
-        let mut line = if self.is_json() {
-            line
-        } else {
-            visible::line(line.as_bytes())
-        };
+        let mut line = if self.is_json() { line } else { visible::line(line.as_bytes()) };
         let stamp = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stamp) = &*stamp {
             line.insert_str(0, &stamp());
@@ -116,12 +108,7 @@ impl Talk {
     /// Tells what one had better know, unless only errors are wanted.
     pub fn warn(&self, warning: &str) {
         if self.is_json() {
-            self.say(&Event::failure(&Failure::new(
-                "warn",
-                warning,
-                "",
-                Exit::Other,
-            )));
+            self.say(&Event::failure(&Failure::new("warn", warning, "", Exit::Other)));
         } else if self.0.level > Level::Quiet {
             self.line(format!("sockctl: warning: {warning}"));
         }
@@ -180,14 +167,8 @@ fn render(event: &Event<'_>, style: Style) -> String {
     }
     // Microseconds are as fine as anybody can use.
     let t = style.start.elapsed().as_micros();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "exact for runs of under 285 years"
-    )]
-    let timed = Timed {
-        event,
-        t: t as f64 / 1e6,
-    };
+    #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
+    let timed = Timed { event, t: t as f64 / 1e6 };
     serde_json::to_string(&timed).unwrap_or_default()
 }
 

@@ -24,12 +24,7 @@ impl Networks {
 
 impl FromIterator<Networks> for Networks {
     fn from_iter<T: IntoIterator<Item = Self>>(several: T) -> Self {
-        Self(
-            several
-                .into_iter()
-                .flat_map(|networks| networks.0)
-                .collect(),
-        )
+        Self(several.into_iter().flat_map(|networks| networks.0).collect())
     }
 }
 
@@ -102,10 +97,7 @@ mod tests {
 
     fn access(allow: &[&str], deny: &[&str]) -> Access {
         let read = |words: &[&str]| words.iter().map(|word| networks(word).unwrap()).collect();
-        Access {
-            allow: (!allow.is_empty()).then(|| read(allow)),
-            deny: read(deny),
-        }
+        Access { allow: (!allow.is_empty()).then(|| read(allow)), deny: read(deny) }
     }
 
     fn admits(access: &Access, from: &str) -> bool {
@@ -145,15 +137,7 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_network() {
-        for word in [
-            "",
-            "10.0.0.0/",
-            "10.0.0/8",
-            "host",
-            "10.0.0.0/-1",
-            "1.2.3.4/33",
-            "::/129",
-        ] {
+        for word in ["", "10.0.0.0/", "10.0.0/8", "host", "10.0.0.0/-1", "1.2.3.4/33", "::/129"] {
             assert!(networks(word).unwrap_err().contains("10.0.0.0/8"), "{word}");
         }
     }

@@ -116,10 +116,7 @@ impl Address {
     #[must_use]
     pub fn resolve_default(self, family: Family) -> Self {
         match self {
-            Self::Inet { host, port } => Self::Inet {
-                host: host.resolve_default(family),
-                port,
-            },
+            Self::Inet { host, port } => Self::Inet { host: host.resolve_default(family), port },
             unix @ Self::Unix(_) => unix,
         }
     }
@@ -149,9 +146,7 @@ impl Address {
         if fits {
             return Ok(());
         }
-        Err(Failure::usage(format!(
-            "source {source} is of another family than {self}"
-        )))
+        Err(Failure::usage(format!("source {source} is of another family than {self}")))
     }
 
     /// Refuses what can only be listened on: port 0 and `*`.
@@ -204,15 +199,14 @@ impl Host {
         };
         // nix 0.31 takes the NULL of a failure for success, and returns an empty name.
         let known = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
-        if_nametoindex(zone.as_str())
-            .ok()
-            .or_else(|| zone.parse().ok().filter(known))
-            .ok_or_else(|| {
+        if_nametoindex(zone.as_str()).ok().or_else(|| zone.parse().ok().filter(known)).ok_or_else(
+            || {
                 let zone = quoted(zone);
                 Failure::usage(format!(
                     "zone {zone} of {ip}: no such network interface; `ip link` lists them"
                 ))
-            })
+            },
+        )
     }
 
     fn check_dial(&self) -> Result<(), Failure> {
@@ -245,9 +239,7 @@ impl UnixName {
             Family::V6 => "-6",
         };
         let name = quoted(self.to_string());
-        Err(Failure::usage(format!(
-            "{flag} excludes the UNIX socket {name}"
-        )))
+        Err(Failure::usage(format!("{flag} excludes the UNIX socket {name}")))
     }
 }
 

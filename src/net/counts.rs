@@ -23,12 +23,8 @@ impl Counts {
     /// Of this connection; `None` for one that is not TCP.
     pub fn of(socket: &Socket) -> Option<Self> {
         let row = sockopt::lookup("TCP_INFO").ok()?;
-        let bytes = raw::getsockopt(
-            socket.as_fd(),
-            row.level.number(),
-            row.number,
-            row.kind.room(),
-        );
+        let bytes =
+            raw::getsockopt(socket.as_fd(), row.level.number(), row.number, row.kind.room());
         match Value::decode(row.kind, &bytes.ok()?) {
             Value::Record(fields) => Some(Self(fields)),
             _ => None,
@@ -64,9 +60,7 @@ impl Counts {
 
     /// For how long no payload moved in either direction; never more than it was.
     pub fn quiet(&self) -> Option<Duration> {
-        let last = self
-            .field("last_data_sent")?
-            .min(self.field("last_data_recv")?);
+        let last = self.field("last_data_sent")?.min(self.field("last_data_recv")?);
         let last = Duration::from_millis(u64::try_from(last).ok()?);
         Some(last.saturating_sub(TICK))
     }

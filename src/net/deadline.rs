@@ -18,11 +18,7 @@ impl Deadline {
     /// `limit` from now. Zero means no limit, as on the command line, and so does a limit
     /// beyond what the clock can hold.
     pub fn after(limit: Duration) -> Self {
-        if limit.is_zero() {
-            Self::NEVER
-        } else {
-            Self(Instant::now().checked_add(limit))
-        }
+        if limit.is_zero() { Self::NEVER } else { Self(Instant::now().checked_add(limit)) }
     }
 
     /// At a known point in time.
@@ -51,8 +47,7 @@ impl Deadline {
 
     /// The time left; `None` without a limit.
     pub fn left(self) -> Option<Duration> {
-        self.0
-            .map(|at| at.saturating_duration_since(Instant::now()))
+        self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// The time left as poll(2) and `epoll_wait(2)` take it, rounded up to a millisecond so that

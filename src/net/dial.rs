@@ -41,13 +41,7 @@ pub struct Dial<'a> {
 /// is that of the last one, or "timed out" where the deadline struck.
 pub fn dial(address: &Address, how: &Dial<'_>, until: Deadline) -> Result<Socket, Failure> {
     let addresses = resolve(address, how, until)?;
-    let mut race = Race {
-        how,
-        until,
-        running: Vec::new(),
-        failed: Vec::new(),
-        timed_out: false,
-    };
+    let mut race = Race { how, until, running: Vec::new(), failed: Vec::new(), timed_out: false };
     match race.run(&addresses)? {
         Some(socket) => Ok(socket),
         None => Err(race.failure(address)),
@@ -125,19 +119,12 @@ fn look_up(
     };
     let (sender, receiver) = mpsc::channel();
     let (name, wanted) = (host.to_string(), service.to_string());
-    let thread = std::thread::Builder::new()
-        .name("resolver".into())
-        .spawn(move || {
-            let result =
-                dns_lookup::getaddrinfo(Some(&name), Some(&wanted), Some(hints)).map(|found| {
-                    found
-                        .flatten()
-                        .map(|info| info.sockaddr)
-                        .collect::<Vec<_>>()
-                });
-            // Nobody listens any more once the deadline has passed.
-            let _ = sender.send(result);
-        });
+    let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
+        let result = dns_lookup::getaddrinfo(Some(&name), Some(&wanted), Some(hints))
+            .map(|found| found.flatten().map(|info| info.sockaddr).collect::<Vec<_>>());
+        // Nobody listens any more once the deadline has passed.
+        let _ = sender.send(result);
+    });
     thread.map_err(|e| Failure::system("start the resolver for", host, &e))?;
     let answer = match until.left() {
         None => receiver.recv().ok(),
@@ -149,12 +136,7 @@ fn look_up(
             found.dedup();
             Ok(found)
         }
-        Some(Ok(_)) => Err(Failure::new(
-            "resolve",
-            host,
-            "no address",
-            Exit::Unresolved,
-        )),
+        Some(Ok(_)) => Err(Failure::new("resolve", host, "no address", Exit::Unresolved)),
         Some(Err(e)) => {
             let code = e.error_num();
             let what = match e.kind() {
@@ -216,9 +198,7 @@ impl<'a> Race<'a> {
                     None => start_at = None,
                 }
             }
-            let wake = start_at
-                .map_or(Deadline::NEVER, Deadline::at)
-                .min(self.until);
+            let wake = start_at.map_or(Deadline::NEVER, Deadline::at).min(self.until);
             if let Some(socket) = self.step(wake) {
                 return Ok(Some(socket));
             }
@@ -291,11 +271,7 @@ impl<'a> Race<'a> {
             failure.target = target.to_string();
             failure.cause = causes.join(", ");
         }
-        if self.timed_out {
-            failure.exit(Exit::TimedOut)
-        } else {
-            failure
-        }
+        if self.timed_out { failure.exit(Exit::TimedOut) } else { failure }
     }
 }
 
@@ -309,9 +285,7 @@ pub fn open(address: &SockAddr, how: &Dial<'_>) -> Result<Socket, Failure> {
     }
     sockopt::apply(how.settings, &socket, Stage::Dialled)?;
     if let Some(source) = how.source {
-        socket
-            .bind(&source.into())
-            .map_err(|e| Failure::system("bind", source, &e))?;
+        socket.bind(&source.into()).map_err(|e| Failure::system("bind", source, &e))?;
     }
     socket.set_nonblocking(true).map_err(system)?;
     Ok(socket)

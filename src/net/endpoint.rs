@@ -32,9 +32,7 @@ impl Endpoint {
         if let Some(name) = address.as_abstract_namespace() {
             return Self::Unix([b"@", name].concat());
         }
-        let path = address
-            .as_pathname()
-            .map(|path| path.as_os_str().as_bytes());
+        let path = address.as_pathname().map(|path| path.as_os_str().as_bytes());
         Self::Unix(path.unwrap_or_default().to_vec())
     }
 

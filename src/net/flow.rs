@@ -63,11 +63,7 @@ pub enum Held {
 enum How {
     Splice,
     SendFile,
-    Through {
-        reader: OwnedFd,
-        writer: OwnedFd,
-        inside: usize,
-    },
+    Through { reader: OwnedFd, writer: OwnedFd, inside: usize },
     Copy,
 }
 

@@ -21,10 +21,7 @@ pub struct Dump {
 impl Dump {
     /// A dump to `out`, which gets whole records; `name` is what failures call it.
     pub fn to(name: &str, out: Box<dyn Write>) -> Self {
-        Self {
-            name: name.into(),
-            out: Rc::new(RefCell::new(out)),
-        }
+        Self { name: name.into(), out: Rc::new(RefCell::new(out)) }
     }
 }
 
@@ -66,12 +63,7 @@ pub struct HexDump<W: Write> {
 impl<W: Write> HexDump<W> {
     /// A dump to `out`; a server gives the `id` of the client.
     pub fn new(out: W, id: Option<u64>) -> Self {
-        Self {
-            out,
-            id,
-            sent: 0,
-            received: 0,
-        }
+        Self { out, id, sent: 0, received: 0 }
     }
 
     /// Dumps bytes that went over the connection together, in one write: records of several
@@ -146,8 +138,7 @@ mod tests {
         let mut out = Vec::new();
         let mut dump = HexDump::new(&mut out, id);
         for (direction, bytes) in records {
-            dump.record(*direction, Duration::from_micros(1234), bytes)
-                .unwrap();
+            dump.record(*direction, Duration::from_micros(1234), bytes).unwrap();
         }
         String::from_utf8(out).unwrap()
     }

@@ -30,13 +30,7 @@ pub struct Lines {
 impl Lines {
     /// A splitter for lines of up to `cap` bytes, which must not be 0, line ends not counted.
     pub fn new(cap: usize, overlong: Overlong) -> Self {
-        Self {
-            cap: cap.max(1),
-            overlong,
-            held: Vec::new(),
-            begun: false,
-            dropping: false,
-        }
+        Self { cap: cap.max(1), overlong, held: Vec::new(), begun: false, dropping: false }
     }
 
     /// Takes the next bytes; `each` gets every line they complete, without its LF and without a
@@ -152,10 +146,7 @@ mod tests {
         let mut lines = Vec::new();
         for part in parts {
             splitter.feed(part, |line| lines.push(line.to_vec()));
-            assert!(
-                splitter.partial().len() <= cap,
-                "holds no more than the cap"
-            );
+            assert!(splitter.partial().len() <= cap, "holds no more than the cap");
         }
         (lines, splitter.take_partial())
     }
@@ -163,10 +154,7 @@ mod tests {
     /// The same, as text: `a|b|` is two lines, `a|b` one and a rest.
     fn shown(cap: usize, overlong: Overlong, parts: &[&str]) -> String {
         let (lines, rest) = lines(cap, overlong, parts.iter().map(|part| part.as_bytes()));
-        let mut all: Vec<_> = lines
-            .iter()
-            .map(|line| line.escape_ascii().to_string())
-            .collect();
+        let mut all: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
         all.push(rest.unwrap_or_default().escape_ascii().to_string());
         all.join("|")
     }
@@ -231,9 +219,7 @@ mod tests {
         let mut cuts = cuts.to_vec();
         cuts.extend([0, bytes.len()]);
         cuts.sort_unstable();
-        cuts.windows(2)
-            .map(|pair| &bytes[pair[0]..pair[1]])
-            .collect()
+        cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
     }
 
     proptest! {

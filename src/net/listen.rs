@@ -56,22 +56,13 @@ impl Listener {
         socket.listen(how.backlog).map_err(fail)?;
         socket.set_nonblocking(true).map_err(fail)?;
         let local = local(&socket, address, how.family).map_err(fail)?;
-        Ok(Self {
-            socket,
-            local,
-            path,
-        })
+        Ok(Self { socket, local, path })
     }
 
     /// The first listening socket that a service manager handed over (`sd_listen_fds(3)`).
     pub fn inherited(settings: &[Setting]) -> Result<Self, Failure> {
         let none = |cause: &str| {
-            Failure::new(
-                "take",
-                "the socket of the service manager",
-                cause,
-                Exit::Usage,
-            )
+            Failure::new("take", "the socket of the service manager", cause, Exit::Usage)
         };
         let mut handed = ListenFd::from_env();
         let socket = match (handed.take_tcp_listener(0), handed.take_unix_listener(0)) {
@@ -101,11 +92,7 @@ impl Listener {
             local => local,
         };
         sockopt::apply(settings, &socket, Stage::Listener)?;
-        Ok(Self {
-            socket,
-            local,
-            path: None,
-        })
+        Ok(Self { socket, local, path: None })
     }
 
     /// Where it listens, with the real port.
@@ -117,14 +104,7 @@ impl Listener {
     pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
         let (socket, peer) = self.socket.accept()?;
         // A UNIX client has no name of its own: it is known by where it came in.
-        Ok((
-            socket,
-            if matches!(peer, Endpoint::Unix(_)) {
-                self.local.clone()
-            } else {
-                peer
-            },
-        ))
+        Ok((socket, if matches!(peer, Endpoint::Unix(_)) { self.local.clone() } else { peer }))
     }
 }
 
@@ -158,32 +138,23 @@ pub fn bind(
         Err(e) => return Err(fail(e)),
     };
     if target.is_ipv6() {
-        let set = socket.set_flag("IPPROTO_IPV6", "IPV6_V6ONLY", !both, |s, on| {
-            s.set_only_v6(on)
-        });
+        let set = socket.set_flag("IPPROTO_IPV6", "IPV6_V6ONLY", !both, |s, on| s.set_only_v6(on));
         set.map_err(fail)?;
     }
     if kind == Type::STREAM && !target.is_unix() {
         // Lets a restarted server bind beside connections in TIME_WAIT; on Linux it never lets
         // two listeners share a port.
-        let set = socket.set_flag("SOL_SOCKET", "SO_REUSEADDR", true, |s, on| {
-            s.set_reuse_address(on)
-        });
+        let set =
+            socket.set_flag("SOL_SOCKET", "SO_REUSEADDR", true, |s, on| s.set_reuse_address(on));
         set.map_err(fail)?;
         // Accepted connections inherit these.
         socket.set_defaults().map_err(fail)?;
     }
     if how.reuse_port {
-        let set = socket.set_flag("SOL_SOCKET", "SO_REUSEPORT", true, |s, on| {
-            s.set_reuse_port(on)
-        });
+        let set = socket.set_flag("SOL_SOCKET", "SO_REUSEPORT", true, |s, on| s.set_reuse_port(on));
         set.map_err(fail)?;
     }
-    let stage = if kind == Type::STREAM {
-        Stage::Listener
-    } else {
-        Stage::Datagram
-    };
+    let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Datagram };
     sockopt::apply(how.settings, &socket, stage)?;
     socket.bind(&target).map_err(fail)?;
     let path = match address {
@@ -211,35 +182,20 @@ pub fn local(socket: &Socket, address: &Address, family: Family) -> io::Result<E
 }
 
 fn is_both(address: &Address, family: Family) -> bool {
-    matches!(
-        address,
-        Address::Inet {
-            host: Host::Wildcard,
-            ..
-        }
-    ) && family == Family::Any
+    matches!(address, Address::Inet { host: Host::Wildcard, .. }) && family == Family::Any
 }
 
 /// The system address to bind. A name binds its first IPv4 address, else its first IPv6.
 fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, Failure> {
-    if let Address::Inet {
-        host: Host::Wildcard,
-        port: Port::Number(port),
-    } = address
-    {
+    if let Address::Inet { host: Host::Wildcard, port: Port::Number(port) } = address {
         return Ok(match how.family {
             Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)),
             Family::Any | Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)),
         }
         .into());
     }
-    let look_up = Dial {
-        family: how.family,
-        numeric: how.numeric,
-        source: None,
-        settings: &[],
-        kind,
-    };
+    let look_up =
+        Dial { family: how.family, numeric: how.numeric, source: None, settings: &[], kind };
     let found = signal::fatal_during(|| dial::resolve(address, &look_up, how.until))?;
     let first_v4 = found.iter().find(|a| a.is_ipv4());
     first_v4
@@ -254,12 +210,8 @@ fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure
     let shown = format!("unix:{}", path.display());
     let in_use = |why: &str| {
         let system = cause(&Errno::EADDRINUSE.into());
-        let mut failure = Failure::new(
-            "listen on",
-            &shown,
-            format!("{why}: {system}"),
-            Exit::Address,
-        );
+        let mut failure =
+            Failure::new("listen on", &shown, format!("{why}: {system}"), Exit::Address);
         failure.code = Some(Errno::EADDRINUSE as i32);
         failure
     };
@@ -292,10 +244,7 @@ pub struct OwnPath {
 impl OwnPath {
     fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: std::path::absolute(path)?,
-            file: (found.dev(), found.ino()),
-        })
+        Ok(Self { path: std::path::absolute(path)?, file: (found.dev(), found.ino()) })
     }
 }
 

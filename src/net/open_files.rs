@@ -27,12 +27,7 @@ impl OpenFiles {
             return None;
         }
         setrlimit(Resource::RLIMIT_NOFILE, raised, hard).ok()?;
-        let mut files = Self {
-            given,
-            raised,
-            hard,
-            low: Vec::new(),
-        };
+        let mut files = Self { given, raised, hard, low: Vec::new() };
         files.keep_low();
         Some(files)
     }
@@ -76,8 +71,7 @@ impl OpenFiles {
 /// How many there may be.
 pub fn most() -> usize {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).ok();
-    soft.and_then(|(soft, _)| usize::try_from(soft).ok())
-        .unwrap_or(1024)
+    soft.and_then(|(soft, _)| usize::try_from(soft).ok()).unwrap_or(1024)
 }
 
 /// Marks every descriptor from 3 on close-on-exec: those we open are, those we inherited may not

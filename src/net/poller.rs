@@ -56,10 +56,7 @@ impl Poller {
     /// A poller that reports up to 1,024 descriptors a call.
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self {
-            epoll,
-            events: vec![EpollEvent::empty(); 1024],
-        })
+        Ok(Self { epoll, events: vec![EpollEvent::empty(); 1024] })
     }
 
     /// Starts watching. Regular files cannot be watched (EPERM).

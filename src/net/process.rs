@@ -41,10 +41,7 @@ pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
             let number = link.strip_prefix("socket:[")?.strip_suffix(']')?;
             number.parse().ok()
         });
-        let fd = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok());
+        let fd = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let (Some(fd), Some(inode)) = (fd, inode) {
             held.push(Held { pid, fd, inode });
         }
@@ -111,22 +108,14 @@ pub fn at_port(port: u16, tables: [&str; 2], listening: bool) -> Result<Vec<Held
         }
     }
     if inodes.is_empty() {
-        return Err(Failure::new(
-            "look up",
-            &target,
-            "nobody listens there",
-            Exit::Refused,
-        ));
+        return Err(Failure::new("look up", &target, "nobody listens there", Exit::Refused));
     }
     let everybody = fs::read_dir("/proc").map_err(|e| Failure::system("look up", &target, &e))?;
     let pids = everybody.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();
     // Processes that end meanwhile, and those of others, are passed over.
-    let held = pids
-        .into_iter()
-        .filter_map(|pid| sockets(pid).ok())
-        .flatten();
+    let held = pids.into_iter().filter_map(|pid| sockets(pid).ok()).flatten();
     let found: Vec<Held> = held.filter(|held| inodes.contains(&held.inode)).collect();
     if found.is_empty() {
         let cause = "its process is somebody else's: operation not permitted (EPERM 1)";
@@ -157,14 +146,8 @@ mod tests {
         assert_eq!(entry(LINE, 8520, true), Some(4711));
         assert_eq!(entry(LINE, 8521, true), None);
         assert_eq!(entry(&LINE.replace(" 0A ", " 01 "), 8520, true), None);
-        assert_eq!(
-            entry(&LINE.replace(" 0A ", " 07 "), 8520, false),
-            Some(4711)
-        );
-        assert_eq!(
-            entry("  sl  local_address rem_address   st", 8520, true),
-            None
-        );
+        assert_eq!(entry(&LINE.replace(" 0A ", " 07 "), 8520, false), Some(4711));
+        assert_eq!(entry("  sl  local_address rem_address   st", 8520, true), None);
     }
 
     #[test]
@@ -177,9 +160,6 @@ mod tests {
         let found = at_port(port, ["tcp", "tcp6"], true).unwrap();
         assert!(found.iter().any(|held| (held.pid, held.fd) == (pid, fd)));
         let borrowed = borrow(pid, fd).unwrap();
-        assert_eq!(
-            borrowed.local().unwrap().to_string(),
-            format!("127.0.0.1:{port}")
-        );
+        assert_eq!(borrowed.local().unwrap().to_string(), format!("127.0.0.1:{port}"));
     }
 }

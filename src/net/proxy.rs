@@ -121,11 +121,7 @@ impl Proxy {
             return refuse(forms);
         }
         address.check_dial()?;
-        Ok(Self {
-            kind,
-            user: user.map(Into::into),
-            address,
-        })
+        Ok(Self { kind, user: user.map(Into::into), address })
     }
 
     /// Asks the proxy at the other end of `socket` for a connection to `place`; from then on the
@@ -165,9 +161,8 @@ impl Proxy {
                 }
                 Err(e) => return Err(broken(e)),
             };
-            let (used, step) = handshake
-                .feed(&seen[..count])
-                .map_err(|refused| refused.tell(&target))?;
+            let (used, step) =
+                handshake.feed(&seen[..count]).map_err(|refused| refused.tell(&target))?;
             // What was seen is there to be read.
             socket.recv(&mut seen[..used]).map_err(broken)?;
             match step {

@@ -91,10 +91,7 @@ impl Header {
 fn length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(b"PROXY ") {
-        let end = bytes
-            .windows(2)
-            .take(LINE - 1)
-            .position(|two| two == b"\r\n");
+        let end = bytes.windows(2).take(LINE - 1).position(|two| two == b"\r\n");
         return match end {
             None if bytes.len() >= LINE => Err("a PROXY line of more than 107 bytes"),
             end => Ok(end.map(|end| end + 2)),
@@ -114,10 +111,8 @@ fn length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
 }
 
 fn parse(header: &[u8]) -> Result<Proxied, &'static str> {
-    let addresses = |source: SocketAddr, destination: SocketAddr| Proxied::For {
-        source,
-        destination,
-    };
+    let addresses =
+        |source: SocketAddr, destination: SocketAddr| Proxied::For { source, destination };
     if header.starts_with(b"PROXY ") {
         let header = v1::Header::try_from(header).map_err(|_| "a malformed PROXY line")?;
         return Ok(match header.addresses {
@@ -165,10 +160,7 @@ mod tests {
     }
 
     fn of(source: &str, destination: &str) -> Proxied {
-        Proxied::For {
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-        }
+        Proxied::For { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
     }
 
     #[test]
@@ -178,16 +170,10 @@ mod tests {
         assert_eq!(read(line), Ok((line.len() - 5, v4)));
         assert_eq!(read(&[four(), b"GET /".to_vec()].concat()), Ok((28, v4)));
         let line = b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n";
-        assert_eq!(
-            read(line),
-            Ok((line.len(), Some(of("[2001:db8::1]:1", "[::1]:65535"))))
-        );
+        assert_eq!(read(line), Ok((line.len(), Some(of("[2001:db8::1]:1", "[::1]:65535")))));
         let mut six = vec![0; 36];
         (six[15], six[31], six[33], six[35]) = (1, 2, 3, 4);
-        assert_eq!(
-            read(&v2(1, 0x21, &six)),
-            Ok((52, Some(of("[::1]:3", "[::2]:4"))))
-        );
+        assert_eq!(read(&v2(1, 0x21, &six)), Ok((52, Some(of("[::1]:3", "[::2]:4")))));
         for own in [
             b"PROXY UNKNOWN\r\n".to_vec(),
             b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(),
@@ -208,10 +194,7 @@ mod tests {
         let line = header(Version::One, &a, &b).unwrap();
         assert_eq!(line, b"PROXY TCP4 192.0.2.1 198.51.100.7 8080 80\r\n");
         assert_eq!(header(Version::Two, &a, &b).unwrap(), four());
-        assert_eq!(
-            header(Version::One, &unix, &unix).unwrap(),
-            b"PROXY UNKNOWN\r\n"
-        );
+        assert_eq!(header(Version::One, &unix, &unix).unwrap(), b"PROXY UNKNOWN\r\n");
         for version in [Version::One, Version::Two] {
             let said = |from: &Endpoint, to: &Endpoint| {
                 let bytes = header(version, from, to).unwrap();
@@ -243,10 +226,7 @@ mod tests {
             (&b"GET / HTTP/1.1\r\n"[..], "no PROXY header"),
             (b"PROXZ", "no PROXY header"),
             (b"\x16\x03\x01", "no PROXY header"),
-            (
-                b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n",
-                "a malformed PROXY line",
-            ),
+            (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n", "a malformed PROXY line"),
             (b"PROXY \r\n", "a malformed PROXY line"),
         ] {
             assert_eq!(read(bytes), Err(why), "{bytes:?}");

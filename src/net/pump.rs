@@ -89,9 +89,7 @@ impl Pace {
 
     /// When the next report is due.
     pub fn due(&self) -> Deadline {
-        self.report
-            .as_ref()
-            .map_or(Deadline::NEVER, |_| Deadline::at(self.next))
+        self.report.as_ref().map_or(Deadline::NEVER, |_| Deadline::at(self.next))
     }
 }
 
@@ -136,11 +134,7 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
     let mut pump = match Pump::new(socket, rules, signals) {
         Ok(pump) => pump,
         Err(e) => {
-            return Ended {
-                received: 0,
-                sent: 0,
-                end: End::Broken(e),
-            };
+            return Ended { received: 0, sent: 0, end: End::Broken(e) };
         }
     };
     let mut end = pump.run();
@@ -157,11 +151,7 @@ pub fn pump(socket: &Socket, rules: Rules, signals: Option<&Deferred>) -> Ended 
     pump.pace.end(pump.down.moved(), pump.up.moved());
     // A socket that is gone does not care about its mode.
     let _ = socket.set_nonblocking(false);
-    Ended {
-        received: pump.down.moved(),
-        sent: pump.up.moved(),
-        end,
-    }
+    Ended { received: pump.down.moved(), sent: pump.up.moved(), end }
 }
 
 struct Pump<'a> {
@@ -210,13 +200,7 @@ impl<'a> Pump<'a> {
             began: Some(now),
             ends: half_close,
         };
-        let downwards = Change {
-            filter: incoming,
-            layer,
-            tap,
-            began: Some(now),
-            ends: false,
-        };
+        let downwards = Change { filter: incoming, layer, tap, began: Some(now), ends: false };
         Ok(Self {
             socket,
             signals,
@@ -343,9 +327,7 @@ impl<'a> Pump<'a> {
         };
         let until = ends
             .iter()
-            .fold(self.pace.due().min(patience), |until, (deadline, _)| {
-                until.min(*deadline)
-            });
+            .fold(self.pace.due().min(patience), |until, (deadline, _)| until.min(*deadline));
 
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         fds.extend(up.and_then(|up| self.up.holds(up.held()?)));
@@ -353,17 +335,14 @@ impl<'a> Pump<'a> {
         if let Some(signals) = self.signals {
             fds.push((signals.as_fd(), PollFlags::POLLIN));
         }
-        let mut polled: Vec<PollFd<'_>> = fds
-            .iter()
-            .map(|(fd, events)| PollFd::new(*fd, *events))
-            .collect();
+        let mut polled: Vec<PollFd<'_>> =
+            fds.iter().map(|(fd, events)| PollFd::new(*fd, *events)).collect();
         // EINTR or not: the loop looks at everything again.
         let _ = nix::poll::ppoll(&mut polled, until.left().map(TimeSpec::from), None);
         if patience.passed() {
             self.down.hurry();
         }
-        ends.into_iter()
-            .find_map(|(deadline, end)| deadline.passed().then_some(end))
+        ends.into_iter().find_map(|(deadline, end)| deadline.passed().then_some(end))
     }
 }
 

@@ -39,11 +39,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// A duration as it could be written: `300ms`, `1.5s`, `0s`.
 pub fn shown(duration: Duration) -> String {
-    if duration.is_zero() {
-        "0s".into()
-    } else {
-        format!("{duration:?}")
-    }
+    if duration.is_zero() { "0s".into() } else { format!("{duration:?}") }
 }
 
 /// Reads a SIZE in bytes: `512`, `64k`, `1M`, `2GiB`; the units are powers of 1024 in any case
@@ -133,10 +129,7 @@ mod tests {
             "", "-1", "+1", "NaN", "inf", "1e30", "1e3", "5x", "s", ".", ".5", "5.", "1..2", " 1",
             "1 s", "1S", "1d", "1h30m", "0x10", "١s",
         ] {
-            assert!(
-                duration(text).is_err_and(|e| e.contains("500ms, 1.5s, 2m, 1h")),
-                "{text}"
-            );
+            assert!(duration(text).is_err_and(|e| e.contains("500ms, 1.5s, 2m, 1h")), "{text}");
         }
     }
 
@@ -183,10 +176,7 @@ mod tests {
             "18446744073709551616",
             "17179869184G",
         ] {
-            assert!(
-                size(text).is_err_and(|e| e.contains("512, 64k, 1M or 2GiB")),
-                "{text}"
-            );
+            assert!(size(text).is_err_and(|e| e.contains("512, 64k, 1M or 2GiB")), "{text}");
         }
     }
 

@@ -33,11 +33,8 @@ const CANARY: u8 = 0xa5;
 /// program whatever the room. `EOVERFLOW` if the kernel wrote more than it was told to.
 pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, room: usize) -> io::Result<Vec<u8>> {
     let counts_instructions = (level, number) == (libc::SOL_SOCKET, SO_GET_FILTER);
-    let (unit, room) = if counts_instructions {
-        (INSTRUCTION, BPF_MAXINSNS * INSTRUCTION)
-    } else {
-        (1, room)
-    };
+    let (unit, room) =
+        if counts_instructions { (INSTRUCTION, BPF_MAXINSNS * INSTRUCTION) } else { (1, room) };
     guarded(room, |bytes| {
         let mut len = length(room / unit)?;
         // SAFETY: told `len`, the kernel writes `len` units, which are the first `room` bytes, and
@@ -46,13 +43,7 @@ pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, room: usize) -> i
         // which ends within `GUARD`. `bytes` and `len` live through the call, and the descriptor is
         // open as long as it is borrowed.
         let status = unsafe {
-            libc::getsockopt(
-                fd.as_raw_fd(),
-                level,
-                number,
-                bytes.as_mut_ptr().cast(),
-                &raw mut len,
-            )
+            libc::getsockopt(fd.as_raw_fd(), level, number, bytes.as_mut_ptr().cast(), &raw mut len)
         };
         Errno::result(status)?;
         Ok(usize::try_from(len).unwrap_or(room).saturating_mul(unit))
@@ -88,14 +79,8 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> 
 /// lacks it (before 5.11) one by one, below `most` and 65,536.
 pub fn close_on_exec(first: u32, most: usize) {
     // SAFETY: the call takes three integers and closes nothing; it sets a flag on descriptors.
-    let status = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let status =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if status == 0 {
         return;
     }
@@ -118,30 +103,14 @@ mod tests {
 
     /// Attaches a program of so many instructions, each of which is BPF_RET.
     fn attach(socket: &std::net::UdpSocket, count: usize) {
-        let mut program = vec![
-            libc::sock_filter {
-                code: 6,
-                jt: 0,
-                jf: 0,
-                k: 65535
-            };
-            count
-        ];
-        let program = libc::sock_fprog {
-            len: count.try_into().unwrap(),
-            filter: program.as_mut_ptr(),
-        };
+        let mut program = vec![libc::sock_filter { code: 6, jt: 0, jf: 0, k: 65535 }; count];
+        let program =
+            libc::sock_fprog { len: count.try_into().unwrap(), filter: program.as_mut_ptr() };
         // SAFETY: a sock_fprog is plain integers and a pointer, which lives through the call.
         let bytes = unsafe {
             std::slice::from_raw_parts((&raw const program).cast::<u8>(), size_of_val(&program))
         };
-        setsockopt(
-            socket.as_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            bytes,
-        )
-        .unwrap();
+        setsockopt(socket.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, bytes).unwrap();
     }
 
     #[test]

@@ -54,13 +54,7 @@ pub fn scan(
             };
             let began = Instant::now();
             if deadline.passed() {
-                tell(
-                    index,
-                    Checked {
-                        code: Errno::ETIMEDOUT as i32,
-                        took: Duration::ZERO,
-                    },
-                );
+                tell(index, Checked { code: Errno::ETIMEDOUT as i32, took: Duration::ZERO });
                 continue;
             }
             let family = address.domain();
@@ -111,9 +105,7 @@ fn finish_some(
     spare: &mut Vec<(Domain, Socket)>,
     tell: &mut impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
-    let until = running
-        .iter()
-        .fold(Deadline::NEVER, |until, attempt| until.min(attempt.until));
+    let until = running.iter().fold(Deadline::NEVER, |until, attempt| until.min(attempt.until));
     let mut polled: Vec<PollFd<'_>> = running
         .iter()
         .map(|attempt| PollFd::new(attempt.socket.as_fd(), PollFlags::POLLOUT))
@@ -152,8 +144,5 @@ fn checked(result: &io::Result<()>, began: Instant) -> Checked {
         Ok(()) => 0,
         Err(e) => e.raw_os_error().unwrap_or(Errno::EIO as i32),
     };
-    Checked {
-        code,
-        took: began.elapsed(),
-    }
+    Checked { code, took: began.elapsed() }
 }

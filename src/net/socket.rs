@@ -37,18 +37,12 @@ pub struct Socket {
 impl Socket {
     /// socket(2), close-on-exec.
     pub fn new(domain: Domain, kind: Type) -> io::Result<Self> {
-        let protocol = (domain != Domain::UNIX).then(|| {
-            if kind == Type::STREAM {
-                Protocol::TCP
-            } else {
-                Protocol::UDP
-            }
-        });
+        let protocol = (domain != Domain::UNIX)
+            .then(|| if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP });
         let result = socket2::Socket::new(domain, kind, protocol);
         if trace::on() {
-            let outcome = result
-                .as_ref()
-                .map_or_else(trace::failed, |s| Outcome::Descriptor(s.as_raw_fd()));
+            let outcome =
+                result.as_ref().map_or_else(trace::failed, |s| Outcome::Descriptor(s.as_raw_fd()));
             trace::call("socket", &[&domain_name(domain), &kind_name(kind)], outcome);
         }
         Ok(result?.into())
@@ -67,10 +61,8 @@ impl Socket {
     /// accept4(2), close-on-exec: the new socket and the peer. Never blocks: the listener is
     /// non-blocking. The new socket is in blocking mode, as a program it is handed to expects.
     pub fn accept(&self) -> io::Result<(Self, Endpoint)> {
-        let result = self
-            .inner
-            .accept()
-            .map(|(inner, address)| (Self::from(inner), Endpoint::of(&address)));
+        let result =
+            self.inner.accept().map(|(inner, address)| (Self::from(inner), Endpoint::of(&address)));
         if trace::on() {
             match &result {
                 Ok((socket, peer)) => {
@@ -160,9 +152,7 @@ impl Socket {
     /// recv(2) with `MSG_PEEK`: what could be read now stays to be read. Not traced: nothing moves.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-        self.or_reset(retry(|| {
-            nix::sys::socket::recv(self.as_raw_fd(), buf, flags)
-        }))
+        self.or_reset(retry(|| nix::sys::socket::recv(self.as_raw_fd(), buf, flags)))
     }
 
     /// send(2). The count may be short.
@@ -200,11 +190,7 @@ impl Socket {
                 None,
             )
         });
-        trace::counted(
-            "sendall",
-            pieces.iter().map(|piece| piece.len()).sum(),
-            result,
-        )
+        trace::counted("sendall", pieces.iter().map(|piece| piece.len()).sum(), result)
     }
 
     /// shutdown(2) of the write side: the peer sees our end. A connection that is gone already
@@ -220,12 +206,8 @@ impl Socket {
     /// What every TCP connection of ours has: a short message leaves at once (`TCP_NODELAY`), and
     /// a peer that died silently is noticed in the end (`SO_KEEPALIVE`). `-o` comes after and wins.
     pub fn set_defaults(&self) -> io::Result<()> {
-        self.set_flag("IPPROTO_TCP", "TCP_NODELAY", true, |socket, on| {
-            socket.set_tcp_nodelay(on)
-        })?;
-        self.set_flag("SOL_SOCKET", "SO_KEEPALIVE", true, |socket, on| {
-            socket.set_keepalive(on)
-        })
+        self.set_flag("IPPROTO_TCP", "TCP_NODELAY", true, |socket, on| socket.set_tcp_nodelay(on))?;
+        self.set_flag("SOL_SOCKET", "SO_KEEPALIVE", true, |socket, on| socket.set_keepalive(on))
     }
 
     /// shutdown(2) of both sides, for everybody who has this socket: the peer sees our end, and a
@@ -251,11 +233,7 @@ impl Socket {
     /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
     pub fn credentials(&self) -> Option<Credentials> {
         let found = getsockopt(self, PeerCredentials).ok()?;
-        Some(Credentials {
-            user: found.uid(),
-            group: found.gid(),
-            process: found.pid(),
-        })
+        Some(Credentials { user: found.uid(), group: found.gid(), process: found.pid() })
     }
 
     /// setsockopt(2) of one of the few options we set ourselves, by socket2's typed call.
@@ -298,11 +276,7 @@ impl Socket {
     pub fn set_option(&self, option: &Row, value: &[u8]) -> io::Result<()> {
         let (level, number) = (option.level.number(), option.number);
         let result = raw::setsockopt(self.as_fd(), level, number, value);
-        trace::done(
-            "setsockopt",
-            &[&option.level, &option.spoken(), &Plain(value)],
-            result,
-        )
+        trace::done("setsockopt", &[&option.level, &option.spoken(), &Plain(value)], result)
     }
 
     /// getsockopt(2): the bytes of the value.
@@ -328,11 +302,7 @@ impl Socket {
 
 impl From<socket2::Socket> for Socket {
     fn from(inner: socket2::Socket) -> Self {
-        Self {
-            inner,
-            dialled: OnceCell::new(),
-            reset: Cell::new(false),
-        }
+        Self { inner, dialled: OnceCell::new(), reset: Cell::new(false) }
     }
 }
 
@@ -368,11 +338,7 @@ impl From<UnixListener> for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if trace::on() {
-            trace::call(
-                "close",
-                &[&format_args!("fd {}", self.inner.as_raw_fd())],
-                Outcome::Done,
-            );
+            trace::call("close", &[&format_args!("fd {}", self.inner.as_raw_fd())], Outcome::Done);
         }
     }
 }
@@ -407,10 +373,7 @@ fn traced_connect(address: &SockAddr, result: io::Result<()>) -> io::Result<()> 
 
 /// Whether an error is a reset: as a rule, or behind the peer's end.
 fn is_reset(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// The result of a connect: whoever resets a connection was connected.
@@ -420,10 +383,7 @@ fn unless_reset(result: io::Result<()>) -> io::Result<()> {
 
 /// Whether an error only says "not now".
 pub fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Repeats a call that a signal interrupted.

@@ -74,11 +74,7 @@ impl Stdio {
                 _ if io::IsTerminal::is_terminal(&fd) => Kind::Terminal,
                 _ => Kind::Device,
             };
-        Self {
-            fd,
-            kind,
-            own: None,
-        }
+        Self { fd, kind, own: None }
     }
 
     /// What it is.

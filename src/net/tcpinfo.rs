@@ -91,15 +91,8 @@ const STATES: [&str; 13] = [
 const CONTROL: [&str; 5] = ["open", "disorder", "cwr", "recovery", "loss"];
 
 /// What was agreed on in the handshake (`TCPI_OPT_…`), by bits.
-const AGREED: [&str; 7] = [
-    "timestamps",
-    "sack",
-    "wscale",
-    "ecn",
-    "ecn_seen",
-    "syn_data",
-    "usec_ts",
-];
+const AGREED: [&str; 7] =
+    ["timestamps", "sack", "wscale", "ecn", "ecn_seen", "syn_data", "usec_ts"];
 
 /// A state as the kernel names it.
 pub fn state(number: u8) -> &'static str {
@@ -110,9 +103,7 @@ pub fn state(number: u8) -> &'static str {
 pub fn field(name: &str, number: i128) -> String {
     let count = u64::try_from(number).unwrap_or(u64::MAX);
     let of = |names: &[&str]| {
-        let name = usize::try_from(count)
-            .ok()
-            .and_then(|at| names.get(at).copied());
+        let name = usize::try_from(count).ok().and_then(|at| names.get(at).copied());
         name.map_or_else(|| number.to_string(), str::to_owned)
     };
     match name {
@@ -152,10 +143,7 @@ pub fn field(name: &str, number: i128) -> String {
 impl fmt::Display for TcpInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |us: Option<u64>| {
-            us.map_or_else(
-                || "?".to_string(),
-                |us| format!("{}.{:03}", us / 1000, us % 1000),
-            )
+            us.map_or_else(|| "?".to_string(), |us| format!("{}.{:03}", us / 1000, us % 1000))
         };
         let count = |n: Option<u64>| n.map_or_else(|| "?".to_string(), |n| n.to_string());
         let rate = self.delivery_rate;

@@ -12,9 +12,7 @@ const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
 /// leading `@`, what the file of that name holds, verbatim. A literal `@` first is `\x40`.
 pub fn parse(word: &OsStr) -> Result<Vec<u8>, Failure> {
     match word.as_bytes().strip_prefix(b"@") {
-        Some([]) => Err(Failure::usage(
-            r"'@': a file name is missing; a literal @ first is \x40",
-        )),
+        Some([]) => Err(Failure::usage(r"'@': a file name is missing; a literal @ first is \x40")),
         Some(file) => read(OsStr::from_bytes(file)),
         None => unescape(word),
     }
@@ -137,10 +135,7 @@ mod tests {
             (r"\N", r"'\N'"),
         ] {
             let refusal = refusal(word);
-            assert!(
-                refusal.contains(&format!("unknown escape {escape} ")),
-                "{refusal}"
-            );
+            assert!(refusal.contains(&format!("unknown escape {escape} ")), "{refusal}");
         }
     }
 

@@ -79,11 +79,7 @@ pub fn on() -> bool {
 /// Reports one call.
 pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: Outcome<'_>) {
     if let Some(sink) = SINK.get() {
-        sink(&Call {
-            name,
-            args,
-            outcome,
-        });
+        sink(&Call { name, args, outcome });
     }
 }
 
@@ -94,11 +90,7 @@ pub(super) fn done<T>(
     result: io::Result<T>,
 ) -> io::Result<T> {
     if on() {
-        call(
-            name,
-            args,
-            result.as_ref().map_or_else(failed, |_| Outcome::Done),
-        );
+        call(name, args, result.as_ref().map_or_else(failed, |_| Outcome::Done));
     }
     result
 }

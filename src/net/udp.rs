@@ -81,13 +81,8 @@ impl Datagrams {
         }
         .map_err(|e| fail(e.into()))?;
         let is_unix = matches!(address, Address::Unix(_));
-        let datagrams = Self {
-            socket,
-            is_unix,
-            is_connected: false,
-            cuts: Cell::new(!is_unix),
-            path,
-        };
+        let datagrams =
+            Self { socket, is_unix, is_connected: false, cuts: Cell::new(!is_unix), path };
         Ok((datagrams, local))
     }
 
@@ -102,12 +97,7 @@ impl Datagrams {
     ) -> Result<(Self, Peer), Failure> {
         let addresses = dial::resolve(address, how, until)?;
         let Some(system) = addresses.first() else {
-            return Err(Failure::new(
-                "send to",
-                address,
-                "no address",
-                Exit::Unresolved,
-            ));
+            return Err(Failure::new("send to", address, "no address", Exit::Unresolved));
         };
         let to = match (address, system.as_socket()) {
             (Address::Unix(name), _) => Peer::Unix(unix(name)?),
@@ -124,9 +114,7 @@ impl Datagrams {
         };
         if system.is_unix() {
             // unix(7), "Autobind feature": a name of its own, so that it can be answered.
-            SockAddr::unix("")
-                .and_then(|none| socket.bind(&none))
-                .map_err(fail)?;
+            SockAddr::unix("").and_then(|none| socket.bind(&none)).map_err(fail)?;
         }
         if broadcast {
             socket.options().set_broadcast(true).map_err(fail)?;
@@ -290,15 +278,11 @@ impl Source {
             None => Self::Any,
             Some(IpAddr::V4(ip)) => Self::V4(libc::in_pktinfo {
                 ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(ip.octets()),
-                },
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             }),
             Some(IpAddr::V6(ip)) => Self::V6(libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: ip.octets(),
-                },
+                ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
                 ipi6_ifindex: 0,
             }),
         }

@@ -127,21 +127,14 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
     let address = args::address(&args.address, family)?;
     address.check_dial()?;
     if args.tcp_info && matches!(address, Address::Unix(_)) {
-        return Err(Failure::usage(format!(
-            "--tcp-info: {address} is no TCP connection"
-        )));
+        return Err(Failure::usage(format!("--tcp-info: {address} is no TCP connection")));
     }
     let dump = args.socket.dump(talk)?;
     let (socket, peer) = Opener::new(args)?.open(&address, deadline)?;
     let scripted = !args.steps.0.is_empty();
     let terminal = is_terminal() && !args.recv_only && !args.send_only && !scripted;
     if let Ok(local) = socket.local() {
-        talk.say(&Event::Connected {
-            id: 1,
-            peer: &peer,
-            local: &local,
-            greet: terminal,
-        });
+        talk.say(&Event::Connected { id: 1, peer: &peer, local: &local, greet: terminal });
     }
     let until = Deadline::after(args.socket.timeout).min(deadline);
     let layer = match prove {
@@ -167,12 +160,7 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
         let clean_send = args.send_only && talked.result.is_ok();
         if !clean_send {
             let cause = "closed without a word: wrong key?";
-            return Err(Failure::new(
-                "authenticate to",
-                &peer,
-                cause,
-                Exit::Unproved,
-            ));
+            return Err(Failure::new("authenticate to", &peer, cause, Exit::Unproved));
         }
     }
     talked.result.and(told)
@@ -218,11 +206,7 @@ fn tell_tcp_info(socket: io::Result<OwnedFd>, peer: &Endpoint, talk: &Talk) -> R
     let info = socket.and_then(|socket| TcpInfo::read(socket.as_fd()));
     let info = info.map_err(|e| Failure::system("read TCP_INFO of the connection to", peer, &e))?;
     let id = 1;
-    talk.say(&Event::TcpInfo {
-        id,
-        peer,
-        info: &info,
-    });
+    talk.say(&Event::TcpInfo { id, peer, info: &info });
     Ok(())
 }
 
@@ -243,11 +227,7 @@ fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Talke
         reason,
         left: false,
     });
-    Talked {
-        received,
-        result,
-        by_peer,
-    }
+    Talked { received, result, by_peer }
 }
 
 /// `--max-bytes`: nothing at all is not a session.
@@ -283,12 +263,7 @@ fn at_prompt(
     let plan = Plan {
         once: true,
         hand_over: false,
-        limits: Limits {
-            max: 1,
-            reject: false,
-            per_ip: None,
-            access: Access::default(),
-        },
+        limits: Limits { max: 1, reject: false, per_ip: None, access: Access::default() },
         proxies: None,
         idle: args.socket.idle_timeout,
         grace: Duration::ZERO,
@@ -303,25 +278,16 @@ fn at_prompt(
         linger: args.linger.unwrap_or(LINGER),
         max: args.max_bytes.unwrap_or(u64::MAX),
     };
-    let style = Style {
-        newline,
-        raw: args.socket.raw,
-        manner: args.prompt.manner(args.socket.talk.color),
-    };
+    let style =
+        Style { newline, raw: args.socket.raw, manner: args.prompt.manner(args.socket.talk.color) };
     let history = args.prompt.history.clone();
     let mut conversation =
         Conversation::start(&inbox, peers, style, history, talk.clone()).map_err(fail)?;
-    let outcome = Server::new(
-        None,
-        &mut conversation,
-        &inbox,
-        signals.as_ref(),
-        plan,
-        talk.clone(),
-    )
-    .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))
-    .map_err(fail)
-    .and_then(Server::run);
+    let outcome =
+        Server::new(None, &mut conversation, &inbox, signals.as_ref(), plan, talk.clone())
+            .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))
+            .map_err(fail)
+            .and_then(Server::run);
     let left = conversation.left();
     let received = conversation.heard();
     conversation.finish();
@@ -335,9 +301,5 @@ fn at_prompt(
         }
         (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),
     };
-    Ok(Talked {
-        received,
-        result,
-        by_peer,
-    })
+    Ok(Talked { received, result, by_peer })
 }

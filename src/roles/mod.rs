@@ -43,30 +43,23 @@ pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Res
         End::Eof | End::Linger => (Reason::Eof, Ok(())),
         End::Limit => (Reason::Limit, Ok(())),
         End::Idle => (Reason::Idle, verdict(Reason::Idle, op, peer)),
-        End::Deadline => (
-            Reason::Shutdown,
-            Err(timed_out(op, peer).hint("the deadline has passed")),
-        ),
+        End::Deadline => {
+            (Reason::Shutdown, Err(timed_out(op, peer).hint("the deadline has passed")))
+        }
         End::Broken(mut e) => {
             // The kernel shows a reset that comes behind the peer's end as EPIPE.
             if e.kind() == io::ErrorKind::BrokenPipe {
                 e = nix::errno::Errno::ECONNRESET.into();
             }
             let failure = Failure::system(op, peer, &e);
-            let exit = if failure.exit == Exit::TimedOut {
-                Exit::TimedOut
-            } else {
-                Exit::Broken
-            };
+            let exit = if failure.exit == Exit::TimedOut { Exit::TimedOut } else { Exit::Broken };
             (Reason::Reset, Err(failure.exit(exit)))
         }
         End::Input(e) => (Reason::Error, Err(Failure::system("read", "stdin", &e))),
         End::Output(e) => (Reason::Error, Err(output_failed(&e))),
         End::Tap(failure) => {
-            let moved = format!(
-                "received {}, sent {} bytes until then",
-                ended.received, ended.sent
-            );
+            let moved =
+                format!("received {}, sent {} bytes until then", ended.received, ended.sent);
             (Reason::Error, Err(failure.hint(&moved)))
         }
         End::Signal(libc::SIGINT) => (Reason::Shutdown, Err(Failure::silent(Exit::Interrupted))),
@@ -79,16 +72,9 @@ pub fn verdict(reason: Reason, op: &'static str, peer: &dyn Display) -> Result<(
     match reason {
         Reason::Eof | Reason::Shutdown | Reason::Kicked => Ok(()),
         Reason::Idle => Err(timed_out(op, peer).hint("nothing was said for too long")),
-        Reason::Reset => Err(Failure::system(
-            op,
-            peer,
-            &nix::errno::Errno::ECONNRESET.into(),
-        )),
-        Reason::Limit | Reason::Slow | Reason::Auth | Reason::Error => Err(Failure::new(
-            op,
-            peer,
-            format!("closed ({reason})"),
-            Exit::Broken,
-        )),
+        Reason::Reset => Err(Failure::system(op, peer, &nix::errno::Errno::ECONNRESET.into())),
+        Reason::Limit | Reason::Slow | Reason::Auth | Reason::Error => {
+            Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken))
+        }
     }
 }

@@ -128,10 +128,7 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// A count that must not be 0.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|&n| n > 0)
-        .ok_or_else(|| "expected a whole number from 1 on".into())
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number from 1 on".into())
 }
 
 /// Serves until it is stopped, or until the only connection ends.
@@ -140,9 +137,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
     if args.mode.is_some() && !matches!(address, Address::Unix(UnixName::Path(_))) {
-        return Err(Failure::usage(format!(
-            "--mode is for unix:PATH, not {address}"
-        )));
+        return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
     let dump = args.socket.dump(talk)?;
     if !args.socket.opt.is_empty() {
@@ -173,13 +168,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
         // The limit on open files is the one that was raised.
         gate: gate.map(Gate::within_open_files),
     };
-    let link = Link {
-        listener,
-        inbox: &inbox,
-        signals: signals.as_ref(),
-        plan,
-        talk,
-    };
+    let link = Link { listener, inbox: &inbox, signals: signals.as_ref(), plan, talk };
     let outcome = if args.room {
         room(args, link)
     } else if args.echo {
@@ -228,14 +217,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
                 layer: taken.layer,
             };
             let signals = signals.as_ref();
-            one(
-                &taken.socket,
-                &taken.peer,
-                taken.number,
-                rules,
-                signals,
-                talk,
-            )
+            one(&taken.socket, &taken.peer, taken.number, rules, signals, talk)
         }
     }
 }
@@ -268,13 +250,7 @@ struct Link<'a> {
 
 impl Link<'_> {
     fn serve(self, handler: &mut dyn Handler) -> Result<Outcome, Failure> {
-        let Self {
-            listener,
-            inbox,
-            signals,
-            plan,
-            talk,
-        } = self;
+        let Self { listener, inbox, signals, plan, talk } = self;
         Server::new(Some(listener), handler, inbox, signals, plan, talk.clone())
             .map_err(|e| Failure::system("start", "the server", &e))?
             .run()
@@ -337,11 +313,7 @@ fn one(
         received: Some(received),
         sent: Some(sent),
         seconds: began.elapsed().as_secs_f64(),
-        reason: if asked_to_stop {
-            Reason::Shutdown
-        } else {
-            reason
-        },
+        reason: if asked_to_stop { Reason::Shutdown } else { reason },
         left: true,
     });
     if asked_to_stop { Ok(()) } else { result }
@@ -365,14 +337,8 @@ pub fn announce(
 fn domain(address: &Address, family: Family) -> Domain {
     match address {
         Address::Unix(_) => Domain::UNIX,
-        Address::Inet {
-            host: Host::Ip(IpAddr::V6(_)) | Host::Scoped(..),
-            ..
-        } => Domain::IPV6,
-        Address::Inet {
-            host: Host::Wildcard,
-            ..
-        } if family != Family::V4 => Domain::IPV6,
+        Address::Inet { host: Host::Ip(IpAddr::V6(_)) | Host::Scoped(..), .. } => Domain::IPV6,
+        Address::Inet { host: Host::Wildcard, .. } if family != Family::V4 => Domain::IPV6,
         Address::Inet { .. } => Domain::IPV4,
     }
 }

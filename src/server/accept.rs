@@ -57,11 +57,7 @@ impl Server<'_> {
             return Ok(());
         }
         let tap = self.tap(number);
-        let announced = self
-            .plan
-            .proxies
-            .as_ref()
-            .and_then(|proxies| proxies.announcement(&peer));
+        let announced = self.plan.proxies.as_ref().and_then(|proxies| proxies.announcement(&peer));
         let is_known = announced.is_none();
         let phase = announced.map_or(Phase::Waiting, Phase::Announcing);
         match self.table.insert(number, socket, peer, phase, tap) {
@@ -128,12 +124,7 @@ impl Server<'_> {
         if self.plan.once {
             // A second client is refused, not left hanging.
             self.listener = None;
-            for other in self
-                .table
-                .slots()
-                .into_iter()
-                .filter(|&other| other != slot)
-            {
+            for other in self.table.slots().into_iter().filter(|&other| other != slot) {
                 self.table.remove(other, Reason::Limit);
             }
         }
@@ -176,10 +167,7 @@ impl Server<'_> {
             let _ = self.table.poller.change(
                 listener,
                 LISTENER,
-                Interest {
-                    read: wanted,
-                    write: false,
-                },
+                Interest { read: wanted, write: false },
             );
         }
     }
@@ -188,9 +176,7 @@ impl Server<'_> {
     /// while. Running out of descriptors or memory passes; nothing here ends the server.
     fn back_off(&mut self, error: &io::Error) {
         let now = self.table.now;
-        let is_due = self
-            .last_complaint
-            .is_none_or(|at| now - at >= Duration::from_secs(1));
+        let is_due = self.last_complaint.is_none_or(|at| now - at >= Duration::from_secs(1));
         if let Some(listener) = &self.listener
             && is_due
             && error.kind() != io::ErrorKind::Interrupted

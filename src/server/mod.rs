@@ -128,10 +128,7 @@ impl<'a> Server<'a> {
         let counts = plan.limits.per_ip.is_some() || handler.counts_neighbours();
         let mut table = Table::new(talk.clone(), plan.idle, counts, handler)?;
         table.social |= plan.hand_over; // the conversation goes on where it is taken
-        let read = Interest {
-            read: true,
-            write: false,
-        };
+        let read = Interest { read: true, write: false };
         table.poller.add(&inbox.waker, INBOX, read)?;
         if let Some(signals) = signals {
             table.poller.add(signals, SIGNAL, read)?;
@@ -173,9 +170,7 @@ impl<'a> Server<'a> {
     ) -> io::Result<()> {
         self.count += 1;
         let tap = self.tap(self.count);
-        let id = self
-            .table
-            .insert(self.count, socket, peer, Phase::Waiting, tap)?;
+        let id = self.table.insert(self.count, socket, peer, Phase::Waiting, tap)?;
         self.plan.once = true;
         self.op = "connection to";
         if let Some(conn) = self.table.get(id.slot) {
@@ -188,10 +183,7 @@ impl<'a> Server<'a> {
     /// The `--hex` dump of a connection.
     fn tap(&self, number: u64) -> Option<Tap> {
         let dump = self.plan.dump.as_ref()?;
-        Some(Rc::new(RefCell::new(HexDump::new(
-            dump.clone(),
-            Some(number),
-        ))))
+        Some(Rc::new(RefCell::new(HexDump::new(dump.clone(), Some(number)))))
     }
 
     /// Serves until it is over; whoever is still there then is cut off.
@@ -215,10 +207,7 @@ impl<'a> Server<'a> {
             }
             let until = [
                 self.table.deadline(),
-                self.plan
-                    .gate
-                    .as_ref()
-                    .map_or(Deadline::NEVER, Gate::deadline),
+                self.plan.gate.as_ref().map_or(Deadline::NEVER, Gate::deadline),
                 self.handler.deadline(),
                 self.resume.map_or(Deadline::NEVER, Deadline::at),
                 self.grace_end,
@@ -265,11 +254,7 @@ impl<'a> Server<'a> {
             if let Some(failure) = self.flaw.take() {
                 return Err(failure);
             }
-            return Ok(self
-                .table
-                .last
-                .take()
-                .map(|(peer, reason)| Outcome::Ended(peer, reason)));
+            return Ok(self.table.last.take().map(|(peer, reason)| Outcome::Ended(peer, reason)));
         }
         Ok(None)
     }

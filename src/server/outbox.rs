@@ -86,13 +86,7 @@ enum Piece {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self {
-            pieces: VecDeque::new(),
-            offset: 0,
-            own: 0,
-            shared: 0,
-            hears: DEAF,
-        }
+        Self { pieces: VecDeque::new(), offset: 0, own: 0, shared: 0, hears: DEAF }
     }
 }
 

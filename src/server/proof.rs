@@ -85,8 +85,7 @@ impl Gate {
     /// The same, where it hears no more newcomers than the limit on open files has room for.
     #[must_use]
     pub fn within_open_files(mut self) -> Self {
-        self.wall
-            .hear_at_most(NEWCOMERS.min(open_files::most() / PART));
+        self.wall.hear_at_most(NEWCOMERS.min(open_files::most() / PART));
         self
     }
 
@@ -119,11 +118,7 @@ impl Gate {
         now: Instant,
     ) -> Result<Proof, Failure> {
         self.wall.admit(id, from, now);
-        Ok(Proof {
-            machine: (self.ask)()?,
-            until: Deadline::after(self.timeout),
-            verdict: None,
-        })
+        Ok(Proof { machine: (self.ask)()?, until: Deadline::after(self.timeout), verdict: None })
     }
 
     /// Closes a connection for others. Nothing is owed to it.

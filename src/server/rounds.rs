@@ -86,10 +86,7 @@ mod tests {
         assert_eq!(rounds.deadline(2), Deadline::at(rest));
         assert!(rounds.is_due(2, rest));
         rounds.done(2, rest, rest + ROUND / 2);
-        assert_eq!(
-            rounds.deadline(3),
-            Deadline::at(rest + ROUND / 2 * (1 + REST))
-        );
+        assert_eq!(rounds.deadline(3), Deadline::at(rest + ROUND / 2 * (1 + REST)));
     }
 
     #[test]
@@ -98,10 +95,7 @@ mod tests {
         rounds.urge();
         assert!(rounds.is_due(3, now));
         rounds.done(3, now, now + ROUND);
-        assert!(
-            !rounds.is_due(4, now + ROUND),
-            "it was the line, not the member"
-        );
+        assert!(!rounds.is_due(4, now + ROUND), "it was the line, not the member");
     }
 
     #[test]

@@ -217,10 +217,7 @@ impl Table {
     ) -> io::Result<Id> {
         let entry = self.conns.vacant_entry();
         let slot = entry.key();
-        let interest = Interest {
-            read: true,
-            write: false,
-        };
+        let interest = Interest { read: true, write: false };
         self.poller.add(&socket, slot as u64, interest)?;
         let now = self.now;
         self.announcing += usize::from(matches!(phase, Phase::Announcing(_)));
@@ -263,10 +260,7 @@ impl Table {
     }
 
     pub(super) fn id(&self, slot: usize) -> Option<Id> {
-        self.conns.get(slot).map(|conn| Id {
-            number: conn.number,
-            slot,
-        })
+        self.conns.get(slot).map(|conn| Id { number: conn.number, slot })
     }
 
     /// How far a connection is from now on.
@@ -330,11 +324,8 @@ impl Table {
             census.add(&conn.peer);
         }
         let joined = self.social;
-        if self.talk.says(if joined {
-            Level::Normal
-        } else {
-            Level::Verbose
-        }) && let Ok(local) = conn.socket.local()
+        if self.talk.says(if joined { Level::Normal } else { Level::Verbose })
+            && let Ok(local) = conn.socket.local()
         {
             self.talk.say(&Event::Accepted {
                 id: conn.number,
@@ -356,8 +347,6 @@ impl Table {
     }
 
     fn open_conn(&mut self, client: Id) -> Option<&mut Conn> {
-        self.conns
-            .get_mut(client.slot)
-            .filter(|conn| conn.is_open(client))
+        self.conns.get_mut(client.slot).filter(|conn| conn.is_open(client))
     }
 }

@@ -145,11 +145,7 @@ impl Wall {
         if let Some(one) = self.find(id) {
             (one.heard, one.shows_key) = (None, false);
         }
-        let delay = if self.is_penalised(from, now) {
-            DELAY
-        } else {
-            Duration::ZERO
-        };
+        let delay = if self.is_penalised(from, now) { DELAY } else { Duration::ZERO };
         self.remember(from, now);
         delay
     }
@@ -198,9 +194,7 @@ impl Wall {
     }
 
     fn is_penalised(&self, from: IpAddr, now: Instant) -> bool {
-        self.offenders
-            .get(&from)
-            .is_some_and(|offender| offender.is_penalised(now))
+        self.offenders.get(&from).is_some_and(|offender| offender.is_penalised(now))
     }
 
     fn remember(&mut self, from: IpAddr, now: Instant) {
@@ -210,10 +204,7 @@ impl Wall {
         }
         self.offenders
             .entry(from)
-            .or_insert(Offender {
-                times: [None; WRONG_PROOFS],
-                last: 0,
-            })
+            .or_insert(Offender { times: [None; WRONG_PROOFS], last: 0 })
             .add(now);
     }
 

@@ -35,11 +35,7 @@ impl Inbox {
     /// An empty one.
     pub fn new() -> io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        Ok(Self {
-            waker: Waker::new()?,
-            receiver,
-            sender,
-        })
+        Ok(Self { waker: Waker::new()?, receiver, sender })
     }
 
     /// Puts input in, from another thread.
@@ -68,28 +64,26 @@ impl Stdin {
     /// Starts the thread; nothing is read yet.
     pub fn start(deliver: impl Fn(Input) + Send + 'static) -> io::Result<Self> {
         let (ask, asked) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("stdin".into())
-            .spawn(move || {
-                let mut stdin = io::stdin().lock();
-                while asked.recv().is_ok() {
-                    let mut chunk = vec![0; CHUNK];
-                    let count = loop {
-                        match stdin.read(&mut chunk) {
-                            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                            result => break result,
-                        }
-                    };
-                    match count {
-                        Ok(0) => return deliver(Input::End),
-                        Ok(n) => {
-                            chunk.truncate(n);
-                            deliver(Input::Chunk(chunk));
-                        }
-                        Err(e) => return deliver(Input::Failed(e)),
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            let mut stdin = io::stdin().lock();
+            while asked.recv().is_ok() {
+                let mut chunk = vec![0; CHUNK];
+                let count = loop {
+                    match stdin.read(&mut chunk) {
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        result => break result,
                     }
+                };
+                match count {
+                    Ok(0) => return deliver(Input::End),
+                    Ok(n) => {
+                        chunk.truncate(n);
+                        deliver(Input::Chunk(chunk));
+                    }
+                    Err(e) => return deliver(Input::Failed(e)),
                 }
-            })?;
+            }
+        })?;
         Ok(Self { ask, asked: false })
     }
 

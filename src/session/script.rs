@@ -147,10 +147,7 @@ impl Script {
             Some(Step::ExpectEof) if self.ended => {
                 self.consume(self.unread.len());
                 self.pass(Last::Expectation);
-                Action::Met {
-                    pattern: "--expect-eof".into(),
-                    matched: Vec::new(),
-                }
+                Action::Met { pattern: "--expect-eof".into(), matched: Vec::new() }
             }
             Some(Step::ExpectEof) => Action::Await,
             None if self.last == Last::Send => Action::Answer,

@@ -58,14 +58,8 @@ struct Client {
     prepares: usize,
 }
 
-const CLASSIC: Client = Client {
-    shake: md5,
-    prepares: 0,
-};
-const ENCRYPTED: Client = Client {
-    shake: noise,
-    prepares: 4096,
-};
+const CLASSIC: Client = Client { shake: md5, prepares: 0 };
+const ENCRYPTED: Client = Client { shake: noise, prepares: 4096 };
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let _awake = bench.keep_awake();
@@ -74,13 +68,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let random = format!("sockctl-key-1 bench {}", URL_SAFE_NO_PAD.encode([7; 32]));
     let random = key_file(&folder.join("random"), &random)?;
     let sockctl = |words: &[&'static str], key: &str| {
-        let words = ["sockctl", "auth-serve", "--echo", "-q"]
-            .iter()
-            .chain(words);
+        let words = ["sockctl", "auth-serve", "--echo", "-q"].iter().chain(words);
         let words = words.map(ToString::to_string);
-        words
-            .chain(["--key-file", key, "127.0.0.1:{port}"].map(String::from))
-            .collect::<Vec<_>>()
+        words.chain(["--key-file", key, "127.0.0.1:{port}"].map(String::from)).collect::<Vec<_>>()
     };
     let classic = sockctl(&["--digest", "md5"], &passphrase);
     let encrypted = sockctl(&[], &random);
@@ -112,10 +102,7 @@ fn compare(
         contenders.extend(bench.contenders(&classic, turn(CLASSIC)));
         let name = format!("handshakes ({name}), {clients} at a time");
         let cpu = format!("{name}: the server's CPU time for each");
-        let metrics = vec![
-            Metric::more(name, "1/s", Some(target)),
-            Metric::less(cpu, "µs", None),
-        ];
+        let metrics = vec![Metric::more(name, "1/s", Some(target)), Metric::less(cpu, "µs", None)];
         bench.measure(metrics, contenders);
     }
 }
@@ -128,16 +115,13 @@ fn handshakes(
     clients: usize,
     time: Duration,
 ) -> Result<Vec<Sample>> {
-    let mut hellos = (0..client.prepares)
-        .map(|_| hello())
-        .collect::<Result<_>>()?;
+    let mut hellos = (0..client.prepares).map(|_| hello()).collect::<Result<_>>()?;
     let mut done = 0;
     let before = server.process.cpu()?;
     let start = Instant::now();
     while start.elapsed() < time {
-        let mut streams = (0..clients)
-            .map(|_| connect(server.port))
-            .collect::<Result<Vec<TcpStream>>>()?;
+        let mut streams =
+            (0..clients).map(|_| connect(server.port)).collect::<Result<Vec<TcpStream>>>()?;
         (client.shake)(&mut streams, &mut hellos)?;
         done += clients;
     }

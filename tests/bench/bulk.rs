@@ -25,11 +25,7 @@ const TLS: &str = "socat OPENSSL";
 const GIB: f64 = (1 << 30) as f64;
 
 /// Who is at both ends: name, server, client.
-type Pair = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-);
+type Pair = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const PYTHON_SERVER: &str = "
 import os, socket, sys, threading
@@ -60,21 +56,13 @@ const PLAIN: &[Pair] = &[
         &["sockctl", "serve", "--once", "-q", "127.0.0.1:{port}"],
         &["sockctl", "connect", "-q", "127.0.0.1:{port}"],
     ),
-    (
-        "reference",
-        &["reference", "serve", "{port}"],
-        &["reference", "connect", "{port}"],
-    ),
+    ("reference", &["reference", "serve", "{port}"], &["reference", "connect", "{port}"]),
     (
         "nc",
         &["nc.openbsd", "-N", "-l", "127.0.0.1", "{port}"],
         &["nc.openbsd", "-N", "127.0.0.1", "{port}"],
     ),
-    (
-        "ncat",
-        &["ncat", "-l", "127.0.0.1", "{port}"],
-        &["ncat", "127.0.0.1", "{port}"],
-    ),
+    ("ncat", &["ncat", "-l", "127.0.0.1", "{port}"], &["ncat", "127.0.0.1", "{port}"]),
     (
         "socat",
         &["socat", "-t5", "TCP-LISTEN:{port},bind=127.0.0.1", "STDIO"],
@@ -83,13 +71,7 @@ const PLAIN: &[Pair] = &[
     // With blocks of another size than its own 8 KiB it is another program.
     (
         "socat -b262144",
-        &[
-            "socat",
-            "-b262144",
-            "-t5",
-            "TCP-LISTEN:{port},bind=127.0.0.1",
-            "STDIO",
-        ],
+        &["socat", "-b262144", "-t5", "TCP-LISTEN:{port},bind=127.0.0.1", "STDIO"],
         &["socat", "-b262144", "-t5", "STDIO", "TCP:127.0.0.1:{port}"],
     ),
     (
@@ -113,27 +95,16 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     file_of(&input, bench.file_size())?;
     let rate = |name, target| Metric::more(name, "bytes/s", target);
     for (metric, way) in [
-        (
-            rate("bulk, pipe to pipe", Some(2.2))
-                .beside("nc", 2.2)
-                .beside(REFERENCE, 0.9),
-            Way::Pipe,
-        ),
+        (rate("bulk, pipe to pipe", Some(2.2)).beside("nc", 2.2).beside(REFERENCE, 0.9), Way::Pipe),
         (rate("bulk, both ways at once", None), Way::Both),
-        (
-            rate("bulk, file to file", Some(1.6)).beside("nc", 1.6),
-            Way::File,
-        ),
+        (rate("bulk, file to file", Some(1.6)).beside("nc", 1.6), Way::File),
         (rate("bulk, file to /dev/null", None), Way::Null),
     ] {
         let mut contenders = bench.pairs(PLAIN, way);
         if way == Way::Pipe && is_installed("iperf3") {
             let time = bench.time().max(Duration::from_secs(1)).as_secs();
             let turn = Box::new(move || iperf(time));
-            contenders.push(Contender {
-                who: IPERF.into(),
-                turn,
-            });
+            contenders.push(Contender { who: IPERF.into(), turn });
         }
         bench.measure(vec![metric], contenders);
     }
@@ -149,21 +120,8 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
     ensure!(output.status.success(), "no key: {output:?}");
     let certificate = format!("{folder}/certificate.pem");
     let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args([
-            "-keyout",
-            &certificate,
-            "-out",
-            &format!("{folder}/public.pem"),
-        ])
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"])
+        .args(["-keyout", &certificate, "-out", &format!("{folder}/public.pem")])
         .stderr(Stdio::null())
         .status();
     let mut pairs = vec![
@@ -178,14 +136,7 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
                 &key,
                 "127.0.0.1:{port}",
             ]),
-            words(&[
-                "sockctl",
-                "auth-connect",
-                "-q",
-                "--key-file",
-                &key,
-                "127.0.0.1:{port}",
-            ]),
+            words(&["sockctl", "auth-connect", "-q", "--key-file", &key, "127.0.0.1:{port}"]),
         ),
         (
             "ncat --ssl",
@@ -195,29 +146,18 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
     ];
     if made.is_ok_and(|status| status.success()) {
         let public = fs::read(format!("{folder}/public.pem"))?;
-        fs::OpenOptions::new()
-            .append(true)
-            .open(&certificate)?
-            .write_all(&public)?;
+        fs::OpenOptions::new().append(true).open(&certificate)?.write_all(&public)?;
         let listen = format!("OPENSSL-LISTEN:{{port}},bind=127.0.0.1,verify=0,cert={certificate}");
         pairs.push((
             TLS,
             words(&["socat", "-b262144", "-t5", &listen, "STDIO"]),
-            words(&[
-                "socat",
-                "-b262144",
-                "-t5",
-                "STDIO",
-                "OPENSSL:127.0.0.1:{port},verify=0",
-            ]),
+            words(&["socat", "-b262144", "-t5", "STDIO", "OPENSSL:127.0.0.1:{port},verify=0"]),
         ));
     }
     let encrypted = pairs.iter();
     let encrypted =
         encrypted.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
-    let plain = PLAIN
-        .iter()
-        .filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
+    let plain = PLAIN.iter().filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
     let plain = plain.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
     let contenders = encrypted.chain(plain).collect();
     let metric = Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(1.0))
@@ -229,17 +169,11 @@ pub fn encrypted(bench: &mut Bench) -> Result<()> {
 
 impl Bench {
     fn file_size(&self) -> usize {
-        if self.options.quick {
-            256 << 20
-        } else {
-            1 << 30
-        }
+        if self.options.quick { 256 << 20 } else { 1 << 30 }
     }
 
     fn pairs<'a>(&self, pairs: &[Pair], way: Way) -> Vec<Contender<'a>> {
-        let each = pairs
-            .iter()
-            .map(|(who, server, client)| self.pair(who, server, client, way));
+        let each = pairs.iter().map(|(who, server, client)| self.pair(who, server, client, way));
         each.flatten().collect()
     }
 
@@ -256,10 +190,7 @@ impl Bench {
         let (time, size) = (self.time(), self.file_size());
         let folder = self.scratch.path().to_owned();
         self.contenders(&[(who, &line)], move |words| {
-            let split = words
-                .iter()
-                .position(|word| word == "|")
-                .context("two commands")?;
+            let split = words.iter().position(|word| word == "|").context("two commands")?;
             let (server, client) = (&words[..split], &words[split + 1..]);
 
             let (bytes, seconds, memory) = match way {
@@ -268,11 +199,7 @@ impl Bench {
                 Way::File => through_files(server, client, &folder, Some(size)),
                 Way::Null => through_files(server, client, &folder, None),
             }?;
-            Ok(vec![Sample {
-                units: Some(bytes / GIB),
-                memory,
-                ..Sample::new(bytes / seconds)
-            }])
+            Ok(vec![Sample { units: Some(bytes / GIB), memory, ..Sample::new(bytes / seconds) }])
         })
     }
 }
@@ -297,23 +224,12 @@ fn through_pipes(
     let server = Server::start(server, server_in, server_out.into())?;
     let (client_in, source) = pipe()?;
     let (back_sink, client_out) = pipe()?;
-    let client_out = if both {
-        client_out.into()
-    } else {
-        Stdio::null()
-    };
-    let client = Process::start(
-        &with_port(client, server.port),
-        client_in.into(),
-        client_out,
-    )?;
+    let client_out = if both { client_out.into() } else { Stdio::null() };
+    let client = Process::start(&with_port(client, server.port), client_in.into(), client_out)?;
     let begin = Instant::now();
     let mut ways = vec![(Producer::start(source, time), Consumer::start(sink, begin))];
     if let Some(back) = back {
-        ways.push((
-            Producer::start(back, time),
-            Consumer::start(back_sink, begin),
-        ));
+        ways.push((Producer::start(back, time), Consumer::start(back_sink, begin)));
     }
     let limit = begin + time + 2 * PATIENCE;
     let mut memory = None;
@@ -342,11 +258,7 @@ fn through_pipes(
     }
     ensure!(arrived == sent, "{arrived} of {sent} bytes arrived");
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    Ok((
-        arrived as f64,
-        last.saturating_sub(first) as f64 / 1e6,
-        memory,
-    ))
+    Ok((arrived as f64, last.saturating_sub(first) as f64 / 1e6, memory))
 }
 
 fn through_files(
@@ -362,11 +274,8 @@ fn through_files(
         // Memory that was not used of late is slower, and would be so for who has the first turn.
         file_of(&output, size)?;
     }
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(size.is_some())
-        .open(&output)?;
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(size.is_some()).open(&output)?;
     let mut server = Server::start(server, Stdio::null(), file.into())?;
     let start = Instant::now();
     let words = with_port(client, server.port);
@@ -453,12 +362,7 @@ impl Consumer {
                 late.store(now(), Ordering::Relaxed);
             }
         });
-        Self {
-            thread,
-            arrived,
-            first,
-            last,
-        }
+        Self { thread, arrived, first, last }
     }
 
     fn arrived(&self) -> u64 {

@@ -12,45 +12,10 @@ use crate::report::Metric;
 
 /// Servers that start a program for each connection.
 const PROGRAMS: &[(&str, &[&str])] = &[
-    (
-        "sockctl",
-        &["sockctl", "serve", "-q", "127.0.0.1:{port}", "--", "cat"],
-    ),
-    (
-        "ncat",
-        &[
-            "ncat",
-            "-l",
-            "-k",
-            "-m",
-            "1000",
-            "-e",
-            "/bin/cat",
-            "127.0.0.1",
-            "{port}",
-        ],
-    ),
-    (
-        "socat",
-        &[
-            "socat",
-            "TCP-LISTEN:{port},bind=127.0.0.1,backlog=4096,fork",
-            "EXEC:cat",
-        ],
-    ),
-    (
-        "tcpserver",
-        &[
-            "tcpserver",
-            "-HR",
-            "-l0",
-            "-c1000",
-            "-b4096",
-            "127.0.0.1",
-            "{port}",
-            "cat",
-        ],
-    ),
+    ("sockctl", &["sockctl", "serve", "-q", "127.0.0.1:{port}", "--", "cat"]),
+    ("ncat", &["ncat", "-l", "-k", "-m", "1000", "-e", "/bin/cat", "127.0.0.1", "{port}"]),
+    ("socat", &["socat", "TCP-LISTEN:{port},bind=127.0.0.1,backlog=4096,fork", "EXEC:cat"]),
+    ("tcpserver", &["tcpserver", "-HR", "-l0", "-c1000", "-b4096", "127.0.0.1", "{port}", "cat"]),
 ];
 
 pub fn run(bench: &mut Bench) -> Result<()> {

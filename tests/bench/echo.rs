@@ -27,53 +27,14 @@ Server(('127.0.0.1', int(sys.argv[1])), Echo).serve_forever()
 pub const SERVERS: &[(&str, &[&str])] = &[
     ("sockctl", SOCKCTL),
     ("reference", REFERENCE),
-    (
-        "ncat",
-        &[
-            "ncat",
-            "-l",
-            "-k",
-            "-m",
-            "1000",
-            "-e",
-            "/bin/cat",
-            "127.0.0.1",
-            "{port}",
-        ],
-    ),
-    (
-        "socat",
-        &[
-            "socat",
-            "TCP-LISTEN:{port},bind=127.0.0.1,backlog=4096,fork",
-            "PIPE",
-        ],
-    ),
-    (
-        "tcpserver",
-        &[
-            "tcpserver",
-            "-HR",
-            "-l0",
-            "-c1000",
-            "-b4096",
-            "127.0.0.1",
-            "{port}",
-            "cat",
-        ],
-    ),
+    ("ncat", &["ncat", "-l", "-k", "-m", "1000", "-e", "/bin/cat", "127.0.0.1", "{port}"]),
+    ("socat", &["socat", "TCP-LISTEN:{port},bind=127.0.0.1,backlog=4096,fork", "PIPE"]),
+    ("tcpserver", &["tcpserver", "-HR", "-l0", "-c1000", "-b4096", "127.0.0.1", "{port}", "cat"]),
     ("Python", &["python", "-c", PYTHON, "{port}"]),
 ];
 
-pub const SOCKCTL: &[&str] = &[
-    "sockctl",
-    "serve",
-    "--echo",
-    "-q",
-    "-m",
-    "100000",
-    "127.0.0.1:{port}",
-];
+pub const SOCKCTL: &[&str] =
+    &["sockctl", "serve", "--echo", "-q", "-m", "100000", "127.0.0.1:{port}"];
 pub const REFERENCE: &[&str] = &["reference", "echo", "{port}"];
 
 pub fn run(bench: &mut Bench) -> Result<()> {

@@ -17,15 +17,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let _awake = bench.keep_awake();
     let _apart = Apart::new();
     let time = bench.time();
-    let rounds = bench
-        .options
-        .rounds
-        .replace(if bench.options.quick { 1 } else { 3 });
-    let counts: &[usize] = if bench.options.quick {
-        &[1, 100, 1_000]
-    } else {
-        &[1, 10, 100, 1_000, 10_000, 50_000]
-    };
+    let rounds = bench.options.rounds.replace(if bench.options.quick { 1 } else { 3 });
+    let counts: &[usize] =
+        if bench.options.quick { &[1, 100, 1_000] } else { &[1, 10, 100, 1_000, 10_000, 50_000] };
     for count in allowed(counts) {
         let contenders = bench.contenders(SERVERS, move |words| {
             let server = Server::start(words, Stdio::null(), Stdio::null())?;
@@ -36,16 +30,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             Ok(vec![all, Sample::new(alone)])
         });
         let metrics = vec![
-            Metric::more(
-                format!("{count} connections, all talking"),
-                "messages/s",
-                None,
-            ),
-            Metric::less(
-                format!("{count} connections idle, another one talking: p50"),
-                "µs",
-                None,
-            ),
+            Metric::more(format!("{count} connections, all talking"), "messages/s", None),
+            Metric::less(format!("{count} connections idle, another one talking: p50"), "µs", None),
         ];
         bench.measure(metrics, contenders);
     }
@@ -57,11 +43,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             Ok(vec![Sample::new(median(&times).unwrap_or_default())])
         });
         bench.measure(
-            vec![Metric::less(
-                format!("message of {size} bytes: p50"),
-                "µs",
-                None,
-            )],
+            vec![Metric::less(format!("message of {size} bytes: p50"), "µs", None)],
             contenders,
         );
     }

@@ -175,27 +175,12 @@ impl<A: SockaddrLike + Copy> Datagrams<A> {
 
     /// Receives what is there, waiting for the first if `wait`; how many.
     pub fn receive(&mut self, socket: &UdpSocket, wait: bool) -> Result<usize> {
-        let flags = if wait {
-            MsgFlags::MSG_WAITFORONE
-        } else {
-            MsgFlags::MSG_DONTWAIT
-        };
+        let flags = if wait { MsgFlags::MSG_WAITFORONE } else { MsgFlags::MSG_DONTWAIT };
         self.received.clear();
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> = self
-            .buffers
-            .iter_mut()
-            .map(|buffer| [IoSliceMut::new(buffer)])
-            .collect();
-        match recvmmsg(
-            socket.as_raw_fd(),
-            &mut self.headers,
-            &mut slices,
-            flags,
-            None,
-        ) {
-            Ok(all) => self
-                .received
-                .extend(all.map(|one| (one.bytes, one.address))),
+        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        match recvmmsg(socket.as_raw_fd(), &mut self.headers, &mut slices, flags, None) {
+            Ok(all) => self.received.extend(all.map(|one| (one.bytes, one.address))),
             Err(Errno::EAGAIN) => {}
             Err(e) => return Err(e.into()),
         }

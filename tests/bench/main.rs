@@ -136,9 +136,7 @@ fn main() -> Result<()> {
 /// its crates besides (proptest, all of regex), which is another program.
 fn release() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--quiet"])
-        .status()?;
+    let status = Command::new(cargo).args(["build", "--release", "--quiet"]).status()?;
     ensure!(status.success(), "cargo build --release: {status}");
     Ok(env!("CARGO_BIN_EXE_sockctl").into())
 }
@@ -150,11 +148,7 @@ impl Bench {
             ensure!(known, "no group {only}; see --help");
         }
         let memory = PathBuf::from("/dev/shm");
-        let place = if memory.is_dir() {
-            memory
-        } else {
-            std::env::temp_dir()
-        };
+        let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
         let program = options.program.clone().map_or_else(release, Ok)?;
         Ok(Self {
             report: Report::default(),
@@ -189,18 +183,12 @@ impl Bench {
 
     /// Gives each contender its turn, in every round, and adds a row for each metric.
     fn measure(&mut self, metrics: Vec<Metric>, mut contenders: Vec<Contender<'_>>) {
-        let rounds = self
-            .options
-            .rounds
-            .unwrap_or(if self.options.quick { 2 } else { 3 });
+        let rounds = self.options.rounds.unwrap_or(if self.options.quick { 2 } else { 3 });
         let mut rows: Vec<Row> = metrics
             .into_iter()
             .map(|metric| Row {
                 metric,
-                series: contenders
-                    .iter()
-                    .map(|contender| Series::of(&contender.who))
-                    .collect(),
+                series: contenders.iter().map(|contender| Series::of(&contender.who)).collect(),
             })
             .collect();
         let mut slow = Vec::new();
@@ -287,21 +275,13 @@ impl Bench {
 
 impl Series {
     fn of(who: &str) -> Self {
-        Self {
-            who: who.into(),
-            samples: Vec::new(),
-            trouble: None,
-        }
+        Self { who: who.into(), samples: Vec::new(), trouble: None }
     }
 }
 
 /// The interpreter itself: what is in PATH may be a script that looks for it.
 fn python() -> String {
-    let asked = Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output();
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     let path = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string());
-    path.ok()
-        .filter(|path| !path.is_empty())
-        .unwrap_or_else(|| "python3".into())
+    path.ok().filter(|path| !path.is_empty()).unwrap_or_else(|| "python3".into())
 }

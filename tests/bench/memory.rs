@@ -14,11 +14,8 @@ use crate::report::{Metric, Sample};
 const FEW: usize = 1_000;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
-    let counts: &[usize] = if bench.options.quick {
-        &[1_000]
-    } else {
-        &[1_000, 5_000, 10_000, 50_000]
-    };
+    let counts: &[usize] =
+        if bench.options.quick { &[1_000] } else { &[1_000, 5_000, 10_000, 50_000] };
     for count in allowed(counts) {
         let servers: Vec<_> = SERVERS
             .iter()
@@ -37,11 +34,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             let each = (server.process.group_memory()? - empty) / f64::from(u32::try_from(count)?);
             Ok(vec![Sample::new(each)])
         });
-        let metric = Metric::less(
-            format!("memory of each of {count} idle connections"),
-            "bytes",
-            None,
-        );
+        let metric =
+            Metric::less(format!("memory of each of {count} idle connections"), "bytes", None);
         let rounds = bench.options.rounds.replace(2);
         bench.measure(vec![metric], contenders);
         bench.options.rounds = rounds;

@@ -35,12 +35,7 @@ impl Process {
     pub fn start(words: &[String], stdin: Stdio, stdout: Stdio) -> Result<Self> {
         let (program, args) = words.split_first().context("no program")?;
         let mut command = Command::new(program);
-        command
-            .args(args)
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(Stdio::null())
-            .process_group(0);
+        command.args(args).stdin(stdin).stdout(stdout).stderr(Stdio::null()).process_group(0);
         let child = elsewhere(|| command.spawn()).with_context(|| program.clone())?;
         let words = words.to_vec();
         Ok(Self { child, words })
@@ -79,10 +74,7 @@ impl Process {
         for process in self.group()? {
             // One that has just ended holds nothing.
             let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
-            total += text
-                .ok()
-                .and_then(|text| kilobytes(&text, "Pss:"))
-                .unwrap_or_default();
+            total += text.ok().and_then(|text| kilobytes(&text, "Pss:")).unwrap_or_default();
         }
         Ok(total)
     }
@@ -90,19 +82,13 @@ impl Process {
     fn group(&self) -> Result<Vec<u32>> {
         let mut members = Vec::new();
         for entry in fs::read_dir("/proc")?.flatten() {
-            let Some(process) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
+            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok())
             else {
                 continue;
             };
             let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             // pid (name) state parent group
-            let group = stat
-                .rsplit(')')
-                .next()
-                .and_then(|rest| rest.split(' ').nth(3));
+            let group = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(3));
             if group == Some(&self.child.id().to_string()) {
                 members.push(process);
             }
@@ -130,14 +116,7 @@ impl Server {
     /// The same for UDP.
     pub fn start_udp(words: &[String]) -> Result<Self> {
         let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::ready(
-            words,
-            Stdio::null(),
-            Stdio::null(),
-            port,
-            "/proc/net/udp",
-            "07",
-        )
+        Self::ready(words, Stdio::null(), Stdio::null(), port, "/proc/net/udp", "07")
     }
 
     fn ready(
@@ -170,10 +149,7 @@ pub fn words(line: &[&str]) -> Vec<String> {
 /// The same words with the port where `{port}` stands.
 pub fn with_port(words: &[String], port: u16) -> Vec<String> {
     let port = port.to_string();
-    words
-        .iter()
-        .map(|word| word.replace("{port}", &port))
-        .collect()
+    words.iter().map(|word| word.replace("{port}", &port)).collect()
 }
 
 /// Whether a program can be found.

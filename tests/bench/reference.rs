@@ -53,15 +53,7 @@ fn up(stream: &TcpStream) -> Result<()> {
     match kind(input.as_fd())? {
         SFlag::S_IFIFO => {
             grow(input.as_fd());
-            while splice(
-                &input,
-                None,
-                stream,
-                None,
-                CHUNK,
-                SpliceFFlags::SPLICE_F_MOVE,
-            )? > 0
-            {}
+            while splice(&input, None, stream, None, CHUNK, SpliceFFlags::SPLICE_F_MOVE)? > 0 {}
         }
         SFlag::S_IFREG => while sendfile(stream, &input, None, CHUNK)? > 0 {},
         _ => {}

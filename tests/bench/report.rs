@@ -44,10 +44,7 @@ impl Metric {
 
     pub fn less(name: impl Into<String>, unit: &'static str, target: Option<f64>) -> Self {
         let better = Better::Less;
-        Self {
-            better,
-            ..Self::more(name, unit, target)
-        }
+        Self { better, ..Self::more(name, unit, target) }
     }
 
     /// With a target beside this contender.
@@ -72,20 +69,14 @@ pub struct Sample {
 impl Sample {
     /// A number, and no work to account for.
     pub fn new(value: f64) -> Self {
-        Self {
-            value,
-            ..Self::default()
-        }
+        Self { value, ..Self::default() }
     }
 
     /// So many in a second.
     pub fn rate(done: usize, time: Duration) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let done = done as f64;
-        Self {
-            units: Some(done),
-            ..Self::new(done / time.as_secs_f64())
-        }
+        Self { units: Some(done), ..Self::new(done / time.as_secs_f64()) }
     }
 }
 
@@ -180,22 +171,13 @@ impl Row {
         let Metric { name, unit, .. } = &self.metric;
         let ours = self.get(OURS).map_or_else(|| "–".into(), shown);
         let peer = self.best_peer();
-        let best = peer.map_or_else(
-            || "–".into(),
-            |peer| format!("{} {}", peer.who, shown(peer)),
-        );
+        let best = peer.map_or_else(|| "–".into(), |peer| format!("{} {}", peer.who, shown(peer)));
         let ratio = peer.and_then(|peer| self.ratio(peer));
         let times =
             |[middle, least, most]: [f64; 3]| format!("**{middle:.2}** ({least:.2}–{most:.2})");
         let targets = self.metric.targets.iter();
-        let targets: Vec<String> = targets
-            .map(|&(who, target)| self.target(who, target))
-            .collect();
-        let targets = if targets.is_empty() {
-            "–".into()
-        } else {
-            targets.join(", ")
-        };
+        let targets: Vec<String> = targets.map(|&(who, target)| self.target(who, target)).collect();
+        let targets = if targets.is_empty() { "–".into() } else { targets.join(", ") };
         let marks = [REFERENCE, IPERF].into_iter().filter_map(|mark| {
             let series = self.get(mark)?;
             let [middle, ..] = self.ratio(series)?;
@@ -265,9 +247,7 @@ impl Report {
                 })
             });
             let peer = row.best_peer();
-            let ratio = peer
-                .and_then(|peer| row.ratio(peer))
-                .map(|[middle, ..]| middle);
+            let ratio = peer.and_then(|peer| row.ratio(peer)).map(|[middle, ..]| middle);
             let targets = row.metric.targets.iter().map(|&(who, target)| {
                 let outcome = row.outcome(who, target);
                 json!({
@@ -346,15 +326,10 @@ pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("unknown processor", |line| {
-        line.trim_start_matches(['\t', ':', ' '])
-    });
+    let model = model.map_or("unknown processor", |line| line.trim_start_matches(['\t', ':', ' ']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = read("/proc/sys/kernel/osrelease");
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or_default();
-    format!(
-        "{model}, {cores} cores, Linux {}, load {load}",
-        kernel.trim()
-    )
+    format!("{model}, {cores} cores, Linux {}, load {load}", kernel.trim())
 }

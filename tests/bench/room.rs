@@ -16,34 +16,9 @@ use crate::peer::Server;
 use crate::report::{Metric, Sample, median};
 
 const SERVERS: &[(&str, &[&str])] = &[
-    (
-        "sockctl",
-        &[
-            "sockctl",
-            "serve",
-            "--room",
-            "-q",
-            "-m",
-            "100000",
-            "127.0.0.1:{port}",
-        ],
-    ),
-    (
-        CHAT,
-        &["ncat", "-l", "--chat", "-m", "1000", "127.0.0.1", "{port}"],
-    ),
-    (
-        BROKER,
-        &[
-            "ncat",
-            "-l",
-            "--broker",
-            "-m",
-            "1000",
-            "127.0.0.1",
-            "{port}",
-        ],
-    ),
+    ("sockctl", &["sockctl", "serve", "--room", "-q", "-m", "100000", "127.0.0.1:{port}"]),
+    (CHAT, &["ncat", "-l", "--chat", "-m", "1000", "127.0.0.1", "{port}"]),
+    (BROKER, &["ncat", "-l", "--broker", "-m", "1000", "127.0.0.1", "{port}"]),
 ];
 const CHAT: &str = "ncat --chat";
 const BROKER: &str = "ncat --broker";
@@ -61,12 +36,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let sizes: &[(usize, usize)] = if bench.options.quick {
         &[(10, 20_000), (100, 20_000)]
     } else {
-        &[
-            (10, 200_000),
-            (100, 200_000),
-            (500, 200_000),
-            (2_000, 20_000),
-        ]
+        &[(10, 200_000), (100, 200_000), (500, 200_000), (2_000, 20_000)]
     };
     for &(members, lines) in sizes {
         for stuck in [false, true] {
@@ -121,9 +91,7 @@ fn bursts(bench: &mut Bench, members: usize, lines: usize) {
 
 /// Lines a second, beside each way that ncat has.
 fn delivered(name: String) -> Metric {
-    Metric::more(name, "lines delivered/s", None)
-        .beside(CHAT, 1.5)
-        .beside(BROKER, 1.0)
+    Metric::more(name, "lines delivered/s", None).beside(CHAT, 1.5).beside(BROKER, 1.0)
 }
 
 /// Joining, until the first member has heard of all.
@@ -166,9 +134,8 @@ fn now_and_then(bench: &mut Bench, members: usize) {
         for _ in 0..20 {
             let before = crowd.lines.clone();
             let start = Instant::now();
-            crowd.exchange(b"hello\n", |now| {
-                (1..members).rev().all(|one| now[one] > before[one])
-            })?;
+            crowd
+                .exchange(b"hello\n", |now| (1..members).rev().all(|one| now[one] > before[one]))?;
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             let others = (members - 1) as f64;
             times.push(start.elapsed().as_secs_f64() * 1e6 / others);
@@ -185,11 +152,7 @@ fn rooms(
     which: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, &'static [&'static str])> {
     let fits = |who: &str| who == "sockctl" || members <= NCAT_MEMBERS;
-    SERVERS
-        .iter()
-        .copied()
-        .filter(|(who, _)| fits(who) && which(who))
-        .collect()
+    SERVERS.iter().copied().filter(|(who, _)| fits(who) && which(who)).collect()
 }
 
 /// Lines of 64 bytes from the first member until all others have them: how many were delivered in
@@ -223,9 +186,7 @@ impl Crowd {
             ensure!(Instant::now() < until, "not all are let in");
             let stream = connect(port)?;
             stream.set_nonblocking(true)?;
-            crowd
-                .epoll
-                .add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, token as u64))?;
+            crowd.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, token as u64))?;
             crowd.streams.push(stream);
         }
         Ok(crowd)
@@ -251,9 +212,7 @@ impl Crowd {
         let start = Instant::now();
         self.exchange(text.as_bytes(), |now| {
             // From the end: who is served last has it last.
-            (1..members)
-                .rev()
-                .all(|member| now[member] - before[member] >= lines)
+            (1..members).rev().all(|member| now[member] - before[member] >= lines)
         })?;
         Ok(Sample::rate(lines * (members - 1), start.elapsed()))
     }

@@ -24,14 +24,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("nc", &["nc.openbsd", "127.0.0.1", "{port}"]),
     ("ncat", &["ncat", "127.0.0.1", "{port}"]),
     ("socat", &["socat", "-", "TCP:127.0.0.1:{port}"]),
-    (
-        "Python",
-        &[
-            "python",
-            "-c",
-            "import socket; socket.create_connection(('127.0.0.1', {port}))",
-        ],
-    ),
+    ("Python", &["python", "-c", "import socket; socket.create_connection(('127.0.0.1', {port}))"]),
 ];
 const SIZE: &[(&str, &[&str])] = &[
     ("sockctl", &["sockctl"]),
@@ -45,10 +38,9 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let _awake = bench.keep_awake();
     let times = if bench.options.quick { 30 } else { 100 };
     let time = |name| Metric::less(name, "ms", None);
-    for (metric, lines) in [
-        (time("start-up").beside("nc", 1.3), NOTHING),
-        (time("a refused connection"), REFUSED),
-    ] {
+    for (metric, lines) in
+        [(time("start-up").beside("nc", 1.3), NOTHING), (time("a refused connection"), REFUSED)]
+    {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let contenders = bench.contenders(lines, move |words| {
             let words = crate::peer::with_port(words, port);
@@ -62,10 +54,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
                 taken.push(start.elapsed().as_secs_f64() * 1e3);
             }
             let median = median(&taken).unwrap_or_default();
-            Ok(vec![Sample {
-                units: Some(f64::from(times)),
-                ..Sample::new(median)
-            }])
+            Ok(vec![Sample { units: Some(f64::from(times)), ..Sample::new(median) }])
         });
         bench.measure(vec![metric], contenders);
     }
@@ -75,10 +64,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         Ok(vec![Sample::new(size)])
     });
     let rounds = bench.options.rounds.replace(1);
-    bench.measure(
-        vec![Metric::less("size of the program", "bytes", None)],
-        contenders,
-    );
+    bench.measure(vec![Metric::less("size of the program", "bytes", None)], contenders);
     bench.options.rounds = rounds;
     Ok(())
 }

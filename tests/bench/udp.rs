@@ -35,32 +35,17 @@ for line in sys.stdin.buffer: send(line[:-1])
 ";
 
 const ECHO: &[(&str, &[&str])] = &[
-    (
-        "sockctl",
-        &["sockctl", "udp-serve", "--echo", "-q", "127.0.0.1:{port}"],
-    ),
+    ("sockctl", &["sockctl", "udp-serve", "--echo", "-q", "127.0.0.1:{port}"]),
     ("reference", &["reference", "udp-echo", "{port}"]),
-    (
-        "ncat",
-        &["ncat", "-u", "-l", "-e", "/bin/cat", "127.0.0.1", "{port}"],
-    ),
-    (
-        "socat",
-        &["socat", "UDP-LISTEN:{port},bind=127.0.0.1", "PIPE"],
-    ),
+    ("ncat", &["ncat", "-u", "-l", "-e", "/bin/cat", "127.0.0.1", "{port}"]),
+    ("socat", &["socat", "UDP-LISTEN:{port},bind=127.0.0.1", "PIPE"]),
     ("Python", &["python", "-c", PYTHON_ECHO, "{port}"]),
 ];
 const SEND: &[(&str, &[&str])] = &[
-    (
-        "sockctl",
-        &["sockctl", "udp-send", "-q", "127.0.0.1:{port}"],
-    ),
+    ("sockctl", &["sockctl", "udp-send", "-q", "127.0.0.1:{port}"]),
     ("reference", &["reference", "udp-send", "{port}"]),
     // Reads 64 bytes at a time, which is a line here.
-    (
-        "socat",
-        &["socat", "-u", "-b64", "STDIN", "UDP:127.0.0.1:{port}"],
-    ),
+    ("socat", &["socat", "-u", "-b64", "STDIN", "UDP:127.0.0.1:{port}"]),
     ("Python", &["python", "-c", PYTHON_SEND, "{port}"]),
 ];
 
@@ -76,17 +61,10 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         let server = Server::start_udp(words)?;
         Ok(vec![echo(server.port, time)?])
     });
-    bench.measure(
-        vec![Metric::more("UDP echo", "datagrams/s", Some(4.0))],
-        contenders,
-    );
+    bench.measure(vec![Metric::more("UDP echo", "datagrams/s", Some(4.0))], contenders);
     drop(apart);
 
-    let count = if bench.options.quick {
-        100_000
-    } else {
-        400_000
-    };
+    let count = if bench.options.quick { 100_000 } else { 400_000 };
     let input = bench.scratch.path().join("lines");
     std::fs::write(&input, format!("{}\n", "x".repeat(63)).repeat(count))?;
     let path = input.clone();

@@ -34,12 +34,9 @@ fn row_18_accept_that_fails_is_told_and_survived() {
         for when in ["1", "3"] {
             let inject = format!("inject=accept4:error={errno}:when={when}");
             let binary = env!("CARGO_BIN_EXE_sockctl");
-            let server = program(
-                "strace",
-                ["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"],
-            )
-            .args(["-e", &inject, binary, "serve", "0", "--echo"])
-            .start();
+            let server = program("strace", ["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"])
+                .args(["-e", &inject, binary, "serve", "0", "--echo"])
+                .start();
             for _ in 0..4 {
                 serves_on(&server);
             }
@@ -47,9 +44,7 @@ fn row_18_accept_that_fails_is_told_and_survived() {
             let child =
                 std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.id()));
             let child = child.unwrap();
-            let kill = std::process::Command::new("kill")
-                .arg(child.trim())
-                .status();
+            let kill = std::process::Command::new("kill").arg(child.trim()).status();
             assert!(kill.unwrap().success());
             let said = server.finish();
             // EINTR is no trouble: it is tried again.
@@ -61,9 +56,7 @@ fn row_18_accept_that_fails_is_told_and_survived() {
             let rest: Vec<&str> = lines.collect();
             assert!(
                 rest.len() == complaints
-                    && rest
-                        .iter()
-                        .all(|line| line.starts_with(&start) && line.ends_with(&end)),
+                    && rest.iter().all(|line| line.starts_with(&start) && line.ends_with(&end)),
                 "{errno} {when}: {}",
                 said.stderr
             );
@@ -78,32 +71,21 @@ fn row_18_accept_that_always_fails_backs_off() {
     for errno in ["EMFILE", "ECONNABORTED", "EINTR"] {
         let inject = format!("inject=accept4:error={errno}");
         let binary = env!("CARGO_BIN_EXE_sockctl");
-        let server = program(
-            "strace",
-            ["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"],
-        )
-        .args(["-e", &inject, binary, "serve", "0", "--echo"])
-        .start();
+        let server = program("strace", ["-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"])
+            .args(["-e", &inject, binary, "serve", "0", "--echo"])
+            .start();
         let began = Instant::now();
         let clients: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
         server.rests();
-        until("it was tried for a while", || {
-            began.elapsed().as_secs() >= 3
-        });
+        until("it was tried for a while", || began.elapsed().as_secs() >= 3);
         let child = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.id()));
-        let kill = std::process::Command::new("kill")
-            .arg(child.unwrap().trim())
-            .status();
+        let kill = std::process::Command::new("kill").arg(child.unwrap().trim()).status();
         assert!(kill.unwrap().success());
         let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
         let said = server.finish();
         let complaints = said.stderr.matches("sockctl: accept on ").count();
         let least = usize::from(errno != "EINTR");
-        assert!(
-            (least..=seconds + 1).contains(&complaints),
-            "{}",
-            said.stderr
-        );
+        assert!((least..=seconds + 1).contains(&complaints), "{}", said.stderr);
         assert_eq!((said.code, said.stdout.as_slice()), (0, &b""[..]));
         drop(clients);
     }
@@ -115,10 +97,7 @@ fn row_19_out_of_descriptors_the_first_go_on_and_the_next_are_served_when_some_l
     let port = server.port();
     let mut clients: Vec<TcpStream> = (0..40).map(|_| connect(port)).collect();
     let said = server.stderr_has("(EMFILE 24)\n");
-    assert!(
-        said.contains(&format!("sockctl: accept on 127.0.0.1:{port}: ")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("sockctl: accept on 127.0.0.1:{port}: ")), "{said}");
     server.rests();
     assert!(is_served(&clients[0]) && is_served(&clients[1]));
     // As the first ones leave, all others are served in turn.
@@ -169,21 +148,11 @@ fn row_20_the_third_of_two_waits_or_is_refused_and_a_reset_frees_the_place() {
 
 #[test]
 fn row_20_a_place_held_by_a_silent_proxy_is_freed_by_its_reset() {
-    let words = [
-        "serve",
-        "0",
-        "--echo",
-        "-m",
-        "1",
-        "--accept-proxy",
-        "127.0.0.1",
-    ];
+    let words = ["serve", "0", "--echo", "-m", "1", "--accept-proxy", "127.0.0.1"];
     let server = sockctl(words).start();
     let silent = server.connect();
     let next = server.connect();
-    (&next)
-        .write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nx")
-        .unwrap();
+    (&next).write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nx").unwrap();
     server.rests();
     reset(silent);
     (&next).read_exact(&mut [0]).unwrap();
@@ -219,9 +188,7 @@ fn row_19_a_storm_of_clients_that_leave_at_once_is_survived() {
     for wave in waves {
         wave.join().unwrap();
     }
-    until("descriptors are back", || {
-        server.vitals().descriptors == before.descriptors
-    });
+    until("descriptors are back", || server.vitals().descriptors == before.descriptors);
     assert_eq!(server.vitals().threads, before.threads);
     server.rests();
     serves_on(&server);
@@ -254,9 +221,7 @@ fn row_19_a_crowd_that_waits_to_be_accepted_is_served_to_the_last() {
 fn queue_length(port: u16) -> u64 {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let local = format!("0100007F:{port:04X}");
-    let mut rows = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let row = rows.find(|row| row[1] == local && row[3] == "0A");
     let queues = row.unwrap()[4].split(':').nth(1).unwrap();
     u64::from_str_radix(queues, 16).unwrap()

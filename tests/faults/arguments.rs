@@ -7,15 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::run::{shell, sockctl};
 
-const COMMANDS: [&str; 7] = [
-    "serve",
-    "connect",
-    "udp-serve",
-    "udp-send",
-    "auth-serve",
-    "auth-connect",
-    "opts",
-];
+const COMMANDS: [&str; 7] =
+    ["serve", "connect", "udp-serve", "udp-send", "auth-serve", "auth-connect", "opts"];
 
 const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
 
@@ -25,22 +18,12 @@ fn row_01_no_or_unknown_subcommand_is_refused() {
     sockctl(none).run().refuses(
         "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",
     );
-    sockctl(["frobnicate"])
-        .run()
-        .refuses("no command 'frobnicate'");
-    sockctl(["serv"])
-        .run()
-        .refuses("no command 'serv'; did you mean serve?");
-    sockctl(["connect", "--frob"])
-        .run()
-        .refuses("no option '--frob'");
+    sockctl(["frobnicate"]).run().refuses("no command 'frobnicate'");
+    sockctl(["serv"]).run().refuses("no command 'serv'; did you mean serve?");
+    sockctl(["connect", "--frob"]).run().refuses("no option '--frob'");
     // A long or wild word is shown cut and escaped.
-    sockctl(["x".repeat(100_000)])
-        .run()
-        .refuses(&format!("no command '{}…'", "x".repeat(79)));
-    sockctl(["a\n\x1b[31mb"])
-        .run()
-        .refuses(r"no command 'a\n\x1b[31mb'");
+    sockctl(["x".repeat(100_000)]).run().refuses(&format!("no command '{}…'", "x".repeat(79)));
+    sockctl(["a\n\x1b[31mb"]).run().refuses(r"no command 'a\n\x1b[31mb'");
 }
 
 #[test]
@@ -51,10 +34,7 @@ fn row_01_help_and_version_go_to_stdout() {
     for command in COMMANDS {
         let help = sockctl([command, "--help"]).run();
         let text = String::from_utf8(help.stdout.clone()).unwrap();
-        assert!(
-            text.contains(&format!("Usage: sockctl {command}")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("Usage: sockctl {command}")), "{text}");
         assert!(text.contains("--trace"), "{command}");
         help.is(0, text, "");
     }
@@ -76,18 +56,9 @@ fn row_01_help_into_a_reader_that_has_seen_enough() {
 
 #[test]
 fn row_02_a_port_that_is_none_names_the_value_and_the_range() {
-    for port in [
-        "65536",
-        "-1",
-        "0x50",
-        "80abc",
-        "+80",
-        " 80",
-        "8 0",
-        "99999999999999999999",
-        "८०",
-        "80\n",
-    ] {
+    for port in
+        ["65536", "-1", "0x50", "80abc", "+80", " 80", "8 0", "99999999999999999999", "८०", "80\n"]
+    {
         let shown = port.replace('\n', r"\n");
         let message =
             format!("port '{shown}': a port is a number 0–65535, or a service name behind a host");
@@ -104,9 +75,7 @@ fn row_02_a_port_that_is_none_names_the_value_and_the_range() {
     for word in ["65536", "0x50", "80abc", "", "+80", " 80"] {
         let message =
             format!("port '{word}': a port is a number 0–65535, or a service name behind a host");
-        sockctl(["connect", "--trace", word])
-            .run()
-            .refuses(&message);
+        sockctl(["connect", "--trace", word]).run().refuses(&message);
     }
     sockctl(["connect", "--trace", "127.0.0.1:"]).run().refuses(
         "address '127.0.0.1:': the port is empty; write 127.0.0.1:PORT, a port is 0–65535",
@@ -131,9 +100,7 @@ fn row_02_a_list_of_ports_is_refused_whole() {
         ("22,65536", "65536"),
     ] {
         let words = ["connect", "-z", "--trace", &format!("127.0.0.1:{list}")];
-        sockctl(words)
-            .run()
-            .refuses(&format!("port '{wrong}': {number}"));
+        sockctl(words).run().refuses(&format!("port '{wrong}': {number}"));
     }
     sockctl(["connect", "-z", "127.0.0.1:80-22"])
         .run()
@@ -144,9 +111,7 @@ fn row_02_a_list_of_ports_is_refused_whole() {
         sockctl(words).run().refuses(zero);
     }
     // A list is for --check.
-    sockctl(["connect", "127.0.0.1:22,80"])
-        .run()
-        .refuses(&format!("port '22,80': {number}"));
+    sockctl(["connect", "127.0.0.1:22,80"]).run().refuses(&format!("port '22,80': {number}"));
 }
 
 #[test]
@@ -200,25 +165,19 @@ fn row_05_a_host_that_is_not_utf_8_is_refused_and_a_file_is_not() {
     for word in [&b"h\xff"[..], b"h\xff:80"] {
         let shown = word.escape_ascii();
         let words = ["connect".as_ref(), OsStr::from_bytes(word), "80".as_ref()];
-        sockctl(words)
-            .run()
-            .refuses(&format!("address '{shown}' is not UTF-8; {forms}"));
+        sockctl(words).run().refuses(&format!("address '{shown}' is not UTF-8; {forms}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(OsStr::from_bytes(b"port\xff"));
     let socket = folder.path().join(OsStr::from_bytes(b"socket\xff"));
     let mut address = std::ffi::OsString::from("unix:");
     address.push(&socket);
-    let mut server = sockctl(["serve", "--once", "--port-file"])
-        .args([file.as_os_str(), &address])
-        .start();
+    let mut server =
+        sockctl(["serve", "--once", "--port-file"]).args([file.as_os_str(), &address]).start();
     assert!(server.address().ends_with(r"socket\xff"));
     let path = [socket.as_os_str().as_bytes(), b"\n"].concat();
     assert_eq!(fs::read(&file).unwrap(), path);
-    sockctl(["connect".as_ref(), address.as_os_str()])
-        .input("over it")
-        .run()
-        .is(0, "", "");
+    sockctl(["connect".as_ref(), address.as_os_str()]).input("over it").run().is(0, "", "");
     server.close();
     assert_eq!(server.finish().stdout, b"over it");
 }
@@ -227,10 +186,7 @@ fn row_05_a_host_that_is_not_utf_8_is_refused_and_a_file_is_not() {
 fn row_06_a_wild_host_is_escaped_and_cut_short() {
     sockctl(["connect", &format!("{}:80", "a".repeat(100_000))])
         .run()
-        .refuses(&format!(
-            "host '{}…': a host name has at most 253 bytes",
-            "a".repeat(79)
-        ));
+        .refuses(&format!("host '{}…': a host name has at most 253 bytes", "a".repeat(79)));
     let controls = "a host name has no blanks and no control characters";
     for (host, shown) in [
         ("a\nb", r"a\nb"),
@@ -240,9 +196,7 @@ fn row_06_a_wild_host_is_escaped_and_cut_short() {
     ] {
         let message = format!("host '{shown}': {controls}");
         sockctl(["connect", host, "80"]).run().refuses(&message);
-        sockctl(["connect", &format!("{host}:80")])
-            .run()
-            .refuses(&message);
+        sockctl(["connect", &format!("{host}:80")]).run().refuses(&message);
     }
     // Other scripts are names like any other; the resolver has the last word.
     let name = sockctl(["connect", "-n", "bücher.invalid", "80"]).run();
@@ -252,23 +206,21 @@ fn row_06_a_wild_host_is_escaped_and_cut_short() {
 #[test]
 fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
     for flag in ["--timeout", "--linger", "--idle-timeout", "--deadline"] {
-        for value in [
-            "-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", ".5", "5.", "1h2", "∞",
-        ] {
+        for value in
+            ["-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", ".5", "5.", "1h2", "∞"]
+        {
             let message = format!("{flag} '{value}': {DURATIONS}");
             let words = ["connect", "--trace", "127.0.0.1:1", flag, value];
             sockctl(words).run().refuses(&message);
         }
         let long = "99999999999999999999";
         let words = ["connect", "--trace", "127.0.0.1:1", flag, long];
-        sockctl(words).run().refuses(&format!(
-            "{flag} '{long}': longer than 100 years; {DURATIONS}"
-        ));
+        sockctl(words)
+            .run()
+            .refuses(&format!("{flag} '{long}': longer than 100 years; {DURATIONS}"));
     }
     let grace = ["serve", "--trace", "127.0.0.1:0", "--grace=-1"];
-    sockctl(grace)
-        .run()
-        .refuses(&format!("--grace '-1': {DURATIONS}"));
+    sockctl(grace).run().refuses(&format!("--grace '-1': {DURATIONS}"));
     // The longest that is accepted overflows nothing.
     let century = ["connect", "127.0.0.1:1", "-w", "36500000", "-i", "876000h"];
     assert_eq!(sockctl(century).run().code, 3);
@@ -298,12 +250,10 @@ fn row_09_max_conns_is_a_count_that_allocates_nothing() {
 #[test]
 fn row_10_an_unknown_option_names_the_nearest() {
     for command in ["connect", "serve", "udp-serve", "udp-send"] {
-        sockctl([command, "--trace", "127.0.0.1:1", "-o", "SO_RCVBFU=1"])
-            .run()
-            .refuses(
-                "--opt 'SO_RCVBFU=1': SO_RCVBFU: no such socket option; nearest: SO_RCVBUF, \
+        sockctl([command, "--trace", "127.0.0.1:1", "-o", "SO_RCVBFU=1"]).run().refuses(
+            "--opt 'SO_RCVBFU=1': SO_RCVBFU: no such socket option; nearest: SO_RCVBUF, \
                  SO_RCVBUFFORCE, SO_RCVMARK",
-            );
+        );
     }
     sockctl(["connect", "127.0.0.1:1", "-o", "SO_RCVBUF=x"])
         .run()
@@ -312,9 +262,7 @@ fn row_10_an_unknown_option_names_the_nearest() {
 
 #[test]
 fn words_too_many_are_named() {
-    sockctl(["connect", "a", "b", "c"])
-        .run()
-        .refuses("unexpected word 'c'");
+    sockctl(["connect", "a", "b", "c"]).run().refuses("unexpected word 'c'");
     sockctl(["connect", "127.0.0.1:80", "90"])
         .run()
         .refuses("unexpected word '90' after the address 127.0.0.1:80");
@@ -329,42 +277,21 @@ fn words_too_many_are_named() {
 #[test]
 fn a_family_that_excludes_the_address_is_refused() {
     for (words, message) in [
-        (
-            vec!["-4", "::1", "80"],
-            "-4 excludes the IPv6 address [::1]",
-        ),
-        (
-            vec!["-6", "127.0.0.1:80"],
-            "-6 excludes the IPv4 address 127.0.0.1",
-        ),
-        (
-            vec!["-4", "unix:/s"],
-            "-4 excludes the UNIX socket 'unix:/s'",
-        ),
-        (
-            vec!["-z", "-6", "unix:/s"],
-            "-6 excludes the UNIX socket 'unix:/s'",
-        ),
-        (
-            vec!["-s", "::1", "127.0.0.1:80"],
-            "source ::1 is of another family than 127.0.0.1:80",
-        ),
+        (vec!["-4", "::1", "80"], "-4 excludes the IPv6 address [::1]"),
+        (vec!["-6", "127.0.0.1:80"], "-6 excludes the IPv4 address 127.0.0.1"),
+        (vec!["-4", "unix:/s"], "-4 excludes the UNIX socket 'unix:/s'"),
+        (vec!["-z", "-6", "unix:/s"], "-6 excludes the UNIX socket 'unix:/s'"),
+        (vec!["-s", "::1", "127.0.0.1:80"], "source ::1 is of another family than 127.0.0.1:80"),
         (
             vec!["-s", "127.0.0.1", "[::1]:80"],
             "source 127.0.0.1 is of another family than [::1]:80",
         ),
-        (
-            vec!["-z", "-s", "::1", "80"],
-            "source ::1 is of another family than 127.0.0.1:80",
-        ),
+        (vec!["-z", "-s", "::1", "80"], "source ::1 is of another family than 127.0.0.1:80"),
         (
             vec!["-6", "-s", "127.0.0.1", "localhost:80"],
             "source 127.0.0.1 is of another family than localhost:80",
         ),
-        (
-            vec!["-s", "127.0.0.1", "unix:/s"],
-            "source 127.0.0.1 is of another family than unix:/s",
-        ),
+        (vec!["-s", "127.0.0.1", "unix:/s"], "source 127.0.0.1 is of another family than unix:/s"),
     ] {
         sockctl(["connect"]).args(words).run().refuses(message);
     }
@@ -399,9 +326,7 @@ fn habits_from_nc_get_a_helping_hand() {
         sockctl([option, "8520"]).run().refuses(&message);
     }
     // nc -lk, nc -lu
-    sockctl(["connect", "-lk", "8520"])
-        .run()
-        .refuses("no option '-l'; use sockctl serve");
+    sockctl(["connect", "-lk", "8520"]).run().refuses("no option '-l'; use sockctl serve");
 }
 
 #[test]

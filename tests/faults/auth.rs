@@ -54,15 +54,13 @@ fn row_53_wrong_key_is_9_one_line_and_no_reset() {
     let server = server("md5", &["--reply", "secret"]).start();
     let port = server.port();
     // So much unread payload that a plain close would be a reset.
-    client("md5", port, &[])
-        .env("SOCKCTL_KEY", "wrong")
-        .input(vec![b'x'; 1 << 20])
-        .run()
-        .is(9, "", &closed_without_a_word(port));
+    client("md5", port, &[]).env("SOCKCTL_KEY", "wrong").input(vec![b'x'; 1 << 20]).run().is(
+        9,
+        "",
+        &closed_without_a_word(port),
+    );
     let (mut stream, challenge) = challenged(&server);
-    stream
-        .write_all(&answer("md5", "wrong", &challenge))
-        .unwrap();
+    stream.write_all(&answer("md5", "wrong", &challenge)).unwrap();
     stream.write_all(&vec![b'x'; 100_000]).unwrap();
     assert_eq!(read_all(&stream), b"", "an end, not a reset");
     drop(stream);
@@ -123,12 +121,7 @@ fn row_55_key_files_that_are_none_are_refused_with_the_fix() {
     let file = key_file("wangwang");
     let name = file.path().display().to_string();
     let says = |cause: &str| format!("sockctl: read key from {name}: {cause}\n");
-    for (mode, verb) in [
-        (0o644, "read"),
-        (0o640, "read"),
-        (0o604, "read"),
-        (0o620, "write"),
-    ] {
+    for (mode, verb) in [(0o644, "read"), (0o640, "read"), (0o604, "read"), (0o620, "write")] {
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
         let cause = format!("others can {verb} it (mode {mode:04o}); chmod 600 {name}");
         key_run(&file).run().is(2, "", &says(&cause));
@@ -138,10 +131,7 @@ fn row_55_key_files_that_are_none_are_refused_with_the_fix() {
     key_run(&long).run().is(
         2,
         "",
-        &format!(
-            "sockctl: read key from {}: {cause}\n",
-            long.path().display()
-        ),
+        &format!("sockctl: read key from {}: {cause}\n", long.path().display()),
     );
     let limit = key_file([vec![b'k'; 4096], b"\r\n".to_vec()].concat());
     let mut fits = key_run(&limit).start();
@@ -150,18 +140,14 @@ fn row_55_key_files_that_are_none_are_refused_with_the_fix() {
 
     let keys = key_file("k:v\n".repeat(17 << 10));
     let auth_serve = ["auth-serve", "--digest", "md5", "127.0.0.1:0"];
-    sockctl(auth_serve)
-        .args(["--keys"])
-        .args([keys.path()])
-        .run()
-        .is(
-            2,
-            "",
-            &format!(
-                "sockctl: read key from {}: over 64 KiB; is this the right file?\n",
-                keys.path().display()
-            ),
-        );
+    sockctl(auth_serve).args(["--keys"]).args([keys.path()]).run().is(
+        2,
+        "",
+        &format!(
+            "sockctl: read key from {}: over 64 KiB; is this the right file?\n",
+            keys.path().display()
+        ),
+    );
     let bad = [
         (
             "/nonexistent/key",
@@ -185,16 +171,8 @@ fn row_55_key_files_that_are_none_are_refused_with_the_fix() {
         ("\n", "no key in it; write one NAME:KEY a line"),
     ] {
         let keys = key_file(content);
-        let done = sockctl(auth_serve)
-            .args(["--keys"])
-            .args([keys.path()])
-            .run();
-        assert_eq!(
-            (done.code, done.stderr.lines().count()),
-            (2, 1),
-            "{}",
-            done.stderr
-        );
+        let done = sockctl(auth_serve).args(["--keys"]).args([keys.path()]).run();
+        assert_eq!((done.code, done.stderr.lines().count()), (2, 1), "{}", done.stderr);
         assert!(done.stderr.contains(cause), "{content:?}: {}", done.stderr);
     }
     // The variable is judged like a file.
@@ -213,11 +191,9 @@ fn row_55_key_files_that_are_none_are_refused_with_the_fix() {
 
 #[test]
 fn row_08_two_sources_of_keys_are_a_usage_error() {
-    for pair in [
-        ["--key-file=a", "--key-fd=3"],
-        ["--key-file=a", "--keys=b"],
-        ["--keys=a", "--key-fd=3"],
-    ] {
+    for pair in
+        [["--key-file=a", "--key-fd=3"], ["--key-file=a", "--keys=b"], ["--keys=a", "--key-fd=3"]]
+    {
         let done = sockctl(["auth-serve", "--digest", "md5"]).args(pair).run();
         assert_eq!((done.code, done.stdout.as_slice()), (2, &b""[..]));
         assert!(done.stderr.starts_with("sockctl: "), "{}", done.stderr);
@@ -242,18 +218,12 @@ fn row_56_no_answer_but_the_right_one_is_taken() {
             &|c| right(c).to_ascii_uppercase(),
             "of the answer is a capital; hex digits must be lowercase",
         ),
-        (
-            &|c| right(c)[..31].to_vec(),
-            "the client ended after 31 of 32 answer digits",
-        ),
+        (&|c| right(c)[..31].to_vec(), "the client ended after 31 of 32 answer digits"),
         (
             &|c| answer("sha256", "wangwang", c),
             "wrong key, or a longer digest than md5 on the client",
         ),
-        (
-            &|c| right(c)[..16].to_vec(),
-            "the client ended after 16 of 32 answer digits",
-        ),
+        (&|c| right(c)[..16].to_vec(), "the client ended after 16 of 32 answer digits"),
         (
             &|_| vec![b'\xfe'; 10 << 20],
             "the client does not answer the challenge; does it use auth-connect --digest?",
@@ -272,10 +242,7 @@ fn row_56_no_answer_but_the_right_one_is_taken() {
         assert_eq!(read_all(&stream), b"", "{why}");
         let lines = said(&server, &format!("[{number}] "));
         let line = &lines[number - 1];
-        assert!(
-            line.contains(" refused: ") && line.ends_with(why),
-            "{line:?} for {why:?}"
-        );
+        assert!(line.contains(" refused: ") && line.ends_with(why), "{line:?} for {why:?}");
         assert_eq!(lines.len(), number, "one line each");
     }
     let resident = memory(&server);
@@ -287,20 +254,14 @@ fn row_56_no_answer_but_the_right_one_is_taken() {
 fn memory(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
+    line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// A connection from this loopback address.
 fn from(source: [u8; 4], port: u16) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
-    socket
-        .connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), DEADLINE)
-        .unwrap();
+    socket.connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)).into(), DEADLINE).unwrap();
     let stream: TcpStream = socket.into();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
@@ -318,14 +279,7 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     let server = server("md5", &["--echo", "-w", "60", "--json"]).start();
     let text = server.stderr_has("\n");
     let local = &events(&text, "listening")[0]["local"];
-    let port: u16 = local
-        .as_str()
-        .unwrap()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port: u16 = local.as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
     // 64 in all, 8 from each of 8 addresses: the wall is full.
     let mut silent = Vec::new();
     for last in 1..=8 {
@@ -348,22 +302,14 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     let mut honest = connect(port);
     let bytes = challenge(&mut honest);
     let waited = began.elapsed();
-    honest
-        .write_all(&answer("md5", "wangwang", &bytes))
-        .unwrap();
+    honest.write_all(&answer("md5", "wangwang", &bytes)).unwrap();
     let began = Instant::now();
     echoes(&mut honest, b"in");
     let took = waited + began.elapsed();
-    assert!(
-        took < Duration::from_secs(2),
-        "{took:?} beside 64 silent ones"
-    );
+    assert!(took < Duration::from_secs(2), "{took:?} beside 64 silent ones");
     // While it is heard, that is: Python may take longer to make its answer.
     let is_heard = came.elapsed() < Duration::from_millis(200);
-    assert!(
-        silent.iter_mut().all(still) || !is_heard,
-        "64 are let be still"
-    );
+    assert!(silent.iter_mut().all(still) || !is_heard, "64 are let be still");
     // One who is silent, too: its address's longest silent makes way.
     let mut ninth = from([127, 0, 0, 1], port);
     challenge(&mut ninth);
@@ -375,9 +321,7 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     challenge(&mut stranger);
     assert!(is_closed(&mut silent[2]), "the longest silent of all");
     assert!(silent[3..].iter_mut().all(still), "and nobody else");
-    until("both have made way", || {
-        events(&server.stderr_has("made way"), "auth").len() == 3
-    });
+    until("both have made way", || events(&server.stderr_has("made way"), "auth").len() == 3);
 }
 
 /// Whether the server closes a connection before long.
@@ -412,9 +356,8 @@ fn row_57_ever_new_neighbours_do_not_keep_a_key_out() {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| crowd(server.port(), says, 32, &over));
-            let told: Vec<_> = (0..20)
-                .map(|_| client("md5", server.port(), &[]).input("in").run())
-                .collect();
+            let told: Vec<_> =
+                (0..20).map(|_| client("md5", server.port(), &[]).input("in").run()).collect();
             over.store(true, Ordering::Relaxed);
             for done in told {
                 done.is(0, "in", "");
@@ -466,10 +409,7 @@ fn row_57_the_deadline_is_for_the_whole_handshake() {
     slow.shutdown(Shutdown::Both).unwrap();
     slowly.join().unwrap();
     let lines = said(&server, "[2]");
-    assert!(
-        lines[0].ends_with("refused: no answer in time"),
-        "{lines:?}"
-    );
+    assert!(lines[0].ends_with("refused: no answer in time"), "{lines:?}");
     assert!(lines[1].contains("refused: timed out after "), "{lines:?}");
 }
 
@@ -502,35 +442,21 @@ fn row_57_wrong_proofs_bring_a_penalty_and_the_right_key_is_let_in() {
     let (second, _) = challenged(&server);
     assert!(is_closed(&mut first), "the first made way");
     drop(second);
-    client("md5", server.port(), &[])
-        .input("honest")
-        .run()
-        .is(0, "honest", "");
+    client("md5", server.port(), &[]).input("honest").run().is(0, "honest", "");
 }
 
 #[test]
 fn row_57_no_penalty_turns_it_off() {
     let server = server("md5", &["--echo", "--no-penalty"]).start();
     let took: Duration = (0..30).map(|_| guess(&server)).sum();
-    assert!(
-        took < Duration::from_secs(20),
-        "25 would have taken a second each: {took:?}"
-    );
+    assert!(took < Duration::from_secs(20), "25 would have taken a second each: {took:?}");
 }
 
 #[test]
 fn row_58_servers_that_do_not_challenge() {
     let cases: [(&[u8], i32, &str); 2] = [
-        (
-            &[7; 31],
-            7,
-            "the server closed after 31 of 32 challenge bytes",
-        ),
-        (
-            b"",
-            7,
-            "the server closed without a challenge; does it use auth-serve --digest?",
-        ),
+        (&[7; 31], 7, "the server closed after 31 of 32 challenge bytes"),
+        (b"", 7, "the server closed without a challenge; does it use auth-serve --digest?"),
     ];
     for (bytes, code, why) in cases {
         let (port, thread) = rogue(move |mut stream| {
@@ -544,28 +470,18 @@ fn row_58_servers_that_do_not_challenge() {
         thread.join().unwrap();
     }
     for (bytes, why) in [
-        (
-            &b""[..],
-            "no challenge in time; does the server use auth-serve --digest?",
-        ),
+        (&b""[..], "no challenge in time; does the server use auth-serve --digest?"),
         (&[7; 31], "timed out after 31 of 32 challenge bytes"),
     ] {
         let (port, thread) = rogue(move |mut stream| {
             stream.write_all(bytes).unwrap();
-            assert_eq!(
-                read_all(&stream),
-                b"",
-                "nothing is said to a server without challenge"
-            );
+            assert_eq!(read_all(&stream), b"", "nothing is said to a server without challenge");
         });
-        client("md5", port, &["-w", "300ms"])
-            .input("payload")
-            .run()
-            .is(
-                4,
-                "",
-                &format!("sockctl: authenticate to 127.0.0.1:{port}: {why}\n"),
-            );
+        client("md5", port, &["-w", "300ms"]).input("payload").run().is(
+            4,
+            "",
+            &format!("sockctl: authenticate to 127.0.0.1:{port}: {why}\n"),
+        );
         thread.join().unwrap();
     }
     let (port, thread) = rogue(|mut stream| {
@@ -622,18 +538,10 @@ fn row_62_mismatched_sides_end_with_a_hint() {
         }
         // A plain client gets the challenge and an end, and no payload; one that waits as well.
         number += 1;
-        let plain = sockctl(["connect", &port.to_string()])
-            .input("payload")
-            .run();
-        assert_eq!(
-            (plain.code, plain.stdout.len(), plain.stderr.as_str()),
-            (0, 32, "")
-        );
+        let plain = sockctl(["connect", &port.to_string()]).input("payload").run();
+        assert_eq!((plain.code, plain.stdout.len(), plain.stderr.as_str()), (0, 32, ""));
         let line = said(&server, &format!("[{number}] ")).pop().unwrap();
-        assert!(
-            line.ends_with("does it use auth-connect --digest?"),
-            "{line}"
-        );
+        assert!(line.ends_with("does it use auth-connect --digest?"), "{line}");
         let silent = sockctl(["connect", &port.to_string()]).start();
         assert_eq!(silent.stdout_bytes(32).len(), 32);
         silent.stderr_has("");
@@ -643,49 +551,26 @@ fn row_62_mismatched_sides_end_with_a_hint() {
     }
     let plain = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
     let port = plain.port();
-    client("md5", port, &["-w", "500ms"])
-        .input("payload")
-        .run()
-        .is(
-            4,
-            "",
-            &format!(
-                "sockctl: authenticate to 127.0.0.1:{port}: \
+    client("md5", port, &["-w", "500ms"]).input("payload").run().is(
+        4,
+        "",
+        &format!(
+            "sockctl: authenticate to 127.0.0.1:{port}: \
              no challenge in time; does the server use auth-serve --digest?\n"
-            ),
-        );
+        ),
+    );
 }
 
 #[test]
 #[ignore = "needs strace"]
 fn row_63_without_randomness_it_refuses_to_serve() {
     let binary = env!("CARGO_BIN_EXE_sockctl");
-    let done = program(
-        "strace",
-        [
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "inject=getrandom:error=EIO",
-        ],
-    )
-    .args([
-        binary,
-        "auth-serve",
-        "--digest",
-        "md5",
-        "127.0.0.1:0",
-        "--echo",
-    ])
-    .env("SOCKCTL_KEY", "wangwang")
-    .run();
-    done.is(
-        1,
-        "",
-        "sockctl: read the system's random numbers: I/O error (EIO 5)\n",
-    );
+    let done =
+        program("strace", ["-f", "-qq", "-o", "/dev/null", "-e", "inject=getrandom:error=EIO"])
+            .args([binary, "auth-serve", "--digest", "md5", "127.0.0.1:0", "--echo"])
+            .env("SOCKCTL_KEY", "wangwang")
+            .run();
+    done.is(1, "", "sockctl: read the system's random numbers: I/O error (EIO 5)\n");
 }
 
 #[test]
@@ -695,9 +580,7 @@ fn row_64_the_key_is_nowhere() {
         .args(["-v", "--trace", "--hex", "-"])
         .env("SOCKCTL_KEY", key)
         .start();
-    until("it listens", || {
-        server.stderr_has("listening on").contains('\n')
-    });
+    until("it listens", || server.stderr_has("listening on").contains('\n'));
     let text = server.stderr_has("listening on");
     let port: u16 = text
         .lines()
@@ -718,10 +601,7 @@ fn row_64_the_key_is_nowhere() {
         read_all(&stream);
     }
     for talk in [&["-v", "--trace", "--hex", "-"][..], &["--json", "--trace"]] {
-        let one = client("sha256", port, talk)
-            .env("SOCKCTL_KEY", key)
-            .input("payload")
-            .run();
+        let one = client("sha256", port, talk).env("SOCKCTL_KEY", key).input("payload").run();
         assert_eq!((one.code, one.stdout.as_slice()), (0, &b"payload"[..]));
         assert!(one.stderr.contains("recv"), "{}", one.stderr);
         nowhere(&secrets, &one.stderr);
@@ -760,11 +640,7 @@ fn a_flood_of_wrong_answers_leaves_no_descriptors_behind() {
         stream.write_all(b"junk").unwrap();
         strangers.push(stream);
     }
-    let held = || {
-        std::fs::read_dir(format!("/proc/{}/fd", server.id()))
-            .unwrap()
-            .count()
-    };
+    let held = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
     // Those who are told are fewer: the log has its limit, too.
     server.stderr_has("[100] ");
     until("no more than 64 are waited for", || held() < 64 + 40);

@@ -69,32 +69,16 @@ fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
     let cases: [(Vec<u8>, &[u8], &str); 8] = [
         (vec![b'\xfe'; 10 << 20], b"", strange),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), b"", strange),
-        (
-            b"SKCTL".to_vec(),
-            b"",
-            "the client ended after 5 of 58 bytes",
-        ),
-        (
-            hello([0; 48])[..57].to_vec(),
-            b"",
-            "the client ended after 57 of 58 bytes",
-        ),
+        (b"SKCTL".to_vec(), b"", "the client ended after 5 of 58 bytes"),
+        (hello([0; 48])[..57].to_vec(), b"", "the client ended after 57 of 58 bytes"),
         (
             b"SKCTL\0\x02\x01".to_vec(),
             b"",
             "the client speaks another version of the encrypted protocol",
         ),
-        (
-            b"SKCTL\0\x01\x01\xff\xff".to_vec(),
-            b"",
-            "its hello has another length",
-        ),
+        (b"SKCTL\0\x01\x01\xff\xff".to_vec(), b"", "its hello has another length"),
         (Vec::new(), b"", "the client ended without a hello"),
-        (
-            hello([0xff; 48]),
-            &[0, 0],
-            "no key here opens its hello: wrong key or --context",
-        ),
+        (hello([0xff; 48]), &[0, 0], "no key here opens its hello: wrong key or --context"),
     ];
     for (number, (bytes, answer, why)) in (1..).zip(cases) {
         let mut stream = server.connect();
@@ -123,10 +107,7 @@ fn row_57_encrypted_the_silent_are_cut_off_and_in_nobody_s_way() {
     let (honest, _key) = client(server.port(), &[]);
     honest.input("in").run().is(0, "in", "");
     let took = began.elapsed();
-    assert!(
-        took < Duration::from_secs(3),
-        "{took:?} beside 64 mute ones"
-    );
+    assert!(took < Duration::from_secs(3), "{took:?} beside 64 mute ones");
     for stream in &mut silent {
         let end = stream.read(&mut [0]);
         assert!(end.as_ref().map_or(true, |n| *n == 0), "{end:?}");
@@ -158,27 +139,15 @@ fn row_58_encrypted_servers_that_do_not_answer() {
     let half = [&[0, 48][..], &[7; 29]].concat();
     let python = [&[0, 0, 0, 59][..], b"#CHALLENGE#{sha256}", &[7; 40]].concat();
     let cases: [(&[u8], i32, &str); 6] = [
-        (
-            b"",
-            7,
-            "the server closed without an answer; is it an auth-serve without --digest?",
-        ),
-        (
-            &half,
-            7,
-            "the server closed after 31 of 50 bytes of its answer",
-        ),
+        (b"", 7, "the server closed without an answer; is it an auth-serve without --digest?"),
+        (&half, 7, "the server closed after 31 of 50 bytes of its answer"),
         (&[0, 0], 9, NO_KEY),
         (
             b"220 mail.example\r\n",
             9,
             "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
         ),
-        (
-            &python,
-            9,
-            "the server speaks Python's multiprocessing protocol; use --python here",
-        ),
+        (&python, 9, "the server speaks Python's multiprocessing protocol; use --python here"),
         (
             &[&[0, 48][..], &[7; 48]].concat(),
             9,
@@ -193,23 +162,12 @@ fn row_58_encrypted_servers_that_do_not_answer() {
             stream.write_all(&bytes).unwrap();
         });
         let (client, _key) = client(port, &[]);
-        client
-            .input("payload")
-            .run()
-            .is(code, "", &refused(port, why));
+        client.input("payload").run().is(code, "", &refused(port, why));
         thread.join().unwrap();
     }
     for (bytes, code, why) in [
-        (
-            &b""[..],
-            4,
-            "no answer in time; is it an auth-serve without --digest?",
-        ),
-        (
-            &half,
-            4,
-            "timed out after 31 of 50 bytes of the server's answer",
-        ),
+        (&b""[..], 4, "no answer in time; is it an auth-serve without --digest?"),
+        (&half, 4, "timed out after 31 of 50 bytes of the server's answer"),
         (&[0, 0], 9, NO_KEY),
     ] {
         let bytes = bytes.to_vec();
@@ -218,10 +176,7 @@ fn row_58_encrypted_servers_that_do_not_answer() {
             assert_eq!(read_all(&stream).len(), 58, "a hello, and no payload");
         });
         let (client, _key) = client(port, &["-w", "300ms"]);
-        client
-            .input("payload")
-            .run()
-            .is(code, "", &refused(port, why));
+        client.input("payload").run().is(code, "", &refused(port, why));
         thread.join().unwrap();
     }
 }
@@ -259,10 +214,7 @@ fn row_60_encrypted_what_is_ours_proves_nothing_to_us() {
     ours.input("payload").run().is(
         9,
         "",
-        &refused(
-            port,
-            "the server sends back what it gets: it is no auth-serve",
-        ),
+        &refused(port, "the server sends back what it gets: it is no auth-serve"),
     );
     // Behind the handshake: the client's own record comes back instead of the server's.
     let (server, _key) = server(&["--echo"]);
@@ -292,18 +244,10 @@ fn row_61_encrypted_records_that_are_none_end_it_on_the_client() {
         (&["raw:0000"], "", "a record of 0 bytes"),
         (&["raw:0010"], "", "a record of 16 bytes"),
         (&["raw:4012"], "", "a record of 16402 bytes"),
-        (
-            &["data:good", "flip:bad"],
-            "good",
-            "a record was changed on its way",
-        ),
+        (&["data:good", "flip:bad"], "good", "a record was changed on its way"),
         (&["data:good", "type:9:x"], "good", "an unknown record"),
         (&["data:good", "type:4:"], "good", "a record out of place"),
-        (
-            &["hold", "data:good", "eof", "data:more"],
-            "good",
-            "data after the end",
-        ),
+        (&["hold", "data:good", "eof", "data:more"], "good", "data after the end"),
         (
             &["data:good", "data:bytes", "shut"],
             "goodbytes",
@@ -340,14 +284,8 @@ fn row_61_encrypted_records_that_are_none_end_it_on_the_server() {
         (&["flip:bad"], "a record was changed on its way"),
         (&["type:0:x"], "an unknown record"),
         (&["type:3:"], "a record out of place"),
-        (
-            &["hold", "data:good", "eof", "data:more"],
-            "data after the end",
-        ),
-        (
-            &["data:good", "shut"],
-            "truncated after 4 bytes: the peer's end did not come",
-        ),
+        (&["hold", "data:good", "eof", "data:more"], "data after the end"),
+        (&["data:good", "shut"], "truncated after 4 bytes: the peer's end did not come"),
     ];
     for (number, (ops, why)) in (1..).zip(cases) {
         let ops = [&["ready", "record"][..], ops, &["read"]].concat();
@@ -407,11 +345,7 @@ fn row_61_encrypted_nothing_comes_after_the_end_however_late() {
             let ops = ["record", "welcome", "eof", "pause:300", late, "read"];
             let (peer, port) = python_server("", &ops);
             let (client, _key) = client(port, words);
-            let client = if words.is_empty() {
-                client.input(much.clone())
-            } else {
-                client
-            };
+            let client = if words.is_empty() { client.input(much.clone()) } else { client };
             client.run().is(
                 7,
                 "",
@@ -435,11 +369,7 @@ fn row_61_encrypted_a_fin_after_the_end_is_none() {
 fn row_61_encrypted_somebody_in_between_is_noticed() {
     // Where in the client's bytes one is changed: in the hello, READY, and the first record.
     let places = [
-        (
-            3,
-            7,
-            "the server closed without an answer; is it an auth-serve without --digest?",
-        ),
+        (3, 7, "the server closed without an answer; is it an auth-serve without --digest?"),
         (20, 9, NO_KEY),
         (60, 7, "the server closed without a verdict"),
         (70, 7, "the server closed without a verdict"),
@@ -448,9 +378,7 @@ fn row_61_encrypted_somebody_in_between_is_noticed() {
     for (place, code, why) in places {
         let (port, thread) = between(server.port(), flip(Way::Up, place));
         let (ours, _key) = client(port, &[]);
-        ours.input("payload")
-            .run()
-            .is(code, "", &refused(port, why));
+        ours.input("payload").run().is(code, "", &refused(port, why));
         thread.join().unwrap();
     }
     let places = [
@@ -459,19 +387,13 @@ fn row_61_encrypted_somebody_in_between_is_noticed() {
             9,
             "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
         ),
-        (
-            30,
-            9,
-            "the server does not hold this key, or somebody is in between",
-        ),
+        (30, 9, "the server does not hold this key, or somebody is in between"),
         (52, 7, "the server's verdict was changed on its way"),
     ];
     for (place, code, why) in places {
         let (port, thread) = between(server.port(), flip(Way::Down, place));
         let (ours, _key) = client(port, &[]);
-        ours.input("payload")
-            .run()
-            .is(code, "", &refused(port, why));
+        ours.input("payload").run().is(code, "", &refused(port, why));
         thread.join().unwrap();
     }
     for place in [71, 75] {
@@ -502,22 +424,13 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
     let (server, _key) = server(&["--reply", "secret", "-w", "700ms"]);
     let port = server.port();
     let word = port.to_string();
-    for other in [
-        &["--digest", "md5"][..],
-        &["--digest", "sha256"],
-        &["--python"],
-    ] {
+    for other in [&["--digest", "md5"][..], &["--digest", "sha256"], &["--python"]] {
         let done = sockctl(["auth-connect", &word, "-w", "300ms"])
             .args(other)
             .env("SOCKCTL_KEY", "wangwang")
             .input("payload")
             .run();
-        assert_eq!(
-            (done.code, done.stdout.as_slice()),
-            (4, &b""[..]),
-            "{}",
-            done.stderr
-        );
+        assert_eq!((done.code, done.stdout.as_slice()), (4, &b""[..]), "{}", done.stderr);
         assert!(done.stderr.contains("in time; does the"), "{}", done.stderr);
     }
     let plain = sockctl(["connect", &word]).input("payload").run();
@@ -530,16 +443,8 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
     );
     // Our client at other servers.
     for (other, code, hint) in [
-        (
-            &["--digest", "md5"][..],
-            9,
-            "does it use auth-serve --digest?",
-        ),
-        (
-            &["--digest", "sha256"],
-            9,
-            "does it use auth-serve --digest?",
-        ),
+        (&["--digest", "md5"][..], 9, "does it use auth-serve --digest?"),
+        (&["--digest", "sha256"], 9, "does it use auth-serve --digest?"),
         (&["--python"], 9, "use --python here"),
     ] {
         let server = sockctl(["auth-serve", "127.0.0.1:0", "--reply", "secret"])
@@ -548,12 +453,7 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
             .start();
         let (ours, _key) = client(server.port(), &[]);
         let done = ours.input("payload").run();
-        assert_eq!(
-            (done.code, done.stdout.as_slice()),
-            (code, &b""[..]),
-            "{}",
-            done.stderr
-        );
+        assert_eq!((done.code, done.stdout.as_slice()), (code, &b""[..]), "{}", done.stderr);
         assert!(done.stderr.contains(hint), "{}", done.stderr);
         let hint = match other {
             ["--python"] => "the client speaks the encrypted protocol; drop --python here",
@@ -567,57 +467,29 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
     ours.input("payload").run().is(
         4,
         "",
-        &refused(
-            port,
-            "no answer in time; is it an auth-serve without --digest?",
-        ),
+        &refused(port, "no answer in time; is it an auth-serve without --digest?"),
     );
 }
 
 #[test]
 #[ignore = "needs strace"]
 fn row_63_encrypted_without_randomness_it_refuses() {
-    let strace = [
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "inject=getrandom:error=EIO",
-    ];
+    let strace = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=getrandom:error=EIO"];
     let key = random_key("alice", ALICE);
     let done = program("strace", strace)
-        .args([
-            env!("CARGO_BIN_EXE_sockctl"),
-            "auth-serve",
-            "127.0.0.1:0",
-            "--key-file",
-        ])
+        .args([env!("CARGO_BIN_EXE_sockctl"), "auth-serve", "127.0.0.1:0", "--key-file"])
         .args([key.path()])
         .run();
-    done.is(
-        1,
-        "",
-        "sockctl: read the system's random numbers: I/O error (EIO 5)\n",
-    );
+    done.is(1, "", "sockctl: read the system's random numbers: I/O error (EIO 5)\n");
     let (server, _key) = server(&["--echo"]);
     let done = program("strace", strace)
-        .args([
-            env!("CARGO_BIN_EXE_sockctl"),
-            "auth-connect",
-            &server.port().to_string(),
-        ])
+        .args([env!("CARGO_BIN_EXE_sockctl"), "auth-connect", &server.port().to_string()])
         .args(["--key-file"])
         .args([key.path()])
         .input("payload")
         .run();
     assert_eq!((done.code, done.stdout.as_slice()), (1, &b""[..]));
-    assert!(
-        done.stderr
-            .starts_with("sockctl: begin the encrypted session: "),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.starts_with("sockctl: begin the encrypted session: "), "{}", done.stderr);
 }
 
 #[test]
@@ -648,12 +520,7 @@ fn row_64_encrypted_the_key_is_nowhere() {
                     .env("SOCKCTL_KEY", known)
                     .input("payload")
                     .run();
-                assert_eq!(
-                    done.code,
-                    if known == key { 0 } else { 9 },
-                    "{}",
-                    done.stderr
-                );
+                assert_eq!(done.code, if known == key { 0 } else { 9 }, "{}", done.stderr);
                 nowhere(&secrets, &done.stderr);
             }
             let cmdline = std::fs::read(format!("/proc/{}/cmdline", server.id())).unwrap();

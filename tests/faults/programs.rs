@@ -45,9 +45,7 @@ fn row_04_two_handlers_are_2_before_bind() {
 #[test]
 fn row_05_program_words_need_not_be_utf_8() {
     let word = std::ffi::OsStr::from_bytes(b"h\xffllo");
-    let server = sockctl(["serve", "0", "--", "printf", "%s"])
-        .args([word])
-        .start();
+    let server = sockctl(["serve", "0", "--", "printf", "%s"]).args([word]).start();
     assert_eq!(read_all(&server.connect()), b"h\xffllo");
 }
 
@@ -71,15 +69,8 @@ fn row_21_a_program_that_cannot_be_started_costs_its_client_only() {
 
 #[test]
 fn row_48_sighup_ends_children_too() {
-    let server = sockctl([
-        "serve",
-        "0",
-        "--grace",
-        "0.2",
-        "--sh",
-        "echo $$; exec sleep 1000",
-    ])
-    .start();
+    let server =
+        sockctl(["serve", "0", "--grace", "0.2", "--sh", "echo $$; exec sleep 1000"]).start();
     let client = server.connect();
     let id = line(&client);
     server.signal("HUP");
@@ -146,15 +137,9 @@ fn row_66_however_it_ends_the_client_gets_its_output_and_the_end() {
             ("true", "exit status 0"),
             ("echo out; exit 3", "exit status 3"),
             ("echo out; kill -SEGV $$", "killed by SIGSEGV"),
-            (
-                "head -c 1000000 /dev/zero; kill -KILL $$",
-                "killed by SIGKILL",
-            ),
+            ("head -c 1000000 /dev/zero; kill -KILL $$", "killed by SIGKILL"),
         ] {
-            let server = sockctl(["serve", "0", "-v"])
-                .args(pumped)
-                .args(["--sh", command])
-                .start();
+            let server = sockctl(["serve", "0", "-v"]).args(pumped).args(["--sh", command]).start();
             let got = read_all(&server.connect());
             let wanted = match command {
                 "true" => 0,
@@ -174,10 +159,7 @@ const ANSWER: &str = r"printf 'HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello
 #[test]
 fn row_67_a_reply_is_never_lost_to_a_reset() {
     for pumped in [&[][..], &["--hex", "/dev/null"]] {
-        let server = sockctl(["serve", "0"])
-            .args(pumped)
-            .args(["--sh", ANSWER])
-            .start();
+        let server = sockctl(["serve", "0"]).args(pumped).args(["--sh", ANSWER]).start();
         let request = format!("POST / HTTP/1.1\r\n\r\n{}", "body ".repeat(1000));
         let answered = (0..200)
             .filter(|_| {
@@ -197,9 +179,7 @@ fn row_67_curl_200_of_200() {
     let server = sockctl(["serve", "0", "--sh", ANSWER]).start();
     let url = format!("http://127.0.0.1:{}/", server.port());
     for _ in 0..200 {
-        crate::run::program("curl", ["-sS", "--data", "a=b", &url])
-            .run()
-            .is(0, "hello\n", "");
+        crate::run::program("curl", ["-sS", "--data", "a=b", &url]).run().is(0, "hello\n", "");
     }
 }
 
@@ -207,10 +187,7 @@ fn row_67_curl_200_of_200() {
 fn row_68_a_half_close_is_the_programs_end_of_input() {
     for pumped in [&[][..], &["--hex", "/dev/null"]] {
         let command = "cat; sleep 3; echo and after the end";
-        let server = sockctl(["serve", "0", "-v"])
-            .args(pumped)
-            .args(["--sh", command])
-            .start();
+        let server = sockctl(["serve", "0", "-v"]).args(pumped).args(["--sh", command]).start();
         let mut client = server.connect();
         client.write_all(b"request\n").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -223,10 +200,7 @@ fn row_68_a_half_close_is_the_programs_end_of_input() {
 fn row_69_a_reset_hangs_up_on_the_program() {
     for pumped in [&[][..], &["--hex", "/dev/null"]] {
         for command in ["echo $$; exec sleep 1000", "echo $$; cat; exec sleep 1000"] {
-            let server = sockctl(["serve", "0", "-v"])
-                .args(pumped)
-                .args(["--sh", command])
-                .start();
+            let server = sockctl(["serve", "0", "-v"]).args(pumped).args(["--sh", command]).start();
             let client = server.connect();
             let id = line(&client);
             reset(client);
@@ -316,15 +290,10 @@ fn row_70_a_program_inherits_0_1_and_2_only() {
     let mut answer = [0; 64];
     let count = socket.recv(&mut answer).unwrap();
     assert_eq!(&answer[..count], b"0\n1\n2\n");
-    for words in [
-        &["serve", "0", "--sh"][..],
-        &["serve", "0", "-x", "/dev/null", "--sh"],
-    ] {
+    for words in [&["serve", "0", "--sh"][..], &["serve", "0", "-x", "/dev/null", "--sh"]] {
         // Descriptors that our parent left open: a file, a directory, one far up.
         let line = r#"exec "$0" "$@" 5<"$FILE" 7</tmp 9>&2"#;
-        let server = shell(line, words.iter().copied().chain([show]))
-            .env("FILE", &file)
-            .start();
+        let server = shell(line, words.iter().copied().chain([show])).env("FILE", &file).start();
         let held: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
         for client in held {
             let lines: Vec<String> = BufReader::new(client).lines().map(Result::unwrap).collect();

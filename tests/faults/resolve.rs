@@ -42,9 +42,7 @@ fn row_11_a_name_that_does_not_exist_is_6() {
     ] {
         let finished = sockctl(words).run();
         assert!(
-            finished
-                .stderr
-                .starts_with("sockctl: resolve nosuch.invalid: ")
+            finished.stderr.starts_with("sockctl: resolve nosuch.invalid: ")
                 && finished.stderr.contains(" (EAI_"),
             "{}",
             finished.stderr
@@ -52,16 +50,16 @@ fn row_11_a_name_that_does_not_exist_is_6() {
         let line = finished.stderr.lines().next().unwrap().to_string() + "\n";
         finished.is(6, "", &line);
     }
-    sockctl(["connect", "-z", "-n", "nosuch.invalid:80,81"])
-        .run()
-        .is(
-            6,
-            "nosuch.invalid:80 EAI_NONAME (-2)\nnosuch.invalid:81 EAI_NONAME (-2)\n",
-            "",
-        );
-    sockctl(["connect", "-z", "127.0.0.1:nosuchservice"])
-        .run()
-        .is(6, "127.0.0.1:nosuchservice EAI_SERVICE (-8)\n", "");
+    sockctl(["connect", "-z", "-n", "nosuch.invalid:80,81"]).run().is(
+        6,
+        "nosuch.invalid:80 EAI_NONAME (-2)\nnosuch.invalid:81 EAI_NONAME (-2)\n",
+        "",
+    );
+    sockctl(["connect", "-z", "127.0.0.1:nosuchservice"]).run().is(
+        6,
+        "127.0.0.1:nosuchservice EAI_SERVICE (-8)\n",
+        "",
+    );
 }
 
 #[test]
@@ -102,10 +100,7 @@ fn row_11_signals_work_while_a_name_is_looked_up() {
 fn row_12_a_zone_is_a_name_and_an_unknown_one_is_refused() {
     let finished = sockctl(["connect", "[fe80::1%lo]:1", "-w", "0.5"]).run();
     assert!(
-        finished
-            .stderr
-            .starts_with("sockctl: connect to [fe80::1%lo]:1: ")
-            && finished.code != 2,
+        finished.stderr.starts_with("sockctl: connect to [fe80::1%lo]:1: ") && finished.code != 2,
         "{} {}",
         finished.code,
         finished.stderr
@@ -118,9 +113,7 @@ fn row_12_a_zone_is_a_name_and_an_unknown_one_is_refused() {
     }
     let server = sockctl(["serve", "--once", "--reply", "scoped", "[::1%lo]:0"]).start();
     let port = server.port().to_string();
-    sockctl(["connect", "::1%lo", &port])
-        .run()
-        .is(0, "scoped", "");
+    sockctl(["connect", "::1%lo", &port]).run().is(0, "scoped", "");
 }
 
 #[test]
@@ -137,9 +130,7 @@ fn row_13_a_doubtful_address_is_refused_with_the_fix() {
         for command in ["connect", "serve", "udp-send"] {
             sockctl([command, &format!("{word}:80")])
                 .run()
-                .refuses(&format!(
-                    "host '{word}': an IPv4 address has four numbers; write {fix}"
-                ));
+                .refuses(&format!("host '{word}': an IPv4 address has four numbers; write {fix}"));
         }
     }
     sockctl(["connect", "1.2.3.4.5:80"])
@@ -152,20 +143,14 @@ fn row_14_a_busy_port_is_10_and_nobody_binds_beside_it() {
     let first = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
     let address = first.address();
     let message = format!("sockctl: listen on {address}: address already in use (EADDRINUSE 98)\n");
-    sockctl(["serve", "--echo", &address])
-        .run()
-        .is(10, "", &message);
+    sockctl(["serve", "--echo", &address]).run().is(10, "", &message);
     // One that shares its port does so only with its like.
-    sockctl(["serve", "--echo", "--reuse-port", &address])
-        .run()
-        .is(10, "", &message);
-    sockctl(["connect", "-s", &address, "127.0.0.1:1"])
-        .run()
-        .is(
-            10,
-            "",
-            &format!("sockctl: bind {address}: address already in use (EADDRINUSE 98)\n"),
-        );
+    sockctl(["serve", "--echo", "--reuse-port", &address]).run().is(10, "", &message);
+    sockctl(["connect", "-s", &address, "127.0.0.1:1"]).run().is(
+        10,
+        "",
+        &format!("sockctl: bind {address}: address already in use (EADDRINUSE 98)\n"),
+    );
 
     let sharing = sockctl(["serve", "--echo", "--reuse-port", "127.0.0.1:0"]).start();
     let address = sharing.address();
@@ -180,13 +165,11 @@ fn row_15_an_address_that_is_not_ours_is_10() {
         "",
         "sockctl: listen on 192.0.2.1:8520: cannot assign requested address (EADDRNOTAVAIL 99)\n",
     );
-    sockctl(["connect", "-s", "192.0.2.1", "127.0.0.1:1"])
-        .run()
-        .is(
-            10,
-            "",
-            "sockctl: bind 192.0.2.1:0: cannot assign requested address (EADDRNOTAVAIL 99)\n",
-        );
+    sockctl(["connect", "-s", "192.0.2.1", "127.0.0.1:1"]).run().is(
+        10,
+        "",
+        "sockctl: bind 192.0.2.1:0: cannot assign requested address (EADDRNOTAVAIL 99)\n",
+    );
 }
 
 #[test]
@@ -222,21 +205,17 @@ fn row_17_a_star_answers_both_families() {
     let port = server.port();
     assert_eq!(address, format!("*:{port}"));
     assert_eq!(read_all(&connect(port)), b"both");
-    assert_eq!(
-        read_all(&TcpStream::connect(("::1", port)).unwrap()),
-        b"both"
-    );
+    assert_eq!(read_all(&TcpStream::connect(("::1", port)).unwrap()), b"both");
     let said = server.stderr_has("[::1]:");
     assert!(said.contains("[1] 127.0.0.1:"), "{said}");
 
     let six = sockctl(["serve", "--reply", "six", "[::]:0"]).start();
     let port = six.port();
     assert_eq!(six.address(), format!("[::]:{port}"));
-    assert_eq!(
-        read_all(&TcpStream::connect(("::1", port)).unwrap()),
-        b"six"
+    assert_eq!(read_all(&TcpStream::connect(("::1", port)).unwrap()), b"six");
+    sockctl(["connect", "-z", &format!("127.0.0.1:{port}")]).run().is(
+        3,
+        format!("127.0.0.1:{port} ECONNREFUSED (111)\n"),
+        "",
     );
-    sockctl(["connect", "-z", &format!("127.0.0.1:{port}")])
-        .run()
-        .is(3, format!("127.0.0.1:{port} ECONNREFUSED (111)\n"), "");
 }

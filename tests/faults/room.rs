@@ -68,9 +68,7 @@ fn row_27_who_stops_reading_is_cut_off_and_nobody_else_loses_a_line() {
 fn silent(room: &Running) -> TcpStream {
     let stream = room.connect();
     // It must not grow until it holds everything.
-    SockRef::from(&stream)
-        .set_recv_buffer_size(64 << 10)
-        .unwrap();
+    SockRef::from(&stream).set_recv_buffer_size(64 << 10).unwrap();
     stream
 }
 
@@ -189,10 +187,7 @@ fn row_27_whispers_to_who_does_not_read_are_refused_and_cut_nobody_off() {
             break refused;
         }
     };
-    assert_eq!(
-        refused,
-        vec!["! guest2 does not keep up: not sent\n"; refused.len()]
-    );
+    assert_eq!(refused, vec!["! guest2 does not keep up: not sent\n"; refused.len()]);
     assert!(peak(&room) < 20 << 10, "{} KiB", peak(&room));
     // It has all others.
     let mut deaf = deaf;
@@ -300,9 +295,7 @@ fn row_46_what_acts_on_a_terminal_is_written_out_for_all() {
     other.hears("-- guest2 joined\n");
     let title = "\x1b]0;owned\x07\u{9b}2J\u{202e}txt\rback\tTAB";
     let shown = "\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\rback\tTAB";
-    bad.says(format!(
-        "{title}\n/me {title}\n/msg guest1 {title}\n/nick {title}\n/{title}\n"
-    ));
+    bad.says(format!("{title}\n/me {title}\n/msg guest1 {title}\n/nick {title}\n/{title}\n"));
     bad.says(b"\xff\xfe\n");
     other.hears(&format!(
         "<guest2> {shown}\n* guest2 {shown}\n[guest2] {shown}\n<guest2> \\xff\\xfe\n"
@@ -313,25 +306,13 @@ fn row_46_what_acts_on_a_terminal_is_written_out_for_all() {
         "! '\\x1b]0;owned\\x07\\u{9b}2J\\u{202e}txt\\rback\\tTAB': letters, digits, _ - . only\n"
     );
     let line = bad.line();
-    assert!(
-        line.starts_with("! no command '\\x1b]0;owned\\x07"),
-        "{line}"
-    );
+    assert!(line.starts_with("! no command '\\x1b]0;owned\\x07"), "{line}");
     // A name cannot be made to look like the operator's or a notice.
-    for name in [
-        "SERVER",
-        "ｓｅｒｖｅｒ",
-        "ser\u{200b}ver",
-        "server\u{301}",
-        "--",
-        "\u{3164}",
-    ] {
+    for name in ["SERVER", "ｓｅｒｖｅｒ", "ser\u{200b}ver", "server\u{301}", "--", "\u{3164}"]
+    {
         bad.says(format!("/nick {name}\n"));
         let answer = bad.line();
-        assert!(
-            answer.starts_with("! ") || name == "--" || name == "server\u{301}",
-            "{answer}"
-        );
+        assert!(answer.starts_with("! ") || name == "--" || name == "server\u{301}", "{answer}");
     }
     let log = room.stderr_has("joined");
     assert!(!log.contains('\x1b'), "{log:?}");
@@ -378,9 +359,6 @@ fn row_46_what_the_operator_misses_is_counted_and_told() {
         let finished = room.finish();
         let said = finished.stdout.split(|&byte| byte == b'\n');
         let said = said.filter(|line| line.starts_with(b"<guest1> ")).count();
-        assert!(
-            missed > 0 && (4000..4002).contains(&(said + missed)),
-            "{said} + {missed}"
-        );
+        assert!(missed > 0 && (4000..4002).contains(&(said + missed)), "{said} + {missed}");
     }
 }

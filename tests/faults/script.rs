@@ -30,9 +30,7 @@ fn row_22_the_answer_to_the_last_send_comes_3_s_after_our_end() {
         std::thread::sleep(Duration::from_secs(3)); // what the row is about
         stream.write_all(&request).unwrap();
     });
-    sockctl(["connect", &address, "--send", "late"])
-        .run()
-        .is(0, "late", "");
+    sockctl(["connect", &address, "--send", "late"]).run().is(0, "late", "");
     peer.join().unwrap();
 }
 
@@ -45,17 +43,9 @@ fn row_24_a_peer_that_ended_first_still_gets_what_is_to_be_sent() {
         stream.read_to_end(&mut got).unwrap();
         assert_eq!(got, b"onetwo");
     });
-    sockctl([
-        "connect",
-        &address,
-        "--expect-eof",
-        "--send",
-        "one",
-        "--send",
-        "two",
-    ])
-    .run()
-    .is(0, "hello", "");
+    sockctl(["connect", &address, "--expect-eof", "--send", "one", "--send", "two"])
+        .run()
+        .is(0, "hello", "");
     peer.join().unwrap();
 }
 
@@ -77,11 +67,9 @@ fn row_25_what_came_before_a_reset_is_written_and_counts() {
             // The client has read what came; then the reset.
             stream.read_exact(&mut [0]).unwrap();
         });
-        sockctl([
-            "connect", &address, "--expect", "a", "--send", "x", "--expect", wanted,
-        ])
-        .run()
-        .is(code, "abc", &message.replace("ADDRESS", &address));
+        sockctl(["connect", &address, "--expect", "a", "--send", "x", "--expect", wanted])
+            .run()
+            .is(code, "abc", &message.replace("ADDRESS", &address));
         peer.join().unwrap();
     }
 }
@@ -94,9 +82,7 @@ fn row_29_every_byte_passes_as_it_is() {
     let all: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     std::fs::write(&path, &all).unwrap();
     let send = format!("@{}", path.display());
-    sockctl(["connect", &server.address(), "--send", &send])
-        .run()
-        .is(0, all, "");
+    sockctl(["connect", &server.address(), "--send", &send]).run().is(0, all, "");
 }
 
 #[test]
@@ -128,24 +114,16 @@ fn row_36_a_reader_that_has_gone_is_141_in_silence() {
         let chunk = vec![b'y'; 64 << 10];
         while stream.write_all(&chunk).is_ok() {}
     });
-    shell(
-        "(\"$0\" connect \"$1\" --send x --expect never; echo $? >&2) | head -c 1",
-        [&address],
-    )
-    .run()
-    .is(0, "y", "141\n");
+    shell("(\"$0\" connect \"$1\" --send x --expect never; echo $? >&2) | head -c 1", [&address])
+        .run()
+        .is(0, "y", "141\n");
     peer.join().unwrap();
 }
 
 #[test]
 fn row_37_a_full_disk_is_12_though_the_expectation_is_met() {
     let server = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
-    shell(
-        "\"$0\" connect \"$1\" --send x --expect x >/dev/full",
-        [server.address()],
-    )
-    .run()
-    .is(
+    shell("\"$0\" connect \"$1\" --send x --expect x >/dev/full", [server.address()]).run().is(
         12,
         "",
         "sockctl: write stdout: no space left on device (ENOSPC 28)\n",
@@ -155,12 +133,9 @@ fn row_37_a_full_disk_is_12_though_the_expectation_is_met() {
 #[test]
 fn row_38_a_script_needs_no_descriptors_of_ours() {
     let server = sockctl(["serve", "127.0.0.1:0", "--echo"]).start();
-    shell(
-        "\"$0\" connect \"$1\" --send x --expect x <&- >&- 2>&-; echo $?",
-        [server.address()],
-    )
-    .run()
-    .is(0, "0\n", "");
+    shell("\"$0\" connect \"$1\" --send x --expect x <&- >&- 2>&-; echo $?", [server.address()])
+        .run()
+        .is(0, "0\n", "");
 }
 
 #[test]
@@ -199,9 +174,7 @@ fn row_53_a_wrong_key_is_9_whatever_is_expected() {
     let folder = tempfile::tempdir().unwrap();
     let key = |name: &str| folder.path().join(name).display().to_string();
     for name in ["right", "wrong"] {
-        sockctl(["auth-connect", "--create-key", "--key-file", &key(name)])
-            .run()
-            .is(0, "", "");
+        sockctl(["auth-connect", "--create-key", "--key-file", &key(name)]).run().is(0, "", "");
     }
     let server = sockctl(["auth-serve", "127.0.0.1:0", "--digest", "sha256", "--echo"])
         .args(["--key-file", &key("right")])
@@ -221,10 +194,9 @@ fn row_53_a_wrong_key_is_9_whatever_is_expected() {
 fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
     const MIB: usize = 1 << 20;
     for count in [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB] {
-        for (words, came) in [
-            (["--expect-eof", "--expect", "foo"], 0),
-            (["--expect", "foo", "--expect-eof"], count),
-        ] {
+        for (words, came) in
+            [(["--expect-eof", "--expect", "foo"], 0), (["--expect", "foo", "--expect-eof"], count)]
+        {
             let (address, peer) =
                 peer(move |mut stream| stream.write_all(&vec![b'.'; count]).unwrap());
             let done = sockctl(["connect", &address]).args(words).run();

@@ -13,9 +13,7 @@ fn in_mid_transfer(words: &[&str]) -> (Running, tempfile::NamedTempFile, usize) 
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(size).unwrap();
     let text = format!("@{}", file.path().display());
-    let server = sockctl(["serve", "0", "--reply", &text])
-        .args(words)
-        .start();
+    let server = sockctl(["serve", "0", "--reply", &text]).args(words).start();
     (server, file, usize::try_from(size).unwrap())
 }
 
@@ -40,21 +38,14 @@ fn row_47_sigterm_ends_the_idle_at_once_and_lets_transfers_drain() {
         assert_eq!(read_all(client), b"");
     }
     assert!(began.elapsed() < Duration::from_secs(3));
-    until("nobody new is let in", || {
-        TcpStream::connect(("127.0.0.1", port)).is_err()
-    });
+    until("nobody new is let in", || TcpStream::connect(("127.0.0.1", port)).is_err());
     assert!(server.is_running());
     for client in &busy {
         assert_eq!(read_all(client).len(), size);
     }
     drop((idle, busy));
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
-    assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "it did not wait for --grace"
-    );
+    server.finish().is(0, "", &format!("listening on {address}\n"));
+    assert!(began.elapsed() < Duration::from_secs(15), "it did not wait for --grace");
 }
 
 #[test]
@@ -63,21 +54,15 @@ fn row_47_the_second_signal_ends_it_at_once() {
     let address = server.address();
     let client = server.connect();
     // Its buffer must not grow until it holds everything.
-    socket2::SockRef::from(&client)
-        .set_recv_buffer_size(64 << 10)
-        .unwrap();
+    socket2::SockRef::from(&client).set_recv_buffer_size(64 << 10).unwrap();
     (&client).read_exact(&mut [0]).unwrap();
     let port = server.port();
     server.signal("TERM");
-    until("it stops", || {
-        TcpStream::connect(("127.0.0.1", port)).is_err()
-    });
+    until("it stops", || TcpStream::connect(("127.0.0.1", port)).is_err());
     assert!(server.is_running());
     let began = Instant::now();
     server.signal("INT");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
     assert!(began.elapsed() < Duration::from_secs(10));
     let mut rest = Vec::new();
     let _ = (&client).read_to_end(&mut rest);
@@ -110,9 +95,7 @@ fn row_48_a_terminal_that_goes_away_ends_it_in_good_order_and_nohup_does_not() {
     server.signal("HUP");
     assert_eq!(read_all(&client), b"");
     drop(client);
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
 
     let server = shell(r#"trap "" HUP; exec "$0" serve 0 --echo"#, [""; 0]).start();
     let address = server.address();
@@ -122,9 +105,7 @@ fn row_48_a_terminal_that_goes_away_ends_it_in_good_order_and_nohup_does_not() {
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_all(&client), b"on");
     server.signal("TERM");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
 }
 
 #[test]
@@ -135,11 +116,8 @@ fn row_49_sigpipe_ignored_or_not_makes_no_difference() {
         let server = shell(&line, [""; 0]).start();
         let client = server.connect();
         let mut writer = client.try_clone().unwrap();
-        let flood = std::thread::spawn(
-            move || {
-                while writer.write_all(&vec![b'x'; 65536]).is_ok() {}
-            },
-        );
+        let flood =
+            std::thread::spawn(move || while writer.write_all(&vec![b'x'; 65536]).is_ok() {});
         (&client).read_exact(&mut [0; 1000]).unwrap();
         client.shutdown(Shutdown::Both).unwrap();
         flood.join().unwrap();
@@ -223,15 +201,10 @@ fn is_at_the_baseline_after(count: usize) {
             scope.spawn(|| serve(count / crowds));
         }
     });
-    until("descriptors are back", || {
-        server.vitals().descriptors == before.descriptors
-    });
+    until("descriptors are back", || server.vitals().descriptors == before.descriptors);
     let after = server.vitals();
     assert_eq!(after.threads, before.threads);
-    assert!(
-        after.memory < before.memory + (4 << 20),
-        "{before:?}, then {after:?}"
-    );
+    assert!(after.memory < before.memory + (4 << 20), "{before:?}, then {after:?}");
     server.rests();
 }
 

@@ -31,9 +31,7 @@ fn row_36_a_reader_that_has_gone_is_141_in_silence() {
         for pipe in ["", "trap '' PIPE; "] {
             let line =
                 format!(r#"{pipe}{{ "$0" connect $1 {words}; echo "status $?" >&2; }} | {reader}"#);
-            shell(&line, [endless().to_string()])
-                .run()
-                .is(0, "y\n", "status 141\n");
+            shell(&line, [endless().to_string()]).run().is(0, "y\n", "status 141\n");
         }
     }
 }
@@ -43,9 +41,7 @@ fn row_36_a_reader_that_has_gone_is_141_in_silence() {
 fn row_36_a_list_of_ports_ends_with_its_reader() {
     // In a network of its own: a scan would take the place of the clients of other tests.
     let line = r#"{ "$0" connect -z -v 127.0.0.1:1-65535 || echo "status $?" >&2; } | head -n 1"#;
-    apart(line, [""; 0])
-        .run()
-        .is(0, "127.0.0.1:1 ECONNREFUSED (111)\n", "status 141\n");
+    apart(line, [""; 0]).run().is(0, "127.0.0.1:1 ECONNREFUSED (111)\n", "status 141\n");
 }
 
 #[test]
@@ -77,20 +73,11 @@ fn row_37_a_full_disk_is_12_even_at_the_last_flush() {
         }
     }
     let port = peer(drop).port;
-    shell(r#"exec "$0" connect -z $1 >/dev/full"#, [port.to_string()])
-        .run()
-        .is(12, "", FULL);
-    for words in [
-        "--help",
-        "--version",
-        "connect --help",
-        "--generate man",
-        "opts",
-        "opts SO_RCVBUF",
-    ] {
-        shell(&format!(r#"exec "$0" {words} >/dev/full"#), [""; 0])
-            .run()
-            .is(12, "", FULL);
+    shell(r#"exec "$0" connect -z $1 >/dev/full"#, [port.to_string()]).run().is(12, "", FULL);
+    for words in
+        ["--help", "--version", "connect --help", "--generate man", "opts", "opts SO_RCVBUF"]
+    {
+        shell(&format!(r#"exec "$0" {words} >/dev/full"#), [""; 0]).run().is(12, "", FULL);
     }
 }
 
@@ -143,16 +130,7 @@ except OSError:
 
 /// All the ways to close some of the three, as a shell writes them.
 fn closings() -> [&'static str; 8] {
-    [
-        "",
-        " <&-",
-        " >&-",
-        " <&- >&-",
-        " 2>&-",
-        " <&- 2>&-",
-        " >&- 2>&-",
-        " <&- >&- 2>&-",
-    ]
+    ["", " <&-", " >&-", " <&- >&-", " 2>&-", " <&- 2>&-", " >&- 2>&-", " <&- >&- 2>&-"]
 }
 
 /// Descriptors 0–2 of a running process, none of which may be a socket.
@@ -220,9 +198,7 @@ fn row_38_a_full_stderr_does_not_stop_the_data() {
     let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
     let line = r#"exec "$0" connect --trace --json --hex - $1 2>/dev/full"#;
     let data = b"data\n".repeat(100_000);
-    let finished = shell(line, [server.port().to_string()])
-        .input(data.clone())
-        .run();
+    let finished = shell(line, [server.port().to_string()]).input(data.clone()).run();
     finished.is(0, data, "");
 }
 
@@ -233,9 +209,7 @@ fn row_39_an_empty_stdin_is_a_half_close_at_once() {
         stream.write_all(b"the answer\n").unwrap();
     });
     let line = r#"exec "$0" connect $1 </dev/null"#;
-    shell(line, [peer.port.to_string()])
-        .run()
-        .is(0, "the answer\n", "");
+    shell(line, [peer.port.to_string()]).run().is(0, "the answer\n", "");
     peer.done();
 }
 
@@ -270,9 +244,7 @@ fn row_44_a_pipe_has_no_prompt_and_no_escapes() {
         ("CLICOLOR_FORCE", "1"),
         ("FORCE_COLOR", "1"),
     ] {
-        let server = sockctl(["serve", "--echo", "127.0.0.1:0"])
-            .env(name, value)
-            .start();
+        let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).env(name, value).start();
         sockctl(["connect", &server.port().to_string()])
             .env(name, value)
             .input("hello\nq\n/quit\n")
@@ -292,10 +264,7 @@ fn row_46_wild_bytes_are_exact_in_a_pipe() {
     let sender = || peer(|mut stream| stream.write_all(WILD).unwrap());
     for words in [&[][..], &["--raw"], &["--hex", "/dev/null"]] {
         let peer = sender();
-        sockctl(["connect", &peer.port.to_string()])
-            .args(words)
-            .run()
-            .is(0, WILD, "");
+        sockctl(["connect", &peer.port.to_string()]).args(words).run().is(0, WILD, "");
         peer.done();
     }
     for once in [&[][..], &["--once"]] {

@@ -121,10 +121,7 @@ fn row_25_what_came_before_a_reset_is_written() {
     server.stdout_has("the last words\n");
     reset(client);
     let said = server.finish();
-    assert_eq!(
-        (said.code, said.stdout.as_slice()),
-        (7, &b"the last words\n"[..])
-    );
+    assert_eq!((said.code, said.stdout.as_slice()), (7, &b"the last words\n"[..]));
     let last =
         format!("sockctl: connection from {peer}: connection reset by peer (ECONNRESET 104)\n");
     assert!(said.stderr.ends_with(&last), "{}", said.stderr);
@@ -164,10 +161,7 @@ fn row_25_a_reset_while_bytes_are_queued_for_the_peer_is_told_as_one() {
         let closed: serde_json::Value =
             serde_json::from_str(said.lines().find(|line| line.contains("closed")).unwrap())
                 .unwrap();
-        assert_eq!(
-            (&closed["reason"], &closed["received"]),
-            (&"reset".into(), &0.into())
-        );
+        assert_eq!((&closed["reason"], &closed["received"]), (&"reset".into(), &0.into()));
         let sent = closed["sent"].as_u64().unwrap();
         assert!((1000..16 << 20).contains(&sent), "{said}");
         server.rests();
@@ -192,15 +186,10 @@ fn row_25_a_reset_after_the_end_is_noticed_while_stdin_is_idle() {
 fn row_25_a_reset_right_behind_the_connect_costs_nothing_that_came() {
     let line = r#"exec "$0" connect $1 $2 </dev/null"#;
     // The peer is gone when we look whether we are connected, or with whom.
-    for calls in [
-        "getsockopt:delay_enter=300000",
-        "getpeername:delay_enter=300000",
-    ] {
-        for (flag, stdout) in [
-            ("-n", "all it says"),
-            ("--send-only", ""),
-            ("--hex=-", "all it says"),
-        ] {
+    for calls in ["getsockopt:delay_enter=300000", "getpeername:delay_enter=300000"] {
+        for (flag, stdout) in
+            [("-n", "all it says"), ("--send-only", ""), ("--hex=-", "all it says")]
+        {
             let peer = peer(|stream| {
                 (&stream).write_all(b"all it says").unwrap();
                 reset(stream);
@@ -212,10 +201,7 @@ fn row_25_a_reset_right_behind_the_connect_costs_nothing_that_came() {
                 "sockctl: connection to 127.0.0.1:{port}: connection reset by peer (ECONNRESET 104)"
             );
             assert_eq!(done.stderr.lines().last(), Some(&*why), "{calls} {flag}");
-            assert_eq!(
-                (done.code, &*String::from_utf8_lossy(&done.stdout)),
-                (7, stdout)
-            );
+            assert_eq!((done.code, &*String::from_utf8_lossy(&done.stdout)), (7, stdout));
         }
     }
 }
@@ -284,9 +270,7 @@ fn row_30_scanners_and_other_protocols_cost_a_line_at_most() {
     }
     serves_on(&server);
     server.signal("TERM");
-    server
-        .finish()
-        .is(0, "", &format!("listening on {address}\n"));
+    server.finish().is(0, "", &format!("listening on {address}\n"));
 }
 
 #[test]
@@ -344,9 +328,7 @@ fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
     (&silent).write_all(b"x").unwrap();
     (&silent).read_exact(&mut [0]).unwrap();
     assert_eq!(ask(&server.connect(), b"quick"), b"quick");
-    server.stderr_has(&format!(
-        "[1] {peer} closed (idle; received 1, sent 1 bytes"
-    ));
+    server.stderr_has(&format!("[1] {peer} closed (idle; received 1, sent 1 bytes"));
     assert_eq!(read_all(&silent), b"");
     server.rests();
 }
@@ -355,17 +337,7 @@ fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
 /// is what is started (`-D`): whoever ends it ends sockctl.
 fn injected(calls: &str, line: &str, words: &[&str]) -> Program {
     let inject = format!("inject={calls}");
-    let strace = [
-        "-D",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "signal=none",
-        "-e",
-        &inject,
-    ];
+    let strace = ["-D", "-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", &inject];
     let shell = ["sh", "-c", line, env!("CARGO_BIN_EXE_sockctl")];
     program("strace", strace).args(shell).args(words)
 }
@@ -408,11 +380,7 @@ fn row_32_an_interruption_does_not_restart_a_deadline() {
     let calls = "poll,ppoll,epoll_wait,epoll_pwait:error=EINTR:when=1+2";
     for (flag, code) in [("--deadline=1s", 4), ("-i1s", 4), ("--linger=1s", 0)] {
         let began = Instant::now();
-        let client = injected(
-            calls,
-            r#"exec "$0" connect $1 $2 </dev/null"#,
-            &[&port, flag],
-        );
+        let client = injected(calls, r#"exec "$0" connect $1 $2 </dev/null"#, &[&port, flag]);
         assert_eq!(client.run().code, code, "{flag}");
         let took = began.elapsed();
         assert!((1..10).contains(&took.as_secs()), "{flag}: {took:?}");
@@ -432,9 +400,7 @@ fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() 
             let line = format!(r#"exec "$0" serve 127.0.0.1:0 --echo {flags}"#);
             let server = injected(calls, &line, &[]).start();
             let said = server.stderr_has("127.0.0.1:");
-            until("the whole line", || {
-                server.stderr_has("listening").ends_with('\n')
-            });
+            until("the whole line", || server.stderr_has("listening").ends_with('\n'));
             let said = server.stderr_has(said.trim());
             let port: String = said
                 .rsplit("127.0.0.1:")
@@ -454,10 +420,7 @@ fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() 
     }
     let server = serve(&["--echo"]);
     let port = server.port().to_string();
-    for calls in [
-        "shutdown:error=ENOTCONN",
-        "getpeername,getsockname:error=ENOTCONN",
-    ] {
+    for calls in ["shutdown:error=ENOTCONN", "getpeername,getsockname:error=ENOTCONN"] {
         let line = r#"exec "$0" connect $1 --linger 500ms"#;
         let done = injected(calls, line, &[&port]).input("hi").run();
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
@@ -502,9 +465,7 @@ fn row_34_a_link_that_goes_down_ends_both_sides_in_the_end() {
         sed -n 's/.*closed (\([a-z]*\).*/\1/p' log
     "#;
     let folder = tempfile::tempdir().unwrap();
-    let done = apart(line, [""; 0])
-        .with(|command| _ = command.current_dir(folder.path()))
-        .run();
+    let done = apart(line, [""; 0]).with(|command| _ = command.current_dir(folder.path())).run();
     let why = "sockctl: connection to 127.0.0.1:8520: connection timed out (ETIMEDOUT 110)\n";
     done.is(0, "status 4\nreset\n", why);
 }
@@ -523,11 +484,7 @@ fn urgent_data_is_passed_over_and_is_no_end() {
         });
         let done = shell(line, [&peer.word(), file.to_str().unwrap()]).run();
         peer.done();
-        let got = if line == to_file {
-            std::fs::read(&file).unwrap()
-        } else {
-            done.stdout
-        };
+        let got = if line == to_file { std::fs::read(&file).unwrap() } else { done.stdout };
         assert_eq!((done.code, &*done.stderr), (0, ""));
         assert_eq!(got.escape_ascii().to_string(), "before after");
     }
@@ -551,9 +508,6 @@ fn row_35_a_client_that_writes_everything_before_it_reads_gets_it_all() {
     client.shutdown(Shutdown::Write).unwrap();
     assert!(read_all(&client) == text);
     let after = server.vitals();
-    assert!(
-        after.peak < before + (160 << 20),
-        "{before}, then {after:?}"
-    );
+    assert!(after.peak < before + (160 << 20), "{before}, then {after:?}");
     serves_on(&server);
 }

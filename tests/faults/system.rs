@@ -22,14 +22,12 @@ fn row_77_a_full_hex_file_is_12_with_the_bytes_moved() {
         let _ = stream.write_all(b"hello");
         let _ = stream.read_to_end(&mut rest);
     });
-    sockctl(["connect", "--recv-only", "--hex", "/dev/full", &peer.word()])
-        .run()
-        .is(
-            12,
-            "",
-            "sockctl: write the hex dump /dev/full: no space left on device (ENOSPC 28); \
+    sockctl(["connect", "--recv-only", "--hex", "/dev/full", &peer.word()]).run().is(
+        12,
+        "",
+        "sockctl: write the hex dump /dev/full: no space left on device (ENOSPC 28); \
              received 5, sent 0 bytes until then\n",
-        );
+    );
     peer.done();
 }
 
@@ -38,20 +36,13 @@ fn row_77_an_unwritable_hex_file_is_2_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
     for (file, cause) in [
-        (
-            format!("{folder}/none/x"),
-            "no such file or directory (ENOENT 2)",
-        ),
+        (format!("{folder}/none/x"), "no such file or directory (ENOENT 2)"),
         (folder.to_string(), "is a directory (EISDIR 21)"),
     ] {
         let message = format!("sockctl: write the hex dump {file}: {cause}\n");
         // Nobody listens there: it does not come so far.
-        sockctl(["connect", "--hex", &file, "127.0.0.1:1"])
-            .run()
-            .is(2, "", &message);
-        sockctl(["serve", "--hex", &file, "127.0.0.1:0"])
-            .run()
-            .is(2, "", &message);
+        sockctl(["connect", "--hex", &file, "127.0.0.1:1"]).run().is(2, "", &message);
+        sockctl(["serve", "--hex", &file, "127.0.0.1:0"]).run().is(2, "", &message);
     }
 }
 
@@ -61,22 +52,16 @@ fn row_77_an_unwritable_port_file_is_2_and_a_full_one_12() {
     let folder = folder.path().to_str().unwrap();
     for command in ["serve", "udp-serve"] {
         let none = format!("{folder}/none/port");
-        sockctl([command, "127.0.0.1:0", "--port-file", &none])
-            .run()
-            .is(
-                2,
-                "",
-                &format!(
-                    "sockctl: write the port file {none}: no such file or directory (ENOENT 2)\n"
-                ),
-            );
-        sockctl([command, "127.0.0.1:0", "--port-file", "/dev/full"])
-            .run()
-            .is(
-                12,
-                "",
-                "sockctl: write the port file /dev/full: no space left on device (ENOSPC 28)\n",
-            );
+        sockctl([command, "127.0.0.1:0", "--port-file", &none]).run().is(
+            2,
+            "",
+            &format!("sockctl: write the port file {none}: no such file or directory (ENOENT 2)\n"),
+        );
+        sockctl([command, "127.0.0.1:0", "--port-file", "/dev/full"]).run().is(
+            12,
+            "",
+            "sockctl: write the port file /dev/full: no space left on device (ENOSPC 28)\n",
+        );
     }
     // Nothing half-written is left behind.
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
@@ -87,9 +72,7 @@ fn row_77_the_port_file_is_whole_or_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("port");
     fs::write(&file, "what was there before").unwrap();
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0", "--port-file"])
-        .args([&file])
-        .start();
+    let server = sockctl(["serve", "--echo", "127.0.0.1:0", "--port-file"]).args([&file]).start();
     let port = server.port();
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{port}\n"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -97,23 +80,14 @@ fn row_77_the_port_file_is_whole_or_not_there() {
 
 #[test]
 fn row_78_without_home_and_in_locale_c_it_works() {
-    for set in [
-        "unset HOME",
-        "HOME=/nonexistent",
-        "HOME=/proc",
-        "LC_ALL=C",
-        "LC_ALL=xx_YY",
-    ] {
+    for set in ["unset HOME", "HOME=/nonexistent", "HOME=/proc", "LC_ALL=C", "LC_ALL=xx_YY"] {
         let peer = echo();
         let line = format!(r#"{set}; export HOME LC_ALL; cd /proc; exec "$0" connect $1"#);
         let line = match set {
             "unset HOME" => line.replace("export HOME LC_ALL", ":"),
             _ => line,
         };
-        shell(&line, [peer.word()])
-            .input("grüße\n")
-            .run()
-            .is(0, "grüße\n", "");
+        shell(&line, [peer.word()]).input("grüße\n").run().is(0, "grüße\n", "");
         peer.done();
     }
     // Messages are UTF-8 whatever the locale.
@@ -215,11 +189,7 @@ fn row_80_without_proc_it_works() {
             command.current_dir(folder.path());
         })
         .run()
-        .is(
-            0,
-            "over it\n127.0.0.1:8520 open\n",
-            "listening on 127.0.0.1:8520\n",
-        );
+        .is(0, "over it\n127.0.0.1:8520 open\n", "listening on 127.0.0.1:8520\n");
 }
 
 /// A kernel that lacks these calls, as strace(1) pretends.
@@ -236,10 +206,7 @@ fn row_80_without_newer_calls_a_buffer_does() {
     let data = b"0123456789\n".repeat(50_000);
     for calls in ["splice", "sendfile", "splice,sendfile", "prlimit64"] {
         let peer = echo();
-        lacking(calls, &["connect", &peer.word()])
-            .input(data.clone())
-            .run()
-            .is(0, &data, "");
+        lacking(calls, &["connect", &peer.word()]).input(data.clone()).run().is(0, &data, "");
         peer.done();
     }
     let folder = tempfile::tempdir().unwrap();
@@ -256,18 +223,8 @@ fn row_80_without_newer_calls_a_buffer_does() {
         peer.done();
     }
     for calls in ["eventfd2", "epoll_create1", "accept4"] {
-        let finished = lacking(
-            calls,
-            &[
-                "serve",
-                "--once",
-                "--echo",
-                "127.0.0.1:0",
-                "--deadline",
-                "1",
-            ],
-        )
-        .run();
+        let finished =
+            lacking(calls, &["serve", "--once", "--echo", "127.0.0.1:0", "--deadline", "1"]).run();
         let last = finished.stderr.lines().last().unwrap_or_default();
         assert!(
             last.starts_with("sockctl: ") && matches!(finished.code, 1 | 4),

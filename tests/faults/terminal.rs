@@ -39,9 +39,7 @@ fn row_42_fifty_messages_a_second_leave_a_slowly_typed_line_intact() {
                 if !typing.load(std::sync::atomic::Ordering::SeqCst) {
                     return;
                 }
-                (&peer)
-                    .write_all(format!("message {n}\n").as_bytes())
-                    .unwrap();
+                (&peer).write_all(format!("message {n}\n").as_bytes()).unwrap();
                 std::thread::sleep(Duration::from_millis(20)); // the rate
             }
         });
@@ -75,9 +73,7 @@ fn row_42_a_flood_is_shown_in_order_while_lines_are_entered() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for n in 0..lines {
-                (&peer)
-                    .write_all(format!("flood {n}.\n").as_bytes())
-                    .unwrap();
+                (&peer).write_all(format!("flood {n}.\n").as_bytes()).unwrap();
             }
         });
         for n in 0..50 {
@@ -125,15 +121,10 @@ fn row_43_ctrl_z_gives_the_shell_its_terminal_and_fg_comes_back_to_the_line() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let words = ["bash", "--norc", "--noprofile", "-i"];
-    let shell = anything_there(words)
-        .env("PS1", "shell$ ")
-        .env("HISTFILE", "");
+    let shell = anything_there(words).env("PS1", "shell$ ").env("HISTFILE", "");
     let mut shell = Terminal::start(shell, 80);
     shell.awaits("shell$");
-    shell.enter(&format!(
-        "{} connect {address}",
-        env!("CARGO_BIN_EXE_sockctl")
-    ));
+    shell.enter(&format!("{} connect {address}", env!("CARGO_BIN_EXE_sockctl")));
     let (mut peer, _) = listener.accept().unwrap();
     shell.awaits(">>>");
     for _ in 0..2 {
@@ -143,9 +134,7 @@ fn row_43_ctrl_z_gives_the_shell_its_terminal_and_fg_comes_back_to_the_line() {
         peer.write_all(b"meanwhile\n").unwrap();
         shell.enter("stty -a | grep -o ' echo \\| icanon'");
         shell.ends_in(&[" icanon", " echo", "shell$"]);
-        shell.enter("fg").until("the line again", |text| {
-            text.ends_with("meanwhile\n>>> half")
-        });
+        shell.enter("fg").until("the line again", |text| text.ends_with("meanwhile\n>>> half"));
         shell.press(" of it\r");
         reads(&peer, "half of it\n");
     }
@@ -220,11 +209,9 @@ fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
     }
     tmux.shows(&lines);
     // As long as three rows of 40, with the prompt; then a bit longer, and with the cursor inside.
-    for (typed, key) in [
-        ("0123456789".repeat(11) + "012345", "C-e"),
-        ("6".into(), "C-e"),
-        ("78".into(), "M-b"),
-    ] {
+    for (typed, key) in
+        [("0123456789".repeat(11) + "012345", "C-e"), ("6".into(), "C-e"), ("78".into(), "M-b")]
+    {
         tmux.run(&["send-keys", "-l", &typed]);
         lines.last_mut().unwrap().push_str(&typed);
         tmux.shows(&lines);
@@ -257,11 +244,9 @@ fn row_43_after_ctrl_z_the_line_is_drawn_once_whatever_the_width_is_then() {
     let (mut peer, _) = listener.accept().unwrap();
     let long = "0123456789".repeat(10);
     let mut line = ">>> ".to_string();
-    for (typed, key, widths) in [
-        ("hi there", "C-e", [40, 10, 40]),
-        (&long, "C-e", [40, 25, 60]),
-        ("", "C-a", [60, 16, 40]),
-    ] {
+    for (typed, key, widths) in
+        [("hi there", "C-e", [40, 10, 40]), (&long, "C-e", [40, 25, 60]), ("", "C-a", [60, 16, 40])]
+    {
         tmux.shows(&[line.clone()]);
         tmux.run(&["send-keys", "-l", typed]);
         line.push_str(typed);
@@ -306,10 +291,7 @@ fn row_43_ten_thousand_pasted_lines_are_sent_in_order() {
     let (mut client, mut peer) = connected(&[]);
     let lines: String =
         (0..10_000).fold(String::new(), |all, n| all + &format!("pasted line {n}\n"));
-    client.press_all(format!(
-        "\x1b[200~{}\x1b[201~",
-        lines.trim_end().replace('\n', "\r")
-    ));
+    client.press_all(format!("\x1b[200~{}\x1b[201~", lines.trim_end().replace('\n', "\r")));
     client.shows("pasted line 9999");
     peer.write_all(b"meanwhile\n").unwrap();
     client.came("meanwhile");
@@ -356,11 +338,7 @@ fn row_44_no_color_at_a_terminal() {
         peer.write_all(b"<ann> hi\n").unwrap();
         client.ends_in(&["<ann> hi", ">>>"]);
         let color = client.color_of("ann> hi");
-        assert_eq!(
-            color != vt100::Color::Default,
-            colored,
-            "{flags:?} {no_color:?}"
-        );
+        assert_eq!(color != vt100::Color::Default, colored, "{flags:?} {no_color:?}");
         assert_eq!(client.color_of("hi"), vt100::Color::Default);
     }
 }
@@ -378,32 +356,16 @@ fn row_45_history_is_kept_for_its_owner_alone_and_never_holds_a_key() {
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let (mut client, peer) = connected(&["--history", path]);
-    client
-        .press("\x1b[A\x1b[A\x1b[A")
-        .awaits(">>> first \\ line");
+    client.press("\x1b[A\x1b[A\x1b[A").awaits(">>> first \\ line");
     client.press("\x03\x04");
     ends(&mut client, &peer);
 
-    let serving = [
-        "auth-serve",
-        "--digest",
-        "md5",
-        "--history",
-        path,
-        "127.0.0.1:0",
-    ];
+    let serving = ["auth-serve", "--digest", "md5", "--history", path, "127.0.0.1:0"];
     let mut server = terminal(serving);
     server.shows("key:");
     server.press("wangwang\r");
     let address = server.address();
-    let calling = [
-        "auth-connect",
-        "--digest",
-        "md5",
-        "--history",
-        path,
-        &address,
-    ];
+    let calling = ["auth-connect", "--digest", "md5", "--history", path, &address];
     let mut client = terminal(calling);
     client.shows("key:");
     client.press("wangwang\r").awaits(">>>");
@@ -414,10 +376,7 @@ fn row_45_history_is_kept_for_its_owner_alone_and_never_holds_a_key() {
     server.enter("/quit");
     server.ends(0);
     let kept = std::fs::read_to_string(&file).unwrap();
-    assert!(
-        kept.contains("proved") && !kept.contains("wangwang"),
-        "{kept}"
-    );
+    assert!(kept.contains("proved") && !kept.contains("wangwang"), "{kept}");
     for seen in [client.raw(), server.raw()] {
         assert!(!String::from_utf8_lossy(&seen).contains("wangwang"));
     }
@@ -432,10 +391,7 @@ fn row_45_a_history_that_cannot_be_used_is_one_warning() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (path, cause) in [
         (folder.path().to_path_buf(), "is a directory (EISDIR 21)"),
-        (
-            folder.path().join("no/such"),
-            "no such file or directory (ENOENT 2)",
-        ),
+        (folder.path().join("no/such"), "no such file or directory (ENOENT 2)"),
         (corrupt.clone(), "it is not text"),
         (fifo, "not a regular file"),
     ] {
@@ -491,10 +447,7 @@ fn row_46_hostile_text_is_visible_notation_at_every_prompt() {
     let (client, mut peer) = connected(&[]);
     client.press("half");
     peer.write_all(HOSTILE).unwrap();
-    client.until(VISIBLE, |text| {
-        text.replace('\n', "")
-            .ends_with(&format!("{VISIBLE}>>> half"))
-    });
+    client.until(VISIBLE, |text| text.replace('\n', "").ends_with(&format!("{VISIBLE}>>> half")));
 
     let server = terminal(["serve", "127.0.0.1:0"]);
     let mut peer = crate::run::connect(server.port());
@@ -504,9 +457,7 @@ fn row_46_hostile_text_is_visible_notation_at_every_prompt() {
 
     let server = terminal(["udp-serve", "127.0.0.1:0"]);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .send_to(HOSTILE, ("127.0.0.1", server.port()))
-        .unwrap();
+    socket.send_to(HOSTILE, ("127.0.0.1", server.port())).unwrap();
     let wanted = format!("{} {VISIBLE}>>>", socket.local_addr().unwrap());
     server.until(&wanted, |text| text.replace('\n', "").ends_with(&wanted));
 }

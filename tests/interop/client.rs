@@ -16,9 +16,11 @@ fn free_port() -> String {
 /// Waits until somebody listens, as a user would.
 #[track_caller]
 fn is_up(address: &str) {
-    sockctl(["connect", "-z", address, "--wait", "30"])
-        .run()
-        .is(0, format!("127.0.0.1:{address} open\n"), "");
+    sockctl(["connect", "-z", address, "--wait", "30"]).run().is(
+        0,
+        format!("127.0.0.1:{address} open\n"),
+        "",
+    );
 }
 
 /// A file of this content that nobody else can read; its path.
@@ -46,23 +48,15 @@ fn redis_answers_a_ping_over_tcp_and_unix() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().display().to_string();
     let (port, path) = (free_port(), format!("{place}/redis.sock"));
-    let _server = program(
-        "redis-server",
-        ["--port", &port, "--bind", "127.0.0.1", "--save", ""],
-    )
-    .args(["--dir", &place, "--unixsocket", &path])
-    .start();
+    let _server = program("redis-server", ["--port", &port, "--bind", "127.0.0.1", "--save", ""])
+        .args(["--dir", &place, "--unixsocket", &path])
+        .start();
     for address in [port.clone(), format!("unix:{path}")] {
-        connect(&[
-            &address,
-            "--wait",
-            "30",
-            "--send",
-            "PING\\r\\n",
-            "--expect",
-            "\\+PONG",
-        ])
-        .is(0, "+PONG\r\n", "");
+        connect(&[&address, "--wait", "30", "--send", "PING\\r\\n", "--expect", "\\+PONG"]).is(
+            0,
+            "+PONG\r\n",
+            "",
+        );
         connect(&[
             &address,
             "--send",
@@ -84,16 +78,7 @@ fn redis_answers_a_ping_over_tcp_and_unix() {
             format!("127.0.0.1:{address}")
         };
         connect(&["-z", &address]).is(0, format!("{named} open\n"), "");
-        connect(&[
-            &address,
-            "--send",
-            "NOSUCH\\r\\n",
-            "--expect",
-            "^\\+OK",
-            "-w",
-            "500ms",
-        ])
-        .is(
+        connect(&[&address, "--send", "NOSUCH\\r\\n", "--expect", "^\\+OK", "-w", "500ms"]).is(
             8,
             "-ERR unknown command 'NOSUCH', with args beginning with: \r\n",
             &format!(
@@ -108,11 +93,8 @@ fn redis_answers_a_ping_over_tcp_and_unix() {
 #[ignore = "needs memcached"]
 fn memcached_is_spoken_to_with_crlf() {
     let port = free_port();
-    let _server = program(
-        "memcached",
-        ["-l", "127.0.0.1", "-U", "0", "-u", "root", "-p", &port],
-    )
-    .start();
+    let _server =
+        program("memcached", ["-l", "127.0.0.1", "-U", "0", "-u", "root", "-p", &port]).start();
     is_up(&port);
     connect(&[
         &port,
@@ -130,10 +112,11 @@ fn memcached_is_spoken_to_with_crlf() {
         "--expect-eof",
     ])
     .is(0, "STORED\r\nVALUE k 0 5\r\nhello\r\nEND\r\n", "");
-    sockctl(["connect", &port, "-C"])
-        .input("get k\nquit\n")
-        .run()
-        .is(0, "VALUE k 0 5\r\nhello\r\nEND\r\n", "");
+    sockctl(["connect", &port, "-C"]).input("get k\nquit\n").run().is(
+        0,
+        "VALUE k 0 5\r\nhello\r\nEND\r\n",
+        "",
+    );
 }
 
 #[test]
@@ -143,12 +126,9 @@ fn ssh_moves_megabytes_through_connect() {
     let place = folder.path();
     let path = |name: &str| place.join(name).display().to_string();
     for name in ["host", "user"] {
-        program(
-            "ssh-keygen",
-            ["-q", "-t", "ed25519", "-N", "", "-f", &path(name)],
-        )
-        .run()
-        .is(0, "", "");
+        program("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &path(name)])
+            .run()
+            .is(0, "", "");
     }
     std::fs::copy(path("user.pub"), path("authorized")).unwrap();
     let port = free_port();
@@ -160,42 +140,19 @@ fn ssh_moves_megabytes_through_connect() {
     );
     // Where sshd keeps its unprivileged half; made by its unit elsewhere.
     std::fs::create_dir_all("/run/sshd").unwrap();
-    let _server = program(
-        "/usr/sbin/sshd",
-        ["-D", "-e", "-f", &file(place, "conf", &conf)],
-    )
-    .start();
+    let _server =
+        program("/usr/sbin/sshd", ["-D", "-e", "-f", &file(place, "conf", &conf)]).start();
     is_up(&port);
     let user = program("id", ["-un"]).run();
     let user = String::from_utf8(user.stdout).unwrap();
-    let bytes: Vec<u8> = (0..3_000_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let bytes: Vec<u8> =
+        (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let talk = program(
         "ssh",
-        [
-            "-F",
-            "/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-            "-o",
-            "StrictHostKeyChecking=no",
-        ],
+        ["-F", "/dev/null", "-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=no"],
     )
-    .args([
-        "-o",
-        "UserKnownHostsFile=/dev/null",
-        "-o",
-        "BatchMode=yes",
-        "-i",
-        &path("user"),
-    ])
-    .args([
-        "-o",
-        &format!("ProxyCommand {BINARY} connect %h %p"),
-        "-p",
-        &port,
-    ])
+    .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-i", &path("user")])
+    .args(["-o", &format!("ProxyCommand {BINARY} connect %h %p"), "-p", &port])
     .args([&format!("{}@127.0.0.1", user.trim()), "cat"])
     .input(bytes.clone())
     .run();
@@ -213,17 +170,8 @@ fn microsocks_connects_with_and_without_a_password() {
     is_up(&port);
     let url = format!("socks5://127.0.0.1:{port}");
     // The proxy looks the name up.
-    connect(&[
-        "localhost",
-        &target,
-        "--proxy",
-        &url,
-        "--send",
-        "hi",
-        "--expect",
-        "hi",
-    ])
-    .is(0, "hi", "");
+    connect(&["localhost", &target, "--proxy", &url, "--send", "hi", "--expect", "hi"])
+        .is(0, "hi", "");
     // This proxy ends both directions with the first that ends, so ours stays open.
     let bytes = vec![b'x'; 3_000_000];
     let talk = sockctl(["connect", &target, "--proxy", &url])
@@ -242,11 +190,8 @@ fn microsocks_connects_with_and_without_a_password() {
         ),
     );
     let port = free_port();
-    let _closed = program(
-        "microsocks",
-        ["-i", "127.0.0.1", "-p", &port, "-u", "me", "-P", "secret"],
-    )
-    .start();
+    let _closed =
+        program("microsocks", ["-i", "127.0.0.1", "-p", &port, "-u", "me", "-P", "secret"]).start();
     is_up(&port);
     let url = format!("socks5://me@127.0.0.1:{port}");
     for (password, code, out) in [("secret\n", 0, "hi"), ("guess\n", 9, "")] {
@@ -262,12 +207,7 @@ fn microsocks_connects_with_and_without_a_password() {
             "--expect",
             "hi",
         ]);
-        assert_eq!(
-            (talk.code, &talk.stdout[..]),
-            (code, out.as_bytes()),
-            "{}",
-            talk.stderr
-        );
+        assert_eq!((talk.code, &talk.stdout[..]), (code, out.as_bytes()), "{}", talk.stderr);
     }
     let url = format!("socks5://127.0.0.1:{port}");
     assert_eq!(connect(&[&target, "--proxy", &url]).code, 9);
@@ -333,39 +273,18 @@ fn haproxy_believes_what_send_proxy_says() {
          frontend f\n bind 127.0.0.1:{port} accept-proxy\n\
          http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port]\\n\"\n"
     );
-    let _server = program(
-        "haproxy",
-        ["-db", "-f", &file(folder.path(), "conf", &conf)],
-    )
-    .start();
+    let _server = program("haproxy", ["-db", "-f", &file(folder.path(), "conf", &conf)]).start();
     is_up(&port);
     for flag in ["--send-proxy", "--send-proxy=2"] {
-        let talk = connect(&[
-            &port,
-            flag,
-            "--json",
-            "-C",
-            "--send",
-            "GET / HTTP/1.0\\n\\n",
-        ]);
+        let talk = connect(&[&port, flag, "--json", "-C", "--send", "GET / HTTP/1.0\\n\\n"]);
         assert_eq!(talk.code, 0, "{}", talk.stderr);
         let event: serde_json::Value =
             serde_json::from_str(talk.stderr.lines().next().unwrap()).unwrap();
         let answer = String::from_utf8(talk.stdout).unwrap();
         let local = event["local"].as_str().unwrap();
-        assert!(
-            answer.ends_with(&format!("\r\n\r\n{local}\n")),
-            "{local}: {answer}"
-        );
+        assert!(answer.ends_with(&format!("\r\n\r\n{local}\n")), "{local}: {answer}");
     }
     // Without a header haproxy hangs up.
-    let talk = connect(&[
-        &port,
-        "-C",
-        "--send",
-        "GET / HTTP/1.0\\n\\n",
-        "--expect",
-        "200 OK",
-    ]);
+    let talk = connect(&[&port, "-C", "--send", "GET / HTTP/1.0\\n\\n", "--expect", "200 OK"]);
     assert_eq!(talk.code, 8, "{}", talk.stderr);
 }

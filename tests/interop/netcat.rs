@@ -12,9 +12,8 @@ fn bytes(seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut step = || {
         // Knuth's MMIX generator.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.to_be_bytes()[0]
     };
     (0..SIZE).map(|_| step()).collect()
@@ -24,10 +23,7 @@ fn bytes(seed: u64) -> Vec<u8> {
 #[track_caller]
 fn got(done: &Finished, wanted: &[u8], stderr: &str) {
     let sum = |bytes: &[u8]| (bytes.len(), hex::encode(Sha256::digest(bytes)));
-    assert_eq!(
-        (done.code, sum(&done.stdout), done.stderr.as_str()),
-        (0, sum(wanted), stderr)
-    );
+    assert_eq!((done.code, sum(&done.stdout), done.stderr.as_str()), (0, sum(wanted), stderr));
 }
 
 /// Both send everything and end; each has what the other sent.
@@ -58,14 +54,10 @@ fn exchange_and_end(mut ours: Running, mut theirs: Running, said: &str) {
 
 /// Waits until somebody listens on a port (or is bound to it, for UDP).
 fn listens(table: &str, port: u16) {
-    let wanted = format!(
-        "0100007F:{port:04X} 00000000:0000 {}",
-        if table == "tcp" { "0A" } else { "07" }
-    );
+    let wanted =
+        format!("0100007F:{port:04X} 00000000:0000 {}", if table == "tcp" { "0A" } else { "07" });
     until("a listener", || {
-        std::fs::read_to_string(format!("/proc/net/{table}"))
-            .unwrap()
-            .contains(&wanted)
+        std::fs::read_to_string(format!("/proc/net/{table}")).unwrap().contains(&wanted)
     });
 }
 
@@ -138,12 +130,7 @@ fn udp(name: &str, connect: &dyn Fn(&str) -> Vec<String>, listen: &dyn Fn(&str) 
 
 /// Words with the port or path put in for `@`.
 fn words(template: &'static str) -> impl Fn(&str) -> Vec<String> {
-    move |target| {
-        template
-            .split(' ')
-            .map(|word| word.replace('@', target))
-            .collect()
-    }
+    move |target| template.split(' ').map(|word| word.replace('@', target)).collect()
 }
 
 #[test]
@@ -167,11 +154,7 @@ fn nc_speaks_over_unix_sockets() {
 #[test]
 #[ignore = "needs netcat-openbsd"]
 fn nc_speaks_udp() {
-    udp(
-        "nc.openbsd",
-        &words("-u 127.0.0.1 @"),
-        &words("-u -l 127.0.0.1 @"),
-    );
+    udp("nc.openbsd", &words("-u 127.0.0.1 @"), &words("-u -l 127.0.0.1 @"));
 }
 
 #[test]
@@ -195,11 +178,7 @@ fn ncat_speaks_over_unix_sockets() {
 #[test]
 #[ignore = "needs ncat"]
 fn ncat_speaks_udp() {
-    udp(
-        "ncat",
-        &words("-u 127.0.0.1 @"),
-        &words("-u -l 127.0.0.1 @"),
-    );
+    udp("ncat", &words("-u 127.0.0.1 @"), &words("-u -l 127.0.0.1 @"));
 }
 
 #[test]
@@ -217,19 +196,11 @@ fn socat_is_a_server_for_connect() {
 #[test]
 #[ignore = "needs socat"]
 fn socat_speaks_over_unix_sockets() {
-    unix(
-        "socat",
-        &words("-t30 - UNIX-CONNECT:@"),
-        &words("-t30 - UNIX-LISTEN:@"),
-    );
+    unix("socat", &words("-t30 - UNIX-CONNECT:@"), &words("-t30 - UNIX-LISTEN:@"));
 }
 
 #[test]
 #[ignore = "needs socat"]
 fn socat_speaks_udp() {
-    udp(
-        "socat",
-        &words("- UDP:127.0.0.1:@"),
-        &words("- UDP-LISTEN:@,bind=127.0.0.1"),
-    );
+    udp("socat", &words("- UDP:127.0.0.1:@"), &words("- UDP-LISTEN:@,bind=127.0.0.1"));
 }

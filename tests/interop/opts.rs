@@ -71,22 +71,15 @@ fn every_option_the_manual_pages_name_is_known() {
 /// sockctl as the user nobody.
 fn as_nobody(words: &[&str]) -> Finished {
     // It must be able to start the binary, wherever that was built.
-    let folder = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o755))
-        .tempdir()
-        .unwrap();
+    let folder =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
     let binary = folder.path().join("sockctl");
     // Not written by this process: a child of another thread could hold it open meanwhile.
-    program("cp", [Path::new(env!("CARGO_BIN_EXE_sockctl")), &binary])
+    program("cp", [Path::new(env!("CARGO_BIN_EXE_sockctl")), &binary]).run().is(0, "", "");
+    program("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args([&binary])
+        .args(words)
         .run()
-        .is(0, "", "");
-    program(
-        "setpriv",
-        ["--reuid=65534", "--regid=65534", "--clear-groups"],
-    )
-    .args([&binary])
-    .args(words)
-    .run()
 }
 
 #[test]
@@ -111,8 +104,7 @@ fn without_privileges_everything_is_shown_and_refusals_name_the_capability() {
     let done = as_nobody(&["opts", "--pid", &peer.id().to_string()]);
     assert_eq!((done.code, done.stdout.as_slice()), (11, &b""[..]));
     assert!(
-        done.stderr
-            .ends_with("(EACCES 13); only its owner may, or CAP_SYS_PTRACE\n"),
+        done.stderr.ends_with("(EACCES 13); only its owner may, or CAP_SYS_PTRACE\n"),
         "{}",
         done.stderr
     );

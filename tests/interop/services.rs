@@ -9,9 +9,7 @@ use crate::run::{Running, free_port, program, sockctl, until};
 /// Waits until a port is open.
 #[track_caller]
 fn is_up(port: u16) {
-    until("the server is up", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    until("the server is up", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
 
 fn git(folder: &Path, words: &[&str]) -> String {
@@ -30,11 +28,7 @@ fn git(folder: &Path, words: &[&str]) -> String {
         .stdin(Stdio::null())
         .output()
         .expect("git is installed");
-    assert!(
-        done.status.success(),
-        "git {words:?}: {}",
-        String::from_utf8_lossy(&done.stderr)
-    );
+    assert!(done.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
 }
 
@@ -42,10 +36,7 @@ fn git(folder: &Path, words: &[&str]) -> String {
 fn proxy(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("proxy");
     if !path.exists() {
-        let script = format!(
-            "#!/bin/sh\nexec {} connect \"$@\"\n",
-            env!("CARGO_BIN_EXE_sockctl")
-        );
+        let script = format!("#!/bin/sh\nexec {} connect \"$@\"\n", env!("CARGO_BIN_EXE_sockctl"));
         // Written by another process: no child of ours holds it open when it is started.
         program("bash", ["-c", "cat >proxy && chmod +x proxy"])
             .input(script)
@@ -79,21 +70,10 @@ fn git_fetches_from_its_daemon_through_connect() {
         &format!("{}/git-daemon", place.trim()),
         ["--reuseaddr", "--export-all", "--listen=127.0.0.1"],
     )
-    .args([
-        format!("--port={port}"),
-        format!("--base-path={}", folder.display()),
-    ])
+    .args([format!("--port={port}"), format!("--base-path={}", folder.display())])
     .start();
     is_up(port);
-    git(
-        folder,
-        &[
-            "clone",
-            "-q",
-            &format!("git://127.0.0.1:{port}/served"),
-            "cloned",
-        ],
-    );
+    git(folder, &["clone", "-q", &format!("git://127.0.0.1:{port}/served"), "cloned"]);
     assert_eq!(std::fs::read(folder.join("cloned/big")).unwrap(), bytes);
     drop(daemon);
 }
@@ -104,12 +84,7 @@ fn systemd_hands_its_socket_over() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let manager = program("systemd-socket-activate", ["-l", &address])
-        .args([
-            env!("CARGO_BIN_EXE_sockctl"),
-            "serve",
-            "--systemd",
-            "--echo",
-        ])
+        .args([env!("CARGO_BIN_EXE_sockctl"), "serve", "--systemd", "--echo"])
         .start();
     // The manager listens; the first connection starts the server.
     manager.stderr_has("Listening on");
@@ -125,37 +100,17 @@ fn systemd_hands_its_socket_over() {
 #[ignore = "needs dnsmasq-base"]
 fn a_name_server_answers_a_datagram() {
     let port = free_port();
-    let server = program(
-        "dnsmasq",
-        [
-            "--no-daemon",
-            "--no-resolv",
-            "--no-hosts",
-            "--conf-file=/dev/null",
-        ],
-    )
-    .args([
-        "--listen-address=127.0.0.1",
-        "--bind-interfaces",
-        "--user=root",
-        "--pid-file=",
-    ])
-    .args([
-        format!("--port={port}"),
-        "--address=/sockctl.test/192.0.2.42".to_owned(),
-    ])
-    .start();
+    let server =
+        program("dnsmasq", ["--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null"])
+            .args(["--listen-address=127.0.0.1", "--bind-interfaces", "--user=root", "--pid-file="])
+            .args([format!("--port={port}"), "--address=/sockctl.test/192.0.2.42".to_owned()])
+            .start();
     server.stderr_has("started");
     // RFC 1035, section 4.1: a query for the A record of sockctl.test.
     let query = "4711 0100 0001 0000 0000 0000 07 736f636b63746c 04 74657374 00 0001 0001";
-    let done = sockctl([
-        "udp-send",
-        &format!("127.0.0.1:{port}"),
-        "--data-hex",
-        query,
-    ])
-    .args(["--reply", "--retries", "3"])
-    .run();
+    let done = sockctl(["udp-send", &format!("127.0.0.1:{port}"), "--data-hex", query])
+        .args(["--reply", "--retries", "3"])
+        .run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     assert_eq!(&done.stdout[..2], b"\x47\x11");
     assert!(done.stdout.ends_with(&[192, 0, 2, 42]), "{:?}", done.stdout);
@@ -165,33 +120,15 @@ fn a_name_server_answers_a_datagram() {
 #[ignore = "needs ucspi-tcp"]
 fn tcpserver_is_talked_to() {
     let port = free_port();
-    let server = program(
-        "tcpserver",
-        [
-            "-q",
-            "-H",
-            "-R",
-            "-l0",
-            "127.0.0.1",
-            &port.to_string(),
-            "cat",
-        ],
-    )
-    .start();
+    let server =
+        program("tcpserver", ["-q", "-H", "-R", "-l0", "127.0.0.1", &port.to_string(), "cat"])
+            .start();
     is_up(port);
-    let bytes: Vec<u8> = (0..10_u32 << 20)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
-    let done = sockctl(["connect", &port.to_string()])
-        .input(bytes.clone())
-        .run();
+    let bytes: Vec<u8> =
+        (0..10_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let done = sockctl(["connect", &port.to_string()]).input(bytes.clone()).run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
-    assert!(
-        done.stdout == bytes,
-        "{} of {} bytes",
-        done.stdout.len(),
-        bytes.len()
-    );
+    assert!(done.stdout == bytes, "{} of {} bytes", done.stdout.len(), bytes.len());
     drop(server);
 }
 
@@ -222,19 +159,10 @@ fn is_seen(server: &Running, command: &str, port: u16) {
 fn opts_sees_what_redis_set() {
     let port = free_port();
     let folder = tempfile::tempdir().unwrap();
-    let server = program(
-        "redis-server",
-        [
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-        ],
-    )
-    .args(["--dir", &folder.path().display().to_string()])
-    .start();
+    let server =
+        program("redis-server", ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--dir", &folder.path().display().to_string()])
+            .start();
     is_up(port);
     is_seen(&server, "redis-server", port);
     // A client's connection: redis turns Nagle's algorithm off.
@@ -260,24 +188,17 @@ fn opts_sees_what_nginx_set() {
          server {{ listen 127.0.0.1:{port} so_keepalive=on rcvbuf=20000; }} }}"
     );
     std::fs::write(folder.path().join("conf"), text).unwrap();
-    let server = program(
-        "nginx",
-        ["-c", &format!("{place}/conf"), "-p", &place.to_string()],
-    )
-    .start();
+    let server =
+        program("nginx", ["-c", &format!("{place}/conf"), "-p", &place.to_string()]).start();
     is_up(port);
     is_seen(&server, "nginx", port);
     let shown = changed(port);
     assert!(
-        shown
-            .lines()
-            .any(|line| line.starts_with("SO_KEEPALIVE ") && line.contains(" 1 ")),
+        shown.lines().any(|line| line.starts_with("SO_KEEPALIVE ") && line.contains(" 1 ")),
         "{shown}"
     );
     assert!(
-        shown
-            .lines()
-            .any(|line| line.starts_with("SO_RCVBUF ") && line.contains(" 40000 ")),
+        shown.lines().any(|line| line.starts_with("SO_RCVBUF ") && line.contains(" 40000 ")),
         "{shown}"
     );
 }
@@ -303,19 +224,9 @@ fn haproxy_in_front_says_whose_a_connection_is() {
     for version in ["send-proxy", "send-proxy-v2"] {
         let server = sockctl(["serve", "0", "--echo", "-v", "--accept-proxy", "127.0.0.1"]).start();
         let (_proxy, _folder, port) = haproxy(&format!("127.0.0.1:{} {version}", server.port()));
-        let client = [
-            "connect",
-            &port.to_string(),
-            "-s",
-            "127.0.0.3",
-            "--tcp-info",
-            "-v",
-        ];
+        let client = ["connect", &port.to_string(), "-s", "127.0.0.3", "--tcp-info", "-v"];
         let done = sockctl(client).input("through the proxy").run();
-        assert_eq!(
-            (done.code, done.stdout.as_slice()),
-            (0, &b"through the proxy"[..])
-        );
+        assert_eq!((done.code, done.stdout.as_slice()), (0, &b"through the proxy"[..]));
         let (_, from) = done.stderr.split_once(" from ").unwrap();
         let from = from.lines().next().unwrap();
         assert!(from.starts_with("127.0.0.3:"), "{}", done.stderr);

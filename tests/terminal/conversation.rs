@@ -88,10 +88,7 @@ fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
     for nobody in ["@3 lost", "@x lost", "@ lost", "@22 lost"] {
         server.enter(nobody);
         let id = nobody.split(' ').next().unwrap();
-        server.ends_in(&[
-            &format!("! no client {id}: not sent (/who lists them)"),
-            ">>>",
-        ]);
+        server.ends_in(&[&format!("! no client {id}: not sent (/who lists them)"), ">>>"]);
     }
     server.enter(" @3 as text");
     server.enter("for all");
@@ -105,12 +102,8 @@ fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
 fn who_lists_kick_throws_out_and_quit_ends_the_server() {
     let mut server = terminal(["serve", "127.0.0.1:0"]);
     server.address();
-    server
-        .enter("/who")
-        .ends_in(&[">>> /who", "nobody is connected", ">>>"]);
-    server
-        .enter("lost")
-        .ends_in(&["! nobody is connected: not sent", ">>>"]);
+    server.enter("/who").ends_in(&[">>> /who", "nobody is connected", ">>>"]);
+    server.enter("lost").ends_in(&["! nobody is connected: not sent", ">>>"]);
     let first = joins(&server, 1);
     let second = joins(&server, 2);
     let addresses = [&first, &second].map(|client| client.local_addr().unwrap());
@@ -119,9 +112,7 @@ fn who_lists_kick_throws_out_and_quit_ends_the_server() {
         &format!("[2] {}", addresses[1]),
         ">>>",
     ]);
-    server
-        .enter("/kick 3")
-        .ends_in(&["! no client '3' to kick (/who lists them)", ">>>"]);
+    server.enter("/kick 3").ends_in(&["! no client '3' to kick (/who lists them)", ">>>"]);
     server.enter("/kick 1");
     server.ends_in(&[&format!("[1] {} left (kicked)", addresses[0]), ">>>"]);
     assert_eq!(read_all(&first), b"");
@@ -169,20 +160,15 @@ fn a_leading_space_makes_text_of_a_command_and_other_slashes_are_text() {
         client.enter(line);
     }
     client.enter("/quit");
-    assert_eq!(
-        read_all(&peer),
-        b"q\n/quit\n/who\n/kick 1\n@1 hi\n\n  two\n"
-    );
+    assert_eq!(read_all(&peer), b"q\n/quit\n/who\n/kick 1\n@1 hi\n\n  two\n");
     ends(&mut client, &peer);
 }
 
 #[test]
 fn lines_end_as_asked() {
-    for (flag, sent) in [
-        ("--crlf", "one\r\ntwo\r\n"),
-        ("-C", "one\r\ntwo\r\n"),
-        ("--no-newline", "onetwo"),
-    ] {
+    for (flag, sent) in
+        [("--crlf", "one\r\ntwo\r\n"), ("-C", "one\r\ntwo\r\n"), ("--no-newline", "onetwo")]
+    {
         let (mut client, peer) = connected(&[flag]);
         client.enter("one").enter("two").press("\x04");
         assert_eq!(String::from_utf8(read_all(&peer)).unwrap(), sent, "{flag}");
@@ -211,9 +197,7 @@ fn a_reset_is_told_and_is_a_failure() {
     let address = peer.local_addr().unwrap();
     client.press("half a li");
     client.awaits(">>> half a li");
-    socket2::SockRef::from(&peer)
-        .set_linger(Some(Duration::ZERO))
-        .unwrap();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     let text = client.ends(7);
     let error =
@@ -242,10 +226,7 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
     peer.write_all(b"hi\n").unwrap();
     client.ends_in(&["hi", ">>> half"]);
     let text = client.text();
-    assert!(
-        text.contains(r#"{"event":"message","id":1,"text":"hi","t":"#),
-        "{text}"
-    );
+    assert!(text.contains(r#"{"event":"message","id":1,"text":"hi","t":"#), "{text}");
     client.press("\r\x04");
     ends(&mut client, &peer);
 }
@@ -268,10 +249,7 @@ fn a_deadline_and_silence_end_it_in_good_order() {
         let (mut client, peer) = connected(&flags);
         client.press("half");
         let text = client.ends(4);
-        assert!(
-            text.contains(cause) && text.contains("not sent: half"),
-            "{text}"
-        );
+        assert!(text.contains(cause) && text.contains("not sent: half"), "{text}");
         drop(peer);
     }
 }
@@ -286,7 +264,5 @@ fn a_stopped_server_leaves_its_clients_in_good_order() {
     let text = server.ends(0);
     assert!(text.contains("not sent: half"), "{text}");
     assert_eq!(read_all(&client), b"");
-    until("the port is free", || {
-        TcpStream::connect(client.peer_addr().unwrap()).is_err()
-    });
+    until("the port is free", || TcpStream::connect(client.peer_addr().unwrap()).is_err());
 }

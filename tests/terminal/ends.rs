@@ -15,10 +15,7 @@ fn a_signal_ends_a_client_and_restores_the_terminal() {
         assert!(!client.is_as_before(), "a prompt is raw");
         client.signal(signal);
         let text = client.ends(code);
-        assert!(
-            text.ends_with(">>> half\nnot sent: half"),
-            "{signal}: {text}"
-        );
+        assert!(text.ends_with(">>> half\nnot sent: half"), "{signal}: {text}");
         drop(peer);
     }
 }
@@ -94,8 +91,5 @@ fn a_closed_window_ends_it() {
 fn a_failure_before_the_prompt_leaves_it_alone() {
     let mut client = terminal(["connect", "127.0.0.1:1"]);
     let text = client.ends(3);
-    assert_eq!(
-        text,
-        "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)"
-    );
+    assert_eq!(text, "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)");
 }

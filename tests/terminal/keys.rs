@@ -54,8 +54,7 @@ fn a_search_holds_messages_back_only_until_the_next_key() {
     reads(&peer, "needle\n");
     client.press("\x12n").shows("`n': needle");
     for n in 0..20 {
-        peer.write_all(format!("while searching {n}\n").as_bytes())
-            .unwrap();
+        peer.write_all(format!("while searching {n}\n").as_bytes()).unwrap();
     }
     client.press("e").shows("`ne': needle");
     client.press("\r");
@@ -84,9 +83,7 @@ fn a_lone_escape_holds_nothing_up() {
 #[test]
 fn a_pasted_block_enters_the_line_and_enter_sends_every_line() {
     let (mut client, peer) = connected(&[]);
-    client
-        .press("\x1b[200~one\r\ntwo\rthree\x1b[201~")
-        .ends_in(&[">>> one", "two", "three"]);
+    client.press("\x1b[200~one\r\ntwo\rthree\x1b[201~").ends_in(&[">>> one", "two", "three"]);
     client.press("!\r");
     reads(&peer, "one\ntwo\nthree!\n");
     client.press("\x1b[200~a\nb\n\x1b[201~\r");
@@ -137,9 +134,7 @@ fn tab_completes_commands_and_names() {
 fn wide_and_combining_characters_take_the_room_they_need() {
     let (mut client, mut peer) = connected(&[]);
     client.press("漢字e\u{301}x").awaits(">>> 漢字e\u{301}x");
-    until("the cursor is behind", || {
-        client.cursor().1 == 4 + 4 + 1 + 1
-    });
+    until("the cursor is behind", || client.cursor().1 == 4 + 4 + 1 + 1);
     client.press("\x7f\x7f").awaits(">>> 漢字");
     until("the cursor moved back", || client.cursor().1 == 8);
     client.press("\x7f").awaits(">>> 漢");

@@ -9,10 +9,7 @@ use crate::run::{connect, until};
 /// Whether a line begins with a time of day, and what follows it.
 fn untimed(line: &str) -> Option<&str> {
     let (time, rest) = line.split_once(' ')?;
-    let shape: String = time
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '9' } else { c })
-        .collect();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
     (shape == "99:99:99").then_some(rest)
 }
 
@@ -47,8 +44,7 @@ fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
 #[test]
 fn in_a_room_the_bell_rings_for_our_name_and_names_are_completed() {
     let (client, mut peer) = connected(&["--bell"]);
-    peer.write_all(b"-- guest7 joined\n<ann> hello all\n-- bob joined\n")
-        .unwrap();
+    peer.write_all(b"-- guest7 joined\n<ann> hello all\n-- bob joined\n").unwrap();
     client.ends_in(&["-- bob joined", ">>>"]);
     assert_eq!(client.bells(), 0);
     peer.write_all(b"<ann> guest7: hello\n").unwrap();

@@ -13,10 +13,7 @@ fn asks(words: &[&str], key: &str) -> Terminal {
 #[test]
 fn two_terminals_prove_a_typed_key_and_chat() {
     for digest in ["md5", "sha256", "sha512"] {
-        let mut server = asks(
-            &["auth-serve", "--digest", digest, "127.0.0.1:0"],
-            "wang wang",
-        );
+        let mut server = asks(&["auth-serve", "--digest", digest, "127.0.0.1:0"], "wang wang");
         let address = server.address();
         let mut client = asks(&["auth-connect", "--digest", digest, &address], "wang wang");
         client.awaits(">>>");
@@ -30,10 +27,7 @@ fn two_terminals_prove_a_typed_key_and_chat() {
         server.press("\x03");
         server.ends(0);
         for seen in [client.raw(), server.raw()] {
-            assert!(
-                !String::from_utf8_lossy(&seen).contains("wang wang"),
-                "{digest}"
-            );
+            assert!(!String::from_utf8_lossy(&seen).contains("wang wang"), "{digest}");
         }
     }
 }

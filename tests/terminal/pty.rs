@@ -91,9 +91,7 @@ pub fn sockctl_there<'a>(words: impl IntoIterator<Item = &'a str>) -> Program {
 
 /// What [`Terminal::start`] starts: any program.
 pub fn anything_there<'a>(words: impl IntoIterator<Item = &'a str>) -> Program {
-    program("setsid", ["-c"])
-        .args(words)
-        .env("TERM", "xterm-256color")
+    program("setsid", ["-c"]).args(words).env("TERM", "xterm-256color")
 }
 
 impl Terminal {
@@ -134,9 +132,7 @@ impl Terminal {
             .stdin(slave.try_clone().unwrap())
             .stdout(slave.try_clone().unwrap())
             .stderr(slave.try_clone().unwrap());
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let (mut output, seen) = (master.try_clone().unwrap(), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut buffer = vec![0; 64 << 10];
@@ -149,13 +145,7 @@ impl Terminal {
                 seen.changed.notify_all();
             }
         });
-        Self {
-            child,
-            master: Some(master),
-            slave: Some(slave),
-            before,
-            screen,
-        }
+        Self { child, master: Some(master), slave: Some(slave), before, screen }
     }
 
     /// The process at the other end.
@@ -173,12 +163,7 @@ impl Terminal {
 
     /// Presses more keys than the terminal takes at once, in the background.
     pub fn press_all(&self, keys: String) {
-        let mut master = self
-            .master
-            .as_ref()
-            .expect("the window is open")
-            .try_clone()
-            .unwrap();
+        let mut master = self.master.as_ref().expect("the window is open").try_clone().unwrap();
         // A program that ends before it has read them all is no failure here.
         std::thread::spawn(move || drop(master.write_all(keys.as_bytes())));
     }
@@ -200,10 +185,7 @@ impl Terminal {
                 return text;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "not seen: {what}\non the screen:\n{text}\n---"
-            );
+            assert!(!left.is_zero(), "not seen: {what}\non the screen:\n{text}\n---");
             state = self.screen.changed.wait_timeout(state, left).unwrap().0;
         }
     }
@@ -238,11 +220,7 @@ impl Terminal {
         let mut state = self.screen.state.lock().unwrap();
         while !String::from_utf8_lossy(&state.raw).contains(wanted) {
             let left = end.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "never came: {wanted}\non the screen:\n{}",
-                state.text()
-            );
+            assert!(!left.is_zero(), "never came: {wanted}\non the screen:\n{}", state.text());
             state = self.screen.changed.wait_timeout(state, left).unwrap().0;
         }
     }
@@ -254,30 +232,17 @@ impl Terminal {
 
     /// Row and column of the cursor.
     pub fn cursor(&self) -> (u16, u16) {
-        self.screen
-            .state
-            .lock()
-            .unwrap()
-            .parser
-            .screen()
-            .cursor_position()
+        self.screen.state.lock().unwrap().parser.screen().cursor_position()
     }
 
     /// The colour of the first character of this text on the screen.
     #[track_caller]
     pub fn color_of(&self, wanted: &str) -> vt100::Color {
         let text = self.shows(wanted);
-        let (row, line) = text
-            .lines()
-            .enumerate()
-            .find(|(_, line)| line.contains(wanted))
-            .unwrap();
+        let (row, line) = text.lines().enumerate().find(|(_, line)| line.contains(wanted)).unwrap();
         let column = line.split(wanted).next().unwrap().chars().count();
         let state = self.screen.state.lock().unwrap();
-        let cell = state
-            .parser
-            .screen()
-            .cell(row.try_into().unwrap(), column.try_into().unwrap());
+        let cell = state.parser.screen().cell(row.try_into().unwrap(), column.try_into().unwrap());
         cell.unwrap().fgcolor()
     }
 
@@ -298,9 +263,7 @@ impl Terminal {
         let text = self.until("listening on …", |text| {
             text.lines().any(|line| line.contains("listening on ")) && text.contains(">>>")
         });
-        let line = text
-            .lines()
-            .find_map(|line| line.split("listening on ").nth(1));
+        let line = text.lines().find_map(|line| line.split("listening on ").nth(1));
         line.unwrap().trim().into()
     }
 
@@ -313,29 +276,16 @@ impl Terminal {
     /// Makes the window this wide.
     pub fn resize(&self, columns: u16) {
         let mut state = self.screen.state.lock().unwrap();
-        let (rows, columns) = (
-            NonZeroU16::new(ROWS).unwrap(),
-            NonZeroU16::new(columns).unwrap(),
-        );
+        let (rows, columns) = (NonZeroU16::new(ROWS).unwrap(), NonZeroU16::new(columns).unwrap());
         state.parser.screen_mut().set_size(rows, columns);
-        size(
-            self.master.as_ref().expect("the window is open"),
-            columns.get(),
-        );
+        size(self.master.as_ref().expect("the window is open"), columns.get());
     }
 
     /// Whether the terminal's modes are as they were in the beginning.
     pub fn is_as_before(&self) -> bool {
         let slave = self.slave.as_ref().expect("the window is open");
         tcgetattr(slave).unwrap() == self.before
-            && !self
-                .screen
-                .state
-                .lock()
-                .unwrap()
-                .parser
-                .screen()
-                .bracketed_paste()
+            && !self.screen.state.lock().unwrap().parser.screen().bracketed_paste()
     }
 
     /// Closes the window.
@@ -360,16 +310,10 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(
-                Instant::now() < end,
-                "it does not end; on the screen:\n{}",
-                self.text()
-            );
+            assert!(Instant::now() < end, "it does not end; on the screen:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(2)); // a poll, not a guess
         };
-        status
-            .code()
-            .unwrap_or_else(|| 1000 + status.signal().unwrap_or(0))
+        status.code().unwrap_or_else(|| 1000 + status.signal().unwrap_or(0))
     }
 
     /// Waits for the end, which has this status and leaves the terminal as it was; the screen.
@@ -378,10 +322,7 @@ impl Terminal {
         let status = self.wait();
         let text = self.settled();
         assert_eq!(status, code, "its status; on the screen:\n{text}");
-        assert!(
-            self.is_as_before(),
-            "modes of the terminal differ; on the screen:\n{text}"
-        );
+        assert!(self.is_as_before(), "modes of the terminal differ; on the screen:\n{text}");
         text
     }
 
@@ -417,11 +358,6 @@ pub fn signal(id: u32, name: &str) {
 }
 
 fn size(master: &File, columns: u16) {
-    let size = Winsize {
-        ws_row: ROWS,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(master, size).unwrap();
 }

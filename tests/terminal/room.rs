@@ -43,8 +43,7 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
     bob.press("/ms\tan\tpsst\r");
     ann.ends_in(&["[Bob] psst", ">>>"]);
     until("the bell for a private word", || ann.bells() == 1);
-    ann.press("S\tare you there?")
-        .awaits(">>> server are you there?");
+    ann.press("S\tare you there?").awaits(">>> server are you there?");
     ann.press("\r");
     server.ends_in(&["<ann> server are you there?", ">>>"]);
     until("the bell for a name", || server.bells() == 1);
@@ -78,9 +77,7 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
                 if !typing.load(Ordering::SeqCst) {
                     return;
                 }
-                talker
-                    .write_all(format!("message {n}.\n").as_bytes())
-                    .unwrap();
+                talker.write_all(format!("message {n}.\n").as_bytes()).unwrap();
                 std::thread::sleep(Duration::from_millis(20)); // the rate
             }
         });
@@ -118,8 +115,5 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
         counts.insert(name, numbers.len());
     }
     assert!(counts["ann"] > 20, "{counts:?}");
-    assert!(
-        counts["server"] == counts["ann"] && counts["bob"] == counts["ann"],
-        "{counts:?}"
-    );
+    assert!(counts["server"] == counts["ann"] && counts["bob"] == counts["ann"], "{counts:?}");
 }

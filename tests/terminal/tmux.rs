@@ -32,10 +32,7 @@ impl Tmux {
         let (words, server) = (words.iter().copied(), ["-L", self.server.as_str()]);
         let finished = program("tmux", server.into_iter().chain(words)).run();
         assert_eq!((finished.code, &*finished.stderr), (0, ""));
-        String::from_utf8(finished.stdout)
-            .unwrap()
-            .trim_end()
-            .into()
+        String::from_utf8(finished.stdout).unwrap().trim_end().into()
     }
 
     /// Gives the window another width; returns when the program in it was told.
@@ -59,10 +56,7 @@ impl Tmux {
         let wanted = rows.collect::<Vec<_>>().join("\n");
         let (mut last, began) = (String::new(), Instant::now());
         while !last.ends_with(&wanted) {
-            assert!(
-                began.elapsed() < DEADLINE,
-                "{last}\n\ninstead of\n\n{wanted}"
-            );
+            assert!(began.elapsed() < DEADLINE, "{last}\n\ninstead of\n\n{wanted}");
             last = self.run(&["capture-pane", "-p", "-S", "-"]);
         }
     }
@@ -70,8 +64,6 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
-        let _ = Command::new("tmux")
-            .args(["-L", &self.server, "kill-server"])
-            .output();
+        let _ = Command::new("tmux").args(["-L", &self.server, "kill-server"]).output();
     }
 }

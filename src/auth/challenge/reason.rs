@@ -65,10 +65,7 @@ impl fmt::Display for Reason {
             // The start of a longer digest's answer looks like a whole one of ours.
             Self::WrongKey(Digest::Sha512) => f.write_str("wrong key"),
             Self::WrongKey(digest) => {
-                write!(
-                    f,
-                    "wrong key, or a longer digest than {digest} on the client"
-                )
+                write!(f, "wrong key, or a longer digest than {digest} on the client")
             }
             Self::Malformed(1) => f.write_str(
                 "the client does not answer the challenge; does it use auth-connect --digest?",
@@ -77,10 +74,9 @@ impl fmt::Display for Reason {
                 write!(f, "byte {at} of the answer is no hex digit")?;
                 hint(f, at - 1)
             }
-            Self::Capital(at) => write!(
-                f,
-                "byte {at} of the answer is a capital; hex digits must be lowercase"
-            ),
+            Self::Capital(at) => {
+                write!(f, "byte {at} of the answer is a capital; hex digits must be lowercase")
+            }
             Self::Encrypted => f.write_str(
                 "the client speaks the encrypted protocol; drop --digest here or add it there",
             ),
@@ -115,10 +111,7 @@ impl fmt::Display for Short {
 
 /// The digest that would be done with so many digits.
 fn hint(f: &mut fmt::Formatter<'_>, digits: usize) -> fmt::Result {
-    match Digest::ALL
-        .into_iter()
-        .find(|other| other.hex_len() == digits)
-    {
+    match Digest::ALL.into_iter().find(|other| other.hex_len() == digits) {
         Some(other) => write!(f, "; does the client use --digest {other}?"),
         None => Ok(()),
     }
@@ -144,17 +137,15 @@ impl fmt::Display for NoChallenge {
             Self::Ended(0) => f.write_str(
                 "the server closed without a challenge; does it use auth-serve --digest?",
             ),
-            Self::Ended(got) => write!(
-                f,
-                "the server closed after {got} of {CHALLENGE_LEN} challenge bytes"
-            ),
+            Self::Ended(got) => {
+                write!(f, "the server closed after {got} of {CHALLENGE_LEN} challenge bytes")
+            }
             Self::TimedOut(0) => {
                 f.write_str("no challenge in time; does the server use auth-serve --digest?")
             }
-            Self::TimedOut(got) => write!(
-                f,
-                "timed out after {got} of {CHALLENGE_LEN} challenge bytes"
-            ),
+            Self::TimedOut(got) => {
+                write!(f, "timed out after {got} of {CHALLENGE_LEN} challenge bytes")
+            }
         }
     }
 }

@@ -84,10 +84,7 @@ fn any_key_of_the_ring_opens_and_is_named() {
     for i in 0..64 {
         let mut server = Server::new(Digest::Sha256, ring.clone(), CHALLENGE);
         let answer = answer(Digest::Sha256, format!("key {i}").as_bytes());
-        assert_eq!(
-            server.feed(&answer),
-            Progress::Proved(Some(format!("n{i}")))
-        );
+        assert_eq!(server.feed(&answer), Progress::Proved(Some(format!("n{i}"))));
     }
     let mut server = Server::new(Digest::Sha256, ring, CHALLENGE);
     let verdict = server.feed(&answer(Digest::Sha256, b"key 64"));
@@ -115,21 +112,13 @@ fn row_56_capitals_and_junk_stop_at_once_and_are_no_wrong_proof() {
             Reason::Capital(4),
             "byte 4 of the answer is a capital; hex digits must be lowercase",
         ),
-        (
-            b"0123456789abcdefg",
-            Reason::Malformed(17),
-            "byte 17 of the answer is no hex digit",
-        ),
+        (b"0123456789abcdefg", Reason::Malformed(17), "byte 17 of the answer is no hex digit"),
         (
             &junk,
             Reason::Malformed(1),
             "the client does not answer the challenge; does it use auth-connect --digest?",
         ),
-        (
-            b"0\n",
-            Reason::Malformed(2),
-            "byte 2 of the answer is no hex digit",
-        ),
+        (b"0\n", Reason::Malformed(2), "byte 2 of the answer is no hex digit"),
     ] {
         let found = refusal(digest, bytes);
         assert_eq!(found, reason);
@@ -181,10 +170,7 @@ fn row_62_other_modes_are_recognised() {
     );
     let mut client = Client::new(Digest::Md5, one(b"wangwang"));
     let listener = b"\0\0\0\x1f#CHALLENGE#0123456789abcdefghij";
-    assert_eq!(
-        client.feed(&listener[..32]),
-        Step::Refused(NoChallenge::Python)
-    );
+    assert_eq!(client.feed(&listener[..32]), Step::Refused(NoChallenge::Python));
     assert_eq!(client.wanted(), 0);
 }
 
@@ -192,18 +178,10 @@ fn row_62_other_modes_are_recognised() {
 fn row_62_another_digest_is_refused_with_a_hint() {
     // A longer digest's answer is cut off where ours would end.
     let reason = refusal(Digest::Md5, &answer(Digest::Sha256, b"wangwang"));
-    assert_eq!(
-        reason.to_string(),
-        "wrong key, or a longer digest than md5 on the client"
-    );
+    assert_eq!(reason.to_string(), "wrong key, or a longer digest than md5 on the client");
     let mut server = server(Digest::Sha512);
     server.feed(&answer(Digest::Sha256, b"wangwang"));
-    assert!(
-        server
-            .timed_out()
-            .to_string()
-            .ends_with("does the client use --digest sha256?")
-    );
+    assert!(server.timed_out().to_string().ends_with("does the client use --digest sha256?"));
 }
 
 #[test]

@@ -78,15 +78,11 @@ impl<'a> Quiet<'a> {
     fn start(tty: &'a File) -> nix::Result<Self> {
         let before = tcgetattr(tty)?;
         let mut modes = before.clone();
-        modes
-            .local_flags
-            .remove(LocalFlags::ECHO | LocalFlags::ISIG);
+        modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
         // Enter ends the line even where the terminal was left raw.
         modes.input_flags.insert(InputFlags::ICRNL);
         // Enter still shows: the next output starts on a line of its own.
-        modes
-            .local_flags
-            .insert(LocalFlags::ICANON | LocalFlags::ECHONL);
+        modes.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHONL);
         // A second character that ends a line: the one that would have raised SIGINT.
         modes.control_chars[Index::VEOL as usize] = before.control_chars[Index::VINTR as usize];
         // What was typed ahead was seen by others; it is no key.

@@ -22,9 +22,7 @@ const OP: &str = "create key";
 pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
     let name = name.unwrap_or("default");
     if key_name(name.as_bytes()).is_none() {
-        return Err(Failure::usage(
-            "the name of a key is 1 to 32 of A-Z a-z 0-9 _ . -",
-        ));
+        return Err(Failure::usage("the name of a key is 1 to 32 of A-Z a-z 0-9 _ . -"));
     }
     let bytes = Zeroizing::new(random::bytes()?);
     let line = line(name, &bytes);
@@ -35,10 +33,8 @@ pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
         .mode(0o600)
         .open(path)
         .map_err(|e| unmade(path, &e))?;
-    let written = file
-        .write_all(&line)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync_folder(path));
+    let written =
+        file.write_all(&line).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
     written.map_err(|e| {
         // Half a key helps nobody, and would stand in the way of the next attempt.
         let _ = fs::remove_file(path);
@@ -76,9 +72,9 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 fn unmade(path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::system(OP, shown(path), error);
     match error.kind() {
-        io::ErrorKind::AlreadyExists => failure
-            .exit(Exit::Usage)
-            .hint("a key is never overwritten: name a new file"),
+        io::ErrorKind::AlreadyExists => {
+            failure.exit(Exit::Usage).hint("a key is never overwritten: name a new file")
+        }
         _ => failure,
     }
 }

@@ -42,9 +42,7 @@ pub(super) fn read_key_fd(fd: RawFd) -> Result<Key, Failure> {
     let name = format!("descriptor {fd}");
     let file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => refused(&name, "it is not open; add a redirection like 3<FILE"),
-        _ => Failure::system(OP, &name, &e)
-            .exit(Exit::Usage)
-            .hint("it must be a file or a pipe"),
+        _ => Failure::system(OP, &name, &e).exit(Exit::Usage).hint("it must be a file or a pipe"),
     })?;
     check_kind(&file, &name)?;
     read_key(&file, &name)
@@ -99,9 +97,9 @@ fn check_access(file: &File, name: &str) -> Result<(), Failure> {
 fn unopened(name: &str, error: &io::Error) -> Failure {
     let failure = Failure::system(OP, name, error);
     match error.kind() {
-        io::ErrorKind::NotFound => failure
-            .exit(Exit::Usage)
-            .hint("--create-key --key-file FILE makes a new one"),
+        io::ErrorKind::NotFound => {
+            failure.exit(Exit::Usage).hint("--create-key --key-file FILE makes a new one")
+        }
         io::ErrorKind::PermissionDenied => failure,
         _ => failure.exit(Exit::Usage),
     }

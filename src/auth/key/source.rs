@@ -65,9 +65,9 @@ fn refuse_two(sources: &KeySources) -> Result<(), Failure> {
     .filter_map(|(flag, given)| given.then_some(flag))
     .collect();
     match given[..] {
-        [first, second, ..] => Err(Failure::usage(format!(
-            "{first} and {second} both give the key; use one of them"
-        ))),
+        [first, second, ..] => {
+            Err(Failure::usage(format!("{first} and {second} both give the key; use one of them")))
+        }
         _ => Ok(()),
     }
 }

@@ -146,11 +146,7 @@ fn row_55_a_file_that_others_can_read_is_refused_with_the_fix() {
 #[test]
 fn row_55_a_directory_a_device_and_a_missing_file_are_refused() {
     let folder = TempDir::new().unwrap();
-    for path in [
-        folder.path(),
-        Path::new("/dev/null"),
-        Path::new("/dev/zero"),
-    ] {
+    for path in [folder.path(), Path::new("/dev/null"), Path::new("/dev/zero")] {
         usage(read_key_file(path));
         usage(read_keys_file(path));
     }
@@ -173,19 +169,11 @@ fn a_pipe_gives_a_key() {
 
 #[test]
 fn a_descriptor_gives_a_key_whatever_the_mode() {
-    let load = |fd| {
-        load(&KeySources {
-            key_fd: Some(fd),
-            ..KeySources::default()
-        })
-    };
+    let load = |fd| load(&KeySources { key_fd: Some(fd), ..KeySources::default() });
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"wangwang\r\n").unwrap();
     drop(writer);
-    assert_eq!(
-        load(reader.as_raw_fd()).unwrap().first().bytes(),
-        b"wangwang"
-    );
+    assert_eq!(load(reader.as_raw_fd()).unwrap().first().bytes(), b"wangwang");
 
     let folder = TempDir::new().unwrap();
     let path = file(&folder, LINE.as_bytes());
@@ -225,10 +213,8 @@ fn an_explicit_source_beats_the_variable_which_beats_the_prompt() {
     let typed = || Ok(Zeroizing::new(b"typed".to_vec()));
     let unasked = || -> Result<Zeroizing<Vec<u8>>, Failure> { panic!("asked") };
     let none = KeySources::default();
-    let explicit = KeySources {
-        key_file: Some(file(&folder, b"filed\n")),
-        ..KeySources::default()
-    };
+    let explicit =
+        KeySources { key_file: Some(file(&folder, b"filed\n")), ..KeySources::default() };
     let loaded = load_from(&explicit, Some("set".into()), unasked).unwrap();
     assert_eq!(loaded.first().bytes(), b"filed");
     let loaded = load_from(&none, Some("set".into()), unasked).unwrap();
@@ -237,10 +223,8 @@ fn an_explicit_source_beats_the_variable_which_beats_the_prompt() {
     assert_eq!(loaded.first().bytes(), b"typed");
 
     // An explicit source that fails is not papered over.
-    let missing = KeySources {
-        key_file: Some(folder.path().join("missing")),
-        ..KeySources::default()
-    };
+    let missing =
+        KeySources { key_file: Some(folder.path().join("missing")), ..KeySources::default() };
     usage(load_from(&missing, Some("set".into()), unasked));
     let line = usage(load_from(&none, Some("".into()), unasked));
     assert!(line.starts_with("read key from SOCKCTL_KEY: the key is empty"));
@@ -251,11 +235,8 @@ fn a_keys_file_names_its_keys() {
     let content =
         format!("# ours\nbob:wangwang\r\n\n  \nc.d_e-1:with:colons \n{LINE}\r\nlast:\0\u{fffd}");
     let ring = read_keys_file(&file(&TempDir::new().unwrap(), content.as_bytes())).unwrap();
-    let keys: Vec<(&str, &[u8])> = ring
-        .keys()
-        .iter()
-        .map(|key| (key.name.as_deref().unwrap(), key.bytes()))
-        .collect();
+    let keys: Vec<(&str, &[u8])> =
+        ring.keys().iter().map(|key| (key.name.as_deref().unwrap(), key.bytes())).collect();
     let bytes: Vec<u8> = (0..32).collect();
     assert_eq!(
         keys,
@@ -277,23 +258,11 @@ fn a_keys_file_error_names_the_line_and_no_key() {
         (format!("{}:SECRET", "n".repeat(33)), "line 1: neither"),
         ("\u{feff}a:SECRET".to_string(), "line 1: neither"),
         ("\n\na:\n".to_string(), "line 3: the key is empty"),
-        (
-            format!("a:{}", "k".repeat(4097)),
-            "line 1: the key is over 4 KiB",
-        ),
-        (
-            "a:SECRET1\nb:2\nA:SECRET3".to_string(),
-            "line 3: the name of line 1",
-        ),
-        (
-            "a:SECRET\n\nb:SECRET".to_string(),
-            "line 3: the key of line 1",
-        ),
+        (format!("a:{}", "k".repeat(4097)), "line 1: the key is over 4 KiB"),
+        ("a:SECRET1\nb:2\nA:SECRET3".to_string(), "line 3: the name of line 1"),
+        ("a:SECRET\n\nb:SECRET".to_string(), "line 3: the key of line 1"),
         // HMAC pads with NULs: one key, written twice.
-        (
-            "a:SECRET\nb:SECRET\0\0".to_string(),
-            "line 2: the key of line 1",
-        ),
+        ("a:SECRET\nb:SECRET\0\0".to_string(), "line 2: the key of line 1"),
         (format!("a:{LINE}"), "line 1: a sockctl-key-1 line carries"),
         ("sockctl-key-1 a SECRET".to_string(), "line 1: a damaged"),
         (String::new(), "no key in it"),
@@ -311,10 +280,7 @@ fn a_keyring_holds_64_keys() {
         let lines: Vec<String> = (0..n).map(|i| format!("n{i}:k{i}")).collect();
         lines.join("\n")
     };
-    assert_eq!(
-        Keyring::parse(lines(64).as_bytes()).unwrap().keys().len(),
-        64
-    );
+    assert_eq!(Keyring::parse(lines(64).as_bytes()).unwrap().keys().len(), 64);
     let error = Keyring::parse(lines(65).as_bytes()).unwrap_err();
     assert_eq!(error, "line 65: more than 64 keys");
 }
@@ -376,20 +342,11 @@ fn typed(typed: &[u8]) -> (Result<Zeroizing<Vec<u8>>, Failure>, String) {
         let mut prompt = [0; 5];
         master.read_exact(&mut prompt).unwrap();
         assert_eq!(&prompt, b"key: ");
-        assert!(
-            !tcgetattr(&slave)
-                .unwrap()
-                .local_flags
-                .contains(LocalFlags::ECHO)
-        );
+        assert!(!tcgetattr(&slave).unwrap().local_flags.contains(LocalFlags::ECHO));
         master.write_all(typed).unwrap();
         asked.join().unwrap()
     });
-    assert_eq!(
-        tcgetattr(&slave).unwrap(),
-        before,
-        "modes were not restored"
-    );
+    assert_eq!(tcgetattr(&slave).unwrap(), before, "modes were not restored");
     // A mark of our own bounds what there is to read.
     (&slave).write_all(b"|").unwrap();
     let mut shown = Vec::new();

@@ -44,11 +44,7 @@ impl Client {
         let mut state = identity.initiator(&identity.keys.first().bytes)?;
         let mut hello = PREFACE.to_vec();
         hello.extend_from_slice(&framed(&mut state)?);
-        Ok(Self {
-            hello,
-            held: Vec::with_capacity(FRAMED),
-            stage: Stage::Message(Box::new(state)),
-        })
+        Ok(Self { hello, held: Vec::with_capacity(FRAMED), stage: Stage::Message(Box::new(state)) })
     }
 
     fn message(&mut self, reply: &mut Vec<u8>) -> Verdict<Session> {
@@ -110,10 +106,9 @@ impl Client {
         let (cause, exit) = match away {
             Some(Away::Auth) => ("the server does not accept this key", Exit::Unproved),
             Some(Away::Full) => ("turned away: the server is full", Exit::Refused),
-            Some(Away::Access) => (
-                "turned away: the server does not let our address in",
-                Exit::Refused,
-            ),
+            Some(Away::Access) => {
+                ("turned away: the server does not let our address in", Exit::Refused)
+            }
             Some(Away::Shutdown) => ("turned away: the server is stopping", Exit::Refused),
             None => ("turned away", Exit::Refused),
         };
@@ -161,8 +156,7 @@ impl Guest for Client {
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Session> {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        self.held
-            .extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+        self.held.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         match self.stage {
             Stage::Message(_) => self.message(reply),
             Stage::Verdict(_) => self.verdict(),
@@ -172,10 +166,9 @@ impl Guest for Client {
 
     fn ended(&self) -> Refusal {
         let (reason, exit) = match (&self.stage, self.held.len()) {
-            (Stage::Message(_), 2) if self.held == NO_KEY => (
-                "no key there opens ours: wrong key or --context".into(),
-                Exit::Unproved,
-            ),
+            (Stage::Message(_), 2) if self.held == NO_KEY => {
+                ("no key there opens ours: wrong key or --context".into(), Exit::Unproved)
+            }
             (Stage::Message(_), 0) => (
                 "the server closed without an answer; is it an auth-serve without --digest?".into(),
                 Exit::Broken,

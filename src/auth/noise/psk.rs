@@ -71,10 +71,7 @@ pub fn derive(keyring: &Keyring, context: &[u8]) -> Result<(Psks, Vec<String>), 
             }
             stretch(key.bytes(), context)?
         };
-        psks.push(Psk {
-            name: key.name.clone(),
-            bytes,
-        });
+        psks.push(Psk { name: key.name.clone(), bytes });
     }
     Ok((Psks(psks), warnings))
 }
@@ -88,10 +85,7 @@ fn expand(random: &[u8]) -> Result<Zeroizing<[u8; 32]>, Failure> {
 
 fn stretch(passphrase: &[u8], context: &[u8]) -> Result<Zeroizing<[u8; 32]>, Failure> {
     let mut psk = Zeroizing::new([0; 32]);
-    let salt = Sha256::new()
-        .chain_update(PASSPHRASE_SALT)
-        .chain_update(context)
-        .finalize();
+    let salt = Sha256::new().chain_update(PASSPHRASE_SALT).chain_update(context).finalize();
     let params = Params::new(MEMORY, PASSES, 1, Some(32)).map_err(|e| underived(&e))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase, &salt, psk.as_mut())

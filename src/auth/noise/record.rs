@@ -34,13 +34,7 @@ pub(super) enum Kind {
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        let all = [
-            Self::Data,
-            Self::Eof,
-            Self::Ready,
-            Self::Welcome,
-            Self::Refused,
-        ];
+        let all = [Self::Data, Self::Eof, Self::Ready, Self::Welcome, Self::Refused];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -218,10 +212,7 @@ impl Layer for Records {
         if self.peer_ended {
             return Ok(());
         }
-        Err(Flaw(format!(
-            "truncated after {} bytes: the peer's end did not come",
-            self.received
-        )))
+        Err(Flaw(format!("truncated after {} bytes: the peer's end did not come", self.received)))
     }
 
     fn welcome(&mut self, wire: &mut Vec<u8>) {

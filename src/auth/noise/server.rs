@@ -31,21 +31,14 @@ pub struct Server {
 
 enum Stage {
     Hello,
-    Ready {
-        records: Box<Records>,
-        key: Option<String>,
-    },
+    Ready { records: Box<Records>, key: Option<String> },
     Over,
 }
 
 impl Server {
     /// A server that has heard nothing yet.
     pub fn new(identity: Rc<Identity>) -> Self {
-        Self {
-            identity,
-            held: Vec::with_capacity(HELLO),
-            stage: Stage::Hello,
-        }
+        Self { identity, held: Vec::with_capacity(HELLO), stage: Stage::Hello }
     }
 
     fn hello(&mut self, reply: &mut Vec<u8>) -> Verdict<Proved> {
@@ -62,9 +55,7 @@ impl Server {
         for key in self.identity.keys.all() {
             let mut nothing = [0; MESSAGE];
             let opened = self.identity.responder(&key.bytes).and_then(|mut state| {
-                state
-                    .read_message(message, &mut nothing)
-                    .map(|length| (length, state))
+                state.read_message(message, &mut nothing).map(|length| (length, state))
             });
             if let Ok((0, state)) = opened {
                 found = Some((state, key.name.clone()));
@@ -147,8 +138,7 @@ impl Host for Server {
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Proved> {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        self.held
-            .extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+        self.held.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         match self.stage {
             Stage::Hello => self.hello(reply),
             Stage::Ready { .. } => self.ready(),

@@ -34,10 +34,7 @@ fn alice() -> Rc<Identity> {
 /// Both sides of a handshake that is fed whole; what each came to.
 fn shake(client: &mut Client, server: &mut Server) -> (Records, Box<dyn Layer>) {
     let mut reply = Vec::new();
-    assert!(matches!(
-        server.feed(client.greeting(), &mut reply),
-        Verdict::More
-    ));
+    assert!(matches!(server.feed(client.greeting(), &mut reply), Verdict::More));
     let mut ready = Vec::new();
     let verdict = feed_guest(client, &reply, &mut ready);
     assert!(verdict.is_none());
@@ -74,10 +71,7 @@ fn feed_guest(
 
 fn pair() -> (Records, Box<dyn Layer>) {
     let identity = alice();
-    shake(
-        &mut Client::new(&identity).unwrap(),
-        &mut Server::new(identity),
-    )
+    shake(&mut Client::new(&identity).unwrap(), &mut Server::new(identity))
 }
 
 fn feed_host(host: &mut Server, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Proved> {
@@ -99,10 +93,7 @@ fn byte_by_byte_is_as_good_as_whole_and_nothing_beyond_is_wanted() {
     let mut client = Client::new(&identity(&[&keys[1]], b"here")).unwrap();
     let mut reply = Vec::new();
     assert_eq!(server.wanted(), 58);
-    assert!(matches!(
-        feed_host(&mut server, client.greeting(), &mut reply),
-        Verdict::More
-    ));
+    assert!(matches!(feed_host(&mut server, client.greeting(), &mut reply), Verdict::More));
     assert_eq!((reply.len(), server.wanted()), (50, 19));
     let mut ready = Vec::new();
     for byte in &reply {
@@ -166,10 +157,7 @@ fn row_59_a_replayed_hello_proves_nothing() {
     feed_guest(&mut client, &answer, &mut ready);
     // The same again: the server answers, but what was READY then is not READY now.
     let (mut second, mut other) = (Server::new(identity), Vec::new());
-    assert!(matches!(
-        feed_host(&mut second, client.greeting(), &mut other),
-        Verdict::More
-    ));
+    assert!(matches!(feed_host(&mut second, client.greeting(), &mut other), Verdict::More));
     assert_ne!(answer, other);
     let Verdict::Refused(why) = feed_host(&mut second, &ready, &mut Vec::new()) else {
         panic!("a replay was let in");
@@ -380,10 +368,7 @@ fn dropped_repeated_and_swapped_records_are_refused() {
                 wire
             })
             .collect();
-        let wire: Vec<u8> = order
-            .iter()
-            .flat_map(|index| records[*index].clone())
-            .collect();
+        let wire: Vec<u8> = order.iter().flat_map(|index| records[*index].clone()).collect();
         let mut payload = Vec::new();
         assert!(server.open(&wire, &mut payload).is_err(), "{order:?}");
         assert_eq!(payload, if order[0] == 0 { &b"one"[..] } else { b"" });
@@ -412,8 +397,7 @@ fn both_directions_rekey() {
 /// A key pair of ours.
 fn fresh() -> Box<dyn Dh> {
     let mut key = Primitives.resolve_dh(&DHChoice::Curve25519).unwrap();
-    key.generate(&mut *Primitives.resolve_rng().unwrap())
-        .unwrap();
+    key.generate(&mut *Primitives.resolve_rng().unwrap()).unwrap();
     key
 }
 

@@ -31,13 +31,7 @@ pub struct Frames {
 impl Frames {
     /// A connection on which nothing has been said since the handshake.
     pub fn new(unit: Unit) -> Self {
-        Self {
-            unit,
-            line: Vec::new(),
-            header: Vec::with_capacity(12),
-            left: 0,
-            wire_ended: false,
-        }
+        Self { unit, line: Vec::new(), header: Vec::with_capacity(12), left: 0, wire_ended: false }
     }
 
     /// The length that the header tells; `None` while it is not whole.
@@ -51,10 +45,7 @@ impl Frames {
         if short != -1 {
             return Err(Flaw(format!("a frame of {short} bytes")));
         }
-        Ok(self.header[4..]
-            .first_chunk()
-            .copied()
-            .map(u64::from_be_bytes))
+        Ok(self.header[4..].first_chunk().copied().map(u64::from_be_bytes))
     }
 
     /// A message has come whole.
@@ -119,9 +110,7 @@ impl Layer for Frames {
     fn open(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), Flaw> {
         while !wire.is_empty() {
             if self.left > 0 {
-                let count = wire
-                    .len()
-                    .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                let count = wire.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
                 payload.extend_from_slice(&wire[..count]);
                 wire = &wire[count..];
                 self.left -= count as u64;
@@ -152,9 +141,7 @@ impl Layer for Frames {
         match (self.left, self.header.len()) {
             (0, 0) => Ok(()),
             (0, _) => Err(Flaw("truncated in the length of a message".into())),
-            (left, _) => Err(Flaw(format!(
-                "truncated with {left} bytes of a message to come"
-            ))),
+            (left, _) => Err(Flaw(format!("truncated with {left} bytes of a message to come"))),
         }
     }
 }

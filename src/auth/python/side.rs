@@ -59,11 +59,7 @@ impl Side {
             challenge,
             greeting,
             held: Vec::with_capacity(4 + LONGEST),
-            stage: if listens {
-                Stage::Answer
-            } else {
-                Stage::Challenge
-            },
+            stage: if listens { Stage::Answer } else { Stage::Challenge },
             listens,
             proved: None,
         }
@@ -72,12 +68,7 @@ impl Side {
     /// The length of the frame that is being read, once it is known.
     fn length(&self) -> Option<Result<usize, i32>> {
         let length = self.held.first_chunk().copied().map(i32::from_be_bytes)?;
-        Some(
-            usize::try_from(length)
-                .ok()
-                .filter(|length| *length <= LONGEST)
-                .ok_or(length),
-        )
+        Some(usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or(length))
     }
 
     pub(super) fn wanted(&self) -> usize {
@@ -91,8 +82,7 @@ impl Side {
     /// Takes what was read; the key that was proved, once all is.
     pub(super) fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<usize> {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        self.held
-            .extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+        self.held.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         if self.length().is_some_and(|length| length.is_err()) {
             return self.refuse(Refusal::new(self.strange(), Exit::Unproved));
         }
@@ -167,10 +157,7 @@ impl Side {
             return Err(Refusal::new(why, Exit::Unproved));
         }
         if message != WELCOME {
-            return Err(Refusal::new(
-                "neither welcome nor failure came",
-                Exit::Unproved,
-            ));
+            return Err(Refusal::new("neither welcome nor failure came", Exit::Unproved));
         }
         if self.listens {
             return Ok(Stage::Over);
@@ -184,10 +171,7 @@ impl Side {
         let (mac, answer) = match named(message) {
             Some((name, answer)) => {
                 let mac = Mac::named(name, self.secrets.md5);
-                (
-                    mac.ok_or_else(|| wrong("a digest that is not allowed here"))?,
-                    answer,
-                )
+                (mac.ok_or_else(|| wrong("a digest that is not allowed here"))?, answer)
             }
             None if message.len() == OLD_ANSWER && self.secrets.md5 => (Mac::Md5, message),
             None if message.len() == OLD_ANSWER => {
@@ -216,11 +200,7 @@ impl Side {
             }));
         }
         frame(WELCOME, reply);
-        Ok(if self.listens {
-            Stage::Challenge
-        } else {
-            Stage::Over
-        })
+        Ok(if self.listens { Stage::Challenge } else { Stage::Over })
     }
 
     /// What a frame that is none gives away.
@@ -240,10 +220,7 @@ impl Side {
             Stage::Verdict => "welcome",
             Stage::Answer | Stage::Over => "answer",
         };
-        Refusal::new(
-            format!("the {peer} closed without its {waited}"),
-            Exit::Broken,
-        )
+        Refusal::new(format!("the {peer} closed without its {waited}"), Exit::Broken)
     }
 
     pub(super) fn timed_out(&self) -> Refusal {
@@ -252,11 +229,7 @@ impl Side {
             Stage::Verdict => "welcome",
             Stage::Answer | Stage::Over => "answer",
         };
-        let hint = if self.held.is_empty() {
-            "; does the other side use --python?"
-        } else {
-            ""
-        };
+        let hint = if self.held.is_empty() { "; does the other side use --python?" } else { "" };
         Refusal::new(format!("no {waited} in time{hint}"), Exit::TimedOut)
     }
 

@@ -16,11 +16,7 @@ fn secrets(keys: &[&str], md5: bool) -> Rc<Secrets> {
         [one] => Keyring::from(Key::parse(one.as_bytes()).unwrap()),
         many => Keyring::parse(many.join("\n").as_bytes()).unwrap(),
     };
-    Rc::new(Secrets {
-        keyring: Rc::new(keyring),
-        md5,
-        unit: Unit::Line,
-    })
+    Rc::new(Secrets { keyring: Rc::new(keyring), md5, unit: Unit::Line })
 }
 
 fn listener(secrets: &Rc<Secrets>) -> Listener {
@@ -149,11 +145,7 @@ fn long_lengths_and_bad_ones() {
     let long = [&[0xff; 4][..], &5u64.to_be_bytes(), b"hello"].concat();
     assert_eq!(opened(&long, &[1], Unit::Line).0, b"hello\n");
     let mut frames = Frames::new(Unit::Line);
-    assert!(
-        frames
-            .open(&(-2i32).to_be_bytes(), &mut Vec::new())
-            .is_err()
-    );
+    assert!(frames.open(&(-2i32).to_be_bytes(), &mut Vec::new()).is_err());
     for cut in 1..long.len() {
         let (_, mut frames) = opened(&long[..cut], &[1], Unit::Line);
         assert!(frames.wire_ended().is_err(), "at {cut}");

@@ -41,23 +41,12 @@ impl Report {
     /// None yet.
     pub fn new(json: bool, verbose: bool) -> Self {
         let out = BufWriter::new(io::stdout().lock());
-        Self {
-            json,
-            verbose,
-            out,
-            lines: Vec::new(),
-            next: 0,
-            failure: None,
-        }
+        Self { json, verbose, out, lines: Vec::new(), next: 0, failure: None }
     }
 
     /// One more result is expected, after those before.
     pub fn expect(&mut self, address: String, range: Option<usize>) {
-        self.lines.push(Line {
-            address,
-            range,
-            result: None,
-        });
+        self.lines.push(Line { address, range, result: None });
     }
 
     /// The result at this place of the order.
@@ -79,15 +68,7 @@ impl Report {
         if self.json {
             let ms = (ms * 1e3).round() / 1e3;
             let errno = (code != 0).then(|| errno_name(code));
-            serde_json::to_writer(
-                &mut self.out,
-                &Result_ {
-                    address,
-                    result: code,
-                    errno,
-                    ms,
-                },
-            )?;
+            serde_json::to_writer(&mut self.out, &Result_ { address, result: code, errno, ms })?;
             writeln!(self.out)?;
         } else if code == 0 {
             writeln!(self.out, "{address} open")?;
@@ -95,11 +76,7 @@ impl Report {
             writeln!(self.out, "{address} {} ({code})", errno_name(code))?;
         }
         // Whoever watches a slow list sees each result as it comes.
-        if self
-            .lines
-            .get(self.next)
-            .is_some_and(|next| next.result.is_none())
-        {
+        if self.lines.get(self.next).is_some_and(|next| next.result.is_none()) {
             self.out.flush()?;
         }
         Ok(())
@@ -111,11 +88,7 @@ impl Report {
         failed.iter().all(|(index, _)| {
             let range = self.lines[*index].range;
             let open = |line: &Line| matches!(line.result, Some((0, _)));
-            range.is_some()
-                && self
-                    .lines
-                    .iter()
-                    .any(|line| line.range == range && open(line))
+            range.is_some() && self.lines.iter().any(|line| line.range == range && open(line))
         })
     }
 
@@ -151,9 +124,5 @@ pub fn may_pass(code: i32) -> bool {
 }
 
 fn status(code: i32) -> Exit {
-    if code < 0 {
-        Exit::Unresolved
-    } else {
-        Exit::of(&io::Error::from_raw_os_error(code))
-    }
+    if code < 0 { Exit::Unresolved } else { Exit::of(&io::Error::from_raw_os_error(code)) }
 }

@@ -159,12 +159,8 @@ impl Table {
         color: bool,
         width: Option<usize>,
     ) -> Self {
-        let mut table = Self {
-            columns: if all { [4, 5, 7, 5, 4] } else { [0; 5] },
-            all,
-            color,
-            width,
-        };
+        let mut table =
+            Self { columns: if all { [4, 5, 7, 5, 4] } else { [0; 5] }, all, color, width };
         for line in lines {
             let Line::Row(entry) = line else { continue };
             let widths = table.cells(entry).map(|cell| cell.chars().count());
@@ -306,17 +302,14 @@ pub(super) struct List(Vec<[String; 8]>);
 impl List {
     pub(super) fn push(&mut self, cells: [String; 8]) {
         // A process chooses its name and the paths of its UNIX sockets.
-        self.0
-            .push(cells.map(|cell| visible::line(cell.as_bytes())));
+        self.0.push(cells.map(|cell| visible::line(cell.as_bytes())));
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
-        let head = [
-            "PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER",
-        ];
+        let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
         let lines = std::iter::once(head.map(str::to_owned)).chain(self.0.iter().cloned());
         let lines: Vec<[String; 8]> = lines.collect();
         let mut widths = [0; 8];

@@ -117,11 +117,7 @@ impl Subject {
             (_, None, Level::Ipv6) => Domain::IPV6,
             _ => Domain::IPV4,
         };
-        let kind = if kind == Sockets::UDP {
-            Type::DGRAM
-        } else {
-            Type::STREAM
-        };
+        let kind = if kind == Sockets::UDP { Type::DGRAM } else { Type::STREAM };
         (domain, kind)
     }
 
@@ -132,9 +128,7 @@ impl Subject {
             return Ok(socket);
         }
         let (state, others) = (self.state, &mut self.others);
-        opened(&mut self.open, domain, kind, || {
-            in_state(domain, kind, state, others)
-        })
+        opened(&mut self.open, domain, kind, || in_state(domain, kind, state, others))
     }
 
     /// The value of an option on a fresh socket of the same kind.
@@ -165,10 +159,7 @@ impl Subject {
             Ok(reading) => {
                 entry.raw = Some(hex::encode(&reading.raw));
                 entry.differs = !COUNTED.contains(&&*row.name)
-                    && entry
-                        .default
-                        .as_ref()
-                        .is_some_and(|default| *default != reading.value);
+                    && entry.default.as_ref().is_some_and(|default| *default != reading.value);
                 entry.value = Some(reading.value);
             }
             Err(error) => {
@@ -201,10 +192,7 @@ fn opened(
         open.push((domain, kind, socket));
         open.len() - 1
     });
-    open[at]
-        .2
-        .as_ref()
-        .map_err(|code| io::Error::from_raw_os_error(*code))
+    open[at].2.as_ref().map_err(|code| io::Error::from_raw_os_error(*code))
 }
 
 /// A fresh socket, brought into a state on loopback; the peers it needs are added to `others`.

@@ -25,20 +25,14 @@ fn a_name_is_one_line_and_a_setting_another() {
     assert_eq!(exit, None);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("TCP_NODELAY  0  IPPROTO_TCP  flag  "));
-    assert_eq!(
-        lines[1],
-        "SO_RCVBUF=1000 -> 2304: doubled by the kernel, minimum 2304"
-    );
+    assert_eq!(lines[1], "SO_RCVBUF=1000 -> 2304: doubled by the kernel, minimum 2304");
 }
 
 #[test]
 fn a_refused_setting_is_shown_and_is_the_failure() {
     let (text, exit) = run(&["TCP_KEEPCNT=0", "SO_KEEPALIVE=1"], false, None);
     assert_eq!(exit, Some(Exit::Other));
-    assert_eq!(
-        text,
-        "TCP_KEEPCNT=0 -> EINVAL: 1–127\nSO_KEEPALIVE=1 -> 1\n"
-    );
+    assert_eq!(text, "TCP_KEEPCNT=0 -> EINVAL: 1–127\nSO_KEEPALIVE=1 -> 1\n");
 }
 
 #[test]
@@ -80,23 +74,13 @@ fn json_is_an_object_a_line() {
     }
     let (text, _) = run(&["SO_RCVBUF=1000"], true, None);
     let row: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&row["requested"], &row["effective"]),
-        (&1000.into(), &2304.into())
-    );
+    assert_eq!((&row["requested"], &row["effective"]), (&1000.into(), &2304.into()));
     assert_eq!(row["why"], "doubled by the kernel, minimum 2304");
 }
 
 #[test]
 fn an_option_chooses_its_socket() {
-    let (text, exit) = run(
-        &["UDP_CORK=1", "SO_PASSCRED=1", "IPV6_V6ONLY=1"],
-        false,
-        None,
-    );
+    let (text, exit) = run(&["UDP_CORK=1", "SO_PASSCRED=1", "IPV6_V6ONLY=1"], false, None);
     assert_eq!(exit, None);
-    assert_eq!(
-        text,
-        "UDP_CORK=1 -> 1\nSO_PASSCRED=1 -> 1\nIPV6_V6ONLY=1 -> 1\n"
-    );
+    assert_eq!(text, "UDP_CORK=1 -> 1\nSO_PASSCRED=1 -> 1\nIPV6_V6ONLY=1 -> 1\n");
 }

@@ -36,16 +36,8 @@ struct State {
 impl Above {
     /// Nothing waits. A byte into `nudge` makes the prompt be drawn.
     pub fn new(nudge: Option<UnixStream>) -> Self {
-        let state = State {
-            editing: false,
-            waiting: String::new(),
-            plain: printer::stdout(),
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            nudge,
-        }
+        let state = State { editing: false, waiting: String::new(), plain: printer::stdout() };
+        Self { state: Mutex::new(state), changed: Condvar::new(), nudge }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,11 +70,7 @@ impl Above {
     pub fn show(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         let Some(nudge) = &self.nudge else {
-            let (before, after) = if state.editing {
-                ("\n", PROMPT)
-            } else {
-                ("", "")
-            };
+            let (before, after) = if state.editing { ("\n", PROMPT) } else { ("", "") };
             return (state.plain)(&[before.as_bytes(), bytes, after.as_bytes()].concat());
         };
         if !state.editing {
@@ -95,10 +83,7 @@ impl Above {
         // A pipe that is full wakes all the same.
         let _ = (&*nudge).write(&[0]);
         while !state.waiting.is_empty() {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(())
     }
@@ -111,16 +96,14 @@ pub fn start_nudging(
     mut nudges: UnixStream,
     modes: Arc<Modes>,
 ) -> io::Result<()> {
-    std::thread::Builder::new()
-        .name("nudge".into())
-        .spawn(move || {
-            let mut bytes = [0; 64];
-            while let Ok(1..) = nudges.read(&mut bytes) {
-                modes.resume();
-                if printer.print(NUDGE.into()).is_err() {
-                    return;
-                }
+    std::thread::Builder::new().name("nudge".into()).spawn(move || {
+        let mut bytes = [0; 64];
+        while let Ok(1..) = nudges.read(&mut bytes) {
+            modes.resume();
+            if printer.print(NUDGE.into()).is_err() {
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(())
 }

@@ -57,11 +57,7 @@ fn read<H: Helper>(path: &Path, editor: &mut Editor<H, FileHistory>) -> io::Resu
         }
         _ => {}
     }
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     editor.load_history(path).map_err(io_error)
 }
 

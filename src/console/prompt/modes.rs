@@ -59,9 +59,7 @@ impl Modes {
     /// The character that has this function (`VINTR`, `VSUSP`), unless that is switched off.
     pub fn key(&self, index: Index) -> Option<char> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(found.control_chars[index as usize])
-            .filter(|&c| c != 0)
-            .map(char::from)
+        Some(found.control_chars[index as usize]).filter(|&c| c != 0).map(char::from)
     }
 
     /// Stops us and all of our job, as Ctrl-Z does to any program; returns when we are in the

@@ -133,14 +133,12 @@ impl Drawn {
 
     /// Where rustyline takes the cursor to be.
     fn cursor(&self) -> Place {
-        self.place(self.at, self.columns, None)
-            .wrapped(self.columns)
+        self.place(self.at, self.columns, None).wrapped(self.columns)
     }
 
     /// Where rustyline takes the end of the line to be.
     fn end(&self) -> Place {
-        self.place(self.line.len(), self.columns, None)
-            .wrapped(self.columns)
+        self.place(self.line.len(), self.columns, None).wrapped(self.columns)
     }
 
     /// The place behind the first `length` bytes of the line.
@@ -148,9 +146,7 @@ impl Drawn {
         let mut place = Place::default();
         let line = &self.line[..length];
         // The line may be another one by now.
-        let (first, rest) = line
-            .split_at_checked(broken.unwrap_or(0))
-            .unwrap_or((line, ""));
+        let (first, rest) = line.split_at_checked(broken.unwrap_or(0)).unwrap_or((line, ""));
         for part in self.prompt.graphemes(true).chain(first.graphemes(true)) {
             self.step(&mut place, part, columns);
         }
@@ -167,10 +163,7 @@ impl Drawn {
     fn step(&self, place: &mut Place, part: &str, columns: usize) {
         let width = match part {
             "\n" => {
-                *place = Place {
-                    row: place.row + 1,
-                    column: 0,
-                };
+                *place = Place { row: place.row + 1, column: 0 };
                 return;
             }
             "\t" => TAB - place.column % TAB,
@@ -197,10 +190,7 @@ impl Place {
         if self.column < columns {
             return self;
         }
-        Self {
-            row: self.row + 1,
-            column: 0,
-        }
+        Self { row: self.row + 1, column: 0 }
     }
 }
 
@@ -218,10 +208,7 @@ mod tests {
     /// The prompt and so many letters in a window of 10 columns, the cursor at `at`; then the
     /// window gets another width.
     fn correction(letters: usize, at: usize, columns: usize) -> Option<String> {
-        let mut drawn = Drawn {
-            reflows: true,
-            ..Drawn::new(10)
-        };
+        let mut drawn = Drawn { reflows: true, ..Drawn::new(10) };
         let line = "x".repeat(letters);
         drawn.change(&line, at, 10);
         drawn.redraw(">>> ", 10);
@@ -233,12 +220,9 @@ mod tests {
     fn a_line_that_changes_with_the_width_is_no_trouble() {
         let mut drawn = Drawn::new(10);
         drawn.redraw(">>> ", 10);
-        for (line, at) in [
-            ("123456", 6),
-            ("\u{4e16}\u{754c}\u{4e16}", 3),
-            ("\u{e9}\n\t", 2),
-            ("", 0),
-        ] {
+        for (line, at) in
+            [("123456", 6), ("\u{4e16}\u{754c}\u{4e16}", 3), ("\u{e9}\n\t", 2), ("", 0)]
+        {
             for columns in [10, 3, 1, 7] {
                 drawn.change(line, at, columns);
                 drawn.redraw(">>> ", columns);

@@ -42,9 +42,9 @@ impl Words {
     /// Where the word before `pos` begins, and what it may become, each with a blank after it.
     pub fn complete(&self, line: &str, pos: usize) -> (usize, Vec<String>) {
         let before = line.get(..pos).unwrap_or(line);
-        let start = before.rfind(char::is_whitespace).map_or(0, |at| {
-            at + before[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = before
+            .rfind(char::is_whitespace)
+            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let begun = before[start..].to_lowercase();
         let at_start = start == 0 || line[..start].ends_with('\n');
         let words = self.lock();

@@ -26,10 +26,7 @@ enum Place<'a> {
 pub(super) fn take(words: &[OsString]) -> Result<(Address, usize), Failure> {
     let (place, used) = place(words)?;
     let address = match place {
-        Place::Inet(host, text) => Address::Inet {
-            host,
-            port: port(text)?,
-        },
+        Place::Inet(host, text) => Address::Inet { host, port: port(text)? },
         Place::Unix(name) => Address::Unix(name),
     };
     Ok((address, used))

@@ -20,10 +20,7 @@ pub(super) fn host(word: &str) -> Result<Host, Failure> {
     }
     if let Some(literal) = word.strip_prefix('[') {
         return literal.strip_suffix(']').and_then(ipv6).ok_or_else(|| {
-            bad_host(
-                word,
-                "brackets hold an IPv6 address, as [::1] or [fe80::1%eth0]",
-            )
+            bad_host(word, "brackets hold an IPv6 address, as [::1] or [fe80::1%eth0]")
         });
     }
     if let Ok(ip) = word.parse::<Ipv4Addr>() {
@@ -45,10 +42,7 @@ fn name(word: &str) -> Result<(), Failure> {
         return Err(bad_host(word, &long));
     }
     if word.contains(|c: char| c.is_whitespace() || visible::hidden(c)) {
-        return Err(bad_host(
-            word,
-            "a host name has no blanks and no control characters",
-        ));
+        return Err(bad_host(word, "a host name has no blanks and no control characters"));
     }
     if word.starts_with(['+', '-']) {
         return Err(bad_host(word, "a host name begins with no sign"));
@@ -65,10 +59,7 @@ fn name(word: &str) -> Result<(), Failure> {
 }
 
 fn numeric(label: &str) -> bool {
-    match label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"))
-    {
+    match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
         Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => label.bytes().all(|byte| byte.is_ascii_digit()),
     }

@@ -65,11 +65,7 @@ fn otherwise_host_and_port_are_two_words() {
         ("*", "80", "*:80"),
         ("3com", "80", "3com:80"),
     ] {
-        assert_eq!(
-            taken(&[host, port, "more"]),
-            (shown.to_owned(), 2),
-            "{host} {port}"
-        );
+        assert_eq!(taken(&[host, port, "more"]), (shown.to_owned(), 2), "{host} {port}");
     }
 }
 
@@ -85,18 +81,9 @@ fn left_out_it_is_the_default() {
 
 #[test]
 fn a_bad_port_is_named_with_the_range() {
-    for word in [
-        "65536",
-        "0x50",
-        "80abc",
-        "+80",
-        " 80",
-        "-1",
-        "",
-        "99999999999999999999",
-        "80,81",
-        "80-90",
-    ] {
+    for word in
+        ["65536", "0x50", "80abc", "+80", " 80", "-1", "", "99999999999999999999", "80,81", "80-90"]
+    {
         for refusal in [refused(&["db", word]), refused(&["::1", word])] {
             assert!(refusal.contains(&quoted(word)), "{refusal}");
             assert!(refusal.contains("0–65535"), "{refusal}");
@@ -117,18 +104,12 @@ fn a_bad_port_is_named_with_the_range() {
 #[test]
 fn every_refusal_shows_the_fix() {
     for (word, fix) in [
-        (
-            "::1:80",
-            "address '::1:80' is ambiguous; write [::1]:80, or [::1:80]:PORT",
-        ),
+        ("::1:80", "address '::1:80' is ambiguous; write [::1]:80, or [::1:80]:PORT"),
         ("::1:http", "write [::1]:http"),
         ("1:2:3:4:5:6:7:8:80", "write [1:2:3:4:5:6:7:8]:80"),
         ("fe80::1%eth0:80", "write [fe80::1%eth0]:80"),
         (":::80", "write [::]:80"),
-        (
-            ":80",
-            "write 127.0.0.1:80, or, to listen on every address of this machine, *:80",
-        ),
+        (":80", "write 127.0.0.1:80, or, to listen on every address of this machine, *:80"),
         (":", "write 127.0.0.1:PORT, or, "),
         ("db:", "write db:PORT"),
         ("[::1]:", "write [::1]:PORT"),
@@ -137,10 +118,7 @@ fn every_refusal_shows_the_fix() {
         ("::1", "write [::1]:PORT"),
         ("*", "write *:PORT"),
         ("1.2.3.4", "write 1.2.3.4:PORT"),
-        (
-            "127.1:80",
-            "host '127.1': an IPv4 address has four numbers; write 127.0.0.1",
-        ),
+        ("127.1:80", "host '127.1': an IPv4 address has four numbers; write 127.0.0.1"),
         ("127.1", "write 127.0.0.1"),
         ("0x7f.1:80", "write 127.0.0.1"),
         ("010.0.0.1:80", "write 8.0.0.1"),
@@ -172,16 +150,8 @@ fn every_refusal_shows_the_fix() {
 
 #[test]
 fn a_huge_word_is_cut_short() {
-    for word in [
-        "a".repeat(100_000),
-        "9".repeat(100_000),
-        "a:".repeat(50_000),
-    ] {
-        for line in [
-            vec![word.clone()],
-            vec![word.clone(), "80".into()],
-            vec!["db".into(), word],
-        ] {
+    for word in ["a".repeat(100_000), "9".repeat(100_000), "a:".repeat(50_000)] {
+        for line in [vec![word.clone()], vec![word.clone(), "80".into()], vec!["db".into(), word]] {
             let line: Vec<_> = line.iter().map(String::as_str).collect();
             if let Err(failure) = Address::take(&words(&line)) {
                 assert!(failure.to_string().chars().count() < 300);
@@ -197,14 +167,8 @@ fn a_huge_word_is_cut_short() {
 fn unix_names_are_bytes_of_a_limited_number() {
     let take = |bytes: &[u8]| Address::take(&[OsString::from_vec(bytes.to_vec())]);
     let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-    assert_eq!(
-        take(b"unix:\xff").unwrap().0,
-        Address::Unix(UnixName::Path(path(b"\xff")))
-    );
-    assert_eq!(
-        take(b"unix:@\xff").unwrap().0,
-        Address::Unix(UnixName::Abstract(b"\xff".to_vec()))
-    );
+    assert_eq!(take(b"unix:\xff").unwrap().0, Address::Unix(UnixName::Path(path(b"\xff"))));
+    assert_eq!(take(b"unix:@\xff").unwrap().0, Address::Unix(UnixName::Abstract(b"\xff".to_vec())));
     for prefix in ["unix:", "unix:@"] {
         let named = |length| take(format!("{prefix}{}", "x".repeat(length)).as_bytes());
         assert!(named(107).is_ok());
@@ -229,22 +193,10 @@ fn a_flag_excludes_the_literals_of_the_other_family() {
         assert!(check(word, Family::Any).is_ok(), "{word}");
     }
     for (word, family, line) in [
-        (
-            "127.0.0.1:80",
-            Family::V6,
-            "-6 excludes the IPv4 address 127.0.0.1",
-        ),
+        ("127.0.0.1:80", Family::V6, "-6 excludes the IPv4 address 127.0.0.1"),
         ("[::1]:80", Family::V4, "-4 excludes the IPv6 address [::1]"),
-        (
-            "[fe80::1%lo]:80",
-            Family::V4,
-            "-4 excludes the IPv6 address [fe80::1%lo]",
-        ),
-        (
-            "unix:/x",
-            Family::V6,
-            "-6 excludes the UNIX socket 'unix:/x'",
-        ),
+        ("[fe80::1%lo]:80", Family::V4, "-4 excludes the IPv6 address [fe80::1%lo]"),
+        ("unix:/x", Family::V6, "-6 excludes the UNIX socket 'unix:/x'"),
     ] {
         assert_eq!(told(check(word, family)), line);
     }
@@ -269,10 +221,7 @@ fn a_zone_is_an_interface_by_name_or_number() {
     assert_eq!(scope("unix:/x").unwrap(), 0);
     for zone in ["nosuch0", "4000000000", "0", "-1"] {
         let refusal = told(scope(&format!("[fe80::1%{zone}]:80")));
-        assert!(
-            refusal.starts_with(&format!("zone '{zone}' of fe80::1:")),
-            "{refusal}"
-        );
+        assert!(refusal.starts_with(&format!("zone '{zone}' of fe80::1:")), "{refusal}");
     }
 }
 
@@ -288,39 +237,17 @@ fn a_port_list_keeps_its_order() {
             vec![number(22), number(80), Range(8000, 8100)],
         ),
         (&["db", "443,22"], 2, "db", vec![number(443), number(22)]),
-        (
-            &["db:http,80"],
-            1,
-            "db",
-            vec![One(Port::Service("http".into())), number(80)],
-        ),
-        (
-            &["db:iso-tsap"],
-            1,
-            "db",
-            vec![One(Port::Service("iso-tsap".into()))],
-        ),
+        (&["db:http,80"], 1, "db", vec![One(Port::Service("http".into())), number(80)]),
+        (&["db:iso-tsap"], 1, "db", vec![One(Port::Service("iso-tsap".into()))]),
         (&["[::1]:5-5"], 1, "[::1]", vec![Range(5, 5)]),
-        (
-            &["22,1-65535"],
-            1,
-            "127.0.0.1",
-            vec![number(22), Range(1, 65535)],
-        ),
+        (&["22,1-65535"], 1, "127.0.0.1", vec![number(22), Range(1, 65535)]),
         (&[], 0, "127.0.0.1", vec![number(8520)]),
     ] {
         let (targets, count) = Address::take_list(&words(line)).unwrap();
-        let Targets::Inet {
-            host: found,
-            ports: list,
-        } = targets
-        else {
+        let Targets::Inet { host: found, ports: list } = targets else {
             panic!("{line:?}: {targets:?}");
         };
-        assert_eq!(
-            (found.to_string().as_str(), list, count),
-            (host, ports, used)
-        );
+        assert_eq!((found.to_string().as_str(), list, count), (host, ports, used));
     }
     let unix = Address::take_list(&words(&["unix:/x,y"])).unwrap();
     assert_eq!(unix, (Targets::Unix(UnixName::Path("/x,y".into())), 1));
@@ -329,10 +256,7 @@ fn a_port_list_keeps_its_order() {
 #[test]
 fn a_bad_port_list_is_refused() {
     for (list, line) in [
-        (
-            "9-5",
-            "port range '9-5': the lower end comes first; write 5-9",
-        ),
+        ("9-5", "port range '9-5': the lower end comes first; write 5-9"),
         ("22,", "port '': a port is a number 0–65535"),
         ("22,,80", "port '': "),
         ("1-2-3", "port '1-2-3'"),

@@ -53,9 +53,7 @@ impl Change {
             return Ok(());
         };
         let elapsed = self.began.map(|began| began.elapsed()).unwrap_or_default();
-        tap.borrow_mut()
-            .tell(direction, elapsed, payload)
-            .map_err(Step::TapFailed)
+        tap.borrow_mut().tell(direction, elapsed, payload).map_err(Step::TapFailed)
     }
 }
 
@@ -75,10 +73,7 @@ impl Flow<'_> {
                 return Step::Moved; // the end, or what must wait until more comes
             }
         }
-        match self
-            .sink
-            .write(&self.stages[self.stage][self.pending.clone()])
-        {
+        match self.sink.write(&self.stages[self.stage][self.pending.clone()]) {
             Ok(n) => {
                 self.pending.start += n;
                 self.count_sent(n);
@@ -101,11 +96,7 @@ impl Flow<'_> {
 
     /// Reads, and does to the bytes what is to be done.
     fn fill(&mut self) -> Result<(), Step> {
-        let room = if self.change.layer.is_some() {
-            LAYERED
-        } else {
-            self.room(BUFFER)
-        };
+        let room = if self.change.layer.is_some() { LAYERED } else { self.room(BUFFER) };
         self.stages[0].resize(room, 0);
         let count = match self.source.read(&mut self.stages[0]) {
             Ok(count) => count,

@@ -27,11 +27,7 @@ impl How {
             return Self::Copy;
         };
         grow(writer.as_fd());
-        Self::Through {
-            reader,
-            writer,
-            inside: 0,
-        }
+        Self::Through { reader, writer, inside: 0 }
     }
 }
 
@@ -65,12 +61,7 @@ impl Flow<'_> {
     /// Source to our pipe, our pipe to the sink (a file or device: it never holds us up).
     pub(super) fn through(&mut self) -> Step {
         let room = self.room(CHUNK);
-        let How::Through {
-            reader,
-            writer,
-            inside,
-        } = &mut self.how
-        else {
+        let How::Through { reader, writer, inside } = &mut self.how else {
             return self.give_up();
         };
         let (Some(from), Some(to)) = (self.source.any_fd(), self.sink.any_fd()) else {
@@ -142,10 +133,7 @@ impl Flow<'_> {
             return Step::Held(Held::Source);
         };
         let now = Deadline::at(Instant::now());
-        match wait(
-            [(source, PollFlags::POLLIN), (sink, PollFlags::POLLOUT)],
-            now,
-        ) {
+        match wait([(source, PollFlags::POLLIN), (sink, PollFlags::POLLOUT)], now) {
             Ok([source, _]) if source.is_empty() => Step::Held(Held::Source),
             Ok([_, sink]) if sink.is_empty() => Step::Held(Held::Sink),
             // Both became ready meanwhile, or there is TCP's urgent data, which splice(2) does not
@@ -190,10 +178,7 @@ fn move_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> nix::R
 
 /// Asks for a larger pipe: fewer calls for the same bytes. One that stays small works too.
 pub(super) fn grow(pipe: BorrowedFd<'_>) {
-    let _ = fcntl(
-        pipe,
-        FcntlArg::F_SETPIPE_SZ(CHUNK.try_into().unwrap_or(i32::MAX)),
-    );
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK.try_into().unwrap_or(i32::MAX)));
 }
 
 fn errno(error: &io::Error) -> Errno {

@@ -55,10 +55,7 @@ impl Handshake for Answer {
         }
         let Some(length) = head(&self.held) else {
             if self.held.len() > LONGEST {
-                return Err(refused(
-                    "its answer has a head of more than 16 KiB",
-                    Exit::Broken,
-                ));
+                return Err(refused("its answer has a head of more than 16 KiB", Exit::Broken));
             }
             return Ok((seen.len(), Step::More));
         };

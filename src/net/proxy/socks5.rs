@@ -66,12 +66,7 @@ pub(super) fn begin(
         bytes.extend(login.password.iter());
         bytes
     });
-    let handshake = Socks5 {
-        login,
-        request,
-        awaited: Awaited::Method,
-        held: Vec::new(),
-    };
+    let handshake = Socks5 { login, request, awaited: Awaited::Method, held: Vec::new() };
     (Box::new(handshake), Zeroizing::new(hello))
 }
 
@@ -102,11 +97,7 @@ impl Socks5 {
     /// The length of the message awaited, as far as what is held tells it. A refusal is known
     /// before it is whole.
     fn length(&self) -> Result<usize, Refused> {
-        let version = if self.awaited == Awaited::Status {
-            1
-        } else {
-            5
-        };
+        let version = if self.awaited == Awaited::Status { 1 } else { 5 };
         if self.held.first().is_some_and(|first| *first != version) {
             return Err(refused("it does not speak SOCKS5", Exit::Broken));
         }
@@ -121,10 +112,7 @@ impl Socks5 {
             Some([1, _]) => Ok(10),
             Some([3, length]) => Ok(7 + usize::from(*length)),
             Some([4, _]) => Ok(22),
-            Some(_) => Err(refused(
-                "its reply has an address of no known type",
-                Exit::Broken,
-            )),
+            Some(_) => Err(refused("its reply has an address of no known type", Exit::Broken)),
         }
     }
 
@@ -142,23 +130,19 @@ impl Socks5 {
                     self.awaited = Awaited::Status;
                     Ok(Step::Send(login))
                 }
-                None => Err(refused(
-                    "it wants a user and a password (socks5://USER@…)",
-                    Exit::Unproved,
-                )),
+                None => {
+                    Err(refused("it wants a user and a password (socks5://USER@…)", Exit::Unproved))
+                }
             },
-            (Awaited::Method, _) if self.login.is_none() => Err(refused(
-                "it lets nobody in without a login (socks5://USER@…)",
-                Exit::Unproved,
-            )),
-            (Awaited::Method, _) => Err(refused(
-                "it takes neither a password nor anybody",
-                Exit::Unproved,
-            )),
-            (Awaited::Status, _) => Err(refused(
-                "it does not accept the user and the password",
-                Exit::Unproved,
-            )),
+            (Awaited::Method, _) if self.login.is_none() => {
+                Err(refused("it lets nobody in without a login (socks5://USER@…)", Exit::Unproved))
+            }
+            (Awaited::Method, _) => {
+                Err(refused("it takes neither a password nor anybody", Exit::Unproved))
+            }
+            (Awaited::Status, _) => {
+                Err(refused("it does not accept the user and the password", Exit::Unproved))
+            }
             (Awaited::Reply, _) => Ok(Step::Done),
         }
     }

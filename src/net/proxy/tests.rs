@@ -2,10 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn login() -> Login {
-    Login {
-        user: "me".into(),
-        password: Zeroizing::new(b"pass".to_vec()),
-    }
+    Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) }
 }
 
 fn name(name: &str) -> Place {
@@ -61,10 +58,7 @@ fn refusal(result: Result<bool, Refused>) -> (String, Exit) {
 fn socks_without_a_login() {
     let four = Place::Ip("192.0.2.7".parse().unwrap());
     let (sent, result) = socks(None, &four, &[b"\x05\x00", b"\x05\0\0\x01\0\0\0\0\0\0"]);
-    assert_eq!(
-        sent,
-        [&b"\x05\x01\0"[..], b"\x05\x01\0\x01\xc0\0\x02\x07\0\x50"]
-    );
+    assert_eq!(sent, [&b"\x05\x01\0"[..], b"\x05\x01\0\x01\xc0\0\x02\x07\0\x50"]);
     assert_eq!(result, Ok(true));
     let six = Place::Ip("2001:db8::1".parse().unwrap());
     let reply = [b"\x05\0\0\x04".as_slice(), &[0; 18]].concat();
@@ -80,27 +74,17 @@ fn socks_with_a_login_and_a_name() {
     let (sent, result) = socks(Some(&login), &name("db.test"), &said);
     assert_eq!(
         sent,
-        [
-            &b"\x05\x02\0\x02"[..],
-            b"\x01\x02me\x04pass",
-            b"\x05\x01\0\x03\x07db.test\0\x50"
-        ]
+        [&b"\x05\x02\0\x02"[..], b"\x01\x02me\x04pass", b"\x05\x01\0\x03\x07db.test\0\x50"]
     );
     assert_eq!(result, Ok(true));
     let (sent, _) = socks(Some(&login), &name("x"), &[b"\x05\0"]);
-    assert_eq!(
-        sent[1], b"\x05\x01\0\x03\x01x\0\x50",
-        "a proxy that wants no login"
-    );
+    assert_eq!(sent[1], b"\x05\x01\0\x03\x01x\0\x50", "a proxy that wants no login");
 }
 
 #[test]
 fn each_socks_refusal_has_its_status() {
     let reply = |code: u8| refusal(socks(None, &name("x"), &[b"\x05\0", &[5, code]]).1);
-    assert_eq!(
-        reply(5),
-        ("connection refused (SOCKS reply 5)".into(), Exit::Refused)
-    );
+    assert_eq!(reply(5), ("connection refused (SOCKS reply 5)".into(), Exit::Refused));
     let exits: Vec<Exit> = (1..=9).map(|code| reply(code).1).collect();
     assert_eq!(
         exits,
@@ -160,10 +144,7 @@ fn each_http_refusal_has_its_status() {
     let answer = |line: &str| refusal(http(None, &name("x"), &format!("{line}\r\n\r\n")).1);
     assert_eq!(
         answer("HTTP/1.1 403 Filtered \x1b[1m"),
-        (
-            "it answered '403 Filtered \\x1b[1m'".into(),
-            Exit::Permission
-        )
+        ("it answered '403 Filtered \\x1b[1m'".into(), Exit::Permission)
     );
     for (line, exit) in [
         ("HTTP/1.1 407 Proxy Authentication Required", Exit::Unproved),
@@ -186,11 +167,7 @@ fn a_proxy_is_written_as_an_url_without_its_password() {
     let proxy = Proxy::parse("socks5://me@proxy.test:1080").unwrap();
     assert_eq!(
         (proxy.kind, proxy.user.as_deref(), proxy.to_string()),
-        (
-            Kind::Socks5,
-            Some("me"),
-            "the socks5 proxy proxy.test:1080".into()
-        )
+        (Kind::Socks5, Some("me"), "the socks5 proxy proxy.test:1080".into())
     );
     let proxy = Proxy::parse("http://a@b@[::1]:3128/").unwrap();
     assert_eq!(
@@ -198,20 +175,9 @@ fn a_proxy_is_written_as_an_url_without_its_password() {
         (Some("a@b"), "the http proxy [::1]:3128".into())
     );
     let refused = |text: &str| Proxy::parse(text).unwrap_err().to_string();
-    for text in [
-        "socks4://h:1",
-        "h:1",
-        "http://",
-        "http://h",
-        "socks5://h:0",
-        "http://@h:1",
-    ] {
+    for text in ["socks4://h:1", "h:1", "http://", "http://h", "socks5://h:0", "http://@h:1"] {
         assert!(
-            refused(text).contains(if text == "socks5://h:0" {
-                "port 0"
-            } else {
-                "--proxy: "
-            }),
+            refused(text).contains(if text == "socks5://h:0" { "port 0" } else { "--proxy: " }),
             "{text}: {}",
             refused(text)
         );

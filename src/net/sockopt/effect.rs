@@ -68,12 +68,7 @@ pub fn set(socket: &Socket, setting: &Setting) -> Effect {
             (Some(reading), why)
         }
     };
-    Effect {
-        setting,
-        effective: Ok(effective),
-        why,
-        failure: None,
-    }
+    Effect { setting, effective: Ok(effective), why, failure: None }
 }
 
 /// Reads an option, or for one that can only be set the one that shows what it did.
@@ -247,10 +242,9 @@ fn number(socket: &Socket, row: &Row, asked: i64, got: i64) -> String {
 fn buffer(limit: Option<&str>, asked: i64, got: i64) -> String {
     let most = limit.and_then(|name| sysctl(name)?.parse::<i64>().ok());
     let (kept, mut why) = match (limit, most) {
-        (Some(name), Some(most)) if asked > most => (
-            most,
-            format!("cut to {name} = {most}, then doubled by the kernel"),
-        ),
+        (Some(name), Some(most)) if asked > most => {
+            (most, format!("cut to {name} = {most}, then doubled by the kernel"))
+        }
         _ => (asked, "doubled by the kernel".to_owned()),
     };
     if got > kept.saturating_mul(2) {
@@ -273,9 +267,7 @@ fn duration(asked: Duration, got: Duration) -> String {
 
 /// The tick of the kernel's timer, in which it counts many times.
 fn tick() -> Option<Duration> {
-    clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
-        .ok()
-        .map(Duration::from)
+    clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).ok().map(Duration::from)
 }
 
 fn ticks() -> String {

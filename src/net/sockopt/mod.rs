@@ -31,20 +31,14 @@ const SHOWN: usize = 80;
 pub fn lookup(name: &str) -> Result<Row, Failure> {
     if let Some((level, number)) = name.split_once(':') {
         return unnamed(level, number).ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: not LEVEL:NUMBER, as 6:1 or tcp:1",
-                shown(name)
-            ))
+            Failure::usage(format!("{}: not LEVEL:NUMBER, as 6:1 or tcp:1", shown(name)))
         });
     }
     let asked = ALIASES
         .iter()
         .find(|(alias, _)| alias.eq_ignore_ascii_case(name))
         .map_or(name, |(_, row)| row);
-    rows()
-        .find(|row| row.name.eq_ignore_ascii_case(asked))
-        .cloned()
-        .ok_or_else(|| unknown(name))
+    rows().find(|row| row.name.eq_ignore_ascii_case(asked)).cloned().ok_or_else(|| unknown(name))
 }
 
 /// A level by number or name: `6`, `tcp`, `IPPROTO_TCP`.
@@ -141,11 +135,7 @@ impl Setting {
         if matches!(row.kind, Kind::Group | Kind::Source) && value.contains(':') {
             row.level = Level::Ipv6;
         }
-        Ok(Self {
-            row,
-            bytes,
-            value: shown(value),
-        })
+        Ok(Self { row, bytes, value: shown(value) })
     }
 
     /// The option.
@@ -214,14 +204,9 @@ impl Moment {
 
 /// Applies those of `settings` that belong to this stage of `socket`'s life, in their order.
 pub fn apply(settings: &[Setting], socket: &Socket, stage: Stage) -> Result<(), Failure> {
-    settings
-        .iter()
-        .filter(|setting| setting.row.moment.belongs(stage))
-        .try_for_each(|setting| {
-            setting
-                .put(socket)
-                .map_err(|error| effect::failure(socket, setting, &error))
-        })
+    settings.iter().filter(|setting| setting.row.moment.belongs(stage)).try_for_each(|setting| {
+        setting.put(socket).map_err(|error| effect::failure(socket, setting, &error))
+    })
 }
 
 /// Tries all of `settings` on a fresh socket that is thrown away, so that a server refuses at its
@@ -247,10 +232,7 @@ pub struct Reading {
 /// Reads an option.
 pub fn read(socket: &Socket, row: &Row) -> io::Result<Reading> {
     let raw = socket.get_option(row)?;
-    Ok(Reading {
-        value: Value::decode(row.kind, &raw),
-        raw,
-    })
+    Ok(Reading { value: Value::decode(row.kind, &raw), raw })
 }
 
 /// Why an option could not be read or set, in words, where more is known than errno says.

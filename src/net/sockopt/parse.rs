@@ -11,9 +11,7 @@ pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, Option<String>> 
         Kind::Flag => int(flag(text)),
         Kind::Int | Kind::Errno => int(number(text)),
         Kind::Unsigned => int(number::<u32>(text).map(u32::cast_signed)),
-        Kind::Wide => number::<u64>(text)
-            .map(|v| v.to_ne_bytes().to_vec())
-            .ok_or(None),
+        Kind::Wide => number::<u64>(text).map(|v| v.to_ne_bytes().to_vec()).ok_or(None),
         Kind::Size => int(size(text)),
         Kind::Seconds if text.starts_with('-') => int(number(text)),
         Kind::Seconds => int(whole(text, 1_000_000)),
@@ -33,8 +31,7 @@ pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, Option<String>> 
         Kind::Source => group::any_source(text),
         Kind::Names(names) => int(name_of(names, text).or_else(|| number(text))),
         Kind::Bits(names) => int(number(text).or_else(|| {
-            text.split(['|', ','])
-                .try_fold(0, |all, bit| Some(all | name_of(names, bit)?))
+            text.split(['|', ',']).try_fold(0, |all, bit| Some(all | name_of(names, bit)?))
         })),
         Kind::Record(fields) => record(fields, text).ok_or(None),
         Kind::List | Kind::Address | Kind::Bytes => bytes(text).ok_or(None),
@@ -123,9 +120,7 @@ pub(super) fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
 }
 
 fn size(text: &str) -> Option<i32> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let scale: i64 = match text[end..].to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kib" => 1 << 10,
@@ -139,9 +134,7 @@ fn size(text: &str) -> Option<i32> {
 
 /// A duration in microseconds; a bare number is seconds.
 fn micros(text: &str) -> Option<u64> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let scale: f64 = match &text[end..] {
         "us" | "µs" => 1.0,
         "ms" => 1e3,
@@ -182,10 +175,7 @@ fn linger(text: &str) -> Option<Vec<u8>> {
 }
 
 fn name_of(names: &[(&str, i32)], text: &str) -> Option<i32> {
-    names
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(text))
-        .map(|(_, value)| *value)
+    names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| *value)
 }
 
 /// The names of an enum, one after the other.
@@ -199,10 +189,8 @@ fn record(fields: &[Field], text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split(',');
     for field in fields {
         let part = parts.next()?;
-        let part = part
-            .strip_prefix(field.name)
-            .and_then(|rest| rest.strip_prefix('='))
-            .unwrap_or(part);
+        let part =
+            part.strip_prefix(field.name).and_then(|rest| rest.strip_prefix('=')).unwrap_or(part);
         match (field.size, field.signed) {
             (1, _) => bytes.push(number(part)?),
             (2, _) => bytes.extend(number::<u16>(part)?.to_ne_bytes()),
@@ -219,9 +207,7 @@ mod tests {
     use super::*;
 
     fn int(kind: Kind, text: &str) -> Option<i32> {
-        encode(kind, text)
-            .ok()
-            .map(|bytes| i32::from_ne_bytes(bytes.try_into().unwrap()))
+        encode(kind, text).ok().map(|bytes| i32::from_ne_bytes(bytes.try_into().unwrap()))
     }
 
     #[test]
@@ -273,18 +259,9 @@ mod tests {
         let len = |kind, text| encode(kind, text).unwrap().len();
         assert_eq!(len(Kind::Duration, "1.5s"), size_of::<libc::timeval>());
         assert_eq!(len(Kind::Linger, "5"), size_of::<libc::linger>());
-        assert_eq!(
-            len(Kind::Group4, "239.1.2.3%lo"),
-            size_of::<libc::ip_mreqn>()
-        );
-        assert_eq!(
-            len(Kind::Source4, "232.1.2.3,192.0.2.1"),
-            size_of::<libc::ip_mreq_source>()
-        );
-        assert_eq!(
-            len(Kind::Group6, "ff02::1%lo"),
-            size_of::<libc::ipv6_mreq>()
-        );
+        assert_eq!(len(Kind::Group4, "239.1.2.3%lo"), size_of::<libc::ip_mreqn>());
+        assert_eq!(len(Kind::Source4, "232.1.2.3,192.0.2.1"), size_of::<libc::ip_mreq_source>());
+        assert_eq!(len(Kind::Group6, "ff02::1%lo"), size_of::<libc::ipv6_mreq>());
         assert_eq!(len(Kind::Group, "ff02::1%lo"), 136);
         assert_eq!(len(Kind::Source, "232.1.2.3,192.0.2.1"), 264);
     }
@@ -293,14 +270,7 @@ mod tests {
     fn a_filter_is_what_tcpdump_prints() {
         assert_eq!(filter("1,6 0 0 65535").unwrap().len(), 8);
         assert_eq!(filter("1\n6 0 0 65535\n").unwrap().len(), 8);
-        for wrong in [
-            "",
-            "2,6 0 0 1",
-            "1,6 0 0",
-            "1,6 0 0 1 2",
-            "0",
-            "1,6 0 256 1",
-        ] {
+        for wrong in ["", "2,6 0 0 1", "1,6 0 0", "1,6 0 0 1 2", "0", "1,6 0 256 1"] {
             assert_eq!(filter(wrong), None, "{wrong:?}");
         }
     }

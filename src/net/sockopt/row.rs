@@ -237,12 +237,8 @@ impl Sockets {
 
 impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Self::TCP, "TCP"),
-            (Self::UDP, "UDP"),
-            (Self::UNIX, "UNIX"),
-            (Self::RAW, "raw IP"),
-        ];
+        let names =
+            [(Self::TCP, "TCP"), (Self::UDP, "UDP"), (Self::UNIX, "UNIX"), (Self::RAW, "raw IP")];
         let mut first = true;
         for (_, name) in names.iter().filter(|(set, _)| self.contains(*set)) {
             let gap = if first { "" } else { " and " };
@@ -308,13 +304,7 @@ impl Row {
     pub(super) fn unnamed(level: i32, number: i32) -> Self {
         Self {
             name: Cow::Owned(format!("{level}:{number}")),
-            ..Self::new(
-                Level::Other(level),
-                "",
-                number,
-                Kind::Bytes,
-                "an option by its numbers",
-            )
+            ..Self::new(Level::Other(level), "", number, Kind::Bytes, "an option by its numbers")
         }
     }
 
@@ -355,8 +345,6 @@ impl Row {
 
     /// The name in a call, where an unnamed option is its number.
     pub fn spoken(&self) -> &str {
-        self.name
-            .split_once(':')
-            .map_or(&self.name, |(_, number)| number)
+        self.name.split_once(':').map_or(&self.name, |(_, number)| number)
     }
 }

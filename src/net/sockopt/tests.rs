@@ -47,10 +47,7 @@ fn every_option_reads_or_says_why_not() {
     for socket in fresh() {
         for row in rows().filter(|row| row.access.readable()) {
             if let Ok(reading) = read(&socket, row) {
-                let _ = (
-                    reading.value.to_string(),
-                    serde_json::to_string(&reading.value).unwrap(),
-                );
+                let _ = (reading.value.to_string(), serde_json::to_string(&reading.value).unwrap());
             }
         }
     }
@@ -111,19 +108,13 @@ fn row_10_an_unknown_name_shows_the_nearest() {
     assert!(wrong("nodelay").contains("nearest: TCP_NODELAY"));
     assert!(wrong("zzzzzz").contains("lists all"));
     let long = wrong(&"\u{1b}\n".repeat(50_000));
-    assert!(
-        long.len() < 200 && !long.contains(['\u{1b}', '\n']),
-        "{long}"
-    );
+    assert!(long.len() < 200 && !long.contains(['\u{1b}', '\n']), "{long}");
 }
 
 #[test]
 fn a_wrong_value_is_told_with_the_accepted_forms() {
     let wrong = |text| Setting::parse(text).unwrap_err().to_string();
-    assert_eq!(
-        wrong("SO_RCVBUF=lots"),
-        "SO_RCVBUF=lots: expected a size: 512, 64k, 1M, 2GiB"
-    );
+    assert_eq!(wrong("SO_RCVBUF=lots"), "SO_RCVBUF=lots: expected a size: 512, 64k, 1M, 2GiB");
     assert!(wrong("SO_RCVBUF").starts_with("SO_RCVBUF needs a value"));
     assert_eq!(wrong("SO_TYPE=1"), "SO_TYPE can only be read");
     assert!(Setting::parse("TCP_NODELAY").is_ok());
@@ -136,10 +127,7 @@ fn effects_are_explained() {
         line("SO_RCVBUF=1000"),
         "SO_RCVBUF=1000 -> 2304: doubled by the kernel, minimum 2304"
     );
-    assert_eq!(
-        line("SO_RCVBUF=8k"),
-        "SO_RCVBUF=8k -> 16384: doubled by the kernel"
-    );
+    assert_eq!(line("SO_RCVBUF=8k"), "SO_RCVBUF=8k -> 16384: doubled by the kernel");
     let limit = std::fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap();
     let limit: i64 = limit.trim().parse().unwrap();
     assert_eq!(
@@ -149,10 +137,7 @@ fn effects_are_explained() {
             limit * 2
         )
     );
-    assert_eq!(
-        line("TCP_KEEPIDLE=40000"),
-        "TCP_KEEPIDLE=40000 -> EINVAL: 1–32767"
-    );
+    assert_eq!(line("TCP_KEEPIDLE=40000"), "TCP_KEEPIDLE=40000 -> EINVAL: 1–32767");
     assert!(line("SO_RCVTIMEO=0.0011").contains("rounded up to the kernel's tick"));
     assert_eq!(line("IP_TOS=lowdelay"), "IP_TOS=lowdelay -> lowdelay");
     assert!(line("UDP_CORK=1").contains("an option of UDP sockets"));
@@ -184,18 +169,12 @@ fn settings_are_applied_at_their_moment() {
 fn a_failure_names_setting_cause_and_status() {
     let settings = [Setting::parse("TCP_KEEPCNT=1000").unwrap()];
     let failure = check(&settings, Domain::IPV4, Type::STREAM).unwrap_err();
-    assert_eq!(
-        failure.to_string(),
-        "set TCP_KEEPCNT=1000: invalid argument (EINVAL 22); 1–127"
-    );
+    assert_eq!(failure.to_string(), "set TCP_KEEPCNT=1000: invalid argument (EINVAL 22); 1–127");
 }
 
 #[test]
 fn a_filter_can_be_attached() {
     let shown = line("SO_ATTACH_FILTER=1,6 0 0 65535");
     // Some systems leave even classic programs to the superuser.
-    assert!(
-        shown.ends_with(" -> 1") || shown.ends_with(" -> EPERM"),
-        "{shown}"
-    );
+    assert!(shown.ends_with(" -> 1") || shown.ends_with(" -> EPERM"), "{shown}");
 }

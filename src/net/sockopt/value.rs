@@ -163,10 +163,7 @@ fn int(bytes: &[u8]) -> Option<i32> {
 fn duration(bytes: &[u8]) -> Option<Duration> {
     let seconds = i64::from_ne_bytes(*bytes.first_chunk()?);
     let micros = i64::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
-    Some(Duration::new(
-        seconds.try_into().ok()?,
-        u32::try_from(micros).ok()?.checked_mul(1000)?,
-    ))
+    Some(Duration::new(seconds.try_into().ok()?, u32::try_from(micros).ok()?.checked_mul(1000)?))
 }
 
 /// `in_addr`, or the `ip_mreqn` with which `IP_MULTICAST_IF` is set.
@@ -212,17 +209,12 @@ fn named(names: &[(&str, i32)], number: i32) -> Value {
     names
         .iter()
         .find(|(_, value)| *value == number)
-        .map_or(Value::Int(number.into()), |(name, _)| {
-            Value::Text((*name).to_owned())
-        })
+        .map_or(Value::Int(number.into()), |(name, _)| Value::Text((*name).to_owned()))
 }
 
 fn bits(names: &[(&str, i32)], number: i32) -> Value {
-    let set: Vec<&str> = names
-        .iter()
-        .filter(|(_, bit)| number & bit != 0)
-        .map(|(name, _)| *name)
-        .collect();
+    let set: Vec<&str> =
+        names.iter().filter(|(_, bit)| number & bit != 0).map(|(name, _)| *name).collect();
     let known = names.iter().fold(0, |all, (_, bit)| all | bit);
     if set.is_empty() || number & !known != 0 {
         return Value::Int(number.into());
@@ -249,9 +241,7 @@ fn number(field: &Field, bytes: &[u8]) -> Number {
         [a, b] => u16::from_ne_bytes([a, b]).into(),
         [a, b, c, d] if field.signed => i32::from_ne_bytes([a, b, c, d]).into(),
         [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
-        _ => bytes
-            .first_chunk()
-            .map_or(0, |wide| u64::from_ne_bytes(*wide).into()),
+        _ => bytes.first_chunk().map_or(0, |wide| u64::from_ne_bytes(*wide).into()),
     }
 }
 
@@ -269,24 +259,13 @@ mod tests {
     #[test]
     fn records_are_objects() {
         const FIELDS: &[Field] = &[
-            Field {
-                name: "pid",
-                size: 4,
-                signed: true,
-            },
-            Field {
-                name: "wide",
-                size: 8,
-                signed: false,
-            },
+            Field { name: "pid", size: 4, signed: true },
+            Field { name: "wide", size: 8, signed: false },
         ];
         let bytes = [[255_u8; 4].as_slice(), &7_u64.to_ne_bytes()].concat();
         let value = Value::decode(Kind::Record(FIELDS), &bytes);
         assert_eq!(value.to_string(), "pid=-1,wide=7");
-        assert_eq!(
-            serde_json::to_string(&value).unwrap(),
-            r#"{"pid":-1,"wide":7}"#
-        );
+        assert_eq!(serde_json::to_string(&value).unwrap(), r#"{"pid":-1,"wide":7}"#);
     }
 
     #[test]
@@ -335,9 +314,6 @@ mod tests {
         bytes[..2].copy_from_slice(&u16::try_from(libc::AF_INET).unwrap().to_ne_bytes());
         bytes[2..4].copy_from_slice(&80_u16.to_be_bytes());
         bytes[4..8].copy_from_slice(&[192, 0, 2, 1]);
-        assert_eq!(
-            Value::decode(Kind::Address, &bytes).to_string(),
-            "192.0.2.1:80"
-        );
+        assert_eq!(Value::decode(Kind::Address, &bytes).to_string(), "192.0.2.1:80");
     }
 }

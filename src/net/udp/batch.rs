@@ -48,8 +48,7 @@ impl Batch {
         let size = size.filter(|&size| size > 0).unwrap_or(message.len);
         for offset in (0..message.len).step_by(size) {
             let len = size.min(message.len - offset);
-            self.datagrams
-                .push((start + offset, Envelope { len, ..message }));
+            self.datagrams.push((start + offset, Envelope { len, ..message }));
         }
     }
 }
@@ -174,10 +173,7 @@ impl Datagrams {
             }
         }
         let addresses: Vec<_> = (0..datagrams.len()).map(address).collect();
-        let pieces: Vec<_> = datagrams
-            .iter()
-            .map(|bytes| [IoSlice::new(bytes)])
-            .collect();
+        let pieces: Vec<_> = datagrams.iter().map(|bytes| [IoSlice::new(bytes)]).collect();
         let control = source.control();
         let mut headers = MultiHeaders::preallocate(pieces.len(), source.room());
         let result = retry(|| {

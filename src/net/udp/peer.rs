@@ -53,9 +53,7 @@ impl Peer {
     /// What recvmsg(2) gives on a UDP socket.
     pub(super) fn inet(address: Option<&SockaddrStorage>) -> Option<Self> {
         let address = address.filter(|address| address.len() > 0)?;
-        let four = address
-            .as_sockaddr_in()
-            .map(|a| SocketAddr::from((a.ip(), a.port())));
+        let four = address.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
         four.or_else(|| {
             address
                 .as_sockaddr_in6()

@@ -36,26 +36,14 @@ impl Patience {
     /// `limit` from now, or until `deadline` if that is earlier.
     pub fn new(limit: Duration, deadline: Deadline) -> Self {
         // Zero is at once here, where it means "no limit" elsewhere.
-        let end = Instant::now()
-            .checked_add(limit)
-            .map_or(Deadline::NEVER, Deadline::at);
-        Self {
-            limit,
-            deadline,
-            until: end.min(deadline),
-            pause: FIRST,
-            attempts: 0,
-        }
+        let end = Instant::now().checked_add(limit).map_or(Deadline::NEVER, Deadline::at);
+        Self { limit, deadline, until: end.min(deadline), pause: FIRST, attempts: 0 }
     }
 
     /// Begins an attempt; when that must end. The first one is made even if there is no time.
     pub fn attempt(&mut self) -> Deadline {
         self.attempts += 1;
-        if self.limit.is_zero() {
-            self.deadline
-        } else {
-            self.until
-        }
+        if self.limit.is_zero() { self.deadline } else { self.until }
     }
 
     /// Pauses before the next attempt; false if there is no time for one. Signals end the process
@@ -64,10 +52,7 @@ impl Patience {
         if self.until.passed() {
             return false;
         }
-        let pause = self
-            .until
-            .left()
-            .map_or(self.pause, |left| left.min(self.pause));
+        let pause = self.until.left().map_or(self.pause, |left| left.min(self.pause));
         std::thread::sleep(pause);
         self.pause = (self.pause * 2).min(LONGEST);
         !self.until.passed()
@@ -79,11 +64,8 @@ impl Patience {
             1 => "1 attempt".into(),
             more => format!("{more} attempts"),
         };
-        last.hint(&format!(
-            "still so after {}, {times} (--wait)",
-            quantity::shown(self.limit)
-        ))
-        .exit(Exit::TimedOut)
+        last.hint(&format!("still so after {}, {times} (--wait)", quantity::shown(self.limit)))
+            .exit(Exit::TimedOut)
     }
 }
 
@@ -216,15 +198,9 @@ fn place(address: &Address, how: &Dial<'_>, until: Deadline) -> Result<(Place, u
     let port = match port {
         Port::Number(port) => *port,
         Port::Service(_) => {
-            let local = Address::Inet {
-                host: Host::Ip(Ipv4Addr::LOCALHOST.into()),
-                port: port.clone(),
-            };
-            let how = Dial {
-                source: None,
-                family: Family::Any,
-                ..*how
-            };
+            let local =
+                Address::Inet { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.clone() };
+            let how = Dial { source: None, family: Family::Any, ..*how };
             let found = resolve(&local, &how, until)?;
             let found = found.first().and_then(SockAddr::as_socket);
             found.map_or(0, |inet| inet.port())

@@ -39,11 +39,7 @@ pub fn run(
         Over::Done => (Reason::Eof, Ok(())),
         Over::Late => (Reason::Error, Err(late(&script, sent, patience, peer))),
         Over::Ended(end) => {
-            let ended = Ended {
-                received,
-                sent,
-                end,
-            };
+            let ended = Ended { received, sent, end };
             judge(ended, "connection to", peer)
         }
     };
@@ -57,11 +53,7 @@ pub fn run(
         left: false,
     });
     let result = unmet.map_or(result, Err);
-    Talked {
-        received,
-        result,
-        by_peer,
-    }
+    Talked { received, result, by_peer }
 }
 
 /// The failure of an expectation that was pending when the peer, or the time for it, ended; what
@@ -88,8 +80,7 @@ fn late(script: &Script, sent: u64, patience: Duration, peer: &Endpoint) -> Fail
     if script.is_done() {
         timed_out("answer from", peer).hint(&format!("nothing came within {patience} (-w)"))
     } else {
-        timed_out("send to", peer).hint(&format!(
-            "nothing more was taken within {patience} (-w), after {sent} bytes"
-        ))
+        timed_out("send to", peer)
+            .hint(&format!("nothing more was taken within {patience} (-w), after {sent} bytes"))
     }
 }

@@ -24,12 +24,8 @@ impl FromArgMatches for Steps {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         let mut found: Vec<(usize, Step)> = Vec::new();
-        found.extend(each(matches, "send", |text: &Bytes| {
-            Step::Send(text.0.clone())
-        }));
-        found.extend(each(matches, "expect", |regex: &Regex| {
-            Step::Expect(regex.clone())
-        }));
+        found.extend(each(matches, "send", |text: &Bytes| Step::Send(text.0.clone())));
+        found.extend(each(matches, "expect", |regex: &Regex| Step::Expect(regex.clone())));
         found.extend(each(matches, "expect_eof", |_: &String| Step::ExpectEof));
         found.sort_by_key(|(index, _)| *index);
         self.0 = found.into_iter().map(|(_, step)| step).collect();
@@ -80,13 +76,9 @@ impl Args for Steps {
                 .value_parser(args::regex as fn(&str) -> Result<Regex, String>),
             )
             .arg(
-                step(
-                    "expect_eof",
-                    "expect-eof",
-                    "Wait until the peer ends; else exit with 8",
-                )
-                .num_args(0)
-                .default_missing_value(""),
+                step("expect_eof", "expect-eof", "Wait until the peer ends; else exit with 8")
+                    .num_args(0)
+                    .default_missing_value(""),
             )
     }
 

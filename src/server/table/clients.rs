@@ -15,11 +15,7 @@ use crate::session::{About, Clients, Id};
 impl Clients for Table {
     fn send(&mut self, client: Id, bytes: &[u8]) {
         let now = self.now;
-        let Some(conn) = self
-            .conns
-            .get_mut(client.slot)
-            .filter(|conn| conn.is_open(client))
-        else {
+        let Some(conn) = self.conns.get_mut(client.slot).filter(|conn| conn.is_open(client)) else {
             return;
         };
         dump(&mut self.quit, conn, Direction::Sent, bytes);
@@ -70,10 +66,7 @@ impl Clients for Table {
             .conns
             .iter()
             .filter(|(_, conn)| matches!(conn.phase, Phase::Open))
-            .map(|(slot, conn)| Id {
-                number: conn.number,
-                slot,
-            })
+            .map(|(slot, conn)| Id { number: conn.number, slot })
             .collect();
         ids.sort_unstable_by_key(|id| id.number);
         ids
@@ -87,11 +80,7 @@ impl Clients for Table {
     }
 
     fn queued(&self, client: Id) -> (usize, Duration) {
-        match self
-            .conns
-            .get(client.slot)
-            .filter(|conn| conn.number == client.number)
-        {
+        match self.conns.get(client.slot).filter(|conn| conn.number == client.number) {
             Some(conn) if !conn.outbox.is_empty(&self.log) => {
                 (conn.outbox.len(&self.log), self.now - conn.progress)
             }
@@ -153,8 +142,7 @@ impl Clients for Table {
     }
 
     fn has_unread(&mut self, client: Id) -> bool {
-        self.open_conn(client)
-            .is_some_and(|conn| matches!(conn.socket.unread(), Ok(1..)))
+        self.open_conn(client).is_some_and(|conn| matches!(conn.socket.unread(), Ok(1..)))
     }
 
     fn stop(&mut self) {

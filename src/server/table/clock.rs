@@ -16,11 +16,7 @@ impl Table {
             return;
         };
         // What is due already was just dealt with, as far as it can be.
-        let due = if due > self.now {
-            due
-        } else {
-            self.now + RETRY
-        };
+        let due = if due > self.now { due } else { self.now + RETRY };
         if conn.armed.is_none_or(|armed| due < armed) {
             conn.armed = Some(due);
             self.clock.push(Reverse((due, slot, conn.number)));
@@ -32,11 +28,7 @@ impl Table {
         let clock = self.clock.peek();
         let due = clock.map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due));
         let due = due.min(self.rounds.deadline(self.log.end()));
-        if self.pace.waits() {
-            due.min(Deadline::at(self.now + LOOK))
-        } else {
-            due
-        }
+        if self.pace.waits() { due.min(Deadline::at(self.now + LOOK)) } else { due }
     }
 
     /// The connections that were to show who they are and whose time is up, or whose verdict may be
@@ -47,11 +39,7 @@ impl Table {
             && due <= self.now
         {
             self.clock.pop();
-            let Some(conn) = self
-                .conns
-                .get_mut(slot)
-                .filter(|conn| conn.number == number)
-            else {
+            let Some(conn) = self.conns.get_mut(slot).filter(|conn| conn.number == number) else {
                 continue;
             };
             conn.armed = None;

@@ -109,11 +109,7 @@ impl Conn {
             (Phase::Waiting, _) => Deadline::NEVER,
             (Phase::Lent(lent), _) => lent.due(self.active, idle),
             (Phase::Closing(_), Fin::Sent(at)) => {
-                let quiet = if stopping.is_some() {
-                    STOP_QUIET
-                } else {
-                    DRAIN_QUIET
-                };
+                let quiet = if stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
                 Deadline::at((self.active.max(at) + quiet).min(at + DRAIN))
             }
             (Phase::Closing(_), _) => Deadline::at(self.progress + DRAIN),
@@ -205,9 +201,7 @@ pub(super) fn dump(
     bytes: &[u8],
 ) {
     if let Some(tap) = &conn.tap
-        && let Err(failure) = tap
-            .borrow_mut()
-            .tell(direction, conn.opened.elapsed(), bytes)
+        && let Err(failure) = tap.borrow_mut().tell(direction, conn.opened.elapsed(), bytes)
     {
         quit.get_or_insert(Err(failure));
     }

@@ -44,10 +44,7 @@ impl Table {
             _ => reason,
         };
         if let Phase::Open | Phase::Lent(_) = conn.phase {
-            self.left.push(Id {
-                number: conn.number,
-                slot,
-            });
+            self.left.push(Id { number: conn.number, slot });
         }
         if !conn.let_in && reason != Reason::Limit {
             return;
@@ -81,12 +78,7 @@ impl Table {
         let conn = self.conns.try_remove(slot)?;
         // Taken elsewhere it is watched elsewhere.
         let _ = self.poller.remove(&conn.socket);
-        Some(Taken {
-            socket: conn.socket,
-            layer: conn.layer,
-            peer: conn.peer,
-            number: conn.number,
-        })
+        Some(Taken { socket: conn.socket, layer: conn.layer, peer: conn.peer, number: conn.number })
     }
 
     /// Ends a connection whose address is not let in, in good order: it may hold a key.
@@ -117,10 +109,7 @@ impl Table {
             _ => {}
         }
         match conn.phase {
-            Phase::Open => self.left.push(Id {
-                number: conn.number,
-                slot,
-            }),
+            Phase::Open => self.left.push(Id { number: conn.number, slot }),
             Phase::Lent(_) => return self.gone(slot, reason),
             _ => {}
         }

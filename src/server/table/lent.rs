@@ -56,11 +56,7 @@ impl Table {
         self.poller.change(&conn.socket, token, conn.interest)?;
         // The mode belongs to both descriptors; ours is never waited on.
         conn.socket.set_nonblocking(false)?;
-        conn.phase = Phase::Lent(Box::new(Lent {
-            before: counts(conn),
-            ended: None,
-            gone: None,
-        }));
+        conn.phase = Phase::Lent(Box::new(Lent { before: counts(conn), ended: None, gone: None }));
         conn.shared = true;
         self.dirty.push(client.slot);
         Ok(socket)
@@ -120,10 +116,7 @@ impl Table {
         }
         // The client need not wait until the program has taken the hint.
         let _ = conn.socket.shutdown_both();
-        self.left.push(Id {
-            number: conn.number,
-            slot,
-        });
+        self.left.push(Id { number: conn.number, slot });
     }
 
     /// Takes a lent socket back and ends the connection: in good order, unless the client is gone.

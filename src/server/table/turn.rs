@@ -15,10 +15,7 @@ impl Table {
         while let Some(slot) = self.dirty.pop() {
             self.settle_one(slot);
         }
-        (
-            std::mem::take(&mut self.left),
-            std::mem::take(&mut self.drained),
-        )
+        (std::mem::take(&mut self.left), std::mem::take(&mut self.drained))
     }
 
     /// The client can take more.
@@ -29,10 +26,7 @@ impl Table {
         let waited = !conn.outbox.is_empty(&self.log);
         self.taken += flush(conn, &self.log, self.now, &mut self.queued);
         if waited && conn.outbox.is_empty(&self.log) {
-            self.drained.push(Id {
-                number: conn.number,
-                slot,
-            });
+            self.drained.push(Id { number: conn.number, slot });
         }
         self.dirty.push(slot);
     }
@@ -128,11 +122,7 @@ impl Table {
                 return self.remove(slot, Reason::Reset);
             }
             if matches!(conn.fin, Fin::Sent(_)) {
-                let reason = if self.stopping.is_some() {
-                    Reason::Shutdown
-                } else {
-                    Reason::Eof
-                };
+                let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
                 return self.remove(slot, reason);
             }
         }
@@ -144,17 +134,11 @@ impl Table {
             Phase::Proving(ref proof) => !proof.is_decided(),
             Phase::Announcing(_) | Phase::Closing(_) => true,
         };
-        let interest = Interest {
-            read: takes && !conn.wire_ended,
-            write: !conn.outbox.is_empty(&self.log),
-        };
+        let interest =
+            Interest { read: takes && !conn.wire_ended, write: !conn.outbox.is_empty(&self.log) };
         if interest != conn.interest {
             conn.interest = interest;
-            if self
-                .poller
-                .change(&conn.socket, slot as u64, interest)
-                .is_err()
-            {
+            if self.poller.change(&conn.socket, slot as u64, interest).is_err() {
                 return self.remove(slot, Reason::Error);
             }
         }

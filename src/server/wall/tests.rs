@@ -33,10 +33,7 @@ struct Walled {
 
 impl Walled {
     fn new() -> Self {
-        Self {
-            wall: Wall::new(true, 1000),
-            now: Instant::now(),
-        }
+        Self { wall: Wall::new(true, 1000), now: Instant::now() }
     }
 
     /// One comes from there, a millisecond after what was before.
@@ -210,11 +207,7 @@ fn an_address_under_penalty_holds_one_at_a_time() {
     }
     wall.comes(6, nth(1));
     wall.comes(51, nth(2));
-    assert_eq!(
-        wall.closes(),
-        [5, 0, 1, 2, 3, 4],
-        "the one that was wrong first"
-    );
+    assert_eq!(wall.closes(), [5, 0, 1, 2, 3, 4], "the one that was wrong first");
     wall.comes(7, nth(1));
     assert_eq!(wall.closes(), [6]);
     wall.now = later(wall.now, 60_000);

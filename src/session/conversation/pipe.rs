@@ -53,9 +53,7 @@ impl Pipe {
     /// Waits until everything is on stdout, or until `limit` has passed (zero: no limit).
     pub fn finish(self, limit: Duration) -> Result<(), Failure> {
         self.stdout.flush(limit);
-        self.stdout
-            .failure()
-            .map_or(Ok(()), |e| Err(output_failed(&e)))
+        self.stdout.failure().map_or(Ok(()), |e| Err(output_failed(&e)))
     }
 
     /// Asks stdin for more if there is somebody to hear it and nobody's queue is full.
@@ -69,11 +67,8 @@ impl Pipe {
             self.waits = None;
             return;
         }
-        let full: Vec<Id> = all
-            .iter()
-            .copied()
-            .filter(|&id| clients.queued(id).0 >= FULL)
-            .collect();
+        let full: Vec<Id> =
+            all.iter().copied().filter(|&id| clients.queued(id).0 >= FULL).collect();
         if full.is_empty() {
             self.waits = None;
             self.stdin.ask();
@@ -154,11 +149,7 @@ impl Handler for Pipe {
     }
 
     fn deadline(&self) -> Deadline {
-        let quiet = self
-            .ended
-            .iter()
-            .map(|&(_, at)| at.max(self.last_chunk) + QUIET)
-            .min();
+        let quiet = self.ended.iter().map(|&(_, at)| at.max(self.last_chunk) + QUIET).min();
         quiet
             .map_or(Deadline::NEVER, Deadline::at)
             .min(self.waits.map_or(Deadline::NEVER, Deadline::at))
@@ -180,10 +171,7 @@ impl Handler for Pipe {
 
 /// stdout failed: silently where its reader has gone, like any filter.
 pub fn output_failed(error: &io::Error) -> Failure {
-    let exit = if error.kind() == io::ErrorKind::BrokenPipe {
-        Exit::ReaderGone
-    } else {
-        Exit::Output
-    };
+    let exit =
+        if error.kind() == io::ErrorKind::BrokenPipe { Exit::ReaderGone } else { Exit::Output };
     Failure::system("write", "stdout", error).exit(exit)
 }

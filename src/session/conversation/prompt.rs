@@ -87,11 +87,7 @@ impl Conversation {
             Peers::Many => &["/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
-        let options = Options {
-            history,
-            words: words.clone(),
-            manner: style.manner,
-        };
+        let options = Options { history, words: words.clone(), manner: style.manner };
         let (prompt, screen) =
             Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
         let waker = inbox.waker.clone();
@@ -127,13 +123,7 @@ impl Conversation {
         if self.talk.is_json() && self.talk.says(Level::Silent) {
             let payload = Payload::of(line);
             let id = Some(client.number);
-            self.talk.say(&Event::Message {
-                id,
-                name: None,
-                peer: None,
-                bytes: None,
-                payload,
-            });
+            self.talk.say(&Event::Message { id, name: None, peer: None, bytes: None, payload });
         }
         let mut whole = match self.peers {
             Peers::One { .. } => Vec::new(),
@@ -213,18 +203,13 @@ impl Conversation {
             self.print("nobody is connected");
         }
         for id in all {
-            let peer = clients
-                .peer(id)
-                .map_or_else(String::new, |peer| peer.to_string());
+            let peer = clients.peer(id).map_or_else(String::new, |peer| peer.to_string());
             self.print(&format!("[{}] {peer}", id.number));
         }
     }
 
     fn send(&self, client: Id, text: &str, clients: &mut dyn Clients) {
-        clients.send(
-            client,
-            &[text.as_bytes(), self.style.newline.as_bytes()].concat(),
-        );
+        clients.send(client, &[text.as_bytes(), self.style.newline.as_bytes()].concat());
     }
 
     /// We end the conversation: what is queued is sent, and for a while what comes is shown.
@@ -260,11 +245,8 @@ fn find(number: &str, clients: &dyn Clients) -> Option<Id> {
 
 impl Handler for Conversation {
     fn joined(&mut self, client: Id, _clients: &mut dyn Clients) {
-        let incoming = Incoming {
-            id: client,
-            lines: Lines::new(LINE, Overlong::Split),
-            last: Instant::now(),
-        };
+        let incoming =
+            Incoming { id: client, lines: Lines::new(LINE, Overlong::Split), last: Instant::now() };
         self.incoming.insert(client.number, incoming);
         if self.peers == Peers::Many {
             // For `@1 text`, and for `/kick 1`.
@@ -300,9 +282,7 @@ impl Handler for Conversation {
     fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
         self.show_rest(client.number);
         if let (Peers::One { .. }, None) = (self.peers, &self.leaving) {
-            let peer = clients
-                .peer(client)
-                .map_or_else(String::new, |peer| format!(" by {peer}"));
+            let peer = clients.peer(client).map_or_else(String::new, |peer| format!(" by {peer}"));
             self.print(&format!("connection closed{peer}"));
         }
         clients.close(client, Reason::Eof);
@@ -336,15 +316,10 @@ impl Handler for Conversation {
     }
 
     fn deadline(&self) -> Deadline {
-        let waiting = self
-            .incoming
-            .values()
-            .filter(|incoming| !incoming.lines.partial().is_empty());
+        let waiting =
+            self.incoming.values().filter(|incoming| !incoming.lines.partial().is_empty());
         let quiet = waiting.map(|incoming| incoming.last + QUIET).min();
-        let leave = self
-            .leaving
-            .as_ref()
-            .map_or(Deadline::NEVER, |(until, _)| *until);
+        let leave = self.leaving.as_ref().map_or(Deadline::NEVER, |(until, _)| *until);
         quiet.map_or(Deadline::NEVER, Deadline::at).min(leave)
     }
 
@@ -353,12 +328,8 @@ impl Handler for Conversation {
         let due = |incoming: &Incoming| {
             !incoming.lines.partial().is_empty() && incoming.last + QUIET <= now
         };
-        let quiet: Vec<u64> = self
-            .incoming
-            .iter()
-            .filter(|(_, i)| due(i))
-            .map(|(number, _)| *number)
-            .collect();
+        let quiet: Vec<u64> =
+            self.incoming.iter().filter(|(_, i)| due(i)).map(|(number, _)| *number).collect();
         for number in quiet {
             self.show_rest(number);
         }

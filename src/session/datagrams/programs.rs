@@ -212,10 +212,7 @@ impl Programs {
     }
 }
 
-const READ: Interest = Interest {
-    read: true,
-    write: false,
-};
+const READ: Interest = Interest { read: true, write: false };
 
 /// Nobody waits for this answer any more: its program is ended.
 fn give_up(run: &mut Run, cause: &str, exit: Exit, endings: &mut Endings, talk: &Talk) {

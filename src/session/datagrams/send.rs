@@ -189,12 +189,7 @@ impl Sender<'_> {
             Payload::Base64(_) => crate::exit::quoted(crate::net::text::show(answer)),
         };
         let cause = format!("expected {:?}, came {came}", pattern.as_str());
-        Err(Failure::new(
-            "answer from",
-            Endpoint::from(&self.to),
-            cause,
-            Exit::Unmet,
-        ))
+        Err(Failure::new("answer from", Endpoint::from(&self.to), cause, Exit::Unmet))
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
@@ -203,8 +198,7 @@ impl Sender<'_> {
 
     fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
         let Some(tap) = &self.tap else { return Ok(()) };
-        tap.borrow_mut()
-            .tell(direction, self.began.elapsed(), bytes)
+        tap.borrow_mut().tell(direction, self.began.elapsed(), bytes)
     }
 
     /// `>>>`: each line is a datagram, answers appear above the line being typed.
@@ -217,20 +211,12 @@ impl Sender<'_> {
                 );
             }
             let waker = (inbox.waker.as_fd(), PollFlags::POLLIN);
-            let signal = self
-                .signals
-                .map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
-            wait(
-                [(self.socket.as_fd(), PollFlags::POLLIN), waker, signal],
-                self.deadline,
-            )
-            .map_err(|e| self.failed(&e))?;
+            let signal = self.signals.map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
+            wait([(self.socket.as_fd(), PollFlags::POLLIN), waker, signal], self.deadline)
+                .map_err(|e| self.failed(&e))?;
             if let Some(signal) = self.signals.and_then(Deferred::take) {
-                let exit = if signal == libc::SIGINT {
-                    Exit::Interrupted
-                } else {
-                    Exit::Terminated
-                };
+                let exit =
+                    if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
                 return Err(Failure::silent(exit));
             }
             // A closed port is told, and tried again with the next line.

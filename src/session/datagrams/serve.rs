@@ -103,15 +103,10 @@ impl Service<'_> {
                 let local = local.map_err(|e| Failure::system("serve", "", &e))?;
                 return Err(Failure::new("serve on", local, why, Exit::TimedOut));
             }
-            let read = if self.has_room() && !over {
-                PollFlags::POLLIN
-            } else {
-                PollFlags::empty()
-            };
+            let read =
+                if self.has_room() && !over { PollFlags::POLLIN } else { PollFlags::empty() };
             let waker = (self.inbox.waker.as_fd(), PollFlags::POLLIN);
-            let signal = self
-                .signals
-                .map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
+            let signal = self.signals.map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
             let programs = self.programs();
             let due = programs.map_or(Deadline::NEVER, Programs::deadline);
             let until = until.min(due).min(stopping.unwrap_or(Deadline::NEVER));
@@ -185,9 +180,7 @@ impl Service<'_> {
     /// What a batch of datagrams asks for; the envelope of the last that was admitted.
     fn handle(&mut self, batch: &Batch, began: Instant) -> Result<Option<Envelope>, Failure> {
         let access = &self.access;
-        let admitted = batch
-            .iter()
-            .filter(|(_, envelope)| access.admits(envelope.from.ip()));
+        let admitted = batch.iter().filter(|(_, envelope)| access.admits(envelope.from.ip()));
         let admitted: Vec<(&[u8], &Envelope)> = admitted.collect();
         self.count = self.count.map(|count| count - admitted.len() as u64);
         for (bytes, envelope) in &admitted {
@@ -261,9 +254,7 @@ impl Service<'_> {
     }
 
     fn complain(&self, op: &'static str, at: &io::Result<Endpoint>, error: &io::Error) {
-        let target = at
-            .as_ref()
-            .map_or_else(|_| String::new(), ToString::to_string);
+        let target = at.as_ref().map_or_else(|_| String::new(), ToString::to_string);
         self.talk.failure(&Failure::system(op, target, error));
     }
 
@@ -297,20 +288,14 @@ impl Service<'_> {
         {
             None => (last.copied(), line),
             Some((peer, text)) => (
-                Peer::parse(peer).map(|from| Envelope {
-                    len: 0,
-                    truncated: false,
-                    from,
-                    to: None,
-                }),
+                Peer::parse(peer).map(|from| Envelope { len: 0, truncated: false, from, to: None }),
                 text,
             ),
         };
         match to {
             Some(to) => self.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
-                self.out
-                    .push(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
+                self.out.push(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }
             None => self.out.push(b"! nobody has written yet: not sent\n"),
         }

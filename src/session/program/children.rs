@@ -20,9 +20,7 @@ pub struct Children {
 impl Children {
     /// From now on the ends of children are told.
     pub fn watch() -> io::Result<Self> {
-        Ok(Self {
-            news: signal::children()?,
-        })
+        Ok(Self { news: signal::children()? })
     }
 
     /// The children that have ended since the last call, and how.

@@ -26,18 +26,13 @@ struct Ending {
 impl Ending {
     /// It begins now; the first step is due.
     fn new(now: Instant) -> Self {
-        Self {
-            began: now,
-            done: 0,
-        }
+        Self { began: now, done: 0 }
     }
 
     /// When the next step is due; never, once all are done.
     fn due(&self) -> Deadline {
         let next = STEPS.get(self.done);
-        next.map_or(Deadline::NEVER, |(after, _)| {
-            Deadline::at(self.began + *after)
-        })
+        next.map_or(Deadline::NEVER, |(after, _)| Deadline::at(self.began + *after))
     }
 
     /// The signals that are due, in order.
@@ -146,9 +141,6 @@ mod tests {
         let began = Instant::now();
         let all = Ending::new(began).step(began + Duration::from_secs(60));
         let (first, last) = (all.first(), all.last());
-        assert_eq!(
-            (first, last),
-            (Some(&Signal::SIGHUP), Some(&Signal::SIGKILL))
-        );
+        assert_eq!((first, last), (Some(&Signal::SIGHUP), Some(&Signal::SIGKILL)));
     }
 }

@@ -124,8 +124,7 @@ mod tests {
 
     fn told(request: &Request<'_>) -> Vec<String> {
         let all = request.variables().into_iter();
-        all.map(|(name, value)| format!("{}={}", name.display(), value.display()))
-            .collect()
+        all.map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
     }
 
     fn inet(text: &str) -> Endpoint {
@@ -168,10 +167,7 @@ mod tests {
         let told = told(&request(&local, &peer));
         assert_eq!(told[1], "TCPLOCALIP=::1");
         assert_eq!(told[3], "TCPREMOTEIP=2001:db8::1");
-        let datagram = Request {
-            datagram: true,
-            ..request(&local, &peer)
-        };
+        let datagram = Request { datagram: true, ..request(&local, &peer) };
         assert_eq!(
             self::told(&datagram),
             [
@@ -188,11 +184,7 @@ mod tests {
     fn a_unix_client_is_told_by_its_credentials() {
         let path = Endpoint::Unix(b"/run/x".to_vec());
         let mut request = request(&path, &path);
-        request.credentials = Some(Credentials {
-            user: 1,
-            group: 2,
-            process: 3,
-        });
+        request.credentials = Some(Credentials { user: 1, group: 2, process: 3 });
         assert_eq!(
             told(&request),
             [
@@ -211,12 +203,7 @@ mod tests {
         let told = told(&request(&local, &peer));
         assert_eq!(
             told,
-            [
-                "PROTO=TCP",
-                "TCPREMOTEIP=192.0.2.1",
-                "TCPREMOTEPORT=5000",
-                "TCPCONNNUM=2"
-            ]
+            ["PROTO=TCP", "TCPREMOTEIP=192.0.2.1", "TCPREMOTEPORT=5000", "TCPCONNNUM=2"]
         );
     }
 
@@ -234,14 +221,7 @@ mod tests {
             "UNIXREMOTEEUID",
             "UDPLOCALIP",
         ];
-        let kept = [
-            "PATH",
-            "HOME",
-            "TCPDUMP",
-            "UNIX",
-            "PROTOCOL",
-            "UDPREMOTEIPS",
-        ];
+        let kept = ["PATH", "HOME", "TCPDUMP", "UNIX", "PROTOCOL", "UDPREMOTEIPS"];
         let all = gone.into_iter().chain(kept);
         let all = inherited(all.map(|name| (name.into(), OsString::new())));
         let names: Vec<_> = all.iter().map(|(name, _)| name.to_str().unwrap()).collect();

@@ -60,10 +60,7 @@ impl Programs {
     /// Nothing is started yet. `pumped`: the bytes must be seen on their way.
     pub fn new(program: Program, pumped: bool, talk: Talk) -> io::Result<Self> {
         let (children, poller) = (Children::watch()?, Poller::new()?);
-        let read = Interest {
-            read: true,
-            write: false,
-        };
+        let read = Interest { read: true, write: false };
         poller.add(&children, CHILDREN, read)?;
         Ok(Self {
             program,
@@ -148,12 +145,7 @@ impl Programs {
         };
         clients.pause(run.client, pump.is_behind());
         let wanted = pump.interest();
-        if wanted != *before
-            && self
-                .poller
-                .change(&*pump, run.client.number, wanted)
-                .is_err()
-        {
+        if wanted != *before && self.poller.change(&*pump, run.client.number, wanted).is_err() {
             // Without being watched it would never end.
             clients.close(run.client, Reason::Error);
         }
@@ -202,11 +194,7 @@ impl Programs {
             }
             clients.pause(client, false);
         }
-        self.talk.say(&Event::Exec {
-            id: client.number,
-            pid: pid.as_raw(),
-            status: Some(status),
-        });
+        self.talk.say(&Event::Exec { id: client.number, pid: pid.as_raw(), status: Some(status) });
         self.endings.reaped(pid);
         if pumped {
             clients.close(client, Reason::Eof);
@@ -261,11 +249,7 @@ impl Handler for Programs {
     }
 
     fn deadline(&self) -> Deadline {
-        if self.starts.is_empty() {
-            self.endings.due()
-        } else {
-            Deadline::at(Instant::now())
-        }
+        if self.starts.is_empty() { self.endings.due() } else { Deadline::at(Instant::now()) }
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {

@@ -88,10 +88,7 @@ impl Program {
             .envs(self.inherited.iter().map(|(name, value)| (name, value)))
             .envs(request.variables())
             .process_group(0);
-        Start {
-            command,
-            ends: [stdin, stdout],
-        }
+        Start { command, ends: [stdin, stdout] }
     }
 
     /// Starts it once.
@@ -142,9 +139,7 @@ impl Program {
 }
 
 fn run(mut command: Command, [stdin, stdout]: [OwnedFd; 2]) -> io::Result<Pid> {
-    command
-        .stdin(Stdio::from(stdin))
-        .stdout(Stdio::from(stdout));
+    command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout));
     // Dropping std's handle neither ends nor reaps it: `children` does.
     let child = command.spawn()?;
     let id = i32::try_from(child.id()).map_err(|_| Errno::EOVERFLOW)?;

@@ -36,13 +36,8 @@ impl Pump {
         let (ours, theirs) = UnixStream::pair()?;
         // Each end has a mode of its own: the program's stays blocking.
         ours.set_nonblocking(true)?;
-        let pump = Self {
-            ours,
-            waiting: Vec::new(),
-            input: Input::Open,
-            output: true,
-            held: false,
-        };
+        let pump =
+            Self { ours, waiting: Vec::new(), input: Input::Open, output: true, held: false };
         Ok((pump, theirs.into()))
     }
 
@@ -106,10 +101,7 @@ impl Pump {
 
     /// What our end is to be watched for.
     pub fn interest(&self) -> Interest {
-        Interest {
-            read: self.output && !self.held,
-            write: !self.waiting.is_empty(),
-        }
+        Interest { read: self.output && !self.held, write: !self.waiting.is_empty() }
     }
 }
 

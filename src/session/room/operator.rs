@@ -35,15 +35,8 @@ pub struct Operator {
 }
 
 enum Seat {
-    Terminal {
-        prompt: Prompt,
-        asked: bool,
-        ornament: Ornament,
-    },
-    Pipe {
-        stdin: Stdin,
-        ended: bool,
-    },
+    Terminal { prompt: Prompt, asked: bool, ornament: Ornament },
+    Pipe { stdin: Stdin, ended: bool },
 }
 
 impl Operator {
@@ -56,11 +49,7 @@ impl Operator {
     ) -> io::Result<Self> {
         let deliver = inbox.entry();
         let words = Words::new(COMMANDS.into_iter().chain(["/kick"]));
-        let options = Options {
-            history,
-            words: words.clone(),
-            manner,
-        };
+        let options = Options { history, words: words.clone(), manner };
         let (prompt, screen) =
             Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
         let seat = Seat::Terminal {
@@ -101,10 +90,7 @@ impl Operator {
                     prompt.again();
                 }
             }
-            Seat::Pipe {
-                stdin,
-                ended: false,
-            } => stdin.ask(),
+            Seat::Pipe { stdin, ended: false } => stdin.ask(),
             Seat::Pipe { .. } => {}
         }
     }
@@ -166,10 +152,7 @@ impl Operator {
 
     /// When to ask that again.
     pub fn deadline(&self) -> Deadline {
-        let end = self
-            .full
-            .filter(|_| self.waits)
-            .map(|since| since + PATIENCE);
+        let end = self.full.filter(|_| self.waits).map(|since| since + PATIENCE);
         end.map_or(Deadline::NEVER, Deadline::at)
     }
 

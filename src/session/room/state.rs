@@ -19,10 +19,7 @@ pub const LINE: usize = 64 << 10;
 const LIST: usize = 1000;
 
 /// The member who runs sockctl.
-pub const OPERATOR: Id = Id {
-    number: 0,
-    slot: usize::MAX,
-};
+pub const OPERATOR: Id = Id { number: 0, slot: usize::MAX };
 
 const HELP: &str = "\
 -- /nick NAME       be called NAME
@@ -44,18 +41,9 @@ pub enum Out<'a> {
     /// Lines for one member.
     One { to: Id, lines: &'a [u8] },
     /// A line from one member for another, whose name that is.
-    Whisper {
-        from: Id,
-        to: Id,
-        name: &'a str,
-        line: &'a [u8],
-    },
+    Whisper { from: Id, to: Id, name: &'a str, line: &'a [u8] },
     /// Something was said to all: who, and the bare text.
-    Said {
-        from: Id,
-        name: &'a str,
-        text: &'a [u8],
-    },
+    Said { from: Id, name: &'a str, text: &'a [u8] },
     /// The member is to go.
     Close { member: Id, reason: Reason },
     /// The operator ends it all.
@@ -107,9 +95,7 @@ impl State {
         let name = self.free(wanted, key.is_some());
         let line = format!("-- {name} joined\n");
         self.enter(id, name, key.is_some());
-        out(Out::Notice {
-            line: line.as_bytes(),
-        });
+        out(Out::Notice { line: line.as_bytes() });
     }
 
     /// Somebody went.
@@ -125,9 +111,7 @@ impl State {
             *first = number.min(*first);
         }
         let line = format!("-- {} left\n", member.name);
-        out(Out::Notice {
-            line: line.as_bytes(),
-        });
+        out(Out::Notice { line: line.as_bytes() });
     }
 
     /// Somebody said a line, without its line end.
@@ -151,19 +135,13 @@ impl State {
         let is_operator = id == OPERATOR;
         match word.to_ascii_lowercase().as_slice() {
             b"nick" => self.rename(id, rest, out),
-            b"who" => out(Out::One {
-                to: id,
-                lines: self.who().as_bytes(),
-            }),
+            b"who" => out(Out::One { to: id, lines: self.who().as_bytes() }),
             b"msg" => self.whisper(id, rest, out),
             b"me" => self.act(id, rest, out),
             b"help" => {
                 let more = if is_operator { OPERATOR_HELP } else { "" };
                 let lines = [HELP, more].concat();
-                out(Out::One {
-                    to: id,
-                    lines: lines.as_bytes(),
-                });
+                out(Out::One { to: id, lines: lines.as_bytes() });
             }
             b"quit" if is_operator => out(Out::Stop),
             b"quit" => self.close(id, Reason::Eof, out),
@@ -203,12 +181,7 @@ impl State {
         };
         if let Some(member) = self.members.get(&from.number) {
             write(&mut self.line, ["[", &member.name, "] "], text, self.raw);
-            out(Out::Whisper {
-                from,
-                to: to.id,
-                name: &to.name,
-                line: &self.line,
-            });
+            out(Out::Whisper { from, to: to.id, name: &to.name, line: &self.line });
         }
     }
 
@@ -271,10 +244,7 @@ impl State {
             }
         };
         let (old_key, key) = (names::key(&old), names::key(&new));
-        let is_other = self
-            .owners
-            .get(&key)
-            .is_some_and(|&owner| owner != id.number);
+        let is_other = self.owners.get(&key).is_some_and(|&owner| owner != id.number);
         if is_other || self.reserved.contains(&key) {
             return error(id, &format!("{new} is taken"), out);
         }
@@ -284,20 +254,12 @@ impl State {
         self.owners.remove(&old_key);
         let line = format!("-- {old} is now {new}\n");
         self.enter(id, new, false);
-        out(Out::All {
-            line: line.as_bytes(),
-            except: None,
-        });
+        out(Out::All { line: line.as_bytes(), except: None });
     }
 
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
         self.owners.insert(names::key(&name), id.number);
-        let member = Member {
-            id,
-            name,
-            is_fixed,
-            is_leaving: false,
-        };
+        let member = Member { id, name, is_fixed, is_leaving: false };
         self.members.insert(id.number, member);
     }
 
@@ -351,9 +313,7 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
         line.extend_from_slice(part.as_bytes());
     }
     // No early end: the compiler looks at many bytes at a time.
-    let is_plain = text
-        .iter()
-        .fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte));
+    let is_plain = text.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte));
     if raw || is_plain {
         line.extend_from_slice(&text[..text.len().min(LINE)]);
     } else {
@@ -369,10 +329,7 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
 
 fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
     let line = format!("! {what}\n");
-    out(Out::One {
-        to,
-        lines: line.as_bytes(),
-    });
+    out(Out::One { to, lines: line.as_bytes() });
 }
 
 fn unknown(to: Id, name: &[u8], out: &mut dyn FnMut(Out<'_>)) {

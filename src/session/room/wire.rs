@@ -72,8 +72,7 @@ impl Room {
             next_turn: Instant::now(),
             waits: Some(Instant::now()),
         };
-        room.speakers
-            .insert(OPERATOR.number, Speaker::new(OPERATOR));
+        room.speakers.insert(OPERATOR.number, Speaker::new(OPERATOR));
         room
     }
 
@@ -143,8 +142,7 @@ impl Room {
             if speaker.lines.partial().is_empty() {
                 speaker.is_watched = false;
             } else if speaker.heard + QUIET > now || has_more {
-                self.unfinished
-                    .push_back((now.max(speaker.heard) + QUIET, number));
+                self.unfinished.push_back((now.max(speaker.heard) + QUIET, number));
             } else {
                 speaker.is_watched = false;
                 self.finish_line(number, clients);
@@ -163,10 +161,7 @@ impl Room {
         let waits = self.operator.waits();
         clients.hold(waits);
         if self.waits.is_some() {
-            let busy = self
-                .speakers
-                .get(&OPERATOR.number)
-                .is_some_and(|s| !s.rest.is_empty());
+            let busy = self.speakers.get(&OPERATOR.number).is_some_and(|s| !s.rest.is_empty());
             if busy || clients.is_held() {
                 self.waits = Some(Instant::now() + PATIENCE);
             } else {
@@ -200,12 +195,7 @@ struct Mouth<'a> {
 
 impl<'a> Mouth<'a> {
     fn new(operator: &'a mut Operator, talk: &'a Talk, clients: &'a mut dyn Clients) -> Self {
-        Self {
-            operator,
-            talk,
-            clients,
-            spent: 0,
-        }
+        Self { operator, talk, clients, spent: 0 }
     }
 
     fn say(&mut self, out: &Out<'_>) {
@@ -230,12 +220,7 @@ impl<'a> Mouth<'a> {
                     self.clients.send(to, lines);
                 }
             }
-            Out::Whisper {
-                from,
-                to,
-                name,
-                line,
-            } => {
+            Out::Whisper { from, to, name, line } => {
                 if to != OPERATOR && self.clients.queued(to).0 >= WHISPERS {
                     let flaw = format!("! {name} does not keep up: not sent\n");
                     let lines = flaw.as_bytes();
@@ -318,8 +303,7 @@ impl Handler for Room {
         let turn = (!self.more.is_empty()).then_some(self.next_turn);
         let line = self.unfinished.front().map(|(due, _)| *due);
         let due = [turn, line, self.waits].into_iter().flatten().min();
-        due.map_or(Deadline::NEVER, Deadline::at)
-            .min(self.operator.deadline())
+        due.map_or(Deadline::NEVER, Deadline::at).min(self.operator.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {

@@ -197,9 +197,7 @@ impl Drive<'_> {
             return Ok(payload);
         };
         let mut wire = Vec::new();
-        layer
-            .seal(&payload, &mut wire)
-            .map_err(|flaw| Over::Ended(End::Broken(flaw.into())))?;
+        layer.seal(&payload, &mut wire).map_err(|flaw| Over::Ended(End::Broken(flaw.into())))?;
         self.sent += payload.len() as u64;
         self.dump(Direction::Sent, &payload)?;
         Ok(wire)
@@ -242,9 +240,7 @@ impl Drive<'_> {
 
     /// How many bytes may still come (`--max-bytes`).
     fn left(&self) -> u64 {
-        self.rules
-            .max
-            .map_or(u64::MAX, |max| max.saturating_sub(self.received))
+        self.rules.max.map_or(u64::MAX, |max| max.saturating_sub(self.received))
     }
 
     fn send(&mut self) -> Result<bool, Over> {
@@ -301,9 +297,7 @@ impl Drive<'_> {
         };
         self.peer_ended = count == 0;
         self.wire_ended = count == 0;
-        let payload = self
-            .unwrap(count)
-            .unwrap_or_else(|| self.buffer[..count].to_vec());
+        let payload = self.unwrap(count).unwrap_or_else(|| self.buffer[..count].to_vec());
         if !payload.is_empty() {
             self.received += payload.len() as u64;
             self.moved = Instant::now();
@@ -358,9 +352,7 @@ impl Drive<'_> {
     /// Every limit that applies now: when it strikes, and what it means.
     fn clocks(&self) -> [(Deadline, Over); 4] {
         let after = |since: Instant, limit: Duration| {
-            (!limit.is_zero())
-                .then(|| since.checked_add(limit))
-                .flatten()
+            (!limit.is_zero()).then(|| since.checked_add(limit)).flatten()
         };
         let at = |when: Option<Instant>| when.map_or(Deadline::NEVER, Deadline::at);
         let step = match self.phase {
@@ -388,17 +380,10 @@ impl Drive<'_> {
 
     /// Waits for what can go on, at the latest until a clock strikes.
     fn wait(&self) {
-        let until = self
-            .clocks()
-            .iter()
-            .fold(self.pace.due(), |until, (at, _)| until.min(*at));
+        let until = self.clocks().iter().fold(self.pace.due(), |until, (at, _)| until.min(*at));
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         let mut events = PollFlags::empty();
-        let ended = if self.rules.layer.is_some() {
-            self.wire_ended
-        } else {
-            self.peer_ended
-        };
+        let ended = if self.rules.layer.is_some() { self.wire_ended } else { self.peer_ended };
         let reads = !ended && self.incoming.is_empty() && self.left() > 0;
         events.set(PollFlags::POLLIN, reads);
         events.set(PollFlags::POLLOUT, !self.outgoing.is_empty());
@@ -413,10 +398,8 @@ impl Drive<'_> {
         if let Some(signals) = self.signals {
             fds.push((signals.as_fd(), PollFlags::POLLIN));
         }
-        let mut polled: Vec<PollFd<'_>> = fds
-            .iter()
-            .map(|(fd, events)| PollFd::new(*fd, *events))
-            .collect();
+        let mut polled: Vec<PollFd<'_>> =
+            fds.iter().map(|(fd, events)| PollFd::new(*fd, *events)).collect();
         // EINTR or not: the loop looks at everything again.
         let _ = nix::poll::poll(&mut polled, until.timeout());
     }

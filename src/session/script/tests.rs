@@ -2,9 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn expect(pattern: &str) -> Step {
-    let regex = regex::bytes::RegexBuilder::new(pattern)
-        .multi_line(true)
-        .build();
+    let regex = regex::bytes::RegexBuilder::new(pattern).multi_line(true).build();
     Step::Expect(regex.unwrap())
 }
 
@@ -13,10 +11,7 @@ fn send(text: &str) -> Step {
 }
 
 fn met(pattern: &str, matched: &str) -> Action {
-    Action::Met {
-        pattern: pattern.into(),
-        matched: matched.into(),
-    }
+    Action::Met { pattern: pattern.into(), matched: matched.into() }
 }
 
 /// Everything a script asks for when these parts come, each after all that could be done before.
@@ -111,10 +106,7 @@ fn a_failure_tells_what_came_escaped_and_cut() {
     };
     assert_eq!(account(b""), "nothing came");
     assert_eq!(account(b"!"), "1 byte came: '!'");
-    assert_eq!(
-        account(b"-ERR \x1b[1m\xff\r\n"),
-        r"12 bytes came: '-ERR \x1b[1m\xff\r\n'"
-    );
+    assert_eq!(account(b"-ERR \x1b[1m\xff\r\n"), r"12 bytes came: '-ERR \x1b[1m\xff\r\n'");
     let long = account(&[[b'a'; 1000], [b'z'; 1000]].concat());
     let (a, z) = ("a".repeat(HEAD), "z".repeat(TAIL));
     assert_eq!(long, format!("2000 bytes came: '{a}…{z}'"));
@@ -151,13 +143,7 @@ fn what_nobody_waits_for_is_not_held() {
 const STABLE: [&str; 5] = ["^a+b", "b\r?\n", "(?-u:\\xff)", "[^\n]*\n", "ab|ba"];
 
 fn stream() -> impl Strategy<Value = (Vec<u8>, Vec<usize>, Vec<usize>)> {
-    let byte = prop_oneof![
-        Just(b'a'),
-        Just(b'b'),
-        Just(b'\n'),
-        Just(b'\r'),
-        any::<u8>()
-    ];
+    let byte = prop_oneof![Just(b'a'), Just(b'b'), Just(b'\n'), Just(b'\r'), any::<u8>()];
     prop::collection::vec(byte, 0..60).prop_flat_map(|bytes| {
         let cuts = prop::collection::vec(0..=bytes.len(), 0..5);
         let steps = prop::collection::vec(0..=STABLE.len(), 0..6);
@@ -166,10 +152,7 @@ fn stream() -> impl Strategy<Value = (Vec<u8>, Vec<usize>, Vec<usize>)> {
 }
 
 fn steps(picks: &[usize]) -> Vec<Step> {
-    picks
-        .iter()
-        .map(|&pick| STABLE.get(pick).map_or_else(|| send("s"), |p| expect(p)))
-        .collect()
+    picks.iter().map(|&pick| STABLE.get(pick).map_or_else(|| send("s"), |p| expect(p))).collect()
 }
 
 proptest! {

@@ -13,9 +13,7 @@ use super::row::{Field, Row};
 
 /// Every option, grouped by level.
 pub fn rows() -> impl Iterator<Item = &'static Row> + Clone {
-    [socket::ROWS, ip::ROWS, ipv6::ROWS, tcp::ROWS, udp::ROWS]
-        .into_iter()
-        .flatten()
+    [socket::ROWS, ip::ROWS, ipv6::ROWS, tcp::ROWS, udp::ROWS].into_iter().flatten()
 }
 
 /// Other names of the same option: a second spelling, or the one used when reading it.
@@ -31,14 +29,8 @@ pub const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Values of `IP_MTU_DISCOVER` and `IPV6_MTU_DISCOVER`.
-const PMTUDISC: &[(&str, i32)] = &[
-    ("dont", 0),
-    ("want", 1),
-    ("do", 2),
-    ("probe", 3),
-    ("interface", 4),
-    ("omit", 5),
-];
+const PMTUDISC: &[(&str, i32)] =
+    &[("dont", 0), ("want", 1), ("do", 2), ("probe", 3), ("interface", 4), ("omit", 5)];
 
 /// Values of `IP_TOS` and `IPV6_TCLASS`: the old names first, then the classes of DSCP.
 const TOS: &[(&str, i32)] = &[
@@ -71,41 +63,21 @@ const TOS: &[(&str, i32)] = &[
 ];
 
 const fn byte(name: &'static str) -> Field {
-    Field {
-        name,
-        size: 1,
-        signed: false,
-    }
+    Field { name, size: 1, signed: false }
 }
 
 const fn half(name: &'static str) -> Field {
-    Field {
-        name,
-        size: 2,
-        signed: false,
-    }
+    Field { name, size: 2, signed: false }
 }
 
 const fn word(name: &'static str) -> Field {
-    Field {
-        name,
-        size: 4,
-        signed: false,
-    }
+    Field { name, size: 4, signed: false }
 }
 
 const fn signed(name: &'static str) -> Field {
-    Field {
-        name,
-        size: 4,
-        signed: true,
-    }
+    Field { name, size: 4, signed: true }
 }
 
 const fn long(name: &'static str) -> Field {
-    Field {
-        name,
-        size: 8,
-        signed: false,
-    }
+    Field { name, size: 8, signed: false }
 }

@@ -80,13 +80,8 @@ const TXTIME: &[Field] = &[signed("clockid"), word("flags")];
 const INT_MAX: i64 = i32::MAX as i64;
 
 pub(super) static ROWS: &[Row] = &[
-    row(
-        "SO_DEBUG",
-        libc::SO_DEBUG,
-        Kind::Flag,
-        "record debugging information",
-    )
-    .needs("CAP_NET_ADMIN"),
+    row("SO_DEBUG", libc::SO_DEBUG, Kind::Flag, "record debugging information")
+        .needs("CAP_NET_ADMIN"),
     row(
         "SO_REUSEADDR",
         libc::SO_REUSEADDR,
@@ -95,20 +90,8 @@ pub(super) static ROWS: &[Row] = &[
     )
     .at(Moment::Bind)
     .on(Sockets::INET),
-    row(
-        "SO_TYPE",
-        libc::SO_TYPE,
-        Kind::Names(TYPES),
-        "the socket's type",
-    )
-    .get(),
-    row(
-        "SO_ERROR",
-        libc::SO_ERROR,
-        Kind::Errno,
-        "the pending error; reading clears it",
-    )
-    .get(),
+    row("SO_TYPE", libc::SO_TYPE, Kind::Names(TYPES), "the socket's type").get(),
+    row("SO_ERROR", libc::SO_ERROR, Kind::Errno, "the pending error; reading clears it").get(),
     row(
         "SO_DONTROUTE",
         libc::SO_DONTROUTE,
@@ -116,21 +99,11 @@ pub(super) static ROWS: &[Row] = &[
         "send to directly connected hosts only, not through a gateway",
     )
     .on(Sockets::INET),
-    row(
-        "SO_BROADCAST",
-        libc::SO_BROADCAST,
-        Kind::Flag,
-        "allow datagrams to a broadcast address",
-    )
-    .on(Sockets::UDP),
-    row(
-        "SO_SNDBUF",
-        libc::SO_SNDBUF,
-        Kind::Size,
-        "send buffer, with the kernel's bookkeeping",
-    )
-    .at(Moment::Open)
-    .sysctl("net.core.wmem_max"),
+    row("SO_BROADCAST", libc::SO_BROADCAST, Kind::Flag, "allow datagrams to a broadcast address")
+        .on(Sockets::UDP),
+    row("SO_SNDBUF", libc::SO_SNDBUF, Kind::Size, "send buffer, with the kernel's bookkeeping")
+        .at(Moment::Open)
+        .sysctl("net.core.wmem_max"),
     row(
         "SO_RCVBUF",
         libc::SO_RCVBUF,
@@ -147,21 +120,11 @@ pub(super) static ROWS: &[Row] = &[
     )
     .at(Moment::Connection)
     .on(Sockets::TCP),
-    row(
-        "SO_OOBINLINE",
-        libc::SO_OOBINLINE,
-        Kind::Flag,
-        "leave urgent data in the stream",
-    )
-    .at(Moment::Connection)
-    .on(Sockets::TCP),
-    row(
-        "SO_NO_CHECK",
-        libc::SO_NO_CHECK,
-        Kind::Flag,
-        "send UDP over IPv4 without a checksum",
-    )
-    .on(Sockets::UDP),
+    row("SO_OOBINLINE", libc::SO_OOBINLINE, Kind::Flag, "leave urgent data in the stream")
+        .at(Moment::Connection)
+        .on(Sockets::TCP),
+    row("SO_NO_CHECK", libc::SO_NO_CHECK, Kind::Flag, "send UDP over IPv4 without a checksum")
+        .on(Sockets::UDP),
     row(
         "SO_PRIORITY",
         libc::SO_PRIORITY,
@@ -213,13 +176,7 @@ pub(super) static ROWS: &[Row] = &[
         "bytes that must have arrived before the socket counts as readable",
     )
     .at(Moment::Connection),
-    row(
-        "SO_SNDLOWAT",
-        libc::SO_SNDLOWAT,
-        Kind::Size,
-        "always 1 on Linux",
-    )
-    .get(),
+    row("SO_SNDLOWAT", libc::SO_SNDLOWAT, Kind::Size, "always 1 on Linux").get(),
     row(
         "SO_RCVTIMEO",
         libc::SO_RCVTIMEO,
@@ -234,15 +191,10 @@ pub(super) static ROWS: &[Row] = &[
         "longest wait of a blocking send or connect; 0 is no limit",
     )
     .at(Moment::Connection),
-    row(
-        "SO_BINDTODEVICE",
-        libc::SO_BINDTODEVICE,
-        Kind::Text,
-        "use this network interface only",
-    )
-    .at(Moment::Bind)
-    .on(Sockets::INET)
-    .needs("CAP_NET_RAW"),
+    row("SO_BINDTODEVICE", libc::SO_BINDTODEVICE, Kind::Text, "use this network interface only")
+        .at(Moment::Bind)
+        .on(Sockets::INET)
+        .needs("CAP_NET_RAW"),
     row(
         "SO_ATTACH_FILTER",
         libc::SO_ATTACH_FILTER,
@@ -250,14 +202,9 @@ pub(super) static ROWS: &[Row] = &[
         "classic BPF program that drops or cuts what arrives; reads as its length",
     )
     .at(Moment::Open),
-    row(
-        "SO_DETACH_FILTER",
-        libc::SO_DETACH_FILTER,
-        Kind::Flag,
-        "remove the BPF program",
-    )
-    .set()
-    .at(Moment::Connection),
+    row("SO_DETACH_FILTER", libc::SO_DETACH_FILTER, Kind::Flag, "remove the BPF program")
+        .set()
+        .at(Moment::Connection),
     row(
         "SO_PEERNAME",
         libc::SO_PEERNAME,
@@ -271,38 +218,16 @@ pub(super) static ROWS: &[Row] = &[
         Kind::Flag,
         "receive the arrival time of each datagram, in microseconds",
     ),
-    row(
-        "SO_ACCEPTCONN",
-        libc::SO_ACCEPTCONN,
-        Kind::Flag,
-        "whether the socket listens",
-    )
-    .get(),
-    row(
-        "SO_PEERSEC",
-        libc::SO_PEERSEC,
-        Kind::Text,
-        "security context of the peer (SELinux)",
-    )
-    .get(),
-    row(
-        "SO_SNDBUFFORCE",
-        libc::SO_SNDBUFFORCE,
-        Kind::Size,
-        "SO_SNDBUF beyond net.core.wmem_max",
-    )
-    .set()
-    .at(Moment::Open)
-    .needs("CAP_NET_ADMIN"),
-    row(
-        "SO_RCVBUFFORCE",
-        libc::SO_RCVBUFFORCE,
-        Kind::Size,
-        "SO_RCVBUF beyond net.core.rmem_max",
-    )
-    .set()
-    .at(Moment::Open)
-    .needs("CAP_NET_ADMIN"),
+    row("SO_ACCEPTCONN", libc::SO_ACCEPTCONN, Kind::Flag, "whether the socket listens").get(),
+    row("SO_PEERSEC", libc::SO_PEERSEC, Kind::Text, "security context of the peer (SELinux)").get(),
+    row("SO_SNDBUFFORCE", libc::SO_SNDBUFFORCE, Kind::Size, "SO_SNDBUF beyond net.core.wmem_max")
+        .set()
+        .at(Moment::Open)
+        .needs("CAP_NET_ADMIN"),
+    row("SO_RCVBUFFORCE", libc::SO_RCVBUFFORCE, Kind::Size, "SO_RCVBUF beyond net.core.rmem_max")
+        .set()
+        .at(Moment::Open)
+        .needs("CAP_NET_ADMIN"),
     row(
         "SO_PASSSEC",
         libc::SO_PASSSEC,
@@ -330,20 +255,8 @@ pub(super) static ROWS: &[Row] = &[
         Kind::Bits(TIMESTAMPING),
         "which times of sending and arrival to report, and from where",
     ),
-    row(
-        "SO_PROTOCOL",
-        libc::SO_PROTOCOL,
-        Kind::Names(PROTOCOLS),
-        "the socket's protocol",
-    )
-    .get(),
-    row(
-        "SO_DOMAIN",
-        libc::SO_DOMAIN,
-        Kind::Names(DOMAINS),
-        "the socket's address family",
-    )
-    .get(),
+    row("SO_PROTOCOL", libc::SO_PROTOCOL, Kind::Names(PROTOCOLS), "the socket's protocol").get(),
+    row("SO_DOMAIN", libc::SO_DOMAIN, Kind::Names(DOMAINS), "the socket's address family").get(),
     row(
         "SO_RXQ_OVFL",
         libc::SO_RXQ_OVFL,
@@ -364,13 +277,8 @@ pub(super) static ROWS: &[Row] = &[
         "where the next MSG_PEEK begins; -1 is always at the front",
     )
     .at(Moment::Connection),
-    row(
-        "SO_NOFCS",
-        libc::SO_NOFCS,
-        Kind::Flag,
-        "leave the frame checksum of sent packets to us",
-    )
-    .on(Sockets::INET),
+    row("SO_NOFCS", libc::SO_NOFCS, Kind::Flag, "leave the frame checksum of sent packets to us")
+        .on(Sockets::INET),
     row(
         "SO_LOCK_FILTER",
         libc::SO_LOCK_FILTER,
@@ -480,12 +388,7 @@ pub(super) static ROWS: &[Row] = &[
     )
     .get()
     .on(Sockets::UNIX),
-    row(
-        "SO_ZEROCOPY",
-        libc::SO_ZEROCOPY,
-        Kind::Flag,
-        "allow MSG_ZEROCOPY",
-    ),
+    row("SO_ZEROCOPY", libc::SO_ZEROCOPY, Kind::Flag, "allow MSG_ZEROCOPY"),
     row(
         "SO_TXTIME",
         libc::SO_TXTIME,
@@ -503,12 +406,7 @@ pub(super) static ROWS: &[Row] = &[
     .at(Moment::Bind)
     .on(Sockets::INET)
     .needs("CAP_NET_RAW"),
-    row(
-        "SO_TIMESTAMP_NEW",
-        libc::SO_TIMESTAMP_NEW,
-        Kind::Flag,
-        "SO_TIMESTAMP with 64-bit times",
-    ),
+    row("SO_TIMESTAMP_NEW", libc::SO_TIMESTAMP_NEW, Kind::Flag, "SO_TIMESTAMP with 64-bit times"),
     row(
         "SO_TIMESTAMPNS_NEW",
         libc::SO_TIMESTAMPNS_NEW,
@@ -521,20 +419,10 @@ pub(super) static ROWS: &[Row] = &[
         Kind::Bits(TIMESTAMPING),
         "SO_TIMESTAMPING with 64-bit times",
     ),
-    row(
-        "SO_RCVTIMEO_NEW",
-        libc::SO_RCVTIMEO_NEW,
-        Kind::Duration,
-        "SO_RCVTIMEO with 64-bit times",
-    )
-    .at(Moment::Connection),
-    row(
-        "SO_SNDTIMEO_NEW",
-        libc::SO_SNDTIMEO_NEW,
-        Kind::Duration,
-        "SO_SNDTIMEO with 64-bit times",
-    )
-    .at(Moment::Connection),
+    row("SO_RCVTIMEO_NEW", libc::SO_RCVTIMEO_NEW, Kind::Duration, "SO_RCVTIMEO with 64-bit times")
+        .at(Moment::Connection),
+    row("SO_SNDTIMEO_NEW", libc::SO_SNDTIMEO_NEW, Kind::Duration, "SO_SNDTIMEO with 64-bit times")
+        .at(Moment::Connection),
     row(
         "SO_DETACH_REUSEPORT_BPF",
         libc::SO_DETACH_REUSEPORT_BPF,
@@ -561,42 +449,20 @@ pub(super) static ROWS: &[Row] = &[
     .on(Sockets::INET)
     .range(0, 65535)
     .needs("CAP_NET_ADMIN"),
-    row(
-        "SO_NETNS_COOKIE",
-        71,
-        Kind::Wide,
-        "a number no other network namespace has",
-    )
-    .get(),
+    row("SO_NETNS_COOKIE", 71, Kind::Wide, "a number no other network namespace has").get(),
     row(
         "SO_BUF_LOCK",
         72,
         Kind::Bits(LOCKS),
         "which buffer sizes the kernel no longer tunes by itself",
     ),
-    row(
-        "SO_RESERVE_MEM",
-        73,
-        Kind::Size,
-        "memory set aside for this socket",
-    )
-    .on(Sockets::INET),
-    row(
-        "SO_TXREHASH",
-        74,
-        Kind::Flag,
-        "try another path after retransmissions",
-    )
-    .on(Sockets::TCP)
-    .sysctl("net.core.txrehash"),
-    row(
-        "SO_RCVMARK",
-        75,
-        Kind::Flag,
-        "receive the mark of each datagram",
-    )
-    .on(Sockets::INET)
-    .needs("CAP_NET_ADMIN or CAP_NET_RAW"),
+    row("SO_RESERVE_MEM", 73, Kind::Size, "memory set aside for this socket").on(Sockets::INET),
+    row("SO_TXREHASH", 74, Kind::Flag, "try another path after retransmissions")
+        .on(Sockets::TCP)
+        .sysctl("net.core.txrehash"),
+    row("SO_RCVMARK", 75, Kind::Flag, "receive the mark of each datagram")
+        .on(Sockets::INET)
+        .needs("CAP_NET_ADMIN or CAP_NET_RAW"),
     row(
         "SO_PASSPIDFD",
         76,
@@ -604,26 +470,11 @@ pub(super) static ROWS: &[Row] = &[
         "receive a descriptor of the sending process with each message",
     )
     .on(Sockets::UNIX),
-    row(
-        "SO_RCVPRIORITY",
-        82,
-        Kind::Flag,
-        "receive the priority of each datagram",
-    )
-    .on(Sockets::INET),
-    row(
-        "SO_PASSRIGHTS",
-        83,
-        Kind::Flag,
-        "accept descriptors sent with a message",
-    )
-    .on(Sockets::UNIX),
-    row(
-        "SO_INQ",
-        84,
-        Kind::Flag,
-        "receive the count of bytes still queued with each message",
-    )
-    .set()
-    .on(Sockets::UNIX),
+    row("SO_RCVPRIORITY", 82, Kind::Flag, "receive the priority of each datagram")
+        .on(Sockets::INET),
+    row("SO_PASSRIGHTS", 83, Kind::Flag, "accept descriptors sent with a message")
+        .on(Sockets::UNIX),
+    row("SO_INQ", 84, Kind::Flag, "receive the count of bytes still queued with each message")
+        .set()
+        .on(Sockets::UNIX),
 ];

@@ -17,10 +17,7 @@ struct World {
 }
 
 fn id(number: u64) -> Id {
-    Id {
-        number,
-        slot: usize::try_from(number).unwrap(),
-    }
+    Id { number, slot: usize::try_from(number).unwrap() }
 }
 
 fn splitter() -> Lines {
@@ -66,13 +63,7 @@ impl World {
     }
 
     fn does(&mut self, change: impl FnOnce(&mut State, &mut dyn FnMut(Out<'_>))) {
-        let Self {
-            state,
-            here,
-            got,
-            closed,
-            stopped,
-        } = self;
+        let Self { state, here, got, closed, stopped } = self;
         change(state, &mut |out| match out {
             Out::All { line, .. } | Out::Notice { line } => {
                 let except = match out {
@@ -80,20 +71,14 @@ impl World {
                     _ => None,
                 };
                 let line = std::str::from_utf8(line).unwrap();
-                assert!(
-                    line.ends_with('\n') && line.matches('\n').count() == 1,
-                    "{line:?}"
-                );
+                assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "{line:?}");
                 for number in here.keys() {
                     if except.is_none_or(|id| id.number != *number) {
                         got.get_mut(number).unwrap().push_str(line);
                     }
                 }
             }
-            Out::One { to, lines }
-            | Out::Whisper {
-                to, line: lines, ..
-            } => {
+            Out::One { to, lines } | Out::Whisper { to, line: lines, .. } => {
                 let lines = std::str::from_utf8(lines).unwrap();
                 got.get_mut(&to.number).unwrap().push_str(lines);
             }
@@ -134,10 +119,7 @@ fn lines_go_to_all_but_their_sender() {
     world.send(0, b"good morning\n");
     assert_eq!(world.got(0), "<guest1> hello\n<guest1> /slash\n<guest1> \n");
     assert_eq!(world.got(1), "<server> good morning\n");
-    assert_eq!(
-        world.got(2),
-        "<guest1> hello\n<guest1> /slash\n<guest1> \n<server> good morning\n"
-    );
+    assert_eq!(world.got(2), "<guest1> hello\n<guest1> /slash\n<guest1> \n<server> good morning\n");
 }
 
 #[test]
@@ -172,10 +154,7 @@ fn a_mistake_is_told_to_whoever_makes_it() {
         ("/kick guest2", "! only the server can kick\n"),
         ("/nick", "! /nick NAME: 1 to 32 characters\n"),
         ("/nick a b", "! 'a b': letters, digits, _ - . only\n"),
-        (
-            "/nick \x1b[2J",
-            "! '\\x1b[2J': letters, digits, _ - . only\n",
-        ),
+        ("/nick \x1b[2J", "! '\\x1b[2J': letters, digits, _ - . only\n"),
         ("/nick SERVER", "! SERVER is taken\n"),
         ("/nick GUEST2", "! GUEST2 is taken\n"),
         ("/nick guest1", "! you are guest1\n"),
@@ -217,24 +196,15 @@ fn the_name_of_a_key_is_reserved_and_stays() {
     for number in 2..5 {
         world.join(number, Some("ann"));
     }
-    assert_eq!(
-        world.answer("/who"),
-        "-- 5 here: server guest1 ann ann~2 ann~3\n"
-    );
+    assert_eq!(world.answer("/who"), "-- 5 here: server guest1 ann ann~2 ann~3\n");
     world.got(2);
     world.send(2, b"/nick else\n");
     assert_eq!(world.got(2), "! you stay ann\n");
-    assert_eq!(
-        world.answer("/nick ann~4"),
-        "! 'ann~4': letters, digits, _ - . only\n"
-    );
+    assert_eq!(world.answer("/nick ann~4"), "! 'ann~4': letters, digits, _ - . only\n");
     world.leave(3);
     world.join(5, Some("ann"));
     world.join(6, Some("ann"));
-    assert_eq!(
-        world.answer("/who"),
-        "-- 6 here: server guest1 ann ann~3 ann~2 ann~4\n"
-    );
+    assert_eq!(world.answer("/who"), "-- 6 here: server guest1 ann ann~3 ann~2 ann~4\n");
 }
 
 #[test]
@@ -242,10 +212,7 @@ fn a_guest_whose_name_is_taken_gets_a_number() {
     let mut world = World::of_two();
     world.send(1, b"/nick guest3\n");
     world.join(3, None);
-    assert_eq!(
-        world.answer("/who"),
-        "-- 4 here: server guest3 guest2 guest3~2\n"
-    );
+    assert_eq!(world.answer("/who"), "-- 4 here: server guest3 guest2 guest3~2\n");
 }
 
 #[test]
@@ -253,19 +220,11 @@ fn lines_are_cleaned_and_cut() {
     let mut world = World::of_two();
     world.send(1, "a\x1b[2J\u{202e}\tb\n".as_bytes());
     assert_eq!(world.got(2), "<guest1> a\\x1b[2J\\u{202e}\tb\n");
-    for long in [
-        vec![b'x'; 3 * LINE],
-        vec![0xff; 3 * LINE],
-        "é".repeat(2 * LINE).into(),
-    ] {
+    for long in [vec![b'x'; 3 * LINE], vec![0xff; 3 * LINE], "é".repeat(2 * LINE).into()] {
         world.send(1, &long);
         world.send(1, b"\n");
         let got = world.got(2);
-        assert!(
-            (LINE - 4..=LINE).contains(&(got.len() - "<guest1> \n".len())),
-            "{}",
-            got.len()
-        );
+        assert!((LINE - 4..=LINE).contains(&(got.len() - "<guest1> \n".len())), "{}", got.len());
     }
 }
 
@@ -275,9 +234,7 @@ fn a_long_list_comes_in_several_lines() {
     (1..=1000).for_each(|number| world.join(number, None));
     let list = world.answer("/who");
     assert!(list.lines().count() > 5 && list.lines().all(|line| line.len() < LIST + 50));
-    let mut words = list
-        .split_whitespace()
-        .filter(|word| word.starts_with("guest"));
+    let mut words = list.split_whitespace().filter(|word| word.starts_with("guest"));
     assert!((1..=1000).all(|number| words.next() == Some(&format!("guest{number}"))));
 }
 
