@@ -48,6 +48,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refu
 
 /// One subcommand, a file each in `commands/`.
 #[derive(Subcommand, Debug)]
+#[allow(missing_docs, reason = "clap takes a variant's help from its type")]
 pub enum Command {
     Serve(Serve),
     Connect(Connect),

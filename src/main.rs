@@ -1,43 +1,28 @@
-//! sockctl: talk, serve, authenticate, test and explain sockets.
-
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")
-)]
-
-mod args;
-mod auth;
-mod cli;
-mod commands;
-mod console;
-mod exit;
-mod layer;
-mod net;
-mod roles;
-mod server;
-mod session;
-mod visible;
+//! The program: parse, run, report the error, exit status.
 
 use std::process::ExitCode;
 
-use console::event::Level;
-use console::talk::Talk;
+use sockctl::cli::{self, Asked};
+use sockctl::console::event::Level;
+use sockctl::console::talk::Talk;
+use sockctl::exit::{self, Failure};
+use sockctl::net::signal;
 
 fn main() -> ExitCode {
     let plain = || Talk::new(Level::Normal, false);
     let command = match cli::read() {
-        Ok(cli::Asked::Run(command)) => command,
-        Ok(cli::Asked::Shown(result)) => return finish(result.map_err(Into::into), &plain()),
+        Ok(Asked::Run(command)) => command,
+        Ok(Asked::Shown(result)) => return finish(result.map_err(Into::into), &plain()),
         Err(refusal) => return finish(Err(refusal.into()), &plain()),
     };
     let talk = command.talk();
-    let result = net::signal::install()
-        .map_err(|e| exit::Failure::system("install", "signal handlers", &e).into())
+    let result = signal::install()
+        .map_err(|e| Failure::system("install", "signal handlers", &e).into())
         .and_then(|()| command.run(&talk));
     finish(result, &talk)
 }
 
-/// Tells what went wrong, if anything did; the exit status.
+/// Reports what went wrong, if anything did; the exit status.
 fn finish(result: anyhow::Result<()>, talk: &Talk) -> ExitCode {
     let status = result.map_or_else(
         |error| {

@@ -29,7 +29,7 @@ fn blocks() -> Vec<(usize, Vec<Step>)> {
             Some(_) if line == "```" => blocks.extend(open.take()),
             Some((_, steps)) => match (line.strip_prefix("$ "), line.strip_prefix("> ")) {
                 (Some(command), _) => {
-                    steps.push(Step { command: command.into(), shown: Vec::new() })
+                    steps.push(Step { command: command.into(), shown: Vec::new() });
                 }
                 (_, Some(more)) if steps.last().is_some_and(|step| step.shown.is_empty()) => {
                     let step = steps.last_mut().unwrap();

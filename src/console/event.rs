@@ -11,6 +11,7 @@ use crate::net::tcpinfo::TcpInfo;
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the fields are those of the JSON objects, listed in the man page")]
 pub enum Event<'a> {
     /// listen(2) succeeded.
     Listening {

@@ -17,12 +17,12 @@ use nix::errno::Errno;
 #[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
 unsafe extern "C" {}
 
-/// `SO_GET_FILTER` is the number of `SO_ATTACH_FILTER`, read (asm-generic/socket.h).
+/// `SO_GET_FILTER` is the number of `SO_ATTACH_FILTER`, read (`asm-generic/socket.h`).
 const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
 /// The size of what `SO_GET_FILTER` counts: its length is a number of instructions, not of bytes.
 /// It is the only such option of the families in the option table (socket(7), net/core/filter.c).
 const INSTRUCTION: usize = size_of::<libc::sock_filter>();
-/// The most instructions of a classic BPF program (linux/bpf_common.h).
+/// The most instructions of a classic BPF program (`linux/bpf_common.h`).
 const BPF_MAXINSNS: usize = 4096;
 /// Bytes behind the buffer that must still be `CANARY` after the call. Some options write a field
 /// of their struct without looking at the length (`TCP_AO_GET_KEYS`, its `nkeys` at 208).
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Attaches a program of so many instructions, each of which is BPF_RET.
+    /// Attaches a program of so many instructions, each of which is `BPF_RET`.
     fn attach(socket: &std::net::UdpSocket, count: usize) {
         let mut program = vec![libc::sock_filter { code: 6, jt: 0, jf: 0, k: 65535 }; count];
         let program =

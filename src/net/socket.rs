@@ -106,7 +106,6 @@ impl Socket {
     }
 
     /// Gives up a connect to `address` that was under way: a timeout, traced.
-    #[expect(clippy::unused_self, reason = "it is this socket's connect that ends")]
     pub fn abandon_connect(&self, address: &SockAddr) -> io::Result<()> {
         traced_connect(address, Err(Errno::ETIMEDOUT.into()))
     }

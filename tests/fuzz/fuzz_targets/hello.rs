@@ -1,13 +1,11 @@
 //! Both sides of the encrypted handshake, fed anything, in pieces of any size.
 #![no_main]
 
-include!("sockctl.rs");
-
 use std::rc::Rc;
 
-use auth::handshake::{Guest, Host, Verdict};
-use auth::key::{Key, Keyring};
-use auth::noise::{Client, Identity, Server, derive};
+use sockctl::auth::handshake::{Guest, Host, Verdict};
+use sockctl::auth::key::{Key, Keyring};
+use sockctl::auth::noise::{Client, Identity, Server, derive};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {

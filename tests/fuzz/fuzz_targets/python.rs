@@ -1,14 +1,12 @@
 //! Both sides of Python's handshake, and its frames, fed anything, in pieces of any size.
 #![no_main]
 
-include!("sockctl.rs");
-
 use std::rc::Rc;
 
-use auth::handshake::{Guest, Host, Verdict};
-use auth::key::{Key, Keyring};
-use auth::python::{Client, Frames, Listener, Secrets, Unit};
-use layer::Layer;
+use sockctl::auth::handshake::{Guest, Host, Verdict};
+use sockctl::auth::key::{Key, Keyring};
+use sockctl::auth::python::{Client, Frames, Listener, Secrets, Unit};
+use sockctl::layer::Layer;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: (u8, bool, &[u8])| {

@@ -1,14 +1,12 @@
 //! The record reader of an open session: valid records, with anything behind or in between.
 #![no_main]
 
-include!("sockctl.rs");
-
 use std::rc::Rc;
 
-use auth::handshake::{Guest, Host, Verdict};
-use auth::key::{Key, Keyring};
-use auth::noise::{Client, Identity, Server, derive};
-use layer::Layer;
+use sockctl::auth::handshake::{Guest, Host, Verdict};
+use sockctl::auth::key::{Key, Keyring};
+use sockctl::auth::noise::{Client, Identity, Server, derive};
+use sockctl::layer::Layer;
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {

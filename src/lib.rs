@@ -1,0 +1,19 @@
+//! sockctl: talk, serve, authenticate, test and explain sockets.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")
+)]
+
+mod args;
+pub mod auth;
+pub mod cli;
+mod commands;
+pub mod console;
+pub mod exit;
+pub mod layer;
+pub mod net;
+mod roles;
+pub mod server;
+pub mod session;
+pub mod visible;
