@@ -133,6 +133,19 @@ impl Socket {
         self.inner.take_error()
     }
 
+    /// Reads and discards the error queue (`MSG_ERRQUEUE`): ICMP errors asked for with `IP_RECVERR`
+    /// and send timestamps. epoll(7) reports `EPOLLERR` until it is empty; only `SO_ERROR`
+    /// ([`Socket::take_error`]) says whether the socket has failed. UNIX sockets have no such queue,
+    /// and would give data.
+    pub fn drain_error_queue(&self) {
+        if !matches!(self.inner.domain(), Ok(Domain::IPV4 | Domain::IPV6)) {
+            return;
+        }
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let mut one = [0];
+        while retry(|| nix::sys::socket::recv(self.as_raw_fd(), &mut one, flags)).is_ok() {}
+    }
+
     /// recv(2). 0 is the peer's end.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let result =
