@@ -21,8 +21,8 @@ use crate::auth::digest::Digest;
 use crate::auth::key::{KeySources, Keyring, create_key, load};
 use crate::auth::noise;
 use crate::auth::python::{Secrets, Unit};
+use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
-use crate::console::ornament::Manner;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, errno_name, quoted};
 use crate::net::access::{self, Access, Networks};
@@ -209,8 +209,8 @@ pub struct PromptArgs {
 
 impl PromptArgs {
     /// How lines are shown at a terminal.
-    pub fn manner(&self, color: Color) -> Manner {
-        Manner { timestamps: self.timestamps, bell: self.bell, color: color.is_on(true) }
+    pub fn style(&self, color: Color) -> Style {
+        Style { timestamps: self.timestamps, bell: self.bell, color: color.is_on(true) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use nix::errno::Errno;
 
-use crate::visible;
+use crate::sanitize;
 
 /// The exit status of a run that did not end in plain success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ const SHOWN: usize = 80;
 
 /// An offending value as an error line names it: in quotes, escaped, cut to 80 characters.
 pub fn quoted(value: impl AsRef<OsStr>) -> String {
-    let mut text = visible::line(value.as_ref().as_bytes());
+    let mut text = sanitize::line(value.as_ref().as_bytes());
     if text.chars().count() > SHOWN {
         text = text.chars().take(SHOWN - 1).collect();
         text.push('…');

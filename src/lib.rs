@@ -14,6 +14,6 @@ pub mod exit;
 pub mod layer;
 pub mod net;
 mod roles;
+pub mod sanitize;
 pub mod server;
 pub mod session;
-pub mod visible;

@@ -1,8 +1,7 @@
 //! What a person reads and types: the only place that prints.
 
-pub mod clean;
+pub mod decoration;
 pub mod event;
-pub mod ornament;
 pub mod printer;
 pub mod progress;
 pub mod prompt;

@@ -1,7 +1,7 @@
 //! The `>>>` prompt: rustyline in a thread of its own, and text printed above the line being typed.
 //!
 //! How a handler uses it: [`Prompt::start`] takes over the terminal and gives a [`Queue`] for
-//! everything that is shown ([`Ornament`](super::ornament::Ornament) adds time, colour and bell to
+//! everything that is shown ([`Decoration`](super::decoration::Decoration) adds time, colour and bell to
 //! a line before it is pushed). What is typed arrives through `deliver`, one entry at a time; [`Prompt::again`] asks for
 //! the next. [`Words`] is shared: names added to it are completed from then on. [`Prompt::stop`]
 //! gives the terminal back.
@@ -35,9 +35,10 @@ use rustyline::{
     EventContext, EventHandler, Helper, KeyEvent, Modifiers, Movement, RepeatCount,
 };
 
-use super::ornament::Manner;
+use super::decoration::Style;
 use super::printer::Queue;
 use super::talk::Talk;
+use crate::sanitize;
 use above::{Above, start_nudging};
 use history::Store;
 use modes::Modes;
@@ -61,7 +62,7 @@ pub struct Options {
     /// What Tab completes.
     pub words: Words,
     /// How talk is shown from now on.
-    pub manner: Manner,
+    pub style: Style,
 }
 
 /// What came from the prompt.
@@ -115,7 +116,7 @@ impl Prompt {
         talk: &Talk,
         deliver: impl FnMut(Typed) + Send + 'static,
     ) -> io::Result<(Self, Queue)> {
-        let Options { history, words, manner } = options;
+        let Options { history, words, style } = options;
         // What was said before the prompt stands above it.
         talk.flush();
         let watch = Arc::new(Watch {
@@ -135,7 +136,7 @@ impl Prompt {
         }));
         let screen = Arc::clone(&above);
         let queue = Queue::new("terminal", Box::new(move |bytes| screen.show(bytes)))?;
-        talk.share_terminal(&queue, manner);
+        talk.share_terminal(&queue, style);
         let (history, warning) = Store::open(history, &mut editor);
         if let Some(warning) = warning {
             queue.push(warning.as_bytes());
@@ -185,7 +186,7 @@ impl Prompt {
         self.above.end("");
         queue.flush(STOP);
         let (line, _) = self.watch.take_line();
-        (!line.is_empty()).then(|| super::clean::line(line.as_bytes()))
+        (!line.is_empty()).then(|| sanitize::text(line.as_bytes()))
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::decoration::{self, Style};
 use super::event::{Event, Level};
-use super::ornament::{self, Manner};
 use super::printer::{self, Queue};
 use crate::exit::{Exit, Failure, USAGE};
-use crate::visible;
+use crate::sanitize;
 
 /// How long the end of a run waits for a stderr that is not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub struct Talk(Arc<Inner>);
 
 struct Inner {
     level: Level,
-    style: Style,
+    format: Format,
     /// Started when stderr has no room: most runs say a line or two.
     queue: Mutex<Option<Queue>>,
     /// What stands before each line, at a terminal.
@@ -30,7 +30,7 @@ struct Inner {
 
 /// How lines are written.
 #[derive(Clone, Copy)]
-struct Style {
+struct Format {
     json: bool,
     /// What `-v` adds.
     detail: bool,
@@ -53,7 +53,7 @@ impl Talk {
     pub fn new(level: Level, json: bool) -> Self {
         Self(Arc::new(Inner {
             level,
-            style: Style { json, detail: level >= Level::Verbose, start: Instant::now() },
+            format: Format { json, detail: level >= Level::Verbose, start: Instant::now() },
             queue: Mutex::new(None),
             stamp: Mutex::new(None),
         }))
@@ -61,12 +61,12 @@ impl Talk {
 
     /// Whether events are written as JSON.
     pub fn is_json(&self) -> bool {
-        self.0.style.json
+        self.0.format.json
     }
 
     /// Whether an event of this level would be said: spares making one that would not.
     pub fn says(&self, level: Level) -> bool {
-        self.0.style.json || level <= self.0.level
+        self.0.format.json || level <= self.0.level
     }
 
     /// Says it, if the level asks for it.
@@ -74,13 +74,13 @@ impl Talk {
         if !self.says(event.level()) {
             return;
         }
-        self.line(render(event, self.0.style));
+        self.line(render(event, self.0.format));
     }
 
     /// Writes one line: whatever names and paths are in it, they neither end it nor act on a
     /// terminal.
     fn line(&self, line: String) {
-        let mut line = if self.is_json() { line } else { visible::line(line.as_bytes()) };
+        let mut line = if self.is_json() { line } else { sanitize::line(line.as_bytes()) };
         let stamp = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stamp) = &*stamp {
             line.insert_str(0, &stamp());
@@ -117,11 +117,11 @@ impl Talk {
     /// From now on goes where the prompt's own output goes, if stderr is the terminal too, so
     /// that nothing disturbs the line being typed, and has the time before it, if the lines there
     /// have.
-    pub fn share_terminal(&self, terminal: &Queue, manner: Manner) {
+    pub fn share_terminal(&self, terminal: &Queue, style: Style) {
         if io::stderr().is_terminal() {
             self.flush();
-            if manner.timestamps && !self.is_json() {
-                let stamp = Box::new(move || ornament::stamp(manner.color));
+            if style.timestamps && !self.is_json() {
+                let stamp = Box::new(move || decoration::stamp(style.color));
                 *self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
             }
             *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal.clone());
@@ -150,8 +150,8 @@ impl Talk {
             // Without a thread to spare there is nobody to talk to.
             *slot = Queue::new("stderr", printer::stderr()).ok();
             if let Some(queue) = &*slot {
-                let style = self.0.style;
-                queue.on_drop(move |count| dropped(count, style));
+                let format = self.0.format;
+                queue.on_drop(move |count| dropped(count, format));
             }
         }
         if let Some(queue) = &*slot {
@@ -161,23 +161,23 @@ impl Talk {
 }
 
 /// An event as a line.
-fn render(event: &Event<'_>, style: Style) -> String {
-    if !style.json {
-        return event.line(style.detail);
+fn render(event: &Event<'_>, format: Format) -> String {
+    if !format.json {
+        return event.line(format.detail);
     }
     // Microseconds are as fine as anybody can use.
-    let t = style.start.elapsed().as_micros();
+    let t = format.start.elapsed().as_micros();
     #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
     let timed = Timed { event, t: t as f64 / 1e6 };
     serde_json::to_string(&timed).unwrap_or_default()
 }
 
 /// The line, newline included, in place of those that nobody read in time.
-fn dropped(count: u64, style: Style) -> String {
+fn dropped(count: u64, format: Format) -> String {
     let cause = format!("{count} lines dropped: nobody read them");
     // The run goes on: there is no status.
     let failure = Failure::new("write", "talk", cause, Exit::Other);
-    render(&Event::failure(&failure), style) + "\n"
+    render(&Event::failure(&failure), format) + "\n"
 }
 
 struct Writer(Talk);

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::exit::{Failure, quoted};
-use crate::visible;
+use crate::sanitize;
 
 /// The address family that `-4` or `-6` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -279,8 +279,8 @@ impl fmt::Display for Port {
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => write!(f, "unix:{}", visible::line(path.as_os_str().as_bytes())),
-            Self::Abstract(name) => write!(f, "unix:@{}", visible::line(name)),
+            Self::Path(path) => write!(f, "unix:{}", sanitize::line(path.as_os_str().as_bytes())),
+            Self::Abstract(name) => write!(f, "unix:@{}", sanitize::line(name)),
         }
     }
 }

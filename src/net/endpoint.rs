@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::net::if_::if_indextoname;
 use socket2::SockAddr;
 
-use crate::visible;
+use crate::sanitize;
 
 /// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
 /// dual-stack listener shows and limits its peers like any other.
@@ -60,7 +60,7 @@ impl fmt::Display for Endpoint {
             }
             Self::Inet(inet) => write!(f, "{inet}"),
             Self::Any(port) => write!(f, "*:{port}"),
-            Self::Unix(name) => write!(f, "unix:{}", visible::line(name)),
+            Self::Unix(name) => write!(f, "unix:{}", sanitize::line(name)),
             Self::Beyond(name) => f.write_str(name),
         }
     }

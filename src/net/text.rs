@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::exit::{Exit, Failure, quoted};
-use crate::visible;
+use crate::sanitize;
 
 const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
 
@@ -81,16 +81,16 @@ pub fn show(bytes: &[u8]) -> String {
                 '\t' => out.push_str(r"\t"),
                 '\0' => out.push_str(r"\0"),
                 '\\' => out.push_str(r"\\"),
-                c if visible::hidden(c) => {
+                c if sanitize::hidden(c) => {
                     for &byte in c.encode_utf8(&mut [0; 4]).as_bytes() {
-                        visible::write_byte(byte, &mut out);
+                        sanitize::escape_byte(byte, &mut out);
                     }
                 }
                 c => out.push(c),
             }
         }
         for &byte in chunk.invalid() {
-            visible::write_byte(byte, &mut out);
+            sanitize::escape_byte(byte, &mut out);
         }
     }
     out
@@ -170,7 +170,7 @@ mod tests {
             ]
         ) {
             let shown = show(&bytes);
-            prop_assert!(!shown.chars().any(visible::hidden));
+            prop_assert!(!shown.chars().any(sanitize::hidden));
             prop_assert!(bytes.starts_with(b"@") || parse(OsStr::new(&shown)).unwrap() == bytes);
         }
 

@@ -38,7 +38,7 @@ use crate::net::signal;
 use crate::net::socket::Socket;
 use crate::net::tcpinfo::TcpInfo;
 use crate::server::{Limits, Outcome, Plan, Server};
-use crate::session::conversation::prompt::{Conversation, Peers, Style};
+use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
 use crate::session::feed::Inbox;
 
 use open::Opener;
@@ -278,11 +278,14 @@ fn at_prompt(
         linger: args.linger.unwrap_or(LINGER),
         max: args.max_bytes.unwrap_or(u64::MAX),
     };
-    let style =
-        Style { newline, raw: args.socket.raw, manner: args.prompt.manner(args.socket.talk.color) };
+    let format = LineFormat {
+        newline,
+        raw: args.socket.raw,
+        style: args.prompt.style(args.socket.talk.color),
+    };
     let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(&inbox, peers, style, history, talk.clone()).map_err(fail)?;
+        Conversation::start(&inbox, peers, format, history, talk.clone()).map_err(fail)?;
     let outcome =
         Server::new(None, &mut conversation, &inbox, signals.as_ref(), plan, talk.clone())
             .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))

@@ -7,12 +7,12 @@ pub mod server;
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
 
-use crate::console::clean::Cleaner;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::dial::timed_out;
 use crate::net::flow::Filter;
 use crate::net::pump::{End, Ended};
+use crate::sanitize::Sanitizer;
 use crate::session::conversation::pipe::output_failed;
 
 /// Whether a person sits at both ends: the prompt. Anything else is a byte-exact pipe.
@@ -25,12 +25,12 @@ pub fn spare_terminal(raw: bool) -> Option<Filter> {
     if raw || !io::stdout().is_terminal() {
         return None;
     }
-    let mut cleaner = Cleaner::default();
+    let mut sanitizer = Sanitizer::default();
     Some(Box::new(move |bytes, out| {
         let mut text = String::new();
-        cleaner.feed(bytes, &mut text);
+        sanitizer.feed(bytes, &mut text);
         if bytes.is_empty() {
-            cleaner.finish(&mut text);
+            sanitizer.finish(&mut text);
         }
         out.extend_from_slice(text.as_bytes());
     }))

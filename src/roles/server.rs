@@ -29,7 +29,7 @@ use crate::net::sockopt;
 use crate::server::{Gate, Limits, Outcome, Plan, Proxies, Server};
 use crate::session::Handler;
 use crate::session::conversation::pipe::Pipe;
-use crate::session::conversation::prompt::{Conversation, Peers, Style};
+use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::feed::Inbox;
@@ -259,14 +259,14 @@ impl Link<'_> {
 
 /// The conversation at a terminal.
 fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
-    let style = Style {
+    let format = LineFormat {
         newline: "\n",
         raw: args.socket.raw,
-        manner: args.prompt.manner(args.socket.talk.color),
+        style: args.prompt.style(args.socket.talk.color),
     };
     let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(link.inbox, Peers::Many, style, history, link.talk.clone())
+        Conversation::start(link.inbox, Peers::Many, format, history, link.talk.clone())
             .map_err(|e| Failure::system("use", "the terminal", &e))?;
     let outcome = link.serve(&mut conversation);
     conversation.finish();
@@ -278,8 +278,8 @@ fn room(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     let talk = link.talk.clone();
     let operator = if is_terminal() {
         let history = args.prompt.history.clone();
-        let manner = args.prompt.manner(args.socket.talk.color);
-        Operator::at_terminal(link.inbox, history, manner, talk.clone())
+        let style = args.prompt.style(args.socket.talk.color);
+        Operator::at_terminal(link.inbox, history, style, talk.clone())
             .map_err(|e| Failure::system("use", "the terminal", &e))
     } else {
         Operator::in_pipe(link.inbox, talk.clone())

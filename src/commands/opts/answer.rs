@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::exit::errno_name;
 use crate::net::sockopt::{Effect, Row, Value};
-use crate::visible;
+use crate::sanitize;
 
 /// Widest column; names are no longer.
 const WIDE_NAME: usize = 25;
@@ -302,7 +302,7 @@ pub(super) struct List(Vec<[String; 8]>);
 impl List {
     pub(super) fn push(&mut self, cells: [String; 8]) {
         // A process chooses its name and the paths of its UNIX sockets.
-        self.0.push(cells.map(|cell| visible::line(cell.as_bytes())));
+        self.0.push(cells.map(|cell| sanitize::line(cell.as_bytes())));
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {

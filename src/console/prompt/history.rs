@@ -10,6 +10,7 @@ use rustyline::history::FileHistory;
 use rustyline::{Editor, Helper};
 
 use crate::exit::cause;
+use crate::sanitize;
 
 /// Where history is kept between runs, if anywhere.
 pub struct Store {
@@ -73,6 +74,6 @@ fn io_error(error: ReadlineError) -> io::Error {
 }
 
 fn warning(op: &str, path: &Path, error: &io::Error) -> String {
-    let path = crate::visible::line(path.as_os_str().as_encoded_bytes());
+    let path = sanitize::line(path.as_os_str().as_encoded_bytes());
     format!("sockctl: {op} the history {path}: {}\n", cause(error))
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::Host;
 use super::grammar::no_address;
 use crate::exit::{Failure, quoted};
-use crate::visible;
+use crate::sanitize;
 
 /// The longest host name: RFC 1035, section 2.3.4, without the length bytes at both ends.
 const HOST_MAX: usize = 253;
@@ -41,7 +41,7 @@ fn name(word: &str) -> Result<(), Failure> {
         let long = format!("a host name has at most {HOST_MAX} bytes");
         return Err(bad_host(word, &long));
     }
-    if word.contains(|c: char| c.is_whitespace() || visible::hidden(c)) {
+    if word.contains(|c: char| c.is_whitespace() || sanitize::hidden(c)) {
         return Err(bad_host(word, "a host name has no blanks and no control characters"));
     }
     if word.starts_with(['+', '-']) {
@@ -94,7 +94,7 @@ pub(super) fn ipv6(text: &str) -> Option<Host> {
         return Some(Host::Ip(ip.into()));
     };
     // What netdevice(7) can have as an interface's name.
-    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || visible::hidden(c);
+    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || sanitize::hidden(c);
     let well_formed = !zone.is_empty() && zone.len() <= ZONE_MAX && !zone.contains(strange);
     let ip = ip.parse().ok().filter(|_| well_formed)?;
     Some(Host::Scoped(ip, zone.to_owned()))

@@ -315,13 +315,13 @@ proptest! {
             match result {
                 Ok((shown, used)) => {
                     prop_assert!(used <= line.len());
-                    prop_assert!(!shown.chars().any(visible::hidden));
+                    prop_assert!(!shown.chars().any(sanitize::hidden));
                 }
                 Err(failure) => {
                     let line = failure.to_string();
                     prop_assert_eq!(failure.exit, Exit::Usage);
                     prop_assert!(line.chars().count() < 400);
-                    prop_assert!(!line.chars().any(visible::hidden), "{}", line);
+                    prop_assert!(!line.chars().any(sanitize::hidden), "{}", line);
                 }
             }
         }

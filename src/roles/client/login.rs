@@ -45,7 +45,7 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
 /// A password, minus exactly one final LF or CRLF, out of a file that nobody else can read.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let op = "read the proxy's password from";
-    let name = crate::visible::line(path.as_os_str().as_bytes());
+    let name = crate::sanitize::line(path.as_os_str().as_bytes());
     let system = |e| Failure::system(op, &name, &e).exit(Exit::Usage);
     let file = File::open(path).map_err(system)?;
     let meta = file.metadata().map_err(system)?;

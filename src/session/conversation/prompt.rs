@@ -8,15 +8,15 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::console::clean;
+use crate::console::decoration::{Decoration, Style};
 use crate::console::event::{Event, Level, Payload, Reason};
-use crate::console::ornament::{Manner, Ornament};
 use crate::console::printer::Queue;
 use crate::console::prompt::{Options, Prompt, Typed, Words};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
+use crate::sanitize;
 use crate::session::feed::{Inbox, Input};
 use crate::session::{Clients, Handler, Id};
 
@@ -41,24 +41,24 @@ pub enum Peers {
 
 /// How lines are written and shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
+pub struct LineFormat {
     /// What is sent after a line: `\n`, `\r\n` (`-C`) or nothing (`--no-newline`).
     pub newline: &'static str,
     /// `--raw`: strangers' text goes to the terminal as it came.
     pub raw: bool,
     /// What is added to a line.
-    pub manner: Manner,
+    pub style: Style,
 }
 
 /// A person at a prompt.
 pub struct Conversation {
     prompt: Prompt,
     screen: Queue,
-    ornament: Ornament,
+    decoration: Decoration,
     words: Words,
     talk: Talk,
     peers: Peers,
-    style: Style,
+    format: LineFormat,
     incoming: HashMap<u64, Incoming>,
     heard: u64,
     /// We left, with this result; what still comes is shown until then.
@@ -77,7 +77,7 @@ impl Conversation {
     pub fn start(
         inbox: &Inbox,
         peers: Peers,
-        style: Style,
+        format: LineFormat,
         history: Option<PathBuf>,
         talk: Talk,
     ) -> io::Result<Self> {
@@ -87,7 +87,7 @@ impl Conversation {
             Peers::Many => &["/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
-        let options = Options { history, words: words.clone(), manner: style.manner };
+        let options = Options { history, words: words.clone(), style: format.style };
         let (prompt, screen) =
             Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
         let waker = inbox.waker.clone();
@@ -95,11 +95,11 @@ impl Conversation {
         Ok(Self {
             prompt,
             screen,
-            ornament: Ornament::new(style.manner, words.clone(), None),
+            decoration: Decoration::new(format.style, words.clone(), None),
             words,
             talk,
             peers,
-            style,
+            format,
             incoming: HashMap::new(),
             heard: 0,
             leaving: None,
@@ -129,13 +129,13 @@ impl Conversation {
             Peers::One { .. } => Vec::new(),
             Peers::Many => format!("[{}] ", client.number).into_bytes(),
         };
-        if self.style.raw {
+        if self.format.raw {
             whole.extend_from_slice(line);
         } else {
-            whole.extend_from_slice(clean::line(line).as_bytes());
+            whole.extend_from_slice(sanitize::text(line).as_bytes());
         }
         let mut shown = Vec::with_capacity(whole.len() + 32);
-        self.ornament.line(&whole, &mut shown);
+        self.decoration.line(&whole, &mut shown);
         self.screen.push(&shown);
     }
 
@@ -191,7 +191,7 @@ impl Conversation {
             },
             _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
             _ => {
-                let text = [unescaped(line).as_bytes(), self.style.newline.as_bytes()].concat();
+                let text = [unescaped(line).as_bytes(), self.format.newline.as_bytes()].concat();
                 clients.send_all(&text, None);
             }
         }
@@ -209,7 +209,7 @@ impl Conversation {
     }
 
     fn send(&self, client: Id, text: &str, clients: &mut dyn Clients) {
-        clients.send(client, &[text.as_bytes(), self.style.newline.as_bytes()].concat());
+        clients.send(client, &[text.as_bytes(), self.format.newline.as_bytes()].concat());
     }
 
     /// We end the conversation: what is queued is sent, and for a while what comes is shown.

@@ -5,13 +5,13 @@ pub mod programs;
 pub mod send;
 pub mod serve;
 
-use crate::console::clean;
 use crate::console::event::{Event, Payload};
 use crate::console::printer::Queue;
 use crate::console::talk::Talk;
 use crate::net::endpoint::Endpoint;
 use crate::net::text;
 use crate::net::udp::Peer;
+use crate::sanitize;
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,6 @@ fn show(out: &Queue, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
             let peer = peer.to_string().replace(' ', "\\x20");
             out.push(format!("{peer} {}\n", text::show(text)).as_bytes());
         }
-        Shown::Line => out.push(format!("{peer} {}\n", clean::line(text)).as_bytes()),
+        Shown::Line => out.push(format!("{peer} {}\n", sanitize::text(text)).as_bytes()),
     }
 }

@@ -4,7 +4,7 @@ use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::visible::hidden;
+use crate::sanitize::hidden;
 
 /// The most characters in a name that a member chooses.
 const LONGEST: usize = 32;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::console::ornament::{COMMANDS, Manner, Ornament};
+use crate::console::decoration::{COMMANDS, Decoration, Style};
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Words};
 use crate::console::talk::Talk;
@@ -35,7 +35,7 @@ pub struct Operator {
 }
 
 enum Seat {
-    Terminal { prompt: Prompt, asked: bool, ornament: Ornament },
+    Terminal { prompt: Prompt, asked: bool, decoration: Decoration },
     Pipe { stdin: Stdin, ended: bool },
 }
 
@@ -44,18 +44,18 @@ impl Operator {
     pub fn at_terminal(
         inbox: &Inbox,
         history: Option<PathBuf>,
-        manner: Manner,
+        style: Style,
         talk: Talk,
     ) -> io::Result<Self> {
         let deliver = inbox.entry();
         let words = Words::new(COMMANDS.into_iter().chain(["/kick"]));
-        let options = Options { history, words: words.clone(), manner };
+        let options = Options { history, words: words.clone(), style };
         let (prompt, screen) =
             Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
         let seat = Seat::Terminal {
             prompt,
             asked: true, // a prompt begins by itself
-            ornament: Ornament::new(manner, words, Some("server")),
+            decoration: Decoration::new(style, words, Some("server")),
         };
         Ok(Self::new(seat, screen, inbox, talk))
     }
@@ -109,10 +109,10 @@ impl Operator {
     /// Adds whole lines to what is shown next.
     pub fn hear(&mut self, lines: &[u8]) {
         match &mut self.seat {
-            Seat::Terminal { ornament, .. } => {
+            Seat::Terminal { decoration, .. } => {
                 let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
                 for line in lines.split(|&byte| byte == b'\n') {
-                    ornament.line(line, &mut self.lines);
+                    decoration.line(line, &mut self.lines);
                 }
             }
             Seat::Pipe { .. } => self.lines.extend_from_slice(lines),

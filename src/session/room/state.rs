@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::names::{self, Flaw};
-use crate::console::clean;
 use crate::console::event::Reason;
 use crate::exit::quoted;
+use crate::sanitize;
 use crate::session::Id;
 
 #[cfg(test)]
@@ -317,7 +317,7 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
     if raw || is_plain {
         line.extend_from_slice(&text[..text.len().min(LINE)]);
     } else {
-        let clean = clean::line(text);
+        let clean = sanitize::text(text);
         let mut end = clean.len().min(LINE);
         while !clean.is_char_boundary(end) {
             end -= 1;

@@ -25,7 +25,7 @@ pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who
 
 /// How a person wants lines shown.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct Style {
     /// `--timestamps`: the local time before each line.
     pub timestamps: bool,
     /// `--bell`: when a line is for us.
@@ -34,9 +34,9 @@ pub struct Manner {
     pub color: bool,
 }
 
-/// Puts ornaments on lines. It knows what they look like, not where they come from.
-pub struct Ornament {
-    manner: Manner,
+/// Decorates lines. It knows what they look like, not where they come from.
+pub struct Decoration {
+    style: Style,
     words: Words,
     /// Our name, as far as it is known.
     me: Option<String>,
@@ -57,11 +57,11 @@ enum Shape<'a> {
     Other,
 }
 
-impl Ornament {
-    /// Ornaments in this manner; names that come along are added to `words`. `me` is our name in a
+impl Decoration {
+    /// Decorates in this style: names that come along are added to `words`. `me` is our name in a
     /// room; where it is not known yet, the first who is said to have joined is us.
-    pub fn new(manner: Manner, words: Words, me: Option<&str>) -> Self {
-        Self { manner, words, me: me.map(Into::into), rang: None }
+    pub fn new(style: Style, words: Words, me: Option<&str>) -> Self {
+        Self { style, words, me: me.map(Into::into), rang: None }
     }
 
     /// Appends the line, which has no newline, to `out` with one. It is clean already.
@@ -80,18 +80,18 @@ impl Ornament {
             Shape::Error => false,
             Shape::Other => true,
         };
-        if self.manner.timestamps {
-            out.extend_from_slice(stamp(self.manner.color).as_bytes());
+        if self.style.timestamps {
+            out.extend_from_slice(stamp(self.style.color).as_bytes());
         }
         match shape {
-            Shape::Said { head, name, .. } if self.manner.color => {
+            Shape::Said { head, name, .. } if self.style.color => {
                 let rest = &text[head.len() + name.len()..];
                 let color = COLORS[usize::from(hash(name)) % COLORS.len()];
                 out.extend_from_slice(format!("{head}\x1b[{color}m{name}\x1b[m{rest}").as_bytes());
             }
             _ => out.extend_from_slice(line),
         }
-        if addressed && self.manner.bell && self.rang.is_none_or(|rang| rang.elapsed() >= REST) {
+        if addressed && self.style.bell && self.rang.is_none_or(|rang| rang.elapsed() >= REST) {
             self.rang = Some(Instant::now());
             out.push(b'\x07');
         }
@@ -167,20 +167,20 @@ fn hash(name: &str) -> u16 {
 mod tests {
     use super::*;
 
-    fn ornament(manner: Manner, me: Option<&str>) -> (Ornament, Words) {
+    fn decoration(style: Style, me: Option<&str>) -> (Decoration, Words) {
         let words = Words::default();
-        (Ornament::new(manner, words.clone(), me), words)
+        (Decoration::new(style, words.clone(), me), words)
     }
 
-    fn shown(ornament: &mut Ornament, line: &str) -> String {
+    fn shown(decoration: &mut Decoration, line: &str) -> String {
         let mut out = Vec::new();
-        ornament.line(line.as_bytes(), &mut out);
+        decoration.line(line.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn a_plain_manner_adds_nothing_but_the_newline() {
-        let (mut plain, _) = ornament(Manner::default(), None);
+    fn a_plain_style_adds_nothing_but_the_newline() {
+        let (mut plain, _) = decoration(Style::default(), None);
         for line in ["", "hi", "<ann> hi", "[ann] hi", "* ann waves", "-- ann left", "! no"] {
             assert_eq!(shown(&mut plain, line), format!("{line}\n"));
         }
@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_name_has_its_colour_and_the_text_has_none() {
-        let manner = Manner { color: true, ..Manner::default() };
-        let (mut colored, _) = ornament(manner, None);
+        let style = Style { color: true, ..Style::default() };
+        let (mut colored, _) = decoration(style, None);
         let code = |line: &str, before: &str| {
             let rest = line.strip_prefix(before).and_then(|rest| rest.strip_prefix("\x1b["));
             rest.and_then(|rest| rest.split_once('m')).unwrap().0.to_string()
@@ -210,10 +210,10 @@ mod tests {
 
     #[test]
     fn the_bell_rings_for_what_is_said_to_us() {
-        let manner = Manner { bell: true, ..Manner::default() };
+        let style = Style { bell: true, ..Style::default() };
         let rings = |me: Option<&str>, line: &str| {
-            let (mut ornament, _) = ornament(manner, me);
-            shown(&mut ornament, line).ends_with("\x07\n")
+            let (mut decoration, _) = decoration(style, me);
+            shown(&mut decoration, line).ends_with("\x07\n")
         };
         for line in ["<bob> ann: hi", "<bob> hi @Ann", "* bob pokes ann", "[bob] psst", "plain"] {
             assert!(rings(Some("ann"), line), "{line}");
@@ -222,31 +222,31 @@ mod tests {
             assert!(!rings(Some("ann"), line), "{line}");
         }
         assert!(!rings(None, "<bob> ann"));
-        let (mut ornament, _) = ornament(manner, None);
-        assert!(shown(&mut ornament, "one").ends_with("\x07\n"));
-        assert!(!shown(&mut ornament, "two").contains('\x07'), "a flood rings once");
+        let (mut decoration, _) = decoration(style, None);
+        assert!(shown(&mut decoration, "one").ends_with("\x07\n"));
+        assert!(!shown(&mut decoration, "two").contains('\x07'), "a flood rings once");
     }
 
     #[test]
     fn notices_tell_who_is_there_and_who_we_are() {
-        let manner = Manner { bell: true, ..Manner::default() };
-        let (mut ornament, words) = ornament(manner, None);
+        let style = Style { bell: true, ..Style::default() };
+        let (mut decoration, words) = decoration(style, None);
         let complete = |begun: &str| words.complete(begun, begun.len()).1;
-        shown(&mut ornament, "-- guest2 joined");
-        shown(&mut ornament, "-- guest3 joined");
+        shown(&mut decoration, "-- guest2 joined");
+        shown(&mut decoration, "-- guest3 joined");
         assert_eq!(complete("g"), ["guest2 ", "guest3 "]);
         assert_eq!(complete("/m"), ["/me ", "/msg "]);
-        shown(&mut ornament, "-- guest2 is now Ann");
-        shown(&mut ornament, "-- guest3 left");
+        shown(&mut decoration, "-- guest2 is now Ann");
+        shown(&mut decoration, "-- guest3 left");
         assert_eq!((complete("g"), complete("a")), (vec![], vec!["Ann ".to_string()]));
-        assert!(shown(&mut ornament, "<bob> hello ann").ends_with("\x07\n"));
+        assert!(shown(&mut decoration, "<bob> hello ann").ends_with("\x07\n"));
         assert_eq!(complete("b"), ["bob "]);
     }
 
     #[test]
     fn the_time_stands_first() {
-        let manner = Manner { timestamps: true, ..Manner::default() };
-        let (mut stamped, _) = ornament(manner, None);
+        let style = Style { timestamps: true, ..Style::default() };
+        let (mut stamped, _) = decoration(style, None);
         let line = shown(&mut stamped, "<ann> hi");
         let (time, rest) = line.split_once(' ').unwrap();
         let digits = time.bytes().filter(u8::is_ascii_digit).count();
