@@ -194,6 +194,24 @@ fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
 }
 
 #[test]
+fn the_trace_of_datagrams_holds_the_options_that_are_set_unasked() {
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let there = peer.local_addr().unwrap().to_string();
+    let words = ["udp-send", "--trace", "--broadcast", "--ttl", "3", &there, "hi"];
+    let finished = sockctl(words).run();
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let set: Vec<&str> = finished.stderr.lines().filter(|l| l.starts_with("setsockopt")).collect();
+    assert_eq!(
+        set,
+        ["setsockopt(SOL_SOCKET, SO_BROADCAST, 1)", "setsockopt(IPPROTO_IP, IP_TTL, 3)"]
+    );
+    let words = ["udp-serve", "--trace", "--echo", "127.0.0.1:0", "--deadline", "0.3"];
+    let text = sockctl(words).run().stderr;
+    assert!(text.contains("\nsetsockopt(IPPROTO_IP, IP_PKTINFO, 1)\n"), "{text}");
+    assert!(text.contains("\nsetsockopt(IPPROTO_UDP, UDP_GRO, "), "{text}");
+}
+
+#[test]
 fn the_trace_in_json_is_the_same_calls() {
     let peer = answering();
     let there = format!("127.0.0.1:{}", peer.port);

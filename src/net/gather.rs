@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::socket::Socket;
-use super::sockopt::{Row, rows};
 
+const LOW_WATER: &str = "SO_RCVLOWAT";
 /// What came at once, where more of the kind is to be expected.
 const SIGN: usize = 64 << 10;
 /// What is waited for then.
@@ -32,7 +32,9 @@ impl Gather {
     /// So much was read at once.
     pub fn came(&mut self, count: usize, socket: &Socket) {
         if *self == Self::Any && count >= SIGN {
-            let is_ours = is_ours(socket) && set(socket, BULK);
+            // Unless the user has set it (-o).
+            let is_ours = socket.get_int(LOW_WATER).is_ok_and(|bytes| bytes == 1)
+                && socket.set_int(LOW_WATER, BULK).is_ok();
             *self = if is_ours { Self::Bulk } else { Self::Given };
         }
     }
@@ -50,21 +52,7 @@ impl Gather {
         if *self == Self::Bulk {
             *self = Self::Any;
             // What was set can be set back; a socket that is gone needs nothing.
-            set(socket, 1);
+            let _ = socket.set_int(LOW_WATER, 1);
         }
     }
-}
-
-fn low_water() -> Option<&'static Row> {
-    rows().find(|row| row.name == "SO_RCVLOWAT")
-}
-
-/// Whether nobody has set it.
-fn is_ours(socket: &Socket) -> bool {
-    let value = low_water().and_then(|row| socket.get_option(row).ok());
-    value.is_some_and(|bytes| bytes == 1_i32.to_ne_bytes())
-}
-
-fn set(socket: &Socket, bytes: i32) -> bool {
-    low_water().is_some_and(|row| socket.set_option(row, &bytes.to_ne_bytes()).is_ok())
 }

@@ -138,21 +138,17 @@ pub fn bind(
         Err(e) => return Err(fail(e)),
     };
     if target.is_ipv6() {
-        let set = socket.set_flag("IPPROTO_IPV6", "IPV6_V6ONLY", !both, |s, on| s.set_only_v6(on));
-        set.map_err(fail)?;
+        socket.set_int("IPV6_V6ONLY", (!both).into()).map_err(fail)?;
     }
     if kind == Type::STREAM && !target.is_unix() {
         // Lets a restarted server bind beside connections in TIME_WAIT; on Linux it never lets
         // two listeners share a port.
-        let set =
-            socket.set_flag("SOL_SOCKET", "SO_REUSEADDR", true, |s, on| s.set_reuse_address(on));
-        set.map_err(fail)?;
+        socket.set_int("SO_REUSEADDR", 1).map_err(fail)?;
         // Accepted connections inherit these.
         socket.set_defaults().map_err(fail)?;
     }
     if how.reuse_port {
-        let set = socket.set_flag("SOL_SOCKET", "SO_REUSEPORT", true, |s, on| s.set_reuse_port(on));
-        set.map_err(fail)?;
+        socket.set_int("SO_REUSEPORT", 1).map_err(fail)?;
     }
     let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Datagram };
     sockopt::apply(how.settings, &socket, stage)?;

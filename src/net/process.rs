@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 
-use nix::errno::Errno;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-
+use super::raw;
 use super::socket::Socket;
 use crate::exit::{Exit, Failure};
+use nix::errno::Errno;
 
 /// A socket that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +53,9 @@ pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
 /// it is set for both.
 pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
     let target = format!("descriptor {fd} of process {pid}");
-    let fail = |errno: rustix::io::Errno| {
-        let error = io::Error::from(errno);
+    let fail = |error: io::Error| {
         let failure = Failure::system("borrow", &target, &error);
-        match Errno::from_raw(errno.raw_os_error()) {
+        match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
             Errno::ESRCH => none(pid),
             Errno::EPERM => failure.hint(
                 "ptrace rules forbid it (its owner may if kernel.yama.ptrace_scope is 0, else CAP_SYS_PTRACE)",
@@ -67,9 +65,8 @@ pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
             _ => failure,
         }
     };
-    let process = Pid::from_raw(pid).ok_or_else(|| none(pid))?;
-    let process = pidfd_open(process, PidfdFlags::empty()).map_err(fail)?;
-    let borrowed = pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).map_err(fail)?;
+    let process = raw::pidfd_open(pid).map_err(fail)?;
+    let borrowed = raw::pidfd_getfd(process.as_fd(), fd).map_err(fail)?;
     let socket = Socket::from(borrowed);
     match socket.options().r#type() {
         Ok(_) => Ok(socket),

@@ -1,13 +1,13 @@
-//! The only unsafe code: getsockopt(2) and setsockopt(2) with any level, number and bytes, and
-//! descriptors that nobody here owns, as no safe wrapper exists for either; and a library that is
-//! linked.
+//! The only unsafe code: system calls for which nix has no safe wrapper, and a library to link.
+//! getsockopt(2) and setsockopt(2) with any level, number and bytes, sockets of other processes
+//! (`pidfd_getfd(2)`), the count of unread bytes, and close-on-exec of inherited descriptors.
 #![allow(
     unsafe_code,
     reason = "options and descriptors are known at run time; the safe wrappers know each at compile time"
 )]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -73,6 +73,33 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> 
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, number, bytes.as_ptr().cast(), len) };
     Errno::result(status)?;
     Ok(())
+}
+
+/// The bytes that could be read from a socket now: ioctl(2) with `SIOCINQ`, which is `FIONREAD`.
+pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel stores an int in `count`; the descriptor is open while it is borrowed.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// A descriptor for a process: `pidfd_open(2)`, close-on-exec.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers.
+    opened(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// A duplicate of descriptor `fd` of another process: `pidfd_getfd(2)`, close-on-exec.
+pub fn pidfd_getfd(process: BorrowedFd<'_>, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes three integers; the process's descriptor is open while it is borrowed.
+    opened(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })
+}
+
+/// The new descriptor that a system call returned.
+fn opened(result: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(Errno::result(result)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just opened it for us, and nothing else refers to it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Marks all open descriptors from `first` on close-on-exec: `close_range(2)`, and where the kernel

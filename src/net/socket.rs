@@ -218,8 +218,8 @@ impl Socket {
     /// What every TCP connection of ours has: a short message leaves at once (`TCP_NODELAY`), and
     /// a peer that died silently is noticed in the end (`SO_KEEPALIVE`). `-o` comes after and wins.
     pub fn set_defaults(&self) -> io::Result<()> {
-        self.set_flag("IPPROTO_TCP", "TCP_NODELAY", true, |socket, on| socket.set_tcp_nodelay(on))?;
-        self.set_flag("SOL_SOCKET", "SO_KEEPALIVE", true, |socket, on| socket.set_keepalive(on))
+        self.set_int("TCP_NODELAY", 1)?;
+        self.set_int("SO_KEEPALIVE", 1)
     }
 
     /// shutdown(2) of both sides, for everybody who has this socket: the peer sees our end, and a
@@ -239,7 +239,7 @@ impl Socket {
 
     /// The bytes that could be read now (`SIOCINQ`).
     pub fn unread(&self) -> io::Result<u64> {
-        Ok(rustix::io::ioctl_fionread(self)?)
+        raw::unread(self.as_fd())
     }
 
     /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
@@ -248,16 +248,16 @@ impl Socket {
         Some(Credentials { user: found.uid(), group: found.gid(), process: found.pid() })
     }
 
-    /// setsockopt(2) of one of the few options we set ourselves, by socket2's typed call.
-    pub fn set_flag(
-        &self,
-        level: &'static str,
-        name: &'static str,
-        on: bool,
-        set: impl FnOnce(&SockRef<'_>, bool) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let result = set(&self.options(), on);
-        trace::done("setsockopt", &[&level, &name, &u8::from(on)], result)
+    /// setsockopt(2) of an int by the option's name in the table: the one door for the options
+    /// that we set ourselves.
+    pub fn set_int(&self, option: &str, value: i32) -> io::Result<()> {
+        self.set_option(Row::named(option)?, &value.to_ne_bytes())
+    }
+
+    /// getsockopt(2) of an int by the option's name in the table.
+    pub fn get_int(&self, option: &str) -> io::Result<i32> {
+        let bytes = self.get_option(Row::named(option)?)?;
+        bytes.first_chunk().map(|int| i32::from_ne_bytes(*int)).ok_or(Errno::EINVAL.into())
     }
 
     /// `O_NONBLOCK` on or off.
@@ -305,8 +305,8 @@ impl Socket {
         result
     }
 
-    /// The typed options of socket2, untraced; what we set ourselves goes through
-    /// [`Socket::set_flag`], `-o` through `sockopt.rs`.
+    /// The typed getters of socket2, untraced. Nothing is set through them: see
+    /// [`Socket::set_int`].
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.inner)
     }

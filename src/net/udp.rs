@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockaddrIn, SockaddrIn6, SockaddrLike,
-    UnixAddr, recvmsg, sendmsg, setsockopt, sockopt,
+    UnixAddr, recvmsg, sendmsg,
 };
 use socket2::{Domain, SockAddr, Type};
 
@@ -75,11 +75,11 @@ impl Datagrams {
         let local = listen::local(&socket, address, how.family).map_err(fail)?;
         // The kernel is to tell which of our addresses each datagram was sent to.
         match socket.options().domain().map_err(fail)? {
-            Domain::IPV6 => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true),
-            Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true),
+            Domain::IPV6 => socket.set_int("IPV6_RECVPKTINFO", 1),
+            Domain::IPV4 => socket.set_int("IP_PKTINFO", 1),
             _ => Ok(()),
         }
-        .map_err(|e| fail(e.into()))?;
+        .map_err(fail)?;
         let is_unix = matches!(address, Address::Unix(_));
         let datagrams =
             Self { socket, is_unix, is_connected: false, cuts: Cell::new(!is_unix), path };
@@ -117,7 +117,7 @@ impl Datagrams {
             SockAddr::unix("").and_then(|none| socket.bind(&none)).map_err(fail)?;
         }
         if broadcast {
-            socket.options().set_broadcast(true).map_err(fail)?;
+            socket.set_int("SO_BROADCAST", 1).map_err(fail)?;
         }
         let to_many = to.ip().is_some_and(|ip| ip.is_multicast()) || broadcast;
         if !to_many {
@@ -203,14 +203,14 @@ impl Datagrams {
 
     /// `--ttl`: the hops a datagram to this address may take.
     pub fn set_ttl(&self, ttl: u8, to: &Peer) -> io::Result<()> {
-        let options = self.socket.options();
-        match to.ip().map(|ip| (ip, ip.is_multicast())) {
-            Some((IpAddr::V4(_), false)) => options.set_ttl_v4(ttl.into()),
-            Some((IpAddr::V4(_), true)) => options.set_multicast_ttl_v4(ttl.into()),
-            Some((IpAddr::V6(_), false)) => options.set_unicast_hops_v6(ttl.into()),
-            Some((IpAddr::V6(_), true)) => options.set_multicast_hops_v6(ttl.into()),
-            None => Err(Errno::EOPNOTSUPP.into()),
-        }
+        let option = match to.ip().map(|ip| (ip, ip.is_multicast())) {
+            Some((IpAddr::V4(_), false)) => "IP_TTL",
+            Some((IpAddr::V4(_), true)) => "IP_MULTICAST_TTL",
+            Some((IpAddr::V6(_), false)) => "IPV6_UNICAST_HOPS",
+            Some((IpAddr::V6(_), true)) => "IPV6_MULTICAST_HOPS",
+            None => return Err(Errno::EOPNOTSUPP.into()),
+        };
+        self.socket.set_int(option, ttl.into())
     }
 
     /// getsockname(2).

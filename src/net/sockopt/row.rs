@@ -1,7 +1,9 @@
 //! What is known of one socket option: a row of the table.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, io};
+
+use nix::errno::Errno;
 
 /// The level an option lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -298,6 +300,11 @@ impl Row {
             range: None,
             needs: None,
         }
+    }
+
+    /// The row of this very name: for the options that we set ourselves.
+    pub fn named(name: &str) -> io::Result<&'static Self> {
+        super::rows().find(|row| row.name == name).ok_or_else(|| Errno::ENOPROTOOPT.into())
     }
 
     /// An option known by its numbers alone.

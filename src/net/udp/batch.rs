@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg,
-    sendmmsg, sendmsg, setsockopt, sockopt,
+    sendmmsg, sendmsg,
 };
 
 use super::{Datagrams, Envelope, Peer, Source, control_room, told, trace_recv, trace_send};
@@ -60,8 +60,7 @@ impl Datagrams {
     pub fn batch(&self, merged: bool) -> Batch {
         // A kernel that cannot hands them over one by one. Without `merged` it has to, whatever
         // options it was given.
-        let is_set =
-            !self.is_unix && setsockopt(&self.socket, sockopt::UdpGroSegment, &merged).is_ok();
+        let is_set = !self.is_unix && self.socket.set_int("UDP_GRO", merged.into()).is_ok();
         let merged = merged && is_set;
         Batch {
             headers: headers(),
