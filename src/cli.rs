@@ -18,7 +18,6 @@ use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, USAGE, quoted};
-use crate::session::conversation::pipe::output_failed;
 
 /// Talk, serve, authenticate, test and explain sockets from the shell
 #[derive(Parser, Debug)]
@@ -229,7 +228,7 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
         .lock()
         .write_all(bytes)
         .and_then(|()| io::stdout().flush())
-        .map_err(|e| output_failed(&e))
+        .map_err(|e| Failure::output(&e))
 }
 
 /// A command line that was not understood: one line, and one of usage.

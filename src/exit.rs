@@ -129,6 +129,13 @@ impl Failure {
         }
     }
 
+    /// stdout could not be written: silent where its reader has gone, like any filter.
+    pub fn output(error: &io::Error) -> Self {
+        let exit =
+            if error.kind() == io::ErrorKind::BrokenPipe { Exit::ReaderGone } else { Exit::Output };
+        Self::system("write", "stdout", error).exit(exit)
+    }
+
     /// An end that needs no words, only a status.
     pub fn silent(exit: Exit) -> Self {
         Self { op: "", target: String::new(), cause: String::new(), code: None, exit }

@@ -22,7 +22,6 @@ use crate::net::process::{self, Held};
 use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Row, Setting, Sockets};
-use crate::session::conversation::pipe::output_failed;
 use answer::{Line, List, Table};
 use facts::Facts;
 use subject::{State, Subject};
@@ -148,7 +147,7 @@ impl Opts {
             } else {
                 facts.write(out).and_then(|()| writeln!(out))
             };
-            written.map_err(|e| output_failed(&e))?;
+            written.map_err(|e| Failure::output(&e))?;
         }
         let mut subject = Subject::live(socket).map_err(fail)?;
         self.answer(words, &mut subject, page, out)
@@ -180,19 +179,19 @@ impl Opts {
             let facts = Facts::of(&socket, Some(held)).map_err(fail)?;
             let name = process::name(held.pid).unwrap_or_default();
             if page.json {
-                facts.json(out).map_err(|e| output_failed(&e))?;
+                facts.json(out).map_err(|e| Failure::output(&e))?;
             } else {
                 list.push(facts.cells(&name));
             }
             if !listing {
-                list.write(out).map_err(|e| output_failed(&e))?;
+                list.write(out).map_err(|e| Failure::output(&e))?;
                 list = List::default();
                 let mut subject = Subject::live(socket).map_err(fail)?;
                 self.answer(words, &mut subject, page, out)?;
             }
         }
         let written = list.write(out).and_then(|()| out.flush());
-        Ok(written.map_err(|e| output_failed(&e))?)
+        Ok(written.map_err(|e| Failure::output(&e))?)
     }
 
     /// The options that were asked for, of one socket.
@@ -231,7 +230,7 @@ impl Opts {
             let table = Table::of(&lines, all, subject.compares(), page.color, page.width);
             table.write(&lines, out)
         };
-        written.and_then(|()| out.flush()).map_err(|error| output_failed(&error))?;
+        written.and_then(|()| out.flush()).map_err(|error| Failure::output(&error))?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 

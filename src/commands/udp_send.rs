@@ -12,8 +12,7 @@ use regex::bytes::Regex;
 use socket2::Type;
 
 use crate::args::{self, SocketArgs};
-use crate::console::printer::{self, Queue};
-use crate::console::prompt::{Options, Prompt};
+use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::Address;
@@ -25,11 +24,9 @@ use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
 use crate::net::udp::{BATCH, Datagrams, MOST};
-use crate::roles::is_terminal;
-use crate::session::conversation::pipe::output_failed;
 use crate::session::datagrams::Shown;
 use crate::session::datagrams::send::{Sender, Wanted, check_size, chunks, lines};
-use crate::session::feed::{Inbox, Input};
+use crate::session::seat::{Inbox, Seat, is_terminal};
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
 #[derive(Args, Debug, Clone)]
@@ -138,15 +135,10 @@ impl UdpSend {
             && is_terminal();
         let fail = |e: io::Error| Failure::system("use", "the terminal", &e);
         let inbox = Inbox::new().map_err(fail)?;
-        let (prompt, out) = if prompting {
-            let deliver = inbox.entry();
-            let (prompt, out) = Prompt::start(Options::default(), talk, move |typed| {
-                deliver(Input::Typed(typed));
-            })
-            .map_err(fail)?;
-            (Some(prompt), out)
+        let mut seat = if prompting {
+            Seat::at_prompt(&inbox, Options::default(), talk.clone())?
         } else {
-            (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)
+            Seat::in_pipe(&inbox, talk.clone())?
         };
         let signals = prompting.then(signal::defer).flatten();
         let shown = match (prompting, self.socket.raw) {
@@ -162,7 +154,7 @@ impl UdpSend {
                 timeout: self.socket.timeout,
                 expect: self.expect.clone(),
             },
-            out: out.clone(),
+            seat: &mut seat,
             shown,
             signals: signals.as_ref(),
             deadline,
@@ -170,18 +162,13 @@ impl UdpSend {
             began: Instant::now(),
             talk: talk.clone(),
         };
-        let result = match &prompt {
-            Some(prompt) => sender.converse(&inbox, prompt),
-            None => self.send_all(&mut sender, texts).and_then(|()| sender.finish()),
+        let result = if prompting {
+            sender.converse(&inbox)
+        } else {
+            self.send_all(&mut sender, texts).and_then(|()| sender.finish())
         };
-        if let Some(line) = prompt.and_then(|prompt| prompt.stop(&out)) {
-            out.push(format!("not sent: {line}\n").as_bytes());
-        }
-        out.flush(Duration::ZERO);
-        match out.failure() {
-            Some(e) if result.is_ok() => Err(output_failed(&e).into()),
-            _ => Ok(result?),
-        }
+        let written = seat.finish(Duration::ZERO);
+        Ok(result.and(written)?)
     }
 
     /// A flag that means nothing to a UNIX socket.

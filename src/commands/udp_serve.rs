@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::args::{self, AccessArgs, Bytes, SocketArgs};
-use crate::console::printer::{self, Queue};
-use crate::console::prompt::{Options, Prompt};
+use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::{Failure, quoted};
 use crate::net::address::{Address, Host};
@@ -19,14 +19,12 @@ use crate::net::listen::Listen;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
-use crate::roles::is_terminal;
 use crate::roles::server::{announce, at_least_one, raise_file_limit};
-use crate::session::conversation::pipe::output_failed;
 use crate::session::datagrams::Shown;
 use crate::session::datagrams::programs::Programs;
 use crate::session::datagrams::serve::{Answer, Service};
-use crate::session::feed::{Inbox, Input};
 use crate::session::program::Program;
+use crate::session::seat::{Inbox, Seat, is_terminal};
 
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
@@ -113,19 +111,12 @@ impl UdpServe {
         announce(&local, self.port_file.as_deref(), talk)?;
         let fail = |e| Failure::system("start", "the server", &e);
         let inbox = Inbox::new().map_err(fail)?;
-        let waker = inbox.waker.clone();
         let shows = !(self.echo || self.discard || self.reply.is_some() || program.is_some());
-        let (prompt, out) = if shows && is_terminal() {
-            let deliver = inbox.entry();
-            let (prompt, out) = Prompt::start(Options::default(), talk, move |typed| {
-                deliver(Input::Typed(typed));
-            })
-            .map_err(fail)?;
-            (Some(prompt), out)
+        let mut seat = if shows && is_terminal() {
+            Seat::at_prompt(&inbox, Options::default(), talk.clone())?
         } else {
-            (None, Queue::new("stdout", printer::stdout()).map_err(fail)?)
+            Seat::in_pipe(&inbox, talk.clone())?
         };
-        out.on_room(move || waker.wake());
         let answer = match program {
             Some(program) => {
                 let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
@@ -133,13 +124,12 @@ impl UdpServe {
                 let programs = Programs::new(program, self.max_conns, timeout, talk.clone());
                 Answer::Program(Box::new(programs.map_err(fail)?))
             }
-            None => self.answer(prompt.is_some()),
+            None => self.answer(seat.is_prompt()),
         };
         let service = Service {
             socket,
             answer,
-            out: out.clone(),
-            prompt: prompt.as_ref(),
+            seat: &mut seat,
             inbox: &inbox,
             signals: signals.as_ref(),
             count: self.count,
@@ -150,14 +140,8 @@ impl UdpServe {
             talk: talk.clone(),
         };
         let result = service.run();
-        if let Some(line) = prompt.and_then(|prompt| prompt.stop(&out)) {
-            out.push(format!("not sent: {line}\n").as_bytes());
-        }
-        out.flush(std::time::Duration::ZERO);
-        if let (Ok(()), Some(e)) = (&result, out.failure()) {
-            return Err(output_failed(&e).into());
-        }
-        Ok(result?)
+        let written = seat.finish(Duration::ZERO);
+        Ok(result.and(written)?)
     }
 
     /// A socket on an address of its own never hears a group.

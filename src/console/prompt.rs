@@ -61,8 +61,10 @@ pub struct Options {
     pub history: Option<PathBuf>,
     /// What Tab completes.
     pub words: Words,
-    /// How talk is shown from now on.
+    /// How lines are decorated, those of talk included.
     pub style: Style,
+    /// Our name in a room, where it is known from the start.
+    pub name: Option<&'static str>,
 }
 
 /// What came from the prompt.
@@ -116,7 +118,7 @@ impl Prompt {
         talk: &Talk,
         deliver: impl FnMut(Typed) + Send + 'static,
     ) -> io::Result<(Self, Queue)> {
-        let Options { history, words, style } = options;
+        let Options { history, words, style, .. } = options;
         // What was said before the prompt stands above it.
         talk.flush();
         let watch = Arc::new(Watch {

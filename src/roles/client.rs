@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueHint};
 use socket2::Type;
 
-use super::{is_terminal, judge, spare_terminal, verdict};
+use super::{judge, spare_terminal, verdict};
 use crate::args::{self, PromptArgs, SocketArgs};
 use crate::auth::handshake::Session;
 use crate::console::event::Event;
@@ -39,7 +39,7 @@ use crate::net::socket::Socket;
 use crate::net::tcpinfo::TcpInfo;
 use crate::server::{Limits, Outcome, Plan, Server};
 use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
-use crate::session::feed::Inbox;
+use crate::session::seat::{Inbox, is_terminal};
 
 use open::Opener;
 pub use steps::Steps;
@@ -284,8 +284,7 @@ fn at_prompt(
         style: args.prompt.style(args.socket.talk.color),
     };
     let history = args.prompt.history.clone();
-    let mut conversation =
-        Conversation::start(&inbox, peers, format, history, talk.clone()).map_err(fail)?;
+    let mut conversation = Conversation::start(&inbox, peers, format, history, talk.clone())?;
     let outcome =
         Server::new(None, &mut conversation, &inbox, signals.as_ref(), plan, talk.clone())
             .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))
@@ -293,7 +292,7 @@ fn at_prompt(
             .and_then(Server::run);
     let left = conversation.left();
     let received = conversation.heard();
-    conversation.finish();
+    conversation.finish()?;
     let by_peer = left.is_none() && matches!(&outcome, Ok(Outcome::Ended(..)));
     let result = match (left, outcome) {
         (Some(left), Ok(_)) => left,

@@ -13,12 +13,6 @@ use crate::net::dial::timed_out;
 use crate::net::flow::Filter;
 use crate::net::pump::{End, Ended};
 use crate::sanitize::Sanitizer;
-use crate::session::conversation::pipe::output_failed;
-
-/// Whether a person sits at both ends: the prompt. Anything else is a byte-exact pipe.
-pub fn is_terminal() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
-}
 
 /// A filter that makes strangers' text visible, if stdout is a terminal and `--raw` is off.
 pub fn spare_terminal(raw: bool) -> Option<Filter> {
@@ -56,7 +50,7 @@ pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Res
             (Reason::Reset, Err(failure.exit(exit)))
         }
         End::Input(e) => (Reason::Error, Err(Failure::system("read", "stdin", &e))),
-        End::Output(e) => (Reason::Error, Err(output_failed(&e))),
+        End::Output(e) => (Reason::Error, Err(Failure::output(&e))),
         End::Tap(failure) => {
             let moved =
                 format!("received {}, sent {} bytes until then", ended.received, ended.sent);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use socket2::{Domain, Type};
 
-use super::{is_terminal, judge, spare_terminal, verdict};
+use super::{judge, spare_terminal, verdict};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
@@ -32,11 +32,11 @@ use crate::session::conversation::pipe::Pipe;
 use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
-use crate::session::feed::Inbox;
 use crate::session::program::Program;
 use crate::session::program::handler::Programs;
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
+use crate::session::seat::{Inbox, is_terminal};
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
@@ -185,8 +185,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     } else if is_terminal() {
         converse(args, link)
     } else {
-        let mut pipe = Pipe::start(&inbox, args.socket.timeout)
-            .map_err(|e| Failure::system("read", "stdin", &e))?;
+        let mut pipe = Pipe::start(&inbox, args.socket.timeout, talk.clone())?;
         let outcome = link.serve(&mut pipe);
         let limit = match &outcome {
             Ok(Outcome::Cut(_)) => MOMENT,
@@ -266,11 +265,9 @@ fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     };
     let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(link.inbox, Peers::Many, format, history, link.talk.clone())
-            .map_err(|e| Failure::system("use", "the terminal", &e))?;
+        Conversation::start(link.inbox, Peers::Many, format, history, link.talk.clone())?;
     let outcome = link.serve(&mut conversation);
-    conversation.finish();
-    outcome
+    conversation.finish().and(outcome)
 }
 
 /// The chat room.
@@ -279,12 +276,10 @@ fn room(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     let operator = if is_terminal() {
         let history = args.prompt.history.clone();
         let style = args.prompt.style(args.socket.talk.color);
-        Operator::at_terminal(link.inbox, history, style, talk.clone())
-            .map_err(|e| Failure::system("use", "the terminal", &e))
+        Operator::at_terminal(link.inbox, history, style, talk.clone())?
     } else {
-        Operator::in_pipe(link.inbox, talk.clone())
-            .map_err(|e| Failure::system("read", "stdin", &e))
-    }?;
+        Operator::in_pipe(link.inbox, talk.clone())?
+    };
     let gate = link.plan.gate.as_ref();
     let reserved = gate.map_or_else(Vec::new, Gate::key_names);
     let reserved = reserved.iter().map(String::as_str);

@@ -35,7 +35,7 @@ use crate::net::poller::{Interest, Ready};
 use crate::net::signal::Deferred;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
-use crate::session::feed::Inbox;
+use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
 use accept::PAUSE;
 pub use header::Proxies;

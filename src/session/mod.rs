@@ -6,12 +6,12 @@ pub mod conversation;
 pub mod datagrams;
 pub mod discard;
 pub mod echo;
-pub mod feed;
 pub mod handshake;
 pub mod program;
 pub mod reply;
 pub mod room;
 pub mod script;
+pub mod seat;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -23,7 +23,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Credentials;
-use feed::Input;
+use seat::Input;
 
 /// A client: its number as people see it, and where the server keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

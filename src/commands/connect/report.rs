@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure, errno_name};
 use crate::net::scan::Checked;
-use crate::session::conversation::pipe::output_failed;
 
 /// Results on stdout, in the order written, as soon as that order allows.
 pub struct Report {
@@ -95,7 +94,7 @@ impl Report {
     /// The status of the first failure; a range has failed if none of its ports is open.
     pub fn finish(mut self) -> Result<(), Failure> {
         if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
-            return Err(output_failed(&e));
+            return Err(Failure::output(&e));
         }
         let is_open = |line: &&Line| matches!(line.result, Some((0, _)));
         let open = self.lines.iter().filter(is_open);

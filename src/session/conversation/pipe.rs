@@ -1,14 +1,13 @@
 //! The conversation of a server in a pipe: stdin goes to every client that is there, their bytes
 //! to stdout as they arrive.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use crate::console::event::Reason;
-use crate::console::printer::{self, Queue};
-use crate::exit::{Exit, Failure};
+use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::net::deadline::Deadline;
-use crate::session::feed::{Inbox, Input, Stdin};
+use crate::session::seat::{Inbox, Input, Seat};
 use crate::session::{Clients, Handler, Id};
 
 /// A client with this much queued makes stdin wait.
@@ -20,8 +19,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// stdin and stdout, shared by all clients.
 pub struct Pipe {
-    stdin: Stdin,
-    stdout: Queue,
+    seat: Seat,
     /// `-w`: how long a client may take nothing while another waits; zero: for ever.
     patience: Duration,
     stdin_ended: bool,
@@ -34,14 +32,9 @@ pub struct Pipe {
 
 impl Pipe {
     /// Takes over stdin and stdout.
-    pub fn start(inbox: &Inbox, patience: Duration) -> io::Result<Self> {
-        let stdin = Stdin::start(inbox.entry())?;
-        let stdout = Queue::new("stdout", printer::stdout())?;
-        let waker = inbox.waker.clone();
-        stdout.on_room(move || waker.wake());
+    pub fn start(inbox: &Inbox, patience: Duration, talk: Talk) -> Result<Self, Failure> {
         Ok(Self {
-            stdin,
-            stdout,
+            seat: Seat::in_pipe(inbox, talk)?,
             patience,
             stdin_ended: false,
             waits: None,
@@ -52,13 +45,12 @@ impl Pipe {
 
     /// Waits until everything is on stdout, or until `limit` has passed (zero: no limit).
     pub fn finish(self, limit: Duration) -> Result<(), Failure> {
-        self.stdout.flush(limit);
-        self.stdout.failure().map_or(Ok(()), |e| Err(output_failed(&e)))
+        self.seat.finish(limit)
     }
 
     /// Asks stdin for more if there is somebody to hear it and nobody's queue is full.
     fn ask(&mut self, clients: &mut dyn Clients) {
-        if self.stdin_ended || self.stdin.is_asked() {
+        if !self.seat.can_ask() {
             self.waits = None;
             return;
         }
@@ -71,7 +63,7 @@ impl Pipe {
             all.iter().copied().filter(|&id| clients.queued(id).0 >= FULL).collect();
         if full.is_empty() {
             self.waits = None;
-            self.stdin.ask();
+            self.seat.ask();
             return;
         }
         self.waits = Some(Instant::now() + PATIENCE);
@@ -110,8 +102,8 @@ impl Handler for Pipe {
     }
 
     fn received(&mut self, _client: Id, bytes: &[u8], clients: &mut dyn Clients) {
-        self.stdout.push(bytes);
-        if self.stdout.is_full() {
+        self.seat.show(bytes);
+        if self.seat.is_full() {
             clients.hold(true);
         }
     }
@@ -132,9 +124,9 @@ impl Handler for Pipe {
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {
+        self.seat.came(&input);
         match input {
             Input::Chunk(bytes) => {
-                self.stdin.came();
                 self.last_chunk = Instant::now();
                 clients.send_all(&bytes, None);
                 self.ask(clients);
@@ -160,18 +152,11 @@ impl Handler for Pipe {
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
-        if let Some(e) = self.stdout.failure() {
-            return clients.quit(Err(output_failed(&e)));
+        if let Some(failure) = self.seat.failure() {
+            return clients.quit(Err(failure));
         }
-        clients.hold(self.stdout.is_full());
+        clients.hold(self.seat.is_full());
         self.let_go(clients);
         self.ask(clients);
     }
-}
-
-/// stdout failed: silently where its reader has gone, like any filter.
-pub fn output_failed(error: &io::Error) -> Failure {
-    let exit =
-        if error.kind() == io::ErrorKind::BrokenPipe { Exit::ReaderGone } else { Exit::Output };
-    Failure::system("write", "stdout", error).exit(exit)
 }

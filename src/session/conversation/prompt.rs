@@ -4,20 +4,18 @@
 //! `@id text` to one.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::console::decoration::{Decoration, Style};
+use crate::console::decoration::Style;
 use crate::console::event::{Event, Level, Payload, Reason};
-use crate::console::printer::Queue;
-use crate::console::prompt::{Options, Prompt, Typed, Words};
+use crate::console::prompt::{Options, Typed, Words};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::sanitize;
-use crate::session::feed::{Inbox, Input};
+use crate::session::seat::{Inbox, Input, Seat};
 use crate::session::{Clients, Handler, Id};
 
 /// A longer line is shown in pieces.
@@ -52,9 +50,7 @@ pub struct LineFormat {
 
 /// A person at a prompt.
 pub struct Conversation {
-    prompt: Prompt,
-    screen: Queue,
-    decoration: Decoration,
+    seat: Seat,
     words: Words,
     talk: Talk,
     peers: Peers,
@@ -80,22 +76,15 @@ impl Conversation {
         format: LineFormat,
         history: Option<PathBuf>,
         talk: Talk,
-    ) -> io::Result<Self> {
-        let deliver = inbox.entry();
+    ) -> Result<Self, Failure> {
         let commands: &[&str] = match peers {
             Peers::One { .. } => &["/quit"],
             Peers::Many => &["/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
-        let options = Options { history, words: words.clone(), style: format.style };
-        let (prompt, screen) =
-            Prompt::start(options, &talk, move |typed| deliver(Input::Typed(typed)))?;
-        let waker = inbox.waker.clone();
-        screen.on_room(move || waker.wake());
+        let options = Options { history, words: words.clone(), style: format.style, name: None };
         Ok(Self {
-            prompt,
-            screen,
-            decoration: Decoration::new(format.style, words.clone(), None),
+            seat: Seat::at_prompt(inbox, options, talk.clone())?,
             words,
             talk,
             peers,
@@ -107,16 +96,12 @@ impl Conversation {
     }
 
     /// Gives the terminal back; a line that was typed but not entered is told.
-    pub fn finish(self) {
-        if let Some(line) = self.prompt.stop(&self.screen) {
-            self.screen.push(format!("not sent: {line}\n").as_bytes());
-        }
-        self.talk.flush();
-        self.screen.flush(Duration::from_secs(1));
+    pub fn finish(self) -> Result<(), Failure> {
+        self.seat.finish(Duration::ZERO)
     }
 
     fn print(&self, line: &str) {
-        self.screen.push(format!("{line}\n").as_bytes());
+        self.seat.show(format!("{line}\n").as_bytes());
     }
 
     fn show(&mut self, client: Id, line: &[u8]) {
@@ -135,8 +120,8 @@ impl Conversation {
             whole.extend_from_slice(sanitize::text(line).as_bytes());
         }
         let mut shown = Vec::with_capacity(whole.len() + 32);
-        self.decoration.line(&whole, &mut shown);
-        self.screen.push(&shown);
+        self.seat.decorate(&whole, &mut shown);
+        self.seat.show(&shown);
     }
 
     /// Shows what came without a newline.
@@ -276,7 +261,7 @@ impl Handler for Conversation {
             self.leaving = Some((Deadline::at(Instant::now()), None));
             return clients.quit(Ok(()));
         }
-        clients.hold(self.screen.is_full());
+        clients.hold(self.seat.is_full());
     }
 
     fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
@@ -296,6 +281,7 @@ impl Handler for Conversation {
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {
+        self.seat.came(&input);
         let Input::Typed(typed) = input else { return };
         match typed {
             Typed::Lines(lines) => {
@@ -311,7 +297,7 @@ impl Handler for Conversation {
             Typed::End => self.leave(None, clients),
         }
         if self.leaving.is_none() {
-            self.prompt.again();
+            self.seat.ask();
         }
     }
 
@@ -333,7 +319,7 @@ impl Handler for Conversation {
         for number in quiet {
             self.show_rest(number);
         }
-        clients.hold(self.screen.is_full());
+        clients.hold(self.seat.is_full());
         if let Some((until, exit)) = &self.leaving
             && until.passed()
         {

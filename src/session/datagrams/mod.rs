@@ -6,12 +6,12 @@ pub mod send;
 pub mod serve;
 
 use crate::console::event::{Event, Payload};
-use crate::console::printer::Queue;
 use crate::console::talk::Talk;
 use crate::net::endpoint::Endpoint;
 use crate::net::text;
 use crate::net::udp::Peer;
 use crate::sanitize;
+use crate::session::seat::Seat;
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Shown {
 }
 
 /// Shows one datagram.
-fn show(out: &Queue, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
+fn show(out: &Seat, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
     let peer = Endpoint::from(from);
     if talk.is_json() {
         let payload = Payload::of(bytes);
@@ -42,12 +42,12 @@ fn show(out: &Queue, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     match how {
         Shown::Nothing => {}
-        Shown::Bytes => out.push(bytes),
+        Shown::Bytes => out.show(bytes),
         Shown::Record => {
             // A blank in a UNIX name does not end it.
             let peer = peer.to_string().replace(' ', "\\x20");
-            out.push(format!("{peer} {}\n", text::show(text)).as_bytes());
+            out.show(format!("{peer} {}\n", text::show(text)).as_bytes());
         }
-        Shown::Line => out.push(format!("{peer} {}\n", sanitize::text(text)).as_bytes()),
+        Shown::Line => out.show(format!("{peer} {}\n", sanitize::text(text)).as_bytes()),
     }
 }

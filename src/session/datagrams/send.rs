@@ -9,8 +9,7 @@ use regex::bytes::Regex;
 
 use super::{Shown, show};
 use crate::console::event::{Event, Payload};
-use crate::console::printer::Queue;
-use crate::console::prompt::{Prompt, Typed};
+use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::{Deadline, wait};
@@ -20,7 +19,7 @@ use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Datagrams, MOST, Peer, limit};
-use crate::session::feed::{Inbox, Input};
+use crate::session::seat::{Inbox, Input, Seat};
 
 /// What is expected of the peer.
 pub struct Wanted {
@@ -43,7 +42,7 @@ pub struct Sender<'a> {
     /// What must come back.
     pub wanted: Wanted,
     /// Where answers are shown, and how.
-    pub out: Queue,
+    pub seat: &'a mut Seat,
     /// How they are shown.
     pub shown: Shown,
     /// SIGINT and SIGTERM, at a prompt.
@@ -160,7 +159,7 @@ impl Sender<'_> {
                 Ok(envelope) => {
                     buffer.truncate(envelope.len);
                     self.dump(Direction::Received, &buffer)?;
-                    show(&self.out, &self.talk, &envelope.from, &buffer, self.shown);
+                    show(self.seat, &self.talk, &envelope.from, &buffer, self.shown);
                     return Ok(Some(buffer));
                 }
                 Err(e) if would_block(&e) => {
@@ -202,7 +201,7 @@ impl Sender<'_> {
     }
 
     /// `>>>`: each line is a datagram, answers appear above the line being typed.
-    pub fn converse(&mut self, inbox: &Inbox, prompt: &Prompt) -> Result<(), Failure> {
+    pub fn converse(&mut self, inbox: &Inbox) -> Result<(), Failure> {
         let mut buffer = self.socket.buffer();
         loop {
             if self.deadline.passed() {
@@ -223,7 +222,7 @@ impl Sender<'_> {
             match self.socket.recv(&mut buffer) {
                 Ok(envelope) => {
                     show(
-                        &self.out,
+                        self.seat,
                         &self.talk,
                         &envelope.from,
                         &buffer[..envelope.len],
@@ -236,6 +235,7 @@ impl Sender<'_> {
             }
             inbox.waker.quiet();
             while let Some(input) = inbox.take() {
+                self.seat.came(&input);
                 match input {
                     Input::Typed(Typed::Lines(lines)) => {
                         for line in lines {
@@ -246,7 +246,7 @@ impl Sender<'_> {
                                 self.talk.failure(&failure);
                             }
                         }
-                        prompt.again();
+                        self.seat.ask();
                     }
                     Input::Typed(Typed::Interrupt) => {
                         return Err(Failure::silent(Exit::Interrupted));

@@ -8,8 +8,7 @@ use nix::poll::PollFlags;
 
 use super::programs::Programs;
 use super::{Shown, show};
-use crate::console::printer::Queue;
-use crate::console::prompt::{Prompt, Typed};
+use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
@@ -19,8 +18,7 @@ use crate::net::hexdump::{Direction, Tap};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, Peer};
-use crate::session::conversation::pipe::output_failed;
-use crate::session::feed::{Inbox, Input};
+use crate::session::seat::{Inbox, Input, Seat};
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -47,10 +45,8 @@ pub struct Service<'a> {
     pub socket: Datagrams,
     /// What it does.
     pub answer: Answer,
-    /// Where datagrams are shown.
-    pub out: Queue,
-    /// The operator at a terminal.
-    pub prompt: Option<&'a Prompt>,
+    /// Where datagrams are shown, and what the operator types comes from.
+    pub seat: &'a mut Seat,
     /// What the operator types, and the queue's waker.
     pub inbox: &'a Inbox,
     /// SIGINT and SIGTERM.
@@ -84,8 +80,8 @@ impl Service<'_> {
             if over && (!busy || stopping.is_some_and(Deadline::passed)) {
                 return Ok(());
             }
-            if let Some(e) = self.out.failure() {
-                return Err(output_failed(&e));
+            if let Some(failure) = self.seat.failure() {
+                return Err(failure);
             }
             let idle = if self.idle.is_zero() || busy {
                 Deadline::NEVER
@@ -157,7 +153,7 @@ impl Service<'_> {
 
     /// Whether another datagram can be dealt with now.
     fn has_room(&self) -> bool {
-        !self.out.is_full() && !self.programs().is_some_and(Programs::is_full)
+        !self.seat.is_full() && !self.programs().is_some_and(Programs::is_full)
     }
 
     fn programs(&self) -> Option<&Programs> {
@@ -218,9 +214,9 @@ impl Service<'_> {
             self.talk.failure(&failure);
         }
         if let Answer::Show(how) = &self.answer {
-            show(&self.out, &self.talk, &envelope.from, bytes, *how);
+            show(self.seat, &self.talk, &envelope.from, bytes, *how);
         } else if self.talk.is_json() {
-            show(&self.out, &self.talk, &envelope.from, bytes, Shown::Nothing);
+            show(self.seat, &self.talk, &envelope.from, bytes, Shown::Nothing);
         }
         Ok(())
     }
@@ -264,7 +260,8 @@ impl Service<'_> {
     }
 
     /// The operator typed something; `false` when that ends the run.
-    fn typed(&self, input: Input, last: Option<&Envelope>) -> bool {
+    fn typed(&mut self, input: Input, last: Option<&Envelope>) -> bool {
+        self.seat.came(&input);
         let Input::Typed(Typed::Lines(lines)) = input else {
             return false;
         };
@@ -274,9 +271,7 @@ impl Service<'_> {
             }
             self.say(&line, last);
         }
-        if let Some(prompt) = self.prompt {
-            prompt.again();
-        }
+        self.seat.ask();
         true
     }
 
@@ -295,9 +290,9 @@ impl Service<'_> {
         match to {
             Some(to) => self.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
-                self.out.push(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
+                self.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }
-            None => self.out.push(b"! nobody has written yet: not sent\n"),
+            None => self.seat.show(b"! nobody has written yet: not sent\n"),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
-use crate::session::feed::Input;
+use crate::session::seat::Input;
 use crate::session::{Clients, Handler, Id};
 
 /// What may wait for a member who does not read.
@@ -275,22 +275,16 @@ impl Handler for Room {
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {
+        self.operator.came(&input);
         match input {
             Input::Typed(Typed::Lines(lines)) => {
-                self.operator.came(false);
                 for line in lines {
                     self.say(OPERATOR, line.as_bytes(), clients);
                 }
             }
             Input::Typed(Typed::Interrupt | Typed::End) => return clients.stop(),
-            Input::Chunk(bytes) => {
-                self.operator.came(false);
-                self.hear(OPERATOR.number, &bytes, clients);
-            }
-            Input::End => {
-                self.operator.came(true);
-                self.finish_line(OPERATOR.number, clients);
-            }
+            Input::Chunk(bytes) => self.hear(OPERATOR.number, &bytes, clients),
+            Input::End => self.finish_line(OPERATOR.number, clients),
             Input::Failed(e) => {
                 return clients.quit(Err(Failure::system("read", "stdin", &e)));
             }

@@ -1,0 +1,232 @@
+//! The seat of who runs sockctl: the prompt of a terminal, or stdin and stdout in a pipe. Input
+//! arrives one piece at a time and only when asked for; output leaves through a bounded queue.
+
+use std::io::{self, IsTerminal, Read};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use crate::console::decoration::Decoration;
+use crate::console::printer::{self, Queue};
+use crate::console::prompt::{Options, Prompt, Typed};
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::poller::Waker;
+
+/// How much of stdin is read at a time.
+const CHUNK: usize = 64 << 10;
+/// How long the end of a run waits for a terminal that does not take its output.
+const TERMINAL_FLUSH: Duration = Duration::from_secs(1);
+
+/// Whether stdin and stdout are a terminal: then there is a prompt. Anything else is a byte-exact
+/// pipe.
+pub fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// One piece of input.
+#[derive(Debug)]
+pub enum Input {
+    /// From the prompt.
+    Typed(Typed),
+    /// From stdin.
+    Chunk(Vec<u8>),
+    /// stdin ended.
+    End,
+    /// stdin could not be read.
+    Failed(io::Error),
+}
+
+/// The channel from the threads that read input to the event loop.
+pub struct Inbox {
+    /// Readable when there is input, or when a queue has room again.
+    pub waker: Waker,
+    receiver: Receiver<Input>,
+    sender: Sender<Input>,
+}
+
+impl Inbox {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        Ok(Self { waker: Waker::new()?, receiver, sender })
+    }
+
+    /// The next piece, if there is one.
+    pub fn take(&self) -> Option<Input> {
+        self.receiver.try_recv().ok()
+    }
+
+    fn entry(&self) -> Entry {
+        Entry { sender: self.sender.clone(), waker: self.waker.clone() }
+    }
+}
+
+/// Puts input into an inbox, from another thread.
+#[derive(Clone)]
+struct Entry {
+    sender: Sender<Input>,
+    waker: Waker,
+}
+
+impl Entry {
+    fn put(&self, input: Input) {
+        // A loop that has ended takes no more input.
+        let _ = self.sender.send(input);
+        self.waker.wake();
+    }
+}
+
+/// Where input comes from and output goes to.
+pub struct Seat {
+    source: Source,
+    output: Queue,
+    talk: Talk,
+    /// A piece of input was asked for and has not come.
+    asked: bool,
+    /// There is no more input.
+    ended: bool,
+}
+
+enum Source {
+    Prompt(Prompt, Box<Decoration>),
+    /// The thread that reads stdin starts with the first request: not every run reads it.
+    Stdin(Option<Sender<()>>, Entry),
+}
+
+impl Seat {
+    /// Takes over the terminal. The prompt reads its first entry without being asked.
+    pub fn at_prompt(inbox: &Inbox, options: Options, talk: Talk) -> Result<Self, Failure> {
+        let entry = inbox.entry();
+        let decoration = Decoration::new(options.style, options.words.clone(), options.name);
+        let (prompt, output) =
+            Prompt::start(options, &talk, move |typed| entry.put(Input::Typed(typed)))
+                .map_err(|e| Failure::system("use", "the terminal", &e))?;
+        Ok(Self::new(Source::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
+    }
+
+    /// Takes over stdout, and stdin once it is asked for input.
+    pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
+        let output = Queue::new("stdout", printer::stdout())
+            .map_err(|e| Failure::system("use", "stdout", &e))?;
+        Ok(Self::new(Source::Stdin(None, inbox.entry()), output, inbox, talk))
+    }
+
+    fn new(source: Source, output: Queue, inbox: &Inbox, talk: Talk) -> Self {
+        let waker = inbox.waker.clone();
+        output.on_room(move || waker.wake());
+        let asked = matches!(source, Source::Prompt(..));
+        Self { source, output, talk, asked, ended: false }
+    }
+
+    /// Whether a person sits at a prompt.
+    pub fn is_prompt(&self) -> bool {
+        matches!(self.source, Source::Prompt(..))
+    }
+
+    /// Whether a request for input would bring some: none is under way, and input has not ended.
+    pub fn can_ask(&self) -> bool {
+        !self.asked && !self.ended
+    }
+
+    /// Asks for one piece of input, unless it was asked for already.
+    pub fn ask(&mut self) {
+        if !self.can_ask() {
+            return;
+        }
+        self.asked = true;
+        match &mut self.source {
+            Source::Prompt(prompt, _) => prompt.again(),
+            Source::Stdin(requests, entry) => {
+                if requests.is_none() {
+                    match read_stdin(entry.clone()) {
+                        Ok(started) => *requests = Some(started),
+                        Err(e) => entry.put(Input::Failed(e)),
+                    }
+                }
+                if let Some(requests) = requests {
+                    // A thread that has ended has delivered the end.
+                    let _ = requests.send(());
+                }
+            }
+        }
+    }
+
+    /// This piece of input has come.
+    pub fn came(&mut self, input: &Input) {
+        self.asked = false;
+        self.ended = !matches!(input, Input::Typed(Typed::Lines(_)) | Input::Chunk(_));
+    }
+
+    /// Appends whole lines to `out` as they are to be shown: at a prompt with time, colour and bell.
+    pub fn decorate(&mut self, lines: &[u8], out: &mut Vec<u8>) {
+        match &mut self.source {
+            Source::Prompt(_, decoration) => {
+                let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+                for line in lines.split(|&byte| byte == b'\n') {
+                    decoration.line(line, out);
+                }
+            }
+            Source::Stdin(..) => out.extend_from_slice(lines),
+        }
+    }
+
+    /// Shows these bytes. Who makes more asks [`Seat::is_full`] before.
+    pub fn show(&self, bytes: &[u8]) {
+        self.output.push(bytes);
+    }
+
+    /// Whether output waits for a reader; the inbox's waker reports room.
+    pub fn is_full(&self) -> bool {
+        self.output.is_full()
+    }
+
+    /// What writing failed with, if it did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.output.failure().map(|e| Failure::output(&e))
+    }
+
+    /// Gives terminal or stdout back, after everything shown is written or, in a pipe, `limit` has
+    /// passed (zero: no limit). What was typed but not entered is reported as not sent.
+    pub fn finish(self, limit: Duration) -> Result<(), Failure> {
+        match self.source {
+            Source::Prompt(prompt, _) => {
+                if let Some(line) = prompt.stop(&self.output) {
+                    self.output.push(format!("not sent: {line}\n").as_bytes());
+                }
+                self.talk.flush();
+                self.output.flush(TERMINAL_FLUSH);
+                Ok(())
+            }
+            Source::Stdin(..) => {
+                self.output.flush(limit);
+                self.output.failure().map_or(Ok(()), |e| Err(Failure::output(&e)))
+            }
+        }
+    }
+}
+
+/// Starts the thread that reads stdin, one piece for each request.
+fn read_stdin(entry: Entry) -> io::Result<Sender<()>> {
+    let (requests, requested) = mpsc::channel();
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let mut stdin = io::stdin().lock();
+        while requested.recv().is_ok() {
+            let mut chunk = vec![0; CHUNK];
+            let count = loop {
+                match stdin.read(&mut chunk) {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    result => break result,
+                }
+            };
+            match count {
+                Ok(0) => return entry.put(Input::End),
+                Ok(n) => {
+                    chunk.truncate(n);
+                    entry.put(Input::Chunk(chunk));
+                }
+                Err(e) => return entry.put(Input::Failed(e)),
+            }
+        }
+    })?;
+    Ok(requests)
+}
