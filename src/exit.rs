@@ -27,9 +27,9 @@ pub enum Exit {
     /// Reset, broken or truncated connection.
     Broken = 7,
     /// An expectation was not met.
-    Unmet = 8,
+    Expectation = 8,
     /// Authentication failed.
-    Unproved = 9,
+    NotAuthenticated = 9,
     /// Address in use or not available.
     Address = 10,
     /// Permission denied.

@@ -237,7 +237,9 @@ impl handshake::Guest for Client {
                 reply.extend_from_slice(answer.as_bytes());
                 Verdict::Proved(None)
             }
-            Step::Refused(why) => Verdict::Refused(Refusal::new(why.to_string(), Exit::Unproved)),
+            Step::Refused(why) => {
+                Verdict::Refused(Refusal::new(why.to_string(), Exit::NotAuthenticated))
+            }
         }
     }
 
@@ -252,7 +254,7 @@ impl handshake::Guest for Client {
 
 impl From<Reason> for Refusal {
     fn from(why: Reason) -> Self {
-        let refusal = Self::new(why.to_string(), Exit::Unproved);
+        let refusal = Self::new(why.to_string(), Exit::NotAuthenticated);
         if why.is_wrong_proof() {
             // This wire has no verdict.
             refusal.wrong_proof(b"")

@@ -160,7 +160,7 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
         let clean_send = args.send_only && talked.result.is_ok();
         if !clean_send {
             let cause = "closed without a word: wrong key?";
-            return Err(Failure::new("authenticate to", &peer, cause, Exit::Unproved));
+            return Err(Failure::new("authenticate to", &peer, cause, Exit::NotAuthenticated));
         }
     }
     talked.result.and(told)

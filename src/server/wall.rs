@@ -48,16 +48,16 @@ pub struct Wall {
     penalty: bool,
     /// Those who are heard, in the order of their arrival, and how many there may be: one more
     /// ends the hearing of the first.
-    newcomers: VecDeque<Unproved>,
+    newcomers: VecDeque<NotAuthenticated>,
     most_newcomers: usize,
     /// Those who count. So few that a walk is cheaper than an index.
-    counted: Vec<Unproved>,
+    counted: Vec<NotAuthenticated>,
     offenders: HashMap<IpAddr, Offender>,
 }
 
 /// A connection that has not proved its key yet.
 #[derive(Debug)]
-struct Unproved {
+struct NotAuthenticated {
     id: Id,
     from: Option<IpAddr>,
     came: Instant,
@@ -93,7 +93,7 @@ impl Wall {
 
     /// A new connection begins its handshake.
     pub fn admit(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
-        self.newcomers.push_back(Unproved {
+        self.newcomers.push_back(NotAuthenticated {
             id,
             from: from.map(network),
             came: now,
@@ -160,7 +160,7 @@ impl Wall {
         }
     }
 
-    fn find(&mut self, id: Id) -> Option<&mut Unproved> {
+    fn find(&mut self, id: Id) -> Option<&mut NotAuthenticated> {
         let all = self.counted.iter_mut().chain(&mut self.newcomers);
         all.rev().find(|one| one.id == id)
     }
@@ -187,7 +187,7 @@ impl Wall {
     }
 
     /// The longest silent of those that match; the earliest of several.
-    fn last_of(&self, matches: impl Fn(&Unproved) -> bool) -> Option<Id> {
+    fn last_of(&self, matches: impl Fn(&NotAuthenticated) -> bool) -> Option<Id> {
         let matching = self.counted.iter().filter(|one| matches(one));
         let last = matching.min_by_key(|one| (one.shows_key, one.heard));
         last.map(|one| one.id)

@@ -43,7 +43,7 @@ pub fn prove(
             }
             // The verdict may have come before the reset.
             Err(e) => match guest.ended() {
-                why if why.exit == Exit::Unproved => return Err(refused(why)),
+                why if why.exit == Exit::NotAuthenticated => return Err(refused(why)),
                 _ => return Err(fail(e)),
             },
         };

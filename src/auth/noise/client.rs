@@ -104,7 +104,7 @@ impl Client {
             }
         };
         let (cause, exit) = match away {
-            Some(Away::Auth) => ("the server does not accept this key", Exit::Unproved),
+            Some(Away::Auth) => ("the server does not accept this key", Exit::NotAuthenticated),
             Some(Away::Full) => ("turned away: the server is full", Exit::Refused),
             Some(Away::Access) => {
                 ("turned away: the server does not let our address in", Exit::Refused)
@@ -117,7 +117,7 @@ impl Client {
 
     fn refuse(&mut self, why: impl Into<String>) -> Verdict<Session> {
         self.stage = Stage::Over;
-        Verdict::Refused(Refusal::new(why, Exit::Unproved))
+        Verdict::Refused(Refusal::new(why, Exit::NotAuthenticated))
     }
 }
 
@@ -167,7 +167,7 @@ impl Guest for Client {
     fn ended(&self) -> Refusal {
         let (reason, exit) = match (&self.stage, self.held.len()) {
             (Stage::Message(_), 2) if self.held == NO_KEY => {
-                ("no key there opens ours: wrong key or --context".into(), Exit::Unproved)
+                ("no key there opens ours: wrong key or --context".into(), Exit::NotAuthenticated)
             }
             (Stage::Message(_), 0) => (
                 "the server closed without an answer; is it an auth-serve without --digest?".into(),

@@ -64,7 +64,7 @@ impl Server {
         self.held.clear();
         let Some((state, key)) = found else {
             let reason = "no key here opens its hello: wrong key or --context";
-            return self.refuse(Refusal::new(reason, Exit::Unproved).wrong_proof(NO_KEY));
+            return self.refuse(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(NO_KEY));
         };
         match answer(state, reply) {
             Ok(records) => {
@@ -72,7 +72,7 @@ impl Server {
                 self.stage = Stage::Ready { records, key };
                 Verdict::More
             }
-            Err(snow::Error::Dh) => self.refuse(Refusal::new(LOW_ORDER, Exit::Unproved)),
+            Err(snow::Error::Dh) => self.refuse(Refusal::new(LOW_ORDER, Exit::NotAuthenticated)),
             Err(e) => self.refuse(Refusal::new(format!("cannot answer: {e}"), Exit::Other)),
         }
     }
@@ -99,7 +99,7 @@ impl Server {
             return Verdict::Proved(Proved { key, session });
         }
         let reason = "its hello was a replay, or was changed on its way";
-        self.refuse(Refusal::new(reason, Exit::Unproved).wrong_proof(b""))
+        self.refuse(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))
     }
 }
 
@@ -119,7 +119,7 @@ fn stray(at: usize) -> Refusal {
         6 | 7 => "the client speaks another version of the encrypted protocol",
         _ => "its hello has another length",
     };
-    Refusal::new(reason, Exit::Unproved)
+    Refusal::new(reason, Exit::NotAuthenticated)
 }
 
 impl Host for Server {

@@ -229,7 +229,7 @@ fn an_end_tells_how_far_it_was() {
     assert_eq!(client.timed_out().exit, Exit::TimedOut);
     feed_guest(&mut client, &[0, 0], &mut Vec::new());
     for why in [client.ended(), client.timed_out()] {
-        assert_eq!(why.exit, Exit::Unproved);
+        assert_eq!(why.exit, Exit::NotAuthenticated);
         assert!(why.reason.contains("wrong key or --context"));
     }
     let mut client = Client::new(&identity).unwrap();
@@ -258,7 +258,7 @@ fn another_key_or_context_opens_nothing() {
 #[test]
 fn who_is_turned_away_is_told_why() {
     for (why, exit) in [
-        (Away::Auth, Exit::Unproved),
+        (Away::Auth, Exit::NotAuthenticated),
         (Away::Full, Exit::Refused),
         (Away::Access, Exit::Refused),
         (Away::Shutdown, Exit::Refused),

@@ -84,7 +84,7 @@ impl Side {
         debug_assert!(bytes.len() <= self.wanted(), "payload was read");
         self.held.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
         if self.length().is_some_and(|length| length.is_err()) {
-            return self.refuse(Refusal::new(self.strange(), Exit::Unproved));
+            return self.refuse(Refusal::new(self.strange(), Exit::NotAuthenticated));
         }
         if self.wanted() > 0 {
             return Verdict::More;
@@ -122,7 +122,7 @@ impl Side {
     }
 
     fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Stage, Refusal> {
-        let unproved = |why: &str| Refusal::new(why, Exit::Unproved);
+        let unproved = |why: &str| Refusal::new(why, Exit::NotAuthenticated);
         let challenge = message
             .strip_prefix(CHALLENGE)
             .ok_or_else(|| unproved("no challenge of Python's multiprocessing came"))?;
@@ -154,10 +154,10 @@ impl Side {
             } else {
                 "the server does not accept our answer: wrong key?"
             };
-            return Err(Refusal::new(why, Exit::Unproved));
+            return Err(Refusal::new(why, Exit::NotAuthenticated));
         }
         if message != WELCOME {
-            return Err(Refusal::new("neither welcome nor failure came", Exit::Unproved));
+            return Err(Refusal::new("neither welcome nor failure came", Exit::NotAuthenticated));
         }
         if self.listens {
             return Ok(Stage::Over);
@@ -167,7 +167,7 @@ impl Side {
     }
 
     fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<Stage, Refusal> {
-        let wrong = |why: &str| Refusal::new(why, Exit::Unproved).wrong_proof(FAREWELL);
+        let wrong = |why: &str| Refusal::new(why, Exit::NotAuthenticated).wrong_proof(FAREWELL);
         let (mac, answer) = match named(message) {
             Some((name, answer)) => {
                 let mac = Mac::named(name, self.secrets.md5);
@@ -175,7 +175,7 @@ impl Side {
             }
             None if message.len() == OLD_ANSWER && self.secrets.md5 => (Mac::Md5, message),
             None if message.len() == OLD_ANSWER => {
-                let mut refusal = Refusal::new(OLD, Exit::Unproved);
+                let mut refusal = Refusal::new(OLD, Exit::NotAuthenticated);
                 refusal.farewell = FAREWELL;
                 return Err(refusal);
             }

@@ -84,7 +84,7 @@ fn verdict(line: &str) -> Result<(), Refused> {
     let status = line.split(' ').nth(1).unwrap_or_default();
     let exit = match status.as_bytes() {
         [b'2', _, _] => return Ok(()),
-        b"401" | b"407" => Exit::Unproved,
+        b"401" | b"407" => Exit::NotAuthenticated,
         b"403" | b"405" => Exit::Permission,
         b"504" => Exit::TimedOut,
         // The proxy could not get there; it does not say in a number whether it was refused.

@@ -130,18 +130,20 @@ impl Socks5 {
                     self.awaited = Awaited::Status;
                     Ok(Step::Send(login))
                 }
-                None => {
-                    Err(refused("it wants a user and a password (socks5://USER@…)", Exit::Unproved))
-                }
+                None => Err(refused(
+                    "it wants a user and a password (socks5://USER@…)",
+                    Exit::NotAuthenticated,
+                )),
             },
-            (Awaited::Method, _) if self.login.is_none() => {
-                Err(refused("it lets nobody in without a login (socks5://USER@…)", Exit::Unproved))
-            }
+            (Awaited::Method, _) if self.login.is_none() => Err(refused(
+                "it lets nobody in without a login (socks5://USER@…)",
+                Exit::NotAuthenticated,
+            )),
             (Awaited::Method, _) => {
-                Err(refused("it takes neither a password nor anybody", Exit::Unproved))
+                Err(refused("it takes neither a password nor anybody", Exit::NotAuthenticated))
             }
             (Awaited::Status, _) => {
-                Err(refused("it does not accept the user and the password", Exit::Unproved))
+                Err(refused("it does not accept the user and the password", Exit::NotAuthenticated))
             }
             (Awaited::Reply, _) => Ok(Step::Done),
         }

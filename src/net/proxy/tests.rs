@@ -102,10 +102,10 @@ fn each_socks_refusal_has_its_status() {
     );
     let login = login();
     for (login, said, exit) in [
-        (None, &[&b"\x05\xff"[..]][..], Exit::Unproved),
-        (None, &[b"\x05\x02"], Exit::Unproved),
-        (Some(&login), &[b"\x05\xff"], Exit::Unproved),
-        (Some(&login), &[b"\x05\x02", b"\x01\x01"], Exit::Unproved),
+        (None, &[&b"\x05\xff"[..]][..], Exit::NotAuthenticated),
+        (None, &[b"\x05\x02"], Exit::NotAuthenticated),
+        (Some(&login), &[b"\x05\xff"], Exit::NotAuthenticated),
+        (Some(&login), &[b"\x05\x02", b"\x01\x01"], Exit::NotAuthenticated),
         (None, &[b"HTTP/1.1"], Exit::Broken),
         (None, &[b"\x05\0", b"\x05\0\0\x09\0\0"], Exit::Broken),
     ] {
@@ -147,8 +147,8 @@ fn each_http_refusal_has_its_status() {
         ("it answered '403 Filtered \\x1b[1m'".into(), Exit::Permission)
     );
     for (line, exit) in [
-        ("HTTP/1.1 407 Proxy Authentication Required", Exit::Unproved),
-        ("HTTP/1.1 401", Exit::Unproved),
+        ("HTTP/1.1 407 Proxy Authentication Required", Exit::NotAuthenticated),
+        ("HTTP/1.1 401", Exit::NotAuthenticated),
         ("HTTP/1.1 500 Unable to connect", Exit::Unreachable),
         ("HTTP/1.1 502 Bad Gateway", Exit::Unreachable),
         ("HTTP/1.1 504 Gateway Timeout", Exit::TimedOut),

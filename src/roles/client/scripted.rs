@@ -71,7 +71,7 @@ fn unmet(script: &Script, over: &Over, patience: Duration, peer: &Endpoint) -> O
     };
     let cause = format!("{cause}; {}", script.account());
     let target = format!("{named} {peer}");
-    Some(Failure::new("expect", target, cause, Exit::Unmet))
+    Some(Failure::new("expect", target, cause, Exit::Expectation))
 }
 
 /// The failure of a peer that took nothing, or answered nothing, for too long.

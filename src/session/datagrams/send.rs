@@ -98,7 +98,7 @@ impl Sender<'_> {
                             "answer from",
                             Endpoint::from(&self.to),
                             cause,
-                            Exit::Unmet,
+                            Exit::Expectation,
                         ));
                     }
                     let failure = timed_out("answer from", Endpoint::from(&self.to));
@@ -188,7 +188,7 @@ impl Sender<'_> {
             Payload::Base64(_) => crate::exit::quoted(crate::net::text::show(answer)),
         };
         let cause = format!("expected {:?}, came {came}", pattern.as_str());
-        Err(Failure::new("answer from", Endpoint::from(&self.to), cause, Exit::Unmet))
+        Err(Failure::new("answer from", Endpoint::from(&self.to), cause, Exit::Expectation))
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
