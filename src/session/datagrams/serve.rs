@@ -69,7 +69,9 @@ impl Service<'_> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let mut batch = self.socket.batch(self.count.is_none() && self.most() > 1);
+        let mut batch = self
+            .socket
+            .batch(self.count.is_none() && self.tap.is_none() && self.programs().is_none());
         let mut last: Option<Envelope> = None;
         let mut active = began;
         // Once it was told to stop: how long programs still have.
@@ -153,7 +155,7 @@ impl Service<'_> {
 
     /// Whether another datagram can be dealt with now.
     fn has_room(&self) -> bool {
-        !self.seat.is_full() && !self.programs().is_some_and(Programs::is_full)
+        !self.seat.is_full() && self.programs().is_none_or(|programs| programs.room() > 0)
     }
 
     fn programs(&self) -> Option<&Programs> {
@@ -164,13 +166,15 @@ impl Service<'_> {
     }
 
     /// How many datagrams are received with one call: one where the dump shows it with its answer,
-    /// or a program is started for it.
+    /// and no more than programs can be started for.
     fn most(&self) -> usize {
         match self.count {
-            _ if self.tap.is_some() || self.programs().is_some() => 1,
-            Some(count) => usize::try_from(count).map_or(BATCH, |count| count.min(BATCH)),
+            _ if self.tap.is_some() => 1,
+            Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
             None => BATCH,
         }
+        .min(BATCH)
+        .min(self.programs().map_or(BATCH, Programs::room))
     }
 
     /// What a batch of datagrams asks for; the envelope of the last that was admitted.
@@ -183,9 +187,7 @@ impl Service<'_> {
             self.hear(bytes, envelope, began)?;
         }
         if let Answer::Program(programs) = &mut self.answer {
-            for (bytes, envelope) in &admitted {
-                programs.start(bytes, **envelope, self.socket.local().ok());
-            }
+            programs.start(&admitted, self.socket.local().ok().as_ref());
         }
         let last = admitted.last().map(|(_, envelope)| **envelope);
         let answers = match &self.answer {

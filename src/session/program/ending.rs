@@ -1,6 +1,7 @@
-//! How the process group of a program is ended whose client is gone: HUP and CONT at once, TERM
-//! two seconds later, KILL two seconds after that.
+//! Ends the process group of a program whose client is gone: HUP and CONT at once, TERM two seconds
+//! later, KILL two seconds after that.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -8,18 +9,19 @@ use nix::unistd::Pid;
 
 use crate::net::deadline::Deadline;
 
-/// What is sent, and how long after the client was gone. A stopped program needs CONT to hear
-/// anything but KILL.
+/// The signals, and how long after the beginning each is sent. A stopped program needs CONT to
+/// receive anything but KILL.
 const STEPS: [(Duration, &[Signal]); 3] = [
     (Duration::ZERO, &[Signal::SIGHUP, Signal::SIGCONT]),
     (Duration::from_secs(2), &[Signal::SIGTERM, Signal::SIGCONT]),
     (Duration::from_secs(4), &[Signal::SIGKILL]),
 ];
 
-/// A process group on its way to its end.
+/// The state of one group.
 #[derive(Debug)]
 struct Ending {
     began: Instant,
+    /// Steps done.
     done: usize,
 }
 
@@ -47,7 +49,7 @@ impl Ending {
         due
     }
 
-    /// Whether nothing more can be done.
+    /// Whether all steps are done.
     fn is_over(&self) -> bool {
         self.done == STEPS.len()
     }
@@ -55,62 +57,55 @@ impl Ending {
 
 /// The groups that are being ended. A leader may end before the rest of its group.
 #[derive(Debug, Default)]
-pub struct Endings(Vec<(Pid, Ending)>);
+pub(super) struct Endings(HashMap<Pid, Ending>);
 
 impl Endings {
-    /// A group is to end, from now on. Asked again, nothing more happens.
+    /// Begins to end a group that still has members; nothing, if that was begun already.
     pub fn begin(&mut self, group: Pid) {
-        if self.0.iter().all(|(other, _)| *other != group) {
-            self.0.push((group, Ending::new(Instant::now())));
+        if has_members(group) {
+            self.0.entry(group).or_insert_with(|| Ending::new(Instant::now()));
         }
     }
 
-    /// The leader of a group was reaped: nothing more is sent to a group that it was all of.
+    /// The leader of a group was reaped. Without other members the group is over.
     pub fn reaped(&mut self, leader: Pid) {
-        if self.0.iter().any(|(group, _)| *group == leader) && !has_members(leader) {
-            self.0.retain(|(group, _)| *group != leader);
+        if self.0.contains_key(&leader) && !has_members(leader) {
+            self.0.remove(&leader);
         }
     }
 
     /// Sends what is due.
     pub fn step(&mut self) {
         let now = Instant::now();
-        for (group, ending) in &mut self.0 {
-            for due in ending.step(now) {
-                signal(*group, due);
-            }
-        }
-        self.0.retain(|(_, ending)| !ending.is_over());
+        self.0.retain(|&group, ending| {
+            ending.step(now).into_iter().for_each(|due| signal(group, due));
+            !ending.is_over()
+        });
     }
 
     /// When [`Endings::step`] is due.
     pub fn due(&self) -> Deadline {
-        let due = self.0.iter().map(|(_, ending)| ending.due());
-        due.fold(Deadline::NEVER, Deadline::min)
+        self.0.values().map(Ending::due).fold(Deadline::NEVER, Deadline::min)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
 
-impl Drop for Endings {
-    /// There is no time left.
-    fn drop(&mut self) {
-        for (group, _) in &self.0 {
-            signal(*group, Signal::SIGKILL);
-        }
+    /// Their groups.
+    pub fn groups(&self) -> impl Iterator<Item = &Pid> {
+        self.0.keys()
     }
 }
 
-/// Sends a signal to a whole group. One that has no member any more has ended.
-pub fn signal(group: Pid, signal: Signal) {
+/// Sends a signal to a whole group; one without members is over already.
+pub(super) fn signal(group: Pid, signal: Signal) {
     let _ = killpg(group, signal);
 }
 
-/// Whether a group whose leader was reaped still has members. As long as it has, its number is
-/// given to no other.
+/// Whether a group has members. As long as it has, its number is given to no other, even if its
+/// leader was reaped.
 fn has_members(group: Pid) -> bool {
     killpg(group, None).is_ok()
 }

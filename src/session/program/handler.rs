@@ -1,83 +1,57 @@
 //! A program for each client of a stream server.
 //!
-//! The client's socket itself is the program's stdin and stdout: while it runs, the server only
-//! sees whether the client is gone. Where bytes must be seen on their way they are pumped instead.
+//! The client's socket is handed off: it is the program's stdin and stdout, and the server only
+//! notices that the client is gone. Where bytes must be seen on their way a [`Relay`] passes them.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
 
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::children::Children;
-use super::ending::{Endings, signal};
-use super::pump::{Output, Pump};
-use super::{Program, Request, Start};
-use crate::console::event::{Event, Reason, Status};
+use super::relay::Relay;
+use super::runner::Runner;
+use super::{Program, Request};
+use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
-use crate::net::poller::{Interest, Poller, Ready};
+use crate::net::poller::{Interest, Ready};
 use crate::session::{Clients, Handler, Id};
 
-/// The token of the children; a pump's is its client's number.
-const CHILDREN: u64 = u64::MAX;
-/// A client with this much queued holds its program up.
-const HIGH: usize = 128 << 10;
-/// More than a socketpair holds.
+/// The high-water mark: a client with this much queued pauses its program.
+const HIGH_WATER: usize = 128 << 10;
+/// More than a socketpair holds: the most that is read of a program that has ended, as processes it
+/// started may write on.
 const LEFT: usize = 1 << 20;
-/// One read of what a program wrote.
+/// One read of a program's output.
 const BUFFER: usize = 64 << 10;
 
-/// The programs at work.
+/// The programs of all clients.
 pub struct Programs {
-    program: Program,
-    pumped: bool,
-    children: Children,
-    poller: Poller,
+    runner: Runner,
+    relayed: bool,
     /// By the client's number.
     runs: HashMap<u64, Run>,
-    /// Whose program a process is.
-    processes: HashMap<Pid, u64>,
-    /// What is started at the end of the turn: all at once.
-    starts: Vec<(Id, Start)>,
-    /// Groups whose clients are gone.
-    endings: Endings,
-    talk: Talk,
     buffer: Vec<u8>,
 }
 
-/// A program at work for a client.
+/// The program of a client.
 struct Run {
     client: Id,
-    pump: Option<(Pump, Interest)>,
+    relay: Option<(Relay, Interest)>,
     /// Once it is started.
     pid: Option<Pid>,
 }
 
 impl Programs {
-    /// Nothing is started yet. `pumped`: the bytes must be seen on their way.
-    pub fn new(program: Program, pumped: bool, talk: Talk) -> io::Result<Self> {
-        let (children, poller) = (Children::watch()?, Poller::new()?);
-        let read = Interest { read: true, write: false };
-        poller.add(&children, CHILDREN, read)?;
-        Ok(Self {
-            program,
-            pumped,
-            children,
-            poller,
-            runs: HashMap::new(),
-            processes: HashMap::new(),
-            starts: Vec::new(),
-            endings: Endings::default(),
-            talk,
-            buffer: vec![0; BUFFER],
-        })
+    /// Nothing is started yet. `relayed`: the bytes must be seen on their way.
+    pub fn new(program: Program, relayed: bool, talk: Talk) -> io::Result<Self> {
+        let runner = Runner::new(program, talk)?;
+        Ok(Self { runner, relayed, runs: HashMap::new(), buffer: vec![0; BUFFER] })
     }
 
-    /// Makes everything ready for a client's program.
-    fn prepare(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
+    /// Queues a client's program: those of all who came in a turn are started at once.
+    fn queue(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
         let about = clients.about(client).ok_or(io::ErrorKind::NotConnected)?;
         let key = clients.key(client);
         let request = Request {
@@ -88,160 +62,119 @@ impl Programs {
             credentials: about.credentials,
             key: key.as_deref(),
         };
-        let (pump, theirs): (Option<(Pump, Interest)>, OwnedFd) = if self.pumped || about.wrapped {
-            let (pump, theirs) = Pump::new()?;
+        let (relay, theirs): (Option<(Relay, Interest)>, OwnedFd) = if self.relayed || about.wrapped
+        {
+            let (relay, theirs) = Relay::new()?;
             let nothing = Interest::default();
-            self.poller.add(&pump, client.number, nothing)?;
-            (Some((pump, nothing)), theirs)
+            self.runner.poller().add(&relay, client.number, nothing)?;
+            (Some((relay, nothing)), theirs)
         } else {
             (None, clients.lend(client)?)
         };
-        let start = self.program.prepare(theirs.try_clone()?, theirs, &request);
-        self.starts.push((client, start));
-        let pid = None;
-        self.runs.insert(client.number, Run { client, pump, pid });
-        // Without a pump the client is lent, and neither does anything.
+        self.runner.queue(client.number, theirs.try_clone()?, theirs, &request);
+        self.runs.insert(client.number, Run { client, relay, pid: None });
         clients.occupy(client);
-        self.rewatch(client.number, clients);
+        self.watch(client.number, clients);
         Ok(())
     }
 
-    /// Starts the programs of those who have come.
-    fn start(&mut self, clients: &mut dyn Clients) {
-        let (whose, starts): (Vec<Id>, Vec<Start>) = self.starts.drain(..).unzip();
-        let results = self.program.start_all(starts);
-        for (client, result) in whose.into_iter().zip(results) {
-            match result {
-                Ok(pid) => {
-                    self.talk.say(&Event::Exec {
-                        id: client.number,
-                        pid: pid.as_raw(),
-                        status: None,
-                    });
-                    self.processes.insert(pid, client.number);
-                    if let Some(run) = self.runs.get_mut(&client.number) {
-                        run.pid = Some(pid);
-                    }
-                }
-                Err(e) => self.give_up(client, &e, clients),
-            }
-        }
-    }
-
-    fn give_up(&mut self, client: Id, error: &io::Error, clients: &mut dyn Clients) {
+    /// Ends a client whose program could not be started.
+    fn give_up(&mut self, client: Id, clients: &mut dyn Clients) {
         self.runs.remove(&client.number);
-        self.talk.failure(&self.program.failure(error));
         clients.take_back(client, Reason::Error);
         clients.close(client, Reason::Error);
     }
 
-    /// Watches a pump for what it can do next, and lets its client wait while it is behind.
-    fn rewatch(&mut self, number: u64, clients: &mut dyn Clients) {
-        let Some(run) = self.runs.get_mut(&number) else {
+    /// Updates what a relay is watched for, and pauses its client while the program is behind.
+    fn watch(&mut self, number: u64, clients: &mut dyn Clients) {
+        let Some(Run { client, relay: Some((relay, before)), .. }) = self.runs.get_mut(&number)
+        else {
             return;
         };
-        let Some((pump, before)) = &mut run.pump else {
-            return;
-        };
-        clients.pause(run.client, pump.is_behind());
-        let wanted = pump.interest();
-        if wanted != *before && self.poller.change(&*pump, run.client.number, wanted).is_err() {
-            // Without being watched it would never end.
-            clients.close(run.client, Reason::Error);
+        clients.pause(*client, relay.is_behind());
+        let wanted = relay.interest();
+        if wanted != *before && self.runner.poller().change(&*relay, number, wanted).is_err() {
+            // Unwatched it would never end.
+            clients.close(*client, Reason::Error);
         }
         *before = wanted;
     }
 
-    /// One turn of a pump.
-    fn pump(&mut self, event: &Ready, clients: &mut dyn Clients) {
-        let Some(run) = self.runs.get_mut(&event.token) else {
-            return;
-        };
-        let client = run.client;
-        let Some((pump, _)) = &mut run.pump else {
+    /// A relay is ready.
+    fn ready(&mut self, event: &Ready, clients: &mut dyn Clients) {
+        let run = self.runs.get_mut(&event.token);
+        let Some(Run { client, relay: Some((relay, _)), .. }) = run else {
             return;
         };
         if event.write {
-            pump.flush();
+            relay.flush();
         }
-        if event.read && pump.interest().read {
-            match pump.read(&mut self.buffer) {
-                Output::Bytes(count) => clients.send(client, &self.buffer[..count]),
-                Output::Nothing => {}
-                Output::End => clients.finish(client),
+        if event.read && relay.interest().read {
+            match relay.read(&mut self.buffer) {
+                Some(0) => clients.finish(*client),
+                Some(count) => clients.send(*client, &self.buffer[..count]),
+                None => {}
             }
-            pump.held = clients.queued(client).0 >= HIGH;
+            relay.held = clients.queued(*client).0 >= HIGH_WATER;
         }
-        self.rewatch(client.number, clients);
+        self.watch(event.token, clients);
     }
 
-    /// A program has ended: its client gets what it wrote, and its end.
-    fn reaped(&mut self, pid: Pid, status: Status, clients: &mut dyn Clients) {
-        let number = self.processes.remove(&pid);
-        let Some(run) = number.and_then(|number| self.runs.remove(&number)) else {
+    /// A program has ended: its client gets the rest of the output, and the end.
+    fn ended(&mut self, number: u64, clients: &mut dyn Clients) {
+        let Some(Run { client, relay, .. }) = self.runs.remove(&number) else {
             return;
         };
-        let client = run.client;
-        let pumped = run.pump.is_some();
-        if let Some((mut pump, _)) = run.pump {
-            // What is left of it; what it started may write on and on.
-            let mut left = 0;
-            while left < LEFT
-                && let Output::Bytes(count) = pump.read(&mut self.buffer)
-            {
-                clients.send(client, &self.buffer[..count]);
-                left += count;
-            }
-            clients.pause(client, false);
+        let Some((mut relay, _)) = relay else {
+            return clients.take_back(client, Reason::Eof);
+        };
+        let mut left = 0;
+        while left < LEFT
+            && let Some(count @ 1..) = relay.read(&mut self.buffer)
+        {
+            clients.send(client, &self.buffer[..count]);
+            left += count;
         }
-        self.talk.say(&Event::Exec { id: client.number, pid: pid.as_raw(), status: Some(status) });
-        self.endings.reaped(pid);
-        if pumped {
-            clients.close(client, Reason::Eof);
-        } else {
-            clients.take_back(client, Reason::Eof);
-        }
+        clients.pause(client, false);
+        clients.close(client, Reason::Eof);
     }
 
-    /// Does something with a client's pump, and what follows from that.
-    fn with_pump(&mut self, client: Id, clients: &mut dyn Clients, act: impl FnOnce(&mut Pump)) {
-        if let Some(run) = self.runs.get_mut(&client.number)
-            && let Some((pump, _)) = &mut run.pump
-        {
-            act(pump);
-            self.rewatch(client.number, clients);
+    /// Does something with a client's relay, if it has one.
+    fn relay(&mut self, client: Id, clients: &mut dyn Clients, act: impl FnOnce(&mut Relay)) {
+        let run = self.runs.get_mut(&client.number);
+        if let Some(Run { relay: Some((relay, _)), .. }) = run {
+            act(relay);
+            self.watch(client.number, clients);
         }
     }
 }
 
 impl Handler for Programs {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        if let Err(e) = self.prepare(client, clients) {
-            self.give_up(client, &e, clients);
+        if let Err(e) = self.queue(client, clients) {
+            self.runner.failed(&e);
+            self.give_up(client, clients);
         }
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
-        self.with_pump(client, clients, |pump| pump.give(bytes));
+        self.relay(client, clients, |relay| relay.send(bytes));
     }
 
     fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.with_pump(client, clients, Pump::finish);
+        self.relay(client, clients, Relay::finish);
     }
 
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.with_pump(client, clients, |pump| pump.held = false);
+        self.relay(client, clients, |relay| relay.held = false);
     }
 
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {
         match self.runs.get(&client.number).map(|run| run.pid) {
-            Some(Some(pid)) => {
-                self.endings.begin(pid);
-                self.endings.step();
-            }
+            Some(Some(pid)) => self.runner.end(pid),
             Some(None) => {
                 self.runs.remove(&client.number);
-                self.starts.retain(|(whose, _)| *whose != client);
+                self.runner.unqueue(client.number);
                 clients.take_back(client, Reason::Reset);
             }
             None => {}
@@ -249,44 +182,38 @@ impl Handler for Programs {
     }
 
     fn deadline(&self) -> Deadline {
-        if self.starts.is_empty() { self.endings.due() } else { Deadline::at(Instant::now()) }
+        self.runner.deadline()
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
-        self.start(clients);
-        let mut ready = Vec::new();
-        // What cannot be waited for now is waited for again.
-        let _ = self.poller.wait(&mut ready, Deadline::at(Instant::now()));
-        for event in ready {
-            if event.token == CHILDREN {
-                for (pid, status) in self.children.reap() {
-                    self.reaped(pid, status, clients);
+        for (number, pid) in self.runner.start() {
+            match self.runs.get_mut(&number) {
+                Some(run) if pid.is_none() => {
+                    let client = run.client;
+                    self.give_up(client, clients);
                 }
-            } else {
-                self.pump(&event, clients);
+                Some(run) => run.pid = pid,
+                None => {}
             }
         }
-        self.endings.step();
+        let (ready, ended) = self.runner.poll();
+        for event in ready {
+            self.ready(&event, clients);
+        }
+        for number in ended {
+            self.ended(number, clients);
+        }
     }
 
     fn source(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.poller.as_fd())
+        Some(self.runner.as_fd())
     }
 
     fn is_busy(&self) -> bool {
-        !self.runs.is_empty() || !self.endings.is_empty()
+        self.runner.is_busy()
     }
 
     fn counts_neighbours(&self) -> bool {
         true
-    }
-}
-
-impl Drop for Programs {
-    /// The run is over at once: so are its programs.
-    fn drop(&mut self) {
-        for group in self.processes.keys() {
-            signal(*group, Signal::SIGKILL);
-        }
     }
 }

@@ -1,14 +1,14 @@
-//! `-- PROGRAM ARGS…`, `--sh COMMAND`: what is run for a client, and how it is started.
+//! `-- PROGRAM ARGS…`, `--sh COMMAND`: which program is run, and how it is started.
 //!
-//! It is started the fast way of std (`posix_spawn(3)`): nothing runs between fork and exec, so
-//! everything a program must not inherit is taken from it beforehand. Descriptors are
-//! close-on-exec, variables are chosen, the limit on open files is ours only between two starts.
+//! std starts it by `posix_spawn(3)`: no code of ours runs between fork and exec, so whatever a
+//! program must not inherit is taken from it beforehand. Descriptors are close-on-exec, variables
+//! are chosen, the limit on open files is ours only between two starts.
 
-pub mod children;
-pub mod ending;
+mod ending;
 mod environment;
 pub mod handler;
-mod pump;
+mod relay;
+pub mod runner;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -30,11 +30,13 @@ pub use environment::Request;
 /// Where a bare name is looked for if PATH is not set: `confstr(_CS_PATH)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// So many programs are started at once.
+/// Threads that start programs at once: `posix_spawn(3)` returns only when the program is executed.
 const LANES: usize = 4;
 
 /// A program that is to be started, with its stdin and stdout.
-pub struct Start {
+struct Start {
+    /// Whose it is.
+    token: u64,
     command: Command,
     ends: [OwnedFd; 2],
 }
@@ -49,7 +51,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that these words run. One that is missing or not executable is a wrong word.
+    /// The program that these words run; a usage error where it is missing or not executable.
     pub fn find(words: Vec<OsString>) -> Result<Self, Failure> {
         let word = words.first().cloned().unwrap_or_default();
         let fail = |e: io::Error| Failure::system("run", quoted(&word), &e).exit(Exit::Usage);
@@ -76,8 +78,9 @@ impl Program {
         self
     }
 
-    /// What starts it with these ends, in a process group of its own. Its stderr is ours.
-    pub fn prepare(&self, stdin: OwnedFd, stdout: OwnedFd, request: &Request<'_>) -> Start {
+    /// Makes it ready to be started with these descriptors, in a process group of its own. Its
+    /// stderr is ours.
+    fn prepare(&self, token: u64, stdin: OwnedFd, stdout: OwnedFd, request: &Request<'_>) -> Start {
         // An absolute path keeps std from forking to search PATH in the child.
         let mut command = Command::new(&self.path);
         if let Some((name, args)) = self.words.split_first() {
@@ -88,37 +91,31 @@ impl Program {
             .envs(self.inherited.iter().map(|(name, value)| (name, value)))
             .envs(request.variables())
             .process_group(0);
-        Start { command, ends: [stdin, stdout] }
+        Start { token, command, ends: [stdin, stdout] }
     }
 
-    /// Starts it once.
-    pub fn start(&mut self, start: Start) -> io::Result<Pid> {
-        let Start { command, ends } = start;
-        match &mut self.files {
-            Some(files) => files.start(ends.each_ref(), |ends| run(command, ends)),
-            None => run(command, ends),
+    /// Starts it once for each: the result of each token, in the order of tokens. Several threads
+    /// share the work, unless each start has to change the limit on open files, which is that of
+    /// the whole process.
+    fn start(&mut self, starts: Vec<Start>) -> Vec<(u64, io::Result<Pid>)> {
+        if let Some(files) = &mut self.files {
+            let start = |Start { token, command, ends }| {
+                (token, files.start(ends.each_ref(), |ends| run(command, ends)))
+            };
+            return starts.into_iter().map(start).collect();
         }
-    }
-
-    /// Starts it several times, and says what came of each. Whoever starts a program waits until it
-    /// is executed; so some do it at once, unless the limit on open files, which is that of the
-    /// whole process, stands in the way.
-    pub fn start_all(&mut self, starts: Vec<Start>) -> Vec<io::Result<Pid>> {
         let lanes = LANES.min(starts.len());
-        if lanes < 2 || self.files.is_some() {
-            return starts.into_iter().map(|start| self.start(start)).collect();
-        }
-        let queue = Mutex::new(starts.into_iter().enumerate());
+        let queue = Mutex::new(starts.into_iter());
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
             let mut done = Vec::new();
-            while let Some((index, Start { command, ends })) = next() {
-                done.push((index, run(command, ends)));
+            while let Some(Start { token, command, ends }) = next() {
+                done.push((token, run(command, ends)));
             }
             done
         };
         let mut done = thread::scope(|scope| {
-            // One that cannot be had is missed by nobody: this thread works, too.
+            // Without a thread more the work takes longer.
             let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
             let helpers: Vec<_> = (1..lanes).filter_map(start).collect();
             let mut done = work();
@@ -127,12 +124,12 @@ impl Program {
             }
             done
         });
-        done.sort_unstable_by_key(|(index, _)| *index);
-        done.into_iter().map(|(_, result)| result).collect()
+        done.sort_unstable_by_key(|(token, _)| *token);
+        done
     }
 
-    /// Tells that it could not be started.
-    pub fn failure(&self, error: &io::Error) -> Failure {
+    /// The failure to start it.
+    fn failure(&self, error: &io::Error) -> Failure {
         let word = self.words.first().map(OsString::as_os_str);
         Failure::system("run", quoted(word.unwrap_or_default()), error)
     }
@@ -140,7 +137,7 @@ impl Program {
 
 fn run(mut command: Command, [stdin, stdout]: [OwnedFd; 2]) -> io::Result<Pid> {
     command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout));
-    // Dropping std's handle neither ends nor reaps it: `children` does.
+    // Dropping std's handle neither ends nor reaps it: `Runner` does.
     let child = command.spawn()?;
     let id = i32::try_from(child.id()).map_err(|_| Errno::EOVERFLOW)?;
     Ok(Pid::from_raw(id))
@@ -165,7 +162,7 @@ fn search(name: &OsStr) -> io::Result<PathBuf> {
         let found = std::path::absolute(folder.join(name))?;
         match check(&found) {
             Ok(()) => return Ok(found),
-            // A file of that name that may not be run tells more than that there is none.
+            // "Permission denied" is more useful than "not found".
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => failure = e,
             Err(_) => {}
         }

@@ -1,6 +1,7 @@
-//! A program whose bytes have to pass through us (`--hex`, an encrypted session): one end of a
-//! socketpair is its stdin and stdout, the other is here. Both directions have an end: what the
-//! program has not read holds the client up, what the client has not read holds the program up.
+//! The relay between a client and a program where the client's socket cannot be handed off (`--hex`,
+//! a codec): the program's stdin and stdout are one end of a socketpair, the other is here. Both
+//! directions have back-pressure: what the program has not read pauses the client, what the client
+//! has not read pauses the program.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,11 +11,11 @@ use std::os::unix::net::UnixStream;
 use crate::net::poller::Interest;
 
 /// Our end, and what waits for the program.
-pub struct Pump {
+pub(super) struct Relay {
     ours: UnixStream,
     waiting: Vec<u8>,
     input: Input,
-    /// The program may write; nothing more comes once it has ended its side.
+    /// The program may still write.
     output: bool,
     /// The client is behind: what the program writes waits in the kernel.
     pub held: bool,
@@ -26,30 +27,30 @@ enum Input {
     Open,
     /// The client ended its side; what waits is still delivered.
     Ending,
-    /// Nothing more goes there: it was ended, or the program does not read.
+    /// Ended, or the program does not read.
     Over,
 }
 
-impl Pump {
-    /// A pump, and the end that is the program's.
+impl Relay {
+    /// A relay, and the program's end.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
-        // Each end has a mode of its own: the program's stays blocking.
+        // O_NONBLOCK belongs to one end: the program's stays blocking.
         ours.set_nonblocking(true)?;
-        let pump =
+        let relay =
             Self { ours, waiting: Vec::new(), input: Input::Open, output: true, held: false };
-        Ok((pump, theirs.into()))
+        Ok((relay, theirs.into()))
     }
 
-    /// Bytes for the program.
-    pub fn give(&mut self, bytes: &[u8]) {
+    /// Queues bytes for the program.
+    pub fn send(&mut self, bytes: &[u8]) {
         if self.input == Input::Open {
             self.waiting.extend_from_slice(bytes);
             self.flush();
         }
     }
 
-    /// The end of its input, behind everything given.
+    /// Ends the program's input once everything queued is written.
     pub fn finish(&mut self) {
         if self.input == Input::Open {
             self.input = Input::Ending;
@@ -57,7 +58,7 @@ impl Pump {
         }
     }
 
-    /// Writes what the program takes. One that does not read any more loses the rest.
+    /// Writes what the program takes; drops the rest if it does not read any more.
     pub fn flush(&mut self) {
         let mut done = 0;
         while self.input != Input::Over && done < self.waiting.len() {
@@ -78,22 +79,22 @@ impl Pump {
         }
     }
 
-    /// Whether the program has something to read still.
+    /// Whether the program has not read everything.
     pub fn is_behind(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// What the program wrote; nothing for now, or its end.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Output {
+    /// Reads what the program wrote: 0 bytes is its end; nothing for now is `None`.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         loop {
             match (&self.ours).read(buffer) {
-                Ok(n) if n > 0 => return Output::Bytes(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Output::Nothing,
+                Ok(n) if n > 0 => return Some(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 // A program that ended without reading all leaves a reset: an end as well.
                 Ok(_) | Err(_) => {
                     self.output = false;
-                    return Output::End;
+                    return Some(0);
                 }
             }
         }
@@ -105,18 +106,7 @@ impl Pump {
     }
 }
 
-/// What came of reading a program's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// So many bytes.
-    Bytes(usize),
-    /// Nothing for now.
-    Nothing,
-    /// It ended its side.
-    End,
-}
-
-impl AsFd for Pump {
+impl AsFd for Relay {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ours.as_fd()
     }
@@ -128,35 +118,35 @@ mod tests {
 
     #[test]
     fn what_is_not_read_waits_and_the_end_comes_behind_it() {
-        let (mut pump, theirs) = Pump::new().unwrap();
+        let (mut relay, theirs) = Relay::new().unwrap();
         let mut theirs = UnixStream::from(theirs);
         let wanted: Vec<u8> = (0..1_u32 << 20).map(|n| n.to_le_bytes()[0]).collect();
-        pump.give(&wanted);
-        pump.finish();
-        assert!(pump.is_behind() && pump.interest().write);
+        relay.send(&wanted);
+        relay.finish();
+        assert!(relay.is_behind() && relay.interest().write);
         let mut got = vec![0; wanted.len() + 1];
         let mut count = 0;
         while let n @ 1.. = theirs.read(&mut got[count..]).unwrap() {
             count += n;
-            pump.flush();
+            relay.flush();
         }
-        assert!(!pump.is_behind() && !pump.interest().write);
+        assert!(!relay.is_behind() && !relay.interest().write);
         assert!(got[..count] == wanted);
     }
 
     #[test]
-    fn a_program_that_does_not_read_loses_what_waits_and_is_heard() {
-        let (mut pump, theirs) = Pump::new().unwrap();
+    fn a_program_that_does_not_read_loses_what_waits_and_may_still_write() {
+        let (mut relay, theirs) = Relay::new().unwrap();
         let mut theirs = UnixStream::from(theirs);
         theirs.write_all(b"answer").unwrap();
         theirs.shutdown(Shutdown::Read).unwrap();
-        pump.give(b"request");
-        assert!(!pump.is_behind());
+        relay.send(b"request");
+        assert!(!relay.is_behind());
         let mut buffer = [0; 16];
-        assert_eq!(pump.read(&mut buffer), Output::Bytes(6));
-        assert_eq!(pump.read(&mut buffer), Output::Nothing);
+        assert_eq!(relay.read(&mut buffer), Some(6));
+        assert_eq!(relay.read(&mut buffer), None);
         drop(theirs);
-        assert_eq!(pump.read(&mut buffer), Output::End);
-        assert_eq!(pump.interest(), Interest::default());
+        assert_eq!(relay.read(&mut buffer), Some(0));
+        assert_eq!(relay.interest(), Interest::default());
     }
 }
