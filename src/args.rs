@@ -29,10 +29,14 @@ use crate::net::access::{self, Access, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
+use crate::net::options;
 use crate::net::quantity;
-use crate::net::sockopt::{self, Setting};
+use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace::{self, Call, Outcome};
+
+/// The largest int: of a descriptor, a process id, a backlog.
+pub const INT_MAX: u64 = i32::MAX as u64;
 
 /// How much is said, and how.
 #[derive(Args, Debug, Clone)]
@@ -279,15 +283,30 @@ pub fn address(words: &[OsString], family: Family) -> Result<Address, Failure> {
     Ok(address.resolve_default(family))
 }
 
-/// `-s ADDR[:PORT]`.
+/// `-s ADDR[:PORT]`; an IPv6 address may stand in brackets.
 pub fn source(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.trim_start_matches('[').trim_end_matches(']');
-    text.parse().or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0))).map_err(
-        |_| {
-            "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or [::1]:5000"
-                .into()
-        },
-    )
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let ip = match bracketed {
+        Some(v6) => v6.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    };
+    text.parse().ok().or_else(|| Some(SocketAddr::new(ip?, 0))).ok_or_else(|| {
+        "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or [::1]:5000".into()
+    })
+}
+
+/// A whole number within bounds, in digits alone: no sign.
+pub fn count<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
+    least: u64,
+    most: u64,
+) -> impl TypedValueParser<Value = T> {
+    StringValueParser::new().try_map(move |text| {
+        let number = quantity::count(&text).filter(|number| (least..=most).contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| match most {
+            u64::MAX => format!("expected a whole number from {least} on"),
+            _ => format!("expected a whole number from {least} to {most}"),
+        })
+    })
 }
 
 /// A TEXT with its escapes, or `@FILE`.
@@ -327,7 +346,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let names = sockopt::rows().map(|row| PossibleValue::new(row.name.as_ref()));
+        let names = options::rows().map(|row| PossibleValue::new(row.name.as_ref()));
         Some(Box::new(names))
     }
 }
@@ -369,7 +388,7 @@ pub struct KeyArgs {
     #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub key_file: Option<PathBuf>,
     /// Read the key from this descriptor
-    #[arg(long, value_name = "N", group = "key-source", value_parser = clap::value_parser!(i32).range(0..),
+    #[arg(long, value_name = "N", group = "key-source", value_parser = count::<i32>(0, INT_MAX),
         help_heading = "Keys")]
     pub key_fd: Option<i32>,
     /// Write a new random key to --key-file and exit

@@ -255,12 +255,17 @@ const SHOWN: usize = 80;
 
 /// An offending value as an error line names it: in quotes, escaped, cut to 80 characters.
 pub fn quoted(value: impl AsRef<OsStr>) -> String {
+    format!("'{}'", shortened(value))
+}
+
+/// The same without quotes, for what is the subject of its line.
+pub fn shortened(value: impl AsRef<OsStr>) -> String {
     let mut text = sanitize::line(value.as_ref().as_bytes());
     if text.chars().count() > SHOWN {
         text = text.chars().take(SHOWN - 1).collect();
         text.push('…');
     }
-    format!("'{text}'")
+    text
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use crate::args::{self, FamilyArgs, TalkArgs};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, dial};
+use crate::net::options::{self, Row, Sockets};
 use crate::net::process::{self, Held};
 use crate::net::quantity;
 use crate::net::socket::Socket;
-use crate::net::sockopt::{self, Row, Setting, Sockets};
+use crate::net::sockopt::Setting;
 use answer::{Line, List, Table};
 use facts::Facts;
 use subject::{State, Subject};
@@ -57,15 +58,15 @@ pub struct Opts {
         help_heading = "Which socket")]
     connect: Option<OsString>,
     /// The sockets of a running process
-    #[arg(long, value_name = "PID", group = "live", value_parser = clap::value_parser!(i32).range(1..),
+    #[arg(long, value_name = "PID", group = "live", value_parser = args::count::<i32>(1, args::INT_MAX),
         conflicts_with_all = ["state", "udp", "unix"], help_heading = "Which socket")]
     pid: Option<i32>,
     /// Of that process, the socket with this descriptor
-    #[arg(long, value_name = "N", requires = "pid", value_parser = clap::value_parser!(i32).range(0..),
+    #[arg(long, value_name = "N", requires = "pid", value_parser = args::count::<i32>(0, args::INT_MAX),
         help_heading = "Which socket")]
     fd: Option<RawFd>,
     /// The sockets of whatever process listens on this port (with --udp: is bound to it)
-    #[arg(long, value_name = "N", group = "live", value_parser = clap::value_parser!(u16).range(1..),
+    #[arg(long, value_name = "N", group = "live", value_parser = args::count::<u16>(1, 65535),
         conflicts_with_all = ["state", "unix"], help_heading = "Which socket")]
     port: Option<u16>,
     /// Only what differs from a fresh socket
@@ -278,5 +279,5 @@ fn understand(word: &str) -> Result<Word, Failure> {
     if word.contains('=') {
         return Setting::parse(word).map(Word::Set);
     }
-    sockopt::lookup(word).map(Word::Show)
+    options::lookup(word).map(Word::Show)
 }

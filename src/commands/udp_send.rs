@@ -47,7 +47,7 @@ pub struct UdpSend {
     #[arg(long, value_name = "HEX", group = "what", value_parser = unhex, help_heading = "Data")]
     pub data_hex: Option<args::Bytes>,
     /// Send everything N times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..),
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = args::count::<u64>(1, u64::MAX),
         hide_default_value = true, help_heading = "Data")]
     pub count: u64,
     /// Wait this long between datagrams
@@ -57,13 +57,14 @@ pub struct UdpSend {
 
     /// Wait for N answers to each datagram and print them
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-        value_parser = clap::value_parser!(u32).range(1..), help_heading = "Answers")]
+        value_parser = args::count::<u32>(1, u32::MAX.into()), help_heading = "Answers")]
     pub reply: Option<u32>,
     /// Send again, up to N times, while no answer came
     #[arg(
         long,
         value_name = "N",
         default_value_t = 0,
+        value_parser = args::count::<u32>(0, u32::MAX.into()),
         hide_default_value = true,
         requires = "answers",
         help_heading = "Answers"
@@ -80,7 +81,7 @@ pub struct UdpSend {
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
     /// Hops the datagrams may take
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Sockets")]
+    #[arg(long, value_name = "N", value_parser = args::count::<u8>(1, 255), help_heading = "Sockets")]
     pub ttl: Option<u8>,
 
     #[command(flatten)]

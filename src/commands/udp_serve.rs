@@ -19,7 +19,7 @@ use crate::net::listen::Listen;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
-use crate::roles::server::{announce, at_least_one, raise_file_limit};
+use crate::roles::server::{announce, raise_file_limit};
 use crate::session::datagrams::Shown;
 use crate::session::datagrams::programs::Programs;
 use crate::session::datagrams::serve::{Answer, Service};
@@ -50,14 +50,14 @@ pub struct UdpServe {
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
     pub program: Vec<OsString>,
     /// Programs at a time; meanwhile datagrams wait
-    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,
     /// Join a multicast group; may be given several times
     #[arg(long, value_name = "GROUP[%IFACE]", value_parser = group, help_heading = "Sockets")]
     pub join: Vec<Setting>,
     /// Exit after N datagrams
-    #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = args::count::<u64>(0, u64::MAX), help_heading = "Limits")]
     pub count: Option<u64>,
     #[command(flatten)]
     pub access: AccessArgs,

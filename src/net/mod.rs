@@ -2,16 +2,17 @@
 
 pub mod access;
 pub mod address;
-pub mod counts;
 pub mod deadline;
 pub mod dial;
 pub mod endpoint;
+pub mod errno;
 pub mod flow;
 mod gather;
 pub mod hexdump;
 pub mod line;
 pub mod listen;
 pub mod open_files;
+pub mod options;
 pub mod poller;
 pub mod process;
 pub mod proxy;

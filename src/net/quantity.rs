@@ -1,5 +1,6 @@
-//! DURATION and SIZE: how long and how much, as written on the command line.
+//! DURATION, SIZE and numbers as written on the command line and in socket options.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
@@ -8,24 +9,21 @@ const SIZES: &str = "a size is 512, 64k, 1M or 2GiB";
 /// A hundred years, in seconds: beyond it deadline arithmetic could overflow.
 const LONGEST: f64 = 100.0 * 365.25 * 86400.0;
 
-/// Reads a DURATION: `500ms`, `1.5s`, `2m`, `1h`, or a bare number of seconds. The error lists
-/// these forms; the caller names the value.
+/// Reads a DURATION: `500ms`, `1.5s`, `.5`, `2m`, `1h`, or a bare number of seconds; `500us` too. The
+/// error lists the usual forms; the caller names the value.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text, |c| c.is_ascii_digit() || c == '.');
     let unit = match unit {
+        "us" | "µs" => 1e-6,
         "ms" => 0.001,
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
         _ => return Err(DURATIONS.into()),
     };
-    // f64 would also take `.5`, `5.`, and what the split has kept out: signs, exponents, NaN.
-    let seconds = number
-        .parse::<f64>()
-        .ok()
-        .filter(|_| !number.starts_with('.') && !number.ends_with('.'))
-        .ok_or(DURATIONS)?
-        * unit;
+    // f64 would also take `5.`, and what the split has kept out: signs, exponents, NaN.
+    let number = number.parse::<f64>().ok().filter(|_| !number.ends_with('.'));
+    let seconds = number.ok_or(DURATIONS)? * unit;
     if seconds > LONGEST {
         return Err(format!("longer than 100 years; {DURATIONS}"));
     }
@@ -47,7 +45,7 @@ pub fn shown(duration: Duration) -> String {
 pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text, |c| c.is_ascii_digit());
     let unit: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" => 1,
+        "" | "b" => 1,
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
@@ -56,12 +54,26 @@ pub fn size(text: &str) -> Result<u64, String> {
     if number.is_empty() {
         return Err(SIZES.into());
     }
-    // All digits: parse can only fail by overflow.
-    number
-        .parse::<u64>()
-        .ok()
+    // All digits: only overflow can fail.
+    count::<u64>(number)
         .and_then(|number| number.checked_mul(unit))
         .ok_or_else(|| format!("16 EiB or more; {SIZES}"))
+}
+
+/// Reads a count: decimal digits and nothing else, no sign.
+pub fn count<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Reads a number that may be negative: decimal, or hex after `0x`.
+pub fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let value = match digits.strip_prefix("0x") {
+        Some(hex) if hex.starts_with('+') => return None,
+        Some(hex) => u64::from_str_radix(hex, 16).ok()?,
+        None => count(digits)?,
+    };
+    T::try_from(sign * i128::from(value)).ok()
 }
 
 /// A number of bytes in three digits or so: `512 B`, `1.2 MiB`.
@@ -102,8 +114,10 @@ mod tests {
             ("0.25", 250),
             ("0", 0),
             ("0ms", 0),
+            (".5", 500),
+            ("2500us", 2),
         ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(duration(text).unwrap().as_millis(), millis, "{text}");
         }
     }
 
@@ -126,8 +140,8 @@ mod tests {
     #[test]
     fn no_other_duration() {
         for text in [
-            "", "-1", "+1", "NaN", "inf", "1e30", "1e3", "5x", "s", ".", ".5", "5.", "1..2", " 1",
-            "1 s", "1S", "1d", "1h30m", "0x10", "١s",
+            "", "-1", "+1", "NaN", "inf", "1e30", "1e3", "5x", "s", ".", "5.", "1..2", " 1", "1 s",
+            "1S", "1d", "1h30m", "0x10", "١s",
         ] {
             assert!(duration(text).is_err_and(|e| e.contains("500ms, 1.5s, 2m, 1h")), "{text}");
         }
@@ -146,6 +160,7 @@ mod tests {
         for (text, bytes) in [
             ("0", 0),
             ("512", 512),
+            ("512B", 512),
             ("64k", 65536),
             ("64K", 65536),
             ("64kB", 65536),
@@ -155,6 +170,16 @@ mod tests {
             ("18446744073709551615", u64::MAX),
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_have_no_sign_and_numbers_no_plus() {
+        assert_eq!((count("7"), count::<u8>("256")), (Some(7_u8), None));
+        assert_eq!((count::<u64>("+5"), count::<u64>(""), count::<u64>("-0")), (None, None, None));
+        assert_eq!((number("-7"), number("0x1f"), number("-0x1")), (Some(-7), Some(31), Some(-1)));
+        for text in ["+1", "", "-", "0x", "0x+1", "--1", "2147483648"] {
+            assert_eq!(number::<i32>(text), None, "{text}");
         }
     }
 
@@ -172,7 +197,6 @@ mod tests {
             "1 k",
             "0x10",
             "1ib",
-            "1B",
             "18446744073709551616",
             "17179869184G",
         ] {

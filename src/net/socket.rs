@@ -19,8 +19,11 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
+use super::errno::is_reset;
+pub(super) use super::errno::retry;
+pub use super::errno::would_block;
+use super::options::{self, Row};
 use super::raw;
-use super::sockopt::Row;
 use super::trace::{self, Outcome};
 
 /// An open socket. Closed (and the close traced) on drop. Non-blocking only where a caller asks.
@@ -251,12 +254,12 @@ impl Socket {
     /// setsockopt(2) of an int by the option's name in the table: the one door for the options
     /// that we set ourselves.
     pub fn set_int(&self, option: &str, value: i32) -> io::Result<()> {
-        self.set_option(Row::named(option)?, &value.to_ne_bytes())
+        self.set_option(options::named(option)?, &value.to_ne_bytes())
     }
 
     /// getsockopt(2) of an int by the option's name in the table.
     pub fn get_int(&self, option: &str) -> io::Result<i32> {
-        let bytes = self.get_option(Row::named(option)?)?;
+        let bytes = self.get_option(options::named(option)?)?;
         bytes.first_chunk().map(|int| i32::from_ne_bytes(*int)).ok_or(Errno::EINVAL.into())
     }
 
@@ -383,29 +386,9 @@ fn traced_connect(address: &SockAddr, result: io::Result<()>) -> io::Result<()> 
     trace::done("connect", &[&Endpoint::of(address)], result)
 }
 
-/// Whether an error is a reset: as a rule, or behind the peer's end.
-fn is_reset(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
 /// The result of a connect: whoever resets a connection was connected.
 fn unless_reset(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|e| if is_reset(&e) { Ok(()) } else { Err(e) })
-}
-
-/// Whether an error only says "not now".
-pub fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Repeats a call that a signal interrupted.
-pub(super) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result.map_err(Into::into),
-        }
-    }
 }
 
 /// A call that sends on a stream. Where the system has no memory for it now, there is "no room":

@@ -1,90 +1,144 @@
-//! `TCP_INFO`, tcp(7): what the kernel knows of a TCP connection, in the few numbers that explain
-//! why it is slow.
+//! `TCP_INFO` of tcp(7), decoded in one place: for `--tcp-info` the few numbers that explain why a
+//! connection is slow, for `opts` all of them, and the byte counts of handed-off sockets.
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::options;
 use super::quantity;
 use super::raw;
-use super::sockopt::{self, Value};
+use super::sockopt::{Number, Value};
 
-/// How a connection fares. A number that this kernel does not give is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TcpInfo {
-    /// Smoothed round-trip time, µs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rtt_us: Option<u64>,
-    /// Its mean deviation, µs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rttvar_us: Option<u64>,
-    /// The least round-trip time seen, µs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_rtt_us: Option<u64>,
-    /// Congestion window, segments.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cwnd: Option<u64>,
-    /// What a segment holds at most, bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mss: Option<u64>,
-    /// Segments sent again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retransmits: Option<u64>,
-    /// Segments sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub segments: Option<u64>,
-    /// The rate at which the peer got what we sent, bytes a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivery_rate: Option<u64>,
-}
+/// A snapshot: the fields of `struct tcp_info` in the kernel's order. A field that this kernel does
+/// not have is missing.
+#[derive(Clone, Debug, Default)]
+pub struct TcpInfo(Vec<(&'static str, Number)>);
+
+/// The JSON of `--tcp-info`: key, field of the struct.
+const SUMMARY: [(&str, &str); 8] = [
+    ("rtt_us", "rtt"),
+    ("rttvar_us", "rttvar"),
+    ("min_rtt_us", "min_rtt"),
+    ("cwnd", "snd_cwnd"),
+    ("mss", "snd_mss"),
+    ("retransmits", "total_retrans"),
+    ("segments", "segs_out"),
+    ("delivery_rate", "delivery_rate"),
+];
+
+/// `last_data_*` count ticks of at most this length, so they can be this much too large.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Both sides have ended, or the connection was reset: `CLOSE`.
+const CLOSED: Number = 7;
+/// The peer has ended its side: `CLOSE_WAIT`, `LAST_ACK`, `CLOSING`, `TIME_WAIT`.
+const PEER_ENDED: [Number; 4] = [8, 9, 11, 6];
 
 impl TcpInfo {
-    /// Reads it off a TCP socket; ENOTSUP (UNIX sockets) and the like are the caller's to tell.
-    pub fn read(socket: BorrowedFd<'_>) -> io::Result<Self> {
-        let row = sockopt::lookup("TCP_INFO").map_err(io::Error::other)?;
-        let bytes = raw::getsockopt(socket, row.level.number(), row.number, row.kind.room())?;
-        Ok(Self::of(&Value::decode(row.kind, &bytes)))
+    /// getsockopt(2), untraced. A socket that is not TCP is an error (ENOPROTOOPT, EOPNOTSUPP).
+    pub fn read(socket: &impl AsFd) -> io::Result<Self> {
+        let row = options::named("TCP_INFO")?;
+        let (level, room) = (row.level.number(), row.kind.room());
+        let bytes = raw::getsockopt(socket.as_fd(), level, row.number, room)?;
+        match Value::decode(row.kind, &bytes) {
+            Value::Record(fields) => Ok(Self(fields)),
+            _ => Ok(Self::default()),
+        }
     }
 
-    /// The numbers of the whole record.
-    pub fn of(record: &Value) -> Self {
-        let Value::Record(fields) = record else {
-            return Self::default();
+    /// All fields.
+    pub fn fields(&self) -> &[(&'static str, Number)] {
+        &self.0
+    }
+
+    fn field(&self, name: &str) -> Option<Number> {
+        self.0.iter().find_map(|(field, value)| (*field == name).then_some(*value))
+    }
+
+    fn count(&self, name: &str) -> Option<u64> {
+        u64::try_from(self.field(name)?).ok()
+    }
+
+    /// The state as the kernel names it.
+    pub fn state(&self) -> &'static str {
+        let number = self.field("state").and_then(|number| usize::try_from(number).ok());
+        number.and_then(|number| STATES.get(number)).copied().unwrap_or("?")
+    }
+
+    /// Whether the connection was reset, also where the error was read already (by another process).
+    pub fn is_reset(&self) -> bool {
+        // The kernel counts our FIN among the bytes that were acknowledged, not among those sent.
+        let ended = |acked: Number| self.transmitted().map(|sent| acked > sent);
+        self.field("state") == Some(CLOSED)
+            && self.field("bytes_acked").and_then(ended) == Some(false)
+    }
+
+    /// Payload bytes that arrived, read or not.
+    pub fn received(&self) -> Option<u64> {
+        let state = self.field("state")?;
+        let ended = PEER_ENDED.contains(&state) || (state == CLOSED && !self.is_reset());
+        // The peer's FIN is counted as a byte.
+        u64::try_from(self.field("bytes_received")? - Number::from(ended)).ok()
+    }
+
+    /// Payload bytes that were written, transmitted or not; unknown before Linux 4.19.
+    pub fn sent(&self) -> Option<u64> {
+        u64::try_from(self.transmitted()? + self.field("notsent_bytes")?).ok()
+    }
+
+    fn transmitted(&self) -> Option<Number> {
+        Some(self.field("bytes_sent")? - self.field("bytes_retrans")?)
+    }
+
+    /// How long no payload has moved in either direction: a lower bound.
+    pub fn quiet(&self) -> Option<Duration> {
+        let last = self.count("last_data_sent")?.min(self.count("last_data_recv")?);
+        Some(Duration::from_millis(last).saturating_sub(TICK))
+    }
+}
+
+/// The summary, as `--tcp-info` writes it.
+impl Serialize for TcpInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_map(SUMMARY.iter().filter_map(|(key, field)| Some((key, self.count(field)?))))
+    }
+}
+
+/// `rtt 0.045 ms (±0.012, least 0.031), 0 of 12 segments retransmitted, cwnd 10 × 1448 bytes,
+/// delivery 1.2 MiB/s`.
+impl fmt::Display for TcpInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = |field: &str, shown: &dyn Fn(u64) -> String| {
+            self.count(field).map_or_else(|| "?".into(), shown)
         };
-        let field = |name: &str| {
-            let found = fields.iter().find(|(field, _)| *field == name);
-            found.and_then(|(_, number)| u64::try_from(*number).ok())
-        };
-        Self {
-            rtt_us: field("rtt"),
-            rttvar_us: field("rttvar"),
-            min_rtt_us: field("min_rtt"),
-            cwnd: field("snd_cwnd"),
-            mss: field("snd_mss"),
-            retransmits: field("total_retrans"),
-            segments: field("segs_out"),
-            delivery_rate: field("delivery_rate"),
-        }
+        let ms = |field| known(field, &|us| format!("{}.{:03}", us / 1000, us % 1000));
+        let count = |field| known(field, &|count| count.to_string());
+        write!(
+            f,
+            "rtt {} ms (±{}, least {}), {} of {} segments retransmitted, cwnd {} × {} bytes, \
+             delivery {}/s",
+            ms("rtt"),
+            ms("rttvar"),
+            ms("min_rtt"),
+            count("total_retrans"),
+            count("segs_out"),
+            count("snd_cwnd"),
+            count("snd_mss"),
+            known("delivery_rate", &quantity::bytes),
+        )
     }
 }
 
 /// The states of tcp(7), by the kernel's numbers.
+#[rustfmt::skip]
 const STATES: [&str; 13] = [
-    "?",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "NEW_SYN_RECV",
+    "?", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE",
+    "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
 ];
 
 /// The states of congestion control (`tcp_ca_state`).
@@ -94,13 +148,8 @@ const CONTROL: [&str; 5] = ["open", "disorder", "cwr", "recovery", "loss"];
 const AGREED: [&str; 7] =
     ["timestamps", "sack", "wscale", "ecn", "ecn_seen", "syn_data", "usec_ts"];
 
-/// A state as the kernel names it.
-pub fn state(number: u8) -> &'static str {
-    STATES.get(usize::from(number)).copied().unwrap_or("?")
-}
-
-/// A field of `struct tcp_info` for people: with its unit, or by name.
-pub fn field(name: &str, number: i128) -> String {
+/// A field of `struct tcp_info` for people: with its unit, or as the name it stands for.
+pub fn with_unit(name: &str, number: Number) -> String {
     let count = u64::try_from(number).unwrap_or(u64::MAX);
     let of = |names: &[&str]| {
         let name = usize::try_from(count).ok().and_then(|at| names.get(at).copied());
@@ -138,36 +187,10 @@ pub fn field(name: &str, number: i128) -> String {
     }
 }
 
-/// `rtt 0.045 ms (±0.012, least 0.031), 0 of 12 segments retransmitted, cwnd 10 × 1448 bytes,
-/// delivery 1.2 MiB/s`.
-impl fmt::Display for TcpInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |us: Option<u64>| {
-            us.map_or_else(|| "?".to_string(), |us| format!("{}.{:03}", us / 1000, us % 1000))
-        };
-        let count = |n: Option<u64>| n.map_or_else(|| "?".to_string(), |n| n.to_string());
-        let rate = self.delivery_rate;
-        write!(
-            f,
-            "rtt {} ms (±{}, least {}), {} of {} segments retransmitted, cwnd {} × {} bytes, \
-             delivery {}/s",
-            ms(self.rtt_us),
-            ms(self.rttvar_us),
-            ms(self.min_rtt_us),
-            count(self.retransmits),
-            count(self.segments),
-            count(self.cwnd),
-            count(self.mss),
-            rate.map_or_else(|| "?".to_string(), quantity::bytes),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
 
     #[test]
     fn each_field_has_its_unit() {
@@ -186,13 +209,13 @@ mod tests {
             ("max_pacing_rate", u64::MAX.into(), "unlimited"),
             ("probes", 2, "2"),
         ] {
-            assert_eq!(field(name, number), told, "{name}");
+            assert_eq!(with_unit(name, number), told, "{name}");
         }
     }
 
     #[test]
     fn units_are_told_and_what_is_missing_is_a_question_mark() {
-        let record = Value::Record(vec![
+        let info = TcpInfo(vec![
             ("rtt", 45),
             ("rttvar", 12_003),
             ("min_rtt", 4_000_031),
@@ -203,7 +226,7 @@ mod tests {
             ("delivery_rate", 1_258_292),
         ]);
         assert_eq!(
-            TcpInfo::of(&record).to_string(),
+            info.to_string(),
             "rtt 0.045 ms (±12.003, least 4000.031), 1 of 12 segments retransmitted, \
              cwnd 10 × 1448 bytes, delivery 1.2 MiB/s"
         );
@@ -217,11 +240,11 @@ mod tests {
     fn a_connection_on_loopback_has_a_window_and_no_retransmits() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let info = TcpInfo::read(stream.as_fd()).unwrap();
-        assert!(info.rtt_us.is_some_and(|us| us < 1_000_000), "{info:?}");
-        assert!(info.cwnd.is_some_and(|segments| segments > 0), "{info:?}");
-        assert_eq!(info.retransmits, Some(0));
+        let info = TcpInfo::read(&stream).unwrap();
+        assert!(info.count("rtt").is_some_and(|us| us < 1_000_000), "{info:?}");
+        assert!(info.count("snd_cwnd").is_some_and(|segments| segments > 0), "{info:?}");
+        assert_eq!((info.count("total_retrans"), info.state()), (Some(0), "ESTABLISHED"));
         let (unix, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        TcpInfo::read(unix.as_fd()).unwrap_err();
+        TcpInfo::read(&unix).unwrap_err();
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
-use super::socket::would_block;
+use super::errno::would_block;
 
 /// One socket call: its name, its arguments as Python would take them, and what came of it.
 pub struct Call<'a> {

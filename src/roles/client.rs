@@ -203,7 +203,7 @@ impl ClientArgs {
 
 /// `--tcp-info`.
 fn tell_tcp_info(socket: io::Result<OwnedFd>, peer: &Endpoint, talk: &Talk) -> Result<(), Failure> {
-    let info = socket.and_then(|socket| TcpInfo::read(socket.as_fd()));
+    let info = socket.and_then(|socket| TcpInfo::read(&socket));
     let info = info.map_err(|e| Failure::system("read TCP_INFO of the connection to", peer, &e))?;
     let id = 1;
     talk.say(&Event::TcpInfo { id, peer, info: &info });

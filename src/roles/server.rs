@@ -66,14 +66,14 @@ pub struct ServerArgs {
     #[arg(long, help_heading = "Limits")]
     pub once: bool,
     /// Connections at a time
-    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = at_least_one,
+    #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,
     /// What becomes of a connection too many
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Wait, help_heading = "Limits")]
     pub on_full: OnFull,
     /// Connections from one address at a time; an IPv6 /64 is one
-    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Limits")]
+    #[arg(long, value_name = "N", value_parser = args::count::<usize>(1, u64::MAX), help_heading = "Limits")]
     pub per_ip: Option<usize>,
     #[command(flatten)]
     pub access: AccessArgs,
@@ -85,7 +85,7 @@ pub struct ServerArgs {
         allow_hyphen_values = true, help_heading = "Limits")]
     pub grace: Duration,
     /// Connections the kernel queues before they are accepted
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(i32).range(0..),
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = args::count::<i32>(0, args::INT_MAX),
         help_heading = "Sockets")]
     pub backlog: i32,
     /// Share the port with other servers that do so too (`SO_REUSEPORT`)
@@ -124,11 +124,6 @@ fn mode(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|&mode| mode <= 0o777 && text.bytes().all(|byte| byte.is_ascii_digit()))
         .ok_or_else(|| "expected an octal mode: 0660 or 600".into())
-}
-
-/// A count that must not be 0.
-pub fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number from 1 on".into())
 }
 
 /// Serves until it is stopped, or until the only connection ends.

@@ -206,8 +206,7 @@ fn row_06_a_wild_host_is_escaped_and_cut_short() {
 #[test]
 fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
     for flag in ["--timeout", "--linger", "--idle-timeout", "--deadline"] {
-        for value in
-            ["-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", ".5", "5.", "1h2", "∞"]
+        for value in ["-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", "5.", "1h2", "∞"]
         {
             let message = format!("{flag} '{value}': {DURATIONS}");
             let words = ["connect", "--trace", "127.0.0.1:1", flag, value];
@@ -229,7 +228,7 @@ fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
 #[test]
 fn row_09_max_conns_is_a_count_that_allocates_nothing() {
     let message = "expected a whole number from 1 on";
-    for value in ["0", "-1", "1.5", "x", ""] {
+    for value in ["0", "-1", "+5", "1.5", "x", ""] {
         let words = ["serve", "--trace", "127.0.0.1:0"];
         sockctl(words)
             .args([format!("--max-conns={value}")])
@@ -258,6 +257,29 @@ fn row_10_an_unknown_option_names_the_nearest() {
     sockctl(["connect", "127.0.0.1:1", "-o", "SO_RCVBUF=x"])
         .run()
         .refuses("--opt 'SO_RCVBUF=x': SO_RCVBUF=x: expected a size: 512, 64k, 1M, 2GiB");
+}
+
+#[test]
+fn sizes_and_durations_are_written_alike_in_flags_and_options() {
+    for words in [["-o", "SO_RCVBUF=64kB"], ["--max-bytes", "64kB"], ["-w", ".5"]] {
+        let refused = sockctl(["connect", "127.0.0.1:1"]).args(words).run();
+        assert_eq!(refused.code, 3, "{words:?}: {}", refused.stderr);
+    }
+    let timeout = sockctl(["opts", "SO_RCVTIMEO=.5", "SO_SNDTIMEO=500ms"]).run();
+    timeout.is(0, "SO_RCVTIMEO=.5 -> 0.5\nSO_SNDTIMEO=500ms -> 0.5\n", "");
+}
+
+#[test]
+fn a_source_is_an_address_without_stray_brackets() {
+    let accepted = "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or \
+                    [::1]:5000";
+    for source in ["[127.0.0.2", "127.0.0.2]", "[[::1]]", "[127.0.0.2]", "[]", ""] {
+        let words = ["connect", "127.0.0.1:1", "-s", source];
+        sockctl(words).run().refuses(&format!("--source '{source}': {accepted}"));
+    }
+    for source in ["127.0.0.2", "127.0.0.2:0"] {
+        assert_eq!(sockctl(["connect", "127.0.0.1:1", "-s", source]).run().code, 3);
+    }
 }
 
 #[test]

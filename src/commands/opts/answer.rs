@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::exit::errno_name;
-use crate::net::sockopt::{Effect, Row, Value};
+use crate::net::options::Row;
+use crate::net::sockopt::{Effect, Value};
 use crate::sanitize;
 
 /// Widest column; names are no longer.

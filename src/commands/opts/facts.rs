@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use serde::Serialize;
-use socket2::{Domain, Type};
+use serde::{Serialize, Serializer};
+use socket2::Domain;
 
 use crate::net::endpoint::Endpoint;
 use crate::net::process::Held;
 use crate::net::socket::{Socket, domain_name, kind_name};
-use crate::net::sockopt::{self, Value};
-use crate::net::tcpinfo;
+use crate::net::tcpinfo::{TcpInfo, with_unit};
 
 /// A live socket.
 #[derive(Serialize)]
@@ -28,8 +27,8 @@ pub(super) struct Facts {
     rcvtimeo: Option<f64>,
     sndtimeo: Option<f64>,
     /// TCP only: the kernel's numbers, in its units.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tcp_info: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fields")]
+    tcp_info: Option<TcpInfo>,
 }
 
 impl Facts {
@@ -45,18 +44,19 @@ impl Facts {
             Domain::IPV4 | Domain::IPV6 | Domain::UNIX => end.to_string(),
             _ => "-".to_owned(),
         };
+        let tcp_info = TcpInfo::read(socket).ok();
         Ok(Self {
             pid: held.map(|held| held.pid),
             fileno: held.map_or_else(|| std::os::fd::AsRawFd::as_raw_fd(socket), |held| held.fd),
             family: domain_name(domain),
             r#type: kind_name(kind),
-            state: state(socket, domain, kind),
+            state: state(socket, tcp_info.as_ref()),
             getsockname: shown(socket.local()?),
             getpeername: socket.peer().ok().map(shown),
             blocking: !flags.contains(OFlag::O_NONBLOCK),
             rcvtimeo: seconds(options.read_timeout()),
             sndtimeo: seconds(options.write_timeout()),
-            tcp_info: info(socket, domain, kind),
+            tcp_info,
         })
     }
 
@@ -109,36 +109,30 @@ impl Facts {
         ] {
             writeln!(out, "{name:<16} {value}")?;
         }
-        let Some(Value::Record(fields)) = &self.tcp_info else {
+        let Some(info) = &self.tcp_info else {
             return Ok(());
         };
         writeln!(out, "\nTCP_INFO")?;
-        for (name, number) in fields {
-            writeln!(out, "{name:<19} {}", tcpinfo::field(name, *number))?;
+        for (name, number) in info.fields() {
+            writeln!(out, "{name:<19} {}", with_unit(name, *number))?;
         }
         Ok(())
     }
 }
 
-/// `TCP_INFO`, of a TCP socket.
-fn info(socket: &Socket, domain: Domain, kind: Type) -> Option<Value> {
-    if kind != Type::STREAM || domain == Domain::UNIX {
-        return None;
-    }
-    let row = sockopt::lookup("TCP_INFO").ok()?;
-    Some(sockopt::read(socket, &row).ok()?.value)
+/// `TCP_INFO` whole, as an object.
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn fields<S: Serializer>(info: &Option<TcpInfo>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(info.iter().flat_map(TcpInfo::fields).map(|(name, n)| (name, n)))
 }
 
 /// The state of a TCP socket as the kernel names it; of others, what there is to it.
-fn state(socket: &Socket, domain: Domain, kind: Type) -> &'static str {
+fn state(socket: &Socket, info: Option<&TcpInfo>) -> &'static str {
     let options = socket.options();
-    match info(socket, domain, kind) {
-        Some(Value::Record(fields)) => {
-            let state = fields.first().map_or(0, |(_, number)| *number);
-            tcpinfo::state(state.try_into().unwrap_or_default())
-        }
-        _ if options.is_listener().unwrap_or(false) => "LISTEN",
-        _ if options.peer_addr().is_ok() => "CONNECTED",
-        _ => "UNCONNECTED",
+    match info {
+        Some(info) => info.state(),
+        None if options.is_listener().unwrap_or(false) => "LISTEN",
+        None if options.peer_addr().is_ok() => "CONNECTED",
+        None => "UNCONNECTED",
     }
 }

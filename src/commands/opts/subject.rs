@@ -9,8 +9,9 @@ use socket2::{Domain, SockAddr, Type};
 
 use super::answer::Entry;
 use crate::exit::{Failure, errno_name};
+use crate::net::options::{self, Level, Row, Sockets};
 use crate::net::socket::Socket;
-use crate::net::sockopt::{self, Effect, Level, Row, Setting, Sockets, Value};
+use crate::net::sockopt::{self, Effect, Setting, Value};
 
 /// What is counted, not set: different on every socket, and no news.
 const COUNTED: &[&str] = &[
@@ -71,12 +72,7 @@ impl Subject {
     /// A live socket.
     pub(super) fn live(socket: Socket) -> io::Result<Self> {
         let (domain, kind) = (socket.options().domain()?, socket.options().r#type()?);
-        let asked = match (domain, kind) {
-            (Domain::UNIX, _) => Sockets::UNIX,
-            (_, Type::STREAM) => Sockets::TCP,
-            (_, Type::DGRAM) => Sockets::UDP,
-            _ => Sockets::RAW,
-        };
+        let asked = sockopt::kind_of(&socket);
         Ok(Self {
             live: Some((domain, kind, socket)),
             ..Self::fresh(Some(asked), Some(domain), State::Unbound)
@@ -91,7 +87,7 @@ impl Subject {
     /// Every option of the socket.
     pub(super) fn listed(&self) -> Vec<Row> {
         let kind = self.asked.unwrap_or(Sockets::TCP);
-        sockopt::rows()
+        options::rows()
             .filter(|row| row.on.contains(kind))
             .filter(|row| row.level != Level::Ipv6 || self.family != Some(Domain::IPV4))
             .filter(|row| row.level == Level::Socket || kind != Sockets::UNIX)

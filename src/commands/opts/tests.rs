@@ -49,7 +49,7 @@ fn in_a_pipe_every_option_is_one_line() {
         assert!(text.lines().count() > 40, "{kind:?}");
         let known = |line: &str| {
             let name = line.split(' ').next().unwrap();
-            name == "NAME" || sockopt::lookup(name).is_ok()
+            name == "NAME" || options::lookup(name).is_ok()
         };
         assert!(text.lines().all(known), "{kind:?}");
     }

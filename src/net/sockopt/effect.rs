@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::time::{ClockId, clock_getres};
-use socket2::Domain;
+use socket2::{Domain, Type};
 
-use super::row::{Kind, Level, Row, Sockets};
+use super::parse;
+use super::setting::{Reading, Setting, read};
 use super::value::Value;
-use super::{Reading, Setting, kind_of, lookup, parse, read};
 use crate::exit::{Failure, errno_name};
+use crate::net::options::{Kind, Level, Row, Sockets, lookup};
 use crate::net::socket::Socket;
 
 /// What came of a setting.
@@ -140,8 +141,8 @@ fn accepted(setting: &Setting) -> Option<String> {
     }
 }
 
-/// What an errno value means for this option on this socket, whatever its value.
-pub(super) fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
+/// What an errno value of reading or setting an option means for this option on this socket, whatever its value.
+pub fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
     let errno = Errno::from_raw(error.raw_os_error()?);
     match (errno, row.name.as_ref()) {
         (
@@ -303,5 +304,16 @@ fn words(socket: &Socket, row: &Row, setting: &Setting, effective: &Value) -> St
             "with the kernel's choice for what was left open".into()
         }
         (_, requested) => format!("{requested} became {effective}"),
+    }
+}
+
+/// Which kind of socket this is.
+pub fn kind_of(socket: &Socket) -> Sockets {
+    let options = socket.options();
+    match (options.domain(), options.r#type()) {
+        (Ok(Domain::UNIX), _) => Sockets::UNIX,
+        (_, Ok(Type::STREAM)) => Sockets::TCP,
+        (_, Ok(Type::DGRAM)) => Sockets::UDP,
+        _ => Sockets::RAW,
     }
 }

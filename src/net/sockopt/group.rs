@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::net::if_::if_nametoindex;
 
-use super::parse::number;
+use crate::net::quantity::number;
 
 /// The error is what is wrong; nothing, where the text is no accepted form.
 type Result<T> = std::result::Result<T, Option<String>>;

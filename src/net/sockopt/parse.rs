@@ -2,7 +2,8 @@
 //! what is accepted; a wrong value is told with it.
 
 use super::group;
-use super::row::{Field, Kind};
+use crate::net::options::{Field, Kind};
+use crate::net::quantity::{self, number};
 
 /// The bytes for `text`, or what is wrong with it (`None`: it is no accepted form).
 pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, Option<String>> {
@@ -103,53 +104,14 @@ fn flag(text: &str) -> Option<i32> {
     }
 }
 
-/// Decimal, or hex after `0x`. A `+` is no number here, as it is none in a port.
-pub(super) fn number<T: TryFrom<i128>>(text: &str) -> Option<T> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text),
-    };
-    let value = if let Some(hex) = digits.strip_prefix("0x") {
-        i128::from(u64::from_str_radix(hex, 16).ok()?)
-    } else if digits.bytes().all(|b| b.is_ascii_digit()) {
-        i128::from(digits.parse::<u64>().ok()?)
-    } else {
-        return None;
-    };
-    T::try_from(sign * value).ok()
-}
-
 fn size(text: &str) -> Option<i32> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let scale: i64 = match text[end..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    let value = text[..end].parse::<i64>().ok()?.checked_mul(scale)?;
-    value.try_into().ok()
+    quantity::size(text).ok()?.try_into().ok()
 }
 
-/// A duration in microseconds; a bare number is seconds.
+/// A duration in microseconds, to the nearest.
 fn micros(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let scale: f64 = match &text[end..] {
-        "us" | "µs" => 1.0,
-        "ms" => 1e3,
-        "" | "s" => 1e6,
-        "m" => 60e6,
-        "h" => 3600e6,
-        _ => return None,
-    };
-    let value = text[..end].parse::<f64>().ok()? * scale;
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked: finite, not negative, and far below 2^64"
-    )]
-    (value.is_finite() && value < 1e18).then(|| value.round() as u64)
+    let nanos = quantity::duration(text).ok()?.as_nanos();
+    u64::try_from((nanos + 500) / 1000).ok()
 }
 
 /// A duration that is a whole number of units of `unit` microseconds.
@@ -226,6 +188,8 @@ mod tests {
             (Kind::Unsigned, "-1", None),
             (Kind::Size, "64k", Some(65536)),
             (Kind::Size, "1MiB", Some(1 << 20)),
+            (Kind::Size, "64kB", Some(65536)),
+            (Kind::Size, "512b", Some(512)),
             (Kind::Size, "2GiB", None),
             (Kind::Size, "-1", None),
             (Kind::Size, "k", None),
@@ -235,6 +199,7 @@ mod tests {
             (Kind::Millis, "1500", Some(1500)),
             (Kind::Millis, "1.5s", Some(1500)),
             (Kind::Micros, "10ms", Some(10_000)),
+            (Kind::Millis, ".5s", Some(500)),
             (Kind::Micros, "1e3", None),
             (Kind::Seconds, "1e30", None),
             (Kind::Seconds, "NaN", None),

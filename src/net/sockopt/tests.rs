@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::net::options::{ALIASES, lookup, rows};
 
 fn fresh() -> Vec<Socket> {
     [

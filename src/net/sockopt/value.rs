@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::net::if_::if_indextoname;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::row::{Field, Kind};
 use crate::exit::errno_name;
+use crate::net::options::{Field, Kind};
 
 /// What an option is set to. As JSON: flags are booleans, numbers numbers, durations seconds,
 /// records objects; values with names, addresses and hex are strings.

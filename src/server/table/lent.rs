@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::{Conn, Fin, Phase, Table};
 use crate::console::event::Reason;
-use crate::net::counts::Counts;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Ready};
+use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
 /// A program whose connection has ended in both directions may have something to do still.
@@ -94,7 +94,7 @@ impl Table {
             return;
         }
         if let Some(last) =
-            Counts::of(&conn.socket).and_then(|info| self.now.checked_sub(info.quiet()?))
+            TcpInfo::read(&conn.socket).ok().and_then(|info| self.now.checked_sub(info.quiet()?))
         {
             conn.active = conn.active.max(last);
         }
@@ -150,12 +150,12 @@ impl Table {
 
 /// Whether the client reset the connection, also if the program has read that error already.
 fn is_reset(conn: &Conn) -> bool {
-    Counts::of(&conn.socket).is_some_and(|info| info.is_reset())
+    TcpInfo::read(&conn.socket).is_ok_and(|info| info.is_reset())
 }
 
 /// Payload bytes read and written by whoever has the socket, as far as the kernel tells.
 fn counts(conn: &Conn) -> Option<(u64, u64)> {
-    let info = Counts::of(&conn.socket)?;
+    let info = TcpInfo::read(&conn.socket).ok()?;
     let unread = conn.socket.unread().unwrap_or_default();
     Some((info.received()?.saturating_sub(unread), info.sent()?))
 }

@@ -1,9 +1,56 @@
-//! What is known of one socket option: a row of the table.
+//! What the table says of an option: level, kind of value, when it is set, on which sockets.
 
 use std::borrow::Cow;
-use std::{fmt, io};
+use std::fmt;
 
-use nix::errno::Errno;
+/// A socket option.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The system's name; `LEVEL:NUMBER` for an option without a row of its own.
+    pub name: Cow<'static, str>,
+    /// The level.
+    pub level: Level,
+    /// The number on that level.
+    pub number: i32,
+    /// How its bytes are understood.
+    pub kind: Kind,
+    /// Whether it is read, set, or both.
+    pub access: Access,
+    /// When it is set.
+    pub moment: Moment,
+    /// The sockets it means something on.
+    pub on: Sockets,
+    /// One line of meaning.
+    pub meaning: &'static str,
+    /// The sysctl that gives its default or its limit.
+    pub sysctl: Option<&'static str>,
+    /// The values the kernel accepts.
+    pub range: Option<(i64, i64)>,
+    /// The capability that setting it can take.
+    pub needs: Option<&'static str>,
+}
+
+impl Row {
+    pub(super) const fn sysctl(mut self, name: &'static str) -> Self {
+        self.sysctl = Some(name);
+        self
+    }
+
+    pub(super) const fn range(mut self, least: i64, most: i64) -> Self {
+        self.range = Some((least, most));
+        self
+    }
+
+    pub(super) const fn needs(mut self, capability: &'static str) -> Self {
+        self.needs = Some(capability);
+        self
+    }
+
+    /// The name in a call, where an unnamed option is its number.
+    pub fn spoken(&self) -> &str {
+        self.name.split_once(':').map_or(&self.name, |(_, number)| number)
+    }
+}
 
 /// The level an option lives on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +96,9 @@ impl fmt::Display for Level {
     }
 }
 
+/// Values with names.
+pub type Names = &'static [(&'static str, i32)];
+
 /// How an option's bytes are to be understood.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -93,9 +143,9 @@ pub enum Kind {
     /// A struct `group_source_req`: group and source of either family, and interface.
     Source,
     /// An int whose values have names.
-    Names(&'static [(&'static str, i32)]),
+    Names(Names),
     /// An int whose bits have names.
-    Bits(&'static [(&'static str, i32)]),
+    Bits(Names),
     /// An errno value.
     Errno,
     /// A struct of numbers.
@@ -248,110 +298,5 @@ impl fmt::Display for Sockets {
             first = false;
         }
         Ok(())
-    }
-}
-
-/// A socket option.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// The system's name; `LEVEL:NUMBER` for an option without a row of its own.
-    pub name: Cow<'static, str>,
-    /// The level.
-    pub level: Level,
-    /// The number on that level.
-    pub number: i32,
-    /// How its bytes are understood.
-    pub kind: Kind,
-    /// Whether it is read, set, or both.
-    pub access: Access,
-    /// When it is set.
-    pub moment: Moment,
-    /// The sockets it means something on.
-    pub on: Sockets,
-    /// One line of meaning.
-    pub meaning: &'static str,
-    /// The sysctl that gives its default or its limit.
-    pub sysctl: Option<&'static str>,
-    /// The values the kernel accepts.
-    pub range: Option<(i64, i64)>,
-    /// The capability that setting it can take.
-    pub needs: Option<&'static str>,
-}
-
-impl Row {
-    /// A row with what holds for most options: read and set, at any time, on every socket.
-    pub(super) const fn new(
-        level: Level,
-        name: &'static str,
-        number: i32,
-        kind: Kind,
-        meaning: &'static str,
-    ) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            level,
-            number,
-            kind,
-            access: Access::Both,
-            moment: Moment::Any,
-            on: Sockets::ALL,
-            meaning,
-            sysctl: None,
-            range: None,
-            needs: None,
-        }
-    }
-
-    /// The row of this very name: for the options that we set ourselves.
-    pub fn named(name: &str) -> io::Result<&'static Self> {
-        super::rows().find(|row| row.name == name).ok_or_else(|| Errno::ENOPROTOOPT.into())
-    }
-
-    /// An option known by its numbers alone.
-    pub(super) fn unnamed(level: i32, number: i32) -> Self {
-        Self {
-            name: Cow::Owned(format!("{level}:{number}")),
-            ..Self::new(Level::Other(level), "", number, Kind::Bytes, "an option by its numbers")
-        }
-    }
-
-    pub(super) const fn get(mut self) -> Self {
-        self.access = Access::Get;
-        self
-    }
-
-    pub(super) const fn set(mut self) -> Self {
-        self.access = Access::Set;
-        self
-    }
-
-    pub(super) const fn at(mut self, moment: Moment) -> Self {
-        self.moment = moment;
-        self
-    }
-
-    pub(super) const fn on(mut self, sockets: Sockets) -> Self {
-        self.on = sockets;
-        self
-    }
-
-    pub(super) const fn sysctl(mut self, name: &'static str) -> Self {
-        self.sysctl = Some(name);
-        self
-    }
-
-    pub(super) const fn range(mut self, least: i64, most: i64) -> Self {
-        self.range = Some((least, most));
-        self
-    }
-
-    pub(super) const fn needs(mut self, capability: &'static str) -> Self {
-        self.needs = Some(capability);
-        self
-    }
-
-    /// The name in a call, where an unnamed option is its number.
-    pub fn spoken(&self) -> &str {
-        self.name.split_once(':').map_or(&self.name, |(_, number)| number)
     }
 }

@@ -1,0 +1,25 @@
+//! What the errors of socket calls mean: not now, interrupted, reset.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// Whether the call would have blocked: to be repeated when the descriptor is ready.
+pub fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Whether the peer has reset the connection: as a rule, or after it had ended its side.
+pub fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+/// Repeats a call that a signal interrupted.
+pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result.map_err(Into::into),
+        }
+    }
+}
