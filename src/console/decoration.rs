@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::prompt::Words;
+use super::completion::Words;
 
 /// The bell rings once in this time.
 const REST: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What a run has to say: one type behind the human lines and the JSON objects.
+//! Events: one type behind the lines for people and the JSON objects.
 
 use std::fmt::{self, Display};
 
@@ -18,14 +18,14 @@ pub enum Event<'a> {
         #[serde(serialize_with = "text")]
         local: &'a dyn Display,
     },
-    /// A connection was let in.
+    /// A connection was admitted.
     Accepted {
         id: u64,
         #[serde(serialize_with = "text")]
         peer: &'a dyn Display,
         #[serde(serialize_with = "text")]
         local: &'a dyn Display,
-        /// It joined a conversation: said without being asked.
+        /// It joined a conversation: people want to know without `-v`.
         #[serde(skip)]
         joined: bool,
     },
@@ -36,7 +36,7 @@ pub enum Event<'a> {
         peer: &'a dyn Display,
         #[serde(serialize_with = "text")]
         local: &'a dyn Display,
-        /// Somebody sits at the terminal.
+        /// There is a prompt.
         #[serde(skip)]
         greet: bool,
     },
@@ -75,7 +75,7 @@ pub enum Event<'a> {
         sent: Option<u64>,
         seconds: f64,
         reason: Reason,
-        /// It left a conversation: said without being asked.
+        /// It left a conversation: people want to know without `-v`.
         #[serde(skip)]
         left: bool,
     },
@@ -126,7 +126,7 @@ pub enum Event<'a> {
         errno: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
-        /// Why, where the system had no say in it.
+        /// Why, where it is no error of the system.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
         exit: u8,
@@ -197,13 +197,13 @@ pub enum Reason {
     Eof,
     /// Reset by the peer.
     Reset,
-    /// Silent for too long.
+    /// Idle timeout.
     Idle,
     /// A limit refused it.
     Limit,
-    /// It took nothing while others waited.
+    /// It took nothing while others waited for it.
     Slow,
-    /// The operator threw it out.
+    /// The operator kicked it.
     Kicked,
     /// The server is stopping.
     Shutdown,
@@ -214,18 +214,9 @@ pub enum Reason {
 }
 
 impl Display for Reason {
+    /// The word of the JSON object: the variant's name in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eof => "eof",
-            Self::Reset => "reset",
-            Self::Idle => "idle",
-            Self::Limit => "limit",
-            Self::Slow => "slow",
-            Self::Kicked => "kicked",
-            Self::Shutdown => "shutdown",
-            Self::Auth => "auth",
-            Self::Error => "error",
-        })
+        f.write_str(&format!("{self:?}").to_lowercase())
     }
 }
 
@@ -255,6 +246,12 @@ impl<'a> Event<'a> {
             exit: failure.exit as u8,
             shown: failure,
         }
+    }
+
+    /// The event of a line that a client sent.
+    pub fn line_from(id: u64, name: Option<&'a str>, line: &'a [u8]) -> Self {
+        let (id, payload) = (Some(id), Payload::of(line));
+        Self::Message { id, name, peer: None, bytes: None, payload }
     }
 
     /// The event of an expectation: met by these bytes, or not.

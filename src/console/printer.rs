@@ -1,19 +1,18 @@
-//! The only one that prints: bounded queues, each with a thread that writes it out, so that a
-//! blocked terminal, pipe or log never holds up a loop.
+//! Bounded queues, each with a thread that writes it out, so that a blocked terminal, pipe or log
+//! never holds up the event loop.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::lock;
+
 /// The end of every queue: talk beyond it is dropped and counted, payload waits.
 const CAPACITY: usize = 1 << 20;
-
-/// Writes what is queued to its destination; gets whole pushes, several at a time.
-pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 
 /// A queue of bytes on their way out. Clones share it.
 #[derive(Clone)]
@@ -35,17 +34,21 @@ struct State {
 }
 
 impl Queue {
-    /// A queue with its thread, which ends with the process.
-    pub fn new(name: &str, mut sink: Sink) -> io::Result<Self> {
+    /// A queue with its thread, which ends with the process. `write` gets whole pushes, several at
+    /// a time.
+    pub fn new(
+        name: &str,
+        write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
         let queue = Self(Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() }));
         let shared = Arc::clone(&queue.0);
-        std::thread::Builder::new().name(name.into()).spawn(move || shared.write_out(&mut sink))?;
+        std::thread::Builder::new().name(name.into()).spawn(move || shared.write_out(write))?;
         Ok(queue)
     }
 
     /// Queues payload. The caller asks [`Queue::is_full`] before it makes more.
     pub fn push(&self, bytes: &[u8]) {
-        let mut state = self.0.lock();
+        let mut state = lock(&self.0.state);
         if state.failure.is_none() {
             state.waiting.extend_from_slice(bytes);
             self.0.changed.notify_all();
@@ -55,7 +58,7 @@ impl Queue {
     /// Queues a line of talk, or drops and counts it when the queue is full.
     pub fn push_or_drop(&self, line: &[u8]) {
         if self.is_full() {
-            self.0.lock().dropped += 1;
+            lock(&self.0.state).dropped += 1;
         } else {
             self.push(line);
         }
@@ -63,29 +66,29 @@ impl Queue {
 
     /// Whether the producer should wait.
     pub fn is_full(&self) -> bool {
-        self.0.lock().held() >= CAPACITY
+        lock(&self.0.state).held() >= CAPACITY
     }
 
     /// Calls `wake` (from the queue's thread) when a full queue has room again, or writing failed.
     pub fn on_room(&self, wake: impl Fn() + Send + 'static) {
-        self.0.lock().on_room = Some(Box::new(wake));
+        lock(&self.0.state).on_room = Some(Box::new(wake));
     }
 
     /// `note` makes the line that tells, in its place, how many lines were dropped.
     pub fn on_drop(&self, note: impl Fn(u64) -> String + Send + 'static) {
-        self.0.lock().on_drop = Some(Box::new(note));
+        lock(&self.0.state).on_drop = Some(Box::new(note));
     }
 
     /// What writing failed with, if it did; from then on everything is dropped.
     pub fn failure(&self) -> Option<io::Error> {
-        self.0.lock().failure.map(io::Error::from_raw_os_error)
+        lock(&self.0.state).failure.map(io::Error::from_raw_os_error)
     }
 
     /// Waits until everything queued is written, writing failed, or `limit` has passed (zero: no
     /// limit). Says whether everything was written.
     pub fn flush(&self, limit: Duration) -> bool {
         let until = (!limit.is_zero()).then(|| Instant::now() + limit);
-        let mut state = self.0.lock();
+        let mut state = lock(&self.0.state);
         while state.failure.is_none() && state.held() > 0 {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -106,14 +109,10 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write_out(&self, sink: &mut Sink) {
+    fn write_out(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
         let mut batch = Vec::new();
         loop {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             while state.waiting.is_empty() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -126,8 +125,8 @@ impl Shared {
                 state.dropped = 0;
             }
             drop(state);
-            let result = sink(&batch);
-            let mut state = self.lock();
+            let result = write(&batch);
+            let mut state = lock(&self.state);
             let was_full = state.held() >= CAPACITY;
             state.writing = 0;
             if let Err(e) = result {
@@ -145,19 +144,15 @@ impl Shared {
     }
 }
 
-/// A sink that writes to stdout.
-pub fn stdout() -> Sink {
-    static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
-    Box::new(|bytes| write_all(STDOUT.as_fd(), bytes))
+/// Writes to stdout, past Rust's buffer.
+pub fn stdout(bytes: &[u8]) -> io::Result<()> {
+    write_all(io::stdout().as_fd(), bytes)
 }
 
-/// A sink that writes to stderr. A stderr that is gone is nobody's trouble.
-pub fn stderr() -> Sink {
-    static STDERR: LazyLock<io::Stderr> = LazyLock::new(io::stderr);
-    Box::new(|bytes| {
-        let _ = write_all(STDERR.as_fd(), bytes);
-        Ok(())
-    })
+/// Writes to stderr. A stderr that is gone is no failure of the run.
+pub fn stderr(bytes: &[u8]) -> io::Result<()> {
+    let _ = write_all(io::stderr().as_fd(), bytes);
+    Ok(())
 }
 
 /// Writes a line to stderr if that does not block; whether it did. A thread for a single line
@@ -169,15 +164,14 @@ pub fn write_at_once(line: &[u8]) -> bool {
     let ready = line.len() <= libc::PIPE_BUF
         && nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     if ready {
-        // A stderr that is gone is nobody's trouble.
         let _ = write_all(stderr.as_fd(), line);
     }
     ready
 }
 
-/// write(2) until everything is written; waits where somebody else made the descriptor
+/// write(2) until everything is written; waits where another process made the descriptor
 /// non-blocking.
-pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match nix::unistd::write(fd, bytes) {
             Ok(n) => bytes = &bytes[n..],

@@ -10,7 +10,6 @@ mod above;
 mod history;
 mod modes;
 mod reflow;
-mod words;
 
 use std::borrow::Cow;
 use std::io;
@@ -18,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, raise};
@@ -35,7 +34,9 @@ use rustyline::{
     EventContext, EventHandler, Helper, KeyEvent, Modifiers, Movement, RepeatCount,
 };
 
+use super::completion::Words;
 use super::decoration::Style;
+use super::lock;
 use super::printer::Queue;
 use super::talk::Talk;
 use crate::sanitize;
@@ -43,7 +44,6 @@ use above::{Above, start_nudging};
 use history::Store;
 use modes::Modes;
 use reflow::Drawn;
-pub use words::Words;
 
 /// What stands before the line being typed.
 const PROMPT: &str = ">>> ";
@@ -137,7 +137,7 @@ impl Prompt {
             words,
         }));
         let screen = Arc::clone(&above);
-        let queue = Queue::new("terminal", Box::new(move |bytes| screen.show(bytes)))?;
+        let queue = Queue::new("terminal", move |bytes| screen.show(bytes))?;
         talk.share_terminal(&queue, style);
         let (history, warning) = Store::open(history, &mut editor);
         if let Some(warning) = warning {
@@ -394,7 +394,3 @@ impl Completer for Watcher {
 
 impl Validator for Watcher {}
 impl Helper for Watcher {}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -1,44 +1,45 @@
 //! Talk: events on their way to stderr, as lines for people or as JSON.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::decoration::{self, Style};
 use super::event::{Event, Level};
+use super::lock;
 use super::printer::{self, Queue};
 use crate::exit::{Exit, Failure, USAGE};
 use crate::sanitize;
 
 /// How long the end of a run waits for a stderr that is not read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Where events are said. Clones share it.
 #[derive(Clone)]
 pub struct Talk(Arc<Inner>);
 
 struct Inner {
-    level: Level,
     format: Format,
-    /// Started when stderr has no room: most runs say a line or two.
-    queue: Mutex<Option<Queue>>,
-    /// What stands before each line, at a terminal.
-    stamp: Mutex<Option<Stamp>>,
+    output: Mutex<Output>,
 }
 
 /// How lines are written.
 #[derive(Clone, Copy)]
 struct Format {
+    level: Level,
     json: bool,
-    /// What `-v` adds.
-    detail: bool,
     start: Instant,
 }
 
-/// Makes what stands before a line.
-type Stamp = Box<dyn Fn() -> String + Send>;
+#[derive(Default)]
+struct Output {
+    /// Started when stderr has no room: most runs say a line or two.
+    queue: Option<Queue>,
+    /// At a prompt with `--timestamps`: the style of the time before each line.
+    stamp: Option<Style>,
+}
 
 /// An event with the time it happened.
 #[derive(Serialize)]
@@ -51,12 +52,8 @@ struct Timed<'a> {
 impl Talk {
     /// Talk at a level, as JSON or as text.
     pub fn new(level: Level, json: bool) -> Self {
-        Self(Arc::new(Inner {
-            level,
-            format: Format { json, detail: level >= Level::Verbose, start: Instant::now() },
-            queue: Mutex::new(None),
-            stamp: Mutex::new(None),
-        }))
+        let format = Format { level, json, start: Instant::now() };
+        Self(Arc::new(Inner { format, output: Mutex::default() }))
     }
 
     /// Whether events are written as JSON.
@@ -66,30 +63,27 @@ impl Talk {
 
     /// Whether an event of this level would be said: spares making one that would not.
     pub fn says(&self, level: Level) -> bool {
-        self.0.format.json || level <= self.0.level
+        self.0.format.json || level <= self.0.format.level
     }
 
     /// Says it, if the level asks for it.
     pub fn say(&self, event: &Event<'_>) {
-        if !self.says(event.level()) {
-            return;
+        if self.says(event.level()) {
+            self.line(self.0.format.render(event));
         }
-        self.line(render(event, self.0.format));
     }
 
-    /// Writes one line: whatever names and paths are in it, they neither end it nor act on a
-    /// terminal.
+    /// Writes one line. Names and paths in it are sanitized here, whatever they are.
     fn line(&self, line: String) {
         let mut line = if self.is_json() { line } else { sanitize::line(line.as_bytes()) };
-        let stamp = self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stamp) = &*stamp {
-            line.insert_str(0, &stamp());
+        if let Some(style) = lock(&self.0.output).stamp {
+            line.insert_str(0, &decoration::stamp(style.color));
         }
         line.push('\n');
         self.write(line.as_bytes());
     }
 
-    /// Tells a failure, unless it has no words, or is that our reader has gone: then we are
+    /// Reports a failure, unless it has no words, or is that our reader has gone: then we are
     /// silent, like any filter.
     pub fn failure(&self, failure: &Failure) {
         if failure.is_usage() {
@@ -105,33 +99,29 @@ impl Talk {
         }
     }
 
-    /// Tells what one had better know, unless only errors are wanted.
+    /// Reports what does not end the run, unless only errors are wanted.
     pub fn warn(&self, warning: &str) {
         if self.is_json() {
             self.say(&Event::failure(&Failure::new("warn", warning, "", Exit::Other)));
-        } else if self.0.level > Level::Quiet {
+        } else if self.says(Level::Normal) {
             self.line(format!("sockctl: warning: {warning}"));
         }
     }
 
-    /// From now on goes where the prompt's own output goes, if stderr is the terminal too, so
-    /// that nothing disturbs the line being typed, and has the time before it, if the lines there
-    /// have.
+    /// From now on lines go through the prompt's own queue, if stderr is the terminal too, so that
+    /// they do not disturb the line being typed.
     pub fn share_terminal(&self, terminal: &Queue, style: Style) {
         if io::stderr().is_terminal() {
             self.flush();
-            if style.timestamps && !self.is_json() {
-                let stamp = Box::new(move || decoration::stamp(style.color));
-                *self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
-            }
-            *self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(terminal.clone());
+            let stamp = (style.timestamps && !self.is_json()).then_some(style);
+            *lock(&self.0.output) = Output { queue: Some(terminal.clone()), stamp };
         }
     }
 
-    /// Waits, within reason, until everything said is written.
+    /// Waits for a moment until everything said is written.
     pub fn flush(&self) {
-        if let Some(queue) = &*self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) {
-            queue.flush(LAST_WORDS);
+        if let Some(queue) = &lock(&self.0.output).queue {
+            queue.flush(FLUSH);
         }
     }
 
@@ -140,44 +130,46 @@ impl Talk {
         Writer(self.clone())
     }
 
-    /// Writes it at once while stderr has room; from the first time it has not, a queue does.
+    /// Writes at once while stderr has room; from the first time it has not, a queue does.
     fn write(&self, bytes: &[u8]) {
-        let mut slot = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
+        let queue = &mut lock(&self.0.output).queue;
+        if queue.is_none() {
             if printer::write_at_once(bytes) {
                 return;
             }
-            // Without a thread to spare there is nobody to talk to.
-            *slot = Queue::new("stderr", printer::stderr()).ok();
-            if let Some(queue) = &*slot {
+            // Without a thread there is no way to say anything.
+            *queue = Queue::new("stderr", printer::stderr).ok();
+            if let Some(queue) = queue {
                 let format = self.0.format;
-                queue.on_drop(move |count| dropped(count, format));
+                queue.on_drop(move |count| format.dropped(count));
             }
         }
-        if let Some(queue) = &*slot {
+        if let Some(queue) = queue {
             queue.push_or_drop(bytes);
         }
     }
 }
 
-/// An event as a line.
-fn render(event: &Event<'_>, format: Format) -> String {
-    if !format.json {
-        return event.line(format.detail);
+impl Format {
+    /// An event as a line.
+    fn render(self, event: &Event<'_>) -> String {
+        if !self.json {
+            return event.line(self.level >= Level::Verbose);
+        }
+        // Microseconds are as fine as anybody can use.
+        let t = self.start.elapsed().as_micros();
+        #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
+        let timed = Timed { event, t: t as f64 / 1e6 };
+        serde_json::to_string(&timed).unwrap_or_default()
     }
-    // Microseconds are as fine as anybody can use.
-    let t = format.start.elapsed().as_micros();
-    #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
-    let timed = Timed { event, t: t as f64 / 1e6 };
-    serde_json::to_string(&timed).unwrap_or_default()
-}
 
-/// The line, newline included, in place of those that nobody read in time.
-fn dropped(count: u64, format: Format) -> String {
-    let cause = format!("{count} lines dropped: nobody read them");
-    // The run goes on: there is no status.
-    let failure = Failure::new("write", "talk", cause, Exit::Other);
-    render(&Event::failure(&failure), format) + "\n"
+    /// The line, newline included, in place of those that were not read in time.
+    fn dropped(self, count: u64) -> String {
+        let cause = format!("{count} lines dropped: nobody read them");
+        // The run goes on: there is no status.
+        let failure = Failure::new("write", "talk", cause, Exit::Other);
+        self.render(&Event::failure(&failure)) + "\n"
+    }
 }
 
 struct Writer(Talk);

@@ -106,7 +106,7 @@ impl Seat {
 
     /// Takes over stdout, and stdin once it is asked for input.
     pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
-        let output = Queue::new("stdout", printer::stdout())
+        let output = Queue::new("stdout", printer::stdout)
             .map_err(|e| Failure::system("use", "stdout", &e))?;
         Ok(Self::new(Source::Stdin(None, inbox.entry()), output, inbox, talk))
     }

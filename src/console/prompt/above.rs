@@ -7,13 +7,14 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
 
 use super::PROMPT;
 use super::modes::Modes;
-use crate::console::printer::{self, Sink};
+use crate::console::lock;
+use crate::console::printer::stdout;
 
 /// What rustyline is given to print, so that it draws the prompt: it goes where it came from, as
 /// rustyline wants a line end.
@@ -27,54 +28,49 @@ pub struct Above {
     nudge: Option<UnixStream>,
 }
 
+#[derive(Default)]
 struct State {
     editing: bool,
     waiting: String,
-    plain: Sink,
 }
 
 impl Above {
     /// Nothing waits. A byte into `nudge` makes the prompt be drawn.
     pub fn new(nudge: Option<UnixStream>) -> Self {
-        let state = State { editing: false, waiting: String::new(), plain: printer::stdout() };
-        Self { state: Mutex::new(state), changed: Condvar::new(), nudge }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { state: Mutex::default(), changed: Condvar::new(), nudge }
     }
 
     /// A line begins to be typed.
     pub fn begin(&self) {
-        self.lock().editing = true;
+        lock(&self.state).editing = true;
     }
 
     /// The line was entered, or is given up; `first` is written before anything else.
     pub fn end(&self, first: &str) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.editing = false;
         let text = first.to_string() + &std::mem::take(&mut state.waiting);
         // The next write tells if the terminal has gone.
-        let _ = (state.plain)(text.as_bytes());
+        let _ = stdout(text.as_bytes());
         self.changed.notify_all();
     }
 
     /// What is to be shown in front of the prompt that is about to be drawn, in whole lines.
     pub fn take(&self) -> String {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         self.changed.notify_all();
         std::mem::take(&mut state.waiting)
     }
 
     /// Shows this; returns when it is on its way to the terminal. For one thread.
     pub fn show(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let Some(nudge) = &self.nudge else {
             let (before, after) = if state.editing { ("\n", PROMPT) } else { ("", "") };
-            return (state.plain)(&[before.as_bytes(), bytes, after.as_bytes()].concat());
+            return stdout(&[before.as_bytes(), bytes, after.as_bytes()].concat());
         };
         if !state.editing {
-            return (state.plain)(bytes);
+            return stdout(bytes);
         }
         state.waiting.push_str(&String::from_utf8_lossy(bytes));
         if !state.waiting.ends_with('\n') {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +17,8 @@ use nix::sys::termios::{
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use signal_hook::consts::SIGCONT;
 
-use crate::console::printer::write_all;
+use crate::console::lock;
+use crate::console::printer::stdout;
 
 const PASTE_ON: &[u8] = b"\x1b[?2004h";
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
@@ -58,7 +59,7 @@ impl Modes {
 
     /// The character that has this function (`VINTR`, `VSUSP`), unless that is switched off.
     pub fn key(&self, index: Index) -> Option<char> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock(&self.found);
         Some(found.control_chars[index as usize]).filter(|&c| c != 0).map(char::from)
     }
 
@@ -134,7 +135,7 @@ fn raw(found: &Termios) -> Termios {
 }
 
 fn set(modes: &Mutex<Termios>) {
-    let modes = modes.lock().unwrap_or_else(PoisonError::into_inner);
+    let modes = lock(modes);
     // Nobody is left to tell if the terminal has gone.
     let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &modes);
 }
@@ -142,7 +143,7 @@ fn set(modes: &Mutex<Termios>) {
 /// Writes to the terminal, past whatever rustyline has not written yet.
 pub fn write(bytes: &[u8]) {
     let _ = io::stdout().flush();
-    let _ = write_all(io::stdout().as_fd(), bytes);
+    let _ = stdout(bytes);
 }
 
 fn is_foreground() -> bool {

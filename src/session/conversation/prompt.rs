@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::console::completion::Words;
 use crate::console::decoration::Style;
-use crate::console::event::{Event, Level, Payload, Reason};
-use crate::console::prompt::{Options, Typed, Words};
+use crate::console::event::{Event, Reason};
+use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
@@ -105,10 +106,8 @@ impl Conversation {
     }
 
     fn show(&mut self, client: Id, line: &[u8]) {
-        if self.talk.is_json() && self.talk.says(Level::Silent) {
-            let payload = Payload::of(line);
-            let id = Some(client.number);
-            self.talk.say(&Event::Message { id, name: None, peer: None, bytes: None, payload });
+        if self.talk.is_json() {
+            self.talk.say(&Event::line_from(client.number, None, line));
         }
         let mut whole = match self.peers {
             Peers::One { .. } => Vec::new(),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::console::completion::Words;
 use crate::console::decoration::{COMMANDS, Style};
-use crate::console::prompt::{Options, Words};
+use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;

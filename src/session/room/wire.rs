@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::operator::Operator;
 use super::state::{LINE, OPERATOR, Out, State};
-use crate::console::event::{Event, Level, Payload, Reason};
+use crate::console::event::{Event, Reason};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -229,14 +229,8 @@ impl<'a> Mouth<'a> {
                 self.say(&Out::One { to, lines: line });
             }
             Out::Said { from, name, text } => {
-                if self.talk.is_json() && self.talk.says(Level::Silent) {
-                    self.talk.say(&Event::Message {
-                        id: Some(from.number),
-                        name: Some(name),
-                        peer: None,
-                        bytes: None,
-                        payload: Payload::of(text),
-                    });
+                if self.talk.is_json() {
+                    self.talk.say(&Event::line_from(from.number, Some(name), text));
                 }
             }
             Out::Close { member, reason } => self.clients.close(member, reason),

@@ -1,42 +1,40 @@
-//! What Tab completes: `/commands`, and the names of who is there.
+//! What Tab completes at the prompt: `/commands`, and the names of who is there.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// As many are offered as fit on a screen; a stranger can make up any number of names.
+use super::lock;
+
+/// How many are offered: as fit on a screen. Peers can make up any number of names.
 const OFFERED: usize = 100;
-/// As many are remembered, of so many bytes at most.
+/// How many are remembered, and how long each may be.
 const KNOWN: usize = 10_000;
 const LONGEST: usize = 128;
 
-/// The words that can be completed. Clones share them: whoever knows who is there adds and
-/// removes names while the prompt runs. A word that begins with `/` or `@` is completed at the
+/// The words that can be completed. Clones share them, so that names are added and removed while
+/// the prompt runs. A word that begins with `/` or `@` is completed at the
 /// start of a line, where it means something; any other anywhere.
 #[derive(Clone, Default)]
 pub struct Words(Arc<Mutex<BTreeSet<String>>>);
 
 impl Words {
-    /// These, to begin with.
+    /// Begins with these.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let words = words.into_iter().map(Into::into).collect();
         Self(Arc::new(Mutex::new(words)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A name appeared. One that is too long for anybody to have is left out.
+    /// Adds a name, unless it is longer than any that a member can have.
     pub fn add(&self, word: impl AsRef<str>) {
-        let (word, mut words) = (word.as_ref(), self.lock());
+        let (word, mut words) = (word.as_ref(), lock(&self.0));
         if word.len() <= LONGEST && words.len() < KNOWN && !words.contains(word) {
             words.insert(word.into());
         }
     }
 
-    /// A name is gone.
+    /// Removes a name.
     pub fn remove(&self, word: &str) {
-        self.lock().remove(word);
+        lock(&self.0).remove(word);
     }
 
     /// Where the word before `pos` begins, and what it may become, each with a blank after it.
@@ -47,7 +45,7 @@ impl Words {
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let begun = before[start..].to_lowercase();
         let at_start = start == 0 || line[..start].ends_with('\n');
-        let words = self.lock();
+        let words = lock(&self.0);
         let fits = |word: &&String| {
             (at_start || !word.starts_with(['/', '@'])) && word.to_lowercase().starts_with(&begun)
         };
@@ -77,11 +75,11 @@ mod tests {
     }
 
     #[test]
-    fn strangers_fill_no_memory_with_names() {
+    fn the_number_of_names_is_limited() {
         let words = Words::default();
         words.add("x".repeat(LONGEST + 1));
         (0..2 * KNOWN).for_each(|n| words.add(n.to_string()));
-        assert_eq!(words.lock().len(), KNOWN);
+        assert_eq!(lock(&words.0).len(), KNOWN);
         assert_eq!(words.complete("x", 1).1.len(), 0);
         assert_eq!(words.complete("1", 1).1.len(), OFFERED);
     }
