@@ -1,4 +1,4 @@
-//! `--room`: a chat room for whoever can send a line, and for who runs sockctl.
+//! `--room`: a chat room whose members send lines. The operator, who runs sockctl, is one of them.
 //!
 //! | on the wire          | is                               | goes to                       |
 //! |----------------------|----------------------------------|-------------------------------|
@@ -11,13 +11,13 @@
 //! | `-- text`            | the answer to `/who` and `/help` | who asked                     |
 //! | `! text`             | an error                         | who made it                   |
 //!
-//! `state` knows who is in and who gets what, `names` what a name is, `wire` cuts bytes into lines
-//! and lines into bytes, `operator` is the member who runs sockctl.
+//! `handler` cuts bytes into lines and carries out what follows from them, `state` knows the members
+//! and who gets what, `names` what a name is, `operator` is the operator's seat.
 
+mod handler;
 mod names;
 mod operator;
 mod state;
-mod wire;
 
+pub use handler::Room;
 pub use operator::Operator;
-pub use wire::Room;

@@ -11,7 +11,7 @@ const LONGEST: usize = 32;
 
 /// What is wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum NameError {
     /// None at all, or more than 32 characters.
     Length,
     /// A character that is no letter or digit of any script, and none of `_ - .`.
@@ -19,9 +19,9 @@ pub enum Flaw {
 }
 
 /// A name as it is shown: accents composed (NFC), so that it is the same bytes from everybody.
-pub fn name(text: &str) -> Result<String, Flaw> {
+pub fn name(text: &str) -> Result<String, NameError> {
     if text.is_empty() || text.len() > LONGEST * 4 * 4 {
-        return Err(Flaw::Length); // no need to compose a long one
+        return Err(NameError::Length); // no need to compose a long one
     }
     let name: String = text.nfc().collect();
     let mut before = None;
@@ -30,14 +30,14 @@ pub fn name(text: &str) -> Result<String, Flaw> {
         let mark = is_combining_mark(c) && before.is_some_and(char::is_alphanumeric);
         let allowed = c.is_alphanumeric() || "_-.".contains(c) || mark;
         if !allowed || hidden(c) || is_blank(c) {
-            return Err(Flaw::Character(c));
+            return Err(NameError::Character(c));
         }
         if !is_combining_mark(c) {
             before = Some(c);
         }
     }
     if name.chars().count() > LONGEST {
-        return Err(Flaw::Length);
+        return Err(NameError::Length);
     }
     Ok(name)
 }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn what_would_deceive_the_eye_is_no_name() {
         for bad in ["", &"a".repeat(33), &"e\u{301}".repeat(3000)] {
-            assert_eq!(name(bad), Err(Flaw::Length), "{bad:?}");
+            assert_eq!(name(bad), Err(NameError::Length), "{bad:?}");
         }
         for (bad, c) in [
             ("a b", ' '),
@@ -95,7 +95,7 @@ mod tests {
             ("\x1b[2J", '\x1b'),
             ("🚀", '🚀'),
         ] {
-            assert_eq!(name(bad), Err(Flaw::Character(c)), "{bad:?}");
+            assert_eq!(name(bad), Err(NameError::Character(c)), "{bad:?}");
         }
     }
 

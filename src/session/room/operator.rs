@@ -11,8 +11,9 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::session::seat::{Inbox, Input, Seat};
 
-/// How long the room waits for whoever reads what the operator sees. Then lines are left out.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long the room waits for a terminal or pipe that does not take its lines. Then lines are
+/// left out.
+const WAIT: Duration = Duration::from_millis(250);
 
 /// Room for the lines of a turn. It costs nothing until it is used; growing to it would.
 const LINES: usize = 128 << 10;
@@ -64,17 +65,17 @@ impl Operator {
     }
 
     /// Adds whole lines to what is shown next.
-    pub fn hear(&mut self, lines: &[u8]) {
+    pub fn deliver(&mut self, lines: &[u8]) {
         self.seat.decorate(lines, &mut self.lines);
     }
 
-    /// Shows what was heard.
+    /// Shows what was delivered.
     pub fn show(&mut self) {
-        let late = self.full.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let late = self.full.is_some_and(|since| since.elapsed() >= WAIT);
         if late && self.seat.is_full() {
             self.missed += self.lines.split(|&byte| byte == b'\n').count() as u64 - 1;
         } else {
-            self.tell_missed();
+            self.report_missed();
             if !self.lines.is_empty() {
                 self.seat.show(&self.lines);
             }
@@ -82,7 +83,7 @@ impl Operator {
         self.lines.clear();
     }
 
-    fn tell_missed(&mut self) {
+    fn report_missed(&mut self) {
         let missed = std::mem::take(&mut self.missed);
         if missed > 0 {
             let note = format!("! {missed} lines left out: nobody read them\n");
@@ -95,13 +96,13 @@ impl Operator {
         let now = Instant::now();
         let since = self.full.unwrap_or(now);
         self.full = self.seat.is_full().then_some(since);
-        self.waits = self.full.is_some() && now - since < PATIENCE;
+        self.waits = self.full.is_some() && now - since < WAIT;
         self.waits
     }
 
     /// When to ask that again.
     pub fn deadline(&self) -> Deadline {
-        let end = self.full.filter(|_| self.waits).map(|since| since + PATIENCE);
+        let end = self.full.filter(|_| self.waits).map(|since| since + WAIT);
         end.map_or(Deadline::NEVER, Deadline::at)
     }
 
@@ -110,9 +111,9 @@ impl Operator {
         self.seat.failure()
     }
 
-    /// Gives terminal or stdout back; a line that was typed but not entered is told.
+    /// Gives terminal or stdout back; a line that was typed but not entered is reported.
     pub fn finish(mut self) -> Result<(), Failure> {
-        self.tell_missed();
+        self.report_missed();
         self.seat.finish(Duration::ZERO)
     }
 }

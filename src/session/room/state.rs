@@ -1,10 +1,10 @@
-//! Who is in the room, what they are called, and who gets what. Pure: lines in, lines out.
+//! Who is in the room, what they are called, and who gets what: lines in, effects out, no I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::names::{self, Flaw};
+use super::names::{self, NameError};
 use crate::console::event::Reason;
 use crate::exit::quoted;
 use crate::sanitize;
@@ -13,7 +13,7 @@ use crate::session::Id;
 #[cfg(test)]
 mod tests;
 
-/// The longest line that is passed on, in bytes of text.
+/// The longest message, in bytes of text.
 pub const LINE: usize = 64 << 10;
 /// The answer to `/who` is broken into lines of about this length.
 const LIST: usize = 1000;
@@ -31,36 +31,36 @@ const HELP: &str = "\
 ";
 const OPERATOR_HELP: &str = "-- /kick NAME       throw NAME out\n";
 
-/// What follows from what somebody did.
+/// What follows from what a member did. Lines have their newline.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Out<'a> {
-    /// A line, its newline included, for all but the one it is from.
-    All { line: &'a [u8], except: Option<Id> },
-    /// A line for all that somebody came or went.
+pub enum Effect<'a> {
+    /// A message for all but its sender: the line, and its text alone.
+    Message { from: Id, name: &'a str, line: &'a [u8], text: &'a [u8] },
+    /// A line for all.
+    Broadcast { line: &'a [u8] },
+    /// A line for all that a member joined or left.
     Notice { line: &'a [u8] },
-    /// Lines for one member.
-    One { to: Id, lines: &'a [u8] },
-    /// A line from one member for another, whose name that is.
-    Whisper { from: Id, to: Id, name: &'a str, line: &'a [u8] },
-    /// Something was said to all: who, and the bare text.
-    Said { from: Id, name: &'a str, text: &'a [u8] },
+    /// Lines for the member who asked for them, or made an error.
+    Reply { to: Id, lines: &'a [u8] },
+    /// A private message to the member of this name.
+    Private { from: Id, to: Id, name: &'a str, line: &'a [u8] },
     /// The member is to go.
     Close { member: Id, reason: Reason },
-    /// The operator ends it all.
+    /// The operator ends the room.
     Stop,
 }
 
-/// Everybody who is in.
+/// The members of the room.
 pub struct State {
-    /// By their numbers, which is the order they came in; a few are found faster so than by hash.
+    /// By their numbers, which is the order they joined in. A small tree is faster than hashing.
     members: BTreeMap<u64, Member>,
-    /// Who has a name, by the key of [`names::key`].
+    /// The member who has a name, by the key of [`names::key`].
     owners: HashMap<String, u64>,
-    /// The keys of names that belong to holders of a key, here or not.
+    /// The folded names of authentication keys, whether or not their holders are here.
     reserved: HashSet<String>,
     /// For a name that several have: the first number that may be free.
     numbers: HashMap<String, u32>,
-    /// Text is passed on as it came.
+    /// Text is not sanitized.
     raw: bool,
     line: Vec<u8>,
 }
@@ -68,14 +68,14 @@ pub struct State {
 struct Member {
     id: Id,
     name: String,
-    /// It is the name of the member's key.
+    /// It is the name of the key that the member proved.
     is_fixed: bool,
-    /// It is to go: nothing it says counts any more.
+    /// It is to go: what it still sends is ignored.
     is_leaving: bool,
 }
 
 impl State {
-    /// A room with the operator in it. `reserved` are the names of keys.
+    /// A room with the operator in it. `reserved` are the names of authentication keys.
     pub fn new<'a>(reserved: impl IntoIterator<Item = &'a str>, raw: bool) -> Self {
         let mut state = Self {
             members: BTreeMap::new(),
@@ -89,17 +89,17 @@ impl State {
         state
     }
 
-    /// Somebody came, with the name of the key it proved if it has one.
-    pub fn join(&mut self, id: Id, key: Option<&str>, out: &mut dyn FnMut(Out<'_>)) {
+    /// A member joins, with the name of the key it proved if it has one.
+    pub fn join(&mut self, id: Id, key: Option<&str>, out: &mut dyn FnMut(Effect<'_>)) {
         let wanted = key.map_or_else(|| format!("guest{}", id.number), Into::into);
         let name = self.free(wanted, key.is_some());
         let line = format!("-- {name} joined\n");
         self.enter(id, name, key.is_some());
-        out(Out::Notice { line: line.as_bytes() });
+        out(Effect::Notice { line: line.as_bytes() });
     }
 
-    /// Somebody went.
-    pub fn leave(&mut self, id: Id, out: &mut dyn FnMut(Out<'_>)) {
+    /// A member left.
+    pub fn leave(&mut self, id: Id, out: &mut dyn FnMut(Effect<'_>)) {
         let Some(member) = self.members.remove(&id.number) else {
             return;
         };
@@ -111,11 +111,11 @@ impl State {
             *first = number.min(*first);
         }
         let line = format!("-- {} left\n", member.name);
-        out(Out::Notice { line: line.as_bytes() });
+        out(Effect::Notice { line: line.as_bytes() });
     }
 
-    /// Somebody said a line, without its line end.
-    pub fn say(&mut self, id: Id, line: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    /// A member sent a line, here without its line end: a command or a message.
+    pub fn receive(&mut self, id: Id, line: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         let (text, is_command) = match line {
             [b'/', text @ ..] => (text, !text.starts_with(b"/")),
             text => (text, false),
@@ -124,26 +124,26 @@ impl State {
             return;
         };
         if is_command {
-            self.obey(id, text, out);
+            self.command(id, text, out);
         } else {
-            pass_on(&mut self.line, member, ["<", "> "], (text, self.raw), out);
+            relay(&mut self.line, member, ["<", "> "], (text, self.raw), out);
         }
     }
 
-    fn obey(&mut self, id: Id, command: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    fn command(&mut self, id: Id, command: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         let (word, rest) = halves(command);
         let is_operator = id == OPERATOR;
         match word.to_ascii_lowercase().as_slice() {
             b"nick" => self.rename(id, rest, out),
-            b"who" => out(Out::One { to: id, lines: self.who().as_bytes() }),
-            b"msg" => self.whisper(id, rest, out),
-            b"me" => self.act(id, rest, out),
+            b"who" => out(Effect::Reply { to: id, lines: self.who().as_bytes() }),
+            b"msg" => self.private_message(id, rest, out),
+            b"me" => self.action(id, rest, out),
             b"help" => {
                 let more = if is_operator { OPERATOR_HELP } else { "" };
                 let lines = [HELP, more].concat();
-                out(Out::One { to: id, lines: lines.as_bytes() });
+                out(Effect::Reply { to: id, lines: lines.as_bytes() });
             }
-            b"quit" if is_operator => out(Out::Stop),
+            b"quit" if is_operator => out(Effect::Stop),
             b"quit" => self.close(id, Reason::Eof, out),
             b"kick" if is_operator => self.kick(rest, out),
             b"kick" => error(id, "only the server can kick", out),
@@ -162,16 +162,16 @@ impl State {
 
     // ---- lines -------------------------------------------------------------------------------
 
-    fn act(&mut self, from: Id, text: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    fn action(&mut self, from: Id, text: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         if text.is_empty() {
             return error(from, "/me TEXT", out);
         }
         if let Some(member) = self.members.get(&from.number) {
-            pass_on(&mut self.line, member, ["* ", " "], (text, self.raw), out);
+            relay(&mut self.line, member, ["* ", " "], (text, self.raw), out);
         }
     }
 
-    fn whisper(&mut self, from: Id, rest: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    fn private_message(&mut self, from: Id, rest: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         let (name, text) = halves(rest);
         if name.is_empty() || text.is_empty() {
             return error(from, "/msg NAME TEXT", out);
@@ -181,7 +181,7 @@ impl State {
         };
         if let Some(member) = self.members.get(&from.number) {
             write(&mut self.line, ["[", &member.name, "] "], text, self.raw);
-            out(Out::Whisper { from, to: to.id, name: &to.name, line: &self.line });
+            out(Effect::Private { from, to: to.id, name: &to.name, line: &self.line });
         }
     }
 
@@ -201,14 +201,14 @@ impl State {
         list
     }
 
-    fn close(&mut self, id: Id, reason: Reason, out: &mut dyn FnMut(Out<'_>)) {
+    fn close(&mut self, id: Id, reason: Reason, out: &mut dyn FnMut(Effect<'_>)) {
         if let Some(member) = self.members.get_mut(&id.number) {
             member.is_leaving = true;
-            out(Out::Close { member: id, reason });
+            out(Effect::Close { member: id, reason });
         }
     }
 
-    fn kick(&mut self, name: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    fn kick(&mut self, name: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         let name = name.trim_ascii();
         if name.is_empty() {
             return error(OPERATOR, "/kick NAME", out);
@@ -225,7 +225,7 @@ impl State {
 
     // ---- names -------------------------------------------------------------------------------
 
-    fn rename(&mut self, id: Id, name: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+    fn rename(&mut self, id: Id, name: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
         let Some(member) = self.members.get(&id.number) else {
             return;
         };
@@ -236,11 +236,10 @@ impl State {
         let shown = String::from_utf8_lossy(name.trim_ascii());
         let new = match names::name(&shown) {
             Ok(new) => new,
-            Err(Flaw::Length) => return error(id, "/nick NAME: 1 to 32 characters", out),
-            Err(Flaw::Character(_)) => {
+            Err(NameError::Length) => return error(id, "/nick NAME: 1 to 32 characters", out),
+            Err(NameError::Character(_)) => {
                 let shown = quoted(OsStr::from_bytes(name.trim_ascii()));
-                let flaw = format!("{shown}: letters, digits, _ - . only");
-                return error(id, &flaw, out);
+                return error(id, &format!("{shown}: letters, digits, _ - . only"), out);
             }
         };
         let (old_key, key) = (names::key(&old), names::key(&new));
@@ -254,7 +253,7 @@ impl State {
         self.owners.remove(&old_key);
         let line = format!("-- {old} is now {new}\n");
         self.enter(id, new, false);
-        out(Out::All { line: line.as_bytes(), except: None });
+        out(Effect::Broadcast { line: line.as_bytes() });
     }
 
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
@@ -290,20 +289,18 @@ impl State {
     }
 }
 
-/// A line to all but the one who says it; `raw` is whether its text stays as it came.
-fn pass_on(
+/// A message of this member; `raw` is whether its text stays as it came.
+fn relay(
     line: &mut Vec<u8>,
     member: &Member,
     [before, after]: [&str; 2],
     (text, raw): (&[u8], bool),
-    out: &mut dyn FnMut(Out<'_>),
+    out: &mut dyn FnMut(Effect<'_>),
 ) {
     let (from, name) = (member.id, &*member.name);
     write(line, [before, name, after], text, raw);
     let text = &line[before.len() + name.len() + after.len()..line.len() - 1];
-    out(Out::Said { from, name, text });
-    let except = Some(from);
-    out(Out::All { line, except });
+    out(Effect::Message { from, name, line, text });
 }
 
 /// Makes `line` the text with what stands before it and a newline behind it.
@@ -317,22 +314,20 @@ fn write(line: &mut Vec<u8>, before: [&str; 3], text: &[u8], raw: bool) {
     if raw || is_plain {
         line.extend_from_slice(&text[..text.len().min(LINE)]);
     } else {
-        let clean = sanitize::text(text);
-        let mut end = clean.len().min(LINE);
-        while !clean.is_char_boundary(end) {
-            end -= 1;
-        }
-        line.extend_from_slice(&clean.as_bytes()[..end]);
+        let text = sanitize::text(text);
+        let mut ends = (0..=text.len().min(LINE)).rev();
+        let end = ends.find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        line.extend_from_slice(&text.as_bytes()[..end]);
     }
     line.push(b'\n');
 }
 
-fn error(to: Id, what: &str, out: &mut dyn FnMut(Out<'_>)) {
+fn error(to: Id, what: &str, out: &mut dyn FnMut(Effect<'_>)) {
     let line = format!("! {what}\n");
-    out(Out::One { to, lines: line.as_bytes() });
+    out(Effect::Reply { to, lines: line.as_bytes() });
 }
 
-fn unknown(to: Id, name: &[u8], out: &mut dyn FnMut(Out<'_>)) {
+fn unknown(to: Id, name: &[u8], out: &mut dyn FnMut(Effect<'_>)) {
     let name = quoted(OsStr::from_bytes(name));
     error(to, &format!("no {name} here; /who lists all"), out);
 }

@@ -57,17 +57,17 @@ impl World {
         let mut lines = splitter.expect("only who is here can say something");
         let from = if number == 0 { OPERATOR } else { id(number) };
         lines.feed(bytes, |line| {
-            self.does(|state, out| state.say(from, line, out));
+            self.does(|state, out| state.receive(from, line, out));
         });
         self.here.insert(number, lines);
     }
 
-    fn does(&mut self, change: impl FnOnce(&mut State, &mut dyn FnMut(Out<'_>))) {
+    fn does(&mut self, change: impl FnOnce(&mut State, &mut dyn FnMut(Effect<'_>))) {
         let Self { state, here, got, closed, stopped } = self;
         change(state, &mut |out| match out {
-            Out::All { line, .. } | Out::Notice { line } => {
+            Effect::Message { line, .. } | Effect::Broadcast { line } | Effect::Notice { line } => {
                 let except = match out {
-                    Out::All { except, .. } => except,
+                    Effect::Message { from, .. } => Some(from),
                     _ => None,
                 };
                 let line = std::str::from_utf8(line).unwrap();
@@ -78,13 +78,12 @@ impl World {
                     }
                 }
             }
-            Out::One { to, lines } | Out::Whisper { to, line: lines, .. } => {
+            Effect::Reply { to, lines } | Effect::Private { to, line: lines, .. } => {
                 let lines = std::str::from_utf8(lines).unwrap();
                 got.get_mut(&to.number).unwrap().push_str(lines);
             }
-            Out::Said { .. } => {}
-            Out::Close { member, reason } => closed.push((member.number, reason)),
-            Out::Stop => *stopped = true,
+            Effect::Close { member, reason } => closed.push((member.number, reason)),
+            Effect::Stop => *stopped = true,
         });
     }
 
@@ -216,7 +215,7 @@ fn a_guest_whose_name_is_taken_gets_a_number() {
 }
 
 #[test]
-fn lines_are_cleaned_and_cut() {
+fn lines_are_sanitized_and_cut() {
     let mut world = World::of_two();
     world.send(1, "a\x1b[2J\u{202e}\tb\n".as_bytes());
     assert_eq!(world.got(2), "<guest1> a\\x1b[2J\\u{202e}\tb\n");
