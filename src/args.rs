@@ -20,7 +20,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::auth::digest::Digest;
 use crate::auth::key::{KeySources, Keyring, create_key, load};
 use crate::auth::noise;
-use crate::auth::python::{Secrets, Unit};
+use crate::auth::python::Secrets;
+use crate::codec::python::Unit;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
@@ -422,11 +423,11 @@ impl KeyArgs {
             return Ok(Proof::Challenge(digest, keyring));
         }
         let context = self.context.as_ref().map_or(&[][..], |Bytes(text)| text);
-        let (psks, warnings) = noise::derive(&keyring, context)?;
+        let (identity, warnings) = noise::Identity::derive(&keyring, context)?;
         for warning in warnings {
             talk.warn(&warning);
         }
-        Ok(Proof::Noise(noise::Identity::new(psks, context)?))
+        Ok(Proof::Noise(identity))
     }
 
     /// The key or keys; `keys` is a server's `--keys` file.

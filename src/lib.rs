@@ -8,10 +8,10 @@
 mod args;
 pub mod auth;
 pub mod cli;
+pub mod codec;
 mod commands;
 pub mod console;
 pub mod exit;
-pub mod layer;
 pub mod net;
 mod roles;
 pub mod sanitize;

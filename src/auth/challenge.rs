@@ -1,24 +1,13 @@
-//! The notes' challenge-response: a client proves that it holds the key. Pure: bytes in, bytes out.
+//! Challenge-response by HMAC, as in the examples of Python's `hmac`: a client proves that it holds
+//! the key. Nothing is encrypted.
 //!
 //! ```text
 //! Server                                          Client
 //!    | ------- 32 random bytes -----------------> |
 //!    | <------ 32, 64 or 128 hex digits --------- |   HMAC(key, challenge), lowercase,
 //!    | <~~~~~~ payload, perhaps at once ~~~~~~~~~ |   no newline
-//!    | equal: the talk goes on; else: close       |
-//!
-//! side    while it waits for    there comes            then
-//! Server  the answer            digits, too few        More
-//!                               the last digit         Proved, or Refused(WrongKey)
-//!                               any other byte         Refused(Malformed, Capital, …), at once
-//!                               the end, the deadline  ended(), timed_out()
-//! Client  the challenge         1 to 31 bytes          More
-//!                               the 32nd byte          Answer
-//!                               the end, the deadline  ended(), timed_out()
+//!    | equal: payload follows; else: close        |
 //! ```
-//!
-//! Neither side ever reads past its part: whoever drives it reads at most `wanted()` bytes, so
-//! that payload in the same segment stays in the socket for the handler.
 //!
 //! Only the server challenges, so there is no challenge of the client's own that could be
 //! reflected to it. What the protocol cannot prevent is a relay: a rogue server may pass another
@@ -29,23 +18,18 @@ use std::rc::Rc;
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 pub use super::digest::Digest;
-use super::handshake::{self, Proved, Refusal, Session, Verdict};
 use super::key::Keyring;
+use super::{NOISE_MAGIC, PYTHON_CHALLENGE};
 use crate::exit::Exit;
+use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 
-mod reason;
 #[cfg(test)]
 mod tests;
-
-pub use reason::{NoChallenge, Reason};
 
 /// The length of a challenge.
 pub const CHALLENGE_LEN: usize = 32;
 
-/// How the challenge of a Python listener begins, behind the four bytes of its length.
-const PYTHON: &[u8] = b"#CHALLENGE#";
-
-/// The side that lets others in.
+/// The server's side.
 pub struct Server {
     digest: Digest,
     keyring: Rc<Keyring>,
@@ -54,87 +38,117 @@ pub struct Server {
     over: bool,
 }
 
-/// What came of bytes that were fed to a [`Server`].
-#[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The answer is not complete.
-    More,
-    /// The client holds the key of this name, if it has one.
-    Proved(Option<String>),
-    /// The client is to be closed.
-    Refused(Reason),
-}
-
 impl Server {
-    /// A server that has sent nothing yet. `challenge` must be fresh random bytes.
+    /// A server whose handshake begins now. `challenge` must be fresh random bytes.
     pub fn new(digest: Digest, keyring: Rc<Keyring>, challenge: [u8; CHALLENGE_LEN]) -> Self {
-        Self {
-            digest,
-            keyring,
-            challenge,
-            answer: Vec::with_capacity(digest.hex_len()),
-            over: false,
-        }
+        let answer = Vec::with_capacity(digest.hex_len());
+        Self { digest, keyring, challenge, answer, over: false }
     }
 
-    /// The bytes to send first.
-    pub fn challenge(&self) -> &[u8; CHALLENGE_LEN] {
-        &self.challenge
-    }
-
-    /// How many bytes may be read from the client now; 0 after the verdict.
-    pub fn wanted(&self) -> usize {
-        if self.over {
-            return 0;
+    fn step(&self) -> Result<Option<Outcome>, Refusal> {
+        let digits = self.answer.iter().take_while(|byte| is_digit(**byte)).count();
+        if digits < self.answer.len() {
+            return Err(Refusal::new(self.stray(digits), Exit::NotAuthenticated));
         }
-        self.digest.hex_len() - self.answer.len()
-    }
-
-    /// Takes what was read, at most [`Server::wanted`] bytes: more would be somebody's payload.
-    pub fn feed(&mut self, bytes: &[u8]) -> Progress {
-        debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        let before = self.answer.len();
-        self.answer.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
-        let stray = self.answer[before..].iter().position(|b| !is_digit(*b));
-        if let Some(at) = stray {
-            self.over = true;
-            return Progress::Refused(Reason::stray(&self.answer, before + at));
+        if digits < self.digest.hex_len() {
+            return Ok(None);
         }
-        if self.wanted() > 0 {
-            return Progress::More;
-        }
-        self.over = true;
-        self.judge()
-    }
-
-    /// Every key is tried, and every comparison made to its end: the time it takes tells
-    /// neither which key it was nor how much of an answer was right.
-    fn judge(&self) -> Progress {
-        let keys = self.keyring.keys();
+        // Every key is tried, and every comparison made to its end: the time it takes depends
+        // neither on the key nor on how much of an answer is right.
         let mut found = u64::MAX;
-        for (index, key) in (0..).zip(keys) {
+        for (index, key) in (0..).zip(self.keyring.keys()) {
             let expected = hex::encode(self.digest.mac(key.bytes(), &self.challenge));
-            let equal = expected.as_bytes().ct_eq(&self.answer);
-            found.conditional_assign(&index, equal);
+            found.conditional_assign(&index, expected.as_bytes().ct_eq(&self.answer));
         }
-        match usize::try_from(found).ok().and_then(|found| keys.get(found)) {
-            Some(key) => Progress::Proved(key.name.clone()),
-            None => Progress::Refused(Reason::WrongKey(self.digest)),
+        let found = usize::try_from(found).ok().and_then(|found| self.keyring.keys().get(found));
+        if let Some(key) = found {
+            return Ok(Some(Outcome { key: key.name.clone(), ..Outcome::default() }));
+        }
+        let reason = match self.digest {
+            Digest::Sha512 => "wrong key".into(),
+            // The start of a longer digest's answer looks like a whole one of ours.
+            digest => format!("wrong key, or a longer digest than {digest} on the client"),
+        };
+        // This protocol has no message for a refusal.
+        Err(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))
+    }
+
+    /// What the byte at `at`, the first that is no lowercase hex digit, shows of the client.
+    fn stray(&self, at: usize) -> String {
+        let byte = at + 1;
+        match self.answer[at] {
+            _ if self.answer.starts_with(NOISE_MAGIC) => {
+                "the client speaks the encrypted protocol; drop --digest here or add it there"
+                    .into()
+            }
+            // The length of a frame: big-endian, and no first message has 64 KiB or more.
+            _ if self.answer.len() >= 4 && self.answer.starts_with(&[0, 0]) => {
+                "the client speaks Python's multiprocessing protocol; use --python here".into()
+            }
+            b'A'..=b'F' => {
+                format!("byte {byte} of the answer is a capital; hex digits must be lowercase")
+            }
+            _ if at == 0 => {
+                "the client does not answer the challenge; does it use auth-connect --digest?"
+                    .into()
+            }
+            _ => format!("byte {byte} of the answer is no hex digit{}", digest_hint(at)),
         }
     }
 
-    /// The client has ended (or was reset) before its answer was complete.
-    pub fn ended(&self) -> Reason {
-        Reason::Ended { got: self.answer.len(), digest: self.digest }
-    }
-
-    /// The deadline has passed before the answer was complete.
-    pub fn timed_out(&self) -> Reason {
-        Reason::TimedOut { got: self.answer.len(), digest: self.digest }
+    /// An answer that is too short.
+    fn incomplete(&self) -> String {
+        let got = self.answer.len();
+        format!("after {got} of {} answer digits{}", self.digest.hex_len(), digest_hint(got))
     }
 }
 
-/// The side that wants in.
+impl Handshake for Server {
+    fn greeting(&mut self) -> Vec<u8> {
+        self.challenge.to_vec()
+    }
+
+    fn wanted(&self) -> usize {
+        if self.over { 0 } else { self.digest.hex_len() - self.answer.len() }
+    }
+
+    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        self.answer.extend_from_slice(bytes);
+        let step = self.step();
+        self.over = !matches!(step, Ok(None));
+        step.into()
+    }
+
+    fn on_eof(&mut self) -> Refusal {
+        let reason = match self.answer.len() {
+            0 => "the client ended without an answer".into(),
+            _ => format!("the client ended {}", self.incomplete()),
+        };
+        Refusal::new(reason, Exit::NotAuthenticated)
+    }
+
+    fn on_timeout(&mut self) -> Refusal {
+        let reason = match self.answer.len() {
+            0 => "no answer in time".into(),
+            _ => format!("timed out {}", self.incomplete()),
+        };
+        Refusal::new(reason, Exit::NotAuthenticated)
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// A hint where another digest's answer has exactly so many digits.
+fn digest_hint(digits: usize) -> String {
+    match Digest::ALL.into_iter().find(|digest| digest.hex_len() == digits) {
+        Some(digest) => format!("; does the client use --digest {digest}?"),
+        None => String::new(),
+    }
+}
+
+/// The client's side: proves the first key of the ring.
 pub struct Client {
     digest: Digest,
     keyring: Rc<Keyring>,
@@ -142,128 +156,48 @@ pub struct Client {
     over: bool,
 }
 
-/// What came of bytes that were fed to a [`Client`].
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The challenge is not complete.
-    More,
-    /// The answer to send. Payload may follow it at once.
-    Answer(String),
-    /// This is no challenge.
-    Refused(NoChallenge),
-}
-
 impl Client {
-    /// A client that proves the first key of the ring.
+    /// A client whose handshake begins now.
     pub fn new(digest: Digest, keyring: Rc<Keyring>) -> Self {
         Self { digest, keyring, challenge: Vec::with_capacity(CHALLENGE_LEN), over: false }
     }
+}
 
-    /// How many bytes may be read from the server now; 0 after the answer.
-    pub fn wanted(&self) -> usize {
-        if self.over {
-            return 0;
-        }
-        CHALLENGE_LEN - self.challenge.len()
+impl Handshake for Client {
+    fn wanted(&self) -> usize {
+        if self.over { 0 } else { CHALLENGE_LEN - self.challenge.len() }
     }
 
-    /// Takes what was read, at most [`Client::wanted`] bytes: byte 33 on is payload.
-    pub fn feed(&mut self, bytes: &[u8]) -> Step {
-        debug_assert!(bytes.len() <= self.wanted(), "payload was read");
-        self.challenge.extend_from_slice(&bytes[..bytes.len().min(self.wanted())]);
+    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
+        self.challenge.extend_from_slice(bytes);
         let frame = self.challenge.get(4..).unwrap_or_default();
-        if self.challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON) {
+        if self.challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON_CHALLENGE) {
             self.over = true;
-            return Step::Refused(NoChallenge::Python);
+            let reason = "the server speaks Python's multiprocessing protocol; use --python here";
+            return Progress::Refused(Refusal::new(reason, Exit::NotAuthenticated));
         }
         if self.wanted() > 0 {
-            return Step::More;
+            return Progress::More;
         }
         self.over = true;
         let mac = self.digest.mac(self.keyring.first().bytes(), &self.challenge);
-        Step::Answer(hex::encode(mac))
+        reply.extend_from_slice(hex::encode(mac).as_bytes());
+        Progress::Done(Outcome::default())
     }
 
-    /// The server has ended (or was reset) before its challenge was complete.
-    pub fn ended(&self) -> NoChallenge {
-        NoChallenge::Ended(self.challenge.len())
+    fn on_eof(&mut self) -> Refusal {
+        let reason = match self.challenge.len() {
+            0 => "the server closed without a challenge; does it use auth-serve --digest?".into(),
+            got => format!("the server closed after {got} of {CHALLENGE_LEN} challenge bytes"),
+        };
+        Refusal::new(reason, Exit::Broken)
     }
 
-    /// The deadline has passed before the challenge was complete.
-    pub fn timed_out(&self) -> NoChallenge {
-        NoChallenge::TimedOut(self.challenge.len())
+    fn on_timeout(&mut self) -> Refusal {
+        let reason = match self.challenge.len() {
+            0 => "no challenge in time; does the server use auth-serve --digest?".into(),
+            got => format!("timed out after {got} of {CHALLENGE_LEN} challenge bytes"),
+        };
+        Refusal::new(reason, Exit::TimedOut)
     }
-}
-
-impl handshake::Host for Server {
-    fn greeting(&self) -> &[u8] {
-        self.challenge()
-    }
-
-    fn wanted(&self) -> usize {
-        self.wanted()
-    }
-
-    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Verdict<Proved> {
-        match self.feed(bytes) {
-            Progress::More => Verdict::More,
-            Progress::Proved(key) => Verdict::Proved(Proved { key, session: None }),
-            Progress::Refused(why) => Verdict::Refused(why.into()),
-        }
-    }
-
-    fn ended(&self) -> Refusal {
-        self.ended().into()
-    }
-
-    fn timed_out(&self) -> Refusal {
-        self.timed_out().into()
-    }
-}
-
-impl handshake::Guest for Client {
-    fn greeting(&self) -> &[u8] {
-        b""
-    }
-
-    fn wanted(&self) -> usize {
-        self.wanted()
-    }
-
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Session> {
-        match self.feed(bytes) {
-            Step::More => Verdict::More,
-            Step::Answer(answer) => {
-                reply.extend_from_slice(answer.as_bytes());
-                Verdict::Proved(None)
-            }
-            Step::Refused(why) => {
-                Verdict::Refused(Refusal::new(why.to_string(), Exit::NotAuthenticated))
-            }
-        }
-    }
-
-    fn ended(&self) -> Refusal {
-        Refusal::new(self.ended().to_string(), Exit::Broken)
-    }
-
-    fn timed_out(&self) -> Refusal {
-        Refusal::new(self.timed_out().to_string(), Exit::TimedOut)
-    }
-}
-
-impl From<Reason> for Refusal {
-    fn from(why: Reason) -> Self {
-        let refusal = Self::new(why.to_string(), Exit::NotAuthenticated);
-        if why.is_wrong_proof() {
-            // This wire has no verdict.
-            refusal.wrong_proof(b"")
-        } else {
-            refusal
-        }
-    }
-}
-
-fn is_digit(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }

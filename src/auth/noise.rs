@@ -21,93 +21,101 @@
 
 use std::rc::Rc;
 
-use snow::Builder;
-use snow::HandshakeState;
 use snow::params::NoiseParams;
+use snow::{Builder, HandshakeState};
+use zeroize::Zeroizing;
 
+use super::key::Keyring;
+use crate::codec::noise::Records;
 use crate::exit::{Exit, Failure};
 
 mod client;
 mod primitives;
 mod psk;
-mod record;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use client::Client;
 use primitives::Primitives;
-pub use psk::{Psks, derive};
-pub use record::Records;
 pub use server::Server;
 
 const PROTOCOL: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
-/// How a client begins.
+/// The first bytes of a client.
 const PREFACE: [u8; 8] = *b"SKCTL\0\x01\x01";
 /// The length of either handshake message.
 const MESSAGE: usize = 48;
+/// The length field before a message.
+const MESSAGE_LENGTH: [u8; 2] = [0, 48];
 /// A message with its length before it.
 const FRAMED: usize = 2 + MESSAGE;
-/// What the server answers to a hello that no key opens.
+/// The server's answer to a hello that no key opens.
 const NO_KEY: &[u8] = &[0, 0];
-/// How the challenge of a Python listener begins, behind the four bytes of its length.
-const PYTHON: &[u8] = b"#CHALLENGE#";
 
-/// What both sides of a protocol run are made with: the keys, and the context they are bound to.
+/// What both sides of the protocol start from: the keys, and the context they are bound to.
 pub struct Identity {
-    keys: Psks,
+    keys: Vec<Psk>,
     params: NoiseParams,
     prologue: Vec<u8>,
 }
 
+/// A key in the form that the protocol takes.
+struct Psk {
+    name: Option<String>,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
 impl Identity {
-    /// The keys that open a server, or the one a client proves, in this context.
-    pub fn new(keys: Psks, context: &[u8]) -> Result<Rc<Self>, Failure> {
-        let params = PROTOCOL.parse();
-        Ok(Rc::new(Self {
-            keys,
-            params: params.map_err(|e: snow::Error| failure(&e))?,
-            prologue: [&PREFACE, context].concat(),
-        }))
+    /// The keys that a server accepts, of which a client proves the first; and warnings of weak
+    /// passphrases. Each passphrase takes milliseconds of work and 64 MiB.
+    pub fn derive(keyring: &Keyring, context: &[u8]) -> Result<(Rc<Self>, Vec<String>), Failure> {
+        let (mut keys, mut warnings) = (Vec::new(), Vec::new());
+        for key in keyring.keys() {
+            let (bytes, warning) = psk::derive(key, context)?;
+            warnings.extend(warning);
+            keys.push(Psk { name: key.name.clone(), bytes });
+        }
+        let params = PROTOCOL.parse().map_err(|e| failure(&e))?;
+        let prologue = [&PREFACE, context].concat();
+        Ok((Rc::new(Self { keys, params, prologue }), warnings))
     }
 
     /// The names of the keys.
     pub fn key_names(&self) -> Vec<String> {
-        let keys = self.keys.all().iter();
-        keys.filter_map(|key| key.name.clone()).collect()
+        self.keys.iter().filter_map(|key| key.name.clone()).collect()
     }
 
-    fn builder<'a>(&'a self, key: &'a [u8; 32]) -> Result<Builder<'a>, snow::Error> {
+    fn builder<'a>(&'a self, key: &'a Psk) -> Result<Builder<'a>, snow::Error> {
         Builder::with_resolver(self.params.clone(), Box::new(Primitives))
             .prologue(&self.prologue)?
-            .psk(0, key)
-    }
-
-    fn initiator(&self, key: &[u8; 32]) -> Result<HandshakeState, snow::Error> {
-        self.builder(key)?.build_initiator()
-    }
-
-    fn responder(&self, key: &[u8; 32]) -> Result<HandshakeState, snow::Error> {
-        self.builder(key)?.build_responder()
+            .psk(0, &key.bytes)
     }
 }
 
-/// A failure of the library, which ours are not expected to meet: no randomness, as a rule.
+/// An error of the library, which should not happen: a lack of randomness, as a rule.
 fn failure(error: &snow::Error) -> Failure {
     Failure::new("begin", "the encrypted session", error.to_string(), Exit::Other)
 }
 
-/// Where `bytes` first differ from how `wanted` begins.
-fn differs(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.iter().zip(wanted).position(|(a, b)| a != b)
-}
-
-/// A handshake message with its length before it.
-fn framed(state: &mut HandshakeState) -> Result<[u8; FRAMED], snow::Error> {
+/// The next message of a handshake, with its length before it.
+fn write_message(state: &mut HandshakeState) -> Result<[u8; FRAMED], snow::Error> {
     let mut framed = [0; FRAMED];
-    framed[1] = 48;
+    framed[..2].copy_from_slice(&MESSAGE_LENGTH);
     match state.write_message(&[], &mut framed[2..])? {
         MESSAGE => Ok(framed),
         _ => Err(snow::Error::Input),
     }
+}
+
+/// Reads a message, which must carry no payload.
+fn read_message(mut state: HandshakeState, message: &[u8]) -> Result<HandshakeState, snow::Error> {
+    match state.read_message(message, &mut [0; MESSAGE])? {
+        0 => Ok(state),
+        _ => Err(snow::Error::Input),
+    }
+}
+
+/// The codec of a session whose messages are exchanged.
+fn records(state: HandshakeState) -> Result<Box<Records>, snow::Error> {
+    state.into_transport_mode().map(|state| Box::new(Records::new(state)))
 }

@@ -1,4 +1,4 @@
-//! The handshake and framing of Python's `multiprocessing.connection`, both roles. Pure.
+//! The handshake of Python's `multiprocessing.connection`, both roles.
 //!
 //! ```text
 //! Listener                                             Client
@@ -9,42 +9,51 @@
 //!    | -- {sha256} HMAC(key, challenge) -------------> |
 //!    | <----------------- #WELCOME# or #FAILURE# ----- |
 //!    | <======= frames, whatever is in them =========> |
-//!
-//! frame   an i32 length, big-endian, then the bytes; longer than i32: -1, then a u64 length
 //! ```
 //!
-//! Python up to 3.11 knows no digest's name: its challenges are 20 bytes, its answers bare
-//! HMAC-MD5. That is spoken only where MD5 is allowed. What is in a frame is payload: nothing is
-//! ever pickled or unpickled.
+//! Each message is a frame (see `codec::python`). Python up to 3.11 names no digest: its challenges
+//! are 20 bytes, its answers bare HMAC-MD5. That is spoken only where MD5 is allowed.
 
 use std::rc::Rc;
 
-use super::digest::Digest;
-use super::handshake::{Guest, Host, Proved, Refusal, Session, Verdict};
-use super::key::Keyring;
-use crate::exit::Failure;
+use sha2::Sha384;
+use subtle::ConstantTimeEq;
 
-mod frames;
-mod mac;
-mod side;
+use super::PYTHON_CHALLENGE;
+use super::digest::{self, Digest};
+use super::key::{Key, Keyring};
+use crate::codec::python::{Frames, Unit, frame};
+use crate::exit::{Exit, Failure};
+use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+
 #[cfg(test)]
 mod tests;
 
-pub use frames::{Frames, Unit};
-use side::Side;
+const WELCOME: &[u8] = b"#WELCOME#";
+const FAILURE: &[u8] = b"#FAILURE#";
+/// `FAILURE` as a frame.
+const FAREWELL: &[u8] = b"\0\0\0\x09#FAILURE#";
+/// The first bytes of our own challenges.
+const PREFIX: &[u8] = b"{sha256}";
+/// The longest frame of a handshake (Python's own limit).
+const LONGEST: usize = 256;
+/// The lengths of a challenge and of an answer of Python 3.11 and older.
+const OLD_CHALLENGE: usize = 20;
+const OLD_ANSWER: usize = 16;
+const OLD: &str = "the other side speaks MD5 (Python 3.11 or older); --digest md5 would allow it";
 
 /// What a handshake is made with.
 pub struct Secrets {
-    /// The keys that open a listener; a client proves the first.
+    /// The keys that a listener accepts; a client proves the first.
     pub keyring: Rc<Keyring>,
     /// Whether Python 3.11 and older may prove it with MD5.
     pub md5: bool,
-    /// What is a message once it is over.
+    /// The unit of messages once it is over.
     pub unit: Unit,
 }
 
 impl Secrets {
-    /// Whether `--digest` allows MD5; only that and sha256 are names that Python knows, too.
+    /// Whether `--digest` allows MD5; Python knows sha256, too, but no other of our names.
     pub fn allows_md5(digest: Option<Digest>) -> Result<bool, Failure> {
         match digest {
             None | Some(Digest::Sha256) => Ok(false),
@@ -56,77 +65,224 @@ impl Secrets {
     }
 }
 
-/// The side that delivers its challenge first: `multiprocessing.connection.Listener`.
-pub struct Listener(Side);
-
-/// The side that answers first: `multiprocessing.connection.Client`.
-pub struct Client(Side);
-
-impl Listener {
-    /// A listener that has said nothing yet. `random` must be fresh random bytes.
-    pub fn new(secrets: Rc<Secrets>, random: [u8; 40]) -> Self {
-        Self(Side::new(secrets, random, true))
-    }
+/// One side of a handshake. Both sides challenge and answer; the listener challenges first.
+pub struct Side {
+    secrets: Rc<Secrets>,
+    /// Our challenge, without its mark.
+    challenge: Vec<u8>,
+    held: Vec<u8>,
+    state: State,
+    listens: bool,
+    /// The key that the peer has proved.
+    proved: Option<usize>,
 }
 
-impl Client {
-    /// A client that has heard nothing yet. `random` must be fresh random bytes.
-    pub fn new(secrets: Rc<Secrets>, random: [u8; 40]) -> Self {
-        Self(Side::new(secrets, random, false))
-    }
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Challenge,
+    Verdict,
+    Answer,
+    Over,
 }
 
-impl Host for Listener {
-    fn greeting(&self) -> &[u8] {
-        &self.0.greeting
+impl Side {
+    /// A `multiprocessing.connection.Listener`. `random` must be fresh random bytes.
+    pub fn listener(secrets: Rc<Secrets>, random: [u8; 40]) -> Self {
+        Self::new(secrets, random, true)
     }
 
-    fn wanted(&self) -> usize {
-        self.0.wanted()
+    /// A `multiprocessing.connection.Client`. `random` must be fresh random bytes.
+    pub fn client(secrets: Rc<Secrets>, random: [u8; 40]) -> Self {
+        Self::new(secrets, random, false)
     }
 
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Proved> {
-        match self.0.feed(bytes, reply) {
-            Verdict::More => Verdict::More,
-            Verdict::Refused(why) => Verdict::Refused(why),
-            Verdict::Proved(_) => Verdict::Proved(Proved {
-                key: self.0.key().name.clone(),
-                session: Some(self.0.frames()),
-            }),
+    fn new(secrets: Rc<Secrets>, random: [u8; 40], listens: bool) -> Self {
+        Self {
+            secrets,
+            challenge: [PREFIX, &random].concat(),
+            held: Vec::with_capacity(4 + LONGEST),
+            state: if listens { State::Answer } else { State::Challenge },
+            listens,
+            proved: None,
         }
     }
 
-    fn ended(&self) -> Refusal {
-        self.0.ended()
-    }
-
-    fn timed_out(&self) -> Refusal {
-        self.0.timed_out()
-    }
-}
-
-impl Guest for Client {
-    fn greeting(&self) -> &[u8] {
-        &self.0.greeting
-    }
-
-    fn wanted(&self) -> usize {
-        self.0.wanted()
-    }
-
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Session> {
-        match self.0.feed(bytes, reply) {
-            Verdict::More => Verdict::More,
-            Verdict::Refused(why) => Verdict::Refused(why),
-            Verdict::Proved(_) => Verdict::Proved(Some(self.0.frames())),
+    /// The length of the frame that is being read, once it is known.
+    fn length(&self) -> Result<Option<usize>, Refusal> {
+        let Some(length) = self.held.first_chunk().copied().map(i32::from_be_bytes) else {
+            return Ok(None);
+        };
+        match usize::try_from(length) {
+            Ok(length) if length <= LONGEST => Ok(Some(length)),
+            _ if self.held.starts_with(b"SKCT") => Err(refusal(
+                "the client speaks the encrypted protocol; drop --python here or add it there",
+            )),
+            _ => Err(refusal(
+                "this is not Python's multiprocessing protocol; is --python right here?",
+            )),
         }
     }
 
-    fn ended(&self) -> Refusal {
-        self.0.ended()
+    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+        if self.length()?.is_none() || self.wanted() > 0 {
+            return Ok(None);
+        }
+        let message = self.held.split_off(4);
+        self.held.clear();
+        self.state = match self.state {
+            State::Challenge => self.answer(&message, reply)?,
+            State::Verdict => self.verdict(&message, reply)?,
+            State::Answer => self.judge(&message, reply)?,
+            State::Over => State::Over,
+        };
+        Ok((self.state == State::Over).then(|| Outcome {
+            key: self.key().name.clone(),
+            codec: Some(Box::new(Frames::new(self.secrets.unit))),
+            source: None,
+        }))
     }
 
-    fn timed_out(&self) -> Refusal {
-        self.0.timed_out()
+    /// The key to answer with: a listener answers with the one that was proved to it.
+    fn key(&self) -> &Key {
+        &self.secrets.keyring.keys()[self.proved.unwrap_or_default()]
+    }
+
+    /// HMAC(key, message) with the digest of this name, if it is allowed.
+    fn mac(&self, name: &[u8], key: &Key, message: &[u8]) -> Option<Vec<u8>> {
+        match name {
+            b"md5" if self.secrets.md5 => Some(Digest::Md5.mac(key.bytes(), message)),
+            b"sha256" => Some(Digest::Sha256.mac(key.bytes(), message)),
+            b"sha384" => Some(digest::mac::<Sha384>(key.bytes(), message)),
+            _ => None,
+        }
+    }
+
+    /// Our challenge as a frame.
+    fn ask(&self, wire: &mut Vec<u8>) {
+        frame(&[PYTHON_CHALLENGE, &self.challenge].concat(), wire);
+    }
+
+    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+        let challenge = message
+            .strip_prefix(PYTHON_CHALLENGE)
+            .ok_or_else(|| refusal("no challenge of Python's multiprocessing came"))?;
+        // A peer must not get our answer to our own challenge.
+        if challenge == self.challenge {
+            return Err(refusal("our own challenge came back"));
+        }
+        let (name, refused) = match named(challenge) {
+            Some((name, _)) => (name, "the challenge asks for a digest that is not allowed here"),
+            None if challenge.len() == OLD_CHALLENGE => (&b"md5"[..], OLD),
+            None => return Err(refusal("a challenge of an unknown form")),
+        };
+        let mac = self.mac(name, self.key(), challenge).ok_or_else(|| refusal(refused))?;
+        let is_bare = challenge.len() == OLD_CHALLENGE;
+        frame(&if is_bare { mac } else { [b"{", name, b"}", &mac[..]].concat() }, reply);
+        Ok(State::Verdict)
+    }
+
+    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+        match message {
+            WELCOME if self.listens => Ok(State::Over),
+            WELCOME => {
+                self.ask(reply);
+                Ok(State::Answer)
+            }
+            FAILURE if self.listens => Err(refusal("the client does not accept our answer")),
+            FAILURE => Err(refusal("the server does not accept our answer: wrong key?")),
+            _ => Err(refusal("neither welcome nor failure came")),
+        }
+    }
+
+    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+        let wrong = |reason: &str| refusal(reason).wrong_proof(FAREWELL);
+        let (name, answer) = match named(message) {
+            Some(parts) => parts,
+            None if message.len() != OLD_ANSWER => {
+                return Err(wrong("an answer of an unknown form"));
+            }
+            None if self.secrets.md5 => (&b"md5"[..], message),
+            // No guess at the key.
+            None => return Err(Refusal { farewell: FAREWELL, ..refusal(OLD) }),
+        };
+        let keys = self.secrets.keyring.keys();
+        let keys = if self.listens { keys } else { &keys[..1] };
+        // Every key is tried: the time it takes does not depend on which one it is.
+        let mut proved = None;
+        for (index, key) in keys.iter().enumerate() {
+            let mac = self.mac(name, key, &self.challenge);
+            let mac = mac.ok_or_else(|| wrong("a digest that is not allowed here"))?;
+            if bool::from(mac.ct_eq(answer)) {
+                proved = Some(index);
+            }
+        }
+        self.proved = proved;
+        match proved {
+            None if self.listens => return Err(wrong("wrong key")),
+            None => return Err(wrong("the server does not hold this key")),
+            Some(_) => frame(WELCOME, reply),
+        }
+        Ok(if self.listens { State::Challenge } else { State::Over })
+    }
+
+    /// What the peer should have sent.
+    fn awaited(&self) -> &'static str {
+        match self.state {
+            State::Challenge => "challenge",
+            State::Verdict => "welcome",
+            State::Answer | State::Over => "answer",
+        }
+    }
+}
+
+fn refusal(reason: &str) -> Refusal {
+    Refusal::new(reason, Exit::NotAuthenticated)
+}
+
+/// `{NAME}REST`: the name, and what comes after it.
+fn named(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = message.strip_prefix(b"{")?;
+    // As in Python: a bare MAC may begin with the brace by chance.
+    if message.len() == OLD_ANSWER || message.len() == OLD_CHALLENGE {
+        return None;
+    }
+    let end = rest.iter().take(9).position(|byte| *byte == b'}')?;
+    Some((&rest[..end], &rest[end + 1..]))
+}
+
+impl Handshake for Side {
+    fn greeting(&mut self) -> Vec<u8> {
+        let mut greeting = Vec::new();
+        if self.listens {
+            self.ask(&mut greeting);
+        }
+        greeting
+    }
+
+    fn wanted(&self) -> usize {
+        match (self.state, self.length()) {
+            (State::Over, _) | (_, Err(_)) => 0,
+            (_, Ok(length)) => 4 + length.unwrap_or(0) - self.held.len(),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
+        self.held.extend_from_slice(bytes);
+        let step = self.step(reply);
+        if step.is_err() {
+            self.state = State::Over;
+        }
+        step.into()
+    }
+
+    fn on_eof(&mut self) -> Refusal {
+        let peer = if self.listens { "client" } else { "server" };
+        Refusal::new(format!("the {peer} closed without its {}", self.awaited()), Exit::Broken)
+    }
+
+    fn on_timeout(&mut self) -> Refusal {
+        let hint = if self.held.is_empty() { "; does the other side use --python?" } else { "" };
+        Refusal::new(format!("no {} in time{hint}", self.awaited()), Exit::TimedOut)
     }
 }

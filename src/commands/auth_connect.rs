@@ -6,11 +6,11 @@ use std::rc::Rc;
 use clap::Args;
 
 use crate::args::{KeyArgs, Proof};
-use crate::auth::handshake::Guest;
-use crate::auth::python::Unit;
 use crate::auth::{challenge, noise, python, random};
+use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
+use crate::net::handshake::Handshake;
 use crate::roles::client::{self, ClientArgs};
 use crate::session::handshake;
 
@@ -34,23 +34,23 @@ impl AuthConnect {
         let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
         // Made before there is a connection: a crowded server has little patience with the silent.
-        let ready = Cell::new(Some(guest(&proof)?));
+        let ready = Cell::new(Some(machine(&proof)?));
         let prove: client::Prove<'_> = &|socket, peer, until| {
-            let mut guest = ready.take().map_or_else(|| guest(&proof), Ok)?;
-            handshake::prove(socket, peer, &mut *guest, until)
+            let mut machine = ready.take().map_or_else(|| machine(&proof), Ok)?;
+            handshake::prove(socket, peer, &mut *machine, until)
         };
         Ok(client::run(&self.client, Some(prove), talk)?)
     }
 }
 
 /// Our side of a handshake.
-fn guest(proof: &Proof) -> Result<Box<dyn Guest>, Failure> {
+fn machine(proof: &Proof) -> Result<Box<dyn Handshake>, Failure> {
     Ok(match proof {
         Proof::Challenge(digest, keyring) => {
             Box::new(challenge::Client::new(*digest, Rc::clone(keyring)))
         }
         Proof::Python(secrets) => {
-            Box::new(python::Client::new(Rc::clone(secrets), random::bytes()?))
+            Box::new(python::Side::client(Rc::clone(secrets), random::bytes()?))
         }
         Proof::Noise(identity) => Box::new(noise::Client::new(identity)?),
     })

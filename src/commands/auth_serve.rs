@@ -5,11 +5,11 @@ use std::rc::Rc;
 use clap::Args;
 
 use crate::args::{KeyArgs, Proof};
-use crate::auth::handshake::Host;
-use crate::auth::python::Unit;
 use crate::auth::{challenge, noise, python, random};
+use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
+use crate::net::handshake::Handshake;
 use crate::roles::server::{self, ServerArgs};
 use crate::server::Gate;
 
@@ -41,7 +41,7 @@ impl AuthServe {
         let names = key_names(&proof);
         let explains = matches!(proof, Proof::Noise(_));
         let gate = Gate::new(
-            Box::new(move || host(&proof)),
+            Box::new(move || machine(&proof)),
             names,
             explains,
             self.server.socket.timeout,
@@ -52,14 +52,14 @@ impl AuthServe {
 }
 
 /// Our side of a handshake.
-fn host(proof: &Proof) -> Result<Box<dyn Host>, Failure> {
+fn machine(proof: &Proof) -> Result<Box<dyn Handshake>, Failure> {
     Ok(match proof {
         Proof::Challenge(digest, keyring) => {
             let keyring = Rc::clone(keyring);
             Box::new(challenge::Server::new(*digest, keyring, random::bytes()?))
         }
         Proof::Python(secrets) => {
-            Box::new(python::Listener::new(Rc::clone(secrets), random::bytes()?))
+            Box::new(python::Side::listener(Rc::clone(secrets), random::bytes()?))
         }
         Proof::Noise(identity) => Box::new(noise::Server::new(Rc::clone(identity))),
     })

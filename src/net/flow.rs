@@ -5,7 +5,7 @@
 //! | pipe -> socket, socket -> pipe | splice(2), no copy to user space                   |
 //! | file -> socket               | sendfile(2)                                          |
 //! | socket -> file, device       | splice(2) through a pipe of our own                  |
-//! | anything else, or bytes that must be seen (`--hex`, `--crlf`) or changed (a [`Layer`]) | buffers |
+//! | anything else, or bytes that must be seen (`--hex`, `--crlf`) or changed (a [`Codec`]) | buffers |
 //!
 //! Where the kernel refuses (EINVAL: an append-only file, a device), the buffer takes over.
 //!
@@ -77,7 +77,7 @@ pub struct Flow<'a> {
     /// What is not written yet: of which stage, and where in it.
     stage: usize,
     pending: Range<usize>,
-    /// The payload that `pending` stands for, where a layer makes it another size.
+    /// The payload that `pending` stands for, where a codec makes it another size.
     carried: u64,
     change: Change,
     source_ended: bool,
@@ -95,7 +95,7 @@ impl<'a> Flow<'a> {
     /// From stdin to the socket.
     pub fn up(input: Stdio, socket: &'a Socket, change: Change) -> Self {
         let how = match input.kind() {
-            Kind::Pipe if change.layer.is_some() => {
+            Kind::Pipe if change.codec.is_some() => {
                 grow(input.as_fd());
                 How::Copy
             }
@@ -118,7 +118,7 @@ impl<'a> Flow<'a> {
         max: Option<u64>,
     ) -> Self {
         let how = match output {
-            Some(output) if change.layer.is_some() && output.kind() == Kind::Pipe => {
+            Some(output) if change.codec.is_some() && output.kind() == Kind::Pipe => {
                 grow(output.as_fd());
                 How::Copy
             }

@@ -2,12 +2,14 @@
 
 pub mod access;
 pub mod address;
+pub mod codec;
 pub mod deadline;
 pub mod dial;
 pub mod endpoint;
 pub mod errno;
 pub mod flow;
 mod gather;
+pub mod handshake;
 pub mod hexdump;
 pub mod line;
 pub mod listen;

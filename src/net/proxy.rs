@@ -1,12 +1,14 @@
 //! `--proxy`: a connection through a SOCKS5 or HTTP proxy, which looks the name up itself.
 //!
-//! The handshakes are pure (`socks5.rs`, `http.rs`): they are shown what has come, and say how much
-//! of it is theirs. What is behind the last byte of a handshake is never read here.
+//! The handshakes are in `socks5.rs` and `http.rs`.
 
 mod http;
 mod socks5;
 #[cfg(test)]
 mod tests;
+
+use http::Http;
+use socks5::Socks5;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,12 +21,9 @@ use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::deadline::{Deadline, wait};
-use super::dial::timed_out;
+use super::handshake::{Handshake, Progress, Refusal};
 use super::socket::{Socket, would_block};
-use crate::exit::{Exit, Failure};
-
-/// The most that is looked at together.
-const GLANCE: usize = 4096;
+use crate::exit::{Exit, Failure, cause};
 
 /// The languages of proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,26 +60,6 @@ pub enum Place {
     Name(String),
     /// An address.
     Ip(IpAddr),
-}
-
-/// What a handshake asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// More from the proxy.
-    More,
-    /// To send this.
-    Send(Zeroizing<Vec<u8>>),
-    /// Nothing: what comes now comes from the target.
-    Done,
-}
-
-/// Why a proxy did not do it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// In words, the proxy's own number or line in brackets.
-    pub cause: String,
-    /// What that means for the run.
-    pub exit: Exit,
 }
 
 impl Proxy {
@@ -124,54 +103,85 @@ impl Proxy {
         Ok(Self { kind, user: user.map(Into::into), address })
     }
 
-    /// Asks the proxy at the other end of `socket` for a connection to `place`; from then on the
-    /// socket is one to there. `name` is what failures call the target.
+    /// What asks the proxy for a connection to `place`; from then on the connection is one to
+    /// there.
+    pub fn handshake(&self, login: Option<&Login>, place: &Place, port: u16) -> Box<dyn Handshake> {
+        match self.kind {
+            Kind::Socks5 => Box::new(Socks5::new(login, place, port)),
+            Kind::Http => Box::new(Http::new(login, place, port)),
+        }
+    }
+
+    /// The failure that a refusal is, with the errno that a connection of our own to `target` would
+    /// have failed with.
+    pub fn failure(&self, target: &Address, why: Refusal) -> Failure {
+        let mut failure =
+            Failure::new("connect to", format!("{target} through {self}"), why.reason, why.exit);
+        failure.code = match why.exit {
+            Exit::Refused => Some(Errno::ECONNREFUSED as i32),
+            Exit::Unreachable => Some(Errno::EHOSTUNREACH as i32),
+            Exit::TimedOut => Some(Errno::ETIMEDOUT as i32),
+            Exit::Permission => Some(Errno::EACCES as i32),
+            _ => None,
+        };
+        failure
+    }
+
+    /// Asks the proxy at the other end of `socket` for a connection to `place`. `target` is what
+    /// failures call it.
     pub fn tunnel(
         &self,
         socket: &Socket,
         login: Option<&Login>,
         (place, port): (&Place, u16),
-        name: &Address,
+        target: &Address,
         until: Deadline,
     ) -> Result<(), Failure> {
-        let target = format!("{name} through {self}");
-        let (mut handshake, first) = match self.kind {
-            Kind::Socks5 => socks5::begin(login, place, port),
-            Kind::Http => http::begin(login, place, port),
+        let broken = |e| {
+            let failure = Failure::system("connect to", format!("{target} through {self}"), &e);
+            if failure.exit == Exit::TimedOut { failure.hint(SILENT) } else { failure }
         };
-        let broken = |e| match Failure::system("connect to", &target, &e) {
-            failure if failure.exit == Exit::TimedOut => failure.hint("the proxy is silent"),
-            failure => failure,
-        };
-        socket.send_all(&first, until).map_err(broken)?;
-        let mut seen = [0; GLANCE];
+        let mut handshake = self.handshake(login, place, port);
+        let greeting = Zeroizing::new(handshake.greeting());
+        socket.send_all(&greeting, until).map_err(broken)?;
+        let mut buffer = [0; 512];
         loop {
-            let count = match socket.peek(&mut seen) {
-                Ok(0) => {
-                    let cause = "the proxy ended the connection";
-                    return Err(Failure::new("connect to", target, cause, Exit::Broken));
-                }
+            let wanted = handshake.wanted().min(buffer.len());
+            let count = match socket.recv(&mut buffer[..wanted]) {
+                Ok(0) => return Err(self.failure(target, handshake.on_eof())),
                 Ok(count) => count,
                 Err(e) if would_block(&e) => {
                     if until.passed() {
-                        return Err(timed_out("connect to", target).hint("the proxy is silent"));
+                        return Err(self.failure(target, handshake.on_timeout()));
                     }
                     wait([(socket.as_fd(), PollFlags::POLLIN)], until).map_err(broken)?;
                     continue;
                 }
                 Err(e) => return Err(broken(e)),
             };
-            let (used, step) =
-                handshake.feed(&seen[..count]).map_err(|refused| refused.tell(&target))?;
-            // What was seen is there to be read.
-            socket.recv(&mut seen[..used]).map_err(broken)?;
-            match step {
-                Step::More => {}
-                Step::Send(bytes) => socket.send_all(&bytes, until).map_err(broken)?,
-                Step::Done => return Ok(()),
+            let mut reply = Zeroizing::new(Vec::new());
+            let progress = handshake.feed(&buffer[..count], &mut reply);
+            socket.send_all(&reply, until).map_err(broken)?;
+            match progress {
+                Progress::More => {}
+                Progress::Done(_) => return Ok(()),
+                Progress::Refused(why) => return Err(self.failure(target, why)),
             }
         }
     }
+}
+
+const SILENT: &str = "the proxy is silent";
+
+/// The end of a connection before the proxy has answered.
+fn ended() -> Refusal {
+    Refusal::new("the proxy ended the connection", Exit::Broken)
+}
+
+/// The deadline before the proxy has answered.
+fn silent() -> Refusal {
+    let timed_out = cause(&Errno::ETIMEDOUT.into());
+    Refusal::new(format!("{timed_out}; {SILENT}"), Exit::TimedOut)
 }
 
 impl fmt::Display for Proxy {
@@ -182,26 +192,4 @@ impl fmt::Display for Proxy {
         };
         write!(f, "the {kind} proxy {}", self.address)
     }
-}
-
-impl Refused {
-    fn tell(self, target: &str) -> Failure {
-        let mut failure = Failure::new("connect to", target, self.cause, self.exit);
-        // The errno that a connection of our own would have failed with.
-        failure.code = match self.exit {
-            Exit::Refused => Some(Errno::ECONNREFUSED as i32),
-            Exit::Unreachable => Some(Errno::EHOSTUNREACH as i32),
-            Exit::TimedOut => Some(Errno::ETIMEDOUT as i32),
-            Exit::Permission => Some(Errno::EACCES as i32),
-            _ => None,
-        };
-        failure
-    }
-}
-
-/// A handshake under way.
-pub(super) trait Handshake {
-    /// Takes what can be seen of what the proxy said: how much of that belongs to the handshake,
-    /// and what is to be done then.
-    fn feed(&mut self, seen: &[u8]) -> Result<(usize, Step), Refused>;
 }

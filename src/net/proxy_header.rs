@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use ppp::{v1, v2};
 
 use super::endpoint::Endpoint;
+use super::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::exit::Exit;
 
-/// §2.1: the longest line of version 1, with its CRLF.
+/// §2.1: the longest and the shortest line of version 1, with their CRLF.
 const LINE: usize = 107;
+const SHORTEST: usize = b"PROXY UNKNOWN\r\n".len();
 /// §2.2: what every header of version 2 begins with.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The fixed part of a header of version 2.
@@ -52,99 +55,99 @@ pub fn header(version: Version, source: &Endpoint, destination: &Endpoint) -> io
     }
 }
 
-/// A header that may come in pieces.
-#[derive(Debug, Default)]
-pub struct Header {
+/// The server's side: reads the header of a connection.
+#[derive(Default)]
+pub struct Reader {
     held: Vec<u8>,
+    over: bool,
 }
 
-/// What a header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proxied {
-    /// The connection is this client's, and was made to this address.
-    For {
-        /// The client.
-        source: SocketAddr,
-        /// Where it connected to.
-        destination: SocketAddr,
-    },
-    /// It is the proxy's own (`LOCAL`, `UNKNOWN`), or of a family that has no IP addresses.
-    Own,
-}
-
-impl Header {
-    /// Takes what can be seen of a connection. Returns how much of it belongs to the header, and
-    /// what the header says once it is whole; nothing behind it is ever taken. The error is a
-    /// cause: these bytes are no header.
-    pub fn feed(&mut self, seen: &[u8]) -> Result<(usize, Option<Proxied>), &'static str> {
-        let before = self.held.len();
-        self.held.extend_from_slice(seen);
-        let Some(length) = length(&self.held)? else {
-            return Ok((seen.len(), None));
-        };
-        let said = parse(&self.held[..length])?;
-        Ok((length.saturating_sub(before), Some(said)))
+impl Reader {
+    fn step(&self) -> Result<Option<Outcome>, &'static str> {
+        match missing(&self.held)? {
+            0 => Ok(Some(Outcome { source: parse(&self.held)?, ..Outcome::default() })),
+            _ => Ok(None),
+        }
     }
 }
 
-/// The length of the header that `bytes` begin with; `None` while that is not all of it.
-fn length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
+impl Handshake for Reader {
+    fn wanted(&self) -> usize {
+        if self.over { 0 } else { missing(&self.held).unwrap_or(0) }
+    }
+
+    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        self.held.extend_from_slice(bytes);
+        let step = self.step().map_err(|why| Refusal::new(why, Exit::Broken));
+        self.over = !matches!(step, Ok(None));
+        step.into()
+    }
+
+    fn on_eof(&mut self) -> Refusal {
+        let reason = "the connection ended before the PROXY header was whole";
+        Refusal::new(reason, Exit::Broken)
+    }
+
+    fn on_timeout(&mut self) -> Refusal {
+        Refusal::new("timed out", Exit::Broken)
+    }
+}
+
+/// The least that must follow `bytes` to make a header; 0 where it is whole.
+fn missing(bytes: &[u8]) -> Result<usize, &'static str> {
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
     if begins(b"PROXY ") {
-        let end = bytes.windows(2).take(LINE - 1).position(|two| two == b"\r\n");
-        return match end {
-            None if bytes.len() >= LINE => Err("a PROXY line of more than 107 bytes"),
-            end => Ok(end.map(|end| end + 2)),
+        match bytes.windows(2).position(|two| two == b"\r\n") {
+            Some(at) if at + 2 == bytes.len() => return Ok(0),
+            Some(_) => return Err("a malformed PROXY line"),
+            None => {}
+        }
+        let end = if bytes.ends_with(b"\r") { 1 } else { 2 };
+        return match bytes.len() {
+            got if got + end > LINE => Err("a PROXY line of more than 107 bytes"),
+            got => Ok(end.max(SHORTEST.saturating_sub(got))),
         };
     }
     if !begins(SIGNATURE) {
         return Err("no PROXY header");
     }
     let Some(&[high, low]) = bytes.get(FIXED - 2..FIXED) else {
-        return Ok(None);
+        return Ok(FIXED - bytes.len());
     };
     let length = FIXED + usize::from(u16::from_be_bytes([high, low]));
     if length > LONGEST {
         return Err("a PROXY header of more than 4096 bytes");
     }
-    Ok((bytes.len() >= length).then_some(length))
+    Ok(length - bytes.len())
 }
 
-fn parse(header: &[u8]) -> Result<Proxied, &'static str> {
-    let addresses =
-        |source: SocketAddr, destination: SocketAddr| Proxied::For { source, destination };
+/// The source in a header; `None` where the connection is the proxy's own (`LOCAL`, `UNKNOWN`), or
+/// of a family that has no IP addresses.
+fn parse(header: &[u8]) -> Result<Option<SocketAddr>, &'static str> {
     if header.starts_with(b"PROXY ") {
         let header = v1::Header::try_from(header).map_err(|_| "a malformed PROXY line")?;
         return Ok(match header.addresses {
-            v1::Addresses::Tcp4(a) => addresses(
-                (a.source_address, a.source_port).into(),
-                (a.destination_address, a.destination_port).into(),
-            ),
-            v1::Addresses::Tcp6(a) => addresses(
-                (a.source_address, a.source_port).into(),
-                (a.destination_address, a.destination_port).into(),
-            ),
-            v1::Addresses::Unknown => Proxied::Own,
+            v1::Addresses::Tcp4(a) => Some((a.source_address, a.source_port).into()),
+            v1::Addresses::Tcp6(a) => Some((a.source_address, a.source_port).into()),
+            v1::Addresses::Unknown => None,
         });
     }
     let header = v2::Header::try_from(header).map_err(|_| "a malformed PROXY header")?;
     Ok(match (header.command, header.addresses) {
-        (v2::Command::Proxy, v2::Addresses::IPv4(a)) => addresses(
-            (a.source_address, a.source_port).into(),
-            (a.destination_address, a.destination_port).into(),
-        ),
-        (v2::Command::Proxy, v2::Addresses::IPv6(a)) => addresses(
-            (a.source_address, a.source_port).into(),
-            (a.destination_address, a.destination_port).into(),
-        ),
-        _ => Proxied::Own,
+        (v2::Command::Proxy, v2::Addresses::IPv4(a)) => {
+            Some((a.source_address, a.source_port).into())
+        }
+        (v2::Command::Proxy, v2::Addresses::IPv6(a)) => {
+            Some((a.source_address, a.source_port).into())
+        }
+        _ => None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use crate::net::handshake::harness::feed;
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
@@ -155,25 +158,31 @@ mod tests {
         v2(1, 0x11, &[192, 0, 2, 1, 198, 51, 100, 7, 0x1f, 0x90, 0, 80])
     }
 
-    fn read(bytes: &[u8]) -> Result<(usize, Option<Proxied>), &'static str> {
-        Header::default().feed(bytes)
+    /// How much of `bytes` is read, and the source they tell.
+    fn read(bytes: &[u8]) -> (usize, Option<SocketAddr>) {
+        let run = feed(&mut Reader::default(), bytes, &[]);
+        (run.read, run.outcome().source)
     }
 
-    fn of(source: &str, destination: &str) -> Proxied {
-        Proxied::For { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+    fn refusal(bytes: &[u8]) -> String {
+        feed(&mut Reader::default(), bytes, &[]).refusal().reason
+    }
+
+    fn inet(text: &str) -> SocketAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn each_form_is_read_and_nothing_behind_it() {
         let line = b"PROXY TCP4 192.0.2.1 198.51.100.7 8080 80\r\nGET /";
-        let v4 = Some(of("192.0.2.1:8080", "198.51.100.7:80"));
-        assert_eq!(read(line), Ok((line.len() - 5, v4)));
-        assert_eq!(read(&[four(), b"GET /".to_vec()].concat()), Ok((28, v4)));
+        let source = Some(inet("192.0.2.1:8080"));
+        assert_eq!(read(line), (line.len() - 5, source));
+        assert_eq!(read(&[four(), b"GET /".to_vec()].concat()), (28, source));
         let line = b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n";
-        assert_eq!(read(line), Ok((line.len(), Some(of("[2001:db8::1]:1", "[::1]:65535")))));
+        assert_eq!(read(line), (line.len(), Some(inet("[2001:db8::1]:1"))));
         let mut six = vec![0; 36];
         (six[15], six[31], six[33], six[35]) = (1, 2, 3, 4);
-        assert_eq!(read(&v2(1, 0x21, &six)), Ok((52, Some(of("[::1]:3", "[::2]:4")))));
+        assert_eq!(read(&v2(1, 0x21, &six)), (52, Some(inet("[::1]:3"))));
         for own in [
             b"PROXY UNKNOWN\r\n".to_vec(),
             b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec(),
@@ -181,13 +190,13 @@ mod tests {
             v2(0, 0x11, &[0; 12]),
             v2(1, 0x31, &[0; 216]),
         ] {
-            assert_eq!(read(&own), Ok((own.len(), Some(Proxied::Own))), "{own:?}");
+            assert_eq!(read(&own), (own.len(), None), "{own:?}");
         }
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        let end = |text: &str| Endpoint::from(text.parse::<SocketAddr>().unwrap());
+        let end = |text: &str| Endpoint::from(inet(text));
         let (a, b) = (end("192.0.2.1:8080"), end("198.51.100.7:80"));
         let (six, other) = (end("[2001:db8::1]:1"), end("[::1]:65535"));
         let unix = Endpoint::Unix("/run/x".into());
@@ -196,16 +205,16 @@ mod tests {
         assert_eq!(header(Version::Two, &a, &b).unwrap(), four());
         assert_eq!(header(Version::One, &unix, &unix).unwrap(), b"PROXY UNKNOWN\r\n");
         for version in [Version::One, Version::Two] {
-            let said = |from: &Endpoint, to: &Endpoint| {
+            let source = |from: &Endpoint, to: &Endpoint| {
                 let bytes = header(version, from, to).unwrap();
-                let (used, said) = read(&bytes).unwrap();
+                let (used, source) = read(&bytes);
                 assert_eq!(used, bytes.len());
-                said.unwrap()
+                source
             };
-            assert_eq!(said(&a, &b), of("192.0.2.1:8080", "198.51.100.7:80"));
-            assert_eq!(said(&six, &other), of("[2001:db8::1]:1", "[::1]:65535"));
-            assert_eq!(said(&unix, &unix), Proxied::Own);
-            assert_eq!(said(&a, &six), Proxied::Own);
+            assert_eq!(source(&a, &b), Some(inet("192.0.2.1:8080")));
+            assert_eq!(source(&six, &other), Some(inet("[2001:db8::1]:1")));
+            assert_eq!(source(&unix, &unix), None);
+            assert_eq!(source(&a, &six), None);
         }
     }
 
@@ -214,10 +223,7 @@ mod tests {
         let mut rest = vec![192, 0, 2, 1, 198, 51, 100, 7, 0x1f, 0x90, 0, 80];
         rest.extend([4, 0, 3, b'a', b'b', b'c']);
         let header = v2(1, 0x11, &rest);
-        assert_eq!(
-            read(&header),
-            Ok((header.len(), Some(of("192.0.2.1:8080", "198.51.100.7:80"))))
-        );
+        assert_eq!(read(&header), (header.len(), Some(inet("192.0.2.1:8080"))));
     }
 
     #[test]
@@ -229,41 +235,15 @@ mod tests {
             (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 65536\r\n", "a malformed PROXY line"),
             (b"PROXY \r\n", "a malformed PROXY line"),
         ] {
-            assert_eq!(read(bytes), Err(why), "{bytes:?}");
+            assert_eq!(refusal(bytes), why, "{bytes:?}");
         }
         let long = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 100]].concat();
-        assert!(read(&long).is_err_and(|why| why.contains("107")));
+        assert!(refusal(&long).contains("107"));
         let mut huge = v2(1, 0x11, &[]);
         huge[14] = 0xff;
-        assert!(read(&huge).is_err_and(|why| why.contains("4096")));
+        assert!(refusal(&huge).contains("4096"));
         let mut version = four();
         version[12] = 0x31;
-        assert!(read(&version).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_gives_the_same(which in 0usize..3, tail: Vec<u8>, cut: prop::sample::Index) {
-            let header = match which {
-                0 => four(),
-                1 => b"PROXY TCP4 192.0.2.1 198.51.100.7 8080 80\r\n".to_vec(),
-                _ => b"PROXY UNKNOWN\r\n".to_vec(),
-            };
-            let whole = [header.clone(), tail].concat();
-            let at = cut.index(header.len());
-            let mut reader = Header::default();
-            prop_assert_eq!(reader.feed(&whole[..at]), Ok((at, None)));
-            let (used, said) = reader.feed(&whole[at..]).unwrap();
-            prop_assert_eq!(at + used, header.len());
-            prop_assert_eq!(said, read(&header).unwrap().1);
-        }
-
-        #[test]
-        fn nothing_panics_and_no_more_is_taken_than_seen(bytes: Vec<u8>, v1: bool) {
-            let bytes = [if v1 { b"PROXY ".to_vec() } else { SIGNATURE.to_vec() }, bytes].concat();
-            if let Ok((used, _)) = read(&bytes) {
-                prop_assert!(used <= bytes.len());
-            }
-        }
+        assert_eq!(refusal(&version), "a malformed PROXY header");
     }
 }

@@ -18,7 +18,7 @@ use super::signal::Deferred;
 use super::socket::Socket;
 use super::stdio::Stdio;
 use crate::exit::Failure;
-use crate::layer::Layer;
+use crate::net::codec::Codec;
 
 /// The kernel shows a half-close and a close alike: once the peer has ended, a stdin with nothing
 /// to read for this long ends us too.
@@ -49,7 +49,7 @@ pub struct Rules {
     /// `--progress`: gets the bytes received and sent so far, a few times a second.
     pub progress: Option<Report>,
     /// What stands between the socket and the payload.
-    pub layer: Option<Box<dyn Layer>>,
+    pub codec: Option<Box<dyn Codec>>,
 }
 
 /// Shows how many bytes were received and sent so far.
@@ -189,18 +189,18 @@ impl<'a> Pump<'a> {
             incoming,
             tap,
             progress,
-            layer,
+            codec,
         } = rules;
         let now = Instant::now();
-        let layer = layer.map(|layer| Wire::new(layer.into()));
+        let codec = codec.map(|codec| Wire::new(codec.into()));
         let upwards = Change {
             filter: outgoing,
-            layer: layer.clone(),
+            codec: codec.clone(),
             tap: tap.clone(),
             began: Some(now),
             ends: half_close,
         };
-        let downwards = Change { filter: incoming, layer, tap, began: Some(now), ends: false };
+        let downwards = Change { filter: incoming, codec, tap, began: Some(now), ends: false };
         Ok(Self {
             socket,
             signals,

@@ -19,13 +19,13 @@ use socket2::Type;
 
 use super::{judge, spare_terminal, verdict};
 use crate::args::{self, PromptArgs, SocketArgs};
-use crate::auth::handshake::Session;
 use crate::console::event::Event;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
 use crate::net::address::Address;
+use crate::net::codec::Codec;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::endpoint::Endpoint;
@@ -110,7 +110,8 @@ pub struct ClientArgs {
 }
 
 /// Proves to the peer that we hold the key, before the deadline.
-pub type Prove<'a> = &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<Session, Failure>;
+pub type Prove<'a> =
+    &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<Option<Box<dyn Codec>>, Failure>;
 
 /// What a talk came to, for who must know whether the peer ever said anything.
 struct Talked {
@@ -137,18 +138,18 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
         talk.say(&Event::Connected { id: 1, peer: &peer, local: &local, greet: terminal });
     }
     let until = Deadline::after(args.socket.timeout).min(deadline);
-    let layer = match prove {
+    let codec = match prove {
         Some(prove) => prove(&socket, &peer, until)?,
         None => None,
     };
     // The classic wire has no verdict: the peer's silence has to do.
-    let unheard = prove.is_some() && layer.is_none();
+    let unheard = prove.is_some() && codec.is_none();
     // A second descriptor: at the end the talk has closed its own.
     let observed = args.tcp_info.then(|| socket.as_fd().try_clone_to_owned());
     let talked = if terminal {
-        at_prompt(args, socket, &peer, layer, deadline, dump, talk)?
+        at_prompt(args, socket, &peer, codec, deadline, dump, talk)?
     } else {
-        let rules = args.rules(layer, deadline, dump, talk);
+        let rules = args.rules(codec, deadline, dump, talk);
         if scripted {
             scripted::run(args, &socket, &peer, rules, talk)
         } else {
@@ -168,7 +169,13 @@ pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(
 
 impl ClientArgs {
     /// How bytes are moved where nobody sits at a prompt.
-    fn rules(&self, layer: Session, deadline: Deadline, dump: Option<Dump>, talk: &Talk) -> Rules {
+    fn rules(
+        &self,
+        codec: Option<Box<dyn Codec>>,
+        deadline: Deadline,
+        dump: Option<Dump>,
+        talk: &Talk,
+    ) -> Rules {
         let meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
         Rules {
             send: !self.recv_only,
@@ -185,7 +192,7 @@ impl ClientArgs {
                 let mut meter = Meter::new(talk);
                 Box::new(move |received, sent| meter.show(received, sent)) as Report
             }),
-            layer,
+            codec,
         }
     }
 
@@ -249,7 +256,7 @@ fn at_prompt(
     args: &ClientArgs,
     socket: Socket,
     peer: &Endpoint,
-    layer: Session,
+    codec: Option<Box<dyn Codec>>,
     deadline: Deadline,
     dump: Option<Dump>,
     talk: &Talk,
@@ -287,7 +294,7 @@ fn at_prompt(
     let mut conversation = Conversation::start(&inbox, peers, format, history, talk.clone())?;
     let outcome =
         Server::new(None, &mut conversation, &inbox, signals.as_ref(), plan, talk.clone())
-            .and_then(|mut server| server.adopt(socket, peer.clone(), layer).map(|()| server))
+            .and_then(|mut server| server.adopt(socket, peer.clone(), codec).map(|()| server))
             .map_err(fail)
             .and_then(Server::run);
     let left = conversation.left();

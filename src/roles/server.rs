@@ -208,7 +208,7 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
                 incoming: spare_terminal(args.socket.raw),
                 tap,
                 progress: None,
-                layer: taken.layer,
+                codec: taken.codec,
             };
             let signals = signals.as_ref();
             one(&taken.socket, &taken.peer, taken.number, rules, signals, talk)

@@ -82,8 +82,8 @@ impl Server<'_> {
             self.admit(slot);
             return Ok(());
         };
-        let proof = gate.start(id, from, self.table.now)?;
-        let greeting = proof.greeting().to_vec();
+        let mut proof = gate.start(id, from, self.table.now)?;
+        let greeting = proof.greeting();
         self.table.set_phase(slot, Phase::Proving(Box::new(proof)));
         self.table.send_plain(slot, &greeting);
         self.make_way();

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::table::{Phase, Table};
 use crate::console::event::Reason;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::net::access::Networks;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::proxy_header::{Header, Proxied};
+use crate::net::handshake::{Handshake, Progress, Refusal};
+use crate::net::proxy_header::Reader;
 use crate::net::socket::would_block;
 
 /// The proxies that are believed.
@@ -22,7 +23,7 @@ pub struct Proxies {
 
 /// A header on its way.
 pub(super) struct Announcement {
-    header: Header,
+    pub(super) header: Reader,
     /// When it must be there.
     pub(super) until: Deadline,
 }
@@ -38,7 +39,7 @@ impl Proxies {
         let is_proxy = peer.ip().is_some_and(|ip| self.believed.contain(ip));
         is_proxy.then(|| {
             Box::new(Announcement {
-                header: Header::default(),
+                header: Reader::default(),
                 until: Deadline::after(self.timeout),
             })
         })
@@ -54,31 +55,34 @@ pub(super) fn hear(table: &mut Table, slot: usize, buffer: &mut [u8]) -> bool {
     let Phase::Announcing(announcement) = &mut conn.phase else {
         return false;
     };
-    let said = match conn.socket.peek(buffer) {
-        Err(e) if would_block(&e) => return false,
-        Err(_) | Ok(0) => Err("the connection ended before the PROXY header was whole"),
-        Ok(count) => announcement.header.feed(&buffer[..count]),
-    };
-    match said {
-        Err(why) => refuse(table, slot, why),
-        Ok((used, said)) => {
-            // What was seen is there to be read.
-            let _ = conn.socket.recv(&mut buffer[..used]);
-            let Some(said) = said else { return false };
-            if let Proxied::For { source, .. } = said {
-                conn.peer = source.into();
+    loop {
+        let wanted = announcement.header.wanted().min(buffer.len());
+        let progress = match conn.socket.recv(&mut buffer[..wanted]) {
+            Err(e) if would_block(&e) => return false,
+            Err(_) | Ok(0) => Progress::Refused(announcement.header.on_eof()),
+            Ok(count) => announcement.header.feed(&buffer[..count], &mut Vec::new()),
+        };
+        match progress {
+            Progress::More => {}
+            Progress::Refused(why) => {
+                refuse(table, slot, why);
+                return false;
             }
-            table.set_phase(slot, Phase::Waiting);
-            return true;
+            Progress::Done(outcome) => {
+                if let Some(source) = outcome.source {
+                    conn.peer = source.into();
+                }
+                table.set_phase(slot, Phase::Waiting);
+                return true;
+            }
         }
     }
-    false
 }
 
 /// Closes a connection whose header did not come or is none.
-pub(super) fn refuse(table: &mut Table, slot: usize, why: &str) {
+pub(super) fn refuse(table: &mut Table, slot: usize, why: Refusal) {
     if let Some(conn) = table.get(slot) {
-        let failure = Failure::new("read the PROXY header of", &conn.peer, why, Exit::Broken);
+        let failure = Failure::new("read the PROXY header of", &conn.peer, why.reason, why.exit);
         table.talk.failure(&failure);
         table.remove(slot, Reason::Error);
     }

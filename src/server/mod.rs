@@ -25,10 +25,11 @@ use std::time::{Duration, Instant};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
-use crate::layer::Layer;
+use crate::net::codec::Codec;
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
+use crate::net::handshake::Handshake;
 use crate::net::hexdump::{Dump, HexDump, Tap};
 use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
@@ -166,7 +167,7 @@ impl<'a> Server<'a> {
         &mut self,
         socket: Socket,
         peer: Endpoint,
-        layer: Option<Box<dyn Layer>>,
+        codec: Option<Box<dyn Codec>>,
     ) -> io::Result<()> {
         self.count += 1;
         let tap = self.tap(self.count);
@@ -174,7 +175,7 @@ impl<'a> Server<'a> {
         self.plan.once = true;
         self.op = "connection to";
         if let Some(conn) = self.table.get(id.slot) {
-            conn.layer = layer;
+            conn.codec = codec;
         }
         self.admit(id.slot);
         Ok(())
@@ -312,8 +313,11 @@ impl<'a> Server<'a> {
     /// Everything that is due.
     fn clocks(&mut self) {
         for slot in self.table.tick() {
-            if let Some(Phase::Announcing(_)) = self.table.get(slot).map(|conn| &conn.phase) {
-                header::refuse(&mut self.table, slot, "timed out");
+            if let Some(Phase::Announcing(announcement)) =
+                self.table.get(slot).map(|conn| &mut conn.phase)
+            {
+                let why = announcement.header.on_timeout();
+                header::refuse(&mut self.table, slot, why);
             } else if let Some(gate) = &mut self.plan.gate {
                 gate.due(&mut self.table, slot);
             }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use super::table::{Phase, Table};
 use super::told::{Say, Told};
 use super::wall::Wall;
-use crate::auth::handshake::{Host, Refusal, Verdict};
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
+use crate::net::handshake::{Handshake, Progress, Refusal};
 use crate::net::open_files;
 use crate::net::socket::would_block;
 use crate::session::Id;
@@ -27,7 +27,7 @@ const NEWCOMERS: usize = 1024;
 const PART: usize = 16;
 
 /// What makes our side of a handshake for each newcomer.
-pub type Ask = Box<dyn Fn() -> Result<Box<dyn Host>, Failure>>;
+pub type Ask = Box<dyn Fn() -> Result<Box<dyn Handshake>, Failure>>;
 
 /// What a server asks of newcomers.
 pub struct Gate {
@@ -44,7 +44,7 @@ pub struct Gate {
 
 /// One connection's handshake.
 pub(super) struct Proof {
-    machine: Box<dyn Host>,
+    machine: Box<dyn Handshake>,
     until: Deadline,
     /// A wrong verdict that is told late: when, and with what.
     verdict: Option<(Instant, &'static [u8])>,
@@ -154,28 +154,28 @@ impl Gate {
             return Passed::No;
         };
         if count == 0 {
-            let why = proof.machine.ended();
+            let why = proof.machine.on_eof();
             self.refuse(table, slot, &why);
             return Passed::No;
         }
         let mut reply = Vec::new();
-        let verdict = proof.machine.feed(&buffer[..count], &mut reply);
+        let progress = proof.machine.feed(&buffer[..count], &mut reply);
         self.wall.heard(id, proof.machine.shows_key(), now);
-        match verdict {
-            Verdict::More => {
+        match progress {
+            Progress::More => {
                 table.send_plain(slot, &reply);
                 Passed::No
             }
-            Verdict::Refused(why) => {
+            Progress::Refused(why) => {
                 table.send_plain(slot, &reply);
                 self.refuse(table, slot, &why);
                 Passed::No
             }
-            Verdict::Proved(proved) => {
+            Progress::Done(outcome) => {
                 self.wall.leave(id);
-                conn.key = proved.key.as_deref().map(Rc::from);
-                conn.layer = proved.session;
-                let key = proved.key.as_deref();
+                conn.key = outcome.key.as_deref().map(Rc::from);
+                conn.codec = outcome.codec;
+                let key = outcome.key.as_deref();
                 talk.say(&Event::Auth {
                     id: id.number,
                     peer: &conn.peer,
@@ -198,7 +198,7 @@ impl Gate {
         if let Some((_, farewell)) = proof.verdict {
             self.end(table, slot, farewell);
         } else {
-            let why = proof.machine.timed_out();
+            let why = proof.machine.on_timeout();
             self.refuse(table, slot, &why);
         }
     }
@@ -258,7 +258,7 @@ impl Gate {
 
 impl Proof {
     /// What the server says first.
-    pub(super) fn greeting(&self) -> &[u8] {
+    pub(super) fn greeting(&mut self) -> Vec<u8> {
         self.machine.greeting()
     }
 

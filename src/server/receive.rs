@@ -6,7 +6,7 @@ use super::table::Phase;
 use super::{Server, header};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
-use crate::layer::Flaw;
+use crate::net::codec::ProtocolError;
 use crate::net::poller::Ready;
 use crate::net::socket::would_block;
 use crate::session::{Clients, Id};
@@ -104,7 +104,7 @@ impl Server<'_> {
     }
 
     /// A connection whose wire makes no sense is closed at once.
-    fn give_up(&mut self, id: Id, flaw: &Flaw) {
+    fn give_up(&mut self, id: Id, flaw: &ProtocolError) {
         let Some(peer) = self.table.peer(id) else {
             return;
         };

@@ -26,7 +26,7 @@ use super::rounds::Rounds;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
-use crate::layer::Layer;
+use crate::net::codec::Codec;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Tap;
 use crate::net::poller::{Interest, Poller};
@@ -92,7 +92,7 @@ pub(super) struct Conn {
     outbox: Outbox,
     fin: Fin,
     /// What stands between the wire and the handler.
-    pub(super) layer: Option<Box<dyn Layer>>,
+    pub(super) codec: Option<Box<dyn Codec>>,
     tap: Option<Tap>,
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
@@ -235,7 +235,7 @@ impl Table {
             broken: false,
             outbox: Outbox::default(),
             fin: Fin::No,
-            layer: None,
+            codec: None,
             tap,
             key: None,
             let_in: false,
@@ -311,9 +311,9 @@ impl Table {
             return;
         };
         conn.let_in = true;
-        if let Some(layer) = &mut conn.layer {
+        if let Some(codec) = &mut conn.codec {
             let mut welcome = Vec::new();
-            layer.welcome(&mut welcome);
+            codec.accept(&mut welcome);
             self.queued += transmit(conn, &self.log, &welcome, self.now);
         }
         conn.outbox.listen(&self.log);

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
-use crate::auth::handshake::{Guest, Refusal, Session, Verdict};
 use crate::exit::{Exit, Failure};
+use crate::net::codec::Codec;
 use crate::net::deadline::{Deadline, wait};
 use crate::net::endpoint::Endpoint;
+use crate::net::handshake::{Handshake, Progress, Refusal};
 use crate::net::socket::Socket;
 use crate::net::socket::would_block;
 
@@ -21,49 +22,49 @@ const ALONE: Duration = Duration::from_millis(25);
 pub fn prove(
     socket: &Socket,
     peer: &Endpoint,
-    guest: &mut dyn Guest,
+    machine: &mut dyn Handshake,
     until: Deadline,
-) -> Result<Session, Failure> {
+) -> Result<Option<Box<dyn Codec>>, Failure> {
     let fail = |e| Failure::system("authenticate to", peer, &e);
     let refused = |why: Refusal| Failure::new("authenticate to", peer, why.reason, why.exit);
-    send(socket, guest.greeting(), until).map_err(fail)?;
+    send(socket, &machine.greeting(), until).map_err(fail)?;
     let mut buffer = [0; 512];
     let mut reply = Vec::new();
     loop {
-        let wanted = guest.wanted().min(buffer.len());
+        let wanted = machine.wanted().min(buffer.len());
         let count = match socket.recv(&mut buffer[..wanted]) {
-            Ok(0) => return Err(refused(guest.ended())),
+            Ok(0) => return Err(refused(machine.on_eof())),
             Ok(count) => count,
             Err(e) if would_block(&e) => {
                 if until.passed() {
-                    return Err(refused(guest.timed_out()));
+                    return Err(refused(machine.on_timeout()));
                 }
                 wait([(socket.as_fd(), PollFlags::POLLIN)], until).map_err(fail)?;
                 continue;
             }
             // The verdict may have come before the reset.
-            Err(e) => match guest.ended() {
+            Err(e) => match machine.on_eof() {
                 why if why.exit == Exit::NotAuthenticated => return Err(refused(why)),
                 _ => return Err(fail(e)),
             },
         };
-        let verdict = guest.feed(&buffer[..count], &mut reply);
-        let farewell = match &verdict {
-            Verdict::Refused(why) => why.farewell,
+        let progress = machine.feed(&buffer[..count], &mut reply);
+        let farewell = match &progress {
+            Progress::Refused(why) => why.farewell,
             _ => b"",
         };
         send(socket, &reply, until).map_err(fail)?;
         send(socket, farewell, until).map_err(fail)?;
-        match verdict {
-            Verdict::More => {}
-            Verdict::Refused(why) => return Err(refused(why)),
-            Verdict::Proved(session) => {
-                if session.is_none() {
+        match progress {
+            Progress::More => {}
+            Progress::Refused(why) => return Err(refused(why)),
+            Progress::Done(outcome) => {
+                if outcome.codec.is_none() {
                     // A word or an end of the server's says that it has read the answer.
                     let alone = Deadline::after(ALONE).min(until);
                     wait([(socket.as_fd(), PollFlags::POLLIN)], alone).map_err(fail)?;
                 }
-                return Ok(session);
+                return Ok(outcome.codec);
             }
         }
         reply.clear();

@@ -13,7 +13,7 @@ use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::auth::key::{Key, Keyring};
+use crate::auth::key::Key;
 use crate::exit::{Exit, Failure};
 
 const HKDF_SALT: &[u8] = b"sockctl key v1";
@@ -28,52 +28,30 @@ const SHORTEST: usize = 8;
 /// One of fewer is warned of.
 const SHORT: usize = 16;
 
-/// Keys in the form the protocol takes, with their names.
-pub struct Psks(Vec<Psk>);
-
-/// One of them.
-pub(super) struct Psk {
-    pub name: Option<String>,
-    pub bytes: Zeroizing<[u8; 32]>,
-}
-
-impl Psks {
-    pub(super) fn all(&self) -> &[Psk] {
-        &self.0
+/// The 32 bytes of a key, and a warning if it is a passphrase that can be guessed.
+pub(super) fn derive(
+    key: &Key,
+    context: &[u8],
+) -> Result<(Zeroizing<[u8; 32]>, Option<String>), Failure> {
+    if key.is_random() {
+        return Ok((expand(key.bytes())?, None));
     }
-
-    pub(super) fn first(&self) -> &Psk {
-        &self.0[0]
+    let called = key.name.as_ref().map_or("the key".into(), |name| format!("key {name}"));
+    // The characters of a passphrase; of one that is not UTF-8, its bytes.
+    let bytes = key.bytes();
+    let length = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
+    if length < SHORTEST {
+        let cause = format!("a passphrase of {length} characters is guessed at once");
+        return Err(Failure::new("use", called, cause, Exit::Usage)
+            .hint("take 16 or more, or make a key with --create-key"));
     }
-}
-
-/// Derives all keys of a ring: milliseconds of work and 64 MiB for each passphrase. What is to be
-/// warned of comes along.
-pub fn derive(keyring: &Keyring, context: &[u8]) -> Result<(Psks, Vec<String>), Failure> {
-    let mut warnings = Vec::new();
-    let mut psks = Vec::with_capacity(keyring.keys().len());
-    for key in keyring.keys() {
-        let bytes = if key.is_random() {
-            expand(key.bytes())?
-        } else {
-            let length = characters(key.bytes());
-            if length < SHORTEST {
-                let cause = format!("a passphrase of {length} characters is guessed at once");
-                return Err(Failure::new("use", called(key), cause, Exit::Usage)
-                    .hint("take 16 or more, or make a key with --create-key"));
-            }
-            if length < SHORT {
-                warnings.push(format!(
-                    "{}: a recorded hello lets others guess a passphrase of {length} characters; \
-                     take 16 or more, or --create-key",
-                    called(key)
-                ));
-            }
-            stretch(key.bytes(), context)?
-        };
-        psks.push(Psk { name: key.name.clone(), bytes });
-    }
-    Ok((Psks(psks), warnings))
+    let warning = (length < SHORT).then(|| {
+        format!(
+            "{called}: a recorded hello lets others guess a passphrase of {length} characters; \
+             take 16 or more, or --create-key"
+        )
+    });
+    Ok((stretch(bytes, context)?, warning))
 }
 
 fn expand(random: &[u8]) -> Result<Zeroizing<[u8; 32]>, Failure> {
@@ -97,18 +75,6 @@ fn underived(error: &dyn std::fmt::Display) -> Failure {
     Failure::new("use", "the key", error.to_string(), Exit::Other)
 }
 
-/// The characters of a passphrase; of one that is not UTF-8, its bytes.
-fn characters(passphrase: &[u8]) -> usize {
-    std::str::from_utf8(passphrase).map_or(passphrase.len(), |text| text.chars().count())
-}
-
-fn called(key: &Key) -> String {
-    match &key.name {
-        Some(name) => format!("key {name}"),
-        None => "the key".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,9 +83,8 @@ mod tests {
     pub const RANDOM: &[u8] = b"sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
     fn psk(key: &[u8], context: &[u8]) -> String {
-        let keyring = Keyring::from(Key::parse(key).unwrap());
-        let (psks, _) = derive(&keyring, context).unwrap();
-        hex::encode(psks.first().bytes.as_slice())
+        let (psk, _) = derive(&Key::parse(key).unwrap(), context).unwrap();
+        hex::encode(psk.as_slice())
     }
 
     #[test]
@@ -154,15 +119,13 @@ mod tests {
 
     #[test]
     fn a_short_passphrase_is_refused_or_warned_of() {
-        let derived = |key: &[u8]| {
-            let keyring = Keyring::from(Key::parse(key).unwrap());
-            derive(&keyring, b"").map(|(_, warnings)| warnings)
-        };
+        let derived =
+            |key: &[u8]| derive(&Key::parse(key).unwrap(), b"").map(|(_, warning)| warning);
         let failure = derived("Schlüs7".as_bytes()).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.to_string().contains("of 7 characters"), "{failure}");
-        assert!(derived(b"wangwang").unwrap()[0].contains("of 8 characters"));
-        assert!(derived(b"sixteen letters!").unwrap().is_empty());
-        assert!(derived(RANDOM).unwrap().is_empty());
+        assert!(derived(b"wangwang").unwrap().unwrap().contains("of 8 characters"));
+        assert!(derived(b"sixteen letters!").unwrap().is_none());
+        assert!(derived(RANDOM).unwrap().is_none());
     }
 }

@@ -7,11 +7,12 @@ use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
 
-use super::record::{DATA_MAX, Kind};
 use super::*;
-use crate::auth::handshake::{Guest, Host, Proved, Refusal, Session, Verdict};
-use crate::auth::key::{Key, Keyring};
-use crate::layer::{Away, Layer};
+use crate::auth::key::Key;
+use crate::codec::noise::{DATA_MAX, Record};
+use crate::net::codec::{Codec, Reject};
+use crate::net::handshake::harness::feed;
+use crate::net::handshake::{Handshake, Outcome};
 
 fn line(name: &str, byte: u8) -> String {
     use base64::Engine;
@@ -24,108 +25,56 @@ fn identity(keys: &[&str], context: &[u8]) -> Rc<Identity> {
         [one] => Keyring::from(Key::parse(one.as_bytes()).unwrap()),
         many => Keyring::parse(many.join("\n").as_bytes()).unwrap(),
     };
-    Identity::new(derive(&keyring, context).unwrap().0, context).unwrap()
+    Identity::derive(&keyring, context).unwrap().0
 }
 
 fn alice() -> Rc<Identity> {
     identity(&[&line("alice", 1)], b"")
 }
 
-/// Both sides of a handshake that is fed whole; what each came to.
-fn shake(client: &mut Client, server: &mut Server) -> (Records, Box<dyn Layer>) {
-    let mut reply = Vec::new();
-    assert!(matches!(server.feed(client.greeting(), &mut reply), Verdict::More));
-    let mut ready = Vec::new();
-    let verdict = feed_guest(client, &reply, &mut ready);
-    assert!(verdict.is_none());
-    let proved = match server.feed(&ready, &mut Vec::new()) {
-        Verdict::Proved(Proved { session, .. }) => session.unwrap(),
-        _ => panic!("not proved"),
-    };
-    let Stage::Verdict(records) = std::mem::replace(&mut client.stage, Stage::Over) else {
-        panic!("the client waits for something else");
-    };
-    (*records, proved)
-}
-
-use super::client::Stage;
-
-/// Feeds as many bytes at a time as are wanted; the verdict, if one was reached.
-fn feed_guest(
-    guest: &mut Client,
-    mut bytes: &[u8],
-    reply: &mut Vec<u8>,
-) -> Option<Result<Session, Refusal>> {
-    while !bytes.is_empty() {
-        let count = guest.wanted().min(bytes.len());
-        assert!(count > 0, "bytes are left over");
-        match guest.feed(&bytes[..count], reply) {
-            Verdict::More => {}
-            Verdict::Proved(session) => return Some(Ok(session)),
-            Verdict::Refused(why) => return Some(Err(why)),
-        }
-        bytes = &bytes[count..];
-    }
-    None
-}
-
-fn pair() -> (Records, Box<dyn Layer>) {
+/// Both ends of a session: the client's before its WELCOME, and the server's.
+fn pair() -> (Box<Records>, Box<dyn Codec>) {
     let identity = alice();
-    shake(&mut Client::new(&identity).unwrap(), &mut Server::new(identity))
+    let (mut client, mut server) = (Client::new(&identity).unwrap(), Server::new(identity));
+    let ready = ready(&mut client, &mut server);
+    let codec = feed(&mut server, &ready, &[]).outcome().codec.unwrap();
+    (client.take_records(), codec)
 }
 
-fn feed_host(host: &mut Server, bytes: &[u8], reply: &mut Vec<u8>) -> Verdict<Proved> {
-    let mut last = Verdict::More;
-    for byte in bytes {
-        last = host.feed(&[*byte], reply);
-        if !matches!(last, Verdict::More) {
-            break;
-        }
-    }
-    last
+/// The READY record of a client, once a server has answered its hello.
+fn ready(client: &mut Client, server: &mut Server) -> Vec<u8> {
+    let answer = feed(server, &client.greeting(), &[]).sent;
+    feed(client, &answer, &[]).sent
 }
 
 #[test]
-fn byte_by_byte_is_as_good_as_whole_and_nothing_beyond_is_wanted() {
+fn each_message_has_its_length_and_the_key_its_name() {
     let keys = [line("alice", 1), line("bob", 2), line("carol", 3)];
-    let ring = identity(&[&keys[0], &keys[1], &keys[2]], b"here");
-    let mut server = Server::new(ring);
+    let mut server = Server::new(identity(&[&keys[0], &keys[1], &keys[2]], b"here"));
     let mut client = Client::new(&identity(&[&keys[1]], b"here")).unwrap();
-    let mut reply = Vec::new();
     assert_eq!(server.wanted(), 58);
-    assert!(matches!(feed_host(&mut server, client.greeting(), &mut reply), Verdict::More));
-    assert_eq!((reply.len(), server.wanted()), (50, 19));
-    let mut ready = Vec::new();
-    for byte in &reply {
-        assert!(client.wanted() > 0);
-        assert!(matches!(client.feed(&[*byte], &mut ready), Verdict::More));
-    }
+    let answer = feed(&mut server, &client.greeting(), &[]).sent;
+    assert_eq!((answer.len(), server.wanted(), server.shows_key()), (50, 19, true));
+    let ready = feed(&mut client, &answer, &[]).sent;
     assert_eq!(ready.len(), 19);
-    let Verdict::Proved(Proved { key, session }) = feed_host(&mut server, &ready, &mut Vec::new())
-    else {
-        panic!("not proved");
-    };
-    assert_eq!((key.as_deref(), server.wanted()), (Some("bob"), 0));
+    let Outcome { key, codec, .. } = feed(&mut server, &ready, &[]).outcome();
+    assert_eq!(key.as_deref(), Some("bob"));
     let mut welcome = Vec::new();
-    session.unwrap().welcome(&mut welcome);
-    let session = feed_guest(&mut client, &welcome, &mut Vec::new());
-    assert!(matches!(session, Some(Ok(Some(_)))));
-    assert_eq!(client.wanted(), 0);
+    codec.unwrap().accept(&mut welcome);
+    assert!(feed(&mut client, &welcome, &[]).outcome().codec.is_some());
 }
 
 #[test]
 fn every_bit_of_the_hello_counts() {
     let identity = alice();
-    let hello = Client::new(&identity).unwrap().greeting().to_vec();
+    let hello = Client::new(&identity).unwrap().greeting();
     assert_eq!(hello.len(), 58);
     for bit in 0..58 * 8 {
         let mut changed = hello.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        let (mut server, mut reply) = (Server::new(Rc::clone(&identity)), Vec::new());
-        let Verdict::Refused(why) = feed_host(&mut server, &changed, &mut reply) else {
-            panic!("bit {bit} does not count");
-        };
-        assert!(reply.is_empty());
+        let run = feed(&mut Server::new(Rc::clone(&identity)), &changed, &[1]);
+        assert!(run.sent.is_empty(), "bit {bit}");
+        let why = run.refusal();
         // Only a well-formed hello is answered, and only it is a guess.
         assert_eq!(why.farewell, if bit < 80 { &[][..] } else { &[0, 0] });
         assert_eq!(why.wrong_proof, bit >= 80);
@@ -137,13 +86,12 @@ fn every_bit_of_the_answer_counts() {
     let identity = alice();
     for bit in 0..50 * 8 {
         let mut client = Client::new(&identity).unwrap();
-        let (mut server, mut answer) = (Server::new(Rc::clone(&identity)), Vec::new());
-        feed_host(&mut server, client.greeting(), &mut answer);
+        let mut server = Server::new(Rc::clone(&identity));
+        let mut answer = feed(&mut server, &client.greeting(), &[]).sent;
         answer[bit / 8] ^= 1 << (bit % 8);
-        let mut reply = Vec::new();
-        let verdict = feed_guest(&mut client, &answer, &mut reply);
-        assert!(matches!(verdict, Some(Err(_)) | None), "bit {bit}");
-        assert!(reply.is_empty(), "bit {bit} does not count");
+        let run = feed(&mut client, &answer, &[]);
+        assert!(matches!(run.result, Some(Err(_)) | None), "bit {bit}");
+        assert!(run.sent.is_empty(), "bit {bit} does not count");
     }
 }
 
@@ -151,17 +99,14 @@ fn every_bit_of_the_answer_counts() {
 fn row_59_a_replayed_hello_proves_nothing() {
     let identity = alice();
     let mut client = Client::new(&identity).unwrap();
-    let (mut first, mut answer) = (Server::new(Rc::clone(&identity)), Vec::new());
-    feed_host(&mut first, client.greeting(), &mut answer);
-    let mut ready = Vec::new();
-    feed_guest(&mut client, &answer, &mut ready);
+    let (hello, mut first) = (client.greeting(), Server::new(Rc::clone(&identity)));
+    let answer = feed(&mut first, &hello, &[]).sent;
+    let ready = feed(&mut client, &answer, &[]).sent;
     // The same again: the server answers, but what was READY then is not READY now.
-    let (mut second, mut other) = (Server::new(identity), Vec::new());
-    assert!(matches!(feed_host(&mut second, client.greeting(), &mut other), Verdict::More));
-    assert_ne!(answer, other);
-    let Verdict::Refused(why) = feed_host(&mut second, &ready, &mut Vec::new()) else {
-        panic!("a replay was let in");
-    };
+    let mut second = Server::new(identity);
+    let run = feed(&mut second, &hello, &[]);
+    assert!(run.result.is_none() && answer != run.sent);
+    let why = feed(&mut second, &ready, &[]).refusal();
     assert!(why.wrong_proof && why.farewell.is_empty());
 }
 
@@ -169,22 +114,18 @@ fn row_59_a_replayed_hello_proves_nothing() {
 fn row_60_our_own_bytes_prove_nothing_to_us() {
     let identity = alice();
     let mut client = Client::new(&identity).unwrap();
-    let hello = client.greeting().to_vec();
-    let verdict = feed_guest(&mut client, &hello, &mut Vec::new());
-    let Some(Err(why)) = verdict else {
-        panic!("a reflection was let in");
-    };
+    let hello = client.greeting();
+    let why = feed(&mut client, &hello, &[]).refusal();
     assert!(why.reason.contains("sends back"), "{}", why.reason);
     // The message without the preface, as a server would frame it.
     let mut client = Client::new(&identity).unwrap();
     let message = client.greeting()[8..].to_vec();
-    let verdict = feed_guest(&mut client, &message, &mut Vec::new());
-    assert!(matches!(verdict, Some(Err(_))));
+    feed(&mut client, &message, &[]).refusal();
 
     let (mut records, _) = pair();
     let mut wire = Vec::new();
-    records.seal(b"said", &mut wire).unwrap();
-    assert!(records.open(&wire, &mut Vec::new()).is_err());
+    records.encode(b"said", &mut wire).unwrap();
+    assert!(records.decode(&wire, &mut Vec::new()).is_err());
 }
 
 #[test]
@@ -197,26 +138,17 @@ fn row_62_other_protocols_get_a_hint() {
         (b"SKCTL\0\x01\x02", "another version"),
         (b"SKCTL\0\x01\x01\0\x31", "another length"),
     ] {
-        let mut server = Server::new(Rc::clone(&identity));
-        let Verdict::Refused(why) = feed_host(&mut server, first, &mut Vec::new()) else {
-            panic!("{first:?}");
-        };
+        let why = feed(&mut Server::new(Rc::clone(&identity)), first, &[1]).refusal();
         assert!(why.reason.contains(hint), "{}", why.reason);
         assert!(!why.wrong_proof && why.farewell.is_empty());
     }
-    let python = [&[0, 0, 0, 59][..], b"#CHALLENGE#{sha256}"].concat();
     for (first, hint) in [
-        (&python[..15], "use --python"),
+        (&b"\0\0\0\x3b#CHALLENGE#{sha256}"[..], "use --python"),
         (b"SSH-2.0-OpenSSH", "use auth-serve --digest"),
         (b"\0\x31", "use auth-serve --digest"),
         (b"\0\0\0\0\0", "use auth-serve --digest"),
     ] {
-        let mut client = Client::new(&identity).unwrap();
-        let Some(Err(why)) =
-            feed_guest(&mut client, &first[..first.len().min(15)], &mut Vec::new())
-        else {
-            panic!("{first:?}");
-        };
+        let why = feed(&mut Client::new(&identity).unwrap(), first, &[]).refusal();
         assert!(why.reason.contains(hint), "{}", why.reason);
     }
 }
@@ -225,57 +157,45 @@ fn row_62_other_protocols_get_a_hint() {
 fn an_end_tells_how_far_it_was() {
     let identity = alice();
     let mut client = Client::new(&identity).unwrap();
-    assert_eq!(client.ended().exit, Exit::Broken);
-    assert_eq!(client.timed_out().exit, Exit::TimedOut);
-    feed_guest(&mut client, &[0, 0], &mut Vec::new());
-    for why in [client.ended(), client.timed_out()] {
+    assert_eq!(client.on_eof().exit, Exit::Broken);
+    assert_eq!(client.on_timeout().exit, Exit::TimedOut);
+    feed(&mut client, &[0, 0], &[]);
+    for why in [client.on_eof(), client.on_timeout()] {
         assert_eq!(why.exit, Exit::NotAuthenticated);
         assert!(why.reason.contains("wrong key or --context"));
     }
     let mut client = Client::new(&identity).unwrap();
-    feed_guest(&mut client, &[0, 48, 7], &mut Vec::new());
-    assert!(client.ended().reason.contains("after 3 of 50 bytes"));
-    let mut server = Server::new(Rc::clone(&identity));
-    feed_host(&mut server, b"SKC", &mut Vec::new());
-    assert!(server.ended().reason.contains("after 3 of 58 bytes"));
-    assert!(server.timed_out().reason.contains("after 3 of 58 bytes"));
+    feed(&mut client, &[0, 48, 7], &[]);
+    assert!(client.on_eof().reason.contains("after 3 of 50 bytes"));
+    let mut server = Server::new(identity);
+    feed(&mut server, b"SKC", &[]);
+    assert!(server.on_eof().reason.contains("after 3 of 58 bytes"));
+    assert!(server.on_timeout().reason.contains("after 3 of 58 bytes"));
 }
 
 #[test]
 fn another_key_or_context_opens_nothing() {
     for (key, context) in [(2, &b""[..]), (1, b"x")] {
-        let theirs = identity(&[&line("alice", key)], context);
-        let client = Client::new(&theirs).unwrap();
-        let mut server = Server::new(alice());
-        let verdict = feed_host(&mut server, client.greeting(), &mut Vec::new());
-        let Verdict::Refused(why) = verdict else {
-            panic!("it was let in");
-        };
+        let hello = Client::new(&identity(&[&line("alice", key)], context)).unwrap().greeting();
+        let why = feed(&mut Server::new(alice()), &hello, &[]).refusal();
         assert_eq!((why.farewell, why.wrong_proof), (&[0, 0][..], true));
     }
 }
 
 #[test]
-fn who_is_turned_away_is_told_why() {
+fn a_rejected_client_gets_the_reason() {
     for (why, exit) in [
-        (Away::Auth, Exit::NotAuthenticated),
-        (Away::Full, Exit::Refused),
-        (Away::Access, Exit::Refused),
-        (Away::Shutdown, Exit::Refused),
+        (Reject::Auth, Exit::NotAuthenticated),
+        (Reject::Full, Exit::Refused),
+        (Reject::Access, Exit::Refused),
+        (Reject::Shutdown, Exit::Refused),
     ] {
         let identity = alice();
-        let mut client = Client::new(&identity).unwrap();
-        let (mut server, mut answer, mut ready) = (Server::new(identity), Vec::new(), Vec::new());
-        feed_host(&mut server, client.greeting(), &mut answer);
-        feed_guest(&mut client, &answer, &mut ready);
-        let Verdict::Proved(proved) = feed_host(&mut server, &ready, &mut Vec::new()) else {
-            panic!("not proved");
-        };
-        let mut wire = Vec::new();
-        proved.session.unwrap().turn_away(why, &mut wire);
-        let Some(Err(refusal)) = feed_guest(&mut client, &wire, &mut Vec::new()) else {
-            panic!("it was let in");
-        };
+        let (mut client, mut server) = (Client::new(&identity).unwrap(), Server::new(identity));
+        let ready = ready(&mut client, &mut server);
+        let (mut wire, outcome) = (Vec::new(), feed(&mut server, &ready, &[]).outcome());
+        outcome.codec.unwrap().reject(why, &mut wire);
+        let refusal = feed(&mut client, &wire, &[]).refusal();
         assert_eq!(refusal.exit, exit, "{}", refusal.reason);
     }
 }
@@ -291,20 +211,20 @@ fn row_61_what_is_no_record_is_refused() {
     ] {
         let (mut records, _) = pair();
         let mut payload = Vec::new();
-        assert!(records.open(bad, &mut payload).is_err(), "{bad:?}");
+        assert!(records.decode(bad, &mut payload).is_err(), "{bad:?}");
         assert!(payload.is_empty());
     }
-    for kind in [Kind::Ready, Kind::Welcome, Kind::Refused] {
+    for kind in [Record::Ready, Record::Welcome, Record::Refused] {
         let (mut client, mut server) = pair();
         let mut wire = Vec::new();
         client.write(kind, &[], &mut wire).unwrap();
-        let flaw = server.open(&wire, &mut Vec::new()).unwrap_err();
-        assert!(flaw.0.contains("out of place"), "{flaw}");
+        let error = server.decode(&wire, &mut Vec::new()).unwrap_err();
+        assert!(error.0.contains("out of place"), "{error}");
     }
     let (mut client, mut server) = pair();
     let mut wire = Vec::new();
-    client.write(Kind::Eof, b"x", &mut wire).unwrap();
-    assert!(server.open(&wire, &mut Vec::new()).is_err());
+    client.write(Record::Eof, b"x", &mut wire).unwrap();
+    assert!(server.decode(&wire, &mut Vec::new()).is_err());
 }
 
 #[test]
@@ -312,18 +232,18 @@ fn row_61_nothing_comes_after_the_end() {
     for split in [false, true] {
         let (mut client, mut server) = pair();
         let (mut wire, mut payload) = (Vec::new(), Vec::new());
-        client.seal(b"all", &mut wire).unwrap();
-        client.seal_end(&mut wire).unwrap();
-        client.seal_end(&mut wire).unwrap(); // told once
+        client.encode(b"all", &mut wire).unwrap();
+        client.encode_eof(&mut wire);
+        client.encode_eof(&mut wire); // told once
         let end = wire.len();
-        client.write(Kind::Data, b"more", &mut wire).unwrap();
+        client.write(Record::Data, b"more", &mut wire).unwrap();
         if split {
-            server.open(&wire[..end], &mut payload).unwrap();
-            assert!(server.has_ended());
-            assert!(server.wire_ended().is_ok());
-            assert!(server.open(&wire[end..=end], &mut payload).is_err());
+            server.decode(&wire[..end], &mut payload).unwrap();
+            assert!(server.peer_ended());
+            assert!(server.at_wire_eof().is_ok());
+            assert!(server.decode(&wire[end..=end], &mut payload).is_err());
         } else {
-            assert!(server.open(&wire, &mut payload).is_err());
+            assert!(server.decode(&wire, &mut payload).is_err());
         }
         assert_eq!(payload, b"all");
     }
@@ -333,25 +253,25 @@ fn row_61_nothing_comes_after_the_end() {
 fn row_61_an_end_without_its_record_is_a_truncation() {
     let (mut client, mut server) = pair();
     let (mut wire, mut payload) = (Vec::new(), Vec::new());
-    client.seal(b"hello", &mut wire).unwrap();
-    server.open(&wire, &mut payload).unwrap();
-    let flaw = server.wire_ended().unwrap_err();
-    assert!(flaw.0.contains("truncated after 5 bytes"), "{flaw}");
+    client.encode(b"hello", &mut wire).unwrap();
+    server.decode(&wire, &mut payload).unwrap();
+    let error = server.at_wire_eof().unwrap_err();
+    assert!(error.0.contains("truncated after 5 bytes"), "{error}");
 }
 
 #[test]
 fn every_bit_of_a_record_counts() {
     let (mut client, _) = pair();
     let mut wire = Vec::new();
-    client.seal(b"payload", &mut wire).unwrap();
+    client.encode(b"payload", &mut wire).unwrap();
     for bit in 0..wire.len() * 8 {
         let (mut client, mut server) = pair();
         let (mut wire, mut payload) = (Vec::new(), Vec::new());
-        client.seal(b"payload", &mut wire).unwrap();
+        client.encode(b"payload", &mut wire).unwrap();
         wire[bit / 8] ^= 1 << (bit % 8);
         // A longer length waits for more, which then does not open.
         wire.resize(wire.len() + DATA_MAX + 19, 0);
-        assert!(server.open(&wire, &mut payload).is_err(), "bit {bit}");
+        assert!(server.decode(&wire, &mut payload).is_err(), "bit {bit}");
         assert!(payload.is_empty(), "bit {bit}");
     }
 }
@@ -364,13 +284,13 @@ fn dropped_repeated_and_swapped_records_are_refused() {
             .iter()
             .map(|text| {
                 let mut wire = Vec::new();
-                client.seal(text, &mut wire).unwrap();
+                client.encode(text, &mut wire).unwrap();
                 wire
             })
             .collect();
         let wire: Vec<u8> = order.iter().flat_map(|index| records[*index].clone()).collect();
         let mut payload = Vec::new();
-        assert!(server.open(&wire, &mut payload).is_err(), "{order:?}");
+        assert!(server.decode(&wire, &mut payload).is_err(), "{order:?}");
         assert_eq!(payload, if order[0] == 0 { &b"one"[..] } else { b"" });
     }
 }
@@ -382,16 +302,16 @@ fn both_directions_rekey() {
     // READY was the first one.
     for number in 0..(1u32 << 20) + 2 {
         wire.clear();
-        client.seal(&[1], &mut wire).unwrap();
-        server.open(&wire, &mut payload).unwrap();
+        client.encode(&[1], &mut wire).unwrap();
+        server.decode(&wire, &mut payload).unwrap();
         assert_eq!(payload, [1], "record {number}");
         payload.clear();
     }
     // Not by chance: a server that has missed one record is out of step.
-    client.seal(&[1], &mut Vec::new()).unwrap();
+    client.encode(&[1], &mut Vec::new()).unwrap();
     wire.clear();
-    client.seal(&[1], &mut wire).unwrap();
-    assert!(server.open(&wire, &mut payload).is_err());
+    client.encode(&[1], &mut wire).unwrap();
+    assert!(server.decode(&wire, &mut payload).is_err());
 }
 
 /// A key pair of ours.
@@ -478,20 +398,16 @@ fn a_key_of_low_order_makes_no_session() {
     let mut state = Builder::with_resolver(PROTOCOL.parse().unwrap(), Box::new(Weak))
         .prologue(&PREFACE)
         .unwrap()
-        .psk(0, &identity.keys.first().bytes)
+        .psk(0, &identity.keys[0].bytes)
         .unwrap()
         .build_initiator()
         .unwrap();
-    let hello = [&PREFACE[..], &framed(&mut state).unwrap()].concat();
-    let mut reply = Vec::new();
-    match Server::new(identity).feed(&hello, &mut reply) {
-        Verdict::Refused(why) => {
-            assert_eq!(why.reason, "its hello makes no secret: a key of low order");
-            assert!(!why.wrong_proof);
-        }
-        _ => panic!("a session that others can read"),
-    }
-    assert!(reply.is_empty());
+    let hello = [&PREFACE[..], &write_message(&mut state).unwrap()].concat();
+    let run = feed(&mut Server::new(identity), &hello, &[]);
+    assert!(run.sent.is_empty());
+    let why = run.refusal();
+    assert_eq!(why.reason, "its hello makes no secret: a key of low order");
+    assert!(!why.wrong_proof);
 }
 
 proptest! {
@@ -505,32 +421,23 @@ proptest! {
         let (mut client, mut server) = pair();
         let (mut wire, mut payload) = (Vec::new(), Vec::new());
         for piece in &pieces {
-            client.seal(piece, &mut wire).unwrap();
+            client.encode(piece, &mut wire).unwrap();
         }
-        client.seal_end(&mut wire).unwrap();
+        client.encode_eof(&mut wire);
         let (mut rest, mut cuts) = (&wire[..], cuts.into_iter().cycle());
         while !rest.is_empty() {
-            prop_assert!(!server.has_ended());
+            prop_assert!(!server.peer_ended());
             let (some, more) = rest.split_at(cuts.next().unwrap().min(rest.len()));
-            server.open(some, &mut payload).unwrap();
+            server.decode(some, &mut payload).unwrap();
             rest = more;
         }
-        prop_assert!(server.has_ended());
+        prop_assert!(server.peer_ended());
         prop_assert_eq!(payload, pieces.concat());
     }
 
     #[test]
     fn anything_at_all_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let identity = alice();
-        let mut server = Server::new(Rc::clone(&identity));
-        feed_host(&mut server, &bytes, &mut Vec::new());
-        let mut client = Client::new(&identity).unwrap();
-        for byte in &bytes {
-            if client.wanted() == 0 || !matches!(client.feed(&[*byte], &mut Vec::new()), Verdict::More) {
-                break;
-            }
-        }
         let (mut records, _) = pair();
-        let _ = records.open(&bytes, &mut Vec::new());
+        let _ = records.decode(&bytes, &mut Vec::new());
     }
 }

@@ -1,15 +1,12 @@
-//! The handshake at every split, and frames of all kinds.
+//! Wrong answers and challenges, and frames of all kinds.
 
 use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use super::frames::frame;
-use super::side::{CHALLENGE, FAREWELL, PREFIX};
 use super::*;
-use crate::auth::handshake::{Guest, Host, Verdict};
-use crate::auth::key::Key;
-use crate::layer::Layer;
+use crate::net::codec::Codec;
+use crate::net::handshake::harness::feed;
 
 fn secrets(keys: &[&str], md5: bool) -> Rc<Secrets> {
     let keyring = match keys {
@@ -19,66 +16,18 @@ fn secrets(keys: &[&str], md5: bool) -> Rc<Secrets> {
     Rc::new(Secrets { keyring: Rc::new(keyring), md5, unit: Unit::Line })
 }
 
-fn listener(secrets: &Rc<Secrets>) -> Listener {
-    Listener::new(Rc::clone(secrets), [7; 40])
+fn listener(secrets: &Rc<Secrets>) -> Side {
+    Side::listener(Rc::clone(secrets), [7; 40])
 }
 
-fn client(secrets: &Rc<Secrets>) -> Client {
-    Client::new(Rc::clone(secrets), [8; 40])
+fn client(secrets: &Rc<Secrets>) -> Side {
+    Side::client(Rc::clone(secrets), [8; 40])
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     frame(message, &mut wire);
     wire
-}
-
-/// Feeds byte by byte; what was answered, and the refusal if there was one.
-fn feed_listener(host: &mut Listener, bytes: &[u8]) -> (Vec<u8>, Option<Refusal>) {
-    let mut reply = Vec::new();
-    for byte in bytes {
-        if let Verdict::Refused(why) = host.feed(&[*byte], &mut reply) {
-            return (reply, Some(why));
-        }
-    }
-    (reply, None)
-}
-
-fn feed_client(guest: &mut Client, bytes: &[u8]) -> (Vec<u8>, Option<Refusal>) {
-    let mut reply = Vec::new();
-    for byte in bytes {
-        if let Verdict::Refused(why) = guest.feed(&[*byte], &mut reply) {
-            return (reply, Some(why));
-        }
-    }
-    (reply, None)
-}
-
-#[test]
-fn both_sides_prove_themselves_byte_by_byte() {
-    let keys = secrets(&["alice:first", "bob:second"], false);
-    let (mut host, mut guest) = (listener(&keys), client(&secrets(&["second"], false)));
-    let (mut to_guest, mut rounds) = (host.greeting().to_vec(), 0);
-    let key = loop {
-        let (to_host, why) = feed_client(&mut guest, &to_guest);
-        assert_eq!(why, None);
-        rounds += 1;
-        let (mut reply, mut proved) = (Vec::new(), None);
-        for byte in &to_host {
-            assert!(host.wanted() > 0);
-            match host.feed(&[*byte], &mut reply) {
-                Verdict::More => {}
-                Verdict::Proved(done) => proved = Some(done.key),
-                Verdict::Refused(why) => panic!("{}", why.reason),
-            }
-        }
-        if let Some(key) = proved {
-            break key;
-        }
-        to_guest = reply;
-    };
-    assert_eq!((key.as_deref(), rounds), (Some("bob"), 3));
-    assert_eq!((host.wanted(), guest.wanted()), (0, 0));
 }
 
 #[test]
@@ -90,25 +39,24 @@ fn a_wrong_answer_is_told_and_counts() {
         (b"{sha1}0123456789abcdef0123".to_vec(), true),
         (Vec::new(), true),
     ] {
-        let (reply, why) = feed_listener(&mut listener(&keys), &framed(&answer));
-        let why = why.unwrap();
-        assert!(reply.is_empty());
+        let run = feed(&mut listener(&keys), &framed(&answer), &[]);
+        assert!(run.sent.is_empty());
+        let why = run.refusal();
         assert_eq!((why.wrong_proof, why.farewell), (wrong, FAREWELL));
     }
     // MD5 that is not allowed is no guess.
     let strict = secrets(&["wangwang"], false);
-    let (_, why) = feed_listener(&mut listener(&strict), &framed(&[1; 16]));
-    let why = why.unwrap();
+    let why = feed(&mut listener(&strict), &framed(&[1; 16]), &[]).refusal();
     assert!(!why.wrong_proof && why.reason.contains("--digest md5"));
 }
 
 #[test]
 fn row_60_our_own_challenge_is_not_answered() {
     let keys = secrets(&["wangwang"], true);
-    let own = [CHALLENGE, PREFIX, &[8; 40]].concat();
-    let (reply, why) = feed_client(&mut client(&keys), &framed(&own));
-    assert!(reply.is_empty());
-    assert!(why.unwrap().reason.contains("our own challenge"));
+    let own = [PYTHON_CHALLENGE, PREFIX, &[8; 40]].concat();
+    let run = feed(&mut client(&keys), &framed(&own), &[]);
+    assert!(run.sent.is_empty());
+    assert!(run.refusal().reason.contains("our own challenge"));
 }
 
 #[test]
@@ -123,8 +71,9 @@ fn challenges_of_an_unknown_form_are_not_answered() {
         b"#CHALLENGE#{sha1}0123456789012345678901234567890123456789",
         b"#CHALLENGE#{sha256 without an end, however long it may be}",
     ] {
-        let (reply, why) = feed_client(&mut client(&keys), &framed(message));
-        assert!(why.is_some() && reply.is_empty(), "{message:?}");
+        let run = feed(&mut client(&keys), &framed(message), &[]);
+        assert!(run.sent.is_empty(), "{message:?}");
+        run.refusal();
     }
 }
 
@@ -134,7 +83,7 @@ fn opened(wire: &[u8], cuts: &[usize], unit: Unit) -> (Vec<u8>, Frames) {
     let mut cuts = cuts.iter().cycle();
     while !rest.is_empty() {
         let (some, more) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-        frames.open(some, &mut payload).unwrap();
+        frames.decode(some, &mut payload).unwrap();
         rest = more;
     }
     (payload, frames)
@@ -145,10 +94,10 @@ fn long_lengths_and_bad_ones() {
     let long = [&[0xff; 4][..], &5u64.to_be_bytes(), b"hello"].concat();
     assert_eq!(opened(&long, &[1], Unit::Line).0, b"hello\n");
     let mut frames = Frames::new(Unit::Line);
-    assert!(frames.open(&(-2i32).to_be_bytes(), &mut Vec::new()).is_err());
+    assert!(frames.decode(&(-2i32).to_be_bytes(), &mut Vec::new()).is_err());
     for cut in 1..long.len() {
         let (_, mut frames) = opened(&long[..cut], &[1], Unit::Line);
-        assert!(frames.wire_ended().is_err(), "at {cut}");
+        assert!(frames.at_wire_eof().is_err(), "at {cut}");
     }
 }
 
@@ -167,16 +116,16 @@ proptest! {
         let mut sizes = cuts.iter().cycle();
         while !rest.is_empty() {
             let (some, more) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
-            frames.seal(some, &mut wire).unwrap();
+            frames.encode(some, &mut wire).unwrap();
             rest = more;
         }
-        frames.seal_end(&mut wire).unwrap();
+        frames.encode_eof(&mut wire);
         let wanted: Vec<u8> = text.lines().flat_map(|line| framed(line.as_bytes())).collect();
         prop_assert_eq!(&wire, &wanted);
         let (payload, mut frames) = opened(&wire, &cuts, Unit::Line);
         let lines: Vec<u8> = text.lines().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect();
         prop_assert_eq!(payload, lines);
-        prop_assert!(frames.wire_ended().is_ok());
+        prop_assert!(frames.at_wire_eof().is_ok());
     }
 
     #[test]
@@ -187,7 +136,7 @@ proptest! {
         let (mut frames, mut wire) = (Frames::new(Unit::Chunk), Vec::new());
         for chunk in &chunks {
             let before = wire.len();
-            frames.seal(chunk, &mut wire).unwrap();
+            frames.encode(chunk, &mut wire).unwrap();
             let one = if chunk.is_empty() { Vec::new() } else { framed(chunk) };
             prop_assert_eq!(&wire[before..], &one);
         }
@@ -196,9 +145,6 @@ proptest! {
 
     #[test]
     fn anything_at_all_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let keys = secrets(&["wangwang"], true);
-        feed_listener(&mut listener(&keys), &bytes);
-        feed_client(&mut client(&keys), &bytes);
-        let _ = Frames::new(Unit::Line).open(&bytes, &mut Vec::new());
+        let _ = Frames::new(Unit::Line).decode(&bytes, &mut Vec::new());
     }
 }

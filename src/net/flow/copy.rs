@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use super::port::Port;
 use super::{Flow, Held, Step};
-use crate::layer::{Flaw, Layer};
+use crate::net::codec::{Codec, ProtocolError};
 use crate::net::hexdump::{Direction, Tap};
 use crate::net::socket::would_block;
 
-/// What the copying way reads at a time, and where a layer makes each byte dearer.
+/// What the copying way reads at a time, and where a codec makes each byte dearer.
 pub(super) const BUFFER: usize = 64 << 10;
 const LAYERED: usize = 256 << 10;
 
@@ -24,8 +24,8 @@ const LAYERED: usize = 256 << 10;
 /// what becomes of the given ones. No bytes means the end.
 pub type Filter = Box<dyn FnMut(&[u8], &mut Vec<u8>)>;
 
-/// A layer that both directions of a connection share.
-pub type Wire = Rc<RefCell<Box<dyn Layer>>>;
+/// A codec that both directions of a connection share.
+pub type Wire = Rc<RefCell<Box<dyn Codec>>>;
 
 /// What is done to bytes on their way, beside moving them.
 #[derive(Default)]
@@ -33,18 +33,18 @@ pub struct Change {
     /// They are changed.
     pub filter: Option<Filter>,
     /// They are wrapped for the wire, or unwrapped.
-    pub layer: Option<Wire>,
+    pub codec: Option<Wire>,
     /// The payload is dumped.
     pub tap: Option<Tap>,
     /// When the dump's clock began.
     pub began: Option<Instant>,
-    /// Our end is told in the layer's way, too.
+    /// Our end is told in the codec's way, too.
     pub ends: bool,
 }
 
 impl Change {
     pub(super) fn is_none(&self) -> bool {
-        self.filter.is_none() && self.tap.is_none() && self.layer.is_none()
+        self.filter.is_none() && self.tap.is_none() && self.codec.is_none()
     }
 
     /// Shows payload that the socket gave or gets.
@@ -86,7 +86,7 @@ impl Flow<'_> {
 
     fn count_sent(&mut self, n: usize) {
         if let Port::Socket(_) = self.sink {
-            if self.change.layer.is_none() {
+            if self.change.codec.is_none() {
                 self.moved += n as u64;
             } else if self.pending.is_empty() {
                 self.moved += std::mem::take(&mut self.carried);
@@ -96,7 +96,7 @@ impl Flow<'_> {
 
     /// Reads, and does to the bytes what is to be done.
     fn fill(&mut self) -> Result<(), Step> {
-        let room = if self.change.layer.is_some() { LAYERED } else { self.room(BUFFER) };
+        let room = if self.change.codec.is_some() { LAYERED } else { self.room(BUFFER) };
         self.stages[0].resize(room, 0);
         let count = match self.source.read(&mut self.stages[0]) {
             Ok(count) => count,
@@ -122,16 +122,16 @@ impl Flow<'_> {
         let [wire, payload, changed] = &mut self.stages;
         let mut bytes = &wire[..count];
         self.stage = 0;
-        if let Some(layer) = &self.change.layer {
-            let mut layer = layer.borrow_mut();
+        if let Some(codec) = &self.change.codec {
+            let mut codec = codec.borrow_mut();
             payload.clear();
             let result = match bytes {
-                [] => layer.wire_ended(),
-                bytes => layer.open(bytes, payload),
+                [] => codec.at_wire_eof(),
+                bytes => codec.decode(bytes, payload),
             };
             payload.truncate(room);
             self.failure = result.err().map(Into::into);
-            self.source_ended |= layer.has_ended();
+            self.source_ended |= codec.peer_ended();
             bytes = payload;
             self.stage = 1;
         }
@@ -161,14 +161,14 @@ impl Flow<'_> {
             self.stage = 1;
         }
         self.change.dump(Direction::Sent, bytes)?;
-        if let Some(layer) = &self.change.layer {
-            let mut layer = layer.borrow_mut();
+        if let Some(codec) = &self.change.codec {
+            let mut codec = codec.borrow_mut();
             wire.clear();
-            let broken = |flaw: Flaw| Step::SinkFailed(flaw.into());
-            layer.seal(bytes, wire).map_err(broken)?;
+            let broken = |flaw: ProtocolError| Step::SinkFailed(flaw.into());
+            codec.encode(bytes, wire).map_err(broken)?;
             self.carried += bytes.len() as u64;
             if count == 0 && self.change.ends {
-                layer.seal_end(wire).map_err(broken)?;
+                codec.encode_eof(wire);
             }
             bytes = wire;
             self.stage = 2;

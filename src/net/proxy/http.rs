@@ -1,101 +1,117 @@
-//! `CONNECT` through an HTTP proxy, the client's side: RFC 9110 section 9.3.6. Pure.
+//! `CONNECT` through an HTTP proxy, the client's side: RFC 9110 section 9.3.6.
 //!
 //! The answer is a status line and headers up to an empty line. After a 2xx what follows is the
 //! target's; `Content-Length` means nothing there.
 
+use std::mem::take;
 use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Handshake, Login, Place, Refused, Step};
+use super::{Login, Place, ended, silent};
 use crate::exit::{Exit, quoted};
+use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 
 /// The longest head of an answer that is read.
 const LONGEST: usize = 16 << 10;
+/// The shortest head that is accepted: `HTTP/1. 200`, and two newlines.
+const SHORTEST: usize = 13;
 
-struct Answer {
-    held: Vec<u8>,
+/// One handshake.
+pub(super) struct Http {
+    request: Zeroizing<Vec<u8>>,
+    head: Vec<u8>,
+    over: bool,
 }
 
-/// A handshake, and what it begins with.
-pub(super) fn begin(
-    login: Option<&Login>,
-    place: &Place,
-    port: u16,
-) -> (Box<dyn Handshake>, Zeroizing<Vec<u8>>) {
-    let host = match place {
-        Place::Name(name) => name.clone(),
-        Place::Ip(IpAddr::V4(ip)) => ip.to_string(),
-        Place::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
-    };
-    let mut request = Zeroizing::new(Vec::with_capacity(2048));
-    request.extend(format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").bytes());
-    if let Some(login) = login {
-        let mut pair = Zeroizing::new(Vec::with_capacity(1024));
-        pair.extend(login.user.bytes());
-        pair.push(b':');
-        pair.extend(login.password.iter());
-        let basic = Zeroizing::new(STANDARD.encode(&pair));
-        request.extend(b"Proxy-Authorization: Basic ");
-        request.extend(basic.bytes());
-        request.extend(b"\r\n");
-    }
-    request.extend(b"\r\n");
-    (Box::new(Answer { held: Vec::new() }), request)
-}
-
-impl Handshake for Answer {
-    fn feed(&mut self, seen: &[u8]) -> Result<(usize, Step), Refused> {
-        let before = self.held.len();
-        self.held.extend_from_slice(seen);
-        if !self.held.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
-            return Err(refused("it does not speak HTTP", Exit::Broken));
-        }
-        let Some(length) = head(&self.held) else {
-            if self.held.len() > LONGEST {
-                return Err(refused("its answer has a head of more than 16 KiB", Exit::Broken));
-            }
-            return Ok((seen.len(), Step::More));
+impl Http {
+    /// A request for a connection to `place`.
+    pub(super) fn new(login: Option<&Login>, place: &Place, port: u16) -> Self {
+        let host = match place {
+            Place::Name(name) => name.clone(),
+            Place::Ip(IpAddr::V4(ip)) => ip.to_string(),
+            Place::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         };
-        let line = self.held.split(|byte| *byte == b'\n').next();
-        let line = String::from_utf8_lossy(line.unwrap_or_default());
-        verdict(line.trim_end())?;
-        Ok((length - before, Step::Done))
-    }
-}
-
-/// The length of a head, if it is whole: up to an empty line, whose CR may be missing.
-fn head(bytes: &[u8]) -> Option<usize> {
-    let mut begin = 0;
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-        let line = &bytes[begin..at];
-        if begin > 0 && (line.is_empty() || line == b"\r") {
-            return Some(at + 1);
+        let mut request = Zeroizing::new(Vec::with_capacity(2048));
+        let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+        request.extend(head.bytes());
+        if let Some(login) = login {
+            let mut pair = Zeroizing::new(Vec::with_capacity(1024));
+            pair.extend(login.user.bytes());
+            pair.push(b':');
+            pair.extend(login.password.iter());
+            let basic = Zeroizing::new(STANDARD.encode(&pair));
+            request.extend(b"Proxy-Authorization: Basic ");
+            request.extend(basic.bytes());
+            request.extend(b"\r\n");
         }
-        begin = at + 1;
+        request.extend(b"\r\n");
+        Self { request, head: Vec::with_capacity(256), over: false }
     }
-    None
+
+    fn step(&self) -> Result<Option<Outcome>, Refusal> {
+        if !self.head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+            return Err(Refusal::new("it does not speak HTTP", Exit::Broken));
+        }
+        if let Some(end) = self.head.iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&self.head[..end]);
+            judge(line.trim_end())?;
+        }
+        if self.head.ends_with(b"\n\n") || self.head.ends_with(b"\n\r\n") {
+            return Ok(Some(Outcome::default()));
+        }
+        if self.head.len() > LONGEST {
+            return Err(Refusal::new("its answer has a head of more than 16 KiB", Exit::Broken));
+        }
+        Ok(None)
+    }
 }
 
-/// What a status line (`HTTP/1.1 200 OK`) means.
-fn verdict(line: &str) -> Result<(), Refused> {
+/// The meaning of a status line (`HTTP/1.1 200 OK`).
+fn judge(line: &str) -> Result<(), Refusal> {
     let status = line.split(' ').nth(1).unwrap_or_default();
     let exit = match status.as_bytes() {
         [b'2', _, _] => return Ok(()),
         b"401" | b"407" => Exit::NotAuthenticated,
         b"403" | b"405" => Exit::Permission,
         b"504" => Exit::TimedOut,
-        // The proxy could not get there; it does not say in a number whether it was refused.
+        // The proxy could not get there; no number says whether it was refused.
         [b'5', _, _] => Exit::Unreachable,
         _ => Exit::Other,
     };
     let line = line.split_once(' ').map_or(line, |(_, line)| line);
-    Err(refused(format!("it answered {}", quoted(line)), exit))
+    Err(Refusal::new(format!("it answered {}", quoted(line)), exit))
 }
 
-fn refused(cause: impl Into<String>, exit: Exit) -> Refused {
-    let cause = cause.into();
-    Refused { cause, exit }
+impl Handshake for Http {
+    fn greeting(&mut self) -> Vec<u8> {
+        take(&mut *self.request)
+    }
+
+    /// The least that is still missing of an empty line.
+    fn wanted(&self) -> usize {
+        match self.head.len() {
+            _ if self.over => 0,
+            got @ 0..SHORTEST => SHORTEST - got,
+            _ if self.head.ends_with(b"\n") || self.head.ends_with(b"\n\r") => 1,
+            _ => 2,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        self.head.extend_from_slice(bytes);
+        let step = self.step();
+        self.over = !matches!(step, Ok(None));
+        step.into()
+    }
+
+    fn on_eof(&mut self) -> Refusal {
+        ended()
+    }
+
+    fn on_timeout(&mut self) -> Refusal {
+        silent()
+    }
 }

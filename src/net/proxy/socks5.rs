@@ -1,4 +1,4 @@
-//! SOCKS5, the client's side: RFC 1928, and RFC 1929 for user and password. Pure.
+//! SOCKS5, the client's side: RFC 1928, and RFC 1929 for user and password.
 //!
 //! | we send                            | the proxy answers                   | length     |
 //! |------------------------------------|-------------------------------------|------------|
@@ -10,98 +10,70 @@ use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-use super::{Handshake, Login, Place, Refused, Step};
+use super::{Login, Place, ended, silent};
 use crate::exit::Exit;
+use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 
-/// Methods: none, and user and password.
+/// Methods: no authentication, and user and password.
 const OPEN: u8 = 0;
 const LOGIN: u8 = 2;
 
-/// Where the exchange is.
+/// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaited {
+enum State {
     Method,
     Status,
     Reply,
+    Over,
 }
 
-struct Socks5 {
+/// One handshake.
+pub(super) struct Socks5 {
+    /// The message with user and password.
     login: Option<Zeroizing<Vec<u8>>>,
     request: Vec<u8>,
-    awaited: Awaited,
+    state: State,
     held: Vec<u8>,
 }
 
-/// A handshake, and what it begins with.
-pub(super) fn begin(
-    login: Option<&Login>,
-    place: &Place,
-    port: u16,
-) -> (Box<dyn Handshake>, Zeroizing<Vec<u8>>) {
-    let mut request = vec![5, 1, 0];
-    match place {
-        Place::Ip(IpAddr::V4(ip)) => {
-            request.push(1);
-            request.extend(ip.octets());
-        }
-        Place::Ip(IpAddr::V6(ip)) => {
-            request.push(4);
-            request.extend(ip.octets());
-        }
-        Place::Name(name) => {
-            request.extend([3, length(name.as_bytes())]);
-            request.extend(name.bytes());
-        }
-    }
-    request.extend(port.to_be_bytes());
-    let hello = match login {
-        Some(_) => vec![5, 2, OPEN, LOGIN],
-        None => vec![5, 1, OPEN],
-    };
-    let login = login.map(|login| {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(3 + 2 * 255));
-        bytes.extend([1, length(login.user.as_bytes())]);
-        bytes.extend(login.user.bytes());
-        bytes.push(length(&login.password));
-        bytes.extend(login.password.iter());
-        bytes
-    });
-    let handshake = Socks5 { login, request, awaited: Awaited::Method, held: Vec::new() };
-    (Box::new(handshake), Zeroizing::new(hello))
-}
-
-/// The length of what is checked to be no longer than 255 bytes before it comes here.
-fn length(bytes: &[u8]) -> u8 {
-    u8::try_from(bytes.len()).unwrap_or(u8::MAX)
-}
-
-impl Handshake for Socks5 {
-    fn feed(&mut self, seen: &[u8]) -> Result<(usize, Step), Refused> {
-        let mut used = 0;
-        loop {
-            let missing = self.length()?.saturating_sub(self.held.len());
-            if missing == 0 {
-                return self.whole().map(|step| (used, step));
-            }
-            let piece = &seen[used..seen.len().min(used + missing)];
-            if piece.is_empty() {
-                return Ok((used, Step::More));
-            }
-            self.held.extend_from_slice(piece);
-            used += piece.len();
-        }
-    }
-}
-
 impl Socks5 {
-    /// The length of the message awaited, as far as what is held tells it. A refusal is known
-    /// before it is whole.
-    fn length(&self) -> Result<usize, Refused> {
-        let version = if self.awaited == Awaited::Status { 1 } else { 5 };
-        if self.held.first().is_some_and(|first| *first != version) {
-            return Err(refused("it does not speak SOCKS5", Exit::Broken));
+    /// A request for a connection to `place`.
+    pub(super) fn new(login: Option<&Login>, place: &Place, port: u16) -> Self {
+        let mut request = vec![5, 1, 0];
+        match place {
+            Place::Ip(IpAddr::V4(ip)) => {
+                request.push(1);
+                request.extend(ip.octets());
+            }
+            Place::Ip(IpAddr::V6(ip)) => {
+                request.push(4);
+                request.extend(ip.octets());
+            }
+            Place::Name(name) => {
+                request.extend([3, length(name.as_bytes())]);
+                request.extend(name.bytes());
+            }
         }
-        if self.awaited != Awaited::Reply {
+        request.extend(port.to_be_bytes());
+        let login = login.map(|login| {
+            let mut bytes = Zeroizing::new(Vec::with_capacity(3 + 2 * 255));
+            bytes.extend([1, length(login.user.as_bytes())]);
+            bytes.extend(login.user.bytes());
+            bytes.push(length(&login.password));
+            bytes.extend(login.password.iter());
+            bytes
+        });
+        Self { login, request, state: State::Method, held: Vec::with_capacity(7 + 255) }
+    }
+
+    /// The length of the message awaited, as far as it is known. A refusal is known before its
+    /// message is whole.
+    fn length(&self) -> Result<usize, Refusal> {
+        let version = if self.state == State::Status { 1 } else { 5 };
+        if self.held.first().is_some_and(|first| *first != version) {
+            return Err(Refusal::new("it does not speak SOCKS5", Exit::Broken));
+        }
+        if self.state != State::Reply {
             return Ok(2);
         }
         if let Some(&reply) = self.held.get(1).filter(|reply| **reply != 0) {
@@ -112,46 +84,50 @@ impl Socks5 {
             Some([1, _]) => Ok(10),
             Some([3, length]) => Ok(7 + usize::from(*length)),
             Some([4, _]) => Ok(22),
-            Some(_) => Err(refused("its reply has an address of no known type", Exit::Broken)),
+            Some(_) => Err(Refusal::new("its reply has an address of no known type", Exit::Broken)),
         }
     }
 
-    /// A message is whole: what follows.
-    fn whole(&mut self) -> Result<Step, Refused> {
-        let said = self.held[1];
+    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+        if self.held.len() < self.length()? {
+            return Ok(None);
+        }
+        let unproved = |reason: &str| Err(Refusal::new(reason, Exit::NotAuthenticated));
+        let code = self.held[1];
         self.held.clear();
-        match (self.awaited, said) {
-            (Awaited::Method, OPEN) | (Awaited::Status, 0) => {
-                self.awaited = Awaited::Reply;
-                Ok(Step::Send(Zeroizing::new(self.request.clone())))
+        match (self.state, code, &self.login) {
+            (State::Method, OPEN, _) | (State::Status, 0, _) => {
+                reply.extend_from_slice(&self.request);
+                self.state = State::Reply;
+                Ok(None)
             }
-            (Awaited::Method, LOGIN) => match self.login.take() {
-                Some(login) => {
-                    self.awaited = Awaited::Status;
-                    Ok(Step::Send(login))
-                }
-                None => Err(refused(
-                    "it wants a user and a password (socks5://USER@…)",
-                    Exit::NotAuthenticated,
-                )),
-            },
-            (Awaited::Method, _) if self.login.is_none() => Err(refused(
-                "it lets nobody in without a login (socks5://USER@…)",
-                Exit::NotAuthenticated,
-            )),
-            (Awaited::Method, _) => {
-                Err(refused("it takes neither a password nor anybody", Exit::NotAuthenticated))
+            (State::Method, LOGIN, Some(login)) => {
+                // A buffer that grows leaves a copy of what it held.
+                reply.reserve_exact(login.len());
+                reply.extend_from_slice(login);
+                self.state = State::Status;
+                Ok(None)
             }
-            (Awaited::Status, _) => {
-                Err(refused("it does not accept the user and the password", Exit::NotAuthenticated))
+            (State::Method, LOGIN, None) => {
+                unproved("it wants a user and a password (socks5://USER@…)")
             }
-            (Awaited::Reply, _) => Ok(Step::Done),
+            (State::Method, _, None) => {
+                unproved("it lets nobody in without a login (socks5://USER@…)")
+            }
+            (State::Method, ..) => unproved("it takes neither a password nor anybody"),
+            (State::Status, ..) => unproved("it does not accept the user and the password"),
+            (State::Reply | State::Over, ..) => Ok(Some(Outcome::default())),
         }
     }
 }
 
-/// RFC 1928 section 6. "TTL expired" is what proxies say of a connect that timed out.
-fn meaning(reply: u8) -> Refused {
+/// The length of what the command line limits to 255 bytes.
+fn length(bytes: &[u8]) -> u8 {
+    u8::try_from(bytes.len()).unwrap_or(u8::MAX)
+}
+
+/// RFC 1928 section 6. "TTL expired" is the reply of proxies whose connect timed out.
+fn meaning(reply: u8) -> Refusal {
     let (text, exit) = match reply {
         1 => ("general failure of the proxy", Exit::Other),
         2 => ("not allowed by the proxy's rules", Exit::Permission),
@@ -163,10 +139,38 @@ fn meaning(reply: u8) -> Refused {
         8 => ("the proxy knows no such type of address", Exit::Other),
         _ => ("failed", Exit::Other),
     };
-    refused(format!("{text} (SOCKS reply {reply})"), exit)
+    Refusal::new(format!("{text} (SOCKS reply {reply})"), exit)
 }
 
-fn refused(cause: impl Into<String>, exit: Exit) -> Refused {
-    let cause = cause.into();
-    Refused { cause, exit }
+impl Handshake for Socks5 {
+    fn greeting(&mut self) -> Vec<u8> {
+        match self.login {
+            Some(_) => vec![5, 2, OPEN, LOGIN],
+            None => vec![5, 1, OPEN],
+        }
+    }
+
+    fn wanted(&self) -> usize {
+        match (self.state, self.length()) {
+            (State::Over, _) | (_, Err(_)) => 0,
+            (_, Ok(length)) => length - self.held.len(),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
+        self.held.extend_from_slice(bytes);
+        let step = self.step(reply);
+        if !matches!(step, Ok(None)) {
+            self.state = State::Over;
+        }
+        step.into()
+    }
+
+    fn on_eof(&mut self) -> Refusal {
+        ended()
+    }
+
+    fn on_timeout(&mut self) -> Refusal {
+        silent()
+    }
 }

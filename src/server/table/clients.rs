@@ -96,7 +96,7 @@ impl Clients for Table {
             peer: conn.peer.clone(),
             neighbours: self.neighbours(client.slot),
             credentials: conn.socket.credentials(),
-            wrapped: conn.layer.is_some(),
+            wrapped: conn.codec.is_some(),
         })
     }
 

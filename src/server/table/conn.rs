@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::outbox::Log;
 use super::{Conn, DRAIN, DRAIN_QUIET, Fin, HIGH, Phase, STALL, STOP_QUIET};
 use crate::exit::Failure;
-use crate::layer::Away;
+use crate::net::codec::Reject;
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Direction;
 use crate::net::socket::would_block;
@@ -16,7 +16,7 @@ use crate::session::Id;
 impl Conn {
     /// The socket took this much; where it is wrapped, payload was counted when that was done.
     pub(super) fn count_sent(&mut self, n: u64) {
-        if self.layer.is_none() {
+        if self.codec.is_none() {
             self.sent += n;
         }
     }
@@ -44,14 +44,14 @@ impl Conn {
 
     /// Where the wire is not the payload: wraps what was said to all, a turn's worth at a time.
     pub(super) fn wrap_shared(&mut self, log: &Log, queued: &mut usize) {
-        let Some(layer) = &mut self.layer else {
+        let Some(codec) = &mut self.codec else {
             return;
         };
         let (own, sent) = (self.outbox.own(), &mut self.sent);
         let result = self.outbox.take_over(log, |payload| {
             let mut wire = Vec::new();
             *sent += payload.len() as u64;
-            layer.seal(&payload, &mut wire).map(|()| wire)
+            codec.encode(&payload, &mut wire).map(|()| wire)
         });
         *queued += self.outbox.own() - own;
         if result.is_err() {
@@ -61,14 +61,14 @@ impl Conn {
 
     /// Whether what comes has to be unwrapped before it means anything.
     pub(in crate::server) fn is_wrapped(&self) -> bool {
-        self.layer.is_some() && matches!(self.phase, Phase::Open)
+        self.codec.is_some() && matches!(self.phase, Phase::Open)
     }
 
     /// Tells one who holds a key why it is not let in; only the first reason.
-    pub(super) fn turn_away(&mut self, why: Away, log: &Log, queued: &mut usize) {
-        if let Some(mut layer) = self.layer.take() {
+    pub(super) fn reject(&mut self, why: Reject, log: &Log, queued: &mut usize) {
+        if let Some(mut codec) = self.codec.take() {
             let mut wire = Vec::new();
-            layer.turn_away(why, &mut wire);
+            codec.reject(why, &mut wire);
             *queued += wire.len();
             self.outbox.push(&wire, log);
         }
@@ -76,14 +76,14 @@ impl Conn {
 
     /// Queues what tells the end of our side, where that takes more than a FIN.
     pub(super) fn tell_end(&mut self, log: &Log, queued: &mut usize) {
-        if let Some(layer) = &mut self.layer
+        if let Some(codec) = &mut self.codec
             && self.let_in
             && self.fin == Fin::No
             && !self.broken
         {
             let mut wire = Vec::new();
             // Without it the peer takes the end for a truncation, which it then is.
-            let _ = layer.seal_end(&mut wire);
+            codec.encode_eof(&mut wire);
             *queued += wire.len();
             self.outbox.push(&wire, log);
         }
@@ -187,10 +187,10 @@ pub(super) fn flush(conn: &mut Conn, log: &Log, now: Instant, queued: &mut usize
 /// Wraps payload for the wire and counts it: `None` where the wire is the payload, false where it
 /// could not be done.
 pub(super) fn wrap(conn: &mut Conn, payload: &[u8], wire: &mut Vec<u8>) -> Option<bool> {
-    let layer = conn.layer.as_mut()?;
+    let codec = conn.codec.as_mut()?;
     wire.clear();
     conn.sent += payload.len() as u64;
-    Some(layer.seal(payload, wire).is_ok())
+    Some(codec.encode(payload, wire).is_ok())
 }
 
 /// Writes to the `--hex` dump; a dump that cannot be written ends the run.

@@ -2,7 +2,7 @@
 
 use super::{Fin, Phase, Table};
 use crate::console::event::{Event, Reason};
-use crate::layer::{Away, Layer};
+use crate::net::codec::{Codec, Reject};
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Socket;
 use crate::session::Id;
@@ -12,7 +12,7 @@ pub struct Taken {
     /// The open socket.
     pub socket: Socket,
     /// What stands between it and the payload.
-    pub layer: Option<Box<dyn Layer>>,
+    pub codec: Option<Box<dyn Codec>>,
     /// Whose it is.
     pub peer: Endpoint,
     /// Its number.
@@ -78,13 +78,13 @@ impl Table {
         let conn = self.conns.try_remove(slot)?;
         // Taken elsewhere it is watched elsewhere.
         let _ = self.poller.remove(&conn.socket);
-        Some(Taken { socket: conn.socket, layer: conn.layer, peer: conn.peer, number: conn.number })
+        Some(Taken { socket: conn.socket, codec: conn.codec, peer: conn.peer, number: conn.number })
     }
 
     /// Ends a connection whose address is not let in, in good order: it may hold a key.
     pub(in crate::server) fn deny(&mut self, slot: usize) {
         if let Some(conn) = self.conns.get_mut(slot) {
-            conn.turn_away(Away::Access, &self.log, &mut self.queued);
+            conn.reject(Reject::Access, &self.log, &mut self.queued);
         }
         self.end(slot, Reason::Limit);
     }
@@ -100,11 +100,11 @@ impl Table {
             Phase::Closing(_) => return,
             _ if !conn.let_in => {
                 let why = match reason {
-                    Reason::Limit => Away::Full,
-                    Reason::Shutdown => Away::Shutdown,
-                    _ => Away::Auth,
+                    Reason::Limit => Reject::Full,
+                    Reason::Shutdown => Reject::Shutdown,
+                    _ => Reject::Auth,
                 };
-                conn.turn_away(why, &self.log, &mut self.queued);
+                conn.reject(why, &self.log, &mut self.queued);
             }
             _ => {}
         }

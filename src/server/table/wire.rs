@@ -4,7 +4,7 @@
 use std::io;
 
 use super::{Phase, Table, dump, transmit};
-use crate::layer::Flaw;
+use crate::net::codec::ProtocolError;
 use crate::net::hexdump::Direction;
 
 impl Table {
@@ -36,18 +36,18 @@ impl Table {
         slot: usize,
         wire: &[u8],
         payload: &mut Vec<u8>,
-    ) -> Result<bool, Flaw> {
+    ) -> Result<bool, ProtocolError> {
         let Some(conn) = self.conns.get_mut(slot) else {
             return Ok(false);
         };
-        let Some(layer) = &mut conn.layer else {
+        let Some(codec) = &mut conn.codec else {
             return Ok(false);
         };
         let result = match wire {
-            [] => layer.wire_ended(),
-            wire => layer.open(wire, payload),
+            [] => codec.at_wire_eof(),
+            wire => codec.decode(wire, payload),
         };
-        let had_ended = std::mem::replace(&mut conn.peer_ended, layer.has_ended());
+        let had_ended = std::mem::replace(&mut conn.peer_ended, codec.peer_ended());
         let ends = conn.peer_ended && !had_ended;
         conn.received += payload.len() as u64;
         if !payload.is_empty() {

@@ -73,10 +73,10 @@ pub fn run(
         Ok(()) => drive.run().unwrap_or_else(|over| over),
         Err(e) => Over::Ended(End::Broken(e)),
     };
-    if let (Over::Done | Over::Ended(End::Eof | End::Linger | End::Limit), Some(layer)) =
-        (&over, &mut drive.rules.layer)
+    if let (Over::Done | Over::Ended(End::Eof | End::Linger | End::Limit), Some(codec)) =
+        (&over, &mut drive.rules.codec)
     {
-        finish(socket, &mut **layer);
+        finish(socket, &mut **codec);
     }
     if !drive.outgoing.is_empty() {
         drive.script.cut_short();
@@ -176,8 +176,8 @@ impl Drive<'_> {
                 Action::Unmet => return Err(Over::Ended(End::Eof)),
                 Action::Answer => {
                     if self.rules.half_close {
-                        if let Some(layer) = &mut self.rules.layer {
-                            finish(self.socket, &mut **layer);
+                        if let Some(codec) = &mut self.rules.codec {
+                            finish(self.socket, &mut **codec);
                         }
                         // A peer that is gone shows itself to the next read.
                         let _ = self.socket.shutdown_write();
@@ -193,11 +193,11 @@ impl Drive<'_> {
 
     /// Payload as it goes over the wire. Wrapped, it is counted and dumped here, else as it goes.
     fn wrap(&mut self, payload: Vec<u8>) -> Result<Vec<u8>, Over> {
-        let Some(layer) = &mut self.rules.layer else {
+        let Some(codec) = &mut self.rules.codec else {
             return Ok(payload);
         };
         let mut wire = Vec::new();
-        layer.seal(&payload, &mut wire).map_err(|flaw| Over::Ended(End::Broken(flaw.into())))?;
+        codec.encode(&payload, &mut wire).map_err(|flaw| Over::Ended(End::Broken(flaw.into())))?;
         self.sent += payload.len() as u64;
         self.dump(Direction::Sent, &payload)?;
         Ok(wire)
@@ -207,14 +207,14 @@ impl Drive<'_> {
     /// shows once it is delivered.
     fn unwrap(&mut self, count: usize) -> Option<Vec<u8>> {
         let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
-        let layer = self.rules.layer.as_mut()?;
+        let codec = self.rules.codec.as_mut()?;
         let mut payload = Vec::new();
         let result = match count {
-            0 => layer.wire_ended(),
-            _ => layer.open(&self.buffer[..count], &mut payload),
+            0 => codec.at_wire_eof(),
+            _ => codec.decode(&self.buffer[..count], &mut payload),
         };
         payload.truncate(left);
-        self.peer_ended = layer.has_ended() || result.is_err();
+        self.peer_ended = codec.peer_ended() || result.is_err();
         self.broken = self.broken.take().or(result.err().map(Into::into));
         Some(payload)
     }
@@ -251,7 +251,7 @@ impl Drive<'_> {
             Ok(count) => {
                 self.moved = Instant::now();
                 self.step_began = self.moved;
-                if self.rules.layer.is_none() {
+                if self.rules.codec.is_none() {
                     self.sent += count as u64;
                     let piece = self.taken..self.taken + count;
                     self.dump(Direction::Sent, &self.outgoing[piece])?;
@@ -272,17 +272,17 @@ impl Drive<'_> {
     }
 
     fn receive(&mut self) -> Result<bool, Over> {
-        let wrapped = self.rules.layer.is_some();
+        let wrapped = self.rules.codec.is_some();
         let limit = usize::try_from(self.left()).unwrap_or(CHUNK).min(CHUNK);
         let busy = !self.incoming.is_empty() || self.phase == Phase::Closing;
         if busy {
             return Ok(false); // also of what is wrong nothing is said before what came is written
         }
-        if let Some(layer) = self.rules.layer.as_mut().filter(|_| self.peer_ended)
+        if let Some(codec) = self.rules.codec.as_mut().filter(|_| self.peer_ended)
             && self.broken.is_none()
             && !self.wire_ended
         {
-            let result = goes_on(self.socket, &mut **layer);
+            let result = goes_on(self.socket, &mut **codec);
             self.wire_ended = !result.map_err(|e| Over::Ended(End::Broken(e)))?;
         }
         if self.peer_ended || limit == 0 {
@@ -383,7 +383,7 @@ impl Drive<'_> {
         let until = self.clocks().iter().fold(self.pace.due(), |until, (at, _)| until.min(*at));
         let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(3);
         let mut events = PollFlags::empty();
-        let ended = if self.rules.layer.is_some() { self.wire_ended } else { self.peer_ended };
+        let ended = if self.rules.codec.is_some() { self.wire_ended } else { self.peer_ended };
         let reads = !ended && self.incoming.is_empty() && self.left() > 0;
         events.set(PollFlags::POLLIN, reads);
         events.set(PollFlags::POLLOUT, !self.outgoing.is_empty());

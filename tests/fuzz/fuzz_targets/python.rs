@@ -1,43 +1,38 @@
-//! Both sides of Python's handshake, and its frames, fed anything, in pieces of any size.
+//! Both sides of Python's handshake, and its frames, fed any bytes, in pieces of any size.
 #![no_main]
 
 use std::rc::Rc;
 
-use sockctl::auth::handshake::{Guest, Host, Verdict};
-use sockctl::auth::key::{Key, Keyring};
-use sockctl::auth::python::{Client, Frames, Listener, Secrets, Unit};
-use sockctl::layer::Layer;
 use libfuzzer_sys::fuzz_target;
+use sockctl::auth::key::{Key, Keyring};
+use sockctl::auth::python::{Secrets, Side};
+use sockctl::codec::python::{Frames, Unit};
+use sockctl::net::codec::Codec;
+use sockctl::net::handshake::{Handshake, Progress};
+
+/// Feeds these bytes in pieces of `step` at most.
+fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
+    let mut reply = Vec::new();
+    while !rest.is_empty() && machine.wanted() > 0 {
+        let (some, more) = rest.split_at(step.min(machine.wanted()).min(rest.len()));
+        match machine.feed(some, &mut reply) {
+            Progress::More => rest = more,
+            Progress::Refused(_) => return,
+            Progress::Done(_) => panic!("a peer without the key was accepted"),
+        }
+    }
+}
 
 fuzz_target!(|data: (u8, bool, &[u8])| {
     let (step, md5, bytes) = (usize::from(data.0).max(1), data.1, data.2);
     let keyring = Rc::new(Keyring::from(Key::parse(b"wangwang").unwrap()));
     let unit = Unit::Line;
     let secrets = Rc::new(Secrets { keyring, md5, unit });
-    let mut reply = Vec::new();
-    let (mut listener, mut rest) = (Listener::new(Rc::clone(&secrets), [7; 40]), bytes);
-    while !rest.is_empty() && listener.wanted() > 0 {
-        let (some, more) = rest.split_at(step.min(listener.wanted()).min(rest.len()));
-        match listener.feed(some, &mut reply) {
-            Verdict::More => {}
-            Verdict::Refused(_) => break,
-            Verdict::Proved(_) => panic!("a stranger was let in"),
-        }
-        rest = more;
-    }
-    let (mut client, mut rest) = (Client::new(secrets, [8; 40]), bytes);
-    while !rest.is_empty() && client.wanted() > 0 {
-        let (some, more) = rest.split_at(step.min(client.wanted()).min(rest.len()));
-        match client.feed(some, &mut reply) {
-            Verdict::More => {}
-            Verdict::Refused(_) => break,
-            Verdict::Proved(_) => panic!("a stranger was believed"),
-        }
-        rest = more;
-    }
+    feed(&mut Side::listener(Rc::clone(&secrets), [7; 40]), bytes, step);
+    feed(&mut Side::client(secrets, [8; 40]), bytes, step);
     let (mut frames, mut payload) = (Frames::new(unit), Vec::new());
     for piece in bytes.chunks(step) {
-        if frames.open(piece, &mut payload).is_err() {
+        if frames.decode(piece, &mut payload).is_err() {
             break;
         }
     }

@@ -1,0 +1,230 @@
+//! Noise records: the wire format of an encrypted session (specified in `auth::noise`).
+
+use snow::TransportState;
+
+use crate::net::codec::{Codec, ProtocolError, Reject};
+
+/// The most data in a record.
+pub const DATA_MAX: usize = 16 << 10;
+/// The shortest record, without its length: a type, and the tag of AES-GCM.
+pub const SHORTEST: u8 = 1 + 16;
+const LONGEST: usize = SHORTEST as usize + DATA_MAX;
+/// Each direction rekeys after so many records.
+const REKEY_AFTER: u64 = 1 << 20;
+/// The bytes of buffer that an idle session keeps; a server may have thousands of them.
+const KEPT: usize = 256;
+
+/// The type of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Record {
+    /// Payload.
+    Data = 1,
+    /// The end of this direction.
+    Eof = 2,
+    /// The client has the session's keys: its hello was no replay.
+    Ready = 3,
+    /// The client is accepted.
+    Welcome = 4,
+    /// The client is not accepted, for this [`Reject`].
+    Refused = 5,
+}
+
+impl Record {
+    const ALL: [Self; 5] = [Self::Data, Self::Eof, Self::Ready, Self::Welcome, Self::Refused];
+}
+
+/// Both directions of an encrypted session.
+pub struct Records {
+    state: TransportState,
+    /// Room for one record's plaintext: its type and data, and the tag.
+    clear: Vec<u8>,
+    /// The beginning of a record that has not come whole.
+    partial: Vec<u8>,
+    encoded: u64,
+    decoded: u64,
+    /// Bytes of payload that came.
+    received: u64,
+    ended: bool,
+    peer_ended: bool,
+}
+
+impl Records {
+    /// A session that begins now.
+    pub fn new(state: TransportState) -> Self {
+        Self {
+            state,
+            clear: Vec::new(),
+            partial: Vec::new(),
+            encoded: 0,
+            decoded: 0,
+            received: 0,
+            ended: false,
+            peer_ended: false,
+        }
+    }
+
+    /// Appends one record.
+    pub fn write(
+        &mut self,
+        kind: Record,
+        data: &[u8],
+        wire: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let length = usize::from(SHORTEST) + data.len();
+        self.make_room(length);
+        self.clear[0] = kind as u8;
+        self.clear[1..=data.len()].copy_from_slice(data);
+        let framed = u16::try_from(length).map_err(|_| error("a record too long"))?;
+        let start = wire.len() + 2;
+        wire.extend_from_slice(&framed.to_be_bytes());
+        wire.resize(start + length, 0);
+        self.state
+            .write_message(&self.clear[..=data.len()], &mut wire[start..])
+            .map_err(|e| ProtocolError(e.to_string()))?;
+        self.encoded += 1;
+        if self.encoded.is_multiple_of(REKEY_AFTER) {
+            self.state.rekey_outgoing();
+        }
+        Ok(())
+    }
+
+    /// Decrypts one record, given without its length: its type and data.
+    pub fn read(&mut self, record: &[u8]) -> Result<(Record, &[u8]), ProtocolError> {
+        self.make_room(record.len());
+        let length = self
+            .state
+            .read_message(record, &mut self.clear)
+            .map_err(|_| error("a record was changed on its way"))?;
+        self.decoded += 1;
+        if self.decoded.is_multiple_of(REKEY_AFTER) {
+            self.state.rekey_incoming();
+        }
+        let kind = Record::ALL.into_iter().find(|kind| *kind as u8 == self.clear[0]);
+        Ok((kind.ok_or_else(|| error("an unknown record"))?, &self.clear[1..length]))
+    }
+
+    fn make_room(&mut self, length: usize) {
+        if self.clear.len() < length {
+            self.clear.resize(length, 0);
+        }
+    }
+
+    /// Frees what only large records need, once a burst of them is over.
+    fn shrink(&mut self) {
+        self.clear.truncate(KEPT);
+        self.clear.shrink_to(KEPT);
+        if self.partial.is_empty() {
+            self.partial.shrink_to(KEPT);
+        }
+    }
+
+    /// Decodes one record, given with its length.
+    fn decode_record(&mut self, record: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        if self.peer_ended {
+            return Err(error(AFTER_END));
+        }
+        let (kind, data) = self.read(&record[2..])?;
+        let count = data.len();
+        match kind {
+            Record::Data => {
+                payload.extend_from_slice(data);
+                self.received += count as u64;
+            }
+            Record::Eof if count == 0 => self.peer_ended = true,
+            _ => return Err(error("a record out of place")),
+        }
+        Ok(())
+    }
+}
+
+const AFTER_END: &str = "data after the end";
+
+fn error(cause: &str) -> ProtocolError {
+    ProtocolError(cause.into())
+}
+
+/// The length of the record that `bytes` begin with, its length field included; `None` while that
+/// field is not whole.
+fn measure(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
+    let Some(&[high, low]) = bytes.get(..2) else {
+        return Ok(None);
+    };
+    match usize::from(u16::from_be_bytes([high, low])) {
+        length if (usize::from(SHORTEST)..=LONGEST).contains(&length) => Ok(Some(2 + length)),
+        length => Err(ProtocolError(format!("a record of {length} bytes"))),
+    }
+}
+
+impl Codec for Records {
+    fn encode(&mut self, payload: &[u8], wire: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        for data in payload.chunks(DATA_MAX) {
+            self.write(Record::Data, data, wire)?;
+        }
+        self.shrink();
+        Ok(())
+    }
+
+    fn encode_eof(&mut self, wire: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            // Fails only behind 2^64 records, whose peer then sees a truncation.
+            let _ = self.write(Record::Eof, &[], wire);
+        }
+    }
+
+    fn decode(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        if self.peer_ended && !wire.is_empty() {
+            return Err(error(AFTER_END));
+        }
+        while !self.partial.is_empty() && !wire.is_empty() {
+            // First the length, then the rest of the record.
+            let missing = measure(&self.partial)?.unwrap_or(2) - self.partial.len();
+            let (more, rest) = wire.split_at(missing.min(wire.len()));
+            self.partial.extend_from_slice(more);
+            wire = rest;
+            if measure(&self.partial)? == Some(self.partial.len()) {
+                let mut record = std::mem::take(&mut self.partial);
+                let result = self.decode_record(&record, payload);
+                record.clear();
+                self.partial = record; // keeps its capacity
+                result?;
+            }
+        }
+        while let Some(length) = measure(wire)?.filter(|length| *length <= wire.len()) {
+            let (record, rest) = wire.split_at(length);
+            self.decode_record(record, payload)?;
+            wire = rest;
+        }
+        if self.peer_ended && !wire.is_empty() {
+            return Err(error(AFTER_END));
+        }
+        self.partial.extend_from_slice(wire);
+        self.shrink();
+        Ok(())
+    }
+
+    fn peer_ended(&self) -> bool {
+        self.peer_ended
+    }
+
+    fn at_wire_eof(&mut self) -> Result<(), ProtocolError> {
+        if self.peer_ended {
+            return Ok(());
+        }
+        let received = self.received;
+        Err(ProtocolError(format!("truncated after {received} bytes: the peer's end did not come")))
+    }
+
+    fn accept(&mut self, wire: &mut Vec<u8>) {
+        if !self.state.is_initiator() {
+            // The first record of a direction can always be made.
+            let _ = self.write(Record::Welcome, &[], wire);
+        }
+    }
+
+    fn reject(&mut self, why: Reject, wire: &mut Vec<u8>) {
+        if !self.state.is_initiator() {
+            let _ = self.write(Record::Refused, &[why as u8], wire);
+        }
+    }
+}

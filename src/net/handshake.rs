@@ -1,0 +1,100 @@
+//! What must be said on a connection before its payload: one interface for authentication, for
+//! proxies and for PROXY headers, in both roles. Pure: bytes in, bytes out.
+//!
+//! The driver sends the greeting, then reads at most [`Handshake::wanted`] bytes at a time, so that
+//! payload behind the handshake stays in the socket, and sends each reply. Greetings and replies
+//! may hold passwords: the driver wipes them.
+
+use std::net::SocketAddr;
+
+use super::codec::Codec;
+use crate::exit::Exit;
+
+#[cfg(test)]
+pub(crate) mod harness;
+
+/// One side of a handshake.
+pub trait Handshake {
+    /// What is sent first; empty where the peer speaks first. Called once.
+    fn greeting(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// How many bytes may be read now without reading past the handshake's end; 0 once it is over.
+    fn wanted(&self) -> usize;
+
+    /// Takes received bytes, at most [`Handshake::wanted`] of them; appends what is to be sent.
+    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress;
+
+    /// The peer has ended the connection, or reset it.
+    fn on_eof(&mut self) -> Refusal;
+
+    /// The deadline has passed.
+    fn on_timeout(&mut self) -> Refusal;
+
+    /// Whether the bytes so far were made with a key, now or at an earlier time.
+    fn shows_key(&self) -> bool {
+        false
+    }
+}
+
+/// The state of a handshake after bytes were fed to it.
+pub enum Progress {
+    /// It is not over.
+    More,
+    /// It succeeded: once the reply is sent, payload follows.
+    Done(Outcome),
+    /// It failed: once the reply and the farewell are sent, the connection is to be closed.
+    Refused(Refusal),
+}
+
+/// The result of a handshake.
+#[derive(Default)]
+pub struct Outcome {
+    /// The name of the key that the peer has proved, if it has one.
+    pub key: Option<String>,
+    /// The codec of the payload, if it has one.
+    pub codec: Option<Box<dyn Codec>>,
+    /// The client for which a proxy has made the connection.
+    pub source: Option<SocketAddr>,
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// One line, in which bytes of the peer are escaped.
+    pub reason: String,
+    /// The exit status of a client.
+    pub exit: Exit,
+    /// Whether it was a wrong proof, the only refusal that counts for a penalty: silence, ends and
+    /// other protocols are no guesses at the key.
+    pub wrong_proof: bool,
+    /// What is sent before the connection is closed.
+    pub farewell: &'static [u8],
+}
+
+impl Refusal {
+    /// A refusal that sends nothing and counts for no penalty.
+    pub fn new(reason: impl Into<String>, exit: Exit) -> Self {
+        Self { reason: reason.into(), exit, wrong_proof: false, farewell: b"" }
+    }
+
+    /// The same, as the answer to a wrong proof.
+    #[must_use]
+    pub fn wrong_proof(mut self, farewell: &'static [u8]) -> Self {
+        self.wrong_proof = true;
+        self.farewell = farewell;
+        self
+    }
+}
+
+/// A step of a machine: `None` where it waits for more.
+impl From<Result<Option<Outcome>, Refusal>> for Progress {
+    fn from(step: Result<Option<Outcome>, Refusal>) -> Self {
+        match step {
+            Ok(None) => Self::More,
+            Ok(Some(outcome)) => Self::Done(outcome),
+            Err(why) => Self::Refused(why),
+        }
+    }
+}
