@@ -140,7 +140,22 @@ fn an_answer_that_does_not_match_is_8() {
     sockctl(["udp-send", &port, "ping", "--expect", "pong"]).run().is(
         8,
         "ping0\n",
-        &format!("sockctl: answer from 127.0.0.1:{port}: expected \"pong\", came 'ping0\\n'\n"),
+        &format!(
+            "sockctl: expect 'pong' from 127.0.0.1:{port}: the answer does not match; \
+             6 bytes came: 'ping0\\n'\n"
+        ),
+    );
+}
+
+#[test]
+fn an_expected_answer_that_does_not_come_is_8() {
+    let (_silent, port) = receiver();
+    sockctl(["udp-send", &port, "x", "--expect", "y", "-w", "200ms"]).run().is(
+        8,
+        "",
+        &format!(
+            "sockctl: expect 'y' from 127.0.0.1:{port}: not within 200ms (-w); nothing came\n"
+        ),
     );
 }
 

@@ -50,6 +50,31 @@ fn what_options_make_the_kernel_tell_is_in_nobodys_way() {
 }
 
 #[test]
+fn icmp_errors_that_an_option_asks_for_are_reported_once() {
+    for (host, option) in [("127.0.0.1", "IP_RECVERR=1"), ("[::1]", "IPV6_RECVERR=1")] {
+        let folder = tempfile::tempdir().unwrap();
+        let go = folder.path().join("go");
+        let answer = format!("until [ -e {} ]; do sleep 0.05; done; echo pong", go.display());
+        let any = format!("{host}:0");
+        let server = sockctl(["udp-serve", &any, "--sh", &answer, "-o", option]).start();
+        let client = || {
+            let socket = UdpSocket::bind(&any).unwrap();
+            socket.set_read_timeout(Some(DEADLINE)).unwrap();
+            socket.connect(format!("{host}:{}", server.port())).unwrap();
+            socket.send(b"ping").unwrap();
+            socket
+        };
+        drop(client());
+        std::fs::write(&go, "").unwrap();
+        server.stderr_has("connection refused (ECONNREFUSED 111)\n");
+        server.rests();
+        assert_eq!(client().recv(&mut [0; 8]).unwrap(), 5);
+        server.signal("TERM");
+        assert_eq!(server.finish().code, 0);
+    }
+}
+
+#[test]
 fn everyone_in_a_burst_gets_their_own() {
     let server = sockctl(["udp-serve", "0.0.0.0:0", "--echo"]).start();
     // A connected socket hears only who was asked.

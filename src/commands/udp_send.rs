@@ -17,15 +17,14 @@ use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
-use crate::net::dial::{Dial, timed_out};
-use crate::net::endpoint::Endpoint;
+use crate::net::dial::Dial;
 use crate::net::hexdump::HexDump;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{BATCH, Datagrams, MOST};
+use crate::net::udp::{Datagrams, Envelope};
 use crate::session::datagrams::Shown;
-use crate::session::datagrams::send::{Sender, Wanted, check_size, chunks, lines};
+use crate::session::datagrams::send::{Content, Sender, Wanted};
 use crate::session::seat::{Inbox, Seat, is_terminal};
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
@@ -103,15 +102,7 @@ impl UdpSend {
         address.check_family(family)?;
         address.check_dial()?;
         let address = address.resolve_default(family);
-        let texts = self.words[used..]
-            .iter()
-            .map(|word| text::parse(word))
-            .collect::<Result<Vec<_>, _>>()?;
-        if !texts.is_empty() && (self.whole || self.chunk.is_some() || self.data_hex.is_some()) {
-            return Err(
-                Failure::usage("TEXT cannot be used with --whole, --chunk or --data-hex").into()
-            );
-        }
+        let content = self.content(&self.words[used..])?;
         if let (Address::Unix(_), Some(flag)) = (&address, self.udp_flag()) {
             return Err(Failure::usage(format!("{flag} is for UDP, not {address}")).into());
         }
@@ -131,9 +122,7 @@ impl UdpSend {
                 .map_err(|e| Failure::system("set the TTL for", &address, &e))?;
         }
         let dump = self.socket.dump(talk)?;
-        let prompting = texts.is_empty()
-            && !(self.whole || self.chunk.is_some() || self.data_hex.is_some())
-            && is_terminal();
+        let prompting = matches!(content, Content::Lines) && is_terminal();
         let fail = |e: io::Error| Failure::system("use", "the terminal", &e);
         let inbox = Inbox::new().map_err(fail)?;
         let mut seat = if prompting {
@@ -148,13 +137,14 @@ impl UdpSend {
         };
         let mut sender = Sender {
             socket,
-            to,
+            to: Envelope::to(to),
             wanted: Wanted {
                 replies: self.reply.unwrap_or(0) as usize,
                 retries: self.retries as usize,
                 timeout: self.socket.timeout,
                 expect: self.expect.clone(),
             },
+            interval: self.interval,
             seat: &mut seat,
             shown,
             signals: signals.as_ref(),
@@ -163,11 +153,7 @@ impl UdpSend {
             began: Instant::now(),
             talk: talk.clone(),
         };
-        let result = if prompting {
-            sender.converse(&inbox)
-        } else {
-            self.send_all(&mut sender, texts).and_then(|()| sender.finish())
-        };
+        let result = if prompting { sender.converse(&inbox) } else { sender.run(content) };
         let written = seat.finish(Duration::ZERO);
         Ok(result.and(written)?)
     }
@@ -183,51 +169,24 @@ impl UdpSend {
         .find_map(|(flag, given)| given.then_some(flag))
     }
 
-    fn send_all(&self, sender: &mut Sender<'_>, texts: Vec<Vec<u8>>) -> Result<(), Failure> {
-        let deadline = sender.deadline;
-        let to = sender.to;
-        let mut first = true;
-        let mut send = |datagrams: &[&[u8]]| {
-            if !std::mem::replace(&mut first, false) && !self.interval.is_zero() {
-                let pause = deadline.left().map_or(self.interval, |left| left.min(self.interval));
-                std::thread::sleep(pause);
-            }
-            if deadline.passed() {
-                return Err(
-                    timed_out("send to", Endpoint::from(&to)).hint("the deadline has passed")
-                );
-            }
-            sender.exchange(datagrams)
-        };
-        let fixed = match (&self.data_hex, self.whole) {
-            (Some(args::Bytes(bytes)), _) => vec![bytes.clone()],
-            (None, true) => vec![whole()?],
-            (None, false) => texts,
-        };
-        if fixed.is_empty() {
-            return match self.chunk {
-                Some(size) => {
-                    let size = usize::try_from(size).unwrap_or(usize::MAX);
-                    check_size(size, &to)?;
-                    if size == 0 {
-                        return Err(Failure::usage("--chunk 0: a piece has one byte at least"));
-                    }
-                    chunks(size, |piece| send(&[piece]))
-                }
-                None if self.interval.is_zero() => lines(BATCH, send),
-                None => lines(1, send),
-            };
+    /// What is to be sent, from the words behind the address and the options.
+    fn content(&self, words: &[OsString]) -> Result<Content, Failure> {
+        let texts: Vec<Vec<u8>> =
+            words.iter().map(|word| text::parse(word)).collect::<Result<_, _>>()?;
+        let is_option = self.whole || self.chunk.is_some() || self.data_hex.is_some();
+        if !texts.is_empty() && is_option {
+            let cause = "TEXT cannot be used with --whole, --chunk or --data-hex";
+            return Err(Failure::usage(cause));
         }
-        fixed.iter().try_for_each(|bytes| check_size(bytes.len(), &to))?;
-        (0..self.count).try_for_each(|_| fixed.iter().try_for_each(|bytes| send(&[bytes])))
+        Ok(match (&self.data_hex, self.chunk) {
+            (Some(args::Bytes(bytes)), _) => Content::Fixed(vec![bytes.clone()], self.count),
+            (None, Some(0)) => {
+                return Err(Failure::usage("--chunk 0: a piece has one byte at least"));
+            }
+            (None, Some(size)) => Content::Chunks(usize::try_from(size).unwrap_or(usize::MAX)),
+            _ if self.whole => Content::Whole(self.count),
+            _ if texts.is_empty() => Content::Lines,
+            _ => Content::Fixed(texts, self.count),
+        })
     }
-}
-
-/// All of stdin; what is too much for a datagram is read only as far as it takes to say so.
-fn whole() -> Result<Vec<u8>, Failure> {
-    let mut all = Vec::new();
-    let read = io::Read::take(io::stdin().lock(), MOST as u64 + 1);
-    io::Read::read_to_end(&mut { read }, &mut all)
-        .map_err(|e| Failure::system("read", "stdin", &e))?;
-    Ok(all)
 }

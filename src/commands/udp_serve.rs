@@ -22,7 +22,7 @@ use crate::net::udp::Datagrams;
 use crate::roles::server::{announce, raise_file_limit};
 use crate::session::datagrams::Shown;
 use crate::session::datagrams::programs::Programs;
-use crate::session::datagrams::serve::{Answer, Service};
+use crate::session::datagrams::serve::{Answer, Rules, Service};
 use crate::session::program::Program;
 use crate::session::seat::{Inbox, Seat, is_terminal};
 
@@ -126,19 +126,15 @@ impl UdpServe {
             }
             None => self.answer(seat.is_prompt()),
         };
-        let service = Service {
-            socket,
-            answer,
-            seat: &mut seat,
-            inbox: &inbox,
-            signals: signals.as_ref(),
+        let rules = Rules {
             count: self.count,
             access: self.access.access(),
             idle: self.socket.idle_timeout,
             deadline,
             tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
-            talk: talk.clone(),
         };
+        let seated = (&mut seat, &inbox);
+        let service = Service::new(socket, answer, rules, seated, signals.as_ref(), talk.clone());
         let result = service.run();
         let written = seat.finish(Duration::ZERO);
         Ok(result.and(written)?)

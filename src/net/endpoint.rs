@@ -1,11 +1,12 @@
 //! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::net::if_::if_indextoname;
-use socket2::SockAddr;
+use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
+use socket2::{Domain, SockAddr};
 
 use crate::sanitize;
 
@@ -26,14 +27,62 @@ pub enum Endpoint {
 impl Endpoint {
     /// The endpoint a system address stands for.
     pub fn of(address: &SockAddr) -> Self {
-        if let Some(inet) = address.as_socket() {
-            return Self::Inet(unmapped(inet));
-        }
-        if let Some(name) = address.as_abstract_namespace() {
-            return Self::Unix([b"@", name].concat());
-        }
         let path = address.as_pathname().map(|path| path.as_os_str().as_bytes());
-        Self::Unix(path.unwrap_or_default().to_vec())
+        match address.as_socket() {
+            Some(inet) => inet.into(),
+            None => Self::unix(path, address.as_abstract_namespace()),
+        }
+    }
+
+    /// The sender of a UDP datagram, as recvmsg(2) gives it.
+    pub fn of_inet(address: Option<&SockaddrStorage>) -> Self {
+        if let Some(v4) = address.and_then(SockaddrStorage::as_sockaddr_in) {
+            return SocketAddr::from((v4.ip(), v4.port())).into();
+        }
+        match address.and_then(SockaddrStorage::as_sockaddr_in6) {
+            Some(v6) => {
+                let (flow, scope) = (v6.flowinfo(), v6.scope_id());
+                SocketAddr::from(SocketAddrV6::new(v6.ip(), v6.port(), flow, scope)).into()
+            }
+            None => Self::Unix(Vec::new()),
+        }
+    }
+
+    /// The sender of a UNIX datagram, as recvmsg(2) gives it. It may have no name: then nothing
+    /// follows the address family.
+    pub fn of_unix(address: Option<&UnixAddr>) -> Self {
+        let named = address.filter(|unix| unix.len() as usize > size_of::<libc::sa_family_t>());
+        let path = named.and_then(UnixAddr::path).map(|path| path.as_os_str().as_bytes());
+        Self::unix(path, named.and_then(UnixAddr::as_abstract))
+    }
+
+    fn unix(path: Option<&[u8]>, abstract_name: Option<&[u8]>) -> Self {
+        Self::Unix(match (path, abstract_name) {
+            (_, Some(name)) => [b"@", name].concat(),
+            // The same path, which cannot be taken for an abstract name.
+            (Some(path @ [b'@', ..]), None) => [b"./", path].concat(),
+            (path, None) => path.unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// An endpoint as it is shown: `192.0.2.1:5000`, `[::1]:5000`, `unix:PATH`, `unix:@NAME`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            None => text.parse::<SocketAddr>().ok().map(Self::from),
+            Some("") => None,
+            Some(name) => Some(Self::Unix(name.into())),
+        }
+    }
+
+    /// The address to send to from a socket of a family: an IPv6 socket takes v4-mapped addresses.
+    pub fn to_inet(&self, family: Domain) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(SocketAddr::V4(v4)) if family == Domain::IPV6 => {
+                Some((v4.ip().to_ipv6_mapped(), v4.port()).into())
+            }
+            Self::Inet(inet) => Some(*inet),
+            Self::Any(_) | Self::Unix(_) | Self::Beyond(_) => None,
+        }
     }
 
     /// The IP address, where there is one.

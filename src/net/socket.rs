@@ -138,8 +138,9 @@ impl Socket {
 
     /// Reads and discards the error queue (`MSG_ERRQUEUE`): ICMP errors asked for with `IP_RECVERR`
     /// and send timestamps. epoll(7) reports `EPOLLERR` until it is empty; only `SO_ERROR`
-    /// ([`Socket::take_error`]) says whether the socket has failed. UNIX sockets have no such queue,
-    /// and would give data.
+    /// ([`Socket::take_error`]) says whether the socket has failed, and has to be read before:
+    /// reading an ICMP error from the queue clears it. UNIX sockets have no such queue, and would
+    /// give data.
     pub fn drain_error_queue(&self) {
         if !matches!(self.inner.domain(), Ok(Domain::IPV4 | Domain::IPV6)) {
             return;

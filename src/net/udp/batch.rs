@@ -1,16 +1,21 @@
-//! Several datagrams with one call: recvmmsg(2) and sendmmsg(2). A UNIX socket has one at a time.
+//! Receiving and sending, several datagrams with one call where the socket can: recvmmsg(2) with
+//! `UDP_GRO`, sendmmsg(2), sendmsg(2) with `UDP_SEGMENT`. A UNIX socket has one at a time.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg,
-    sendmmsg, sendmsg,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, UnixAddr, recvmmsg,
+    recvmsg, sendmmsg, sendmsg,
 };
+use socket2::Domain;
 
-use super::{Datagrams, Envelope, Peer, Source, control_room, told, trace_recv, trace_send};
-use crate::net::socket::retry;
+use super::control::{Source, envelope, room};
+use super::{Datagrams, Envelope, MOST, UDP_ROOM};
+use crate::net::endpoint::Endpoint;
+use crate::net::socket::{retry, would_block};
+use crate::net::trace::{self, Outcome};
 
 /// Datagrams in a batch.
 pub const BATCH: usize = 64;
@@ -42,184 +47,192 @@ impl Batch {
     /// Takes in a message: a datagram, or several of a size from one peer, the last of which may be
     /// shorter.
     fn add(&mut self, start: usize, message: Envelope, size: Option<usize>) {
-        if message.len == 0 {
+        let size = size.unwrap_or(message.len);
+        if size == 0 || size >= message.len {
             return self.datagrams.push((start, message));
         }
-        let size = size.filter(|&size| size > 0).unwrap_or(message.len);
         for offset in (0..message.len).step_by(size) {
             let len = size.min(message.len - offset);
-            self.datagrams.push((start + offset, Envelope { len, ..message }));
+            self.datagrams.push((start + offset, Envelope { len, ..message.clone() }));
         }
     }
 }
 
 impl Datagrams {
-    /// Room for datagrams, none of which has come yet. What is not used costs nothing. With
-    /// `merged` the kernel may hand over several of a size from one peer as a message (`UDP_GRO`),
-    /// which costs it little more than one; how many come with a call has no end then.
-    pub fn batch(&self, merged: bool) -> Batch {
-        // A kernel that cannot hands them over one by one. Without `merged` it has to, whatever
-        // options it was given.
-        let is_set = !self.is_unix && self.socket.set_int("UDP_GRO", merged.into()).is_ok();
-        let merged = merged && is_set;
+    /// Room for `most` messages. What is not used costs nothing. With `merged` the kernel may hand
+    /// over several datagrams of a size from one peer as a message (`UDP_GRO`), which costs it
+    /// little more than one; the number of datagrams has no limit then.
+    pub fn batch(&self, most: usize, merged: bool) -> Batch {
+        let each = if self.family == Domain::UNIX { MOST } else { UDP_ROOM };
+        // An old kernel cannot, and hands them over one by one. Without `merged` it has to,
+        // whatever `-o` asked for.
+        let is_set = most > 1
+            && self.family != Domain::UNIX
+            && self.socket.set_int("UDP_GRO", merged.into()).is_ok();
         Batch {
-            headers: headers(),
-            merged,
-            each: self.room(),
-            room: vec![0; self.room() * BATCH],
-            datagrams: Vec::with_capacity(BATCH),
+            headers: MultiHeaders::preallocate(most, Some(room())),
+            merged: merged && is_set,
+            each,
+            room: vec![0; each * most],
+            datagrams: Vec::with_capacity(most),
         }
     }
 
-    /// The datagrams that are there, `most` of them if there are more; where they are merged, so
-    /// many messages. Never blocks.
-    pub fn recv_batch(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
+    /// Receives what is there, at most so many messages. Never blocks.
+    pub fn recv(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
         batch.datagrams.clear();
-        if self.is_unix || most == 1 {
-            let envelope = self.recv(&mut batch.room[..batch.each])?;
-            batch.datagrams.push((0, envelope));
-            return Ok(());
+        let result = retry(|| match self.family {
+            Domain::UNIX => self.recv_one(batch, Endpoint::of_unix),
+            _ if most == 1 => self.recv_one(batch, Endpoint::of_inet),
+            _ => self.recv_many(batch, most),
+        });
+        if trace::on() {
+            let room = batch.each;
+            for (_, Envelope { len, from, .. }) in &batch.datagrams {
+                trace::call("recvfrom", &[&room], Outcome::CountFrom(*len, from));
+            }
+            if let Err(e) = result.as_ref()
+                && !would_block(e)
+            {
+                trace::call("recvfrom", &[&room], trace::failed(e));
+            }
         }
+        result
+    }
+
+    fn recv_one<S: SockaddrLike>(
+        &self,
+        batch: &mut Batch,
+        from: impl Fn(Option<&S>) -> Endpoint,
+    ) -> nix::Result<()> {
+        let mut space = room();
+        let mut pieces = [IoSliceMut::new(&mut batch.room[..batch.each])];
+        let fd = self.socket.as_raw_fd();
+        let message = recvmsg::<S>(fd, &mut pieces, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+        let (envelope, _) = envelope(&message, from(message.address.as_ref()));
+        batch.datagrams.push((0, envelope));
+        Ok(())
+    }
+
+    fn recv_many(&self, batch: &mut Batch, most: usize) -> nix::Result<()> {
         let rooms = batch.room.chunks_mut(batch.each).take(most);
         let mut pieces: Vec<_> = rooms.map(|room| [IoSliceMut::new(room)]).collect();
         let fd = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
-        let received = recvmmsg(fd, &mut batch.headers, &mut pieces, flags, None);
-        let received = received.map_err(|e| {
-            let e = e.into();
-            trace_recv(batch.each, Err(&e));
-            e
-        })?;
         let mut is_shrunk = false;
         let mut messages = Vec::with_capacity(most);
-        for message in received {
+        for message in recvmmsg(fd, &mut batch.headers, &mut pieces, flags, None)? {
+            let (envelope, size) = envelope(&message, Endpoint::of_inet(message.address.as_ref()));
             is_shrunk |= message.flags.contains(MsgFlags::MSG_CTRUNC);
-            let size = told(&message).find_map(|control| match control {
-                ControlMessageOwned::UdpGroSegments(size) => usize::try_from(size).ok(),
-                _ => None,
-            });
             is_shrunk |= batch.merged && size.is_none();
-            messages.push((Envelope::of(&message, Peer::inet)?, size));
+            messages.push((envelope, size));
         }
         for (index, (envelope, size)) in messages.into_iter().enumerate() {
             batch.add(index * batch.each, envelope, size);
         }
         if is_shrunk {
-            // The kernel notes in the headers how much room it used; it is to have all again.
-            batch.headers = headers();
-        }
-        for (_, envelope) in &batch.datagrams {
-            trace_recv(batch.each, Ok(envelope));
+            // The kernel has stored how much room it used in the headers, and would take that for
+            // all there is.
+            let most = batch.room.len() / batch.each;
+            batch.headers = MultiHeaders::preallocate(most, Some(room()));
         }
         Ok(())
     }
 
-    /// Answers datagrams, each from the address that was asked: as many as one call takes. An
-    /// error is that of the first.
-    pub fn answer_batch(&self, answers: &[(&[u8], &Envelope)]) -> io::Result<usize> {
-        let Some((bytes, asked)) = answers.first() else {
+    /// Sends datagrams to the sender of their envelope, from the address that was asked: as many
+    /// as one call takes, each whole or not at all. An error is that of the first. Never blocks.
+    pub fn send(&self, datagrams: &[(&[u8], &Envelope)]) -> io::Result<usize> {
+        let Some((bytes, first)) = datagrams.first() else {
             return Ok(0);
         };
-        let alike = answers.iter().take_while(|(_, other)| other.to == asked.to);
-        let answers = &answers[..alike.take(BATCH).count()];
-        if answers.len() == 1 || self.is_unix {
-            return self.answer(bytes, asked).map(|()| 1);
-        }
-        let pieces: Vec<_> = answers.iter().map(|one| one.0).collect();
-        let to = |index: usize| answers[index].1.from;
-        self.send_many(&pieces, to, &Source::of(asked.to))
-    }
-
-    /// Sends datagrams to one peer: as many as one call takes. An error is that of the first.
-    pub fn send_batch(&self, datagrams: &[&[u8]], to: Peer) -> io::Result<usize> {
-        match datagrams {
-            [] => Ok(0),
-            [one] => self.send(one, to).map(|()| 1),
-            [one, ..] if self.is_unix => self.send(one, to).map(|()| 1),
-            many => self.send_many(&many[..many.len().min(BATCH)], |_| to, &Source::Any),
-        }
-    }
-
-    fn send_many(
-        &self,
-        datagrams: &[&[u8]],
-        to: impl Fn(usize) -> Peer,
-        source: &Source,
-    ) -> io::Result<usize> {
-        let address = |index| match to(index) {
-            _ if self.is_connected => None, // the system knows
-            Peer::Inet(inet) => Some(SockaddrStorage::from(inet)),
-            Peer::Unix(_) | Peer::Nameless => None,
-        };
-        let run = run(datagrams, &to);
-        if run >= RUN && self.cuts.get() {
-            match self.send_run(&datagrams[..run], address(0), source) {
-                // An old kernel, or a way to the peer that does not cut.
-                Err(Errno::EINVAL | Errno::EIO | Errno::EOPNOTSUPP | Errno::EMSGSIZE) => {
-                    self.cuts.set(false);
-                }
-                Err(e) => {
-                    let e = e.into();
-                    trace_send(datagrams[0].len(), &to(0), Err(&e));
-                    return Err(e);
-                }
-                Ok(()) => {
-                    for (index, bytes) in datagrams[..run].iter().enumerate() {
-                        trace_send(bytes.len(), &to(index), Ok(()));
-                    }
-                    return Ok(run);
-                }
-            }
-        }
-        let addresses: Vec<_> = (0..datagrams.len()).map(address).collect();
-        let pieces: Vec<_> = datagrams.iter().map(|bytes| [IoSlice::new(bytes)]).collect();
-        let control = source.control();
-        let mut headers = MultiHeaders::preallocate(pieces.len(), source.room());
-        let result = retry(|| {
-            let fd = self.socket.as_raw_fd();
-            let flags = MsgFlags::MSG_DONTWAIT;
-            let control = control.as_slice();
-            sendmmsg(fd, &mut headers, &pieces, &addresses, control, flags).map(Iterator::count)
+        let most = if self.family == Domain::UNIX { 1 } else { BATCH };
+        let alike = datagrams.iter().take(most).take_while(|(_, other)| other.to == first.to);
+        let datagrams = &datagrams[..alike.count()];
+        let source = Source::of(first.to);
+        let result = retry(|| match datagrams {
+            [_] => self.send_one(bytes, &first.from, &source),
+            _ => self.send_many(datagrams, &source),
         });
-        match &result {
-            Ok(sent) => {
-                for (index, bytes) in datagrams[..*sent].iter().enumerate() {
-                    trace_send(bytes.len(), &to(index), Ok(()));
+        if trace::on() {
+            match &result {
+                Ok(sent) => {
+                    for (bytes, to) in &datagrams[..*sent] {
+                        let len = bytes.len();
+                        trace::call("sendto", &[&len, &to.from], Outcome::Count(len));
+                    }
                 }
+                Err(e) if would_block(e) => {}
+                Err(e) => trace::call("sendto", &[&bytes.len(), &first.from], trace::failed(e)),
             }
-            Err(e) => trace_send(datagrams[0].len(), &to(0), Err(e)),
         }
         result
     }
 
+    fn send_one(&self, bytes: &[u8], to: &Endpoint, source: &Source) -> nix::Result<usize> {
+        let pieces = [IoSlice::new(bytes)];
+        let control = source.control();
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        match to {
+            Endpoint::Unix(name) if !self.is_connected => {
+                let to = match &name[..] {
+                    [] => return Err(Errno::EDESTADDRREQ),
+                    [b'@', name @ ..] => UnixAddr::new_abstract(name)?,
+                    path => UnixAddr::new(path)?,
+                };
+                sendmsg(fd, &pieces, &[], flags, Some(&to))
+            }
+            _ => {
+                let to = self.address(to);
+                sendmsg(fd, &pieces, control.as_slice(), flags, to.as_ref())
+            }
+        }
+        .map(|_| 1)
+    }
+
+    /// Where a UDP datagram is sent to; a connected socket knows.
+    fn address(&self, to: &Endpoint) -> Option<SockaddrStorage> {
+        let to = to.to_inet(self.family).filter(|_| !self.is_connected);
+        to.map(SockaddrStorage::from)
+    }
+
+    fn send_many(&self, datagrams: &[(&[u8], &Envelope)], source: &Source) -> nix::Result<usize> {
+        let run = run(datagrams);
+        if run >= RUN && self.cuts.get() {
+            match self.send_run(&datagrams[..run], source) {
+                // An old kernel, or a device that does not cut.
+                Err(Errno::EINVAL | Errno::EIO | Errno::EOPNOTSUPP | Errno::EMSGSIZE) => {
+                    self.cuts.set(false);
+                }
+                result => return result.map(|()| run),
+            }
+        }
+        let addresses: Vec<_> = datagrams.iter().map(|(_, to)| self.address(&to.from)).collect();
+        let pieces: Vec<_> = datagrams.iter().map(|(bytes, _)| [IoSlice::new(bytes)]).collect();
+        let mut headers = MultiHeaders::preallocate(pieces.len(), source.room());
+        let (control, flags) = (source.control(), MsgFlags::MSG_DONTWAIT);
+        let (fd, control) = (self.socket.as_raw_fd(), control.as_slice());
+        sendmmsg(fd, &mut headers, &pieces, &addresses, control, flags).map(Iterator::count)
+    }
+
     /// Datagrams of one size to one peer as a single send, which the kernel cuts (`UDP_SEGMENT`):
-    /// it looks for the way to the peer once, not once for each. All of them are taken, or none.
-    fn send_run(
-        &self,
-        datagrams: &[&[u8]],
-        to: Option<SockaddrStorage>,
-        source: &Source,
-    ) -> nix::Result<()> {
-        let size = u16::try_from(datagrams[0].len()).unwrap_or(u16::MAX);
-        let pieces: Vec<_> = datagrams.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        let source = source.control();
+    /// it looks up the route once, not once for each. All of them are taken, or none.
+    fn send_run(&self, datagrams: &[(&[u8], &Envelope)], source: &Source) -> nix::Result<()> {
+        let (first, to) = datagrams[0];
+        let size = u16::try_from(first.len()).unwrap_or(u16::MAX);
+        let pieces: Vec<_> = datagrams.iter().map(|(bytes, _)| IoSlice::new(bytes)).collect();
         let cut = ControlMessage::UdpGsoSegments(&size);
-        let control: Vec<_> = source.into_iter().chain([cut]).collect();
-        let fd = self.socket.as_raw_fd();
-        let flags = MsgFlags::MSG_DONTWAIT;
-        sendmsg(fd, &pieces, &control, flags, to.as_ref()).map(drop)
+        let control: Vec<_> = source.control().into_iter().chain([cut]).collect();
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        sendmsg(fd, &pieces, &control, flags, self.address(&to.from).as_ref()).map(drop)
     }
 }
 
 /// How many datagrams, from the first on, are of one size and for one peer, and together no longer
 /// than the longest.
-fn run(datagrams: &[&[u8]], to: impl Fn(usize) -> Peer) -> usize {
-    let (first, size) = (to(0), datagrams[0].len());
-    let alike = |index: usize| datagrams[index].len() == size && to(index) == first;
-    let most = LONGEST.checked_div(size).unwrap_or(0).min(datagrams.len());
-    (0..most).take_while(|&index| alike(index)).count()
-}
-
-fn headers() -> MultiHeaders<SockaddrStorage> {
-    MultiHeaders::preallocate(BATCH, Some(control_room()))
+fn run(datagrams: &[(&[u8], &Envelope)]) -> usize {
+    let (first, to) = datagrams[0];
+    let most = LONGEST.checked_div(first.len()).unwrap_or(0);
+    let alike =
+        |other: &&(&[u8], &Envelope)| other.0.len() == first.len() && other.1.from == to.from;
+    datagrams.iter().take(most).take_while(alike).count()
 }

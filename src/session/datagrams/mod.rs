@@ -1,6 +1,7 @@
-//! Talk over datagrams: for `udp-serve` the request is a pair, the datagram and the socket that
-//! answers it; for `udp-send` it is a datagram and the answers to it.
+//! Talk over datagrams: `udp-serve` answers each datagram to its sender, `udp-send` sends datagrams
+//! and waits for the answers.
 
+mod outbox;
 pub mod programs;
 pub mod send;
 pub mod serve;
@@ -9,14 +10,13 @@ use crate::console::event::{Event, Payload};
 use crate::console::talk::Talk;
 use crate::net::endpoint::Endpoint;
 use crate::net::text;
-use crate::net::udp::Peer;
 use crate::sanitize;
 use crate::session::seat::Seat;
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// One line, `peer text`, which no datagram can forge: TEXT escapes for all that is not text.
+    /// One line, `peer text`, that no datagram can forge: everything but text is escaped.
     Record,
     /// The same for a terminal.
     Line,
@@ -27,16 +27,14 @@ pub enum Shown {
 }
 
 /// Shows one datagram.
-fn show(out: &Seat, talk: &Talk, from: &Peer, bytes: &[u8], how: Shown) {
-    let peer = Endpoint::from(from);
+fn show(out: &Seat, talk: &Talk, peer: &Endpoint, bytes: &[u8], how: Shown) {
     if talk.is_json() {
-        let payload = Payload::of(bytes);
         talk.say(&Event::Message {
             id: None,
             name: None,
             peer: Some(peer.to_string()),
             bytes: Some(bytes.len()),
-            payload,
+            payload: Payload::of(bytes),
         });
     }
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);

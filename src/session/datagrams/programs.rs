@@ -103,7 +103,7 @@ impl Programs {
         let request = Request {
             datagram: true,
             local: local.as_ref(),
-            peer: &Endpoint::from(&asked.from),
+            peer: &asked.from,
             neighbours: 0,
             credentials: None,
             key: None,
@@ -111,7 +111,7 @@ impl Programs {
         self.runner.queue(self.count, stdin.into(), stdout.into(), &request);
         let run = Run {
             pid: None,
-            asked: *asked,
+            asked: (*asked).clone(),
             output,
             answer: Vec::new(),
             until: Deadline::after(self.timeout),
@@ -184,8 +184,7 @@ impl Run {
         if let Some(pid) = self.pid {
             runner.end(pid);
         }
-        let peer = Endpoint::from(&self.asked.from);
-        talk.failure(&Failure::new("answer", peer, cause, exit));
+        talk.failure(&Failure::new("answer", &self.asked.from, cause, exit));
     }
 }
 

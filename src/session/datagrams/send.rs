@@ -1,25 +1,38 @@
 //! `udp-send`: datagrams out, and the answers to each before the next.
 
 use std::io::{self, BufRead, Read};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use regex::bytes::Regex;
 
 use super::{Shown, show};
-use crate::console::event::{Event, Payload};
+use crate::console::event::Event;
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
-use crate::net::deadline::{Deadline, wait};
+use crate::exit::{Exit, Failure, quoted};
+use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
+use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BATCH, Datagrams, MOST, Peer, limit};
+use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, MOST, limit};
+use crate::net::{quantity, text};
 use crate::session::seat::{Inbox, Input, Seat};
+
+/// What is sent.
+pub enum Content {
+    /// These datagrams, so many times.
+    Fixed(Vec<Vec<u8>>, u64),
+    /// All of stdin as one datagram, so many times.
+    Whole(u64),
+    /// stdin in pieces of this size; the last may be shorter.
+    Chunks(usize),
+    /// The lines of stdin.
+    Lines,
+}
 
 /// What is expected of the peer.
 pub struct Wanted {
@@ -38,10 +51,12 @@ pub struct Sender<'a> {
     /// Its socket.
     pub socket: Datagrams,
     /// Where it sends to.
-    pub to: Peer,
+    pub to: Envelope,
     /// What must come back.
     pub wanted: Wanted,
-    /// Where answers are shown, and how.
+    /// `--interval`: the pause between datagrams.
+    pub interval: Duration,
+    /// Where answers are shown.
     pub seat: &'a mut Seat,
     /// How they are shown.
     pub shown: Shown,
@@ -58,120 +73,150 @@ pub struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends datagrams, and waits for the answers to each before the next.
-    pub fn exchange(&mut self, datagrams: &[&[u8]]) -> Result<(), Failure> {
+    /// Sends everything there is to send, each datagram with the answers to it.
+    pub fn run(&mut self, content: Content) -> Result<(), Failure> {
+        let mut batch = self.socket.batch(1, false);
+        let mut is_first = true;
+        let mut next = |datagrams: &[&[u8]]| {
+            if !std::mem::replace(&mut is_first, false) && !self.interval.is_zero() {
+                let left = self.deadline.left().unwrap_or(self.interval);
+                std::thread::sleep(left.min(self.interval));
+            }
+            self.exchange(datagrams, &mut batch)
+        };
+        let to = self.to.from.clone();
+        let mut fixed = |datagrams: Vec<Vec<u8>>, count| {
+            datagrams.iter().try_for_each(|bytes| check_size(bytes.len(), &to))?;
+            (0..count).try_for_each(|_| datagrams.iter().try_for_each(|bytes| next(&[bytes])))
+        };
+        match content {
+            Content::Fixed(datagrams, count) => fixed(datagrams, count)?,
+            Content::Whole(count) => fixed(vec![whole()?], count)?,
+            Content::Chunks(size) => {
+                check_size(size, &to)?;
+                chunks(size, |piece| next(&[piece]))?;
+            }
+            Content::Lines if self.interval.is_zero() => lines(BATCH, next)?,
+            Content::Lines => lines(1, next)?,
+        }
+        match self.socket.take_error() {
+            Ok(Some(e)) | Err(e) => Err(self.failed(&e)), // an ICMP error that has come back
+            Ok(None) => Ok(()),
+        }
+    }
+
+    /// Sends datagrams; waits for the answers to each before the next.
+    fn exchange(&self, datagrams: &[&[u8]], batch: &mut Batch) -> Result<(), Failure> {
+        self.check_deadline()?;
         if self.wanted.replies == 0 && self.wanted.expect.is_none() {
             return self.send(datagrams);
         }
-        datagrams.iter().try_for_each(|bytes| self.ask(bytes))
+        datagrams.iter().try_for_each(|bytes| self.ask(bytes, batch))
     }
 
-    /// Refuses what no datagram can hold.
-    fn check(&self, bytes: &[u8]) -> Result<(), Failure> {
-        check_size(bytes.len(), &self.to)
+    fn check_deadline(&self) -> Result<(), Failure> {
+        if self.deadline.passed() {
+            return Err(timed_out("send to", &self.to.from).hint("the deadline has passed"));
+        }
+        Ok(())
     }
 
     /// Sends one datagram and waits for the answers to it.
-    fn ask(&self, bytes: &[u8]) -> Result<(), Failure> {
+    fn ask(&self, bytes: &[u8], batch: &mut Batch) -> Result<(), Failure> {
         self.send(&[bytes])?;
-        let wanted = if self.wanted.expect.is_some() {
-            self.wanted.replies.max(1)
-        } else {
-            self.wanted.replies
-        };
+        let wanted = self.wanted.replies.max(1);
         let mut retries = self.wanted.retries;
-        let mut came = 0;
-        while came < wanted {
-            match self.receive(self.until())? {
-                Some(answer) => {
-                    came += 1;
-                    self.expect(&answer)?;
+        let mut received = 0;
+        while received < wanted {
+            if self.receive(batch)? {
+                received += 1;
+                for (answer, _) in batch.iter() {
+                    self.expect(answer)?;
                 }
-                None if came == 0 && retries > 0 && !self.deadline.passed() => {
-                    retries -= 1;
-                    self.send(&[bytes])?;
-                }
-                None => {
-                    if let Some(pattern) = &self.wanted.expect {
-                        let cause = format!("expected {:?}, but no answer came", pattern.as_str());
-                        return Err(Failure::new(
-                            "answer from",
-                            Endpoint::from(&self.to),
-                            cause,
-                            Exit::Expectation,
-                        ));
-                    }
-                    let failure = timed_out("answer from", Endpoint::from(&self.to));
-                    return Err(failure.hint(&format!("{came} of {wanted} answers came")));
-                }
+            } else if received == 0 && retries > 0 && !self.deadline.passed() {
+                retries -= 1;
+                self.send(&[bytes])?;
+            } else {
+                return Err(self.missing(received, wanted));
             }
         }
         Ok(())
     }
 
-    /// One look for an ICMP error that has come back.
-    pub fn finish(&self) -> Result<(), Failure> {
-        match self.socket.take_error() {
-            Ok(Some(e)) | Err(e) => Err(self.failed(&e)),
-            Ok(None) => Ok(()),
+    /// The failure when an answer does not come.
+    fn missing(&self, received: usize, wanted: usize) -> Failure {
+        if let Some(pattern) = &self.wanted.expect {
+            let cause = if self.deadline.passed() {
+                "the deadline has passed (--deadline)".into()
+            } else {
+                format!("not within {} (-w)", quantity::shown(self.wanted.timeout))
+            };
+            return self.unmet(pattern, &format!("{cause}; nothing came"));
         }
+        let failure = timed_out("answer from", &self.to.from);
+        failure.hint(&format!("{received} of {wanted} answers came"))
     }
 
     /// Sends datagrams up to the first that is too long.
     fn send(&self, datagrams: &[&[u8]]) -> Result<(), Failure> {
-        let fit = datagrams.iter().take_while(|one| self.check(one).is_ok());
-        let (mut rest, beyond) = datagrams.split_at(fit.count());
-        // An ICMP error is told by the next call, but not by one that has sent something before it
-        // meets the error: the first goes alone, and so does what follows such a call.
-        let mut alone = true;
+        let fits = |one: &&&[u8]| check_size(one.len(), &self.to.from).is_ok();
+        let fit: Vec<_> = datagrams.iter().take_while(fits).map(|one| (*one, &self.to)).collect();
+        let mut rest = &fit[..];
+        // An ICMP error is returned by the next call, but not by one that has sent something before
+        // it meets the error: the first goes alone, and so does what follows such a call.
+        let mut is_alone = true;
         let mut until = self.until();
         while !rest.is_empty() {
-            let some = if alone { &rest[..1] } else { rest };
-            match self.socket.send_batch(some, self.to) {
+            let some = if is_alone { &rest[..1] } else { rest };
+            match self.socket.send(some) {
                 Ok(sent) => {
-                    alone = sent < some.len().min(BATCH);
-                    let (sent, left) = rest.split_at(sent);
-                    rest = left;
-                    until = self.until();
-                    for bytes in sent {
+                    is_alone = sent < some.len().min(BATCH);
+                    for (bytes, _) in &rest[..sent] {
                         self.dump(Direction::Sent, bytes)?;
                     }
+                    rest = &rest[sent..];
+                    until = self.until();
                 }
                 Err(e) if would_block(&e) && !until.passed() => {
-                    wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until)
-                        .map_err(|e| self.failed(&e))?;
+                    self.socket.wait(PollFlags::POLLOUT, until).map_err(|e| self.failed(&e))?;
                 }
                 Err(e) => return Err(self.failed(&e)),
             }
         }
-        beyond.first().map_or(Ok(()), |one| self.check(one))
+        let beyond = datagrams.get(fit.len());
+        beyond.map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
     }
 
     fn until(&self) -> Deadline {
         Deadline::after(self.wanted.timeout).min(self.deadline)
     }
 
-    /// The next answer, if one comes in time.
-    fn receive(&self, until: Deadline) -> Result<Option<Vec<u8>>, Failure> {
-        let mut buffer = self.socket.buffer();
+    /// Waits for the next answer: whether one came in time.
+    fn receive(&self, batch: &mut Batch) -> Result<bool, Failure> {
+        let until = self.until();
         loop {
-            match self.socket.recv(&mut buffer) {
-                Ok(envelope) => {
-                    buffer.truncate(envelope.len);
-                    self.dump(Direction::Received, &buffer)?;
-                    show(self.seat, &self.talk, &envelope.from, &buffer, self.shown);
-                    return Ok(Some(buffer));
+            match self.socket.recv(batch, 1) {
+                Ok(()) => {
+                    self.show(batch)?;
+                    return Ok(true);
                 }
                 Err(e) if would_block(&e) => {
                     if until.passed() {
-                        return Ok(None);
+                        return Ok(false);
                     }
-                    wait([(self.socket.as_fd(), PollFlags::POLLIN)], until)
-                        .map_err(|e| self.failed(&e))?;
+                    self.socket.wait(PollFlags::POLLIN, until).map_err(|e| self.failed(&e))?;
                 }
                 Err(e) => return Err(self.failed(&e)),
             }
         }
+    }
+
+    fn show(&self, batch: &Batch) -> Result<(), Failure> {
+        for (answer, envelope) in batch.iter() {
+            self.dump(Direction::Received, answer)?;
+            show(self.seat, &self.talk, &envelope.from, answer, self.shown);
+        }
+        Ok(())
     }
 
     fn expect(&self, answer: &[u8]) -> Result<(), Failure> {
@@ -183,16 +228,19 @@ impl Sender<'_> {
         if found.is_some() {
             return Ok(());
         }
-        let came = match Payload::of(answer) {
-            Payload::Text(text) => crate::exit::quoted(text),
-            Payload::Base64(_) => crate::exit::quoted(crate::net::text::show(answer)),
-        };
-        let cause = format!("expected {:?}, came {came}", pattern.as_str());
-        Err(Failure::new("answer from", Endpoint::from(&self.to), cause, Exit::Expectation))
+        let (count, shown) = (answer.len(), text::show(answer));
+        let bytes = if count == 1 { "byte" } else { "bytes" };
+        let cause = format!("the answer does not match; {count} {bytes} came: {}", quoted(shown));
+        Err(self.unmet(pattern, &cause))
+    }
+
+    fn unmet(&self, pattern: &Regex, cause: &str) -> Failure {
+        let target = format!("{} from {}", quoted(pattern.as_str()), self.to.from);
+        Failure::new("expect", target, cause, Exit::Expectation)
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
-        Failure::system("send to", Endpoint::from(&self.to), error)
+        Failure::system("send to", &self.to.from, error)
     }
 
     fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
@@ -200,36 +248,35 @@ impl Sender<'_> {
         tap.borrow_mut().tell(direction, self.began.elapsed(), bytes)
     }
 
-    /// `>>>`: each line is a datagram, answers appear above the line being typed.
+    /// At a prompt: each line is a datagram, answers appear above the line being typed.
     pub fn converse(&mut self, inbox: &Inbox) -> Result<(), Failure> {
-        let mut buffer = self.socket.buffer();
+        let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
+        let mut poller = Poller::new().map_err(fail)?;
+        let read = Interest { read: true, write: false };
+        poller.add(&self.socket, 0, read).map_err(fail)?;
+        poller.add(&inbox.waker, 1, read).map_err(fail)?;
+        if let Some(signals) = self.signals {
+            poller.add(signals, 2, read).map_err(fail)?;
+        }
+        let mut batch = self.socket.batch(1, false);
+        let mut ready: Vec<Ready> = Vec::new();
         loop {
-            if self.deadline.passed() {
-                return Err(
-                    timed_out("send to", Endpoint::from(&self.to)).hint("the deadline has passed")
-                );
-            }
-            let waker = (inbox.waker.as_fd(), PollFlags::POLLIN);
-            let signal = self.signals.map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
-            wait([(self.socket.as_fd(), PollFlags::POLLIN), waker, signal], self.deadline)
-                .map_err(|e| self.failed(&e))?;
+            self.check_deadline()?;
+            ready.clear();
+            poller.wait(&mut ready, self.deadline).map_err(fail)?;
             if let Some(signal) = self.signals.and_then(Deferred::take) {
-                let exit =
-                    if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
+                let is_interrupt = signal == libc::SIGINT;
+                let exit = if is_interrupt { Exit::Interrupted } else { Exit::Terminated };
                 return Err(Failure::silent(exit));
             }
-            // A closed port is told, and tried again with the next line.
-            match self.socket.recv(&mut buffer) {
-                Ok(envelope) => {
-                    show(
-                        self.seat,
-                        &self.talk,
-                        &envelope.from,
-                        &buffer[..envelope.len],
-                        self.shown,
-                    );
-                    self.dump(Direction::Received, &buffer[..envelope.len])?;
-                }
+            // A closed port is reported, and tried again with the next line.
+            if ready.iter().any(|event| event.failed)
+                && let Ok(Some(e)) | Err(e) = self.socket.take_error()
+            {
+                self.talk.failure(&self.failed(&e));
+            }
+            match self.socket.recv(&mut batch, 1) {
+                Ok(()) => self.show(&batch)?,
                 Err(e) if would_block(&e) => {}
                 Err(e) => self.talk.failure(&self.failed(&e)),
             }
@@ -259,20 +306,29 @@ impl Sender<'_> {
 }
 
 /// Refuses what no datagram can hold.
-pub fn check_size(len: usize, to: &Peer) -> Result<(), Failure> {
-    if let Some(most) = limit(to).filter(|&most| len > most) {
-        let what = format!(
-            "a datagram of {len} bytes to {}: the limit is {most}; use --chunk",
-            Endpoint::from(to)
-        );
-        return Err(Failure::usage(what));
+fn check_size(len: usize, to: &Endpoint) -> Result<(), Failure> {
+    match limit(to) {
+        Some(most) if len > most => Err(Failure::usage(format!(
+            "a datagram of {len} bytes to {to}: the limit is {most}; use --chunk"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn read_failed(error: &io::Error) -> Failure {
+    Failure::system("read", "stdin", error)
+}
+
+/// All of stdin; of too much for a datagram only as much as it takes to say so.
+fn whole() -> Result<Vec<u8>, Failure> {
+    let mut all = Vec::new();
+    let read = io::stdin().lock().take(MOST as u64 + 1).read_to_end(&mut all);
+    read.map(|_| all).map_err(|e| read_failed(&e))
 }
 
 /// Calls `each` with the lines of stdin, without their newlines: as many as there are, `most` at a
 /// time. A line too long for any datagram is given as far as it was read: sending it fails.
-pub fn lines(
+fn lines(
     most: usize,
     mut each: impl FnMut(&[&[u8]]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -281,7 +337,7 @@ pub fn lines(
     loop {
         let count = match stdin.fill_buf() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Failure::system("read", "stdin", &e)),
+            Err(e) => return Err(read_failed(&e)),
             Ok(block) => {
                 held.extend_from_slice(block);
                 block.len()
@@ -309,10 +365,7 @@ pub fn lines(
 }
 
 /// Calls `each` with stdin in pieces of `size` bytes; the last may be shorter.
-pub fn chunks(
-    size: usize,
-    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn chunks(size: usize, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut stdin = io::stdin().lock();
     let mut piece = Vec::with_capacity(size);
     loop {
@@ -320,7 +373,7 @@ pub fn chunks(
         match stdin.by_ref().take(size as u64).read_to_end(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(_) => each(&piece)?,
-            Err(e) => return Err(Failure::system("read", "stdin", &e)),
+            Err(e) => return Err(read_failed(&e)),
         }
     }
 }

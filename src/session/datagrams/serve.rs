@@ -1,29 +1,31 @@
-//! `udp-serve`: one loop that answers everyone. Nothing a peer does ends it.
+//! `udp-serve`: one event loop that answers every peer. Nothing a peer does ends it.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollFlags;
-
+use super::outbox::Outbox;
 use super::programs::Programs;
 use super::{Shown, show};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
-use crate::net::deadline::{Deadline, wait};
+use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Tap};
+use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, Peer};
+use crate::net::udp::{BATCH, Batch, Datagrams, Envelope};
 use crate::session::seat::{Inbox, Input, Seat};
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long an answer waits for room in the socket.
-const ROOM: Duration = Duration::from_millis(200);
+const SOCKET: u64 = 0;
+const INBOX: u64 = 1;
+const SIGNALS: u64 = 2;
+const PROGRAMS: u64 = 3;
+const READ: Interest = Interest { read: true, write: false };
 
 /// What is done with a datagram.
 pub enum Answer {
@@ -31,26 +33,16 @@ pub enum Answer {
     Show(Shown),
     /// It is returned.
     Echo,
-    /// It is swallowed.
+    /// It is dropped.
     Discard,
-    /// The same answer for everybody.
+    /// The same answer to every datagram.
     Reply(Vec<u8>),
-    /// What a program makes of it.
+    /// The output of a program is the answer.
     Program(Box<Programs>),
 }
 
-/// A datagram server.
-pub struct Service<'a> {
-    /// Its socket.
-    pub socket: Datagrams,
-    /// What it does.
-    pub answer: Answer,
-    /// Where datagrams are shown, and what the operator types comes from.
-    pub seat: &'a mut Seat,
-    /// What the operator types, and the queue's waker.
-    pub inbox: &'a Inbox,
-    /// SIGINT and SIGTERM.
-    pub signals: Option<&'a Deferred>,
+/// What bounds a datagram server.
+pub struct Rules {
     /// `--count`: ends after so many datagrams.
     pub count: Option<u64>,
     /// `--allow`, `--deny`: whose datagrams count.
@@ -59,103 +51,105 @@ pub struct Service<'a> {
     pub idle: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
-    /// `--hex`.
+    /// `--hex`: dumps each datagram before the next is received.
     pub tap: Option<Tap>,
-    /// Where events go.
-    pub talk: Talk,
 }
 
-impl Service<'_> {
+/// A datagram server.
+pub struct Service<'a> {
+    outbox: Outbox,
+    answer: Answer,
+    rules: Rules,
+    seat: &'a mut Seat,
+    inbox: &'a Inbox,
+    signals: Option<&'a Deferred>,
+    talk: Talk,
+    began: Instant,
+    /// When the last datagram was received or answered.
+    active: Instant,
+    /// The last datagram: what is typed goes to its sender.
+    last: Option<Envelope>,
+    /// Once it is to stop: how long programs may run on.
+    stopping: Option<Deadline>,
+}
+
+impl<'a> Service<'a> {
+    /// A server on a bound socket. The operator sits in `seat`; `signals` are SIGINT and SIGTERM.
+    pub fn new(
+        socket: Datagrams,
+        answer: Answer,
+        rules: Rules,
+        (seat, inbox): (&'a mut Seat, &'a Inbox),
+        signals: Option<&'a Deferred>,
+        talk: Talk,
+    ) -> Self {
+        let began = Instant::now();
+        Self {
+            outbox: Outbox::new(socket, talk.clone()),
+            answer,
+            rules,
+            seat,
+            inbox,
+            signals,
+            talk,
+            began,
+            active: began,
+            last: None,
+            stopping: None,
+        }
+    }
+
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
-        let began = Instant::now();
-        let mut batch = self
-            .socket
-            .batch(self.count.is_none() && self.tap.is_none() && self.programs().is_none());
-        let mut last: Option<Envelope> = None;
-        let mut active = began;
-        // Once it was told to stop: how long programs still have.
-        let mut stopping: Option<Deadline> = None;
-        loop {
-            let busy = self.programs().is_some_and(Programs::is_busy);
-            let over = self.count == Some(0) || stopping.is_some();
-            if over && (!busy || stopping.is_some_and(Deadline::passed)) {
-                return Ok(());
-            }
+        let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
+        let mut poller = self.poller().map_err(fail)?;
+        let is_plain = self.rules.count.is_none() && self.rules.tap.is_none();
+        let mut batch = self.outbox.socket.batch(BATCH, is_plain && self.programs().is_none());
+        let mut watched = Interest::default();
+        let mut ready: Vec<Ready> = Vec::new();
+        while !self.is_over() {
             if let Some(failure) = self.seat.failure() {
                 return Err(failure);
             }
-            let idle = if self.idle.is_zero() || busy {
-                Deadline::NEVER
-            } else {
-                Deadline::at(active + self.idle)
-            };
-            let until = idle.min(self.deadline);
-            if until.passed() {
-                let why = if idle.passed() {
-                    "no datagram for too long"
-                } else {
-                    "the deadline has passed"
-                };
-                let local = self.socket.local();
-                let local = local.map_err(|e| Failure::system("serve", "", &e))?;
-                return Err(Failure::new("serve on", local, why, Exit::TimedOut));
+            let until = self.next_deadline()?;
+            let wanted = self.interest();
+            if wanted != watched {
+                poller.change(&self.outbox.socket, SOCKET, wanted).map_err(fail)?;
+                watched = wanted;
             }
-            let read =
-                if self.has_room() && !over { PollFlags::POLLIN } else { PollFlags::empty() };
-            let waker = (self.inbox.waker.as_fd(), PollFlags::POLLIN);
-            let signal = self.signals.map_or(waker, |signals| (signals.as_fd(), PollFlags::POLLIN));
-            let programs = self.programs();
-            let due = programs.map_or(Deadline::NEVER, Programs::deadline);
-            let until = until.min(due).min(stopping.unwrap_or(Deadline::NEVER));
-            let ended = programs.map_or(waker, |programs| (programs.as_fd(), PollFlags::POLLIN));
-            let ready = wait([(self.socket.as_fd(), read), waker, signal, ended], until)
-                .map_err(|e| Failure::system("wait for datagrams", "", &e))?;
-            if !ready[2].is_empty()
-                && self.signals.and_then(Deferred::take).is_some()
-                && stopping.replace(Deadline::after(GRACE)).is_some()
-            {
-                return Ok(()); // the second one
-            }
-            if !ready[1].is_empty() {
-                self.inbox.waker.quiet();
-                while let Some(input) = self.inbox.take() {
-                    if !self.typed(input, last.as_ref()) {
-                        return Ok(());
-                    }
+            ready.clear();
+            poller.wait(&mut ready, until).map_err(fail)?;
+            for event in &ready {
+                match event.token {
+                    SIGNALS if self.stops_at_once() => return Ok(()),
+                    INBOX if self.quits() => return Ok(()),
+                    SOCKET => self.ready(event, &mut batch)?,
+                    _ => {}
                 }
             }
             if let Answer::Program(programs) = &mut self.answer {
                 for (to, answer) in programs.tick() {
-                    active = Instant::now();
-                    self.send(&[(&answer, &to)]);
-                    self.dump(Direction::Sent, &answer, began)?;
+                    self.active = Instant::now();
+                    self.outbox.send(&[(&answer, &to)]);
+                    self.rules.dump(Direction::Sent, &answer, self.began)?;
                 }
             }
-            if !ready[0].is_empty() && stopping.is_none() {
-                active = Instant::now();
-                last = self.receive(&mut batch, began)?.or(last);
-            }
+            self.outbox.flush();
         }
+        Ok(())
     }
 
-    /// Handles what has come, up to a batch; whose the last datagram was.
-    fn receive(&mut self, batch: &mut Batch, began: Instant) -> Result<Option<Envelope>, Failure> {
-        if self.count == Some(0) || !self.has_room() {
-            return Ok(None);
+    fn poller(&self) -> io::Result<Poller> {
+        let poller = Poller::new()?;
+        poller.add(&self.outbox.socket, SOCKET, Interest::default())?;
+        poller.add(&self.inbox.waker, INBOX, READ)?;
+        if let Some(signals) = self.signals {
+            poller.add(signals, SIGNALS, READ)?;
         }
-        match self.socket.recv_batch(batch, self.most()) {
-            Ok(()) => return self.handle(batch, began),
-            Err(e) if would_block(&e) => {}
-            // An ICMP error about an answer of ours, or a moment without memory.
-            Err(e) => self.complain("receive on", &self.socket.local(), &e),
+        if let Some(programs) = self.programs() {
+            poller.add(programs, PROGRAMS, READ)?;
         }
-        Ok(None)
-    }
-
-    /// Whether another datagram can be dealt with now.
-    fn has_room(&self) -> bool {
-        !self.seat.is_full() && self.programs().is_none_or(|programs| programs.room() > 0)
+        Ok(poller)
     }
 
     fn programs(&self) -> Option<&Programs> {
@@ -165,136 +159,169 @@ impl Service<'_> {
         }
     }
 
-    /// How many datagrams are received with one call: one where the dump shows it with its answer,
+    fn is_busy(&self) -> bool {
+        self.programs().is_some_and(Programs::is_busy)
+    }
+
+    /// Whether no more datagrams are received, and all answers are sent.
+    fn is_over(&self) -> bool {
+        let is_done = !self.is_busy() && self.outbox.is_empty();
+        self.stopping.is_some_and(Deadline::passed)
+            || is_done && (self.rules.count == Some(0) || self.stopping.is_some())
+    }
+
+    /// When something is due though nothing is ready; a failure where `-i` or `--deadline` ends the
+    /// run.
+    fn next_deadline(&self) -> Result<Deadline, Failure> {
+        let idle = if self.rules.idle.is_zero() || self.is_busy() {
+            Deadline::NEVER
+        } else {
+            Deadline::at(self.active + self.rules.idle)
+        };
+        let until = idle.min(self.rules.deadline);
+        if until.passed() {
+            let cause =
+                if idle.passed() { "no datagram for too long" } else { "the deadline has passed" };
+            let local = self.outbox.socket.local();
+            let local = local.map_err(|e| Failure::system("serve", "", &e))?;
+            return Err(Failure::new("serve on", local, cause, Exit::TimedOut));
+        }
+        let programs = self.programs().map_or(Deadline::NEVER, Programs::deadline);
+        let stopping = self.stopping.unwrap_or(Deadline::NEVER);
+        Ok(until.min(programs).min(stopping).min(self.outbox.deadline()))
+    }
+
+    /// What the socket is watched for. Datagrams wait in it while they could not be shown or
+    /// answered.
+    fn interest(&self) -> Interest {
+        let has_room = self.outbox.is_empty() && !self.seat.is_full() && self.most() > 0;
+        Interest { read: has_room && self.stopping.is_none(), write: self.outbox.wants_room() }
+    }
+
+    /// How many messages are received with one call: one where the dump shows it with its answer,
     /// and no more than programs can be started for.
     fn most(&self) -> usize {
-        match self.count {
-            _ if self.tap.is_some() => 1,
-            Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        let most = match self.rules.count {
+            Some(count) => usize::try_from(count).map_or(BATCH, |count| count.min(BATCH)),
             None => BATCH,
-        }
-        .min(BATCH)
-        .min(self.programs().map_or(BATCH, Programs::room))
-    }
-
-    /// What a batch of datagrams asks for; the envelope of the last that was admitted.
-    fn handle(&mut self, batch: &Batch, began: Instant) -> Result<Option<Envelope>, Failure> {
-        let access = &self.access;
-        let admitted = batch.iter().filter(|(_, envelope)| access.admits(envelope.from.ip()));
-        let admitted: Vec<(&[u8], &Envelope)> = admitted.collect();
-        self.count = self.count.map(|count| count - admitted.len() as u64);
-        for (bytes, envelope) in &admitted {
-            self.hear(bytes, envelope, began)?;
-        }
-        if let Answer::Program(programs) = &mut self.answer {
-            programs.start(&admitted, self.socket.local().ok().as_ref());
-        }
-        let last = admitted.last().map(|(_, envelope)| **envelope);
-        let answers = match &self.answer {
-            Answer::Echo => admitted,
-            Answer::Reply(text) => admitted.iter().map(|(_, to)| (&text[..], *to)).collect(),
-            // A program's answer comes when it has ended.
-            Answer::Show(_) | Answer::Discard | Answer::Program(_) => Vec::new(),
         };
-        self.send(&answers);
-        for (answer, _) in answers {
-            self.dump(Direction::Sent, answer, began)?;
-        }
-        Ok(last)
+        let most = if self.rules.tap.is_some() { most.min(1) } else { most };
+        self.programs().map_or(most, |programs| programs.room().min(most))
     }
 
-    /// Tells of one datagram what there is to tell.
-    fn hear(&self, bytes: &[u8], envelope: &Envelope, began: Instant) -> Result<(), Failure> {
-        self.dump(Direction::Received, bytes, began)?;
-        if envelope.truncated {
-            let failure = Failure::new(
-                "receive from",
-                Endpoint::from(&envelope.from),
-                "truncated",
-                Exit::Other,
-            );
-            self.talk.failure(&failure);
+    /// Takes a signal: the first stops the server in good order, the second at once.
+    fn stops_at_once(&mut self) -> bool {
+        self.signals.and_then(Deferred::take).is_some()
+            && self.stopping.replace(Deadline::after(GRACE)).is_some()
+    }
+
+    /// Receives a batch from the socket.
+    fn ready(&mut self, event: &Ready, batch: &mut Batch) -> Result<(), Failure> {
+        if event.failed
+            && let Ok(Some(e)) | Err(e) = self.outbox.socket.take_error()
+        {
+            self.receive_failed(&e); // an ICMP error about an answer
         }
-        if let Answer::Show(how) = &self.answer {
-            show(self.seat, &self.talk, &envelope.from, bytes, *how);
-        } else if self.talk.is_json() {
-            show(self.seat, &self.talk, &envelope.from, bytes, Shown::Nothing);
+        if !event.read || !self.interest().read {
+            return Ok(());
+        }
+        match self.outbox.socket.recv(batch, self.most()) {
+            Ok(()) => self.handle(batch)?,
+            Err(e) if would_block(&e) => {}
+            Err(e) => self.receive_failed(&e),
         }
         Ok(())
     }
 
-    /// Answers datagrams; a failure is told and forgotten.
-    fn send(&self, mut answers: &[(&[u8], &Envelope)]) {
-        let mut until = Deadline::after(ROOM);
-        while let Some((_, to)) = answers.first() {
-            if let Peer::Nameless = to.from {
-                let cause = "it has bound no name to send an answer to";
-                let failure = Failure::new("answer", "a UNIX sender", cause, Exit::Other);
-                self.talk.failure(&failure);
-                answers = &answers[1..];
-                continue;
-            }
-            let sent = match self.socket.answer_batch(answers) {
-                Ok(sent) => sent,
-                Err(e) if would_block(&e) && !until.passed() => {
-                    // Whatever comes of waiting, the next attempt tells.
-                    let _ = wait([(self.socket.as_fd(), PollFlags::POLLOUT)], until);
-                    continue;
-                }
-                Err(e) => {
-                    self.complain("send to", &Ok(Endpoint::from(&to.from)), &e);
-                    1
-                }
-            };
-            answers = &answers[sent..];
-            until = Deadline::after(ROOM);
-        }
+    fn receive_failed(&self, error: &io::Error) {
+        let local = self.outbox.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
+        self.talk.failure(&Failure::system("receive on", local, error));
     }
 
-    fn complain(&self, op: &'static str, at: &io::Result<Endpoint>, error: &io::Error) {
-        let target = at.as_ref().map_or_else(|_| String::new(), ToString::to_string);
-        self.talk.failure(&Failure::system(op, target, error));
-    }
-
-    fn dump(&self, direction: Direction, bytes: &[u8], began: Instant) -> Result<(), Failure> {
-        let Some(tap) = &self.tap else { return Ok(()) };
-        tap.borrow_mut().tell(direction, began.elapsed(), bytes)
-    }
-
-    /// The operator typed something; `false` when that ends the run.
-    fn typed(&mut self, input: Input, last: Option<&Envelope>) -> bool {
-        self.seat.came(&input);
-        let Input::Typed(Typed::Lines(lines)) = input else {
-            return false;
+    /// Shows or answers a batch of datagrams.
+    fn handle(&mut self, batch: &Batch) -> Result<(), Failure> {
+        self.active = Instant::now();
+        let access = &self.rules.access;
+        let admitted = batch.iter().filter(|(_, envelope)| access.admits(envelope.from.ip()));
+        let admitted: Vec<(&[u8], &Envelope)> = admitted.collect();
+        let Some((_, last)) = admitted.last() else {
+            return Ok(());
         };
-        for line in lines {
-            if line == "/quit" {
-                return false;
-            }
-            self.say(&line, last);
+        self.last = Some((*last).clone());
+        self.rules.count = self.rules.count.map(|count| count - admitted.len() as u64);
+        for (bytes, envelope) in &admitted {
+            self.received(bytes, envelope)?;
         }
-        self.seat.ask();
-        true
+        let answers = match &mut self.answer {
+            Answer::Echo => admitted,
+            Answer::Reply(text) => admitted.iter().map(|(_, to)| (&text[..], *to)).collect(),
+            Answer::Program(programs) => {
+                programs.start(&admitted, self.outbox.socket.local().ok().as_ref());
+                Vec::new() // the answers come later
+            }
+            Answer::Show(_) | Answer::Discard => Vec::new(),
+        };
+        self.outbox.send(&answers);
+        for (answer, _) in answers {
+            self.rules.dump(Direction::Sent, answer, self.began)?;
+        }
+        Ok(())
     }
 
-    /// `text` goes to the last peer, `@peer text` to a given one.
-    fn say(&self, line: &str, last: Option<&Envelope>) {
-        let (to, text) = match line
-            .strip_prefix('@')
-            .map(|rest| rest.split_once(' ').unwrap_or((rest, "")))
-        {
-            None => (last.copied(), line),
-            Some((peer, text)) => (
-                Peer::parse(peer).map(|from| Envelope { len: 0, truncated: false, from, to: None }),
-                text,
-            ),
+    /// Shows one datagram.
+    fn received(&self, bytes: &[u8], envelope: &Envelope) -> Result<(), Failure> {
+        self.rules.dump(Direction::Received, bytes, self.began)?;
+        let from = &envelope.from;
+        if envelope.truncated {
+            let failure = Failure::new("receive from", from, "truncated", Exit::Other);
+            self.talk.failure(&failure);
+        }
+        let how = if let Answer::Show(how) = self.answer { how } else { Shown::Nothing };
+        show(self.seat, &self.talk, from, bytes, how);
+        Ok(())
+    }
+
+    /// Takes what the operator typed: whether that ends the run.
+    fn quits(&mut self) -> bool {
+        self.inbox.waker.quiet();
+        while let Some(input) = self.inbox.take() {
+            self.seat.came(&input);
+            let Input::Typed(Typed::Lines(lines)) = input else {
+                return true;
+            };
+            for line in lines {
+                if line == "/quit" {
+                    return true;
+                }
+                self.say(&line);
+            }
+            self.seat.ask();
+        }
+        false
+    }
+
+    /// Sends what the operator typed: `text` to the last peer, `@peer text` to a given one.
+    fn say(&mut self, line: &str) {
+        let (to, text) = match line.strip_prefix('@') {
+            None => (self.last.clone(), line),
+            Some(rest) => {
+                let (peer, text) = rest.split_once(' ').unwrap_or((rest, ""));
+                (Endpoint::parse(peer).map(Envelope::to), text)
+            }
         };
         match to {
-            Some(to) => self.send(&[(text.as_bytes(), &to)]),
+            Some(to) => self.outbox.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
                 self.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }
             None => self.seat.show(b"! nobody has written yet: not sent\n"),
         }
+    }
+}
+
+impl Rules {
+    fn dump(&self, direction: Direction, bytes: &[u8], began: Instant) -> Result<(), Failure> {
+        let Some(tap) = &self.tap else { return Ok(()) };
+        tap.borrow_mut().tell(direction, began.elapsed(), bytes)
     }
 }

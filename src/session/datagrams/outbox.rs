@@ -1,0 +1,110 @@
+//! Answers on their way: sent at once where the socket has room, else when it has.
+
+use std::io;
+use std::time::Duration;
+
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::endpoint::Endpoint;
+use crate::net::socket::would_block;
+use crate::net::udp::{Datagrams, Envelope};
+
+/// How long an answer waits for room in the socket.
+const ROOM: Duration = Duration::from_millis(200);
+/// When sending is tried again where epoll(7) does not know when there is room.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Sends answers through a socket; failures are reported and forgotten.
+pub struct Outbox {
+    /// The socket.
+    pub socket: Datagrams,
+    waiting: Vec<(Vec<u8>, Envelope)>,
+    /// When the first that waits is given up.
+    until: Deadline,
+    talk: Talk,
+}
+
+impl Outbox {
+    /// Nothing waits yet.
+    pub fn new(socket: Datagrams, talk: Talk) -> Self {
+        Self { socket, waiting: Vec::new(), until: Deadline::NEVER, talk }
+    }
+
+    /// Sends answers; those that find no room wait.
+    pub fn send(&mut self, answers: &[(&[u8], &Envelope)]) {
+        let mut rest = answers;
+        if self.waiting.is_empty() {
+            rest = self.try_send(answers);
+            self.until = Deadline::after(ROOM);
+        }
+        self.waiting.extend(rest.iter().map(|(bytes, to)| (bytes.to_vec(), (*to).clone())));
+    }
+
+    /// Sends what waits and has room now. The first is given up if it has waited too long.
+    pub fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let answers: Vec<_> = waiting.iter().map(|(bytes, to)| (&bytes[..], to)).collect();
+        let mut rest = self.try_send(&answers);
+        if rest.len() == answers.len() && self.until.passed() {
+            self.failed(&rest[0].1.from, &io::ErrorKind::WouldBlock.into());
+            rest = &rest[1..];
+        }
+        if rest.len() < answers.len() {
+            self.until = Deadline::after(ROOM);
+        }
+        let done = answers.len() - rest.len();
+        self.waiting = waiting.into_iter().skip(done).collect();
+    }
+
+    /// Sends answers until one finds no room; that and those behind it.
+    fn try_send<'a, 'b>(
+        &self,
+        mut answers: &'a [(&'b [u8], &'b Envelope)],
+    ) -> &'a [(&'b [u8], &'b Envelope)] {
+        while let Some((_, to)) = answers.first() {
+            let done = match self.socket.send(answers) {
+                Ok(sent) => sent,
+                Err(e) if would_block(&e) => break,
+                Err(e) => {
+                    self.failed(&to.from, &e);
+                    1
+                }
+            };
+            answers = &answers[done..];
+        }
+        answers
+    }
+
+    fn failed(&self, to: &Endpoint, error: &io::Error) {
+        self.talk.failure(&match to {
+            Endpoint::Unix(name) if name.is_empty() => {
+                let cause = "it has bound no name to send an answer to";
+                Failure::new("answer", "a UNIX sender", cause, Exit::Other)
+            }
+            _ => Failure::system("send to", to, error),
+        });
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether the socket is to be watched for room.
+    pub fn wants_room(&self) -> bool {
+        !self.is_empty() && self.socket.knows_room()
+    }
+
+    /// When [`Outbox::flush`] is due though there is no room.
+    pub fn deadline(&self) -> Deadline {
+        match self.is_empty() {
+            true => Deadline::NEVER,
+            false if self.socket.knows_room() => self.until,
+            false => self.until.min(Deadline::after(RETRY)),
+        }
+    }
+}
