@@ -51,7 +51,7 @@ _sockctl() {
             fi
             case "${prev}" in
                 --generate)
-                    COMPREPLY=($(compgen -W "man complete-bash complete-zsh complete-fish complete-powershell complete-elvish complete-nushell" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "man complete-bash complete-zsh complete-fish complete-nushell" -- "${cur}"))
                     return 0
                     ;;
                 *)

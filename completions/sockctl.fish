@@ -28,8 +28,6 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -l generate -d 'Write the 
 complete-bash\t''
 complete-zsh\t''
 complete-fish\t''
-complete-powershell\t''
-complete-elvish\t''
 complete-nushell\t''"
 complete -c sockctl -n "__fish_sockctl_needs_command" -s h -l help -d 'Print help'
 complete -c sockctl -n "__fish_sockctl_needs_command" -s V -l version -d 'Print version'

@@ -1,7 +1,7 @@
 module completions {
 
   def "nu-complete sockctl generate" [] {
-    [ "man" "complete-bash" "complete-zsh" "complete-fish" "complete-powershell" "complete-elvish" "complete-nushell" ]
+    [ "man" "complete-bash" "complete-zsh" "complete-fish" "complete-nushell" ]
   }
 
   # Talk, serve, authenticate, test and explain sockets from the shell

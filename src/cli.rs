@@ -1,14 +1,15 @@
-//! The command line: what can be asked for, everything generated from it, and how a mistake in it
-//! is told.
+//! The command line: one table of commands, and everything generated from it.
+
+mod error;
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command as Clap, FromArgMatches, ValueEnum};
 use clap_complete::{Generator, Shell};
 use clap_complete_nushell::Nushell;
 
+use crate::args::TalkArgs;
 use crate::commands::auth_connect::AuthConnect;
 use crate::commands::auth_serve::AuthServe;
 use crate::commands::connect::Connect;
@@ -17,45 +18,152 @@ use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure, USAGE, quoted};
+use crate::exit::{Exit, Failure};
 
-/// Talk, serve, authenticate, test and explain sockets from the shell
-#[derive(Parser, Debug)]
-#[command(
-    name = "sockctl",
-    version,
-    max_term_width = WIDTH,
-    disable_help_subcommand = true
-)]
-#[command(after_help = EXIT_STATUS)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// Write the man page, or completions for a shell, to stdout
-    #[arg(long, value_enum, value_name = "KIND", exclusive = true)]
-    generate: Option<Kind>,
+/// One subcommand, a file each in `commands/`.
+struct Entry {
+    name: &'static str,
+    /// Describes its arguments to clap.
+    describe: fn(Clap) -> Clap,
+    /// Makes it from them.
+    read: fn(&ArgMatches) -> Result<Command, clap::Error>,
+    /// Ends its help, and is in the man page.
+    examples: &'static str,
+}
+
+/// All subcommands.
+const COMMANDS: [Entry; 7] = [
+    Entry {
+        name: "serve",
+        describe: Serve::augment_args,
+        read: |matches| Command::new(matches, |it: &Serve| &it.server.socket.talk, Serve::run),
+        examples: "\
+sockctl serve                            # talk with the clients that connect to port 8520
+sockctl serve --room '*:8520'            # a chat room, also for other machines
+sockctl serve 7000 --echo -v             # an echo server
+sockctl serve 8080 -- cat                # a program for each client
+",
+    },
+    Entry {
+        name: "connect",
+        describe: Connect::augment_args,
+        read: |matches| Command::new(matches, |it: &Connect| &it.client.socket.talk, Connect::run),
+        examples: "\
+sockctl connect 8520                     # talk with a server on this machine
+sockctl connect db 5432 -z --wait 30s    # wait until a port is open
+sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 200 '
+sockctl connect backup:9000 < file       # send a file
+",
+    },
+    Entry {
+        name: "udp-serve",
+        describe: UdpServe::augment_args,
+        read: |matches| Command::new(matches, |it: &UdpServe| &it.socket.talk, UdpServe::run),
+        examples: "\
+sockctl udp-serve 5140                   # show datagrams, and answer them at the prompt
+sockctl udp-serve 7000 --echo            # an echo server
+sockctl udp-serve '*:5353' --join 224.0.0.251
+",
+    },
+    Entry {
+        name: "udp-send",
+        describe: UdpSend::augment_args,
+        read: |matches| Command::new(matches, |it: &UdpSend| &it.socket.talk, UdpSend::run),
+        examples: "\
+sockctl udp-send 5140 'a line'           # one datagram
+sockctl udp-send 7000 ping --reply -w 1  # send, and print the answer
+sockctl udp-send 5140 < file             # each line is a datagram
+",
+    },
+    Entry {
+        name: "auth-serve",
+        describe: AuthServe::augment_args,
+        read: |matches| {
+            Command::new(matches, |it: &AuthServe| &it.server.socket.talk, AuthServe::run)
+        },
+        examples: "\
+sockctl auth-serve --create-key=alice --key-file key
+sockctl auth-serve '*:8520' --key-file key           # encrypted, for holders of the key
+sockctl auth-serve 7000 --keys team.keys --room      # members have the names of their keys
+",
+    },
+    Entry {
+        name: "auth-connect",
+        describe: AuthConnect::augment_args,
+        read: |matches| {
+            Command::new(matches, |it: &AuthConnect| &it.client.socket.talk, AuthConnect::run)
+        },
+        examples: "\
+sockctl auth-connect server:8520 --key-file key
+sockctl auth-connect server:8520 --key-file key < file
+sockctl auth-connect 6000 --python --key-file key    # a Listener of Python's multiprocessing
+",
+    },
+    Entry {
+        name: "opts",
+        describe: Opts::augment_args,
+        read: |matches| Command::new(matches, |it: &Opts| &it.talk, opts),
+        examples: "\
+sockctl opts SO_RCVBUF=1000              # what the kernel makes of it, and why
+sockctl opts --changed --port 22         # what sshd has set on its socket
+sockctl opts --connect example.org:80 TCP_INFO
+",
+    },
+];
+
+/// A command with its arguments, ready to run.
+pub struct Command {
+    talk: TalkArgs,
+    run: Box<Run>,
+}
+
+type Run = dyn FnOnce(&Talk) -> anyhow::Result<()>;
+
+impl Command {
+    fn new<C: FromArgMatches + 'static>(
+        matches: &ArgMatches,
+        talk: fn(&C) -> &TalkArgs,
+        run: fn(&C, &Talk) -> anyhow::Result<()>,
+    ) -> Result<Self, clap::Error> {
+        let command = C::from_arg_matches(matches)?;
+        let talk = talk(&command).clone();
+        Ok(Self { talk, run: Box::new(move |talk| run(&command, talk)) })
+    }
+
+    /// Where its events go.
+    pub fn talk(&self) -> Talk {
+        self.talk.start()
+    }
+
+    /// Runs it.
+    pub fn run(self, talk: &Talk) -> anyhow::Result<()> {
+        (self.run)(talk)
+    }
+}
+
+fn opts(opts: &Opts, _talk: &Talk) -> anyhow::Result<()> {
+    let terminal = io::stdout().is_terminal();
+    let width = terminal_size::terminal_size().map(|(width, _)| width.0.into());
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let color = opts.talk.color.is_on(terminal);
+    opts.run(opts.talk.json, color, width.filter(|_| terminal), &mut out)
 }
 
 /// The widest that help is set.
 const WIDTH: usize = 100;
 
-/// Told under every help.
+/// The end of the help and of the man page.
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
 5 unreachable, 6 not resolved, 7 reset or broken, 8 expectation not met, 9 not authenticated, \
 10 address in use or not available, 11 permission denied, 12 output failed, \
 130/141/143 interrupted / reader gone / terminated";
 
-/// One subcommand, a file each in `commands/`.
-#[derive(Subcommand, Debug)]
-#[allow(missing_docs, reason = "clap takes a variant's help from its type")]
-pub enum Command {
-    Serve(Serve),
-    Connect(Connect),
-    UdpServe(UdpServe),
-    UdpSend(UdpSend),
-    AuthServe(AuthServe),
-    AuthConnect(AuthConnect),
-    Opts(Opts),
+/// What stands before a command, or in place of one.
+#[derive(Args, Debug)]
+struct RootArgs {
+    /// Write the man page, or completions for a shell, to stdout
+    #[arg(long, value_enum, value_name = "KIND", exclusive = true)]
+    generate: Option<Kind>,
 }
 
 /// What `--generate` makes.
@@ -65,106 +173,59 @@ enum Kind {
     CompleteBash,
     CompleteZsh,
     CompleteFish,
-    CompletePowershell,
-    CompleteElvish,
     CompleteNushell,
 }
 
-/// What the command line asks for.
-pub enum Asked {
-    /// A command.
-    Run(Box<Command>),
-    /// Something that was shown: help, the version, a generated file.
-    Shown(Result<(), Failure>),
-}
-
-impl Command {
-    /// Where its events go.
-    pub fn talk(&self) -> Talk {
-        match self {
-            Self::Serve(serve) => &serve.server.socket.talk,
-            Self::Connect(connect) => &connect.client.socket.talk,
-            Self::UdpServe(serve) => &serve.socket.talk,
-            Self::UdpSend(send) => &send.socket.talk,
-            Self::AuthServe(serve) => &serve.server.socket.talk,
-            Self::AuthConnect(connect) => &connect.client.socket.talk,
-            Self::Opts(opts) => &opts.talk,
-        }
-        .start()
-    }
-
-    /// Runs it.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
-        match self {
-            Self::Serve(serve) => serve.run(talk),
-            Self::Connect(connect) => connect.run(talk),
-            Self::UdpServe(serve) => serve.run(talk),
-            Self::UdpSend(send) => send.run(talk),
-            Self::AuthServe(serve) => serve.run(talk),
-            Self::AuthConnect(connect) => connect.run(talk),
-            Self::Opts(opts) => {
-                let color = opts.talk.color.is_on(io::stdout().is_terminal());
-                let mut out = io::BufWriter::new(io::stdout().lock());
-                opts.run(opts.talk.json, color, width(), &mut out)
-            }
-        }
+impl Entry {
+    fn describe(&self) -> Clap {
+        let help = format!("Examples:\n{}", self.examples.trim_end());
+        let help = help.replace('\n', "\n  ");
+        (self.describe)(Clap::new(self.name)).after_help(help)
     }
 }
 
-/// The width of the terminal on stdout, if it is one.
-fn width() -> Option<usize> {
-    io::stdout()
-        .is_terminal()
-        .then(|| terminal_size::terminal_size().map(|(width, _)| width.0.into()))
-        .flatten()
+fn bare_root() -> Clap {
+    Clap::new("sockctl").version(env!("CARGO_PKG_VERSION")).max_term_width(WIDTH)
 }
 
-/// Reads the command line.
-pub fn read() -> Result<Asked, Failure> {
-    let one = wanted();
-    let is_one = one.is_some();
-    let matches = match one.unwrap_or_else(command).try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => return Ok(Asked::Shown(show(&error.render()))),
-        Err(error) => return Err(refusal(&error)),
+/// The whole command line.
+fn root() -> Clap {
+    RootArgs::augment_args(bare_root())
+        .about("Talk, serve, authenticate, test and explain sockets from the shell")
+        .disable_help_subcommand(true)
+        .subcommands(COMMANDS.iter().map(Entry::describe))
+        .after_help(EXIT_STATUS)
+}
+
+/// Reads the command line. `None`: it asked for help, the version or a generated file, which is
+/// written to stdout by now.
+pub fn parse() -> Result<Option<Command>, Failure> {
+    let word = std::env::args_os().nth(1).unwrap_or_default();
+    // To describe all commands takes longer than many a run: the one that is asked for is enough.
+    let root = match COMMANDS.iter().find(|entry| entry.name == word) {
+        Some(entry) => bare_root().subcommand(entry.describe()),
+        None if word == "-V" || word == "--version" => bare_root(),
+        None => root(),
     };
-    if is_one {
-        let command = Command::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
-        return Ok(Asked::Run(Box::new(command)));
+    let matches = match root.try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => return show(&error.render()).map(|()| None),
+        Err(error) => return Err(error::explain(&error)),
+    };
+    if let Some((name, matches)) = matches.subcommand() {
+        let entry = COMMANDS.iter().find(|entry| entry.name == name);
+        return entry
+            .map(|entry| (entry.read)(matches).map_err(|error| error::explain(&error)))
+            .transpose();
     }
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| refusal(&error))?;
-    match (cli.command, cli.generate) {
-        (_, Some(kind)) => Ok(Asked::Shown(print(&generate(kind)))),
-        (Some(command), None) => Ok(Asked::Run(Box::new(command))),
-        (None, None) => Err(told(
+    let root = RootArgs::from_arg_matches(&matches).map_err(|error| error::explain(&error))?;
+    match root.generate {
+        Some(kind) => print(&generate(kind)).map(|()| None),
+        None => Err(error::usage_error(
             "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",
             "sockctl COMMAND [OPTIONS]; sockctl --help tells more",
         )),
     }
-}
-
-/// The command line of the one command that is asked for: to describe all the others takes longer
-/// than many a run.
-fn wanted() -> Option<Clap> {
-    let word = std::env::args_os().nth(1)?;
-    let root = Clap::new("sockctl").version(env!("CARGO_PKG_VERSION")).max_term_width(WIDTH);
-    let command = match word.to_str()? {
-        "-V" | "--version" => return Some(root),
-        "serve" => Serve::augment_args(Clap::new("serve")),
-        "connect" => Connect::augment_args(Clap::new("connect")),
-        "udp-serve" => UdpServe::augment_args(Clap::new("udp-serve")),
-        "udp-send" => UdpSend::augment_args(Clap::new("udp-send")),
-        "auth-serve" => AuthServe::augment_args(Clap::new("auth-serve")),
-        "auth-connect" => AuthConnect::augment_args(Clap::new("auth-connect")),
-        "opts" => Opts::augment_args(Clap::new("opts")),
-        _ => return None,
-    };
-    Some(root.subcommand(command))
-}
-
-/// The whole command line, for parsing and for what is generated from it.
-fn command() -> Clap {
-    Cli::command()
 }
 
 fn generate(kind: Kind) -> Vec<u8> {
@@ -173,22 +234,20 @@ fn generate(kind: Kind) -> Vec<u8> {
         Kind::CompleteBash => complete(Shell::Bash),
         Kind::CompleteZsh => complete(Shell::Zsh),
         Kind::CompleteFish => complete(Shell::Fish),
-        Kind::CompletePowershell => complete(Shell::PowerShell),
-        Kind::CompleteElvish => complete(Shell::Elvish),
         Kind::CompleteNushell => complete(Nushell),
     }
 }
 
 fn complete(shell: impl Generator) -> Vec<u8> {
     let mut out = Vec::new();
-    clap_complete::generate(shell, &mut command(), "sockctl", &mut out);
+    clap_complete::generate(shell, &mut root(), "sockctl", &mut out);
     out
 }
 
 /// One page: the command, then a section for each subcommand.
 fn man() -> Vec<u8> {
     let mut out = Vec::new();
-    let mut root = command();
+    let mut root = root();
     root.build();
     let page = clap_mangen::Man::new(root.clone());
     // Writing to memory does not fail.
@@ -210,6 +269,9 @@ fn man() -> Vec<u8> {
         out.extend_from_slice(text.as_bytes());
     }
     out.extend_from_slice(include_bytes!("cli/manual.roff"));
+    let examples: String = COMMANDS.iter().map(|entry| entry.examples).collect();
+    let examples = examples.replace('\\', "\\e").replace('-', "\\-");
+    let _ = writeln!(out, ".SH EXAMPLES\n.nf\n{examples}.fi");
     let _ = writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
     out
 }
@@ -224,108 +286,14 @@ fn show(text: &StyledStr) -> Result<(), Failure> {
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    io::stdout()
-        .lock()
-        .write_all(bytes)
-        .and_then(|()| io::stdout().flush())
-        .map_err(|e| Failure::output(&e))
-}
-
-/// A command line that was not understood: one line, and one of usage.
-fn refusal(error: &clap::Error) -> Failure {
-    let context = |kind| error.get(kind).map(shown);
-    let arg = context(ContextKind::InvalidArg).unwrap_or_default();
-    let value = context(ContextKind::InvalidValue).unwrap_or_default();
-    let reason = std::error::Error::source(error).map(ToString::to_string);
-    let message = match error.kind() {
-        ErrorKind::InvalidValue if value.is_empty() => {
-            format!("{} needs a value", name_of(&arg))
-        }
-        ErrorKind::ValueValidation => {
-            let reason = reason.unwrap_or_else(|| "not accepted".into());
-            // What was refused below says by itself what it was.
-            if reason.contains(&quoted(&value)) {
-                format!("{}: {reason}", name_of(&arg))
-            } else {
-                format!("{} {}: {reason}", name_of(&arg), quoted(&value))
-            }
-        }
-        ErrorKind::InvalidValue => {
-            let valid = context(ContextKind::ValidValue).unwrap_or_default();
-            format!("{} {}: expected one of {valid}", name_of(&arg), quoted(&value))
-        }
-        ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
-        ErrorKind::InvalidSubcommand => {
-            let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near = context(ContextKind::SuggestedSubcommand);
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            format!("no command {}{near}", quoted(&word))
-        }
-        ErrorKind::ArgumentConflict => {
-            let prior = context(ContextKind::PriorArg).unwrap_or_default();
-            format!("{} cannot be used with {}", name_of(&arg), name_of(&prior))
-        }
-        ErrorKind::MissingRequiredArgument => format!("{} is missing", name_of(&arg)),
-        ErrorKind::TooManyValues => format!("unexpected word {}", quoted(&value)),
-        ErrorKind::InvalidUtf8 => "a word is not valid UTF-8".into(),
-        _ => {
-            let text = error.render().to_string();
-            text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string()
-        }
-    };
-    let usage = error.get(ContextKind::Usage).map(|usage| shown(usage).replace("Usage: ", ""));
-    let usage =
-        usage.or_else(usage_of_command).unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
-    told(&message, usage.lines().next().unwrap_or_default().trim())
-}
-
-fn told(message: &str, usage: &str) -> Failure {
-    Failure::usage(format!("{message}{USAGE}{usage}"))
-}
-
-/// The usage of the command that was asked for, where clap does not tell it with the error.
-fn usage_of_command() -> Option<String> {
-    let word = std::env::args_os().nth(1)?;
-    let mut root = command();
-    root.build();
-    let usage = root.find_subcommand_mut(word)?.render_usage();
-    Some(usage.to_string().replace("Usage: ", ""))
-}
-
-/// An option clap does not know; habits from nc get a helping hand.
-fn unknown(arg: &str, near: Option<String>) -> String {
-    let hint = match arg {
-        "-l" => "; use sockctl serve".into(),
-        "-u" => "; use sockctl udp-send or sockctl udp-serve".into(),
-        "-k" => "; sockctl serve keeps going by itself".into(),
-        _ => near.map_or_else(String::new, |near| format!("; did you mean {near}?")),
-    };
-    format!("no option {}{hint}", quoted(arg))
-}
-
-/// `--timeout <DUR>` as `--timeout`, `<ADDRESS>` as `ADDRESS`, `[PROGRAM] [ARGS]...` as `PROGRAM`.
-fn name_of(arg: &str) -> &str {
-    arg.trim_start_matches(['<', '['])
-        .split([' ', '[', ']', '>'])
-        .next()
-        .filter(|name| !name.is_empty())
-        .unwrap_or(arg)
-}
-
-fn shown(value: &ContextValue) -> String {
-    match value {
-        ContextValue::Strings(list) => list.join(", "),
-        ContextValue::StyledStrs(list) => {
-            list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        }
-        value => value.to_string(),
-    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_command_line_is_consistent() {
-        super::command().debug_assert();
+        super::root().debug_assert();
     }
 }

@@ -2,36 +2,34 @@
 
 use std::process::ExitCode;
 
-use sockctl::cli::{self, Asked};
+use sockctl::cli::{self, Command};
 use sockctl::console::event::Level;
 use sockctl::console::talk::Talk;
 use sockctl::exit::{self, Failure};
 use sockctl::net::signal;
 
 fn main() -> ExitCode {
-    let plain = || Talk::new(Level::Normal, false);
-    let command = match cli::read() {
-        Ok(Asked::Run(command)) => command,
-        Ok(Asked::Shown(result)) => return finish(result.map_err(Into::into), &plain()),
-        Err(refusal) => return finish(Err(refusal.into()), &plain()),
+    let command = match cli::parse() {
+        Ok(Some(command)) => command,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(failure) => return report(&failure, &Talk::new(Level::Normal, false)),
     };
     let talk = command.talk();
-    let result = signal::install()
-        .map_err(|e| Failure::system("install", "signal handlers", &e).into())
-        .and_then(|()| command.run(&talk));
-    finish(result, &talk)
-}
-
-/// Reports what went wrong, if anything did; the exit status.
-fn finish(result: anyhow::Result<()>, talk: &Talk) -> ExitCode {
-    let status = result.map_or_else(
-        |error| {
-            let failure = exit::failure(error);
-            talk.failure(&failure);
-            ExitCode::from(failure.exit as u8)
-        },
-        |()| ExitCode::SUCCESS,
-    );
+    let status = match run(command, &talk) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&exit::failure(error), &talk),
+    };
     talk.flush();
     status
+}
+
+fn run(command: Command, talk: &Talk) -> anyhow::Result<()> {
+    signal::install().map_err(|e| Failure::system("install", "signal handlers", &e))?;
+    command.run(talk)
+}
+
+fn report(failure: &Failure, talk: &Talk) -> ExitCode {
+    talk.failure(failure);
+    talk.flush();
+    ExitCode::from(failure.exit as u8)
 }

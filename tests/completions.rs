@@ -8,12 +8,10 @@ use std::path::Path;
 use crate::run::sockctl;
 
 /// Each kind, and its file in `completions/`.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 4] = [
     ("complete-bash", "sockctl.bash"),
     ("complete-zsh", "_sockctl"),
     ("complete-fish", "sockctl.fish"),
-    ("complete-powershell", "_sockctl.ps1"),
-    ("complete-elvish", "sockctl.elv"),
     ("complete-nushell", "sockctl.nu"),
 ];
 
