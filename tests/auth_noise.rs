@@ -112,7 +112,7 @@ fn a_passphrase_is_as_good_as_its_letters() {
     run("correct horse battery staple", &[]).is(0, "hi", "");
     let refused = format!(
         "sockctl: authenticate to 127.0.0.1:{port}: \
-         no key there opens ours: wrong key or --context\n"
+         the server rejected our key: wrong key, or another --context\n"
     );
     run("correct horse battery stable", &[]).is(9, "", &refused);
     run("correct horse battery staple", &["--context", "x"]).is(9, "", &refused);
@@ -121,21 +121,21 @@ fn a_passphrase_is_as_good_as_its_letters() {
         events(&told.stderr, "error"),
         [serde_json::json!({"event": "error", "op": "authenticate", "exit": 9,
             "target": format!("127.0.0.1:{port}"),
-            "reason": "no key there opens ours: wrong key or --context"})]
+            "reason": "the server rejected our key: wrong key, or another --context"})]
     );
     run("wangwang", &[]).is(
         9,
         "",
         &format!(
-            "sockctl: warning: the key: a recorded hello lets others guess a passphrase of \
-             8 characters; take 16 or more, or --create-key\n{refused}"
+            "sockctl: warning: a passphrase of 8 characters can be guessed offline from a \
+             recording; use 16 or more, or --create-key\n{refused}"
         ),
     );
     run("wangwan", &[]).is(
         2,
         "",
-        "sockctl: use the key: a passphrase of 7 characters is guessed at once; \
-         take 16 or more, or make a key with --create-key\n",
+        "sockctl: use the key: a passphrase of 7 characters is too short; \
+         use 16 or more, or make a key with --create-key\n",
     );
 }
 
@@ -237,9 +237,9 @@ fn python_speaks_to_our_client() {
 fn who_is_turned_away_is_told_why() {
     for (reason, exit, why) in [
         (1, 9, "the server does not accept this key"),
-        (2, 3, "turned away: the server is full"),
-        (3, 3, "turned away: the server does not let our address in"),
-        (4, 3, "turned away: the server is stopping"),
+        (2, 3, "rejected: the server is full"),
+        (3, 3, "rejected: our address is not allowed"),
+        (4, 3, "rejected: the server is stopping"),
     ] {
         let (server, port) = python_server("", &["record", &format!("refused:{reason}"), "shut"]);
         let (client, _key) = client(port, &[]);
@@ -264,7 +264,7 @@ fn a_full_server_says_so() {
     second.input("payload").run().is(
         3,
         "",
-        &format!("sockctl: authenticate to 127.0.0.1:{port}: turned away: the server is full\n"),
+        &format!("sockctl: authenticate to 127.0.0.1:{port}: rejected: the server is full\n"),
     );
     first.finish().is(0, "here", "");
 }
@@ -278,8 +278,7 @@ fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
         3,
         "",
         &format!(
-            "sockctl: authenticate to 127.0.0.1:{port}: turned away: the server does not let our \
-             address in\n"
+            "sockctl: authenticate to 127.0.0.1:{port}: rejected: our address is not allowed\n"
         ),
     );
     let text = server.stderr_has("closed (limit");
@@ -293,8 +292,8 @@ fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
             9,
             "",
             &format!(
-                "sockctl: authenticate to 127.0.0.1:{port}: no key there opens ours: wrong key or \
-                 --context\n"
+                "sockctl: authenticate to 127.0.0.1:{port}: the server rejected our key: \
+                 wrong key, or another --context\n"
             ),
         );
 }

@@ -163,7 +163,7 @@ fn a_socks_password_comes_from_the_environment_or_a_file() {
         "",
         &format!(
             "sockctl: connect to 127.0.0.1:1 through the socks5 proxy {at}: \
-                 it lets nobody in without a login (socks5://USER@…)\n"
+                 it requires a user and a password (socks5://USER@…)\n"
         ),
     );
     sockctl(["connect", "1", "--proxy", &url]).run().refuses(

@@ -1,23 +1,37 @@
-//! The encrypted session: `Noise_NNpsk0_25519_AESGCM_SHA256` (noiseprotocol.org, revision 34)
-//! from one shared key. Pure: bytes in, bytes out.
+//! The encrypted session, its specification included: `Noise_NNpsk0_25519_AESGCM_SHA256`
+//! (noiseprotocol.org, revision 34) from one shared key. Pure: bytes in, bytes out.
 //!
 //! ```text
 //! Client                                               Server
 //!    | -- preface (8) | 00 30 | message 1 (48) -------> |  tries its keys on message 1
-//!    | <--------------- 00 30 | message 2 (48) -------- |  or 00 00, if none opens it
+//!    | <--------------- 00 30 | message 2 (48) -------- |  or 00 00 and the end, if none opens it
 //!    | -- READY record, DATA records if it likes -----> |  message 1 may be a replay:
 //!    | <-- WELCOME record, or REFUSED record ---------- |  nothing happens before READY
 //!    | <-- DATA records … EOF record, either way -----> |
 //!
 //! preface   "SKCTL" 00, version 01, suite 01; the prologue is the preface and the context
 //! message   a u16 length, big-endian, then an X25519 key (32) and the tag of no payload (16)
-//! record    a u16 length, big-endian, then AES-256-GCM over a type (1) and its data
+//! record    a u16 length, big-endian, then AES-256-GCM (16 bytes of tag) over a type and its data
 //! type      1 DATA (0 to 16,384 bytes), 2 EOF, 3 READY, 4 WELCOME, 5 REFUSED (a reason)
 //! reason    1 auth, 2 full, 3 access, 4 shutdown
 //! ```
 //!
-//! Each direction rekeys (Noise, §4.2) after every 2^20 records. There is nothing to negotiate:
-//! another version or suite is another protocol.
+//! EOF ends its direction; a TCP end without it is a truncation. Each direction rekeys (Noise, §4.2)
+//! after every 2^20 records. There is nothing to negotiate, and so nothing to downgrade: another
+//! version or suite is another protocol.
+//!
+//! # From a key to the 32 bytes that the protocol takes
+//!
+//! 32 random bytes (`sockctl-key-1`): HKDF-SHA256 with salt `sockctl key v1` and info `NNpsk0`.
+//! A passphrase: Argon2id, 64 MiB, t=3, p=1, salt SHA-256 of `sockctl passphrase v1`, a zero byte and
+//! the context. That salt is the same for all who share the context: two sides that know nothing but
+//! the passphrase must come to the same bytes.
+//!
+//! | key | context | the 32 bytes |
+//! |---|---|---|
+//! | `sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8` | | `d89bf031eeaa18ee91bad7758d5a0480749183c006024eb7a0e65fa03efacbb0` |
+//! | `correct horse battery staple` | | `850cdc96f06a996cfd22432f1f8488842ec2eb4f3ac2c8b725b0825de1f4615e` |
+//! | `correct horse battery staple` | `backup` | `36e0804fbdb3f601788b5c67d74d46d0c1ffc31229c688ed02480389f91718ba` |
 
 use std::rc::Rc;
 

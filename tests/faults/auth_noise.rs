@@ -28,7 +28,7 @@ fn refused(port: u16, why: &str) -> String {
     format!("sockctl: authenticate to 127.0.0.1:{port}: {why}\n")
 }
 
-const NO_KEY: &str = "no key there opens ours: wrong key or --context";
+const NO_KEY: &str = "the server rejected our key: wrong key, or another --context";
 
 #[test]
 fn row_53_encrypted_wrong_key_is_9_one_line_and_no_reset() {
@@ -51,7 +51,7 @@ fn row_53_encrypted_wrong_key_is_9_one_line_and_no_reset() {
     for (id, line) in (1..).zip(&lines) {
         assert!(
             line.starts_with(&format!("[{id}] 127.0.0.1:"))
-                && line.ends_with("refused: no key here opens its hello: wrong key or --context"),
+                && line.ends_with("refused: wrong key, or another --context"),
             "{line}"
         );
     }
@@ -65,7 +65,7 @@ fn hello(message: [u8; 48]) -> Vec<u8> {
 #[test]
 fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
     let (server, _key) = server(&["--reply", "secret", "--no-penalty", "-w", "5"]);
-    let strange = "this is no hello of the encrypted protocol; does the client use auth-connect?";
+    let strange = "not an auth-connect client";
     let cases: [(Vec<u8>, &[u8], &str); 8] = [
         (vec![b'\xfe'; 10 << 20], b"", strange),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), b"", strange),
@@ -78,7 +78,7 @@ fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
         ),
         (b"SKCTL\0\x01\x01\xff\xff".to_vec(), b"", "its hello has another length"),
         (Vec::new(), b"", "the client ended without a hello"),
-        (hello([0xff; 48]), &[0, 0], "no key here opens its hello: wrong key or --context"),
+        (hello([0xff; 48]), &[0, 0], "wrong key, or another --context"),
     ];
     for (number, (bytes, answer, why)) in (1..).zip(cases) {
         let mut stream = server.connect();
@@ -151,7 +151,7 @@ fn row_58_encrypted_servers_that_do_not_answer() {
         (
             &[&[0, 48][..], &[7; 48]].concat(),
             9,
-            "the server does not hold this key, or somebody is in between",
+            "the server does not have our key, or the connection is tampered with",
         ),
     ];
     for (bytes, code, why) in cases {
@@ -387,7 +387,7 @@ fn row_61_encrypted_somebody_in_between_is_noticed() {
             9,
             "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
         ),
-        (30, 9, "the server does not hold this key, or somebody is in between"),
+        (30, 9, "the server does not have our key, or the connection is tampered with"),
         (52, 7, "the server's verdict was changed on its way"),
     ];
     for (place, code, why) in places {
@@ -438,9 +438,7 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
     let silent = sockctl(["connect", &word]).start();
     server.stderr_has("refused: no hello in time; does the client use --digest, or --python?\n");
     silent.finish().is(0, "", "");
-    server.stderr_has(
-        "this is no hello of the encrypted protocol; does the client use auth-connect?",
-    );
+    server.stderr_has("not an auth-connect client");
     // Our client at other servers.
     for (other, code, hint) in [
         (&["--digest", "md5"][..], 9, "does it use auth-serve --digest?"),

@@ -98,7 +98,7 @@ impl Client {
         }
         let State::Message(state) = take(&mut self.state) else { return Ok(()) };
         let Ok(mut records) = read_message(*state, &self.held[2..]).and_then(records) else {
-            return refuse("the server does not hold this key, or somebody is in between");
+            return refuse("the server does not have our key, or the connection is tampered with");
         };
         self.held.clear();
         records.write(Record::Ready, &[], reply).or_else(|e| refuse(&e.0))?;
@@ -120,12 +120,10 @@ impl Client {
         };
         let (reason, exit) = match Reject::ALL.into_iter().find(|reject| *reject as u8 == why) {
             Some(Reject::Auth) => ("the server does not accept this key", Exit::NotAuthenticated),
-            Some(Reject::Full) => ("turned away: the server is full", Exit::Refused),
-            Some(Reject::Access) => {
-                ("turned away: the server does not let our address in", Exit::Refused)
-            }
-            Some(Reject::Shutdown) => ("turned away: the server is stopping", Exit::Refused),
-            None => ("turned away", Exit::Refused),
+            Some(Reject::Full) => ("rejected: the server is full", Exit::Refused),
+            Some(Reject::Access) => ("rejected: our address is not allowed", Exit::Refused),
+            Some(Reject::Shutdown) => ("rejected: the server is stopping", Exit::Refused),
+            None => ("rejected", Exit::Refused),
         };
         Err(Refusal::new(reason, exit))
     }
@@ -166,9 +164,10 @@ impl Handshake for Client {
 
     fn on_eof(&mut self) -> Refusal {
         let (reason, exit) = match (&self.state, self.held.len()) {
-            (State::Message(_), 2) if self.held == NO_KEY => {
-                ("no key there opens ours: wrong key or --context".into(), Exit::NotAuthenticated)
-            }
+            (State::Message(_), 2) if self.held == NO_KEY => (
+                "the server rejected our key: wrong key, or another --context".into(),
+                Exit::NotAuthenticated,
+            ),
             (State::Message(_), 0) => (
                 "the server closed without an answer; is it an auth-serve without --digest?".into(),
                 Exit::Broken,
@@ -191,7 +190,7 @@ impl Handshake for Client {
             (State::Message(_), got) => {
                 format!("timed out after {got} of {FRAMED} bytes of the server's answer")
             }
-            _ => "the server did not let us in in time".into(),
+            _ => "no verdict of the server in time".into(),
         };
         Refusal::new(reason, Exit::TimedOut)
     }

@@ -1,12 +1,4 @@
-//! From a key to the 32 bytes that the protocol takes.
-//!
-//! | the key is        | the 32 bytes are                                                        |
-//! |-------------------|-------------------------------------------------------------------------|
-//! | 32 random bytes (`sockctl-key-1`) | HKDF-SHA256(salt `sockctl key v1`, the bytes, info `NNpsk0`) |
-//! | a passphrase      | Argon2id(64 MiB, t=3, p=1, salt SHA-256(`sockctl passphrase v1` 00 context)) |
-//!
-//! The salt of a passphrase is the same for all who share the context: two sides that know nothing
-//! but the passphrase must come to the same bytes. A context of one's own makes it one's own.
+//! From a key to the 32 bytes that the protocol takes, as specified in `auth::noise`.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use hkdf::Hkdf;
@@ -41,14 +33,15 @@ pub(super) fn derive(
     let bytes = key.bytes();
     let length = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
     if length < SHORTEST {
-        let cause = format!("a passphrase of {length} characters is guessed at once");
+        let cause = format!("a passphrase of {length} characters is too short");
         return Err(Failure::new("use", called, cause, Exit::Usage)
-            .hint("take 16 or more, or make a key with --create-key"));
+            .hint("use 16 or more, or make a key with --create-key"));
     }
     let warning = (length < SHORT).then(|| {
+        let called = key.name.as_ref().map_or(String::new(), |name| format!("key {name}: "));
         format!(
-            "{called}: a recorded hello lets others guess a passphrase of {length} characters; \
-             take 16 or more, or --create-key"
+            "{called}a passphrase of {length} characters can be guessed offline from a recording; \
+             use 16 or more, or --create-key"
         )
     });
     Ok((stretch(bytes, context)?, warning))
@@ -79,7 +72,7 @@ fn underived(error: &dyn std::fmt::Display) -> Failure {
 mod tests {
     use super::*;
 
-    /// The vector of the README.
+    /// A key of the specification's vectors.
     pub const RANDOM: &[u8] = b"sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
     fn psk(key: &[u8], context: &[u8]) -> String {
@@ -88,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn the_vectors_of_the_readme() {
-        let readme = include_str!("../../../README.md");
+    fn the_vectors_of_the_specification() {
+        let specification = include_str!("../noise.rs");
         for (key, context) in [
             (RANDOM, &b""[..]),
             (b"correct horse battery staple", b""),
@@ -103,10 +96,10 @@ mod tests {
                 context => format!(" `{context}`"),
             };
             let row = format!("| `{text}` |{context} | `{psk}` |");
-            assert!(readme.contains(&row), "the README has no row {row}");
+            assert!(specification.contains(&row), "no row {row}");
         }
         for text in ["sockctl key v1", "NNpsk0", "sockctl passphrase v1"] {
-            assert!(readme.contains(&format!("`{text}`")), "{text}");
+            assert!(specification.contains(&format!("`{text}`")), "{text}");
         }
     }
 

@@ -60,9 +60,7 @@ impl Server {
         match begins.position(|(expected, byte)| expected != byte) {
             None => {}
             Some(0..6) => {
-                return Err(refused(
-                    "this is no hello of the encrypted protocol; does the client use auth-connect?",
-                ));
+                return Err(refused("not an auth-connect client"));
             }
             Some(6 | 7) => {
                 return Err(refused("the client speaks another version of the encrypted protocol"));
@@ -82,9 +80,8 @@ impl Server {
             }
         }
         self.held.clear();
-        let (mut state, key) = found.ok_or_else(|| {
-            refused("no key here opens its hello: wrong key or --context").wrong_proof(NO_KEY)
-        })?;
+        let (mut state, key) =
+            found.ok_or_else(|| refused("wrong key, or another --context").wrong_proof(NO_KEY))?;
         let answer = write_message(&mut state).and_then(|answer| Ok((answer, records(state)?)));
         let (answer, records) = answer.map_err(|e| match e {
             // Others could read such a session (RFC 7748, §6.1).
@@ -139,7 +136,7 @@ impl Handshake for Server {
         let reason = match (&self.state, self.held.len()) {
             (State::Hello, 0) => "the client ended without a hello".into(),
             (State::Hello, got) => format!("the client ended after {got} of {HELLO} bytes"),
-            _ => "the client ended without having proved itself".into(),
+            _ => "the client ended before its proof".into(),
         };
         Refusal::new(reason, Exit::Broken)
     }

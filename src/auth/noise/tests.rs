@@ -132,8 +132,8 @@ fn row_60_our_own_bytes_prove_nothing_to_us() {
 fn row_62_other_protocols_get_a_hint() {
     let identity = alice();
     for (first, hint) in [
-        (&b"GET / HTTP/1.1\r\n"[..], "use auth-connect"),
-        (b"\x16\x03\x01\x02\x00", "use auth-connect"),
+        (&b"GET / HTTP/1.1\r\n"[..], "not an auth-connect client"),
+        (b"\x16\x03\x01\x02\x00", "not an auth-connect client"),
         (b"SKCTL\0\x02\x01", "another version"),
         (b"SKCTL\0\x01\x02", "another version"),
         (b"SKCTL\0\x01\x01\0\x31", "another length"),
@@ -162,7 +162,7 @@ fn an_end_tells_how_far_it_was() {
     feed(&mut client, &[0, 0], &[]);
     for why in [client.on_eof(), client.on_timeout()] {
         assert_eq!(why.exit, Exit::NotAuthenticated);
-        assert!(why.reason.contains("wrong key or --context"));
+        assert!(why.reason.contains("wrong key, or another --context"));
     }
     let mut client = Client::new(&identity).unwrap();
     feed(&mut client, &[0, 48, 7], &[]);

@@ -108,13 +108,10 @@ impl Socks5 {
                 self.state = State::Status;
                 Ok(None)
             }
-            (State::Method, LOGIN, None) => {
-                unproved("it wants a user and a password (socks5://USER@…)")
-            }
             (State::Method, _, None) => {
-                unproved("it lets nobody in without a login (socks5://USER@…)")
+                unproved("it requires a user and a password (socks5://USER@…)")
             }
-            (State::Method, ..) => unproved("it takes neither a password nor anybody"),
+            (State::Method, ..) => unproved("it accepts no method of authentication that we have"),
             (State::Status, ..) => unproved("it does not accept the user and the password"),
             (State::Reply | State::Over, ..) => Ok(Some(Outcome::default())),
         }

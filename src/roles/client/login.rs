@@ -22,7 +22,7 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
         return match file {
             None => Ok(None),
             Some(_) => Err(Failure::usage(
-                "--proxy-password-file: whose password? name the user in --proxy: socks5://USER@…",
+                "--proxy-password-file needs a user: --proxy socks5://USER@HOST:PORT",
             )),
         };
     };
