@@ -1,8 +1,8 @@
 //! `opts`: what socket options are, what the kernel makes of a setting, and what live sockets use.
 
-mod answer;
-mod facts;
-mod subject;
+mod inspect;
+mod report;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +23,9 @@ use crate::net::process::{self, Held};
 use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
-use answer::{Line, List, Table};
-use facts::Facts;
-use subject::{State, Subject};
+use inspect::{Inspected, State};
+use report::{Entry, Table, write_list};
+use summary::Summary;
 
 /// Show socket options, or set them and show what became of it: of a fresh socket, a connection,
 /// or another process
@@ -101,138 +101,25 @@ impl Opts {
     ) -> Result<()> {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
-        let words = words.collect::<Result<Vec<Word>, Failure>>()?;
-        let page = Page { json, color, width };
+        let words = words.collect::<Result<_, Failure>>()?;
+        let mut run = Run { words, changed: self.changed, json, color, width, out };
         if let Some(address) = &self.connect {
-            let socket = self.dial(address)?;
-            return self.one(&words, socket, None, page, out);
+            return run.one(self.dial(address)?, None);
         }
         match (self.pid, self.fd, self.port) {
             (Some(pid), Some(fd), _) => {
-                let held = Held { pid, fd, inode: 0 };
-                self.one(&words, process::borrow(pid, fd)?, Some(held), page, out)
+                run.one(process::borrow(pid, fd)?, Some(Held { pid, fd, inode: 0 }))
             }
-            (Some(pid), None, _) => self.several(&words, &process::sockets(pid)?, page, out),
-            (_, _, Some(port)) => {
-                let held = if self.udp {
-                    process::at_port(port, ["udp", "udp6"], false)
-                } else {
-                    process::at_port(port, ["tcp", "tcp6"], true)
-                };
-                self.several(&words, &held?, page, out)
+            (Some(pid), None, _) => run.several(&process::sockets(pid)?),
+            (_, _, Some(port)) if self.udp => {
+                run.several(&process::at_port(port, ["udp", "udp6"], false)?)
             }
-            _ => {
-                let mut subject = Subject::fresh(self.kind(), self.domain(), self.state);
-                if (self.udp, self.state) == (true, State::Listening) {
-                    return Err(Failure::usage("datagram sockets do not listen").into());
-                }
-                self.answer(&words, &mut subject, page, out)
+            (_, _, Some(port)) => run.several(&process::at_port(port, ["tcp", "tcp6"], true)?),
+            _ if (self.udp, self.state) == (true, State::Listening) => {
+                Err(Failure::usage("datagram sockets do not listen").into())
             }
+            _ => run.options(&mut Inspected::fresh(self.kind(), self.domain(), self.state)),
         }
-    }
-
-    /// One live socket: what it is, then its options.
-    fn one(
-        &self,
-        words: &[Word],
-        socket: Socket,
-        held: Option<Held>,
-        page: Page,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        let fail = |e: io::Error| Failure::system("look at", "the socket", &e);
-        if words.is_empty() {
-            let facts = Facts::of(&socket, held).map_err(fail)?;
-            let written = if page.json {
-                facts.json(out)
-            } else {
-                facts.write(out).and_then(|()| writeln!(out))
-            };
-            written.map_err(|e| Failure::output(&e))?;
-        }
-        let mut subject = Subject::live(socket).map_err(fail)?;
-        self.answer(words, &mut subject, page, out)
-    }
-
-    /// The sockets of a process: a list, or the options of each.
-    fn several(
-        &self,
-        words: &[Word],
-        held: &[Held],
-        page: Page,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        let listing = words.is_empty() && !self.changed;
-        if held.len() > 1 && words.iter().any(|word| matches!(word, Word::Set(_))) {
-            let message =
-                "it has several sockets: --pid PID --fd N says which one to set options on";
-            return Err(Failure::usage(message).into());
-        }
-        let mut list = List::default();
-        for &held in held {
-            let socket = match process::borrow(held.pid, held.fd) {
-                Ok(socket) => socket,
-                // Closed since it was listed.
-                Err(failure) if failure.exit == Exit::Usage => continue,
-                Err(failure) => return Err(failure.into()),
-            };
-            let fail = |e: io::Error| Failure::system("look at", "the socket", &e);
-            let facts = Facts::of(&socket, Some(held)).map_err(fail)?;
-            let name = process::name(held.pid).unwrap_or_default();
-            if page.json {
-                facts.json(out).map_err(|e| Failure::output(&e))?;
-            } else {
-                list.push(facts.cells(&name));
-            }
-            if !listing {
-                list.write(out).map_err(|e| Failure::output(&e))?;
-                list = List::default();
-                let mut subject = Subject::live(socket).map_err(fail)?;
-                self.answer(words, &mut subject, page, out)?;
-            }
-        }
-        let written = list.write(out).and_then(|()| out.flush());
-        Ok(written.map_err(|e| Failure::output(&e))?)
-    }
-
-    /// The options that were asked for, of one socket.
-    fn answer(
-        &self,
-        words: &[Word],
-        subject: &mut Subject,
-        page: Page,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        let mut failed = None;
-        let mut lines = Vec::new();
-        if words.is_empty() {
-            for row in subject.listed() {
-                lines.push(Line::Row(subject.show(&row)));
-            }
-        }
-        for word in words {
-            lines.push(match word {
-                Word::Show(row) => Line::Row(subject.show(row)),
-                Word::Set(setting) => {
-                    let mut effect = subject.set(setting)?;
-                    let failure = effect.failure.take();
-                    failed = failed.or(failure);
-                    Line::Effect(effect)
-                }
-            });
-        }
-        if self.changed {
-            lines.retain(Line::is_news);
-        }
-        let written = if page.json {
-            lines.iter().try_for_each(|line| line.json(out))
-        } else {
-            let all = words.is_empty() && !lines.is_empty();
-            let table = Table::of(&lines, all, subject.compares(), page.color, page.width);
-            table.write(&lines, out)
-        };
-        written.and_then(|()| out.flush()).map_err(|error| Failure::output(&error))?;
-        failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     fn dial(&self, address: &OsString) -> Result<Socket, Failure> {
@@ -250,29 +137,14 @@ impl Opts {
     }
 
     fn kind(&self) -> Option<Sockets> {
-        match (self.udp, self.unix) {
-            (true, _) => Some(Sockets::UDP),
-            (_, true) => Some(Sockets::UNIX),
-            _ => None,
-        }
+        let unix = self.unix.then_some(Sockets::UNIX);
+        if self.udp { Some(Sockets::UDP) } else { unix }
     }
 
     fn domain(&self) -> Option<Domain> {
-        match (self.family.v4, self.family.v6) {
-            (true, _) => Some(Domain::IPV4),
-            (_, true) => Some(Domain::IPV6),
-            _ => None,
-        }
+        let v6 = self.family.v6.then_some(Domain::IPV6);
+        if self.family.v4 { Some(Domain::IPV4) } else { v6 }
     }
-}
-
-/// How the answer is written.
-#[derive(Clone, Copy)]
-struct Page {
-    json: bool,
-    color: bool,
-    /// The terminal's.
-    width: Option<usize>,
 }
 
 fn understand(word: &str) -> Result<Word, Failure> {
@@ -280,4 +152,98 @@ fn understand(word: &str) -> Result<Word, Failure> {
         return Setting::parse(word).map(Word::Set);
     }
     options::lookup(word).map(Word::Show)
+}
+
+/// What is asked of each socket, and how the answer is written.
+struct Run<'a> {
+    words: Vec<Word>,
+    changed: bool,
+    json: bool,
+    color: bool,
+    width: Option<usize>,
+    out: &'a mut dyn Write,
+}
+
+impl Run<'_> {
+    /// One live socket: what it is, then its options.
+    fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<()> {
+        if self.words.is_empty() {
+            let summary = Summary::of(&socket, held).map_err(|e| unreadable(&e))?;
+            let written = if self.json {
+                summary.json(self.out)
+            } else {
+                summary.write(self.out).and_then(|()| writeln!(self.out))
+            };
+            written.map_err(|e| Failure::output(&e))?;
+        }
+        self.options(&mut Inspected::live(socket).map_err(|e| unreadable(&e))?)
+    }
+
+    /// The sockets of a process: a list, or the options of each.
+    fn several(&mut self, held: &[Held]) -> Result<()> {
+        let listing = self.words.is_empty() && !self.changed;
+        if held.len() > 1 && self.words.iter().any(|word| matches!(word, Word::Set(_))) {
+            let message =
+                "it has several sockets: --pid PID --fd N says which one to set options on";
+            return Err(Failure::usage(message).into());
+        }
+        let mut list = Vec::new();
+        for &held in held {
+            let socket = match process::borrow(held.pid, held.fd) {
+                Ok(socket) => socket,
+                // Closed since it was listed.
+                Err(failure) if failure.exit == Exit::Usage => continue,
+                Err(failure) => return Err(failure.into()),
+            };
+            let summary = Summary::of(&socket, Some(held)).map_err(|e| unreadable(&e))?;
+            if self.json {
+                summary.json(self.out).map_err(|e| Failure::output(&e))?;
+            } else {
+                list.push(summary.cells(&process::name(held.pid).unwrap_or_default()));
+            }
+            if !listing {
+                let list = std::mem::take(&mut list);
+                write_list(list, self.out).map_err(|e| Failure::output(&e))?;
+                self.options(&mut Inspected::live(socket).map_err(|e| unreadable(&e))?)?;
+            }
+        }
+        let written = write_list(list, self.out).and_then(|()| self.out.flush());
+        Ok(written.map_err(|e| Failure::output(&e))?)
+    }
+
+    /// The options that were asked for, of one socket.
+    fn options(&mut self, inspected: &mut Inspected) -> Result<()> {
+        let mut failed = None;
+        let mut entries = Vec::new();
+        let all = self.words.is_empty();
+        if all {
+            entries.extend(inspected.rows().map(|row| inspected.show(row)));
+        }
+        for word in &self.words {
+            entries.push(match word {
+                Word::Show(row) => inspected.show(row),
+                Word::Set(setting) => {
+                    let effect = inspected.set(setting)?;
+                    failed = failed.or(effect.failure());
+                    Entry::set(effect)
+                }
+            });
+        }
+        if self.changed {
+            entries.retain(Entry::is_change);
+        }
+        let written = if self.json {
+            entries.iter().try_for_each(|entry| entry.json(self.out))
+        } else {
+            let all = all && !entries.is_empty();
+            let compares = inspected.compares();
+            Table::of(&entries, all, compares, self.color, self.width).write(&entries, self.out)
+        };
+        written.and_then(|()| self.out.flush()).map_err(|error| Failure::output(&error))?;
+        failed.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::system("look at", "the socket", error)
 }

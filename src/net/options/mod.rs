@@ -11,7 +11,7 @@ use std::io;
 use nix::errno::Errno;
 
 use crate::exit::{Failure, shortened};
-pub use row::{Access, Field, Kind, Level, Moment, Row, Sockets};
+pub use row::{Access, Fields, Kind, Level, Moment, Names, Row, Sockets, Width};
 pub use table::ALIASES;
 
 /// Every option, grouped by level.

@@ -1,10 +1,10 @@
 //! The names of an option's values and bits, and the fields of structs, for the table.
 
-#![allow(clippy::wildcard_imports, reason = "the values are libc's constants of the same names")]
+#![allow(clippy::enum_glob_use, clippy::wildcard_imports, reason = "the values are libc's constants of the same names")]
 
 use libc::*;
 
-use super::row::{Field, Names};
+use super::row::{Fields, Names, Width::*};
 
 /// Values of `IP_MTU_DISCOVER` and `IPV6_MTU_DISCOVER`.
 pub(super) const PMTUDISC: Names = &[
@@ -21,21 +21,20 @@ pub(super) const TOS: Names = &[
 ];
 
 pub(super) const TYPES: Names = &[
-    ("SOCK_STREAM", SOCK_STREAM), ("SOCK_DGRAM", SOCK_DGRAM),
-    ("SOCK_RAW", SOCK_RAW), ("SOCK_RDM", SOCK_RDM),
-    ("SOCK_SEQPACKET", SOCK_SEQPACKET),
+    ("SOCK_STREAM", SOCK_STREAM), ("SOCK_DGRAM", SOCK_DGRAM), ("SOCK_RAW", SOCK_RAW),
+    ("SOCK_RDM", SOCK_RDM), ("SOCK_SEQPACKET", SOCK_SEQPACKET),
 ];
 
 pub(super) const DOMAINS: Names = &[
-    ("AF_UNIX", AF_UNIX), ("AF_INET", AF_INET), ("AF_INET6", AF_INET6),
-    ("AF_NETLINK", AF_NETLINK), ("AF_PACKET", AF_PACKET), ("AF_VSOCK", AF_VSOCK),
+    ("AF_UNIX", AF_UNIX), ("AF_INET", AF_INET), ("AF_INET6", AF_INET6), ("AF_NETLINK", AF_NETLINK),
+    ("AF_PACKET", AF_PACKET), ("AF_VSOCK", AF_VSOCK),
 ];
 
 pub(super) const PROTOCOLS: Names = &[
-    ("IPPROTO_ICMP", IPPROTO_ICMP), ("IPPROTO_TCP", IPPROTO_TCP),
-    ("IPPROTO_UDP", IPPROTO_UDP), ("IPPROTO_ICMPV6", IPPROTO_ICMPV6),
-    ("IPPROTO_SCTP", IPPROTO_SCTP), ("IPPROTO_UDPLITE", IPPROTO_UDPLITE),
-    ("IPPROTO_RAW", IPPROTO_RAW), ("IPPROTO_MPTCP", IPPROTO_MPTCP),
+    ("IPPROTO_ICMP", IPPROTO_ICMP), ("IPPROTO_TCP", IPPROTO_TCP), ("IPPROTO_UDP", IPPROTO_UDP),
+    ("IPPROTO_ICMPV6", IPPROTO_ICMPV6), ("IPPROTO_SCTP", IPPROTO_SCTP),
+    ("IPPROTO_UDPLITE", IPPROTO_UDPLITE), ("IPPROTO_RAW", IPPROTO_RAW),
+    ("IPPROTO_MPTCP", IPPROTO_MPTCP),
 ];
 
 pub(super) const TIMESTAMPING: Names = &[
@@ -49,14 +48,14 @@ pub(super) const TIMESTAMPING: Names = &[
 
 pub(super) const LOCKS: Names = &[("sndbuf", 1), ("rcvbuf", 2)];
 
-pub(super) const CREDENTIALS: &[Field] = &[signed("pid"), signed("uid"), signed("gid")];
+pub(super) const CREDENTIALS: Fields = &[("pid", I32), ("uid", I32), ("gid", I32)];
 
-pub(super) const MEMINFO: &[Field] = &[
-    word("rmem_alloc"), word("rcvbuf"), word("wmem_alloc"), word("sndbuf"), word("fwd_alloc"),
-    word("wmem_queued"), word("optmem"), word("backlog"), word("drops"),
+pub(super) const MEMINFO: Fields = &[
+    ("rmem_alloc", U32), ("rcvbuf", U32), ("wmem_alloc", U32), ("sndbuf", U32), ("fwd_alloc", U32),
+    ("wmem_queued", U32), ("optmem", U32), ("backlog", U32), ("drops", U32),
 ];
 
-pub(super) const TXTIME: &[Field] = &[signed("clockid"), word("flags")];
+pub(super) const TXTIME: Fields = &[("clockid", I32), ("flags", U32)];
 
 pub(super) const ADDRFORM: Names = &[("AF_INET", AF_INET), ("AF_INET6", AF_INET6)];
 
@@ -66,30 +65,31 @@ pub(super) const PREFERENCES: Names = &[
 ];
 
 /// struct `ip6_mtuinfo`: a `sockaddr_in6` and the MTU.
-pub(super) const PATHMTU: &[Field] = &[
-    half("family"), half("port"), word("flowinfo"), long("address_high"), long("address_low"),
-    word("scope"), word("mtu"),
+pub(super) const PATHMTU: Fields = &[
+    ("family", U16), ("port", U16), ("flowinfo", U32), ("address_high", U64), ("address_low", U64),
+    ("scope", U32), ("mtu", U32),
 ];
 
 /// struct `tcp_info`; an older kernel gives fewer fields.
-pub(super) const INFO: &[Field] = &[
-    byte("state"), byte("ca_state"), byte("retransmits"), byte("probes"), byte("backoff"),
-    byte("options"), byte("wscale"), byte("flags"), word("rto"), word("ato"), word("snd_mss"),
-    word("rcv_mss"), word("unacked"), word("sacked"), word("lost"), word("retrans"),
-    word("fackets"), word("last_data_sent"), word("last_ack_sent"), word("last_data_recv"),
-    word("last_ack_recv"), word("pmtu"), word("rcv_ssthresh"), word("rtt"), word("rttvar"),
-    word("snd_ssthresh"), word("snd_cwnd"), word("advmss"), word("reordering"), word("rcv_rtt"),
-    word("rcv_space"), word("total_retrans"), long("pacing_rate"), long("max_pacing_rate"),
-    long("bytes_acked"), long("bytes_received"), word("segs_out"), word("segs_in"),
-    word("notsent_bytes"), word("min_rtt"), word("data_segs_in"), word("data_segs_out"),
-    long("delivery_rate"), long("busy_time"), long("rwnd_limited"), long("sndbuf_limited"),
-    word("delivered"), word("delivered_ce"), long("bytes_sent"), long("bytes_retrans"),
-    word("dsack_dups"), word("reord_seen"), word("rcv_ooopack"), word("snd_wnd"), word("rcv_wnd"),
-    word("rehash"), half("total_rto"), half("total_rto_recoveries"), word("total_rto_time"),
+pub(super) const INFO: Fields = &[
+    ("state", U8), ("ca_state", U8), ("retransmits", U8), ("probes", U8), ("backoff", U8),
+    ("options", U8), ("wscale", U8), ("flags", U8), ("rto", U32), ("ato", U32), ("snd_mss", U32),
+    ("rcv_mss", U32), ("unacked", U32), ("sacked", U32), ("lost", U32), ("retrans", U32),
+    ("fackets", U32), ("last_data_sent", U32), ("last_ack_sent", U32), ("last_data_recv", U32),
+    ("last_ack_recv", U32), ("pmtu", U32), ("rcv_ssthresh", U32), ("rtt", U32), ("rttvar", U32),
+    ("snd_ssthresh", U32), ("snd_cwnd", U32), ("advmss", U32), ("reordering", U32),
+    ("rcv_rtt", U32), ("rcv_space", U32), ("total_retrans", U32), ("pacing_rate", U64),
+    ("max_pacing_rate", U64), ("bytes_acked", U64), ("bytes_received", U64), ("segs_out", U32),
+    ("segs_in", U32), ("notsent_bytes", U32), ("min_rtt", U32), ("data_segs_in", U32),
+    ("data_segs_out", U32), ("delivery_rate", U64), ("busy_time", U64), ("rwnd_limited", U64),
+    ("sndbuf_limited", U64), ("delivered", U32), ("delivered_ce", U32), ("bytes_sent", U64),
+    ("bytes_retrans", U64), ("dsack_dups", U32), ("reord_seen", U32), ("rcv_ooopack", U32),
+    ("snd_wnd", U32), ("rcv_wnd", U32), ("rehash", U32), ("total_rto", U16),
+    ("total_rto_recoveries", U16), ("total_rto_time", U32),
 ];
 
-pub(super) const REPAIR_WINDOW: &[Field] = &[
-    word("snd_wl1"), word("snd_wnd"), word("max_window"), word("rcv_wnd"), word("rcv_wup"),
+pub(super) const REPAIR_WINDOW: Fields = &[
+    ("snd_wl1", U32), ("snd_wnd", U32), ("max_window", U32), ("rcv_wnd", U32), ("rcv_wup", U32),
 ];
 
 pub(super) const REPAIR: Names = &[("off_no_wp", -1), ("off", 0), ("on", 1)];
@@ -100,29 +100,10 @@ pub(super) const ENCAP: Names = &[
     ("none", 0), ("espinudp_non_ike", 1), ("espinudp", 2), ("l2tpinudp", 3), ("gtp0", 4),
     ("gtp1u", 5), ("rxrpc", 6), ("espintcp", 7),
 ];
+
 /// `IP_LOCAL_PORT_RANGE` is one int: `most << 16 | least`.
-pub(super) const PORTS: &[Field] = if cfg!(target_endian = "little") {
-    &[half("least"), half("most")]
+pub(super) const PORTS: Fields = if cfg!(target_endian = "little") {
+    &[("least", U16), ("most", U16)]
 } else {
-    &[half("most"), half("least")]
+    &[("most", U16), ("least", U16)]
 };
-
-const fn byte(name: &'static str) -> Field {
-    Field { name, size: 1, signed: false }
-}
-
-const fn half(name: &'static str) -> Field {
-    Field { name, size: 2, signed: false }
-}
-
-const fn word(name: &'static str) -> Field {
-    Field { name, size: 4, signed: false }
-}
-
-const fn signed(name: &'static str) -> Field {
-    Field { name, size: 4, signed: true }
-}
-
-const fn long(name: &'static str) -> Field {
-    Field { name, size: 8, signed: false }
-}

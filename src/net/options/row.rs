@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
+
 /// A socket option.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -52,18 +54,14 @@ impl Row {
     }
 }
 
-/// The level an option lives on.
+/// The level an option lives on: `SOL_SOCKET` or a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names are the system's")]
 pub enum Level {
-    /// `SOL_SOCKET`.
     Socket,
-    /// `IPPROTO_IP`.
     Ip,
-    /// `IPPROTO_IPV6`.
     Ipv6,
-    /// `IPPROTO_TCP`.
     Tcp,
-    /// `IPPROTO_UDP`.
     Udp,
     /// Any other, by number.
     Other(i32),
@@ -85,7 +83,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+        f.write_str(match self {
             Self::Socket => "SOL_SOCKET",
             Self::Ip => "IPPROTO_IP",
             Self::Ipv6 => "IPPROTO_IPV6",
@@ -99,7 +97,10 @@ impl fmt::Display for Level {
 /// Values with names.
 pub type Names = &'static [(&'static str, i32)];
 
-/// How an option's bytes are to be understood.
+/// The fields of a struct, which follow each other without gaps.
+pub type Fields = &'static [(&'static str, Width)];
+
+/// How an option's bytes are to be understood. What is written for each is in `sockopt::parse`.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// An int that is 0 or 1.
@@ -149,7 +150,7 @@ pub enum Kind {
     /// An errno value.
     Errno,
     /// A struct of numbers.
-    Record(&'static [Field]),
+    Record(Fields),
     /// A list of 32-bit numbers.
     List,
     /// A classic BPF program; reading gives its length.
@@ -174,17 +175,20 @@ impl Kind {
             Self::Text => "string",
             Self::Interface | Self::InterfaceSwapped => "interface",
             Self::Ipv4 | Self::Address => "address",
-            Self::Group4 | Self::Source4 | Self::Group6 | Self::Group | Self::Source => {
-                "membership"
-            }
+            _ if self.is_membership() => "membership",
             Self::Names(_) => "enum",
             Self::Bits(_) => "bits",
             Self::Errno => "error",
             Self::Record(_) => "record",
             Self::List => "list",
             Self::Filter => "filter",
-            Self::Bytes => "bytes",
+            _ => "bytes",
         }
+    }
+
+    /// Whether it joins, leaves or filters a multicast group.
+    pub fn is_membership(self) -> bool {
+        matches!(self, Self::Group4 | Self::Source4 | Self::Group6 | Self::Group | Self::Source)
     }
 
     /// How many bytes to ask the kernel for. Exact where it insists on it.
@@ -192,33 +196,40 @@ impl Kind {
         match self {
             Self::Wide | Self::Linger => 8,
             Self::Duration => size_of::<libc::timeval>(),
-            Self::Text
-            | Self::Address
-            | Self::Group4
-            | Self::Source4
-            | Self::Group6
-            | Self::Group
-            | Self::Source => 256,
-            Self::Record(fields) => fields.iter().map(|field| field.size).sum(),
+            Self::Text | Self::Address => 256,
+            Self::Record(fields) => fields.iter().map(|(_, width)| width.bytes()).sum(),
             Self::List | Self::Bytes => 4096,
             _ => 4,
         }
     }
 }
 
-/// A number in a struct; fields follow each other without gaps.
+/// A number in a struct.
 #[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Its name, without the struct's prefix.
-    pub name: &'static str,
-    /// Its size in bytes: 1, 2, 4 or 8.
-    pub size: usize,
-    /// Whether it can be negative.
-    pub signed: bool,
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Width {
+    U8,
+    U16,
+    U32,
+    I32,
+    U64,
+}
+
+impl Width {
+    /// Its size.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::U32 | Self::I32 => 4,
+            Self::U64 => 8,
+        }
+    }
 }
 
 /// What can be done with an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Read only.
     Get,
@@ -226,27 +237,6 @@ pub enum Access {
     Set,
     /// Both.
     Both,
-}
-
-impl Access {
-    /// Whether it can be read.
-    pub fn readable(self) -> bool {
-        self != Self::Set
-    }
-
-    /// Whether it can be set.
-    pub fn settable(self) -> bool {
-        self != Self::Get
-    }
-
-    /// `get`, `set`, `both`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Set => "set",
-            Self::Both => "both",
-        }
-    }
 }
 
 /// When an option is to be set.
@@ -267,10 +257,9 @@ pub enum Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets(u8);
 
+#[allow(missing_docs, reason = "the names say it")]
 impl Sockets {
-    /// TCP.
     pub const TCP: Self = Self(1);
-    /// UDP.
     pub const UDP: Self = Self(2);
     /// UNIX domain, streams and datagrams.
     pub const UNIX: Self = Self(4);
@@ -291,12 +280,7 @@ impl fmt::Display for Sockets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names =
             [(Self::TCP, "TCP"), (Self::UDP, "UDP"), (Self::UNIX, "UNIX"), (Self::RAW, "raw IP")];
-        let mut first = true;
-        for (_, name) in names.iter().filter(|(set, _)| self.contains(*set)) {
-            let gap = if first { "" } else { " and " };
-            write!(f, "{gap}{name}")?;
-            first = false;
-        }
-        Ok(())
+        let names = names.iter().filter(|(set, _)| self.contains(*set)).map(|(_, name)| *name);
+        f.write_str(&names.collect::<Vec<_>>().join(" and "))
     }
 }

@@ -10,22 +10,29 @@ use socket2::{Domain, Type};
 
 use super::parse;
 use super::setting::{Reading, Setting, read};
-use super::value::Value;
+use super::value::{Number, Value};
 use crate::exit::{Failure, errno_name};
-use crate::net::options::{Kind, Level, Row, Sockets, lookup};
+use crate::net::options::{Access, Kind, Level, Row, Sockets, named};
 use crate::net::socket::Socket;
 
-/// What came of a setting.
+/// What the kernel made of a setting.
 #[derive(Debug)]
 pub struct Effect {
     /// The setting.
     pub setting: Setting,
-    /// What the option reads as afterwards; nothing for one that cannot be read.
-    pub effective: Result<Option<Reading>, io::Error>,
+    /// What the option reads as afterwards; nothing for one that cannot be read; the error of
+    /// setting it.
+    pub effective: io::Result<Option<Reading>>,
     /// Why it is not what was asked for.
     pub why: Option<String>,
+}
+
+impl Effect {
     /// The failure to set it, as an error line.
-    pub failure: Option<Failure>,
+    pub fn failure(&self) -> Option<Failure> {
+        let error = self.effective.as_ref().err()?;
+        Some(failure(&self.setting, error, self.why.as_deref()))
+    }
 }
 
 impl fmt::Display for Effect {
@@ -34,64 +41,61 @@ impl fmt::Display for Effect {
         match &self.effective {
             Ok(Some(reading)) => write!(f, "{}", reading.value)?,
             Ok(None) => f.write_str("set")?,
-            Err(error) => f.write_str(&errno_name(error.raw_os_error().unwrap_or_default()))?,
+            Err(error) => f.write_str(&name_of(error))?,
         }
-        match &self.why {
-            Some(why) => write!(f, ": {why}"),
-            None => Ok(()),
-        }
+        self.why.iter().try_for_each(|why| write!(f, ": {why}"))
     }
+}
+
+/// The failure to set an option, with what can be done about it.
+pub(super) fn failure(setting: &Setting, error: &io::Error, why: Option<&str>) -> Failure {
+    let failure = Failure::system("set", setting, error);
+    match why {
+        Some(why) => failure.hint(why),
+        None => failure,
+    }
+}
+
+/// Sets an option; the error comes with what can be said about it.
+pub(super) fn put(socket: &Socket, setting: &Setting) -> Result<(), (io::Error, Option<String>)> {
+    setting.put(socket).map_err(|error| {
+        let why = refusal(socket, setting, &error);
+        (error, why)
+    })
 }
 
 /// Sets an option and reads it back.
 pub fn set(socket: &Socket, setting: &Setting) -> Effect {
     let setting = setting.clone();
-    if let Err(error) = setting.put(socket) {
-        return Effect {
-            why: refusal(socket, &setting, &error),
-            failure: Some(failure(socket, &setting, &error)),
-            effective: Err(error),
-            setting,
-        };
+    if let Err((error, why)) = put(socket, &setting) {
+        return Effect { setting, effective: Err(error), why };
     }
     let (effective, why) = match read_back(socket, setting.row()) {
         None => (None, Some("cannot be read back".to_owned())),
         Some(Err(error)) if error.raw_os_error() == Some(Errno::ENOTCONN as i32) => {
             (None, Some("can be read on a connection only".to_owned()))
         }
-        Some(Err(error)) => {
-            let name = errno_name(error.raw_os_error().unwrap_or_default());
-            (None, Some(format!("reading it back gives {name}")))
-        }
+        Some(Err(error)) => (None, Some(format!("reading it back gives {}", name_of(&error)))),
         Some(Ok(reading)) => {
             let why = (reading.value != setting.requested())
                 .then(|| explain(socket, &setting, &reading.value));
             (Some(reading), why)
         }
     };
-    Effect { setting, effective: Ok(effective), why, failure: None }
+    Effect { setting, effective: Ok(effective), why }
 }
 
 /// Reads an option, or for one that can only be set the one that shows what it did.
 fn read_back(socket: &Socket, row: &Row) -> Option<io::Result<Reading>> {
-    if row.access.readable() {
-        return Some(read(socket, row));
+    match row.name.as_ref() {
+        "SO_RCVBUFFORCE" => Some(named("SO_RCVBUF").and_then(|row| read(socket, row))),
+        "SO_SNDBUFFORCE" => Some(named("SO_SNDBUF").and_then(|row| read(socket, row))),
+        _ => (row.access != Access::Set).then(|| read(socket, row)),
     }
-    let shows = match row.name.as_ref() {
-        "SO_RCVBUFFORCE" => "SO_RCVBUF",
-        "SO_SNDBUFFORCE" => "SO_SNDBUF",
-        _ => return None,
-    };
-    lookup(shows).ok().map(|row| read(socket, &row))
 }
 
-/// The failure to set an option, with what can be done about it.
-pub(super) fn failure(socket: &Socket, setting: &Setting, error: &io::Error) -> Failure {
-    let failure = Failure::system("set", setting, error);
-    match refusal(socket, setting, error) {
-        Some(why) => failure.hint(&why),
-        None => failure,
-    }
+fn name_of(error: &io::Error) -> String {
+    errno_name(error.raw_os_error().unwrap_or_default())
 }
 
 /// Why this value was refused.
@@ -127,7 +131,7 @@ fn accepted(setting: &Setting) -> Option<String> {
     if let Kind::Names(names) | Kind::Bits(names) = row.kind
         && names.len() < 10
     {
-        return Some(parse::listed(names, ", "));
+        return Some(parse::listed(names));
     }
     let (mut least, most) = row.range?;
     if matches!(row.name.as_ref(), "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US") {
@@ -135,7 +139,7 @@ fn accepted(setting: &Setting) -> Option<String> {
         least = i64::try_from(tick()?.as_micros()).ok()? + 1;
     }
     match setting.requested() {
-        Value::Int(asked) if (least..=most).contains(&asked) => None,
+        Value::Number(asked) if (least.into()..=most.into()).contains(&asked) => None,
         _ if most == i64::from(i32::MAX) => Some(format!("{least} or more")),
         _ => Some(format!("{least}–{most}")),
     }
@@ -199,14 +203,14 @@ fn with_value(name: &str) -> String {
 fn explain(socket: &Socket, setting: &Setting, effective: &Value) -> String {
     let row = setting.row();
     match (setting.requested(), effective) {
-        (Value::Int(asked), Value::Int(got)) => number(socket, row, asked, *got),
+        (Value::Number(asked), Value::Number(got)) => number(socket, row, asked, *got),
         (Value::Duration(asked), Value::Duration(got)) => duration(asked, *got),
         (Value::Interface(_), Value::Text(_)) => "the kernel tells the address only".into(),
         _ => words(socket, row, setting, effective),
     }
 }
 
-fn number(socket: &Socket, row: &Row, asked: i64, got: i64) -> String {
+fn number(socket: &Socket, row: &Row, asked: Number, got: Number) -> String {
     let default = |name: &str| format!("{asked} is the default, {}", with_value(name));
     match row.name.as_ref() {
         "SO_RCVBUF" | "SO_SNDBUF" => buffer(row.sysctl, asked, got),
@@ -240,8 +244,8 @@ fn number(socket: &Socket, row: &Row, asked: i64, got: i64) -> String {
 
 /// Buffers are cut to a sysctl and doubled, for the kernel's own bookkeeping; never below a
 /// minimum, which is what the kernel then says.
-fn buffer(limit: Option<&str>, asked: i64, got: i64) -> String {
-    let most = limit.and_then(|name| sysctl(name)?.parse::<i64>().ok());
+fn buffer(limit: Option<&str>, asked: Number, got: Number) -> String {
+    let most = limit.and_then(|name| sysctl(name)?.parse::<Number>().ok());
     let (kept, mut why) = match (limit, most) {
         (Some(name), Some(most)) if asked > most => {
             (most, format!("cut to {name} = {most}, then doubled by the kernel"))
@@ -282,7 +286,7 @@ fn ticks() -> String {
 }
 
 /// TCP keeps the two ECN bits of the field for itself.
-fn tos(socket: &Socket, asked: i64) -> String {
+fn tos(socket: &Socket, asked: Number) -> String {
     if !(0..=255).contains(&asked) {
         return "only the lowest 8 bits are kept".into();
     }
@@ -294,7 +298,7 @@ fn tos(socket: &Socket, asked: i64) -> String {
 
 fn words(socket: &Socket, row: &Row, setting: &Setting, effective: &Value) -> String {
     match (row.name.as_ref(), setting.requested()) {
-        ("IP_TOS" | "IPV6_TCLASS", Value::Int(asked)) => tos(socket, asked),
+        ("IP_TOS" | "IPV6_TCLASS", Value::Number(asked)) => tos(socket, asked),
         ("IP_TOS" | "IPV6_TCLASS", _) => tos(socket, 0),
         ("TCP_REPAIR", _) => "both leave repair".into(),
         _ if matches!(row.kind, Kind::Flag) => {

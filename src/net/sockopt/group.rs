@@ -1,13 +1,14 @@
 //! Multicast groups, their sources and interfaces, as the structs the kernel takes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use nix::net::if_::if_nametoindex;
 
 use crate::net::quantity::number;
 
-/// The error is what is wrong; nothing, where the text is no accepted form.
-type Result<T> = std::result::Result<T, Option<String>>;
+/// The error is the cause; none where the text has not the accepted form.
+pub(super) type Result<T> = std::result::Result<T, Option<String>>;
 
 /// An interface by name or index.
 pub(super) fn interface(text: &str) -> Result<u32> {
@@ -17,12 +18,14 @@ pub(super) fn interface(text: &str) -> Result<u32> {
     if_nametoindex(text).map_err(|_| Some("no such interface".to_owned()))
 }
 
+/// An address, of a family where the type says which.
+fn address<T: FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| None)
+}
+
 /// `GROUP%INTERFACE` in two; without one the kernel chooses.
 fn zoned(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('%') {
-        Some((address, zone)) => (address, Some(zone)),
-        None => (text, None),
-    }
+    text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)))
 }
 
 fn zone_index(zone: Option<&str>) -> Result<u32> {
@@ -31,59 +34,49 @@ fn zone_index(zone: Option<&str>) -> Result<u32> {
 
 /// `struct ip_mreqn`: group, local address, interface.
 fn mreqn(group: Ipv4Addr, zone: Option<&str>) -> Result<Vec<u8>> {
-    let (local, index) = match zone.map(str::parse) {
-        None => (Ipv4Addr::UNSPECIFIED, 0),
-        Some(Ok(local)) => (local, 0),
-        Some(Err(_)) => (Ipv4Addr::UNSPECIFIED, zone_index(zone)?),
+    let (local, index) = match zone.and_then(|zone| zone.parse().ok()) {
+        Some(local) => (local, 0),
+        None => (Ipv4Addr::UNSPECIFIED, zone_index(zone)?),
     };
-    let mut bytes = group.octets().to_vec();
-    bytes.extend(local.octets());
-    bytes.extend(index.to_ne_bytes());
-    Ok(bytes)
+    Ok([group.octets(), local.octets(), index.to_ne_bytes()].concat())
 }
 
+/// The interface that multicasts leave from.
 pub(super) fn multicast_interface(text: &str) -> Result<Vec<u8>> {
     mreqn(Ipv4Addr::UNSPECIFIED, Some(text))
 }
 
 pub(super) fn group4(text: &str) -> Result<Vec<u8>> {
     let (group, zone) = zoned(text);
-    mreqn(group.parse().map_err(|_| None)?, zone)
+    mreqn(address(group)?, zone)
 }
 
 /// `struct ip_mreq_source`: group, local address, source; in this order on Linux.
 pub(super) fn source4(text: &str) -> Result<Vec<u8>> {
-    let parsed = || {
-        let (group, rest) = text.split_once(',')?;
-        let (source, zone) = zoned(rest);
-        let local = zone.map_or(Some(Ipv4Addr::UNSPECIFIED), |z| z.parse().ok())?;
-        let group: Ipv4Addr = group.parse().ok()?;
-        let source: Ipv4Addr = source.parse().ok()?;
-        Some([group.octets(), local.octets(), source.octets()].concat())
-    };
-    parsed().ok_or(None)
+    let (group, rest) = text.split_once(',').ok_or(None)?;
+    let (source, local) = zoned(rest);
+    let local = local.map_or(Ok(Ipv4Addr::UNSPECIFIED), address)?;
+    let (group, source): (Ipv4Addr, Ipv4Addr) = (address(group)?, address(source)?);
+    Ok([group.octets(), local.octets(), source.octets()].concat())
 }
 
 pub(super) fn group6(text: &str) -> Result<Vec<u8>> {
     let (group, zone) = zoned(text);
-    let group: Ipv6Addr = group.parse().map_err(|_| None)?;
-    let mut bytes = group.octets().to_vec();
-    bytes.extend(zone_index(zone)?.to_ne_bytes());
-    Ok(bytes)
+    let group: Ipv6Addr = address(group)?;
+    Ok([&group.octets()[..], &zone_index(zone)?.to_ne_bytes()].concat())
 }
 
 pub(super) fn any(text: &str) -> Result<Vec<u8>> {
     let (group, zone) = zoned(text);
-    let group = group.parse().map_err(|_| None)?;
+    let group = address(group)?;
     Ok(requests(zone_index(zone)?, &[group]))
 }
 
 pub(super) fn any_source(text: &str) -> Result<Vec<u8>> {
     let (group, rest) = text.split_once(',').ok_or(None)?;
     let (source, zone) = zoned(rest);
-    let group = group.parse().map_err(|_| None)?;
-    let source = source.parse().map_err(|_| None)?;
-    Ok(requests(zone_index(zone)?, &[group, source]))
+    let addresses = [address(group)?, address(source)?];
+    Ok(requests(zone_index(zone)?, &addresses))
 }
 
 /// `struct group_req` and `group_source_req`: interface, then each address in 128 bytes.

@@ -45,8 +45,10 @@ impl Stage {
 
 /// Applies those of `settings` that belong to this stage of `socket`'s life, in their order.
 pub fn apply(settings: &[Setting], socket: &Socket, stage: Stage) -> Result<(), Failure> {
-    settings.iter().filter(|setting| stage.sets(setting.row().moment)).try_for_each(|setting| {
-        setting.put(socket).map_err(|error| effect::failure(socket, setting, &error))
+    let mut settings = settings.iter().filter(|setting| stage.sets(setting.row().moment));
+    settings.try_for_each(|setting| {
+        effect::put(socket, setting)
+            .map_err(|(error, why)| effect::failure(setting, &error, why.as_deref()))
     })
 }
 

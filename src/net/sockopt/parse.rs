@@ -1,80 +1,102 @@
-//! The VALUE of `NAME=VALUE` as the bytes the kernel takes. Every form has a sentence that says
-//! what is accepted; a wrong value is told with it.
+//! The VALUE of `NAME=VALUE` as the bytes the kernel takes. Each form has a sentence that says what
+//! is accepted; the error for a wrong value shows it.
 
 use super::group;
-use crate::net::options::{Field, Kind};
+use crate::net::options::{Fields, Kind, Names, Width};
 use crate::net::quantity::{self, number};
 
-/// The bytes for `text`, or what is wrong with it (`None`: it is no accepted form).
-pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, Option<String>> {
-    let int = |value: Option<i32>| value.map(|v| v.to_ne_bytes().to_vec()).ok_or(None);
-    match kind {
-        Kind::Flag => int(flag(text)),
-        Kind::Int | Kind::Errno => int(number(text)),
-        Kind::Unsigned => int(number::<u32>(text).map(u32::cast_signed)),
-        Kind::Wide => number::<u64>(text).map(|v| v.to_ne_bytes().to_vec()).ok_or(None),
-        Kind::Size => int(size(text)),
-        Kind::Seconds if text.starts_with('-') => int(number(text)),
-        Kind::Seconds => int(whole(text, 1_000_000)),
-        Kind::Millis => int(number(text).or_else(|| whole(text, 1000))),
-        Kind::Micros => int(number(text).or_else(|| whole(text, 1))),
-        Kind::Duration => timeval(text).ok_or(None),
-        Kind::Linger => linger(text).ok_or(None),
-        Kind::Text if text.len() > 127 || text.contains('\0') => Err(None),
-        Kind::Text => Ok(text.as_bytes().to_vec()),
-        Kind::Interface => Ok(group::interface(text)?.to_ne_bytes().to_vec()),
-        Kind::InterfaceSwapped => Ok(group::interface(text)?.to_be_bytes().to_vec()),
-        Kind::Ipv4 => group::multicast_interface(text),
-        Kind::Group4 => group::group4(text),
-        Kind::Source4 => group::source4(text),
-        Kind::Group6 => group::group6(text),
-        Kind::Group => group::any(text),
-        Kind::Source => group::any_source(text),
-        Kind::Names(names) => int(name_of(names, text).or_else(|| number(text))),
-        Kind::Bits(names) => int(number(text).or_else(|| {
-            text.split(['|', ',']).try_fold(0, |all, bit| Some(all | name_of(names, bit)?))
-        })),
-        Kind::Record(fields) => record(fields, text).ok_or(None),
-        Kind::List | Kind::Address | Kind::Bytes => bytes(text).ok_or(None),
-        Kind::Filter => Err(None),
-    }
+/// The bytes for `text`, or what is wrong with it.
+pub(super) fn encode(kind: Kind, text: &str) -> Result<Vec<u8>, String> {
+    let (bytes, accepted) = read(kind, text);
+    bytes.map_err(|cause| cause.unwrap_or_else(|| format!("expected {accepted}")))
 }
 
 /// What [`encode`] accepts.
 pub(super) fn accepted(kind: Kind) -> String {
-    match kind {
-        Kind::Flag => "0 or 1 (off, on)".into(),
-        Kind::Int | Kind::Errno => "a number".into(),
-        Kind::Unsigned | Kind::Wide => "a number from 0".into(),
-        Kind::Size => "a size: 512, 64k, 1M, 2GiB".into(),
-        Kind::Seconds => "whole seconds, or 90s, 2m, 1h".into(),
-        Kind::Millis => "milliseconds, or 500ms, 1.5s, 2m".into(),
-        Kind::Micros => "microseconds, or 500us, 10ms, 1s".into(),
-        Kind::Duration => "seconds, or 500ms, 1.5s, 2m, 1h; 0 is no limit".into(),
-        Kind::Linger => "off, or seconds; 0 resets the connection at close".into(),
-        Kind::Text => "a string of at most 127 bytes".into(),
-        Kind::Interface | Kind::InterfaceSwapped => "the name or index of an interface".into(),
-        Kind::Ipv4 => "an IPv4 address of this machine, or an interface".into(),
-        Kind::Group4 => "GROUP[%INTERFACE], as 239.1.2.3%eth0 or 239.1.2.3%192.0.2.1".into(),
-        Kind::Source4 => "GROUP,SOURCE[%ADDRESS], as 232.1.2.3,192.0.2.7%192.0.2.1".into(),
-        Kind::Group6 => "GROUP[%INTERFACE], as ff02::1%eth0".into(),
-        Kind::Group => "GROUP[%INTERFACE], as 239.1.2.3%eth0 or ff02::1%eth0".into(),
-        Kind::Source => "GROUP,SOURCE[%INTERFACE], as 232.1.2.3,192.0.2.7%eth0".into(),
-        Kind::Names(names) => format!("{}, or a number", listed(names, ", ")),
-        Kind::Bits(names) => format!("{}, joined by |, or a number", listed(names, ", ")),
+    read(kind, "").1
+}
+
+/// The bytes for `text`, and what is accepted. An error without a cause: `text` has not this form.
+fn read(kind: Kind, text: &str) -> (group::Result<Vec<u8>>, String) {
+    let int = |value: Option<i32>| value.map(|v| v.to_ne_bytes().to_vec()).ok_or(None);
+    let (bytes, accepted) = match kind {
+        Kind::Flag => (int(flag(text)), "0 or 1 (off, on)"),
+        Kind::Int | Kind::Errno => (int(number(text)), "a number"),
+        Kind::Unsigned => (int(number::<u32>(text).map(u32::cast_signed)), "a number from 0"),
+        Kind::Wide => {
+            (number::<u64>(text).map(|v| v.to_ne_bytes().to_vec()).ok_or(None), "a number from 0")
+        }
+        Kind::Size => (int(size(text)), "a size: 512, 64k, 1M, 2GiB"),
+        Kind::Seconds => {
+            let negative = number(text).filter(|&number| number < 0);
+            (int(negative.or_else(|| whole(text, 1_000_000))), "whole seconds, or 90s, 2m, 1h")
+        }
+        Kind::Millis => {
+            (int(number(text).or_else(|| whole(text, 1000))), "milliseconds, or 500ms, 1.5s, 2m")
+        }
+        Kind::Micros => {
+            (int(number(text).or_else(|| whole(text, 1))), "microseconds, or 500us, 10ms, 1s")
+        }
+        Kind::Duration => {
+            (timeval(text).ok_or(None), "seconds, or 500ms, 1.5s, 2m, 1h; 0 is no limit")
+        }
+        Kind::Linger => {
+            (linger(text).ok_or(None), "off, or seconds; 0 resets the connection at close")
+        }
+        Kind::Text => {
+            let fits = text.len() <= 127 && !text.contains('\0');
+            (fits.then(|| text.into()).ok_or(None), "a string of at most 127 bytes")
+        }
+        Kind::Interface => (
+            group::interface(text).map(|index| index.to_ne_bytes().to_vec()),
+            "the name or index of an interface",
+        ),
+        Kind::InterfaceSwapped => (
+            group::interface(text).map(|index| index.to_be_bytes().to_vec()),
+            "the name or index of an interface",
+        ),
+        Kind::Ipv4 => {
+            (group::multicast_interface(text), "an IPv4 address of this machine, or an interface")
+        }
+        Kind::Group4 => {
+            (group::group4(text), "GROUP[%INTERFACE], as 239.1.2.3%eth0 or 239.1.2.3%192.0.2.1")
+        }
+        Kind::Source4 => {
+            (group::source4(text), "GROUP,SOURCE[%ADDRESS], as 232.1.2.3,192.0.2.7%192.0.2.1")
+        }
+        Kind::Group6 => (group::group6(text), "GROUP[%INTERFACE], as ff02::1%eth0"),
+        Kind::Group => (group::any(text), "GROUP[%INTERFACE], as 239.1.2.3%eth0 or ff02::1%eth0"),
+        Kind::Source => {
+            (group::any_source(text), "GROUP,SOURCE[%INTERFACE], as 232.1.2.3,192.0.2.7%eth0")
+        }
+        Kind::Names(names) => {
+            let value = name_of(names, text).or_else(|| number(text));
+            return (int(value), format!("{}, or a number", listed(names)));
+        }
+        Kind::Bits(names) => {
+            let mut parts = text.split(['|', ',']);
+            let bits = || parts.try_fold(0, |all, bit| Some(all | name_of(names, bit)?));
+            let value = number(text).or_else(bits);
+            return (int(value), format!("{}, joined by |, or a number", listed(names)));
+        }
         Kind::Record(fields) => {
-            let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-            format!("numbers: {}", names.join(","))
+            let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+            return (record(fields, text).ok_or(None), format!("numbers: {}", names.join(",")));
         }
-        Kind::Filter => {
-            "a program as `tcpdump -ddd` prints it, joined by commas: 1,6 0 0 65535".into()
+        Kind::Filter => (
+            filter(text).ok_or(None),
+            "a program as `tcpdump -ddd` prints it, joined by commas: 1,6 0 0 65535",
+        ),
+        Kind::List | Kind::Address | Kind::Bytes => {
+            let digits = text.strip_prefix("0x").unwrap_or(text);
+            (hex::decode(digits).map_err(|_| None), "bytes in hex")
         }
-        Kind::List | Kind::Address | Kind::Bytes => "bytes in hex".into(),
-    }
+    };
+    (bytes, accepted.into())
 }
 
 /// A classic BPF program: its length, then `CODE JT JF K` for each instruction.
-pub(super) fn filter(text: &str) -> Option<Vec<u8>> {
+fn filter(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split([',', '\n']).map(str::trim);
     let count: usize = parts.next()?.parse().ok()?;
     let mut code = Vec::new();
@@ -89,11 +111,6 @@ pub(super) fn filter(text: &str) -> Option<Vec<u8>> {
         }
     }
     (code.len() == count.checked_mul(8)? && count > 0 && count <= 4096).then_some(code)
-}
-
-/// Bytes in hex, with or without `0x`.
-pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
-    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()
 }
 
 fn flag(text: &str) -> Option<i32> {
@@ -136,32 +153,31 @@ fn linger(text: &str) -> Option<Vec<u8>> {
     Some([i32::to_ne_bytes(on), seconds.to_ne_bytes()].concat())
 }
 
-fn name_of(names: &[(&str, i32)], text: &str) -> Option<i32> {
+fn name_of(names: Names, text: &str) -> Option<i32> {
     names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, value)| *value)
 }
 
 /// The names of an enum, one after the other.
-pub(super) fn listed(names: &[(&str, i32)], gap: &str) -> String {
-    let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-    names.join(gap)
+pub(super) fn listed(names: Names) -> String {
+    names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-fn record(fields: &[Field], text: &str) -> Option<Vec<u8>> {
+/// Numbers, or `NAME=NUMBER`, in the order of the fields.
+fn record(fields: Fields, text: &str) -> Option<Vec<u8>> {
+    let parts: Vec<&str> = text.split(',').collect();
     let mut bytes = Vec::new();
-    let mut parts = text.split(',');
-    for field in fields {
-        let part = parts.next()?;
-        let part =
-            part.strip_prefix(field.name).and_then(|rest| rest.strip_prefix('=')).unwrap_or(part);
-        match (field.size, field.signed) {
-            (1, _) => bytes.push(number(part)?),
-            (2, _) => bytes.extend(number::<u16>(part)?.to_ne_bytes()),
-            (4, true) => bytes.extend(number::<i32>(part)?.to_ne_bytes()),
-            (4, false) => bytes.extend(number::<u32>(part)?.to_ne_bytes()),
-            _ => bytes.extend(number::<u64>(part)?.to_ne_bytes()),
+    for ((name, width), part) in fields.iter().zip(&parts) {
+        let named = part.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+        let part = named.unwrap_or(part);
+        match width {
+            Width::U8 => bytes.push(number(part)?),
+            Width::U16 => bytes.extend(number::<u16>(part)?.to_ne_bytes()),
+            Width::U32 => bytes.extend(number::<u32>(part)?.to_ne_bytes()),
+            Width::I32 => bytes.extend(number::<i32>(part)?.to_ne_bytes()),
+            Width::U64 => bytes.extend(number::<u64>(part)?.to_ne_bytes()),
         }
     }
-    parts.next().is_none().then_some(bytes)
+    (parts.len() == fields.len()).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -211,7 +227,7 @@ mod tests {
 
     #[test]
     fn named_values_and_bits() {
-        const NAMES: &[(&str, i32)] = &[("a", 1), ("b", 4)];
+        const NAMES: Names = &[("a", 1), ("b", 4)];
         assert_eq!(int(Kind::Names(NAMES), "B"), Some(4));
         assert_eq!(int(Kind::Names(NAMES), "7"), Some(7));
         assert_eq!(int(Kind::Names(NAMES), "c"), None);
@@ -242,7 +258,6 @@ mod tests {
 
     #[test]
     fn an_unknown_interface_is_named_as_the_cause() {
-        let cause = encode(Kind::Interface, "nosuch0").unwrap_err();
-        assert_eq!(cause.as_deref(), Some("no such interface"));
+        assert_eq!(encode(Kind::Interface, "nosuch0").unwrap_err(), "no such interface");
     }
 }

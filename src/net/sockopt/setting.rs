@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::parse;
 use super::value::Value;
 use crate::exit::{Failure, shortened};
-use crate::net::options::{Kind, Level, Row, lookup};
+use crate::net::options::{Access, Kind, Level, Row, lookup};
 use crate::net::socket::Socket;
 
 /// `NAME=VALUE`, ready to be applied.
@@ -22,31 +22,22 @@ pub struct Setting {
 impl Setting {
     /// From `NAME=VALUE`, or `NAME` alone for a flag that is to be on.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (text, None),
-        };
+        let (name, value) =
+            text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         let mut row = lookup(name)?;
-        if !row.access.settable() {
+        if row.access == Access::Get {
             return Err(Failure::usage(format!("{} can only be read", row.name)));
         }
         let value = match (value, row.kind) {
             (Some(value), _) => value,
             (None, Kind::Flag) => "1",
             (None, kind) => {
-                return Err(Failure::usage(format!(
-                    "{0} needs a value: {0}=VALUE, {1}",
-                    row.name,
-                    parse::accepted(kind)
-                )));
+                let accepted = parse::accepted(kind);
+                let message = format!("{0} needs a value: {0}=VALUE, {accepted}", row.name);
+                return Err(Failure::usage(message));
             }
         };
-        let bytes = match row.kind {
-            Kind::Filter => parse::filter(value).ok_or(None),
-            kind => parse::encode(kind, value),
-        }
-        .map_err(|cause| {
-            let cause = cause.unwrap_or_else(|| format!("expected {}", parse::accepted(row.kind)));
+        let bytes = parse::encode(row.kind, value).map_err(|cause| {
             Failure::usage(format!("{}={}: {cause}", row.name, shortened(value)))
         })?;
         // The MCAST_ options exist on both levels under one name; the group says which.
@@ -64,18 +55,12 @@ impl Setting {
     /// The value as a typed one.
     pub fn requested(&self) -> Value {
         match self.row.kind {
-            Kind::Filter => Value::decode(Kind::Int, &self.instructions().to_ne_bytes()),
-            Kind::Group4 | Kind::Source4 | Kind::Group6 | Kind::Group | Kind::Source => {
-                Value::Text(self.value.clone())
-            }
+            kind if kind.is_membership() => Value::Text(self.value.clone()),
             kind => Value::decode(kind, &self.bytes),
         }
     }
 
-    fn instructions(&self) -> i32 {
-        i32::try_from(self.bytes.len() / 8).unwrap_or(i32::MAX)
-    }
-
+    /// setsockopt(2).
     pub(super) fn put(&self, socket: &Socket) -> io::Result<()> {
         if !matches!(self.row.kind, Kind::Filter) {
             return socket.set_option(&self.row, &self.bytes);
@@ -83,7 +68,8 @@ impl Setting {
         // struct sock_fprog: the length, and a pointer to the program.
         let mut program = [0; 2 * size_of::<usize>()];
         let (length, pointer) = program.split_at_mut(size_of::<usize>());
-        let count = u16::try_from(self.instructions()).map_err(|_| Errno::EINVAL)?;
+        let count = u16::try_from(self.bytes.len() / size_of::<libc::sock_filter>());
+        let count = count.map_err(|_| Errno::EINVAL)?;
         length[..2].copy_from_slice(&count.to_ne_bytes());
         pointer.copy_from_slice(&self.bytes.as_ptr().expose_provenance().to_ne_bytes());
         socket.set_option(&self.row, &program)

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::net::options::{ALIASES, lookup, rows};
+use crate::net::options::{ALIASES, Access, lookup, rows};
 
 fn fresh() -> Vec<Socket> {
     [
@@ -46,7 +46,7 @@ fn names_and_numbers_are_unique() {
 #[test]
 fn every_option_reads_or_says_why_not() {
     for socket in fresh() {
-        for row in rows().filter(|row| row.access.readable()) {
+        for row in rows().filter(|row| row.access != Access::Set) {
             if let Ok(reading) = read(&socket, row) {
                 let _ = (reading.value.to_string(), serde_json::to_string(&reading.value).unwrap());
             }
@@ -78,7 +78,7 @@ fn every_option_survives_legal_and_wild_values() {
         "1,0",
         "0,0,0,0,0",
     ];
-    for row in rows().filter(|row| row.access.settable()) {
+    for row in rows().filter(|row| row.access != Access::Get) {
         let mut settable = false;
         for word in words {
             let Ok(setting) = Setting::parse(&format!("{}={word}", row.name)) else {

@@ -1,11 +1,11 @@
-//! The lines `opts` answers with: a table for people, objects for scripts.
+//! What `opts` writes: a table for people, an object a line for scripts.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use crate::exit::errno_name;
-use crate::net::options::Row;
+use crate::net::options::{Access, Row};
 use crate::net::sockopt::{Effect, Value};
 use crate::sanitize;
 
@@ -24,14 +24,14 @@ const WIDE: usize = 100;
 /// Narrowest column in which wrapped text is still read with ease.
 const MEANING_WIDTH: usize = 20;
 
-/// An option as it was found.
+/// An option as it was read, or what became of a setting.
 #[derive(Serialize)]
 pub(super) struct Entry {
     name: String,
     level: String,
     number: i32,
     r#type: &'static str,
-    access: &'static str,
+    access: Access,
     pub(super) value: Option<Value>,
     /// Its value on a fresh socket, where that is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,26 +48,30 @@ pub(super) struct Entry {
     meaning: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sysctl: Option<&'static str>,
+    #[serde(flatten)]
+    change: Option<Change>,
 }
 
-/// What a setting came to, beside the option itself.
+/// What became of a setting, beside the option itself.
 #[derive(Serialize)]
 struct Change {
-    #[serde(flatten)]
-    entry: Entry,
     requested: Value,
     effective: Option<Value>,
     why: Option<String>,
+    /// The line for people.
+    #[serde(skip)]
+    line: String,
 }
 
 impl Entry {
+    /// An option that has not been read yet.
     pub(super) fn of(row: &Row) -> Self {
         Self {
             name: row.name.to_string(),
             level: row.level.to_string(),
             number: row.number,
             r#type: row.kind.word(),
-            access: row.access.word(),
+            access: row.access,
             value: None,
             default: None,
             differs: false,
@@ -76,7 +80,35 @@ impl Entry {
             why: None,
             meaning: row.meaning,
             sysctl: row.sysctl,
+            change: None,
         }
+    }
+
+    /// A setting and its effect.
+    pub(super) fn set(effect: Effect) -> Self {
+        let mut entry = Self::of(effect.setting.row());
+        let (requested, line) = (effect.setting.requested(), effect.to_string());
+        match effect.effective {
+            Ok(Some(reading)) => {
+                entry.value = Some(reading.value);
+                entry.raw = Some(hex::encode(reading.raw));
+            }
+            Ok(None) => {}
+            Err(error) => entry.errno = error.raw_os_error().map(errno_name),
+        }
+        let (effective, why) = (entry.value.clone(), effect.why);
+        entry.change = Some(Change { requested, effective, why, line });
+        entry
+    }
+
+    /// Whether it is a setting, or not as on a fresh socket.
+    pub(super) fn is_change(&self) -> bool {
+        self.differs || self.change.is_some()
+    }
+
+    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
     }
 
     /// The last column: why there is no value, the meaning, the sysctl.
@@ -100,70 +132,29 @@ fn column(value: Option<&Value>, most: usize) -> String {
     }
 }
 
-/// A line of the answer.
-pub(super) enum Line {
-    Row(Entry),
-    Effect(Effect),
-}
-
-impl Line {
-    /// Whether it tells of something that is not as on a fresh socket.
-    pub(super) fn is_news(&self) -> bool {
-        match self {
-            Self::Row(entry) => entry.differs,
-            Self::Effect(_) => true,
-        }
-    }
-
-    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self {
-            Self::Row(entry) => serde_json::to_writer(&mut *out, entry)?,
-            Self::Effect(effect) => serde_json::to_writer(&mut *out, &change(effect))?,
-        }
-        writeln!(out)
-    }
-}
-
-fn change(effect: &Effect) -> Change {
-    let mut entry = Entry::of(effect.setting.row());
-    match &effect.effective {
-        Ok(Some(reading)) => {
-            entry.value = Some(reading.value.clone());
-            entry.raw = Some(hex::encode(&reading.raw));
-        }
-        Ok(None) => {}
-        Err(error) => entry.errno = error.raw_os_error().map(errno_name),
-    }
-    Change {
-        requested: effect.setting.requested(),
-        effective: entry.value.clone(),
-        why: effect.why.clone(),
-        entry,
-    }
-}
-
-/// How the lines are laid out for people.
+/// How the entries are laid out for people.
 pub(super) struct Table {
     /// Widths of name, value, default, level and type.
     columns: [usize; 5],
     /// Every option is listed: under a heading, long values cut.
     all: bool,
     color: bool,
+    /// The terminal's: nothing is wrapped without one.
     width: Option<usize>,
 }
 
 impl Table {
+    /// Of columns as wide as these entries, with defaults where the socket `compares` with them.
     pub(super) fn of(
-        lines: &[Line],
+        entries: &[Entry],
         all: bool,
         compares: bool,
         color: bool,
         width: Option<usize>,
     ) -> Self {
-        let mut table =
-            Self { columns: if all { [4, 5, 7, 5, 4] } else { [0; 5] }, all, color, width };
-        for line in lines {
-            let Line::Row(entry) = line else { continue };
+        let columns = if all { [4, 5, 7, 5, 4] } else { [0; 5] };
+        let mut table = Self { columns, all, color, width };
+        for entry in entries.iter().filter(|entry| entry.change.is_none()) {
             let widths = table.cells(entry).map(|cell| cell.chars().count());
             for (column, width) in table.columns.iter_mut().zip(widths) {
                 // What is longer pushes its own line only.
@@ -200,33 +191,27 @@ impl Table {
         ]
     }
 
-    pub(super) fn write(&self, lines: &[Line], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn write(&self, entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
         if self.all {
             let head = ["NAME", "VALUE", "DEFAULT", "LEVEL", "TYPE"].map(str::to_owned);
-            let head = self.row(&head, "MEANING");
-            writeln!(out, "{}", self.painted(&head, "1"))?;
+            writeln!(out, "{}", self.painted(&self.row(&head, "MEANING"), "1"))?;
         }
         let mut level = None;
-        for line in lines {
-            match line {
-                Line::Row(entry) => {
+        for entry in entries {
+            let (line, color) = match &entry.change {
+                Some(change) if entry.errno.is_some() => (change.line.clone(), "31"),
+                Some(Change { line, why: Some(_), .. }) => (line.clone(), "33"),
+                Some(change) => (change.line.clone(), ""),
+                None => {
                     let new = level.replace(&entry.level) != Some(&entry.level);
                     if new && self.grouped() {
                         writeln!(out, "\n{}", self.painted(&entry.level, "1"))?;
                     }
-                    let row = self.row(&self.cells(entry), &entry.remark());
-                    let colour = if entry.differs { "33" } else { "" };
-                    writeln!(out, "{}", self.painted(&row, colour))?;
+                    let color = if entry.differs { "33" } else { "" };
+                    (self.row(&self.cells(entry), &entry.remark()), color)
                 }
-                Line::Effect(effect) => {
-                    let colour = match (&effect.effective, &effect.why) {
-                        (Err(_), _) => "31",
-                        (_, Some(_)) => "33",
-                        _ => "",
-                    };
-                    writeln!(out, "{}", self.painted(&effect.to_string(), colour))?;
-                }
-            }
+            };
+            writeln!(out, "{}", self.painted(&line, color))?;
         }
         Ok(())
     }
@@ -256,9 +241,9 @@ impl Table {
         text
     }
 
-    fn painted(&self, text: &str, colour: &str) -> String {
-        if self.color && !colour.is_empty() {
-            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+    fn painted(&self, text: &str, color: &str) -> String {
+        if self.color && !color.is_empty() {
+            format!("\u{1b}[{color}m{text}\u{1b}[0m")
         } else {
             text.to_owned()
         }
@@ -292,39 +277,26 @@ fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    let kept = text.chars().take(width.saturating_sub(1));
-    kept.chain(['…']).collect()
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A list of sockets, a line each.
-#[derive(Default)]
-pub(super) struct List(Vec<[String; 8]>);
-
-impl List {
-    pub(super) fn push(&mut self, cells: [String; 8]) {
-        // A process chooses its name and the paths of its UNIX sockets.
-        self.0.push(cells.map(|cell| sanitize::line(cell.as_bytes())));
+/// Sockets, a line each under a heading; nothing for none.
+pub(super) fn write_list(mut lines: Vec<[String; 8]>, out: &mut dyn Write) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
     }
-
-    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
-        let lines = std::iter::once(head.map(str::to_owned)).chain(self.0.iter().cloned());
-        let lines: Vec<[String; 8]> = lines.collect();
-        let mut widths = [0; 8];
-        for line in &lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        for line in &lines {
-            let cells = line.iter().zip(widths);
-            let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
-            let text = cells.collect::<Vec<_>>().join("  ");
-            writeln!(out, "{}", text.trim_end())?;
-        }
-        Ok(())
+    let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
+    lines.insert(0, head.map(str::to_owned));
+    // A process chooses its name and the paths of its UNIX sockets.
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| line.each_ref().map(|cell| sanitize::line(cell.as_bytes())))
+        .collect();
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    for line in &lines {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
+    Ok(())
 }

@@ -11,9 +11,9 @@ use crate::net::process::Held;
 use crate::net::socket::{Socket, domain_name, kind_name};
 use crate::net::tcpinfo::{TcpInfo, with_unit};
 
-/// A live socket.
+/// A live socket's addresses, state and mode.
 #[derive(Serialize)]
-pub(super) struct Facts {
+pub(super) struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
     fileno: i32,
@@ -31,8 +31,8 @@ pub(super) struct Facts {
     tcp_info: Option<TcpInfo>,
 }
 
-impl Facts {
-    /// What can be said of a socket; of another process's its own descriptor is told, not ours.
+impl Summary {
+    /// Of a socket; the descriptor is that of the process which holds it.
     pub(super) fn of(socket: &Socket, held: Option<Held>) -> io::Result<Self> {
         let options = socket.options();
         let (domain, kind) = (options.domain()?, options.r#type()?);
@@ -79,7 +79,7 @@ impl Facts {
         writeln!(out)
     }
 
-    /// A fact a line.
+    /// A property a line.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let blocking = if self.blocking {
             "yes: a call waits (O_NONBLOCK is off)"

@@ -1,4 +1,4 @@
-//! The sockets that `opts` looks at: fresh ones in a state of their life, or a live one.
+//! The sockets that `opts` inspects: fresh ones in a state of their life, or a live one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,22 +7,17 @@ use clap::ValueEnum;
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
-use super::answer::Entry;
+use super::report::Entry;
 use crate::exit::{Failure, errno_name};
-use crate::net::options::{self, Level, Row, Sockets};
+use crate::net::options::{self, Access, Level, Row, Sockets};
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Setting, Value};
 
 /// What is counted, not set: different on every socket, and no news.
+#[rustfmt::skip]
 const COUNTED: &[&str] = &[
-    "SO_COOKIE",
-    "SO_MEMINFO",
-    "SO_INCOMING_CPU",
-    "SO_INCOMING_NAPI_ID",
-    "SO_NETNS_COOKIE",
-    "TCP_CC_INFO",
-    "TCP_INFO",
-    "TCP_TIMESTAMP",
+    "SO_COOKIE", "SO_MEMINFO", "SO_INCOMING_CPU", "SO_INCOMING_NAPI_ID", "SO_NETNS_COOKIE",
+    "TCP_CC_INFO", "TCP_INFO", "TCP_TIMESTAMP",
 ];
 
 /// How far a socket is in its life.
@@ -39,34 +34,26 @@ pub(super) enum State {
     Connected,
 }
 
-type Opened = (Domain, Type, Result<Socket, i32>);
-
-/// What is looked at. Fresh sockets are opened when an option asks for one; several words share a
-/// socket, so that one option's effect on another can be seen.
-pub(super) struct Subject {
+/// The socket whose options are shown or set: a live one, or fresh ones, which are opened when an
+/// option needs them. Several words share a socket, so that one option's effect on another is seen.
+pub(super) struct Inspected {
     asked: Option<Sockets>,
     family: Option<Domain>,
     state: State,
-    live: Option<(Domain, Type, Socket)>,
-    open: Vec<Opened>,
+    /// What a live socket is; it is then the only one open.
+    live: Option<(Domain, Type)>,
+    open: Vec<(Domain, Type, Socket)>,
     /// Unbound sockets to compare with.
-    fresh: Vec<Opened>,
+    fresh: Vec<(Domain, Type, Socket)>,
     /// Peers of connected ones.
-    others: Vec<Socket>,
+    peers: Vec<Socket>,
 }
 
-impl Subject {
+impl Inspected {
     /// Fresh sockets: of this kind and family, where one was asked for.
     pub(super) fn fresh(asked: Option<Sockets>, family: Option<Domain>, state: State) -> Self {
-        Self {
-            asked,
-            family,
-            state,
-            live: None,
-            open: Vec::new(),
-            fresh: Vec::new(),
-            others: Vec::new(),
-        }
+        let (open, fresh, peers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { asked, family, state, live: None, open, fresh, peers }
     }
 
     /// A live socket.
@@ -74,7 +61,8 @@ impl Subject {
         let (domain, kind) = (socket.options().domain()?, socket.options().r#type()?);
         let asked = sockopt::kind_of(&socket);
         Ok(Self {
-            live: Some((domain, kind, socket)),
+            live: Some((domain, kind)),
+            open: vec![(domain, kind, socket)],
             ..Self::fresh(Some(asked), Some(domain), State::Unbound)
         })
     }
@@ -85,46 +73,36 @@ impl Subject {
     }
 
     /// Every option of the socket.
-    pub(super) fn listed(&self) -> Vec<Row> {
-        let kind = self.asked.unwrap_or(Sockets::TCP);
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+        let (kind, family) = (self.asked.unwrap_or(Sockets::TCP), self.family);
         options::rows()
-            .filter(|row| row.on.contains(kind))
-            .filter(|row| row.level != Level::Ipv6 || self.family != Some(Domain::IPV4))
-            .filter(|row| row.level == Level::Socket || kind != Sockets::UNIX)
-            .cloned()
-            .collect()
+            .filter(move |row| row.on.contains(kind))
+            .filter(move |row| row.level != Level::Ipv6 || family != Some(Domain::IPV4))
+            .filter(move |row| row.level == Level::Socket || kind != Sockets::UNIX)
     }
 
     /// The kind of socket that has this option: as asked for; else TCP where it applies, else
     /// UDP, else UNIX, and IPv6 for options of that level.
     fn kind(&self, row: &Row) -> (Domain, Type) {
-        if let Some((domain, kind, _)) = self.live {
-            return (domain, kind);
+        if let Some(live) = self.live {
+            return live;
         }
-        let kind = self.asked.unwrap_or_else(|| {
-            [Sockets::TCP, Sockets::UDP, Sockets::UNIX]
-                .into_iter()
-                .find(|kind| row.on.contains(*kind))
-                .unwrap_or(Sockets::TCP)
-        });
+        let mut kinds = [Sockets::TCP, Sockets::UDP, Sockets::UNIX].into_iter();
+        let kind = self.asked.or_else(|| kinds.find(|kind| row.on.contains(*kind)));
         let domain = match (kind, self.family, row.level) {
-            (Sockets::UNIX, ..) => Domain::UNIX,
+            (Some(Sockets::UNIX), ..) => Domain::UNIX,
             (_, Some(family), _) => family,
             (_, None, Level::Ipv6) => Domain::IPV6,
             _ => Domain::IPV4,
         };
-        let kind = if kind == Sockets::UDP { Type::DGRAM } else { Type::STREAM };
-        (domain, kind)
+        (domain, if kind == Some(Sockets::UDP) { Type::DGRAM } else { Type::STREAM })
     }
 
-    /// The socket that is looked at for this option.
-    fn of(&mut self, row: &Row) -> io::Result<&Socket> {
+    /// The socket that has this option.
+    fn socket(&mut self, row: &Row) -> io::Result<&Socket> {
         let (domain, kind) = self.kind(row);
-        if let Some((_, _, socket)) = &self.live {
-            return Ok(socket);
-        }
-        let (state, others) = (self.state, &mut self.others);
-        opened(&mut self.open, domain, kind, || in_state(domain, kind, state, others))
+        let (state, peers) = (self.state, &mut self.peers);
+        opened(&mut self.open, domain, kind, || in_state(domain, kind, state, peers))
     }
 
     /// The value of an option on a fresh socket of the same kind.
@@ -137,66 +115,60 @@ impl Subject {
     /// Reads an option, and what it is on a fresh socket where that is worth comparing.
     pub(super) fn show(&mut self, row: &Row) -> Entry {
         let mut entry = Entry::of(row);
-        if !row.access.readable() {
+        if row.access == Access::Set {
             entry.why = Some("set only".into());
             return entry;
         }
         if self.compares() {
             entry.default = self.default(row);
         }
-        let socket = match self.of(row) {
-            Ok(socket) => socket,
-            Err(error) => {
-                entry.errno = error.raw_os_error().map(errno_name);
-                return entry;
-            }
-        };
-        match sockopt::read(socket, row) {
+        let reading = self.socket(row).and_then(|socket| {
+            let reading = sockopt::read(socket, row);
+            entry.why =
+                reading.as_ref().err().and_then(|error| sockopt::reason(socket, row, error));
+            reading
+        });
+        match reading {
             Ok(reading) => {
                 entry.raw = Some(hex::encode(&reading.raw));
                 entry.differs = !COUNTED.contains(&&*row.name)
                     && entry.default.as_ref().is_some_and(|default| *default != reading.value);
                 entry.value = Some(reading.value);
             }
-            Err(error) => {
-                entry.why = sockopt::reason(socket, row, &error);
-                entry.errno = error.raw_os_error().map(errno_name);
-            }
+            Err(error) => entry.errno = error.raw_os_error().map(errno_name),
         }
         entry
     }
 
     /// Sets an option and reads it back.
     pub(super) fn set(&mut self, setting: &Setting) -> Result<Effect, Failure> {
-        let socket = self
-            .of(setting.row())
-            .map_err(|error| Failure::system("open a socket for", setting, &error))?;
+        let socket = self.socket(setting.row());
+        let socket = socket.map_err(|e| Failure::system("open a socket for", setting, &e))?;
         Ok(sockopt::set(socket, setting))
     }
 }
 
 /// The socket of this kind among those that are open, or a new one.
 fn opened(
-    open: &mut Vec<Opened>,
+    open: &mut Vec<(Domain, Type, Socket)>,
     domain: Domain,
     kind: Type,
     make: impl FnOnce() -> io::Result<Socket>,
 ) -> io::Result<&Socket> {
-    let known = |(d, t, _): &Opened| (*d, *t) == (domain, kind);
-    let at = open.iter().position(known).unwrap_or_else(|| {
-        let socket = make().map_err(|e| e.raw_os_error().unwrap_or_default());
-        open.push((domain, kind, socket));
-        open.len() - 1
-    });
-    open[at].2.as_ref().map_err(|code| io::Error::from_raw_os_error(*code))
+    let known = open.iter().position(|(d, t, _)| (*d, *t) == (domain, kind));
+    let at = known.unwrap_or(open.len());
+    if known.is_none() {
+        open.push((domain, kind, make()?));
+    }
+    Ok(&open[at].2)
 }
 
-/// A fresh socket, brought into a state on loopback; the peers it needs are added to `others`.
+/// A fresh socket, brought into a state on loopback; with the `peers` it needs.
 fn in_state(
     domain: Domain,
     kind: Type,
     state: State,
-    others: &mut Vec<Socket>,
+    peers: &mut Vec<Socket>,
 ) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind)?;
     match (state, kind) {
@@ -216,9 +188,9 @@ fn in_state(
             }
             socket.start_connect(&peer.options().local_addr()?)?;
             if kind == Type::STREAM {
-                others.push(peer.accept()?.0);
+                peers.push(peer.accept()?.0);
             }
-            others.push(peer);
+            peers.push(peer);
         }
     }
     Ok(socket)
