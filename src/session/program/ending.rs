@@ -17,41 +17,26 @@ const STEPS: [(Duration, &[Signal]); 3] = [
     (Duration::from_secs(4), &[Signal::SIGKILL]),
 ];
 
-/// The state of one group.
-#[derive(Debug)]
-struct Ending {
-    began: Instant,
-    /// Steps done.
-    done: usize,
-}
+/// When the end of a group began, and how many steps are done.
+#[derive(Clone, Copy, Debug)]
+struct Ending(Instant, usize);
 
 impl Ending {
-    /// It begins now; the first step is due.
-    fn new(now: Instant) -> Self {
-        Self { began: now, done: 0 }
-    }
-
-    /// When the next step is due; never, once all are done.
-    fn due(&self) -> Deadline {
-        let next = STEPS.get(self.done);
-        next.map_or(Deadline::NEVER, |(after, _)| Deadline::at(self.began + *after))
+    /// When the next step is due, and its signals; `None` once all are done.
+    fn next(self) -> Option<(Instant, &'static [Signal])> {
+        STEPS.get(self.1).map(|(after, signals)| (self.0 + *after, *signals))
     }
 
     /// The signals that are due, in order.
     fn step(&mut self, now: Instant) -> Vec<Signal> {
         let mut due = Vec::new();
-        while let Some((after, signals)) = STEPS.get(self.done)
-            && now >= self.began + *after
+        while let Some((at, signals)) = self.next()
+            && now >= at
         {
             due.extend_from_slice(signals);
-            self.done += 1;
+            self.1 += 1;
         }
         due
-    }
-
-    /// Whether all steps are done.
-    fn is_over(&self) -> bool {
-        self.done == STEPS.len()
     }
 }
 
@@ -63,7 +48,7 @@ impl Endings {
     /// Begins to end a group that still has members; nothing, if that was begun already.
     pub fn begin(&mut self, group: Pid) {
         if has_members(group) {
-            self.0.entry(group).or_insert_with(|| Ending::new(Instant::now()));
+            self.0.entry(group).or_insert_with(|| Ending(Instant::now(), 0));
         }
     }
 
@@ -79,13 +64,14 @@ impl Endings {
         let now = Instant::now();
         self.0.retain(|&group, ending| {
             ending.step(now).into_iter().for_each(|due| signal(group, due));
-            !ending.is_over()
+            ending.next().is_some()
         });
     }
 
     /// When [`Endings::step`] is due.
     pub fn due(&self) -> Deadline {
-        self.0.values().map(Ending::due).fold(Deadline::NEVER, Deadline::min)
+        let next = self.0.values().filter_map(|ending| ending.next());
+        next.map(|(at, _)| at).min().map_or(Deadline::NEVER, Deadline::at)
     }
 
     /// Whether there are none.
@@ -113,29 +99,27 @@ fn has_members(group: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Signal::{SIGCONT, SIGHUP, SIGKILL, SIGTERM};
 
     #[test]
     fn hup_then_term_then_kill() {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let mut ending = Ending::new(began);
-        assert_eq!(ending.due(), Deadline::at(began));
-        assert_eq!(ending.step(began), [Signal::SIGHUP, Signal::SIGCONT]);
+        let mut ending = Ending(began, 0);
+        assert_eq!(ending.next().unwrap().0, began);
+        assert_eq!(ending.step(began), [SIGHUP, SIGCONT]);
         assert_eq!(ending.step(at(1999)), []);
-        assert_eq!(ending.due(), Deadline::at(at(2000)));
-        assert_eq!(ending.step(at(2000)), [Signal::SIGTERM, Signal::SIGCONT]);
-        assert!(!ending.is_over());
-        assert_eq!(ending.step(at(5000)), [Signal::SIGKILL]);
-        assert!(ending.is_over());
-        assert_eq!(ending.due(), Deadline::NEVER);
+        assert_eq!(ending.next().unwrap().0, at(2000));
+        assert_eq!(ending.step(at(2000)), [SIGTERM, SIGCONT]);
+        assert_eq!(ending.step(at(5000)), [SIGKILL]);
+        assert_eq!(ending.next(), None);
         assert_eq!(ending.step(at(9000)), []);
     }
 
     #[test]
-    fn a_loop_that_was_busy_catches_up_in_order() {
+    fn a_late_loop_catches_up_in_order() {
         let began = Instant::now();
-        let all = Ending::new(began).step(began + Duration::from_secs(60));
-        let (first, last) = (all.first(), all.last());
-        assert_eq!((first, last), (Some(&Signal::SIGHUP), Some(&Signal::SIGKILL)));
+        let all = Ending(began, 0).step(began + Duration::from_secs(60));
+        assert_eq!(all, [SIGHUP, SIGCONT, SIGTERM, SIGCONT, SIGKILL]);
     }
 }

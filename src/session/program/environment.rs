@@ -1,5 +1,5 @@
 //! The environment of a program: UCSPI (<https://cr.yp.to/proto/ucspi.txt>), as tcpserver, s6 and
-//! ucspi-unix set it, and nothing that is a secret of ours or was true of another connection.
+//! ucspi-unix set it, without secrets of ours and variables of another connection.
 //!
 //! | connection | `PROTO` | variables |
 //! |------------|---------|-----------|
@@ -13,24 +13,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Credentials;
 
-/// The protocols whose variables we set or may have inherited.
-const PROTOCOLS: [&str; 5] = ["TCP", "TCP6", "UDP", "UNIX", "IPC"];
-/// What UCSPI tools tell about a connection, behind the name of its protocol.
-const ENDINGS: [&str; 13] = [
-    "LOCALIP",
-    "LOCALPORT",
-    "LOCALHOST",
-    "LOCALPATH",
-    "REMOTEIP",
-    "REMOTEPORT",
-    "REMOTEHOST",
-    "REMOTEINFO",
-    "REMOTEPATH",
-    "REMOTEEUID",
-    "REMOTEEGID",
-    "REMOTEPID",
-    "CONNNUM",
-];
+/// The protocols of UCSPI tools.
+const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
+/// Their variables, each behind the name of the protocol.
+const VARIABLES: &str = "LOCALIP LOCALPORT LOCALHOST LOCALPATH REMOTEIP REMOTEPORT REMOTEHOST \
+    REMOTEINFO REMOTEPATH REMOTEEUID REMOTEEGID REMOTEPID CONNNUM";
 
 /// What a program is started for.
 #[derive(Debug)]
@@ -50,7 +37,7 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The variables that tell a program about it.
+    /// The variables that describe it.
     pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
         let protocol = match self.peer {
             Endpoint::Unix(_) => "UNIX",
@@ -105,126 +92,86 @@ pub(super) fn inherited(
     all.filter(|(name, _)| !is_ours(name)).collect()
 }
 
-/// Keys and passwords; sockets of a service manager, which are not passed on; what was told of
-/// another connection.
+/// Keys and passwords; the sockets of a service manager; the variables of another connection.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_bytes();
+    let is_ucspi = |protocol: &str| {
+        let rest = name.strip_prefix(protocol.as_bytes());
+        rest.is_some_and(|rest| VARIABLES.split(' ').any(|variable| variable.as_bytes() == rest))
+    };
     name.starts_with(b"SOCKCTL_")
         || name.starts_with(b"LISTEN_")
         || name == b"PROTO"
-        || PROTOCOLS.iter().any(|protocol| {
-            let rest = name.strip_prefix(protocol.as_bytes());
-            rest.is_some_and(|rest| ENDINGS.iter().any(|ending| ending.as_bytes() == rest))
-        })
+        || PROTOCOLS.split(' ').any(is_ucspi)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn told(request: &Request<'_>) -> Vec<String> {
-        let all = request.variables().into_iter();
-        all.map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
-    }
+    use Endpoint::Unix;
 
     fn inet(text: &str) -> Endpoint {
         Endpoint::Inet(text.parse().unwrap())
     }
 
-    fn request<'a>(local: &'a Endpoint, peer: &'a Endpoint) -> Request<'a> {
-        Request {
-            datagram: false,
-            local: Some(local),
-            peer,
-            neighbours: 2,
-            credentials: None,
-            key: None,
-        }
+    /// The variables of a request that `change` has made a special one.
+    fn variables(local: &Endpoint, peer: &Endpoint, change: fn(&mut Request<'_>)) -> String {
+        let (local, credentials) = (Some(local), None);
+        let mut request =
+            Request { datagram: false, local, peer, neighbours: 2, credentials, key: None };
+        change(&mut request);
+        let all = request.variables().into_iter();
+        let all = all.map(|(name, value)| format!("{}={}", name.display(), value.display()));
+        all.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn a_tcp_client_is_told_as_tcpserver_does() {
+    fn a_tcp_client_is_described_as_by_tcpserver() {
         let (local, peer) = (inet("127.0.0.1:80"), inet("192.0.2.1:5000"));
-        let mut request = request(&local, &peer);
-        request.key = Some("alice");
         assert_eq!(
-            told(&request),
-            [
-                "PROTO=TCP",
-                "TCPLOCALIP=127.0.0.1",
-                "TCPLOCALPORT=80",
-                "TCPREMOTEIP=192.0.2.1",
-                "TCPREMOTEPORT=5000",
-                "TCPCONNNUM=2",
-                "SOCKCTL_KEY_NAME=alice"
-            ]
+            variables(&local, &peer, |request| request.key = Some("alice")),
+            "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=80 TCPREMOTEIP=192.0.2.1 \
+             TCPREMOTEPORT=5000 TCPCONNNUM=2 SOCKCTL_KEY_NAME=alice"
         );
     }
 
     #[test]
     fn an_ipv6_address_has_no_brackets() {
         let (local, peer) = (inet("[::1]:80"), inet("[2001:db8::1]:5000"));
-        let told = told(&request(&local, &peer));
-        assert_eq!(told[1], "TCPLOCALIP=::1");
-        assert_eq!(told[3], "TCPREMOTEIP=2001:db8::1");
-        let datagram = Request { datagram: true, ..request(&local, &peer) };
         assert_eq!(
-            self::told(&datagram),
-            [
-                "PROTO=UDP",
-                "UDPLOCALIP=::1",
-                "UDPLOCALPORT=80",
-                "UDPREMOTEIP=2001:db8::1",
-                "UDPREMOTEPORT=5000"
-            ]
+            variables(&local, &peer, |request| request.datagram = true),
+            "PROTO=UDP UDPLOCALIP=::1 UDPLOCALPORT=80 UDPREMOTEIP=2001:db8::1 UDPREMOTEPORT=5000"
         );
     }
 
     #[test]
-    fn a_unix_client_is_told_by_its_credentials() {
-        let path = Endpoint::Unix(b"/run/x".to_vec());
-        let mut request = request(&path, &path);
-        request.credentials = Some(Credentials { user: 1, group: 2, process: 3 });
+    fn a_unix_client_is_described_by_its_credentials() {
+        let path = Unix(b"/run/x".to_vec());
         assert_eq!(
-            told(&request),
-            [
-                "PROTO=UNIX",
-                "UNIXLOCALPATH=/run/x",
-                "UNIXREMOTEEUID=1",
-                "UNIXREMOTEEGID=2",
-                "UNIXREMOTEPID=3"
-            ]
+            variables(&path, &path, |request| {
+                request.credentials = Some(Credentials { user: 1, group: 2, process: 3 });
+            }),
+            "PROTO=UNIX UNIXLOCALPATH=/run/x UNIXREMOTEEUID=1 UNIXREMOTEEGID=2 UNIXREMOTEPID=3"
         );
     }
 
     #[test]
-    fn a_client_of_a_proxy_is_told_by_its_own_address() {
-        let (local, peer) = (Endpoint::Unix(b"/run/x".to_vec()), inet("192.0.2.1:5000"));
-        let told = told(&request(&local, &peer));
+    fn a_client_of_a_proxy_is_described_by_its_own_address() {
+        let (local, peer) = (Unix(b"/run/x".to_vec()), inet("192.0.2.1:5000"));
         assert_eq!(
-            told,
-            ["PROTO=TCP", "TCPREMOTEIP=192.0.2.1", "TCPREMOTEPORT=5000", "TCPCONNNUM=2"]
+            variables(&local, &peer, |_| ()),
+            "PROTO=TCP TCPREMOTEIP=192.0.2.1 TCPREMOTEPORT=5000 TCPCONNNUM=2"
         );
     }
 
     #[test]
     fn secrets_and_other_connections_are_not_inherited() {
-        let gone = [
-            "SOCKCTL_KEY",
-            "SOCKCTL_PROXY_PASSWORD",
-            "SOCKCTL_KEY_NAME",
-            "LISTEN_FDS",
-            "PROTO",
-            "TCPREMOTEHOST",
-            "TCPREMOTEINFO",
-            "TCP6REMOTEIP",
-            "UNIXREMOTEEUID",
-            "UDPLOCALIP",
-        ];
-        let kept = ["PATH", "HOME", "TCPDUMP", "UNIX", "PROTOCOL", "UDPREMOTEIPS"];
-        let all = gone.into_iter().chain(kept);
+        let gone = "SOCKCTL_KEY SOCKCTL_PROXY_PASSWORD SOCKCTL_KEY_NAME LISTEN_FDS PROTO \
+            TCPREMOTEHOST TCPREMOTEINFO TCP6REMOTEIP UNIXREMOTEEUID UDPLOCALIP";
+        let kept = "PATH HOME TCPDUMP UNIX PROTOCOL UDPREMOTEIPS";
+        let all = gone.split(' ').chain(kept.split(' '));
         let all = inherited(all.map(|name| (name.into(), OsString::new())));
         let names: Vec<_> = all.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-        assert_eq!(names, kept);
+        assert_eq!(names.join(" "), kept);
     }
 }
