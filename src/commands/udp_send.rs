@@ -1,31 +1,26 @@
 //! `udp-send`: send datagrams, and wait for answers.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
-use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use regex::bytes::Regex;
 use socket2::Type;
 
 use crate::args::{self, SocketArgs};
-use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
-use crate::net::hexdump::HexDump;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
 use crate::net::udp::{Datagrams, Envelope};
-use crate::session::datagrams::Shown;
+use crate::session::datagrams::operator::{Operator, Shown};
 use crate::session::datagrams::send::{Content, Sender, Wanted};
-use crate::session::seat::{Inbox, Seat, is_terminal};
+use crate::session::seat::is_terminal;
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
 #[derive(Args, Debug, Clone)]
@@ -122,19 +117,10 @@ impl UdpSend {
                 .map_err(|e| Failure::system("set the TTL for", &address, &e))?;
         }
         let dump = self.socket.dump(talk)?;
-        let prompting = matches!(content, Content::Lines) && is_terminal();
-        let fail = |e: io::Error| Failure::system("use", "the terminal", &e);
-        let inbox = Inbox::new().map_err(fail)?;
-        let mut seat = if prompting {
-            Seat::at_prompt(&inbox, Options::default(), talk.clone())?
-        } else {
-            Seat::in_pipe(&inbox, talk.clone())?
-        };
-        let signals = prompting.then(signal::defer).flatten();
-        let shown = match (prompting, self.socket.raw) {
-            (true, false) => Shown::Line,
-            _ => Shown::Bytes,
-        };
+        let is_prompt = matches!(content, Content::Lines) && is_terminal();
+        let shown = if is_prompt && !self.socket.raw { Shown::Line } else { Shown::Bytes };
+        let signals = is_prompt.then(signal::defer).flatten();
+        let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
         let mut sender = Sender {
             socket,
             to: Envelope::to(to),
@@ -145,17 +131,11 @@ impl UdpSend {
                 expect: self.expect.clone(),
             },
             interval: self.interval,
-            seat: &mut seat,
-            shown,
-            signals: signals.as_ref(),
             deadline,
-            tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
-            began: Instant::now(),
-            talk: talk.clone(),
+            operator: &mut operator,
         };
-        let result = if prompting { sender.converse(&inbox) } else { sender.run(content) };
-        let written = seat.finish(Duration::ZERO);
-        Ok(result.and(written)?)
+        let result = if is_prompt { sender.converse() } else { sender.run(content) };
+        Ok(operator.finish(result)?)
     }
 
     /// A flag that means nothing to a UNIX socket.

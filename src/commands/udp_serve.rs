@@ -1,30 +1,25 @@
 //! `udp-serve`: show datagrams with their peers, and answer everyone.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::time::Duration;
 
 use clap::Args;
 
 use crate::args::{self, AccessArgs, Bytes, SocketArgs};
-use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::{Failure, quoted};
 use crate::net::address::{Address, Host};
-use crate::net::hexdump::HexDump;
 use crate::net::listen::Listen;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
 use crate::roles::server::{announce, raise_file_limit};
-use crate::session::datagrams::Shown;
+use crate::session::datagrams::operator::{Operator, Shown};
 use crate::session::datagrams::programs::Programs;
 use crate::session::datagrams::serve::{Answer, Rules, Service};
 use crate::session::program::Program;
-use crate::session::seat::{Inbox, Seat, is_terminal};
+use crate::session::seat::is_terminal;
 
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
@@ -109,35 +104,33 @@ impl UdpServe {
         };
         let (socket, local) = Datagrams::bind(&address, &how)?;
         announce(&local, self.port_file.as_deref(), talk)?;
-        let fail = |e| Failure::system("start", "the server", &e);
-        let inbox = Inbox::new().map_err(fail)?;
-        let shows = !(self.echo || self.discard || self.reply.is_some() || program.is_some());
-        let mut seat = if shows && is_terminal() {
-            Seat::at_prompt(&inbox, Options::default(), talk.clone())?
-        } else {
-            Seat::in_pipe(&inbox, talk.clone())?
-        };
         let answer = match program {
             Some(program) => {
                 let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
                 let timeout = self.socket.timeout;
                 let programs = Programs::new(program, self.max_conns, timeout, talk.clone());
-                Answer::Program(Box::new(programs.map_err(fail)?))
+                let programs = programs.map_err(|e| Failure::system("start", "the server", &e))?;
+                Answer::Program(Box::new(programs))
             }
-            None => self.answer(seat.is_prompt()),
+            None => self.answer(),
         };
+        let (is_shown, is_terminal) = (matches!(answer, Answer::Show), is_terminal());
+        let shown = match is_shown {
+            false => Shown::Nothing,
+            true if self.socket.raw => Shown::Bytes,
+            true if is_terminal => Shown::Line,
+            true => Shown::Record,
+        };
+        let is_prompt = is_shown && is_terminal;
+        let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
         let rules = Rules {
             count: self.count,
             access: self.access.access(),
             idle: self.socket.idle_timeout,
             deadline,
-            tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
         };
-        let seated = (&mut seat, &inbox);
-        let service = Service::new(socket, answer, rules, seated, signals.as_ref(), talk.clone());
-        let result = service.run();
-        let written = seat.finish(Duration::ZERO);
-        Ok(result.and(written)?)
+        let result = Service::new(socket, answer, rules, &mut operator).run();
+        Ok(operator.finish(result)?)
     }
 
     /// A socket on an address of its own never hears a group.
@@ -159,14 +152,12 @@ impl UdpServe {
         )))
     }
 
-    fn answer(&self, terminal: bool) -> Answer {
+    fn answer(&self) -> Answer {
         match &self.reply {
             Some(Bytes(text)) => Answer::Reply(text.clone()),
             None if self.echo => Answer::Echo,
             None if self.discard => Answer::Discard,
-            None if self.socket.raw => Answer::Show(Shown::Bytes),
-            None if terminal => Answer::Show(Shown::Line),
-            None => Answer::Show(Shown::Record),
+            None => Answer::Show,
         }
     }
 }

@@ -1,26 +1,25 @@
 //! `udp-send`: datagrams out, and the answers to each before the next.
 
 use std::io::{self, BufRead, Read};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::PollFlags;
 use regex::bytes::Regex;
 
-use super::{Shown, show};
+use super::operator::Operator;
 use crate::console::event::Event;
 use crate::console::prompt::Typed;
-use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::{Direction, Tap};
-use crate::net::poller::{Interest, Poller, Ready};
+use crate::net::hexdump::Direction;
+use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, MOST, limit};
 use crate::net::{quantity, text};
-use crate::session::seat::{Inbox, Input, Seat};
+use crate::session::seat::Input;
 
 /// What is sent.
 pub enum Content {
@@ -56,20 +55,10 @@ pub struct Sender<'a> {
     pub wanted: Wanted,
     /// `--interval`: the pause between datagrams.
     pub interval: Duration,
-    /// Where answers are shown.
-    pub seat: &'a mut Seat,
-    /// How they are shown.
-    pub shown: Shown,
-    /// SIGINT and SIGTERM, at a prompt.
-    pub signals: Option<&'a Deferred>,
     /// `--deadline`.
     pub deadline: Deadline,
-    /// `--hex`.
-    pub tap: Option<Tap>,
-    /// When the run began.
-    pub began: Instant,
-    /// Where events go.
-    pub talk: Talk,
+    /// Where answers are shown.
+    pub operator: &'a mut Operator,
 }
 
 impl Sender<'_> {
@@ -172,7 +161,7 @@ impl Sender<'_> {
                 Ok(sent) => {
                     is_alone = sent < some.len().min(BATCH);
                     for (bytes, _) in &rest[..sent] {
-                        self.dump(Direction::Sent, bytes)?;
+                        self.operator.dump(Direction::Sent, bytes)?;
                     }
                     rest = &rest[sent..];
                     until = self.until();
@@ -213,8 +202,8 @@ impl Sender<'_> {
 
     fn show(&self, batch: &Batch) -> Result<(), Failure> {
         for (answer, envelope) in batch.iter() {
-            self.dump(Direction::Received, answer)?;
-            show(self.seat, &self.talk, &envelope.from, answer, self.shown);
+            self.operator.dump(Direction::Received, answer)?;
+            self.operator.show(&envelope.from, answer);
         }
         Ok(())
     }
@@ -224,7 +213,7 @@ impl Sender<'_> {
             return Ok(());
         };
         let found = pattern.find(answer).map(|found| found.as_bytes());
-        self.talk.say(&Event::expected(pattern.as_str(), found));
+        self.operator.talk.say(&Event::expected(pattern.as_str(), found));
         if found.is_some() {
             return Ok(());
         }
@@ -243,28 +232,17 @@ impl Sender<'_> {
         Failure::system("send to", &self.to.from, error)
     }
 
-    fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(tap) = &self.tap else { return Ok(()) };
-        tap.borrow_mut().tell(direction, self.began.elapsed(), bytes)
-    }
-
     /// At a prompt: each line is a datagram, answers appear above the line being typed.
-    pub fn converse(&mut self, inbox: &Inbox) -> Result<(), Failure> {
+    pub fn converse(&mut self) -> Result<(), Failure> {
         let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
-        let mut poller = Poller::new().map_err(fail)?;
-        let read = Interest { read: true, write: false };
-        poller.add(&self.socket, 0, read).map_err(fail)?;
-        poller.add(&inbox.waker, 1, read).map_err(fail)?;
-        if let Some(signals) = self.signals {
-            poller.add(signals, 2, read).map_err(fail)?;
-        }
+        let mut poller = self.operator.poller(&self.socket).map_err(fail)?;
         let mut batch = self.socket.batch(1, false);
         let mut ready: Vec<Ready> = Vec::new();
         loop {
             self.check_deadline()?;
             ready.clear();
             poller.wait(&mut ready, self.deadline).map_err(fail)?;
-            if let Some(signal) = self.signals.and_then(Deferred::take) {
+            if let Some(signal) = self.operator.signals.as_ref().and_then(Deferred::take) {
                 let is_interrupt = signal == libc::SIGINT;
                 let exit = if is_interrupt { Exit::Interrupted } else { Exit::Terminated };
                 return Err(Failure::silent(exit));
@@ -273,16 +251,16 @@ impl Sender<'_> {
             if ready.iter().any(|event| event.failed)
                 && let Ok(Some(e)) | Err(e) = self.socket.take_error()
             {
-                self.talk.failure(&self.failed(&e));
+                self.operator.talk.failure(&self.failed(&e));
             }
             match self.socket.recv(&mut batch, 1) {
                 Ok(()) => self.show(&batch)?,
                 Err(e) if would_block(&e) => {}
-                Err(e) => self.talk.failure(&self.failed(&e)),
+                Err(e) => self.operator.talk.failure(&self.failed(&e)),
             }
-            inbox.waker.quiet();
-            while let Some(input) = inbox.take() {
-                self.seat.came(&input);
+            self.operator.inbox.waker.quiet();
+            while let Some(input) = self.operator.inbox.take() {
+                self.operator.seat.came(&input);
                 match input {
                     Input::Typed(Typed::Lines(lines)) => {
                         for line in lines {
@@ -290,10 +268,10 @@ impl Sender<'_> {
                                 return Ok(());
                             }
                             if let Err(failure) = self.send(&[line.as_bytes()]) {
-                                self.talk.failure(&failure);
+                                self.operator.talk.failure(&failure);
                             }
                         }
-                        self.seat.ask();
+                        self.operator.seat.ask();
                     }
                     Input::Typed(Typed::Interrupt) => {
                         return Err(Failure::silent(Exit::Interrupted));

@@ -3,34 +3,27 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::outbox::Outbox;
 use super::programs::Programs;
-use super::{Shown, show};
 use crate::console::prompt::Typed;
-use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::{Direction, Tap};
+use crate::net::hexdump::Direction;
 use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope};
-use crate::session::seat::{Inbox, Input, Seat};
+use crate::session::seat::Input;
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
-const SOCKET: u64 = 0;
-const INBOX: u64 = 1;
-const SIGNALS: u64 = 2;
-const PROGRAMS: u64 = 3;
-const READ: Interest = Interest { read: true, write: false };
-
 /// What is done with a datagram.
 pub enum Answer {
     /// It is shown.
-    Show(Shown),
+    Show,
     /// It is returned.
     Echo,
     /// It is dropped.
@@ -51,8 +44,6 @@ pub struct Rules {
     pub idle: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
-    /// `--hex`: dumps each datagram before the next is received.
-    pub tap: Option<Tap>,
 }
 
 /// A datagram server.
@@ -60,11 +51,7 @@ pub struct Service<'a> {
     outbox: Outbox,
     answer: Answer,
     rules: Rules,
-    seat: &'a mut Seat,
-    inbox: &'a Inbox,
-    signals: Option<&'a Deferred>,
-    talk: Talk,
-    began: Instant,
+    operator: &'a mut Operator,
     /// When the last datagram was received or answered.
     active: Instant,
     /// The last datagram: what is typed goes to its sender.
@@ -74,41 +61,28 @@ pub struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// A server on a bound socket. The operator sits in `seat`; `signals` are SIGINT and SIGTERM.
+    /// A server on a bound socket.
     pub fn new(
         socket: Datagrams,
         answer: Answer,
         rules: Rules,
-        (seat, inbox): (&'a mut Seat, &'a Inbox),
-        signals: Option<&'a Deferred>,
-        talk: Talk,
+        operator: &'a mut Operator,
     ) -> Self {
-        let began = Instant::now();
-        Self {
-            outbox: Outbox::new(socket, talk.clone()),
-            answer,
-            rules,
-            seat,
-            inbox,
-            signals,
-            talk,
-            began,
-            active: began,
-            last: None,
-            stopping: None,
-        }
+        let outbox = Outbox::new(socket, operator.talk.clone());
+        let (active, last, stopping) = (Instant::now(), None, None);
+        Self { outbox, answer, rules, operator, active, last, stopping }
     }
 
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
         let mut poller = self.poller().map_err(fail)?;
-        let is_plain = self.rules.count.is_none() && self.rules.tap.is_none();
+        let is_plain = self.rules.count.is_none() && !self.operator.dumps();
         let mut batch = self.outbox.socket.batch(BATCH, is_plain && self.programs().is_none());
-        let mut watched = Interest::default();
+        let mut watched = READ;
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_over() {
-            if let Some(failure) = self.seat.failure() {
+            if let Some(failure) = self.operator.seat.failure() {
                 return Err(failure);
             }
             let until = self.next_deadline()?;
@@ -131,7 +105,7 @@ impl<'a> Service<'a> {
                 for (to, answer) in programs.tick() {
                     self.active = Instant::now();
                     self.outbox.send(&[(&answer, &to)]);
-                    self.rules.dump(Direction::Sent, &answer, self.began)?;
+                    self.operator.dump(Direction::Sent, &answer)?;
                 }
             }
             self.outbox.flush();
@@ -140,12 +114,7 @@ impl<'a> Service<'a> {
     }
 
     fn poller(&self) -> io::Result<Poller> {
-        let poller = Poller::new()?;
-        poller.add(&self.outbox.socket, SOCKET, Interest::default())?;
-        poller.add(&self.inbox.waker, INBOX, READ)?;
-        if let Some(signals) = self.signals {
-            poller.add(signals, SIGNALS, READ)?;
-        }
+        let poller = self.operator.poller(&self.outbox.socket)?;
         if let Some(programs) = self.programs() {
             poller.add(programs, PROGRAMS, READ)?;
         }
@@ -194,7 +163,7 @@ impl<'a> Service<'a> {
     /// What the socket is watched for. Datagrams wait in it while they could not be shown or
     /// answered.
     fn interest(&self) -> Interest {
-        let has_room = self.outbox.is_empty() && !self.seat.is_full() && self.most() > 0;
+        let has_room = self.outbox.is_empty() && !self.operator.seat.is_full() && self.most() > 0;
         Interest { read: has_room && self.stopping.is_none(), write: self.outbox.wants_room() }
     }
 
@@ -205,13 +174,13 @@ impl<'a> Service<'a> {
             Some(count) => usize::try_from(count).map_or(BATCH, |count| count.min(BATCH)),
             None => BATCH,
         };
-        let most = if self.rules.tap.is_some() { most.min(1) } else { most };
+        let most = if self.operator.dumps() { most.min(1) } else { most };
         self.programs().map_or(most, |programs| programs.room().min(most))
     }
 
     /// Takes a signal: the first stops the server in good order, the second at once.
     fn stops_at_once(&mut self) -> bool {
-        self.signals.and_then(Deferred::take).is_some()
+        self.operator.signals.as_ref().and_then(Deferred::take).is_some()
             && self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
 
@@ -235,7 +204,7 @@ impl<'a> Service<'a> {
 
     fn receive_failed(&self, error: &io::Error) {
         let local = self.outbox.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
-        self.talk.failure(&Failure::system("receive on", local, error));
+        self.operator.talk.failure(&Failure::system("receive on", local, error));
     }
 
     /// Shows or answers a batch of datagrams.
@@ -259,33 +228,32 @@ impl<'a> Service<'a> {
                 programs.start(&admitted, self.outbox.socket.local().ok().as_ref());
                 Vec::new() // the answers come later
             }
-            Answer::Show(_) | Answer::Discard => Vec::new(),
+            Answer::Show | Answer::Discard => Vec::new(),
         };
         self.outbox.send(&answers);
         for (answer, _) in answers {
-            self.rules.dump(Direction::Sent, answer, self.began)?;
+            self.operator.dump(Direction::Sent, answer)?;
         }
         Ok(())
     }
 
     /// Shows one datagram.
     fn received(&self, bytes: &[u8], envelope: &Envelope) -> Result<(), Failure> {
-        self.rules.dump(Direction::Received, bytes, self.began)?;
+        self.operator.dump(Direction::Received, bytes)?;
         let from = &envelope.from;
         if envelope.truncated {
             let failure = Failure::new("receive from", from, "truncated", Exit::Other);
-            self.talk.failure(&failure);
+            self.operator.talk.failure(&failure);
         }
-        let how = if let Answer::Show(how) = self.answer { how } else { Shown::Nothing };
-        show(self.seat, &self.talk, from, bytes, how);
+        self.operator.show(from, bytes);
         Ok(())
     }
 
     /// Takes what the operator typed: whether that ends the run.
     fn quits(&mut self) -> bool {
-        self.inbox.waker.quiet();
-        while let Some(input) = self.inbox.take() {
-            self.seat.came(&input);
+        self.operator.inbox.waker.quiet();
+        while let Some(input) = self.operator.inbox.take() {
+            self.operator.seat.came(&input);
             let Input::Typed(Typed::Lines(lines)) = input else {
                 return true;
             };
@@ -295,7 +263,7 @@ impl<'a> Service<'a> {
                 }
                 self.say(&line);
             }
-            self.seat.ask();
+            self.operator.seat.ask();
         }
         false
     }
@@ -312,16 +280,9 @@ impl<'a> Service<'a> {
         match to {
             Some(to) => self.outbox.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
-                self.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
+                self.operator.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }
-            None => self.seat.show(b"! nobody has written yet: not sent\n"),
+            None => self.operator.seat.show(b"! nobody has written yet: not sent\n"),
         }
-    }
-}
-
-impl Rules {
-    fn dump(&self, direction: Direction, bytes: &[u8], began: Instant) -> Result<(), Failure> {
-        let Some(tap) = &self.tap else { return Ok(()) };
-        tap.borrow_mut().tell(direction, began.elapsed(), bytes)
     }
 }

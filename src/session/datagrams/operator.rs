@@ -1,0 +1,126 @@
+//! Our side of a talk over datagrams: where they are shown, dumped and reported, and where lines
+//! and signals come from.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::console::event::{Event, Payload};
+use crate::console::prompt::Options;
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::{Direction, Dump, HexDump};
+use crate::net::poller::{Interest, Poller};
+use crate::net::signal::Deferred;
+use crate::net::text;
+use crate::net::udp::Datagrams;
+use crate::sanitize;
+use crate::session::seat::{Inbox, Seat};
+
+/// The poller's tokens.
+pub(super) const SOCKET: u64 = 0;
+pub(super) const INBOX: u64 = 1;
+pub(super) const SIGNALS: u64 = 2;
+pub(super) const PROGRAMS: u64 = 3;
+
+pub(super) const READ: Interest = Interest { read: true, write: false };
+
+/// How a datagram is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// One line, `peer text`, that no datagram can forge: everything but text is escaped.
+    Record,
+    /// The same for a terminal.
+    Line,
+    /// Its bytes and nothing else.
+    Bytes,
+    /// Only as an event.
+    Nothing,
+}
+
+/// The person or pipe at our side.
+pub struct Operator {
+    pub(super) seat: Seat,
+    pub(super) inbox: Inbox,
+    /// SIGINT and SIGTERM, where they do not end the process at once.
+    pub(super) signals: Option<Deferred>,
+    pub(super) talk: Talk,
+    shown: Shown,
+    dump: Option<RefCell<HexDump<Dump>>>,
+    began: Instant,
+}
+
+impl Operator {
+    /// Takes over the terminal, for a prompt, or stdout. `dump` is that of `--hex`.
+    pub fn new(
+        is_prompt: bool,
+        shown: Shown,
+        signals: Option<Deferred>,
+        dump: Option<Dump>,
+        talk: &Talk,
+    ) -> Result<Self, Failure> {
+        let inbox = Inbox::new().map_err(|e| Failure::system("use", "the terminal", &e))?;
+        let seat = if is_prompt {
+            Seat::at_prompt(&inbox, Options::default(), talk.clone())?
+        } else {
+            Seat::in_pipe(&inbox, talk.clone())?
+        };
+        let dump = dump.map(|dump| RefCell::new(HexDump::new(dump, None)));
+        Ok(Self { seat, inbox, signals, talk: talk.clone(), shown, dump, began: Instant::now() })
+    }
+
+    /// Shows one datagram.
+    pub(super) fn show(&self, peer: &Endpoint, bytes: &[u8]) {
+        if self.talk.is_json() {
+            self.talk.say(&Event::Message {
+                id: None,
+                name: None,
+                peer: Some(peer.to_string()),
+                bytes: Some(bytes.len()),
+                payload: Payload::of(bytes),
+            });
+        }
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let line = match self.shown {
+            Shown::Nothing => return,
+            Shown::Bytes => return self.seat.show(bytes),
+            Shown::Record => {
+                // A blank in a UNIX name does not end it.
+                let peer = peer.to_string().replace(' ', "\\x20");
+                format!("{peer} {}\n", text::show(text))
+            }
+            Shown::Line => format!("{peer} {}\n", sanitize::text(text)),
+        };
+        self.seat.show(line.as_bytes());
+    }
+
+    /// Whether there is a dump.
+    pub(super) fn dumps(&self) -> bool {
+        self.dump.is_some()
+    }
+
+    /// Dumps a datagram, if there is a dump.
+    pub(super) fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
+        let elapsed = || self.began.elapsed();
+        let dump = self.dump.as_ref();
+        dump.map_or(Ok(()), |dump| dump.borrow_mut().tell(direction, elapsed(), bytes))
+    }
+
+    /// A poller for a socket and for what the operator does.
+    pub(super) fn poller(&self, socket: &Datagrams) -> io::Result<Poller> {
+        let poller = Poller::new()?;
+        poller.add(socket, SOCKET, READ)?;
+        poller.add(&self.inbox.waker, INBOX, READ)?;
+        if let Some(signals) = &self.signals {
+            poller.add(signals, SIGNALS, READ)?;
+        }
+        Ok(poller)
+    }
+
+    /// Gives terminal or stdout back at the end of a run.
+    pub fn finish(self, result: Result<(), Failure>) -> Result<(), Failure> {
+        let written = self.seat.finish(Duration::ZERO);
+        result.and(written)
+    }
+}
