@@ -1,10 +1,9 @@
 //! The `>>>` prompt: rustyline in a thread of its own, and text printed above the line being typed.
 //!
-//! How a handler uses it: [`Prompt::start`] takes over the terminal and gives a [`Queue`] for
-//! everything that is shown ([`Decoration`](super::decoration::Decoration) adds time, colour and bell to
-//! a line before it is pushed). What is typed arrives through `deliver`, one entry at a time; [`Prompt::again`] asks for
-//! the next. [`Words`] is shared: names added to it are completed from then on. [`Prompt::stop`]
-//! gives the terminal back.
+//! [`Prompt::start`] takes over the terminal. What is typed arrives through `deliver`, one entry at
+//! a time; [`Prompt::again`] asks for the next. All output goes through [`Prompt::queue`], in whole
+//! lines. [`Prompt::stop`] gives the terminal back. Over 300 lines, as everything that rustyline
+//! calls back from its thread is here.
 
 mod above;
 mod history;
@@ -49,12 +48,12 @@ use reflow::Drawn;
 const PROMPT: &str = ">>> ";
 /// Takes back a prompt that nothing was typed at, from the line below it.
 const UNPROMPT: &str = "\x1b[A\r\x1b[K";
-/// How long a prompt that is told to stop may take to do so.
+/// How long stopping may take.
 const STOP: Duration = Duration::from_millis(500);
 /// How long the rest of a key's escape sequence may take: as in readline(3).
 const SEQUENCE: u16 = 500;
 
-/// What a prompt is told at its start.
+/// How a prompt starts.
 #[derive(Default)]
 pub struct Options {
     /// Where its history is kept; in memory alone without.
@@ -84,7 +83,8 @@ pub struct Prompt {
     done: Receiver<()>,
     watch: Arc<Watch>,
     above: Arc<Above>,
-    /// The terminal's; `None` where it is left as it is, being too dumb for anything else.
+    queue: Queue,
+    /// The terminal's; `None`: it is too dumb to have them changed.
     modes: Option<Arc<Modes>>,
 }
 
@@ -110,14 +110,13 @@ fn columns() -> usize {
 }
 
 impl Prompt {
-    /// Starts a prompt on the terminal. `deliver` gets what is typed, in the prompt's thread; the
-    /// next line is read after [`Prompt::again`]. The queue is for whatever else goes to the
-    /// terminal, in whole lines; talk goes there too.
+    /// Starts a prompt on the terminal; talk goes through its queue from now on. `deliver` gets
+    /// what is typed, in the prompt's thread.
     pub fn start(
         options: Options,
         talk: &Talk,
         deliver: impl FnMut(Typed) + Send + 'static,
-    ) -> io::Result<(Self, Queue)> {
+    ) -> io::Result<Self> {
         let Options { history, words, style, .. } = options;
         // What was said before the prompt stands above it.
         talk.flush();
@@ -158,19 +157,23 @@ impl Prompt {
             // The owner may be gone already.
             let _ = finished.send(());
         })?;
-        let prompt = Self { again, done, watch, above, modes };
-        Ok((prompt, queue))
+        Ok(Self { again, done, watch, above, queue, modes })
     }
 
-    /// What was typed is dealt with: reads the next line.
+    /// For everything that goes to the terminal, in whole lines.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Reads the next entry.
     pub fn again(&self) {
         // A prompt that has ended reads no more.
         let _ = self.again.send(());
     }
 
-    /// Ends the prompt, restores the terminal, and returns what was typed but not entered.
-    pub fn stop(mut self, queue: &Queue) -> Option<String> {
-        queue.flush(STOP);
+    /// Ends the prompt, restores the terminal, and reports what was typed but not entered.
+    pub fn stop(mut self) {
+        self.queue.flush(STOP);
         let (unused, _) = mpsc::channel();
         drop(std::mem::replace(&mut self.again, unused));
         self.watch.stopping.store(true, Ordering::SeqCst);
@@ -186,9 +189,11 @@ impl Prompt {
             }
         }
         self.above.end("");
-        queue.flush(STOP);
+        self.queue.flush(STOP);
         let (line, _) = self.watch.take_line();
-        (!line.is_empty()).then(|| sanitize::text(line.as_bytes()))
+        if !line.is_empty() {
+            self.queue.push(format!("not sent: {}\n", sanitize::text(line.as_bytes())).as_bytes());
+        }
     }
 }
 
@@ -202,7 +207,7 @@ impl Drop for Prompt {
 
 fn config() -> Config {
     Config::builder()
-        // Our prompt has no colour; the highlighter is how text gets above it.
+        // The prompt has no colour; text gets above it through the highlighter.
         .color_mode(ColorMode::Forced)
         .auto_add_history(false)
         // Otherwise a lone Esc would wait for the next key, and let no message through.
@@ -213,7 +218,7 @@ fn config() -> Config {
         .build()
 }
 
-/// Makes the terminal ours, if it is one that can be drawn on.
+/// Makes the terminal raw, if it is one that can be drawn on.
 fn take_terminal(
     editor: &mut Editor<Watcher, FileHistory>,
 ) -> io::Result<(Arc<Above>, Option<Arc<Modes>>)> {
@@ -268,8 +273,8 @@ impl ConditionalEventHandler for Suspend {
         if now == before {
             return Some(Cmd::Repaint);
         }
-        // Whoever had the terminal was told, and we were not. In this thread it is told at once,
-        // before it is asked for anything else.
+        // The window changed while the shell was in the foreground: it got the SIGWINCH. Raised in
+        // this thread, it is handled before rustyline draws anything.
         let _ = raise(Signal::SIGWINCH);
         let redraws_itself = lock(&self.watch.drawn).is_wrapped(now);
         Some(if redraws_itself { Cmd::Noop } else { Cmd::Repaint })
@@ -309,16 +314,16 @@ impl<D: FnMut(Typed)> Reader<D> {
                     if self.watch.interrupted.load(Ordering::SeqCst) {
                         (self.deliver)(Typed::Interrupt);
                     } else {
-                        // It was for the whole run: rustyline took it in our place.
+                        // A SIGINT from elsewhere ends the run, and rustyline took it.
                         let _ = kill(Pid::this(), Signal::SIGINT);
                     }
                 }
-                // A byte that is no text, or a resize at an awkward moment: the line goes on.
-                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                // A byte that is no text, or a resize: the line goes on.
+                Err(ReadlineError::Signal(_)) => {
                     begun = self.watch.take_line();
                     continue;
                 }
-                Err(ReadlineError::Signal(_)) => {
+                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
                     begun = self.watch.take_line();
                     continue;
                 }

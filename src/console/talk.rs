@@ -131,7 +131,7 @@ impl Talk {
     }
 
     /// Writes at once while stderr has room; from the first time it has not, a queue does.
-    fn write(&self, bytes: &[u8]) {
+    pub(super) fn write(&self, bytes: &[u8]) {
         let queue = &mut lock(&self.0.output).queue;
         if queue.is_none() {
             if printer::write_at_once(bytes) {

@@ -98,9 +98,9 @@ impl Seat {
     pub fn at_prompt(inbox: &Inbox, options: Options, talk: Talk) -> Result<Self, Failure> {
         let entry = inbox.entry();
         let decoration = Decoration::new(options.style, options.words.clone(), options.name);
-        let (prompt, output) =
-            Prompt::start(options, &talk, move |typed| entry.put(Input::Typed(typed)))
-                .map_err(|e| Failure::system("use", "the terminal", &e))?;
+        let prompt = Prompt::start(options, &talk, move |typed| entry.put(Input::Typed(typed)))
+            .map_err(|e| Failure::system("use", "the terminal", &e))?;
+        let output = prompt.queue().clone();
         Ok(Self::new(Source::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
     }
 
@@ -190,9 +190,7 @@ impl Seat {
     pub fn finish(self, limit: Duration) -> Result<(), Failure> {
         match self.source {
             Source::Prompt(prompt, _) => {
-                if let Some(line) = prompt.stop(&self.output) {
-                    self.output.push(format!("not sent: {line}\n").as_bytes());
-                }
+                prompt.stop();
                 self.talk.flush();
                 self.output.flush(TERMINAL_FLUSH);
                 Ok(())

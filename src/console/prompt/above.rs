@@ -16,8 +16,8 @@ use super::modes::Modes;
 use crate::console::lock;
 use crate::console::printer::stdout;
 
-/// What rustyline is given to print, so that it draws the prompt: it goes where it came from, as
-/// rustyline wants a line end.
+/// What rustyline is given to print, so that it draws the prompt. It needs a line end, which goes
+/// back to the line it came from.
 const NUDGE: &str = "\x1b[A\n";
 
 /// What waits to be shown, and whether a line is being typed.
@@ -50,7 +50,7 @@ impl Above {
         let mut state = lock(&self.state);
         state.editing = false;
         let text = first.to_string() + &std::mem::take(&mut state.waiting);
-        // The next write tells if the terminal has gone.
+        // The next write fails too if the terminal is gone.
         let _ = stdout(text.as_bytes());
         self.changed.notify_all();
     }
@@ -76,7 +76,7 @@ impl Above {
         if !state.waiting.ends_with('\n') {
             state.waiting.push('\n');
         }
-        // A pipe that is full wakes all the same.
+        // A full pipe is readable already.
         let _ = (&*nudge).write(&[0]);
         while !state.waiting.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

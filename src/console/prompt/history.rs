@@ -18,8 +18,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Reads what the file has, and makes it where there is none. What is wrong with it is told
-    /// once, as a warning; history is then kept for this run only, and the file left alone.
+    /// Reads the file, and creates it where there is none. If that fails there is a warning, and
+    /// history is kept for this run only.
     pub fn open<H: Helper>(
         path: Option<PathBuf>,
         editor: &mut Editor<H, FileHistory>,
@@ -51,12 +51,9 @@ impl Store {
 }
 
 fn read<H: Helper>(path: &Path, editor: &mut Editor<H, FileHistory>) -> io::Result<()> {
-    match std::fs::metadata(path) {
-        // Opening a FIFO would wait for its other end.
-        Ok(found) if !found.is_file() && !found.is_dir() => {
-            return Err(io::Error::other("not a regular file"));
-        }
-        _ => {}
+    // Opening a FIFO would wait for its other end.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(io::Error::other("not a regular file"));
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     editor.load_history(path).map_err(io_error)

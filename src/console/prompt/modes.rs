@@ -1,6 +1,6 @@
-//! The terminal's modes: raw for as long as there is a prompt, also between two lines, so that
-//! what is typed ahead is neither echoed nor acted on by the kernel; as we found them before and
-//! after, and while we are suspended (Ctrl-Z).
+//! The terminal's modes: raw for as long as there is a prompt, also between two entries, so that
+//! what is typed ahead is neither echoed nor acted on by the kernel; as they were found after that,
+//! and while the process is suspended (Ctrl-Z).
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -23,9 +23,9 @@ use crate::console::printer::stdout;
 const PASTE_ON: &[u8] = b"\x1b[?2004h";
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
 
-/// How long a stop signal may take to stop us; where nobody could continue us, it never does.
+/// How long a stop signal may take to stop us. In an orphaned process group it never does.
 const STOPPED: Duration = Duration::from_millis(100);
-/// How often a job in the background looks whether it is in the foreground again.
+/// How often a background job checks whether it is in the foreground again.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The modes of the terminal on stdin.
@@ -34,7 +34,7 @@ pub struct Modes {
     raw: Mutex<Termios>,
     /// We were continued after a stop.
     continued: Arc<AtomicBool>,
-    /// Suspended by our own hand, which also sets the modes afterwards.
+    /// Suspended by [`Modes::suspend`], which also sets the modes afterwards.
     suspended: AtomicBool,
     /// The prompt is at its end.
     stopping: AtomicBool,
@@ -109,7 +109,7 @@ impl Modes {
     /// The modes we found.
     pub fn restore(&self) {
         self.stop();
-        // In the background the terminal is somebody else's, and touching it would stop us.
+        // In the background, touching the terminal would stop us.
         if is_foreground() {
             write(PASTE_OFF);
             set(&self.found);
@@ -136,7 +136,7 @@ fn raw(found: &Termios) -> Termios {
 
 fn set(modes: &Mutex<Termios>) {
     let modes = lock(modes);
-    // Nobody is left to tell if the terminal has gone.
+    // It fails when the terminal is gone, which readline reports.
     let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &modes);
 }
 
@@ -147,6 +147,6 @@ pub fn write(bytes: &[u8]) {
 }
 
 fn is_foreground() -> bool {
-    // A terminal that is not our controlling one knows no foreground: it is ours.
+    // A terminal that is not our controlling one has no foreground group: it is ours.
     tcgetpgrp(io::stdin().as_fd()).map_or(true, |group| group == getpgrp())
 }

@@ -62,8 +62,7 @@ impl Drawn {
         self.line.is_empty()
     }
 
-    /// The terminal goes to somebody else, and the line is left behind: what takes the cursor below
-    /// it.
+    /// The terminal goes to the shell, and the line is left behind: what takes the cursor below it.
     pub fn leave(&mut self) -> String {
         self.is_gone = true;
         let (end, cursor) = (self.end(), self.cursor());
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_changes_with_the_width_is_no_trouble() {
+    fn a_line_may_change_with_the_width() {
         let mut drawn = Drawn::new(10);
         drawn.redraw(">>> ", 10);
         for (line, at) in
