@@ -18,7 +18,7 @@ use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, STATUSES};
 
 /// One subcommand, a file each in `commands/`.
 struct Entry {
@@ -152,12 +152,6 @@ fn opts(opts: &Opts, _talk: &Talk) -> anyhow::Result<()> {
 /// The widest that help is set.
 const WIDTH: usize = 100;
 
-/// The end of the help and of the man page.
-const EXIT_STATUS: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
-5 unreachable, 6 not resolved, 7 reset or broken, 8 expectation not met, 9 not authenticated, \
-10 address in use or not available, 11 permission denied, 12 output failed, \
-130/141/143 interrupted / reader gone / terminated";
-
 /// What stands before a command, or in place of one.
 #[derive(Args, Debug)]
 struct RootArgs {
@@ -194,7 +188,7 @@ fn root() -> Clap {
         .about("Talk, serve, authenticate, test and explain sockets from the shell")
         .disable_help_subcommand(true)
         .subcommands(COMMANDS.iter().map(Entry::describe))
-        .after_help(EXIT_STATUS)
+        .after_help(STATUSES)
 }
 
 /// Reads the command line. `None`: it asked for help, the version or a generated file, which is
@@ -272,7 +266,7 @@ fn man() -> Vec<u8> {
     let examples: String = COMMANDS.iter().map(|entry| entry.examples).collect();
     let examples = examples.replace('\\', "\\e").replace('-', "\\-");
     let _ = writeln!(out, ".SH EXAMPLES\n.nf\n{examples}.fi");
-    let _ = writeln!(out, ".SH \"EXIT STATUS\"\n{EXIT_STATUS}");
+    let _ = writeln!(out, ".SH \"EXIT STATUS\"\n{STATUSES}");
     out
 }
 

@@ -1,4 +1,4 @@
-//! What went wrong -> exit status: one table, and the one line a failure is told in.
+//! What went wrong -> exit status: one table, and the one line in which a failure is reported.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,32 +44,32 @@ pub enum Exit {
     Terminated = 143,
 }
 
+/// The statuses in one sentence, for help and man page.
+pub const STATUSES: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
+5 unreachable, 6 not resolved, 7 reset or broken, 8 expectation not met, 9 not authenticated, \
+10 address in use or not available, 11 permission denied, 12 output failed, \
+130/141/143 interrupted / reader gone / terminated";
+
 impl Exit {
-    /// The status that belongs to a system error; [`Exit::Other`] where no row fits.
+    /// The status of a system error. The standard library knows most errno values by kind.
     pub fn of(error: &io::Error) -> Self {
-        let Some(code) = error.raw_os_error() else {
-            return Self::of_kind(error.kind());
-        };
-        match Errno::from_raw(code) {
-            Errno::ECONNREFUSED => Self::Refused,
-            Errno::ETIMEDOUT => Self::TimedOut,
-            Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN => {
+        use io::ErrorKind as Kind;
+        let code = error.raw_os_error();
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::TimedOut => Self::TimedOut,
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => {
                 Self::Unreachable
             }
-            Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED | Errno::ENOTCONN => {
-                Self::Broken
-            }
-            Errno::EADDRINUSE | Errno::EADDRNOTAVAIL => Self::Address,
-            Errno::EACCES | Errno::EPERM => Self::Permission,
-            _ => Self::Other,
-        }
-    }
-
-    fn of_kind(kind: io::ErrorKind) -> Self {
-        match kind {
-            io::ErrorKind::TimedOut => Self::TimedOut,
-            io::ErrorKind::UnexpectedEof => Self::Broken,
-            io::ErrorKind::InvalidInput => Self::Usage,
+            _ if code == Some(libc::EHOSTDOWN) => Self::Unreachable,
+            Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::BrokenPipe
+            | Kind::NotConnected
+            | Kind::UnexpectedEof => Self::Broken,
+            Kind::AddrInUse | Kind::AddrNotAvailable => Self::Address,
+            Kind::PermissionDenied => Self::Permission,
+            Kind::InvalidInput if code.is_none() => Self::Usage,
             _ => Self::Other,
         }
     }
@@ -106,27 +106,17 @@ impl Failure {
         Self { op, target: target.to_string(), cause: cause.into(), code: None, exit }
     }
 
-    /// A failure whose cause the system named; the status comes from the table.
+    /// A failure whose cause is a system error; the status comes from [`Exit::of`].
     pub fn system(op: &'static str, target: impl fmt::Display, error: &io::Error) -> Self {
-        Self {
-            op,
-            target: target.to_string(),
-            cause: cause(error),
-            code: error.raw_os_error(),
-            exit: Exit::of(error),
-        }
+        let code = error.raw_os_error();
+        Self { code, ..Self::new(op, target, cause(error), Exit::of(error)) }
     }
 
     /// A name that getaddrinfo(3) could not resolve; `code` is one of its own (`EAI_NONAME`, -2).
     pub fn resolver(name: &str, code: i32) -> Self {
         let (short, text) = eai(code);
-        Self {
-            op: "resolve",
-            target: name.to_string(),
-            cause: format!("{text} ({short} {code})"),
-            code: Some(code),
-            exit: Exit::Unresolved,
-        }
+        let cause = format!("{text} ({short} {code})");
+        Self { code: Some(code), ..Self::new("resolve", name, cause, Exit::Unresolved) }
     }
 
     /// stdout could not be written: silent where its reader has gone, like any filter.
@@ -138,7 +128,7 @@ impl Failure {
 
     /// An end that needs no words, only a status.
     pub fn silent(exit: Exit) -> Self {
-        Self { op: "", target: String::new(), cause: String::new(), code: None, exit }
+        Self::new("", "", "", exit)
     }
 
     /// Whether there is nothing to say about it.
@@ -148,13 +138,7 @@ impl Failure {
 
     /// A wrong word on the command line or in a configuration file: status 2.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self {
-            op: "usage",
-            target: String::new(),
-            cause: message.into(),
-            code: None,
-            exit: Exit::Usage,
-        }
+        Self::new("usage", "", message, Exit::Usage)
     }
 
     /// Whether it is a wrong word, as of [`Failure::usage`].
@@ -201,7 +185,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What a command failed with. An error that nobody gave a status is "any other".
+/// What a command failed with. An error without a status is "any other".
 pub fn failure(error: anyhow::Error) -> Failure {
     match error.downcast::<Failure>() {
         Ok(failure) => failure,
