@@ -360,7 +360,7 @@ pub fn regex(text: &str) -> Result<Regex, String> {
         let text = e.to_string();
         let cause = text.lines().last().unwrap_or_default();
         let cause = cause.trim_start_matches("error: ");
-        // What is in brackets is for whoever builds the crate.
+        // The hint in brackets is about building the crate.
         match cause.split_once(" (make sure") {
             Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
             None => cause.to_string(),

@@ -206,7 +206,7 @@ fn what_cannot_be_borrowed_is_told() {
     ask(&["--port", &port]).is(
         3,
         "",
-        &format!("sockctl: look up port {port}: nobody listens there\n"),
+        &format!("sockctl: look up port {port}: no process listens there\n"),
     );
     for words in [&["--fd", "3"][..], &["--pid", "1", "--udp"], &["--pid", "0"], &["--port", "0"]] {
         assert_eq!(ask(words).code, 2, "{words:?}");

@@ -111,10 +111,7 @@ impl Opts {
                 run.one(process::borrow(pid, fd)?, Some(Held { pid, fd, inode: 0 }))
             }
             (Some(pid), None, _) => run.several(&process::sockets(pid)?),
-            (_, _, Some(port)) if self.udp => {
-                run.several(&process::at_port(port, ["udp", "udp6"], false)?)
-            }
-            (_, _, Some(port)) => run.several(&process::at_port(port, ["tcp", "tcp6"], true)?),
+            (_, _, Some(port)) => run.several(&process::at_port(port, self.udp)?),
             _ if (self.udp, self.state) == (true, State::Listening) => {
                 Err(Failure::usage("datagram sockets do not listen").into())
             }

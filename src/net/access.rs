@@ -1,4 +1,4 @@
-//! `--allow` and `--deny`: whom a server talks to, by address.
+//! `--allow` and `--deny`: which addresses a server accepts connections from.
 
 use std::fs;
 use std::net::IpAddr;
@@ -73,17 +73,18 @@ fn unmapped(network: IpNet) -> IpNet {
     }
 }
 
-/// Who is let in.
+/// The access rules.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// If given, nobody else.
+    /// If given, only these.
     pub allow: Option<Networks>,
     /// Never these, whatever is allowed.
     pub deny: Networks,
 }
 
 impl Access {
-    /// Whether a peer at this address is let in. UNIX peers have none: the path's mode is theirs.
+    /// Whether a peer at this address is accepted. UNIX peers have none: the mode of the path
+    /// restricts them.
     pub fn admits(&self, from: Option<IpAddr>) -> bool {
         let Some(from) = from else { return true };
         let allowed = self.allow.as_ref().is_none_or(|allow| allow.contain(from));

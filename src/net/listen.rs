@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -66,8 +66,8 @@ impl Listener {
         };
         let mut handed = ListenFd::from_env();
         let socket = match (handed.take_tcp_listener(0), handed.take_unix_listener(0)) {
-            (Ok(Some(tcp)), _) => Socket::from(tcp),
-            (_, Ok(Some(unix))) => Socket::from(unix),
+            (Ok(Some(tcp)), _) => Socket::from(OwnedFd::from(tcp)),
+            (_, Ok(Some(unix))) => Socket::from(OwnedFd::from(unix)),
             (Ok(None), _) => return Err(none("LISTEN_FDS names none")),
             (Err(_), _) => return Err(none("it is not a stream socket")),
         };

@@ -1,9 +1,9 @@
-//! Sockets of other processes: which there are (proc(5)), and how one is borrowed
-//! (`pidfd_getfd(2)`).
+//! Sockets of other processes: lists them (proc(5)) and duplicates one (`pidfd_getfd(2)`).
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, RawFd};
+use std::path::Path;
 
 use super::raw;
 use super::socket::Socket;
@@ -25,28 +25,26 @@ pub struct Held {
 pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
     let folder = format!("/proc/{pid}/fd");
     let fail = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => none(pid),
-        _ => Failure::system("look into", format_args!("process {pid}"), &e)
+        io::ErrorKind::NotFound => no_process(pid),
+        _ => Failure::system("look into", format!("process {pid}"), &e)
             .hint("only its owner may, or CAP_SYS_PTRACE"),
     };
     let mut held = Vec::new();
     for entry in fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        // A descriptor that was closed meanwhile is no socket of it any more.
-        let Ok(link) = fs::read_link(entry.path()) else {
-            continue;
-        };
-        let inode = link.to_str().and_then(|link| {
-            let number = link.strip_prefix("socket:[")?.strip_suffix(']')?;
-            number.parse().ok()
-        });
-        let fd = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        if let (Some(fd), Some(inode)) = (fd, inode) {
-            held.push(Held { pid, fd, inode });
-        }
+        // Not a socket, or closed since it was listed.
+        held.extend(socket_at(&entry.path()).map(|(fd, inode)| Held { pid, fd, inode }));
     }
     held.sort_unstable_by_key(|held| held.fd);
     Ok(held)
+}
+
+/// Descriptor and inode of the socket at `/proc/PID/fd/N`.
+fn socket_at(path: &Path) -> Option<(RawFd, u64)> {
+    let fd = path.file_name()?.to_str()?.parse().ok()?;
+    let link = fs::read_link(path).ok()?;
+    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    Some((fd, inode.parse().ok()?))
 }
 
 /// A descriptor of ours for a socket of another process: the same socket, so that what is set on
@@ -55,13 +53,14 @@ pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
     let target = format!("descriptor {fd} of process {pid}");
     let fail = |error: io::Error| {
         let failure = Failure::system("borrow", &target, &error);
+        let listed = "--pid without --fd lists its sockets";
         match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-            Errno::ESRCH => none(pid),
+            Errno::ESRCH => no_process(pid),
             Errno::EPERM => failure.hint(
                 "ptrace rules forbid it (its owner may if kernel.yama.ptrace_scope is 0, else CAP_SYS_PTRACE)",
             ),
             Errno::ENOSYS => failure.hint("this kernel has no pidfd_getfd(2), which came with Linux 5.6"),
-            Errno::EBADF => failure.hint("--pid without --fd lists its sockets").exit(Exit::Usage),
+            Errno::EBADF => failure.hint(listed).exit(Exit::Usage),
             _ => failure,
         }
     };
@@ -82,40 +81,37 @@ pub fn name(pid: i32) -> Option<String> {
     Some(name.trim_end().to_owned())
 }
 
-fn none(pid: i32) -> Failure {
-    Failure::new(
-        "look into",
-        format_args!("process {pid}"),
-        "no such process (ESRCH 3)",
-        Exit::Other,
-    )
+fn no_process(pid: i32) -> Failure {
+    let cause = "no such process (ESRCH 3)";
+    Failure::new("look into", format!("process {pid}"), cause, Exit::Other)
 }
 
 /// The sockets that are served at a port of this machine, with the processes that hold them: TCP
-/// listeners, or bound UDP sockets. Those of processes we may not look into are not found; the
-/// error then says so.
-pub fn at_port(port: u16, tables: [&str; 2], listening: bool) -> Result<Vec<Held>, Failure> {
+/// listeners, or bound UDP sockets. Those of processes that may not be inspected are left out;
+/// where no other is left, the error says so.
+pub fn at_port(port: u16, udp: bool) -> Result<Vec<Held>, Failure> {
     let target = format!("port {port}");
+    let tables = if udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
     let mut inodes = Vec::new();
     for table in tables {
         match fs::read_to_string(format!("/proc/net/{table}")) {
-            Ok(text) => inodes.extend(text.lines().filter_map(|line| entry(line, port, listening))),
+            Ok(text) => inodes.extend(text.lines().filter_map(|line| entry(line, port, !udp))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {} // no IPv6
             Err(e) => return Err(Failure::system("look up", &target, &e)),
         }
     }
     if inodes.is_empty() {
-        return Err(Failure::new("look up", &target, "nobody listens there", Exit::Refused));
+        return Err(Failure::new("look up", &target, "no process listens there", Exit::Refused));
     }
-    let everybody = fs::read_dir("/proc").map_err(|e| Failure::system("look up", &target, &e))?;
-    let pids = everybody.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes = fs::read_dir("/proc").map_err(|e| Failure::system("look up", &target, &e))?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();
     // Processes that end meanwhile, and those of others, are passed over.
     let held = pids.into_iter().filter_map(|pid| sockets(pid).ok()).flatten();
     let found: Vec<Held> = held.filter(|held| inodes.contains(&held.inode)).collect();
     if found.is_empty() {
-        let cause = "its process is somebody else's: operation not permitted (EPERM 1)";
+        let cause = "its process belongs to another user: operation not permitted (EPERM 1)";
         return Err(Failure::new("look up", &target, cause, Exit::Permission));
     }
     Ok(found)
@@ -154,7 +150,7 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         assert!(sockets(pid).unwrap().iter().any(|held| held.fd == fd));
         let port = ours.local_addr().unwrap().port();
-        let found = at_port(port, ["tcp", "tcp6"], true).unwrap();
+        let found = at_port(port, false).unwrap();
         assert!(found.iter().any(|held| (held.pid, held.fd) == (pid, fd)));
         let borrowed = borrow(pid, fd).unwrap();
         assert_eq!(borrowed.local().unwrap().to_string(), format!("127.0.0.1:{port}"));

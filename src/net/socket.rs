@@ -6,9 +6,8 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Display};
 use std::io;
-use std::net::{Shutdown, TcpListener};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -22,7 +21,7 @@ use super::endpoint::Endpoint;
 use super::errno::is_reset;
 pub(super) use super::errno::retry;
 pub use super::errno::would_block;
-use super::options::{self, Row};
+use super::options::{self, DOMAINS, Row, TYPES, name_of};
 use super::raw;
 use super::trace::{self, Outcome};
 
@@ -30,10 +29,10 @@ use super::trace::{self, Outcome};
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
-    /// Whom it was connected to by us.
+    /// The peer that we connected it to.
     dialled: OnceCell<Endpoint>,
-    /// It was reset before connecting to it was seen to be done. That took the error from the
-    /// system; reading must still tell it, behind whatever came.
+    /// The connection was reset before connect(2) was seen to be done. Reading `SO_ERROR` cleared the
+    /// error; recv(2) must still report it, after the data that arrived.
     reset: Cell<bool>,
 }
 
@@ -79,9 +78,9 @@ impl Socket {
     }
 
     /// Starts a connect(2) on this (non-blocking) socket. Not traced while it is under way:
-    /// [`Socket::finish_connect`] tells its result.
+    /// [`Socket::finish_connect`] has its result.
     pub fn start_connect(&self, address: &SockAddr) -> io::Result<()> {
-        let result = self.inner.connect(address).and_then(|()| self.met());
+        let result = self.inner.connect(address).and_then(|()| self.not_to_itself());
         match &result {
             Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
             _ => self.connected(address, result),
@@ -92,7 +91,7 @@ impl Socket {
     /// the connection since then was connected, and may have sent something.
     pub fn finish_connect(&self, address: &SockAddr) -> io::Result<()> {
         let result = match self.take_error() {
-            Ok(None) => self.met(),
+            Ok(None) => self.not_to_itself(),
             Ok(Some(e)) | Err(e) => Err(e),
         };
         self.reset.set(matches!(&result, Err(e) if is_reset(e)));
@@ -100,10 +99,10 @@ impl Socket {
     }
 
     /// The same where nothing is to be read: `None` while the connect is under way. connect(2),
-    /// called again, tells the result, and a socket that was refused can then try another address,
-    /// which a look at `SO_ERROR` would not allow.
+    /// called again, returns the result, and a socket that was refused can then try another address,
+    /// which reading `SO_ERROR` would not allow.
     pub fn conclude_connect(&self, address: &SockAddr) -> Option<io::Result<()>> {
-        let result = self.inner.connect(address).and_then(|()| self.met());
+        let result = self.inner.connect(address).and_then(|()| self.not_to_itself());
         let waits = matches!(&result, Err(e) if e.raw_os_error() == Some(Errno::EALREADY as i32));
         (!waits).then(|| traced_connect(address, unless_reset(result)))
     }
@@ -120,9 +119,9 @@ impl Socket {
         traced_connect(address, result)
     }
 
-    /// Whether a connect met somebody. To a port that nobody listens on, the kernel may give that
-    /// very port as ours, and TCP then connects to itself (a simultaneous open): refused, in truth.
-    fn met(&self) -> io::Result<()> {
+    /// Refuses a connection to itself. The kernel may choose the very port that we connect to as
+    /// ours; TCP then connects to itself (simultaneous open), where really no server listens.
+    fn not_to_itself(&self) -> io::Result<()> {
         let ends = (self.inner.local_addr(), self.inner.peer_addr());
         let ours = matches!(&ends, (Ok(local), Ok(peer)) if !local.is_unix() && local == peer);
         if ours && self.inner.r#type()? == Type::STREAM {
@@ -174,7 +173,7 @@ impl Socket {
     /// send(2). The count may be short.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         let result =
-            patiently(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
+            or_again(|| nix::sys::socket::send(self.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT));
         trace::counted("sendall", bytes.len(), result)
     }
 
@@ -197,7 +196,7 @@ impl Socket {
 
     /// sendmsg(2): several pieces in one call. The count may be short.
     pub fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let result = patiently(|| {
+        let result = or_again(|| {
             nix::sys::socket::sendmsg::<()>(
                 self.as_raw_fd(),
                 pieces,
@@ -212,8 +211,17 @@ impl Socket {
     /// shutdown(2) of the write side: the peer sees our end. A connection that is gone already
     /// (ENOTCONN) has ended as well as it can.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        let result = self.inner.shutdown(Shutdown::Write);
-        match trace::done("shutdown", &[&"SHUT_WR"], result) {
+        self.shutdown(Shutdown::Write, "SHUT_WR")
+    }
+
+    /// shutdown(2) of both sides, for all processes that have this socket: the peer sees our end,
+    /// and a program that reads sees one too.
+    pub fn shutdown_both(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Both, "SHUT_RDWR")
+    }
+
+    fn shutdown(&self, how: Shutdown, name: &str) -> io::Result<()> {
+        match trace::done("shutdown", &[&name], self.inner.shutdown(how)) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         }
@@ -224,16 +232,6 @@ impl Socket {
     pub fn set_defaults(&self) -> io::Result<()> {
         self.set_int("TCP_NODELAY", 1)?;
         self.set_int("SO_KEEPALIVE", 1)
-    }
-
-    /// shutdown(2) of both sides, for everybody who has this socket: the peer sees our end, and a
-    /// program that reads sees one too. A connection that is gone already is no failure.
-    pub fn shutdown_both(&self) -> io::Result<()> {
-        let result = self.inner.shutdown(Shutdown::Both);
-        match trace::done("shutdown", &[&"SHUT_RDWR"], result) {
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        }
     }
 
     /// A second descriptor for the same socket, close-on-exec, to be given away.
@@ -339,18 +337,6 @@ pub struct Credentials {
     pub process: i32,
 }
 
-impl From<TcpListener> for Socket {
-    fn from(listener: TcpListener) -> Self {
-        socket2::Socket::from(listener).into()
-    }
-}
-
-impl From<UnixListener> for Socket {
-    fn from(listener: UnixListener) -> Self {
-        socket2::Socket::from(listener).into()
-    }
-}
-
 impl Drop for Socket {
     fn drop(&mut self) {
         if trace::on() {
@@ -387,15 +373,14 @@ fn traced_connect(address: &SockAddr, result: io::Result<()>) -> io::Result<()> 
     trace::done("connect", &[&Endpoint::of(address)], result)
 }
 
-/// The result of a connect: whoever resets a connection was connected.
+/// The result of a connect: a connection that was reset had been established.
 fn unless_reset(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|e| if is_reset(&e) { Ok(()) } else { Err(e) })
 }
 
-/// A call that sends on a stream. Where the system has no memory for it now, there is "no room":
-/// the connection is none the worse. No event tells when there is again, so a pause keeps those
-/// who ask from asking all the time.
-fn patiently<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+/// A call that sends on a stream. ENOBUFS and ENOMEM become EAGAIN: the connection is unharmed. No
+/// event reports that memory is free again, so a pause keeps the caller from spinning.
+fn or_again<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     retry(call).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOBUFS | libc::ENOMEM) => {
             std::thread::sleep(Duration::from_millis(1));
@@ -407,24 +392,10 @@ fn patiently<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
 
 /// `AF_INET`, `AF_INET6`, `AF_UNIX`, and what else a process may have open.
 pub fn domain_name(domain: Domain) -> &'static str {
-    match domain.into() {
-        libc::AF_INET => "AF_INET",
-        libc::AF_INET6 => "AF_INET6",
-        libc::AF_UNIX => "AF_UNIX",
-        libc::AF_NETLINK => "AF_NETLINK",
-        libc::AF_PACKET => "AF_PACKET",
-        libc::AF_VSOCK => "AF_VSOCK",
-        _ => "AF_?",
-    }
+    name_of(DOMAINS, domain.into()).unwrap_or("AF_?")
 }
 
 /// `SOCK_STREAM`, `SOCK_DGRAM`, …
 pub fn kind_name(kind: Type) -> &'static str {
-    match kind.into() {
-        libc::SOCK_STREAM => "SOCK_STREAM",
-        libc::SOCK_DGRAM => "SOCK_DGRAM",
-        libc::SOCK_RAW => "SOCK_RAW",
-        libc::SOCK_SEQPACKET => "SOCK_SEQPACKET",
-        _ => "SOCK_?",
-    }
+    name_of(TYPES, kind.into()).unwrap_or("SOCK_?")
 }

@@ -1,7 +1,7 @@
 //! `--trace`: every socket call as it is made, in the vocabulary of Python's socket module.
 //!
 //! The call sites are in `socket.rs` and the few places that move bytes without it (splice).
-//! Calls that would only block are not shown. Nothing is formatted while tracing is off.
+//! Calls that would block are not shown. Nothing is formatted while tracing is off.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::errno::would_block;
 
-/// One socket call: its name, its arguments as Python would take them, and what came of it.
+/// One socket call: its name, its arguments as Python would take them, and its result.
 pub struct Call<'a> {
     /// `connect`, `recv`, `sendall`, …
     pub name: &'static str,
@@ -71,7 +71,7 @@ pub fn start(sink: impl Fn(&Call<'_>) + Send + Sync + 'static) {
     let _ = SINK.set(Box::new(sink));
 }
 
-/// Whether anybody listens.
+/// Whether tracing is on.
 pub fn on() -> bool {
     SINK.get().is_some()
 }

@@ -11,6 +11,7 @@ use std::io;
 use nix::errno::Errno;
 
 use crate::exit::{Failure, shortened};
+pub use names::{DOMAINS, TYPES};
 pub use row::{Access, Fields, Kind, Level, Moment, Names, Row, Sockets, Width};
 pub use table::ALIASES;
 
@@ -22,6 +23,11 @@ pub fn rows() -> std::slice::Iter<'static, Row> {
 /// The option of this very name: for those that the program itself sets.
 pub fn named(name: &str) -> io::Result<&'static Row> {
     rows().find(|row| row.name == name).ok_or_else(|| Errno::ENOPROTOOPT.into())
+}
+
+/// The name of a value.
+pub fn name_of(names: Names, value: i32) -> Option<&'static str> {
+    names.iter().find(|(_, known)| *known == value).map(|(name, _)| *name)
 }
 
 /// The option of this name: exact but for case, or `LEVEL:NUMBER`.

@@ -20,12 +20,14 @@ pub(super) const TOS: Names = &[
     ("va", 0xb0), ("ef", 0xb8), ("cs6", 0xc0), ("cs7", 0xe0),
 ];
 
-pub(super) const TYPES: Names = &[
+/// Types of sockets.
+pub const TYPES: Names = &[
     ("SOCK_STREAM", SOCK_STREAM), ("SOCK_DGRAM", SOCK_DGRAM), ("SOCK_RAW", SOCK_RAW),
     ("SOCK_RDM", SOCK_RDM), ("SOCK_SEQPACKET", SOCK_SEQPACKET),
 ];
 
-pub(super) const DOMAINS: Names = &[
+/// Families of addresses.
+pub const DOMAINS: Names = &[
     ("AF_UNIX", AF_UNIX), ("AF_INET", AF_INET), ("AF_INET6", AF_INET6), ("AF_NETLINK", AF_NETLINK),
     ("AF_PACKET", AF_PACKET), ("AF_VSOCK", AF_VSOCK),
 ];

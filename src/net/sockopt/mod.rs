@@ -1,7 +1,8 @@
 //! Socket options from the command line: settings, and the moment each is applied at. What became
-//! of a setting, and why, is in `effect`.
+//! of a setting is in `effect`, and why in `explain`.
 
 mod effect;
+mod explain;
 mod group;
 mod parse;
 mod setting;
@@ -15,7 +16,8 @@ use super::options::Moment;
 use super::socket::Socket;
 use crate::exit::Failure;
 
-pub use effect::{Effect, kind_of, reason, set};
+pub use effect::{Effect, set};
+pub use explain::{kind_of, reason};
 pub use setting::{Reading, Setting, read};
 pub use value::{Number, Value};
 

@@ -8,7 +8,7 @@ use nix::net::if_::if_indextoname;
 use serde::ser::{Serialize, Serializer};
 
 use crate::exit::errno_name;
-use crate::net::options::{Fields, Kind, Names, Width};
+use crate::net::options::{Fields, Kind, Names, Width, name_of};
 
 /// What an option is set to. As JSON: flags are booleans, numbers numbers, durations seconds,
 /// records objects; values with names, addresses and hex are strings.
@@ -174,8 +174,7 @@ fn unix_name(name: &[u8]) -> String {
 }
 
 fn named(names: Names, number: i32) -> Value {
-    let found = names.iter().find(|(_, value)| *value == number);
-    found.map_or(Value::Number(number.into()), |(name, _)| Value::Text((*name).to_owned()))
+    name_of(names, number).map_or(Value::Number(number.into()), |name| Value::Text(name.to_owned()))
 }
 
 fn bits(names: Names, number: i32) -> Value {
