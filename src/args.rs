@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::auth::digest::Digest;
-use crate::auth::key::{KeySources, Keyring, create_key, load};
+use crate::auth::key::{Keyring, create_key, load};
 use crate::auth::noise;
 use crate::auth::python::Secrets;
 use crate::codec::python::Unit;
@@ -432,8 +432,7 @@ impl KeyArgs {
 
     /// The key or keys; `keys` is a server's `--keys` file.
     fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
-        let key_file = self.key_file.clone();
-        load(&KeySources { key_file, keys: keys.cloned(), key_fd: self.key_fd })
+        load(self.key_file.as_deref(), keys.map(PathBuf::as_path), self.key_fd)
     }
 }
 

@@ -14,16 +14,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::secret::without_newline;
+
 mod ask;
 mod create;
-mod file;
 mod source;
 #[cfg(test)]
 mod tests;
 
 pub use create::create_key;
-pub use file::{read_key_file, read_keys_file};
-pub use source::{KeySources, load};
+pub use source::load;
 
 /// The longest key, in bytes.
 pub const KEY_MAX: usize = 4096;
@@ -46,41 +46,19 @@ const NO_FORM: &str = "neither NAME:KEY nor a sockctl-key-1 line; \
                        a NAME is 1 to 32 of A-Z a-z 0-9 _ . -";
 const NESTED: &str = "a sockctl-key-1 line carries its own name; drop the NAME: before it";
 
-/// Secret bytes: wiped when dropped, and a placeholder wherever they are shown.
-pub struct Secret(Zeroizing<Vec<u8>>);
-
-impl Secret {
-    /// A copy of `bytes`; wiping the original is the caller's part.
-    pub fn new(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
-    }
-
-    /// The bytes themselves.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-/// A shared key, and the name its holder goes by.
-#[derive(Debug)]
+/// A shared key, and its name. Its bytes are wiped when it is dropped, and shown nowhere.
 pub struct Key {
     /// The name; a key of plain text has none unless `--keys` gives it one.
     pub name: Option<String>,
-    secret: Secret,
+    bytes: Zeroizing<Vec<u8>>,
     /// Made by `--create-key`, not by a person.
     random: bool,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Key {
@@ -131,7 +109,7 @@ impl Key {
         if padless(bytes).is_empty() {
             return Err(ZERO);
         }
-        Ok(Self { name, secret: Secret::new(bytes), random: false })
+        Ok(Self { name, bytes: Zeroizing::new(bytes.to_vec()), random: false })
     }
 
     /// Whether it is 32 random bytes; anything else may be a passphrase, which can be guessed.
@@ -141,7 +119,7 @@ impl Key {
 
     /// The bytes that go into the HMAC.
     pub fn bytes(&self) -> &[u8] {
-        self.secret.bytes()
+        &self.bytes
     }
 }
 
@@ -219,14 +197,6 @@ fn same_name(a: &Key, b: &Key) -> bool {
 fn padless(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
     &bytes[..end]
-}
-
-/// `content` minus exactly one final LF or CRLF.
-fn without_newline(content: &[u8]) -> &[u8] {
-    let Some(line) = content.strip_suffix(b"\n") else {
-        return content;
-    };
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// What stands before and after the first `separator`.

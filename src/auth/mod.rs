@@ -6,6 +6,7 @@ pub mod key;
 pub mod noise;
 pub mod python;
 pub mod random;
+pub mod secret;
 #[cfg(test)]
 mod tests;
 

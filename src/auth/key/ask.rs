@@ -1,30 +1,29 @@
 //! Asking for the key at the terminal, without echo.
 //!
-//! The terminal gets its modes back on every way out of here. Ctrl-C is one of them: while
-//! the key is typed it raises no signal but ends the line, as an interrupted run (130). The
-//! dispositions of signals are left alone.
+//! The terminal gets its modes back on every way out. Ctrl-C is one of them: while the key is typed
+//! it raises no signal but ends the line, as an interrupted run (130). The dispositions of signals
+//! are left alone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use nix::sys::termios::{
     InputFlags, LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios, tcgetattr, tcsetattr,
 };
 use zeroize::Zeroizing;
 
+use super::source::OP;
 use crate::exit::{Exit, Failure};
 
-/// What an error line begins with, and what it was tried on.
-const OP: &str = "read key from";
-const TERMINAL: &str = "the terminal";
+/// The name of the terminal in errors.
+pub(super) const TERMINAL: &str = "the terminal";
 
-/// The kernel cuts a longer line of typed text short, without a word.
+/// The kernel silently truncates a longer line of typed text.
 const LINE_MAX: usize = 4095;
 
-/// What the user types at the terminal of this run, without the newline.
+/// The line that the user types at the terminal of this run, without its newline.
 pub(super) fn at_terminal() -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let tty = OpenOptions::new().read(true).write(true).open("/dev/tty");
-    match tty {
+    match OpenOptions::new().read(true).write(true).open("/dev/tty") {
         Ok(tty) => at(&tty),
         Err(_) => Err(Failure::usage(
             "no key, and no terminal to ask for it; give one with --key-file FILE, --keys FILE \
@@ -35,25 +34,22 @@ pub(super) fn at_terminal() -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// [`at_terminal`], at this one.
 pub(super) fn at(mut tty: &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |e: &std::io::Error| Failure::system(OP, TERMINAL, e);
-    let quiet = Quiet::start(tty).map_err(|e| failed(&e.into()))?;
-    tty.write_all(b"key: ").map_err(|e| failed(&e))?;
+    let failed = |e: std::io::Error| Failure::system(OP, TERMINAL, &e);
+    let quiet = Quiet::start(tty).map_err(|e| failed(e.into()))?;
+    tty.write_all(b"key: ").map_err(failed)?;
 
     let mut typed = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));
     let mut line = Zeroizing::new([0; LINE_MAX + 1]);
     // One read is one line, or the part of it before a Ctrl-D.
     while !typed.ends_with(b"\n") {
-        let n = match tty.read(line.as_mut_slice()) {
-            Ok(n) => n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(failed(&e)),
-        };
-        if n == 0 {
-            break;
+        match tty.read(line.as_mut_slice()) {
+            Ok(0) => break,
+            Ok(n) => typed.extend_from_slice(&line[..n]),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed(e)),
         }
-        typed.extend_from_slice(&line[..n]);
-        if typed.last() == quiet.interrupt().as_ref() {
-            // The error line is to start on a line of its own.
+        if typed.last().is_some_and(|last| Some(*last) == quiet.interrupt()) {
+            // The error line starts on a line of its own.
             let _ = tty.write_all(b"\n");
             return Err(Failure::new(OP, TERMINAL, "interrupted", Exit::Interrupted));
         }
@@ -68,7 +64,7 @@ pub(super) fn at(mut tty: &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(typed)
 }
 
-/// A terminal that shows nothing of what is typed, until dropped.
+/// A terminal without echo, until dropped.
 struct Quiet<'a> {
     tty: &'a File,
     before: Termios,
@@ -85,7 +81,7 @@ impl<'a> Quiet<'a> {
         modes.local_flags.insert(LocalFlags::ICANON | LocalFlags::ECHONL);
         // A second character that ends a line: the one that would have raised SIGINT.
         modes.control_chars[Index::VEOL as usize] = before.control_chars[Index::VINTR as usize];
-        // What was typed ahead was seen by others; it is no key.
+        // Text typed ahead was echoed, so it is flushed and no part of the key.
         tcsetattr(tty, SetArg::TCSAFLUSH, &modes)?;
         Ok(Self { tty, before })
     }
@@ -98,7 +94,7 @@ impl<'a> Quiet<'a> {
 
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
-        // Nobody is left to tell if the terminal has gone.
+        // Fails only where the terminal is gone.
         let _ = tcsetattr(self.tty, SetArg::TCSANOW, &self.before);
     }
 }

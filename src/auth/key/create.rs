@@ -9,72 +9,51 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::file::shown;
 use super::{BASE64_LEN, MARK, key_name};
 use crate::auth::random;
+use crate::auth::secret::shown;
 use crate::exit::{Exit, Failure};
 
-/// What an error line begins with.
-const OP: &str = "create key";
-
 /// Writes a new random key into a new file that only its owner can read, as one
-/// `sockctl-key-1` line; `default` is the name of a key without one.
+/// `sockctl-key-1 NAME BASE64URL` line; without a name it is called `default`.
 pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
     let name = name.unwrap_or("default");
     if key_name(name.as_bytes()).is_none() {
         return Err(Failure::usage("the name of a key is 1 to 32 of A-Z a-z 0-9 _ . -"));
     }
-    let bytes = Zeroizing::new(random::bytes()?);
-    let line = line(name, &bytes);
+    let bytes = Zeroizing::new(random::bytes::<32>()?);
+    let mut text = Zeroizing::new([0; BASE64_LEN]);
+    // 32 bytes always fill exactly these 43 characters.
+    let _ = URL_SAFE_NO_PAD.encode_slice(bytes.as_slice(), text.as_mut_slice());
+    // With room enough to never move: a copy left behind would not be wiped.
+    let mut line = Zeroizing::new(Vec::with_capacity(128));
+    for part in [MARK, name.as_bytes(), b" ", text.as_slice(), b"\n"] {
+        line.extend_from_slice(part);
+    }
 
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| unmade(path, &e))?;
+    let failed = |e: &io::Error| Failure::system("create key", shown(path), e);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            failed(&e).exit(Exit::Usage).hint("a key is never overwritten: name a new file")
+        }
+        _ => failed(&e),
+    })?;
     let written =
         file.write_all(&line).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
     written.map_err(|e| {
-        // Half a key helps nobody, and would stand in the way of the next attempt.
+        // Half a key is of no use, and would stand in the way of the next attempt.
         let _ = fs::remove_file(path);
-        Failure::system(OP, shown(path), &e).exit(Exit::Output)
+        failed(&e).exit(Exit::Output)
     })
-}
-
-/// `sockctl-key-1 NAME BASE64URL` and a newline.
-fn line(name: &str, bytes: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-    let mut line = Zeroizing::new(Vec::with_capacity(128));
-    let mut text = Zeroizing::new([0; BASE64_LEN]);
-    // 32 bytes always fill exactly these 43 characters.
-    let _ = URL_SAFE_NO_PAD.encode_slice(bytes, text.as_mut_slice());
-    line.extend_from_slice(MARK);
-    line.extend_from_slice(name.as_bytes());
-    line.push(b' ');
-    line.extend_from_slice(text.as_slice());
-    line.push(b'\n');
-    line
 }
 
 /// Makes the new name itself last through a power cut.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match File::open(folder) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match File::open(folder.unwrap_or(Path::new("."))) {
         Ok(folder) => folder.sync_all(),
-        // A folder one may write to but not read: nothing to hold on to.
+        // A folder that may be written to but not read cannot be opened.
         Err(_) => Ok(()),
-    }
-}
-
-fn unmade(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::system(OP, shown(path), error);
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            failure.exit(Exit::Usage).hint("a key is never overwritten: name a new file")
-        }
-        _ => failure,
     }
 }

@@ -1,73 +1,76 @@
-//! Where the key of a run comes from: one explicit source, else the variable, else the terminal.
+//! The source of a run's keys: an option, else the variable, else the terminal.
 
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 
+use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use super::file::read_key_fd;
-use super::{Key, Keyring, ask, read_key_file, read_keys_file};
+use super::{KEY_MAX, KEYS_FILE_MAX, Key, Keyring, ask};
+use crate::auth::secret::SecretFile;
 use crate::exit::{Exit, Failure};
 
-/// The environment variable that may hold a key; programs we start must not inherit it.
-pub const KEY_VARIABLE: &str = "SOCKCTL_KEY";
+/// The environment variable that may hold a key; programs that we start do not inherit it.
+const KEY_VARIABLE: &str = "SOCKCTL_KEY";
+/// The beginning of an error line.
+pub(super) const OP: &str = "read key from";
 
-/// The explicit sources of keys; at most one may be given.
-#[derive(Debug, Default)]
-pub struct KeySources {
-    /// `--key-file`: one key.
-    pub key_file: Option<PathBuf>,
-    /// `--keys`: many named keys.
-    pub keys: Option<PathBuf>,
-    /// `--key-fd`: one key, from a descriptor we were started with.
-    pub key_fd: Option<RawFd>,
+/// The keys of this run: those of `--key-file`, `--keys` or `--key-fd`, of which at most one is
+/// given; else the key in the variable, or typed at the terminal.
+pub fn load(
+    key_file: Option<&Path>,
+    keys: Option<&Path>,
+    key_fd: Option<RawFd>,
+) -> Result<Keyring, Failure> {
+    match (key_file, keys, key_fd) {
+        (Some(path), ..) => read_key_file(path).map(Keyring::from),
+        (_, Some(path), _) => read_keys_file(path),
+        (.., Some(fd)) => read_key(&SecretFile::open_fd(OP, fd)?).map(Keyring::from),
+        _ => unasked(std::env::var_os(KEY_VARIABLE), ask::at_terminal),
+    }
 }
 
-/// The keys of this run.
-pub fn load(sources: &KeySources) -> Result<Keyring, Failure> {
-    load_from(sources, std::env::var_os(KEY_VARIABLE), ask::at_terminal)
-}
-
-/// [`load`], with the variable's value and the prompt handed in.
-pub(super) fn load_from(
-    sources: &KeySources,
+/// The key in the variable, or the one typed.
+pub(super) fn unasked(
     variable: Option<OsString>,
     ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Failure>,
 ) -> Result<Keyring, Failure> {
-    refuse_two(sources)?;
-    if let Some(path) = &sources.key_file {
-        return read_key_file(path).map(Keyring::from);
-    }
-    if let Some(path) = &sources.keys {
-        return read_keys_file(path);
-    }
-    if let Some(fd) = sources.key_fd {
-        return read_key_fd(fd).map(Keyring::from);
-    }
     let (origin, content) = match variable {
         Some(value) => (KEY_VARIABLE, Zeroizing::new(value.as_bytes().to_vec())),
-        None => ("the terminal", ask()?),
+        None => (ask::TERMINAL, ask()?),
     };
-    Key::parse(&content)
-        .map(Keyring::from)
-        .map_err(|flaw| Failure::new("read key from", origin, flaw, Exit::Usage))
+    let key = Key::parse(&content);
+    key.map(Keyring::from).map_err(|flaw| Failure::new(OP, origin, flaw, Exit::Usage))
 }
 
-fn refuse_two(sources: &KeySources) -> Result<(), Failure> {
-    let given: Vec<&str> = [
-        ("--key-file", sources.key_file.is_some()),
-        ("--keys", sources.keys.is_some()),
-        ("--key-fd", sources.key_fd.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(flag, given)| given.then_some(flag))
-    .collect();
-    match given[..] {
-        [first, second, ..] => {
-            Err(Failure::usage(format!("{first} and {second} both give the key; use one of them")))
-        }
-        _ => Ok(()),
+/// Reads a file that is one key.
+pub(super) fn read_key_file(path: &Path) -> Result<Key, Failure> {
+    read_key(&open(path)?)
+}
+
+/// Reads a `--keys` file: up to 64 named keys, one a line.
+pub(super) fn read_keys_file(path: &Path) -> Result<Keyring, Failure> {
+    let file = open(path)?;
+    let content = file.read(KEYS_FILE_MAX)?;
+    if content.len() > KEYS_FILE_MAX {
+        return Err(file.refused("over 64 KiB; is this the right file?"));
     }
+    Keyring::parse(&content).map_err(|flaw| file.refused(flaw))
+}
+
+fn open(path: &Path) -> Result<SecretFile, Failure> {
+    SecretFile::open(OP, path).map_err(|failure| match failure.code {
+        Some(code) if code == Errno::ENOENT as i32 => {
+            failure.hint("--create-key --key-file FILE makes a new one")
+        }
+        _ => failure,
+    })
+}
+
+fn read_key(file: &SecretFile) -> Result<Key, Failure> {
+    // With room for CRLF behind the longest key; the parser refuses what is longer still.
+    let content = file.read(KEY_MAX + 2)?;
+    Key::parse(&content).map_err(|flaw| file.refused(flaw))
 }

@@ -1,14 +1,12 @@
-//! Who we are to a proxy: the user of the URL, the password from a file or the environment, never
+//! The login at a proxy: the user of the URL, and the password from a file or the environment, never
 //! from the command line.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::auth::secret::{SecretFile, without_newline};
 use crate::exit::{Exit, Failure};
 use crate::net::proxy::{Login, Proxy};
 
@@ -42,26 +40,10 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
     Ok(Some(Login { user, password }))
 }
 
-/// A password, minus exactly one final LF or CRLF, out of a file that nobody else can read.
+/// A password, minus exactly one final LF or CRLF, out of a file that only its owner can read.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let op = "read the proxy's password from";
-    let name = crate::sanitize::line(path.as_os_str().as_bytes());
-    let system = |e| Failure::system(op, &name, &e).exit(Exit::Usage);
-    let file = File::open(path).map_err(system)?;
-    let meta = file.metadata().map_err(system)?;
-    if meta.is_file() && meta.mode() & 0o044 != 0 {
-        let cause = format!("others can read it (mode {:04o})", meta.mode() & 0o7777);
-        let failure = Failure::new(op, &name, cause, Exit::Usage);
-        return Err(failure.hint(&format!("chmod 600 {name}")));
-    }
-    let mut password = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
-    let most = LONGEST as u64 + 3;
-    file.take(most).read_to_end(&mut password).map_err(system)?;
-    if password.ends_with(b"\n") {
-        password.pop();
-        if password.ends_with(b"\r") {
-            password.pop();
-        }
-    }
-    Ok(password)
+    let content = SecretFile::open("read the proxy's password from", path)
+        .and_then(|file| file.read(LONGEST + 2))
+        .map_err(|failure| failure.exit(Exit::Usage))?;
+    Ok(Zeroizing::new(without_newline(&content).to_vec()))
 }

@@ -1,0 +1,100 @@
+//! Secrets in files and descriptors: keys and passwords. All checks are made on what was opened, not
+//! on its name.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure};
+use crate::sanitize;
+
+/// An open file or pipe that holds a secret.
+pub struct SecretFile {
+    file: File,
+    /// Its name in errors, and what they begin with.
+    name: String,
+    op: &'static str,
+}
+
+impl SecretFile {
+    /// Opens a pipe, or a file that only its owner can read and write; `op` begins an error.
+    pub fn open(op: &'static str, path: &Path) -> Result<Self, Failure> {
+        let name = shown(path);
+        let file = File::open(path).map_err(|e| match e.kind() {
+            io::ErrorKind::PermissionDenied => Failure::system(op, &name, &e),
+            _ => Failure::system(op, &name, &e).exit(Exit::Usage),
+        })?;
+        let this = Self { file, name, op };
+        let mode = this.check_kind()?.unwrap_or(0);
+        let can = match (mode & 0o044, mode & 0o022) {
+            (0, 0) => return Ok(this),
+            (0, _) => "write",
+            _ => "read",
+        };
+        let cause = format!("others can {can} it (mode {:04o})", mode & 0o7777);
+        Err(this.refused(cause).hint(&format!("chmod 600 {}", this.name)))
+    }
+
+    /// Opens a descriptor that we were started with a second time, through /proc: the original stays
+    /// as it was set up, and a file is read from its start.
+    pub fn open_fd(op: &'static str, fd: RawFd) -> Result<Self, Failure> {
+        let name = format!("descriptor {fd}");
+        let file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| {
+            if e.kind() == io::ErrorKind::NotFound {
+                let cause = "it is not open; add a redirection like 3<FILE";
+                return Failure::new(op, &name, cause, Exit::Usage);
+            }
+            let failure = Failure::system(op, &name, &e).exit(Exit::Usage);
+            failure.hint("it must be a file or a pipe")
+        })?;
+        let this = Self { file, name, op };
+        this.check_kind()?;
+        Ok(this)
+    }
+
+    /// The content, whatever size it claims to have; one byte over `limit` at most.
+    pub fn read(&self, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        // With room enough to never move: a copy left behind would not be wiped.
+        let mut content = Zeroizing::new(Vec::with_capacity(limit + 64));
+        let mut capped = (&self.file).take(limit as u64 + 1);
+        match capped.read_to_end(&mut content) {
+            Ok(_) => Ok(content),
+            Err(e) => Err(Failure::system(self.op, &self.name, &e)),
+        }
+    }
+
+    /// A secret that is no good.
+    pub fn refused(&self, cause: impl Into<String>) -> Failure {
+        Failure::new(self.op, &self.name, cause, Exit::Usage)
+    }
+
+    /// Refuses all but regular files and pipes; returns the mode of a file.
+    fn check_kind(&self) -> Result<Option<u32>, Failure> {
+        let meta = self.file.metadata();
+        let meta = meta.map_err(|e| Failure::system(self.op, &self.name, &e))?;
+        match meta.file_type() {
+            kind if kind.is_file() => Ok(Some(meta.mode())),
+            kind if kind.is_fifo() => Ok(None),
+            kind if kind.is_dir() => Err(self.refused("it is a directory; name a file in it")),
+            _ => Err(self.refused("it is neither a file nor a pipe")),
+        }
+    }
+}
+
+/// A path in an error line, which stays one line whatever the path is.
+pub fn shown(path: &Path) -> String {
+    sanitize::line(path.as_os_str().as_bytes())
+}
+
+/// `content` minus exactly one final LF or CRLF.
+pub fn without_newline(content: &[u8]) -> &[u8] {
+    match content.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => content,
+    }
+}
