@@ -11,7 +11,7 @@ use sha2::{Sha256, Sha512};
 /// The digest under the HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digest {
-    /// HMAC-MD5, the default of Python when the notes were written.
+    /// HMAC-MD5, the default of Python's `hmac` before 3.8.
     Md5,
     /// HMAC-SHA256.
     Sha256,
@@ -22,15 +22,6 @@ pub enum Digest {
 impl Digest {
     /// All of them, the shortest first.
     pub const ALL: [Self; 3] = [Self::Md5, Self::Sha256, Self::Sha512];
-
-    /// `md5`, `sha256`, `sha512`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
-    }
 
     /// How many hex digits an HMAC takes.
     pub fn hex_len(self) -> usize {
@@ -53,7 +44,11 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        })
     }
 }
 
@@ -63,7 +58,7 @@ impl FromStr for Digest {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|digest| digest.name() == name)
+            .find(|digest| digest.to_string() == name)
             .ok_or_else(|| "the digest is one of md5, sha256, sha512".into())
     }
 }

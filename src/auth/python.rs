@@ -19,9 +19,9 @@ use std::rc::Rc;
 use sha2::Sha384;
 use subtle::ConstantTimeEq;
 
-use super::PYTHON_CHALLENGE;
 use super::digest::{self, Digest};
 use super::key::{Key, Keyring};
+use super::{NOISE_MAGIC, PYTHON_CHALLENGE};
 use crate::codec::python::{Frames, Unit, frame};
 use crate::exit::{Exit, Failure};
 use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
@@ -115,7 +115,7 @@ impl Side {
         };
         match usize::try_from(length) {
             Ok(length) if length <= LONGEST => Ok(Some(length)),
-            _ if self.held.starts_with(b"SKCT") => Err(refusal(
+            _ if NOISE_MAGIC.starts_with(&self.held) => Err(refusal(
                 "the client speaks the encrypted protocol; drop --python here or add it there",
             )),
             _ => Err(refusal(

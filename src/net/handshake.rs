@@ -1,4 +1,4 @@
-//! What must be said on a connection before its payload: one interface for authentication, for
+//! Handshakes: what precedes the payload of a connection. One interface for authentication, for
 //! proxies and for PROXY headers, in both roles. Pure: bytes in, bytes out.
 //!
 //! The driver sends the greeting, then reads at most [`Handshake::wanted`] bytes at a time, so that

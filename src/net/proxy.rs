@@ -25,9 +25,9 @@ use super::handshake::{Handshake, Progress, Refusal};
 use super::socket::{Socket, would_block};
 use crate::exit::{Exit, Failure, cause};
 
-/// The languages of proxies.
+/// The protocols of proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Scheme {
     /// RFC 1928, with the user and password of RFC 1929.
     Socks5,
     /// `CONNECT`, RFC 9110 section 9.3.6, with basic authentication, RFC 7617.
@@ -37,11 +37,11 @@ pub enum Kind {
 /// A proxy as it was written, without its password.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    /// What it speaks.
-    pub kind: Kind,
-    /// Who we are to it.
+    /// Its protocol.
+    pub scheme: Scheme,
+    /// Our name there.
     pub user: Option<String>,
-    /// Where it listens.
+    /// Its address.
     pub address: Address,
 }
 
@@ -53,7 +53,7 @@ pub struct Login {
     pub password: Zeroizing<Vec<u8>>,
 }
 
-/// Where the proxy is to connect to.
+/// The target of a proxied connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A name, which the proxy looks up.
@@ -71,9 +71,9 @@ impl Proxy {
         let Some((scheme, rest)) = text.split_once("://") else {
             return refuse(forms);
         };
-        let kind = match scheme {
-            "socks5" | "socks5h" => Kind::Socks5,
-            "http" => Kind::Http,
+        let scheme = match scheme {
+            "socks5" | "socks5h" => Scheme::Socks5,
+            "http" => Scheme::Http,
             _ => return refuse(forms),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -100,15 +100,15 @@ impl Proxy {
             return refuse(forms);
         }
         address.check_dial()?;
-        Ok(Self { kind, user: user.map(Into::into), address })
+        Ok(Self { scheme, user: user.map(Into::into), address })
     }
 
     /// What asks the proxy for a connection to `place`; from then on the connection is one to
     /// there.
     pub fn handshake(&self, login: Option<&Login>, place: &Place, port: u16) -> Box<dyn Handshake> {
-        match self.kind {
-            Kind::Socks5 => Box::new(Socks5::new(login, place, port)),
-            Kind::Http => Box::new(Http::new(login, place, port)),
+        match self.scheme {
+            Scheme::Socks5 => Box::new(Socks5::new(login, place, port)),
+            Scheme::Http => Box::new(Http::new(login, place, port)),
         }
     }
 
@@ -186,10 +186,10 @@ fn silent() -> Refusal {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::Socks5 => "socks5",
-            Kind::Http => "http",
+        let scheme = match self.scheme {
+            Scheme::Socks5 => "socks5",
+            Scheme::Http => "http",
         };
-        write!(f, "the {kind} proxy {}", self.address)
+        write!(f, "the {scheme} proxy {}", self.address)
     }
 }

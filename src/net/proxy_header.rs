@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy says in front of a connection about whose
-//! it is (<https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>). Pure.
+//! The PROXY protocol, versions 1 and 2: the header by which a proxy announces the client of a
+//! connection (<https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt>). Pure.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +10,9 @@ use super::endpoint::Endpoint;
 use super::handshake::{Handshake, Outcome, Progress, Refusal};
 use crate::exit::Exit;
 
-/// §2.1: the longest and the shortest line of version 1, with their CRLF.
+/// §2.1: the longest line of version 1, with its CRLF.
 const LINE: usize = 107;
-const SHORTEST: usize = b"PROXY UNKNOWN\r\n".len();
-/// §2.2: what every header of version 2 begins with.
+/// §2.2: the first bytes of every header of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The fixed part of a header of version 2.
 const FIXED: usize = 16;
@@ -103,9 +102,14 @@ fn missing(bytes: &[u8]) -> Result<usize, &'static str> {
             None => {}
         }
         let end = if bytes.ends_with(b"\r") { 1 } else { 2 };
+        let shortest = match bytes.get(6..10) {
+            Some(b"TCP4") => "PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n",
+            Some(b"TCP6") => "PROXY TCP6 :: :: 0 0\r\n",
+            _ => "PROXY UNKNOWN\r\n",
+        };
         return match bytes.len() {
             got if got + end > LINE => Err("a PROXY line of more than 107 bytes"),
-            got => Ok(end.max(SHORTEST.saturating_sub(got))),
+            got => Ok(end.max(shortest.len().saturating_sub(got))),
         };
     }
     if !begins(SIGNATURE) {

@@ -151,8 +151,8 @@ fn each_http_refusal_has_its_status() {
 fn a_proxy_is_written_as_an_url_without_its_password() {
     let proxy = Proxy::parse("socks5://me@proxy.test:1080").unwrap();
     assert_eq!(
-        (proxy.kind, proxy.user.as_deref(), proxy.to_string()),
-        (Kind::Socks5, Some("me"), "the socks5 proxy proxy.test:1080".into())
+        (proxy.scheme, proxy.user.as_deref(), proxy.to_string()),
+        (Scheme::Socks5, Some("me"), "the socks5 proxy proxy.test:1080".into())
     );
     let proxy = Proxy::parse("http://a@b@[::1]:3128/").unwrap();
     assert_eq!(
