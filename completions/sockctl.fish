@@ -35,24 +35,24 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "serve" -d 'Serve ma
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "connect" -d 'Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-serve" -d 'Receive datagrams and answer everyone'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send datagrams: each TEXT, or each line of stdin, is one'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve clients that prove they hold the key, and nobody else'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to a server that asks for proof of the key, encrypted both ways'
-complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then end our side' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh; the client is its stdin and stdout' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Connections at a time' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
-reject\t'It is closed at once'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l per-ip -d 'Connections from one address at a time; an IPv6 /64 is one' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l accept-proxy -d 'Believe PROXY headers (v1, v2) from these, and require them; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How long stopping may take; 0: at once' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve only clients that prove they hold the key'
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to an auth-serve, and prove that we hold the key; encrypted both ways'
+complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
+reject\t'Close them at once'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l backlog -d 'Length of the queue of connections not yet accepted' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l mode -d 'Permissions of a UNIX path, in octal (0660); the umask decides by default' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE once listening' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -280,41 +280,41 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'A chat room, with you as the member `server`'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Return what comes'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Swallow what comes'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Echo all input back'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Exit with the status of the first accepted connection'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l timestamps -d 'Show the local time before each line'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'End after SIZE bytes have come' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-proxy -d 'Send a PROXY protocol header first, which says where the connection comes from' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-proxy -d 'Send a PROXY protocol header, with the addresses of the connection, first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -542,42 +542,42 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Connect, report, close; PORT may be a list (22,80,8000-8100)'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send a CR before each newline, where it is missing'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -d 'At the prompt, send lines without a newline'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: what comes is dropped'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: stdin is not read'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-close -d 'Do not pass the end of stdin on to the peer'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether ports are open; PORT may be a list (22,80,8000-8100)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -d 'Send the lines of the prompt without a newline'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: drop received data'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l progress -d 'Show how much was moved, on stderr if that is a terminal'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tcp-info -d 'At the end, tell how the TCP connection fared: round trips, retransmits, window, rate'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l progress -d 'Show a progress line, if stderr is a terminal'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l timestamps -d 'Show the local time before each line'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Programs at a time; meanwhile datagrams wait' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; may be given several times' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE once it is bound' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE once bound' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -805,34 +805,34 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l echo -d 'Return each datagram to its sender'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l discard -d 'Swallow datagrams'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l echo -d 'Echo each datagram back to its sender'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l discard -d 'Discard all datagrams'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l chunk -d 'Send stdin in pieces of SIZE' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l data-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l count -d 'Send everything N times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l interval -d 'Wait this long between datagrams' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l reply -d 'Wait for N answers to each datagram and print them' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l retries -d 'Send again, up to N times, while no answer came' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Each answer must match REGEX, over bytes' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l retries -d 'Resend up to N times while there is no answer' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Require each answer to match REGEX (over bytes)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s s -l source -d 'Send from this address' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l ttl -d 'Hops the datagrams may take' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l ttl -d 'Time to live (hop limit) of what is sent' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -1060,23 +1060,23 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l whole -d 'Send all of stdin as one datagram'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l broadcast -d 'Allow sending to a broadcast address'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
 sha256\t''
@@ -1085,22 +1085,22 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l context -
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Keys, one NAME:KEY a line' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then end our side' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh; the client is its stdin and stdout' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Connections at a time' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What becomes of a connection too many' -r -f -a "wait\t'It waits until there is room'
-reject\t'It is closed at once'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l per-ip -d 'Connections from one address at a time; an IPv6 /64 is one' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deny -d 'Never let these in, whatever is allowed; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l accept-proxy -d 'Believe PROXY headers (v1, v2) from these, and require them; may be given several times' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 'How long stopping may take; 0: at once' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l backlog -d 'Connections the kernel queues before they are accepted' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l mode -d 'Who may use a UNIX path, in octal (0660); otherwise the umask decides' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE once it listens' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
+reject\t'Close them at once'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l backlog -d 'Length of the queue of connections not yet accepted' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l mode -d 'Permissions of a UNIX path, in octal (0660); the umask decides by default' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE once listening' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -1328,31 +1328,31 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalty -d 'Do not slow down addresses that send wrong proofs'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'A chat room, with you as the member `server`'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Return what comes'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Swallow what comes'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Serve the first connection that is let in, then exit with its status'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers that do so too (`SO_REUSEPORT`)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Echo all input back'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Exit with the status of the first accepted connection'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l timestamps -d 'Show the local time before each line'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
 sha256\t''
@@ -1361,17 +1361,17 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l context
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'End after SIZE bytes have come' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to wait for the peer\'s end after ours [default: 1s at the prompt, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Keep trying to connect for this long: refused, unreachable, no such name' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'The proxy\'s password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-proxy -d 'Send a PROXY protocol header first, which says where the connection comes from' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-proxy -d 'Send a PROXY protocol header, with the addresses of the connection, first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l history -d 'Keep the prompt\'s history in FILE' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); may be given several times' -r -f -a "SO_DEBUG\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
 SO_ERROR\t''
@@ -1599,53 +1599,53 @@ UDP_NO_CHECK6_TX\t''
 UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s w -l timeout -d 'Bound on connecting, on a handshake and on each reply; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s i -l idle-timeout -d 'End a connection that is silent in both directions for this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l deadline -d 'End the whole run after this long; 0: never' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l hex -d 'Dump both directions in hex to FILE (`-`: stderr)' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s C -l crlf -d 'Send a CR before each newline, where it is missing'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'At the prompt, send lines without a newline'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: what comes is dropped'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l recv-only -d 'Only receive: stdin is not read'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half-close -d 'Do not pass the end of stdin on to the peer'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'Send the lines of the prompt without a newline'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: drop received data'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l recv-only -d 'Only receive: do not read stdin'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l progress -d 'Show how much was moved, on stderr if that is a terminal'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l tcp-info -d 'At the end, tell how the TCP connection fared: round trips, retransmits, window, rate'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l progress -d 'Show a progress line, if stderr is a terminal'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l timestamps -d 'Show the local time before each line'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l bell -d 'Ring when a line is for you: private, or with your name in it, or in a talk of two'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l raw -d 'Show strangers\' text as it came, control characters and all'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l raw -d 'Print received text unescaped, control characters included'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l state -d 'Of a fresh socket in this state' -r -f -a "unbound\t'As socket(2) makes it'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l state -d 'Inspect a new socket in this state' -r -f -a "unbound\t'As socket(2) makes it'
 bound\t'After bind(2)'
 listening\t'After listen(2)'
 connected\t'After connect(2)'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l connect -d 'Of a connection to ADDRESS, with its addresses, mode and timeouts' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l pid -d 'The sockets of a running process' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l fd -d 'Of that process, the socket with this descriptor' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l port -d 'The sockets of whatever process listens on this port (with --udp: is bound to it)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s w -l timeout -d 'Bound on connecting; 0: none' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l color -d 'Colour what is shown' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l connect -d 'Inspect a connection to ADDRESS, with its addresses, mode and timeouts' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l pid -d 'Inspect the sockets of a running process' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l fd -d 'Only the socket with this descriptor of that process' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l port -d 'Inspect the sockets that listen on this port (with --udp: are bound to it)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s w -l timeout -d 'Timeout for connecting; 0 disables it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l udp -d 'Of a UDP socket instead of a TCP one'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l unix -d 'Of a UNIX socket'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l changed -d 'Only what differs from a fresh socket'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l udp -d 'Use a UDP socket'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l unix -d 'Use a UNIX socket'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l changed -d 'Show only what differs from a new socket'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s n -l numeric -d 'Never look a name up in the DNS'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s v -l verbose -d 'Say more: connection detail'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s q -l quiet -d 'Say nothing but errors'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l trace -d 'Show every socket call as it is made'
-complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l json -d 'Write events and results as JSON, one object a line'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s v -l verbose -d 'Show connection details'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s q -l quiet -d 'Show errors only'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l trace -d 'Show every socket call'
+complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand opts" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -25,41 +25,41 @@ module completions {
 
   # Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
   export extern "sockctl serve" [
-    --room                    # A chat room, with you as the member `server`
-    --echo                    # Return what comes
-    --discard                 # Swallow what comes
-    --reply: string           # Send TEXT, then end our side
-    --sh: string              # Run COMMAND with /bin/sh; the client is its stdin and stdout
-    --once                    # Serve the first connection that is let in, then exit with its status
-    --max-conns(-m): string   # Connections at a time
-    --on-full: string@"nu-complete sockctl serve on_full" # What becomes of a connection too many
-    --per-ip: string          # Connections from one address at a time; an IPv6 /64 is one
-    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
-    --deny: string            # Never let these in, whatever is allowed; may be given several times
-    --accept-proxy: string    # Believe PROXY headers (v1, v2) from these, and require them; may be given several times
-    --grace: string           # How long stopping may take; 0: at once
-    --backlog: string         # Connections the kernel queues before they are accepted
-    --reuse-port              # Share the port with other servers that do so too (`SO_REUSEPORT`)
-    --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    --room                    # Run a chat room, with you as the member `server`
+    --echo                    # Echo all input back
+    --discard                 # Discard all input
+    --reply: string           # Send TEXT, then close the sending side
+    --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
+    --once                    # Exit with the status of the first accepted connection
+    --max-conns(-m): string   # Maximum number of connections at a time
+    --on-full: string@"nu-complete sockctl serve on_full" # What to do with connections beyond --max-conns
+    --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
+    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --deny: string            # Refuse these clients, even if --allow names them; repeatable
+    --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
+    --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
+    --backlog: string         # Length of the queue of connections not yet accepted
+    --reuse-port              # Share the port with other servers (`SO_REUSEPORT`)
+    --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
     --systemd                 # Take the listening socket from the service manager (systemd socket activation)
-    --port-file: path         # Write the port to FILE once it listens
+    --port-file: path         # Write the port to FILE once listening
     --timestamps              # Show the local time before each line
-    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl serve opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl serve color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl serve opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl serve color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
@@ -74,41 +74,41 @@ module completions {
 
   # Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere
   export extern "sockctl connect" [
-    --check(-z)               # Connect, report, close; PORT may be a list (22,80,8000-8100)
-    --crlf(-C)                # Send a CR before each newline, where it is missing
-    --no-newline              # At the prompt, send lines without a newline
-    --send-only               # Only send: what comes is dropped
-    --recv-only               # Only receive: stdin is not read
-    --max-bytes: string       # End after SIZE bytes have come
-    --no-half-close           # Do not pass the end of stdin on to the peer
-    --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
-    --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
+    --check(-z)               # Check whether ports are open; PORT may be a list (22,80,8000-8100)
+    --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
+    --no-newline              # Send the lines of the prompt without a newline
+    --send-only               # Only send: drop received data
+    --recv-only               # Only receive: do not read stdin
+    --max-bytes: string       # Exit after receiving SIZE bytes
+    --no-half-close           # Do not close the sending side when stdin ends
+    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
-    --progress                # Show how much was moved, on stderr if that is a terminal
-    --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
+    --progress                # Show a progress line, if stderr is a terminal
+    --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect from this address
-    --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
-    --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
-    --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
+    --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
+    --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
+    --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first
     --timestamps              # Show the local time before each line
-    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl connect opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl connect color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl connect opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl connect color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
@@ -123,30 +123,30 @@ module completions {
 
   # Receive datagrams and answer everyone
   export extern "sockctl udp-serve" [
-    --echo                    # Return each datagram to its sender
-    --discard                 # Swallow datagrams
+    --echo                    # Echo each datagram back to its sender
+    --discard                 # Discard all datagrams
     --reply: string           # Answer each datagram with TEXT
     --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
-    --max-conns(-m): string   # Programs at a time; meanwhile datagrams wait
-    --join: string            # Join a multicast group; may be given several times
+    --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait
+    --join: string            # Join a multicast group; repeatable
     --count: string           # Exit after N datagrams
-    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
-    --deny: string            # Never let these in, whatever is allowed; may be given several times
-    --port-file: path         # Write the port to FILE once it is bound
+    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --deny: string            # Refuse these clients, even if --allow names them; repeatable
+    --port-file: path         # Write the port to FILE once bound
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl udp-serve opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl udp-serve color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl udp-serve opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl udp-serve color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
@@ -167,25 +167,25 @@ module completions {
     --count: string           # Send everything N times
     --interval: string        # Wait this long between datagrams
     --reply: string           # Wait for N answers to each datagram and print them
-    --retries: string         # Send again, up to N times, while no answer came
-    --expect: string          # Each answer must match REGEX, over bytes
+    --retries: string         # Resend up to N times while there is no answer
+    --expect: string          # Require each answer to match REGEX (over bytes)
     --broadcast               # Allow sending to a broadcast address
     --source(-s): string      # Send from this address
-    --ttl: string             # Hops the datagrams may take
+    --ttl: string             # Time to live (hop limit) of what is sent
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl udp-send opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl udp-send color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl udp-send opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl udp-send color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...words: string          # Where to send to (HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT), then the texts
   ]
@@ -206,7 +206,7 @@ module completions {
     [ "auto" "always" "never" ]
   }
 
-  # Serve clients that prove they hold the key, and nobody else
+  # Serve only clients that prove they hold the key
   export extern "sockctl auth-serve" [
     --digest: string@"nu-complete sockctl auth-serve digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
     --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
@@ -214,43 +214,43 @@ module completions {
     --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
-    --keys: path              # Keys, one NAME:KEY a line
+    --keys: path              # Accept these keys: one NAME:KEY per line of FILE
     --no-penalty              # Do not slow down addresses that send wrong proofs
-    --room                    # A chat room, with you as the member `server`
-    --echo                    # Return what comes
-    --discard                 # Swallow what comes
-    --reply: string           # Send TEXT, then end our side
-    --sh: string              # Run COMMAND with /bin/sh; the client is its stdin and stdout
-    --once                    # Serve the first connection that is let in, then exit with its status
-    --max-conns(-m): string   # Connections at a time
-    --on-full: string@"nu-complete sockctl auth-serve on_full" # What becomes of a connection too many
-    --per-ip: string          # Connections from one address at a time; an IPv6 /64 is one
-    --allow: string           # Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
-    --deny: string            # Never let these in, whatever is allowed; may be given several times
-    --accept-proxy: string    # Believe PROXY headers (v1, v2) from these, and require them; may be given several times
-    --grace: string           # How long stopping may take; 0: at once
-    --backlog: string         # Connections the kernel queues before they are accepted
-    --reuse-port              # Share the port with other servers that do so too (`SO_REUSEPORT`)
-    --mode: string            # Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    --room                    # Run a chat room, with you as the member `server`
+    --echo                    # Echo all input back
+    --discard                 # Discard all input
+    --reply: string           # Send TEXT, then close the sending side
+    --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
+    --once                    # Exit with the status of the first accepted connection
+    --max-conns(-m): string   # Maximum number of connections at a time
+    --on-full: string@"nu-complete sockctl auth-serve on_full" # What to do with connections beyond --max-conns
+    --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
+    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --deny: string            # Refuse these clients, even if --allow names them; repeatable
+    --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
+    --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
+    --backlog: string         # Length of the queue of connections not yet accepted
+    --reuse-port              # Share the port with other servers (`SO_REUSEPORT`)
+    --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
     --systemd                 # Take the listening socket from the service manager (systemd socket activation)
-    --port-file: path         # Write the port to FILE once it listens
+    --port-file: path         # Write the port to FILE once listening
     --timestamps              # Show the local time before each line
-    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl auth-serve opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl auth-serve color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl auth-serve opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl auth-serve color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
@@ -267,7 +267,7 @@ module completions {
     [ "auto" "always" "never" ]
   }
 
-  # Connect to a server that asks for proof of the key, encrypted both ways
+  # Connect to an auth-serve, and prove that we hold the key; encrypted both ways
   export extern "sockctl auth-connect" [
     --digest: string@"nu-complete sockctl auth-connect digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
     --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
@@ -275,40 +275,40 @@ module completions {
     --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
-    --crlf(-C)                # Send a CR before each newline, where it is missing
-    --no-newline              # At the prompt, send lines without a newline
-    --send-only               # Only send: what comes is dropped
-    --recv-only               # Only receive: stdin is not read
-    --max-bytes: string       # End after SIZE bytes have come
-    --no-half-close           # Do not pass the end of stdin on to the peer
-    --linger: string          # How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
-    --wait: string            # Keep trying to connect for this long: refused, unreachable, no such name
+    --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
+    --no-newline              # Send the lines of the prompt without a newline
+    --send-only               # Only send: drop received data
+    --recv-only               # Only receive: do not read stdin
+    --max-bytes: string       # Exit after receiving SIZE bytes
+    --no-half-close           # Do not close the sending side when stdin ends
+    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
-    --progress                # Show how much was moved, on stderr if that is a terminal
-    --tcp-info                # At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
+    --progress                # Show a progress line, if stderr is a terminal
+    --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect from this address
-    --proxy: string           # Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
-    --proxy-password-file: path # The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
-    --send-proxy: string      # Send a PROXY protocol header first, which says where the connection comes from
+    --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
+    --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
+    --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first
     --timestamps              # Show the local time before each line
-    --bell                    # Ring when a line is for you: private, or with your name in it, or in a talk of two
+    --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --opt(-o): string@"nu-complete sockctl auth-connect opt" # Set a socket option (see `sockctl opts`); may be given several times
-    --timeout(-w): string     # Bound on connecting, on a handshake and on each reply; 0: none
-    --idle-timeout(-i): string # End a connection that is silent in both directions for this long; 0: never
-    --deadline: string        # End the whole run after this long; 0: never
-    --hex(-x): path           # Dump both directions in hex to FILE (`-`: stderr)
-    --raw                     # Show strangers' text as it came, control characters and all
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl auth-connect color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --opt(-o): string@"nu-complete sockctl auth-connect opt" # Set a socket option (see `sockctl opts`); repeatable
+    --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
+    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
+    --deadline: string        # Exit after this long, whatever is going on; 0 disables it
+    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --raw                     # Print received text unescaped, control characters included
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl auth-connect color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]
@@ -325,27 +325,27 @@ module completions {
     [ "auto" "always" "never" ]
   }
 
-  # Show socket options, or set them and show what became of it: of a fresh socket, a connection, or another process
+  # Show socket options, or set them and show the effect: of a new socket, a connection, or another process
   export extern "sockctl opts" [
-    --udp                     # Of a UDP socket instead of a TCP one
-    --unix                    # Of a UNIX socket
-    --state: string@"nu-complete sockctl opts state" # Of a fresh socket in this state
-    --connect: string         # Of a connection to ADDRESS, with its addresses, mode and timeouts
-    --pid: string             # The sockets of a running process
-    --fd: string              # Of that process, the socket with this descriptor
-    --port: string            # The sockets of whatever process listens on this port (with --udp: is bound to it)
-    --changed                 # Only what differs from a fresh socket
+    --udp                     # Use a UDP socket
+    --unix                    # Use a UNIX socket
+    --state: string@"nu-complete sockctl opts state" # Inspect a new socket in this state
+    --connect: string         # Inspect a connection to ADDRESS, with its addresses, mode and timeouts
+    --pid: string             # Inspect the sockets of a running process
+    --fd: string              # Only the socket with this descriptor of that process
+    --port: string            # Inspect the sockets that listen on this port (with --udp: are bound to it)
+    --changed                 # Show only what differs from a new socket
     --ipv4(-4)                # IPv4 only
     --ipv6(-6)                # IPv6 only
-    --numeric(-n)             # Never look a name up in the DNS
-    --timeout(-w): string     # Bound on connecting; 0: none
-    --verbose(-v)             # Say more: connection detail
-    --quiet(-q)               # Say nothing but errors
-    --trace                   # Show every socket call as it is made
-    --json                    # Write events and results as JSON, one object a line
-    --color: string@"nu-complete sockctl opts color" # Colour what is shown
+    --numeric(-n)             # Do not resolve names: numeric addresses only
+    --timeout(-w): string     # Timeout for connecting; 0 disables it
+    --verbose(-v)             # Show connection details
+    --quiet(-q)               # Show errors only
+    --trace                   # Show every socket call
+    --json                    # Write events and results as JSON, one object per line
+    --color: string@"nu-complete sockctl opts color" # When to use colour
     --help(-h)                # Print help (see more with '--help')
-    ...words: string@"nu-complete sockctl opts words" # Options to show, or to set; all of the socket, without any. LEVEL:NUMBER[=HEX] for one without a name
+    ...words: string@"nu-complete sockctl opts words" # Options to show (NAME) or set (NAME=VALUE); all of them by default. LEVEL:NUMBER[=HEX] for one without a name
   ]
 
 }

@@ -43,20 +43,20 @@ pub const INT_MAX: u64 = i32::MAX as u64;
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TalkArgs {
-    /// Say more: connection detail
-    #[arg(short, long, conflicts_with = "quiet", help_heading = "Talk")]
+    /// Show connection details
+    #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
     pub verbose: bool,
-    /// Say nothing but errors
-    #[arg(short, long, help_heading = "Talk")]
+    /// Show errors only
+    #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
-    /// Show every socket call as it is made
-    #[arg(long, help_heading = "Talk")]
+    /// Show every socket call
+    #[arg(long, help_heading = "Output")]
     pub trace: bool,
-    /// Write events and results as JSON, one object a line
-    #[arg(long, help_heading = "Talk")]
+    /// Write events and results as JSON, one object per line
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
-    /// Colour what is shown
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "Talk")]
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "Output")]
     pub color: Color,
 }
 
@@ -128,7 +128,7 @@ pub struct FamilyArgs {
     /// IPv6 only
     #[arg(short = '6', long = "ipv6", help_heading = "Sockets")]
     pub v6: bool,
-    /// Never look a name up in the DNS
+    /// Do not resolve names: numeric addresses only
     #[arg(short, long, help_heading = "Sockets")]
     pub numeric: bool,
 }
@@ -149,27 +149,27 @@ impl FamilyArgs {
 pub struct SocketArgs {
     #[command(flatten)]
     pub family: FamilyArgs,
-    /// Set a socket option (see `sockctl opts`); may be given several times
+    /// Set a socket option (see `sockctl opts`); repeatable
     #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = option_names(setting), hide_possible_values = true,
         help_heading = "Sockets")]
     pub opt: Vec<Setting>,
-    /// Bound on connecting, on a handshake and on each reply; 0: none
+    /// Timeout for connecting, for a handshake and for each reply; 0 disables it
     #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
         allow_hyphen_values = true, help_heading = "Limits")]
     pub timeout: Duration,
-    /// End a connection that is silent in both directions for this long; 0: never
+    /// Close a connection after this long without data in either direction; 0 disables it
     #[arg(short, long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
         allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
     pub idle_timeout: Duration,
-    /// End the whole run after this long; 0: never
+    /// Exit after this long, whatever is going on; 0 disables it
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
         allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
     pub deadline: Duration,
-    /// Dump both directions in hex to FILE (`-`: stderr)
-    #[arg(short = 'x', long, value_name = "FILE", help_heading = "Talk")]
+    /// Write a hex dump of both directions to FILE (`-` for stderr)
+    #[arg(short = 'x', long, value_name = "FILE", help_heading = "Output")]
     pub hex: Option<PathBuf>,
-    /// Show strangers' text as it came, control characters and all
-    #[arg(long, help_heading = "Talk")]
+    /// Print received text unescaped, control characters included
+    #[arg(long, help_heading = "Output")]
     pub raw: bool,
     #[command(flatten)]
     pub talk: TalkArgs,
@@ -204,7 +204,7 @@ pub struct PromptArgs {
     /// Show the local time before each line
     #[arg(long, help_heading = "Prompt")]
     pub timestamps: bool,
-    /// Ring when a line is for you: private, or with your name in it, or in a talk of two
+    /// Ring the bell on private messages, mentions, and in one-to-one chats
     #[arg(long, help_heading = "Prompt")]
     pub bell: bool,
     /// Keep the prompt's history in FILE
@@ -222,10 +222,10 @@ impl PromptArgs {
 /// Whom a server talks to.
 #[derive(Args, Debug, Clone)]
 pub struct AccessArgs {
-    /// Let in only these: a CIDR, an address, or @FILE with one a line; may be given several times
+    /// Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
     #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
     pub allow: Vec<Networks>,
-    /// Never let these in, whatever is allowed; may be given several times
+    /// Refuse these clients, even if --allow names them; repeatable
     #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
     pub deny: Vec<Networks>,
 }
@@ -243,15 +243,10 @@ impl AccessArgs {
 /// A program as what a client talks to.
 #[derive(Args, Debug, Clone)]
 pub struct ProgramArgs {
-    /// Run COMMAND with /bin/sh; the client is its stdin and stdout
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        group = "handler",
-        help_heading = "What a client talks to"
-    )]
+    /// Run COMMAND with /bin/sh for each client, as its stdin and stdout
+    #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "Handlers")]
     pub sh: Option<OsString>,
-    /// Run this program, without a shell; the client is its stdin and stdout
+    /// Run this program for each client, as its stdin and stdout, without a shell
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
     pub program: Vec<OsString>,
 }

@@ -14,7 +14,7 @@ use crate::net::handshake::Handshake;
 use crate::roles::client::{self, ClientArgs};
 use crate::session::handshake;
 
-/// Connect to a server that asks for proof of the key, encrypted both ways
+/// Connect to an auth-serve, and prove that we hold the key; encrypted both ways
 #[derive(Args, Debug, Clone)]
 pub struct AuthConnect {
     #[command(flatten)]

@@ -13,12 +13,12 @@ use crate::net::handshake::Handshake;
 use crate::roles::server::{self, ServerArgs};
 use crate::server::Gate;
 
-/// Serve clients that prove they hold the key, and nobody else
+/// Serve only clients that prove they hold the key
 #[derive(Args, Debug, Clone)]
 pub struct AuthServe {
     #[command(flatten)]
     pub key: KeyArgs,
-    /// Keys, one NAME:KEY a line
+    /// Accept these keys: one NAME:KEY per line of FILE
     #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub keys: Option<std::path::PathBuf>,
     /// Do not slow down addresses that send wrong proofs

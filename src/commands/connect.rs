@@ -21,7 +21,7 @@ use report::{Report, may_pass};
 /// Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere
 #[derive(Args, Debug, Clone)]
 pub struct Connect {
-    /// Connect, report, close; PORT may be a list (22,80,8000-8100)
+    /// Check whether ports are open; PORT may be a list (22,80,8000-8100)
     #[arg(short = 'z', long, conflicts_with_all = ["send", "expect", "expect_eof"], help_heading = "Scripts")]
     pub check: bool,
     #[command(flatten)]

@@ -27,23 +27,23 @@ use inspect::{Inspected, State};
 use report::{Entry, Table, write_list};
 use summary::Summary;
 
-/// Show socket options, or set them and show what became of it: of a fresh socket, a connection,
-/// or another process
+/// Show socket options, or set them and show the effect: of a new socket, a connection, or another
+/// process
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Opts {
-    /// Options to show, or to set; all of the socket, without any. LEVEL:NUMBER[=HEX] for one
-    /// without a name
+    /// Options to show (NAME) or set (NAME=VALUE); all of them by default. LEVEL:NUMBER[=HEX] for
+    /// one without a name
     #[arg(value_name = "NAME[=VALUE]", value_parser = args::option_names(|word| Ok(word.to_owned())),
         hide_possible_values = true)]
     words: Vec<String>,
-    /// Of a UDP socket instead of a TCP one
+    /// Use a UDP socket
     #[arg(long, conflicts_with = "unix", help_heading = "Which socket")]
     udp: bool,
-    /// Of a UNIX socket
+    /// Use a UNIX socket
     #[arg(long, conflicts_with_all = ["v4", "v6"], help_heading = "Which socket")]
     unix: bool,
-    /// Of a fresh socket in this state
+    /// Inspect a new socket in this state
     #[arg(
         long,
         value_enum,
@@ -53,28 +53,28 @@ pub struct Opts {
         help_heading = "Which socket"
     )]
     state: State,
-    /// Of a connection to ADDRESS, with its addresses, mode and timeouts
+    /// Inspect a connection to ADDRESS, with its addresses, mode and timeouts
     #[arg(long, value_name = "ADDRESS", group = "live", conflicts_with_all = ["state", "unix"],
         help_heading = "Which socket")]
     connect: Option<OsString>,
-    /// The sockets of a running process
+    /// Inspect the sockets of a running process
     #[arg(long, value_name = "PID", group = "live", value_parser = args::count::<i32>(1, args::INT_MAX),
         conflicts_with_all = ["state", "udp", "unix"], help_heading = "Which socket")]
     pid: Option<i32>,
-    /// Of that process, the socket with this descriptor
+    /// Only the socket with this descriptor of that process
     #[arg(long, value_name = "N", requires = "pid", value_parser = args::count::<i32>(0, args::INT_MAX),
         help_heading = "Which socket")]
     fd: Option<RawFd>,
-    /// The sockets of whatever process listens on this port (with --udp: is bound to it)
+    /// Inspect the sockets that listen on this port (with --udp: are bound to it)
     #[arg(long, value_name = "N", group = "live", value_parser = args::count::<u16>(1, 65535),
         conflicts_with_all = ["state", "unix"], help_heading = "Which socket")]
     port: Option<u16>,
-    /// Only what differs from a fresh socket
+    /// Show only what differs from a new socket
     #[arg(long, help_heading = "Which socket")]
     changed: bool,
     #[command(flatten)]
     family: FamilyArgs,
-    /// Bound on connecting; 0: none
+    /// Timeout for connecting; 0 disables it
     #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
         allow_hyphen_values = true, help_heading = "Limits")]
     pub timeout: Duration,

@@ -53,7 +53,7 @@ pub struct UdpSend {
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
         value_parser = args::count::<u32>(1, u32::MAX.into()), help_heading = "Answers")]
     pub reply: Option<u32>,
-    /// Send again, up to N times, while no answer came
+    /// Resend up to N times while there is no answer
     #[arg(
         long,
         value_name = "N",
@@ -64,7 +64,7 @@ pub struct UdpSend {
         help_heading = "Answers"
     )]
     pub retries: u32,
-    /// Each answer must match REGEX, over bytes
+    /// Require each answer to match REGEX (over bytes)
     #[arg(long, value_name = "REGEX", value_parser = args::regex, help_heading = "Answers")]
     pub expect: Option<Regex>,
 
@@ -74,7 +74,7 @@ pub struct UdpSend {
     /// Send from this address
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
-    /// Hops the datagrams may take
+    /// Time to live (hop limit) of what is sent
     #[arg(long, value_name = "N", value_parser = args::count::<u8>(1, 255), help_heading = "Sockets")]
     pub ttl: Option<u8>,
 

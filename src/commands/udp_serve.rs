@@ -28,27 +28,27 @@ pub struct UdpServe {
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
-    /// Return each datagram to its sender
-    #[arg(long, group = "handler", help_heading = "What a peer talks to")]
+    /// Echo each datagram back to its sender
+    #[arg(long, group = "handler", help_heading = "Handlers")]
     pub echo: bool,
-    /// Swallow datagrams
-    #[arg(long, group = "handler", help_heading = "What a peer talks to")]
+    /// Discard all datagrams
+    #[arg(long, group = "handler", help_heading = "Handlers")]
     pub discard: bool,
     /// Answer each datagram with TEXT
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
-        help_heading = "What a peer talks to")]
+        help_heading = "Handlers")]
     pub reply: Option<Bytes>,
     /// Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
-    #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "What a peer talks to")]
+    #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "Handlers")]
     pub sh: Option<OsString>,
     /// Answer each datagram with what this program writes; the datagram is its stdin
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
     pub program: Vec<OsString>,
-    /// Programs at a time; meanwhile datagrams wait
+    /// Maximum number of programs at a time; further datagrams wait
     #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,
-    /// Join a multicast group; may be given several times
+    /// Join a multicast group; repeatable
     #[arg(long, value_name = "GROUP[%IFACE]", value_parser = group, help_heading = "Sockets")]
     pub join: Vec<Setting>,
     /// Exit after N datagrams
@@ -56,8 +56,8 @@ pub struct UdpServe {
     pub count: Option<u64>,
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Write the port to FILE once it is bound
-    #[arg(long, value_name = "FILE", help_heading = "Talk")]
+    /// Write the port to FILE once bound
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub port_file: Option<PathBuf>,
 
     #[command(flatten)]

@@ -55,51 +55,52 @@ pub struct ClientArgs {
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
-    /// Send a CR before each newline, where it is missing
+    /// Send CRLF line ends: add the CR where it is missing
     #[arg(short = 'C', long, help_heading = "Data")]
     pub crlf: bool,
-    /// At the prompt, send lines without a newline
+    /// Send the lines of the prompt without a newline
     #[arg(long, conflicts_with = "crlf", help_heading = "Data")]
     pub no_newline: bool,
-    /// Only send: what comes is dropped
+    /// Only send: drop received data
     #[arg(long, conflicts_with = "recv_only", help_heading = "Data")]
     pub send_only: bool,
-    /// Only receive: stdin is not read
+    /// Only receive: do not read stdin
     #[arg(long, help_heading = "Data")]
     pub recv_only: bool,
-    /// End after SIZE bytes have come
+    /// Exit after receiving SIZE bytes
     #[arg(long, value_name = "SIZE", value_parser = max_bytes, help_heading = "Limits")]
     pub max_bytes: Option<u64>,
-    /// Do not pass the end of stdin on to the peer
+    /// Do not close the sending side when stdin ends
     #[arg(long, help_heading = "Data")]
     pub no_half_close: bool,
-    /// How long to wait for the peer's end after ours [default: 1s at the prompt, else no limit]
+    /// How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Limits")]
     pub linger: Option<Duration>,
-    /// Keep trying to connect for this long: refused, unreachable, no such name
+    /// Retry for this long while connecting fails (refused, unreachable, no such name)
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Scripts")]
     pub wait: Option<Duration>,
     #[command(flatten)]
     pub steps: Steps,
-    /// Show how much was moved, on stderr if that is a terminal
-    #[arg(long, help_heading = "Talk")]
+    /// Show a progress line, if stderr is a terminal
+    #[arg(long, help_heading = "Output")]
     pub progress: bool,
-    /// At the end, tell how the TCP connection fared: round trips, retransmits, window, rate
-    #[arg(long, help_heading = "Talk")]
+    /// Report TCP statistics at the end: round trips, retransmits, window, rate
+    #[arg(long, help_heading = "Output")]
     pub tcp_info: bool,
     /// Connect from this address
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
     pub source: Option<SocketAddr>,
-    /// Connect through a proxy, which looks the name up: socks5://[USER@]HOST:PORT or
+    /// Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or
     /// http://[USER@]HOST:PORT
     #[arg(long, value_name = "URL", help_heading = "Proxies")]
     pub proxy: Option<String>,
-    /// The proxy's password, less one newline at its end; or set `SOCKCTL_PROXY_PASSWORD`
+    /// Read the proxy's password from FILE (one trailing newline is dropped); or set
+    /// `SOCKCTL_PROXY_PASSWORD`
     #[arg(long, value_name = "FILE", requires = "proxy", value_hint = ValueHint::FilePath, help_heading = "Proxies")]
     pub proxy_password_file: Option<PathBuf>,
-    /// Send a PROXY protocol header first, which says where the connection comes from
+    /// Send a PROXY protocol header, with the addresses of the connection, first
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
         value_parser = clap::value_parser!(u8).range(1..=2), help_heading = "Proxies")]
     pub send_proxy: Option<u8>,

@@ -46,59 +46,59 @@ pub struct ServerArgs {
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
-    /// A chat room, with you as the member `server`
-    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    /// Run a chat room, with you as the member `server`
+    #[arg(long, group = "handler", help_heading = "Handlers")]
     pub room: bool,
-    /// Return what comes
-    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    /// Echo all input back
+    #[arg(long, group = "handler", help_heading = "Handlers")]
     pub echo: bool,
-    /// Swallow what comes
-    #[arg(long, group = "handler", help_heading = "What a client talks to")]
+    /// Discard all input
+    #[arg(long, group = "handler", help_heading = "Handlers")]
     pub discard: bool,
-    /// Send TEXT, then end our side
+    /// Send TEXT, then close the sending side
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
-        help_heading = "What a client talks to")]
+        help_heading = "Handlers")]
     pub reply: Option<Bytes>,
     #[command(flatten)]
     pub program: ProgramArgs,
 
-    /// Serve the first connection that is let in, then exit with its status
+    /// Exit with the status of the first accepted connection
     #[arg(long, help_heading = "Limits")]
     pub once: bool,
-    /// Connections at a time
+    /// Maximum number of connections at a time
     #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,
-    /// What becomes of a connection too many
+    /// What to do with connections beyond --max-conns
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnFull::Wait, help_heading = "Limits")]
     pub on_full: OnFull,
-    /// Connections from one address at a time; an IPv6 /64 is one
+    /// Maximum number of connections per address (IPv6: per /64)
     #[arg(long, value_name = "N", value_parser = args::count::<usize>(1, u64::MAX), help_heading = "Limits")]
     pub per_ip: Option<usize>,
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Believe PROXY headers (v1, v2) from these, and require them; may be given several times
+    /// Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
     #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
     pub accept_proxy: Vec<Networks>,
-    /// How long stopping may take; 0: at once
+    /// How long to wait for connections when stopping; 0 cuts them at once
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = quantity::duration,
         allow_hyphen_values = true, help_heading = "Limits")]
     pub grace: Duration,
-    /// Connections the kernel queues before they are accepted
+    /// Length of the queue of connections not yet accepted
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = args::count::<i32>(0, args::INT_MAX),
         help_heading = "Sockets")]
     pub backlog: i32,
-    /// Share the port with other servers that do so too (`SO_REUSEPORT`)
+    /// Share the port with other servers (`SO_REUSEPORT`)
     #[arg(long, help_heading = "Sockets")]
     pub reuse_port: bool,
-    /// Who may use a UNIX path, in octal (0660); otherwise the umask decides
+    /// Permissions of a UNIX path, in octal (0660); the umask decides by default
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub mode: Option<u32>,
     /// Take the listening socket from the service manager (systemd socket activation)
     #[arg(long, conflicts_with_all = ["address", "backlog", "reuse_port", "mode"], help_heading = "Sockets")]
     pub systemd: bool,
-    /// Write the port to FILE once it listens
-    #[arg(long, value_name = "FILE", help_heading = "Talk")]
+    /// Write the port to FILE once listening
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub port_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -110,12 +110,12 @@ pub struct ServerArgs {
 /// What the reader of our stdout gets after we were told to end at once.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What becomes of a connection too many.
+/// What to do with connections beyond `--max-conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFull {
-    /// It waits until there is room
+    /// Keep them waiting until there is room
     Wait,
-    /// It is closed at once
+    /// Close them at once
     Reject,
 }
 
