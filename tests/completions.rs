@@ -18,7 +18,7 @@ const FILES: [(&str, &str); 4] = [
 fn generated(kind: &str) -> String {
     let done = sockctl(["--generate", kind]).run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{kind}");
-    String::from_utf8(done.stdout).unwrap()
+    done.text()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_man_page_has_a_section_for_each_command_and_every_option() {
         });
         let section = section.unwrap_or_else(|| panic!("no section {heading}"));
         let help = sockctl([command, "--help"]).run();
-        let help = String::from_utf8(help.stdout).unwrap();
+        let help = help.text();
         let options = help
             .split([' ', ',', '\n'])
             .filter_map(|word| word.strip_prefix("--"))
@@ -92,7 +92,7 @@ fn the_man_page_tells_what_no_option_does() {
 
 #[test]
 fn generating_needs_a_kind_that_exists() {
-    let done = sockctl(["--generate", "postcard"]).run();
+    let done = sockctl("--generate postcard").run();
     assert_eq!(done.code, 2);
     assert!(
         done.stderr.starts_with("sockctl: --generate 'postcard': expected one of man, "),

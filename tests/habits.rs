@@ -8,7 +8,8 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::run::{
-    DEADLINE, Finished, Running, connect, free_port, listen, program, read_all, until, with_ports,
+    BINARY, DEADLINE, Finished, Folder, Program, Running, accept, ask, connect, datagram,
+    datagrams, echoes, free_port, listen, program, read_all, take, with_ports,
 };
 
 const README: &str = include_str!("../README.md");
@@ -29,31 +30,25 @@ fn table() -> Vec<&'static str> {
 
 /// A folder in which a command of the table is run, with a free port in place of its 8520.
 struct Place {
-    folder: tempfile::TempDir,
+    folder: Folder,
     port: u16,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), port: free_port() }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
+        Self { folder: Folder::new(), port: free_port() }
     }
 
     /// The command in a shell, with stdin at its end unless it is started by hand.
-    fn command(&self, command: &str) -> crate::run::Program {
+    fn command(&self, command: &str) -> Program {
         assert!(table().contains(&command), "not in the table: {command}");
         // `|` is written `\|` inside a table.
         let command = with_ports(command, |known| self.port + (known - 8520)).replace("\\|", "|");
-        let binary = Path::new(env!("CARGO_BIN_EXE_sockctl")).parent().unwrap();
+        let binary = Path::new(BINARY).parent().unwrap();
         let path = std::env::var("PATH").unwrap();
         program("bash", ["-c", &format!("exec {command}")])
             .env("PATH", format!("{}:{path}", binary.display()))
-            .with(|shell| {
-                shell.current_dir(self.folder.path());
-            })
+            .within(&self.folder)
     }
 
     fn run(&self, command: &str) -> Finished {
@@ -72,8 +67,7 @@ impl Place {
     fn peer(&self, end: &'static str, answer: &'static str) -> JoinHandle<String> {
         let listener = listen(self.port);
         std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            let mut stream = accept(&listener);
             let mut got = String::new();
             let mut byte = [0];
             while (end.is_empty() || !got.ends_with(end)) && stream.read(&mut byte).unwrap() == 1 {
@@ -121,7 +115,7 @@ const HABITS: &[Habit] = &[
         assert_eq!(peer.join().unwrap(), "hello\n");
     }),
     ("sockctl connect 8520 <file", |place, command| {
-        std::fs::write(place.path("file"), "all of it").unwrap();
+        std::fs::write(place.folder.at("file"), "all of it").unwrap();
         let peer = place.peer("", "seen\n");
         place.run(command).is(0, "seen\n", "");
         assert_eq!(peer.join().unwrap(), "all of it");
@@ -129,12 +123,11 @@ const HABITS: &[Habit] = &[
     ("sockctl serve 8520 --once >file", |place, command| {
         let server = place.serve(command);
         connect(place.port).write_all(b"all of it").unwrap();
-        let done = server.finish();
-        assert_eq!((done.code, done.stdout.as_slice()), (0, &b""[..]));
-        assert_eq!(std::fs::read(place.path("file")).unwrap(), b"all of it");
+        server.finish().gives(0, "");
+        assert_eq!(std::fs::read(place.folder.at("file")).unwrap(), b"all of it");
     }),
     ("sockctl serve 8520 --once <file", |place, command| {
-        std::fs::write(place.path("file"), "all of it").unwrap();
+        std::fs::write(place.folder.at("file"), "all of it").unwrap();
         let server = place.serve(command);
         assert_eq!(read_all(&connect(place.port)), b"all of it");
         assert_eq!(server.finish().code, 0);
@@ -143,13 +136,13 @@ const HABITS: &[Habit] = &[
         let listener = listen(place.port);
         // Its stdin is not read.
         let client = place.command(command).start();
-        let (mut stream, _) = listener.accept().unwrap();
+        let mut stream = accept(&listener);
         stream.write_all(b"news\n").unwrap();
         drop(stream);
         client.finish().is(0, "news\n", "");
     }),
     ("sockctl connect 8520 -C <file", |place, command| {
-        std::fs::write(place.path("file"), "a\nb\r\n").unwrap();
+        std::fs::write(place.folder.at("file"), "a\nb\r\n").unwrap();
         let peer = place.peer("", "");
         place.run(command).is(0, "", "");
         assert_eq!(peer.join().unwrap(), "a\r\nb\r\n");
@@ -165,61 +158,48 @@ const HABITS: &[Habit] = &[
         let listener = listen(place.port);
         let client = place.command(command).start();
         let _silent = listener.accept().unwrap();
-        let done = client.finish();
-        assert_eq!((done.code, done.stdout.as_slice()), (4, &b""[..]));
+        client.finish().gives(4, "");
     }),
     ("sockctl connect unix:socket", |place, command| {
-        let listener = UnixListener::bind(place.path("socket")).unwrap();
+        let listener = UnixListener::bind(place.folder.at("socket")).unwrap();
         socket2::SockRef::from(&listener).set_read_timeout(Some(DEADLINE)).unwrap();
         let client = place.command(command).start();
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"hello").unwrap();
-        drop(stream);
+        listener.accept().unwrap().0.write_all(b"hello").unwrap();
         client.finish().is(0, "hello", "");
     }),
     ("sockctl serve unix:socket --echo", |place, command| {
         let _server = place.serve(command);
-        let mut stream = std::os::unix::net::UnixStream::connect(place.path("socket")).unwrap();
-        stream.write_all(b"ping").unwrap();
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"ping");
+        let stream = std::os::unix::net::UnixStream::connect(place.folder.at("socket")).unwrap();
+        echoes(&stream, b"ping");
     }),
     ("sockctl udp-send 8520 hello", |place, command| {
         let peer = UdpSocket::bind(("127.0.0.1", place.port)).unwrap();
         peer.set_read_timeout(Some(DEADLINE)).unwrap();
         place.run(command).is(0, "", "");
-        let mut buffer = [0; 16];
-        let count = peer.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..count], b"hello");
+        assert_eq!(datagram(&peer), b"hello");
     }),
     ("sockctl udp-serve 8520", |place, command| {
         let server = place.serve(command);
-        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = datagrams();
         peer.send_to(b"hello", ("127.0.0.1", place.port)).unwrap();
         server.stdout_has(&format!("{} hello\n", peer.local_addr().unwrap()));
     }),
     ("sockctl udp-send unix:log hello", |place, command| {
-        let log = UnixDatagram::bind(place.path("log")).unwrap();
+        let log = UnixDatagram::bind(place.folder.at("log")).unwrap();
         log.set_read_timeout(Some(DEADLINE)).unwrap();
         place.run(command).is(0, "", "");
-        let mut buffer = [0; 16];
-        let count = log.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..count], b"hello");
+        assert_eq!(datagram(&log), b"hello");
     }),
     ("sockctl connect --proxy socks5://127.0.0.1:8520 db.example:5432", |place, command| {
         // RFC 1928: the proxy resolves the name.
         let listener = listen(place.port);
         let client = place.command(command).start();
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut greeting = [0; 2];
-        stream.read_exact(&mut greeting).unwrap();
+        let mut stream = accept(&listener);
+        let greeting = take(&stream, 2);
         assert_eq!(greeting[0], 5);
-        stream.read_exact(&mut vec![0; greeting[1].into()]).unwrap();
+        take(&stream, greeting[1].into());
         stream.write_all(&[5, 0]).unwrap();
-        let mut request = [0; 5 + 10 + 2];
-        stream.read_exact(&mut request).unwrap();
-        assert_eq!(&request, b"\x05\x01\x00\x03\x0adb.example\x15\x38");
+        assert_eq!(take(&stream, 5 + 10 + 2), b"\x05\x01\x00\x03\x0adb.example\x15\x38");
         stream.write_all(b"\x05\0\0\x01\x7f\0\0\x01\x15\x38from the db").unwrap();
         drop(stream);
         client.finish().is(0, "from the db", "");
@@ -227,53 +207,38 @@ const HABITS: &[Habit] = &[
     ("sockctl serve 8520 --room", |place, command| {
         let _server = place.serve(command);
         let mut members: Vec<_> = (0..2).map(|_| connect(place.port)).collect();
-        let mut seen = String::new();
-        let mut byte = [0];
-        until("both are in", || {
-            members[0].read_exact(&mut byte).unwrap();
-            seen.push(char::from(byte[0]));
-            seen.ends_with("guest2 joined\n")
-        });
+        let joined = "-- guest1 joined\n-- guest2 joined\n";
+        assert_eq!(take(&members[0], joined.len()), joined.as_bytes());
         members[1].write_all(b"hello\n").unwrap();
-        let mut line = [0; 15];
-        members[0].read_exact(&mut line).unwrap();
-        assert_eq!(&line, b"<guest2> hello\n");
+        assert_eq!(take(&members[0], 15), b"<guest2> hello\n");
     }),
-    ("sockctl serve 8520 -- cat", echoes),
+    ("sockctl serve 8520 -- cat", returns),
     ("sockctl serve 8520 --sh 'echo hello; cat'", |place, command| {
         let _server = place.serve(command);
-        let mut client = connect(place.port);
-        client.write_all(b"and more").unwrap();
-        client.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(read_all(&client), b"hello\nand more");
+        assert_eq!(ask(&connect(place.port), "and more"), b"hello\nand more");
     }),
-    ("sockctl serve 8520 --echo", echoes),
+    ("sockctl serve 8520 --echo", returns),
     (r"sockctl serve 8520 --reply 'ok\n'", |place, command| {
         let _server = place.serve(command);
         for _ in 0..3 {
             assert_eq!(read_all(&connect(place.port)), b"ok\n");
         }
     }),
-    ("sockctl serve 8520 -m 40 -- cat", echoes),
+    ("sockctl serve 8520 -m 40 -- cat", returns),
     ("sockctl serve 8520 --echo --allow 127.0.0.2", |place, command| {
         let _server = place.serve(command);
         assert_eq!(read_all(&connect(place.port)), b"");
     }),
     ("sockctl connect 8520 --hex -", |place, command| {
         let peer = place.peer("", "ok\n");
-        let done = place.run(command);
-        assert_eq!((done.code, done.stdout.as_slice()), (0, &b"ok\n"[..]));
-        assert!(
-            done.stderr.starts_with("< ") && done.stderr.contains("6f 6b 0a"),
-            "{}",
-            done.stderr
-        );
+        let done = place.run(command).gives(0, "ok\n");
+        assert!(done.starts_with("< ") && done.contains("6f 6b 0a"), "{}", done);
         peer.join().unwrap();
     }),
 ];
 
 /// A server of the table returns what it gets, to several at a time, and its end too.
-fn echoes(place: &Place, command: &str) {
+fn returns(place: &Place, command: &str) {
     let _server = place.serve(command);
     let mut clients: Vec<_> = (0..3).map(|_| connect(place.port)).collect();
     for client in &mut clients {

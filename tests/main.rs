@@ -1,30 +1,26 @@
-//! The real binary, driven on loopback. The files mirror `src/commands`; `terminal.rs` sits at a
-//! real pseudo-terminal, `interop/` needs other programs, and `faults/` is what a trustworthy tool
-//! survives: its tests are named after the numbered rows of the faults they prove.
+//! The real binary, driven on loopback, a module a topic. `terminal/` sits at a real
+//! pseudo-terminal, `interop/` needs other programs. Tests named `row_NN_…` prove the numbered
+//! faults that `README.md` lists.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-mod auth_connect;
-mod auth_noise;
-mod auth_python;
-mod auth_serve;
+mod arguments;
+mod auth;
 mod completions;
 mod connect;
-mod connect_proxy;
-mod connect_script;
-mod faults;
 mod habits;
 mod interop;
-mod limits;
 mod notes;
 mod opts;
-mod opts_live;
 mod program;
 mod readme;
+mod resolve;
 mod room;
 mod run;
 mod serve;
+mod signals;
+mod stdio;
+mod system;
 mod talk;
 mod terminal;
-mod udp_send;
-mod udp_serve;
+mod udp;

@@ -2,9 +2,9 @@
 //! `socketserver`. The prompt's side of the chat is in `terminal.rs`, the validation of clients in
 //! `auth_serve.rs` and `auth_connect.rs`.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
-use crate::run::{Finished, Running, peer, python, read_all, sockctl};
+use crate::run::{Finished, Running, Words, hold, peer, python, read_all, sockctl};
 
 // ---- the function table ------------------------------------------------------------------------
 
@@ -14,7 +14,7 @@ fn traced() -> Finished {
         assert_eq!(read_all(&stream), b"data");
         stream.write_all(b"reply").unwrap();
     });
-    let finished = sockctl(["connect", "--trace", &peer.word()]).input("data").run();
+    let finished = sockctl(format!("connect --trace {peer}")).input("data").run();
     peer.done();
     assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"reply"[..]));
     finished
@@ -22,26 +22,26 @@ fn traced() -> Finished {
 
 #[test]
 fn bind_is_serve_and_source() {
-    let server = sockctl(["serve", "--trace", "--echo", "127.0.0.1:0"]).start();
+    let server = sockctl("serve --trace --echo 127.0.0.1:0").start();
     let said = server.stderr_has("listening on ");
     assert!(said.contains("bind(127.0.0.1:0)\n"), "{said}");
-    let datagrams = sockctl(["udp-serve", "--trace", "--echo", "127.0.0.1:0"]).start();
+    let datagrams = sockctl("udp-serve --trace --echo 127.0.0.1:0").start();
     let said = datagrams.stderr_has("listening on ");
     assert!(said.contains("bind(127.0.0.1:0)\n"), "{said}");
-    let bound = sockctl(["connect", "--trace", "-s", "127.0.0.4", "127.0.0.1:1"]).run();
+    let bound = sockctl("connect --trace -s 127.0.0.4 127.0.0.1:1").run();
     assert!(bound.stderr.contains("bind(127.0.0.4:0)\n"), "{}", bound.stderr);
 }
 
 #[test]
 fn listen_is_serve_and_backlog() {
-    let server = sockctl(["serve", "--trace", "--echo", "127.0.0.1:0", "--backlog", "5"]).start();
+    let server = sockctl("serve --trace --echo 127.0.0.1:0 --backlog 5").start();
     let said = server.stderr_has("listening on ");
     assert!(said.contains("listen(5)\n"), "{said}");
 }
 
 #[test]
 fn accept_waits_for_each_client() {
-    let server = sockctl(["serve", "--trace", "--reply", "hi", "127.0.0.1:0"]).start();
+    let server = sockctl("serve --trace --reply hi 127.0.0.1:0").start();
     for _ in 0..3 {
         let client = server.connect();
         let from = client.local_addr().unwrap();
@@ -65,11 +65,11 @@ for port in sys.argv[1:]:
         code = s.connect_ex(("127.0.0.1", int(port)))
     print("127.0.0.1:%s %s" % (port, "open" if code == 0 else "%s (%d)" % (errno.errorcode[code], code)))
 "#;
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
     let open = server.port().to_string();
-    let theirs = python(script, [open.as_str(), "1"]).run();
+    let theirs = python(script, format!("{open} 1")).run();
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
-    sockctl(["connect", "--check", &format!("127.0.0.1:{open},1")]).run().is(3, &theirs.stdout, "");
+    sockctl(format!("connect --check 127.0.0.1:{open},1")).run().is(3, &theirs.stdout, "");
 }
 
 #[test]
@@ -82,10 +82,9 @@ fn recv_send_and_sendall_move_the_data() {
 
 #[test]
 fn recvfrom_and_sendto_carry_the_peers_address() {
-    let server = sockctl(["udp-serve", "--trace", "--echo", "127.0.0.1:0"]).start();
+    let server = sockctl("udp-serve --trace --echo 127.0.0.1:0").start();
     let port = server.port();
-    let sent =
-        sockctl(["udp-send", "--trace", "--reply", &format!("127.0.0.1:{port}"), "hello"]).run();
+    let sent = sockctl(format!("udp-send --trace --reply 127.0.0.1:{port} hello")).run();
     assert_eq!((sent.code, sent.stdout.as_slice()), (0, &b"hello"[..]), "{}", sent.stderr);
     let said = server.stderr_has("sendto(5, 127.0.0.1:");
     assert!(said.contains(") -> 5 from 127.0.0.1:") && said.contains("recvfrom("), "{said}");
@@ -108,9 +107,9 @@ s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10000)
 print(s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
 ";
-    let python = python(script, [""; 0]).run();
-    let effective = String::from_utf8(python.stdout).unwrap();
-    let shown = sockctl(["opts", "--trace", "SO_RCVBUF=10000"]).run();
+    let python = python(script, "").run();
+    let effective = python.text();
+    let shown = sockctl("opts --trace SO_RCVBUF=10000").run();
     let text = String::from_utf8_lossy(&shown.stdout);
     let wanted = format!("SO_RCVBUF=10000 -> {}", effective.trim());
     assert!(text.starts_with(&wanted), "{text}");
@@ -131,10 +130,10 @@ fn close_is_a_clean_end() {
 
 /// What `opts --connect` shows of a live connection, before its options.
 fn live() -> String {
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
-    let shown = sockctl(["opts", "--connect", &server.port().to_string()]).run();
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
+    let shown = sockctl(format!("opts --connect {}", server.port())).run();
     assert_eq!(shown.code, 0, "{}", shown.stderr);
-    String::from_utf8(shown.stdout).unwrap()
+    shown.text()
 }
 
 #[test]
@@ -149,15 +148,9 @@ fn settimeout_and_gettimeout_bound_what_blocks() {
     assert!(shown.contains("\nreceive timeout ") && shown.contains("\nsend timeout "), "{shown}");
     assert!(shown.contains("SO_RCVTIMEO") && shown.contains("SO_SNDTIMEO"), "{shown}");
     for limit in ["--idle-timeout", "--deadline"] {
-        let peer = peer(|mut stream| {
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest);
-        });
-        let mut running = sockctl(["connect", limit, "0.2", &peer.word()]).start();
-        crate::run::until("the timeout", || !running.is_running());
-        let finished = running.finish();
-        assert_eq!(finished.code, 4, "{}", finished.stderr);
-        assert!(finished.stderr.contains("(ETIMEDOUT 110)"), "{}", finished.stderr);
+        let peer = peer(hold);
+        let said = sockctl(format!("connect {limit} 0.2 {peer}")).start().ends().gives(4, "");
+        assert!(said.contains("(ETIMEDOUT 110)"), "{said}");
         peer.done();
     }
 }
@@ -168,9 +161,9 @@ fn fileno_is_the_descriptors_number() {
     assert!(said.contains(" -> fd ") && said.contains("close(fd "), "{said}");
     let shown = live();
     assert!(shown.contains("\nfileno "), "{shown}");
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
     let address = server.address();
-    let listed = sockctl(["opts", "--pid", &server.id().to_string()]).run();
+    let listed = sockctl(format!("opts --pid {}", server.id())).run();
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     let row = text.lines().find(|line| line.contains(&address)).unwrap();
     assert!(row.contains("LISTEN"), "{text}");
@@ -186,8 +179,8 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as s, s.makefile(
         file.flush()
         print(file.readline(), end="")
 "#;
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
-    python(script, [server.port().to_string()]).run().is(0, "line 0\nline 1\nline 2\n", "");
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
+    python(script, server.port().to_string()).run().is(0, "line 0\nline 1\nline 2\n", "");
 
     // And ours at the other end: each line is sent as it is given, each answer shown as it comes.
     let script = r#"
@@ -200,8 +193,8 @@ with conn, conn.makefile("rw") as file:
         file.write(line.upper())
         file.flush()
 "#;
-    let server = python(script, [""; 0]).start();
-    let mut client = sockctl(["connect", &server.port().to_string()]).start();
+    let server = python(script, "").start();
+    let mut client = sockctl(format!("connect {server}")).start();
     for n in 0..3 {
         client.send(format!("line {n}\n"));
         client.stdout_has(&format!("LINE {n}\n"));
@@ -219,12 +212,11 @@ try:
 except OverflowError as e:
     print(e)";
     // Python's words, and ours.
-    python(script, [""; 0]).run().is(0, "connect(): port must be 0-65535.\n", "");
-    sockctl(["connect", "127.0.0.1:65536"])
-        .run()
-        .refuses("port '65536': a port is a number 0–65535, or a service name behind a host");
-    assert_ne!(sockctl(["serve", "--echo", "127.0.0.1:0"]).start().port(), 0);
-    let highest = sockctl(["connect", "-z", "127.0.0.19:65535"]).run();
+    python(script, "").run().is(0, "connect(): port must be 0-65535.\n", "");
+    let done = sockctl("connect 127.0.0.1:65536").run();
+    done.refuses("port '65536': a port is a number 0–65535, or a service name behind a host");
+    assert_ne!(sockctl("serve --echo 127.0.0.1:0").start().port(), 0);
+    let highest = sockctl("connect -z 127.0.0.19:65535").run();
     highest.is(3, "127.0.0.19:65535 ECONNREFUSED (111)\n", "");
 }
 
@@ -270,15 +262,15 @@ client.close()
 "#;
 
 /// The notes' server, and our `connect` to it.
-fn chat_with_their_server(words: &[&str]) -> (Running, Running) {
-    let server = python(SERVER, [""; 0]).start();
-    let client = sockctl(["connect", &server.port().to_string()]).args(words).start();
+fn chat_with_their_server(words: impl Words) -> (Running, Running) {
+    let server = python(SERVER, "").start();
+    let client = sockctl(format!("connect {server}")).args(words).start();
     (server, client)
 }
 
 #[test]
 fn our_connect_chats_with_the_notes_server_without_newlines() {
-    let (mut server, mut client) = chat_with_their_server(&[]);
+    let (mut server, mut client) = chat_with_their_server("");
     for (question, answer) in [("你好", "hello"), ("and now?", "再见")] {
         server.send(format!("{question}\n"));
         client.stdout_has(question);
@@ -296,7 +288,7 @@ fn our_connect_chats_with_the_notes_server_without_newlines() {
 
 #[test]
 fn our_connect_chats_with_the_notes_server_in_lines() {
-    let (mut server, mut client) = chat_with_their_server(&["-v"]);
+    let (mut server, mut client) = chat_with_their_server("-v");
     server.send("question\n");
     client.stdout_has("question");
     client.send("an answer\n");
@@ -308,16 +300,15 @@ fn our_connect_chats_with_the_notes_server_in_lines() {
     client.close();
     let theirs = server.finish();
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
-    let ours = client.finish();
-    assert_eq!((ours.code, ours.stdout.as_slice()), (0, &b"questionbye"[..]));
-    assert!(ours.stderr.contains("closed (eof; received 11, sent 10 bytes"), "{}", ours.stderr);
+    let ours = client.finish().gives(0, "questionbye");
+    assert!(ours.contains("closed (eof; received 11, sent 10 bytes"), "{}", ours);
 }
 
 #[test]
 fn our_serve_chats_with_the_notes_client() {
-    for once in [&[][..], &["--once"]] {
-        let mut server = sockctl(["serve", "127.0.0.1:0"]).args(once).start();
-        let mut client = python(CLIENT, [server.port().to_string()]).start();
+    for once in ["", "--once"] {
+        let mut server = sockctl("serve 127.0.0.1:0").args(once).start();
+        let mut client = python(CLIENT, server.port().to_string()).start();
         for (question, answer) in [("你好", "hello"), ("second", "再见")] {
             server.send(question);
             client.stdout_has(question);
@@ -342,11 +333,11 @@ fn our_serve_chats_with_the_notes_client() {
 
 #[test]
 fn our_serve_chats_with_many_of_the_notes_clients_at_once() {
-    let mut server = sockctl(["serve", "-v", "127.0.0.1:0"]).start();
+    let mut server = sockctl("serve -v 127.0.0.1:0").start();
     let port = server.port().to_string();
     let mut clients: Vec<Running> = (1..=3)
         .map(|n| {
-            let client = python(CLIENT, [&port]).start();
+            let client = python(CLIENT, port.clone()).start();
             // One after the other, so that their numbers are known.
             server.stderr_has(&format!("[{n}] "));
             client
@@ -372,8 +363,8 @@ fn our_serve_chats_with_many_of_the_notes_clients_at_once() {
 
 #[test]
 fn our_programs_chat_with_each_other() {
-    let mut server = sockctl(["serve", "--once", "127.0.0.1:0"]).start();
-    let mut client = sockctl(["connect", &server.port().to_string()]).start();
+    let mut server = sockctl("serve --once 127.0.0.1:0").start();
+    let mut client = sockctl(format!("connect {server}")).start();
     for n in 0..3 {
         client.send(format!("from the client {n}\n"));
         server.stdout_has(&format!("from the client {n}\n"));
@@ -384,6 +375,6 @@ fn our_programs_chat_with_each_other() {
     let lines =
         |who: &str| (0..3).map(|n| format!("from the {who} {n}\n")).collect::<Vec<_>>().concat();
     let ours = server.finish();
-    assert_eq!((ours.code, String::from_utf8(ours.stdout).unwrap()), (0, lines("client")));
+    assert_eq!((ours.code, ours.text()), (0, lines("client")));
     client.finish().is(0, lines("server"), "");
 }

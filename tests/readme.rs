@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::run::{free_port, program, with_ports};
+use crate::run::{BINARY, Folder, free_port, program, sockctl, with_ports};
 
 const README: &str = include_str!("../README.md");
 
@@ -104,16 +104,14 @@ fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
 fn every_console_block_prints_what_it_shows() {
     let blocks = blocks();
     assert!(blocks.len() > 5, "only {} blocks found", blocks.len());
-    let binary = Path::new(env!("CARGO_BIN_EXE_sockctl")).parent().unwrap();
+    let binary = Path::new(BINARY).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     for (line, steps) in blocks {
         let steps = with_free_ports(steps);
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         program("bash", ["-c", &script(&steps)])
             .env("PATH", format!("{}:{path}", binary.display()))
-            .with(|command| {
-                command.current_dir(folder.path());
-            })
+            .within(&folder)
             .run()
             .is(0, "", "");
         for (index, step) in steps.iter().enumerate() {
@@ -138,8 +136,8 @@ fn every_console_block_prints_what_it_shows() {
 /// The rows of the exit-status table are those of `exit.rs`, as the help tells them.
 #[test]
 fn the_exit_statuses_are_those_of_the_help() {
-    let help = crate::run::sockctl(["--help"]).run();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = sockctl("--help").run();
+    let help = help.text();
     for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
         assert!(README.contains(&format!("| {code} | ")), "README: no row {code}");
         assert!(help.contains(&format!("{code} ")), "help: no status {code}");

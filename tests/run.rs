@@ -1,20 +1,35 @@
 //! The one builder of the tests: starts a program, talks to it, compares what it said. Every wait
 //! has a deadline; whatever was started is killed on drop.
 
-use std::ffi::OsStr;
-use std::fmt::Display;
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::{Mode, SFlag, mknod};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_sockctl");
+
+/// The system's words for what happens to connections.
+pub const REFUSED: &str = "connection refused (ECONNREFUSED 111)";
+pub const RESET: &str = "connection reset by peer (ECONNRESET 104)";
+pub const IN_USE: &str = "address already in use (EADDRINUSE 98)";
+pub const NOT_THERE: &str = "no such file or directory (ENOENT 2)";
+pub const TIMED_OUT: &str = "connection timed out (ETIMEDOUT 110)";
 
 /// How long anything may take. Far beyond what it does take; a slow machine is no failure.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -25,35 +40,107 @@ pub struct Program {
     input: Option<Vec<u8>>,
 }
 
+/// Words of a command line: one string, split at blanks except between single quotes, or a list of
+/// words that stay as they are.
+pub trait Words {
+    /// Each word.
+    fn words(self) -> Vec<OsString>;
+}
+
+impl Words for &str {
+    fn words(self) -> Vec<OsString> {
+        let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+        for c in self.chars() {
+            match c {
+                '\'' => {
+                    quoted = !quoted;
+                    word.get_or_insert_default();
+                }
+                ' ' if !quoted => words.extend(word.take().map(OsString::from)),
+                c => word.get_or_insert_default().push(c),
+            }
+        }
+        assert!(!quoted, "a quote without its end: {self}");
+        words.extend(word.map(OsString::from));
+        words
+    }
+}
+
+impl Words for String {
+    fn words(self) -> Vec<OsString> {
+        self.as_str().words()
+    }
+}
+
+impl Words for &String {
+    fn words(self) -> Vec<OsString> {
+        self.as_str().words()
+    }
+}
+
+impl<T: AsRef<OsStr>, const N: usize> Words for [T; N] {
+    fn words(self) -> Vec<OsString> {
+        self.iter().map(OsString::from).collect()
+    }
+}
+
+impl<T: AsRef<OsStr>> Words for &[T] {
+    fn words(self) -> Vec<OsString> {
+        self.iter().map(OsString::from).collect()
+    }
+}
+
+impl<T: AsRef<OsStr>> Words for Vec<T> {
+    fn words(self) -> Vec<OsString> {
+        self.iter().map(OsString::from).collect()
+    }
+}
+
 /// sockctl with these words.
-pub fn sockctl<I: AsRef<OsStr>>(words: impl IntoIterator<Item = I>) -> Program {
-    program(env!("CARGO_BIN_EXE_sockctl"), words)
+pub fn sockctl(words: impl Words) -> Program {
+    program(BINARY, words)
 }
 
 /// A Python peer: the script, and its `sys.argv[1:]`.
-pub fn python<I: AsRef<OsStr>>(script: &str, words: impl IntoIterator<Item = I>) -> Program {
-    let mut python = program("python3", ["-u", "-c", script]);
-    python.command.args(words);
-    python
+pub fn python(script: &str, words: impl Words) -> Program {
+    program("python3", ["-u", "-c", script]).args(words)
+}
+
+/// A Python peer that says where it listens, and that address.
+pub fn listening(script: &str, words: impl Words) -> (Running, String) {
+    let server = python(script, words).start();
+    let address = server.address();
+    (server, address)
 }
 
 /// A shell's line, in which `"$0"` is sockctl and `$1` the first of the words.
-pub fn shell<I: AsRef<OsStr>>(line: &str, words: impl IntoIterator<Item = I>) -> Program {
-    program("sh", ["-c", line, env!("CARGO_BIN_EXE_sockctl")]).args(words)
+pub fn shell(line: &str, words: impl Words) -> Program {
+    program("sh", ["-c", line, BINARY]).args(words)
 }
 
 /// A shell's line like that of [`shell`], in a network of its own (`lo` and nothing else) and
 /// where mounts are its own: needs unshare, iproute2 and root.
-pub fn apart<I: AsRef<OsStr>>(line: &str, words: impl IntoIterator<Item = I>) -> Program {
+pub fn apart(line: &str, words: impl Words) -> Program {
     let line = format!("set -e; ip link set lo up\n{line}");
-    let sockctl = env!("CARGO_BIN_EXE_sockctl");
-    program("unshare", ["--net", "--mount", "sh", "-c", &line, sockctl]).args(words)
+    program("unshare", ["--net", "--mount", "sh", "-c", &line, BINARY]).args(words)
+}
+
+/// strace(1), where these calls are injected with something else; the program follows. That is what
+/// is started (`-D`): whoever ends it ends the program.
+pub fn strace(calls: &str) -> Program {
+    let strace = program("strace", "-D -f -qq -o /dev/null -e signal=none -e");
+    strace.arg(format!("inject={calls}"))
+}
+
+/// sockctl under it.
+pub fn injected(calls: &str, words: impl Words) -> Program {
+    strace(calls).arg(BINARY).args(words)
 }
 
 /// Any program.
-pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) -> Program {
+pub fn program(name: &str, words: impl Words) -> Program {
     let mut command = Command::new(name);
-    command.args(words).env_clear();
+    command.args(words.words()).env_clear();
     for name in ["PATH", "HOME", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -64,8 +151,20 @@ pub fn program<I: AsRef<OsStr>>(name: &str, words: impl IntoIterator<Item = I>) 
 
 impl Program {
     /// Adds words.
-    pub fn args<I: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = I>) -> Self {
-        self.command.args(words);
+    pub fn args(mut self, words: impl Words) -> Self {
+        self.command.args(words.words());
+        self
+    }
+
+    /// Adds one word as it is.
+    pub fn arg(mut self, word: impl AsRef<OsStr>) -> Self {
+        self.command.arg(word);
+        self
+    }
+
+    /// The folder it is started in.
+    pub fn within(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
         self
     }
 
@@ -196,14 +295,19 @@ impl Running {
         self
     }
 
-    /// Waits for the `listening on` line; the address it names.
+    /// Waits for the `listening on` line or event; the address it names.
     #[track_caller]
     pub fn address(&self) -> String {
+        let line = |line: &str| {
+            let event = || -> Option<String> {
+                let event: Value = serde_json::from_str(line).ok()?;
+                (event["event"] == "listening").then(|| Some(event["local"].as_str()?.into()))?
+            };
+            line.strip_prefix("listening on ").map(String::from).or_else(event)
+        };
         let named = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
-            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            let line = |line: &str| line.strip_prefix("listening on ").map(String::from);
-            whole.lines().find_map(line)
+            text.rsplit_once('\n')?.0.lines().find_map(line)
         };
         let (bytes, _) = self.stderr.wait(|bytes, ended| ended || named(bytes).is_some());
         named(&bytes).unwrap_or_else(|| {
@@ -274,18 +378,24 @@ impl Running {
     #[track_caller]
     pub fn vitals(&self) -> Vitals {
         let proc = |name: &str| format!("/proc/{}/{name}", self.id());
-        let status = std::fs::read_to_string(proc("status")).unwrap();
+        let status = fs::read_to_string(proc("status")).unwrap();
         let number = |key: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
             let word = line.unwrap().split_whitespace().next().unwrap();
             word.parse().unwrap()
         };
         Vitals {
-            descriptors: std::fs::read_dir(proc("fd")).unwrap().count(),
+            descriptors: fs::read_dir(proc("fd")).unwrap().count(),
             threads: number("Threads:"),
             memory: number("VmRSS:") << 10,
             peak: number("VmHWM:") << 10,
         }
+    }
+
+    /// How many children it has, zombies included.
+    pub fn children(&self) -> usize {
+        let path = format!("/proc/{0}/task/{0}/children", self.id());
+        fs::read_to_string(path).unwrap().split_whitespace().count()
     }
 
     /// Waits until it takes next to no processor time: nothing spins.
@@ -293,7 +403,7 @@ impl Running {
     pub fn rests(&self) {
         // utime and stime of proc(5), in hundredths of a second
         let ticks = || -> u64 {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
             let fields = stat.rsplit(')').next().unwrap().split_whitespace();
             fields.skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum()
         };
@@ -302,6 +412,14 @@ impl Running {
             std::thread::sleep(Duration::from_millis(200)); // what is measured
             ticks() - before <= 2
         });
+    }
+
+    /// Stops a server; compares all that it said, on stderr after the `listening on` line.
+    #[track_caller]
+    pub fn stops(self, stdout: impl AsRef<[u8]>, said: &str) {
+        let address = self.address();
+        self.signal("TERM");
+        self.finish().is(0, stdout, format!("listening on {address}\n{said}"));
     }
 
     /// Whether it still runs.
@@ -313,6 +431,12 @@ impl Running {
     #[track_caller]
     pub fn finish(mut self) -> Finished {
         self.stdin = None;
+        self.ends()
+    }
+
+    /// Waits for its end, while its stdin stays open.
+    #[track_caller]
+    pub fn ends(mut self) -> Finished {
         let until = Instant::now() + DEADLINE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -327,6 +451,13 @@ impl Running {
         let (stderr, _) = self.stderr.wait(|_, ended| ended);
         let words = std::mem::take(&mut self.words);
         Finished { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned(), words }
+    }
+}
+
+/// A server stands for the address at which it listens.
+impl Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address())
     }
 }
 
@@ -367,7 +498,7 @@ impl Finished {
     /// It was refused as a wrong command line: status 2, nothing on stdout, this message, and
     /// nothing after it but a line of usage.
     #[track_caller]
-    pub fn refuses(&self, message: &str) {
+    pub fn refuses(&self, message: impl Display) {
         let mut lines = self.stderr.lines();
         let got = (self.code, self.stdout.as_slice(), lines.next());
         let wanted = format!("sockctl: {message}");
@@ -386,16 +517,59 @@ impl Finished {
 
     /// Compares all three.
     #[track_caller]
-    pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: &str) {
-        let wanted = (code, String::from_utf8_lossy(stdout.as_ref()), stderr);
-        let got = (self.code, String::from_utf8_lossy(&self.stdout), self.stderr.as_str());
-        assert!(got == wanted, "{}\n   got: {got:?}\nwanted: {wanted:?}", self.words);
+    pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: impl AsRef<str>) {
+        let (stdout, stderr) = (stdout.as_ref(), stderr.as_ref());
+        let shown = |code: i32, stdout: &[u8], stderr: &str| {
+            let start = stdout[..stdout.len().min(2000)].escape_ascii();
+            format!("{code}, {} bytes '{start}', {stderr:?}", stdout.len())
+        };
         assert!(
-            self.stdout == stdout.as_ref(),
-            "{}: stdout differs in bytes that are no text",
-            self.words
+            (self.code, &self.stdout[..], &self.stderr[..]) == (code, stdout, stderr),
+            "{}\n   got: {}\nwanted: {}",
+            self.words,
+            shown(self.code, &self.stdout, &self.stderr),
+            shown(code, stdout, stderr),
         );
     }
+
+    /// It failed with this status and this one line, and nothing on stdout.
+    #[track_caller]
+    pub fn fails(&self, code: i32, message: impl Display) {
+        self.is(code, "", format!("sockctl: {message}\n"));
+    }
+
+    /// Compares its status and its stdout; what it said on stderr.
+    #[track_caller]
+    pub fn gives(self, code: i32, stdout: impl AsRef<[u8]>) -> String {
+        self.is(code, stdout, &self.stderr);
+        self.stderr
+    }
+
+    /// All of stdout, which is text.
+    #[track_caller]
+    pub fn text(self) -> String {
+        String::from_utf8(self.stdout).unwrap()
+    }
+}
+
+/// The events of a `--json` run, without their times, which never go back.
+#[track_caller]
+pub fn events(text: &str) -> Vec<Value> {
+    let mut last = 0.0;
+    let event = |line: &str| {
+        let mut event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let t = event.as_object_mut().unwrap().remove("t").unwrap().as_f64().unwrap();
+        assert!(t >= last, "{line}");
+        last = t;
+        event
+    };
+    text.lines().map(event).collect()
+}
+
+/// Those events of a `--json` run that have this name.
+#[track_caller]
+pub fn events_of(text: &str, name: &str) -> Vec<Value> {
+    events(text).into_iter().filter(|event| event["event"] == name).collect()
 }
 
 /// What the server of a single conversation says: where it listens, who joined, and how it left.
@@ -413,13 +587,6 @@ pub fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// A peer on a port of 127.0.0.1.
-pub struct Peer {
-    /// The port.
-    pub port: u16,
-    talk: JoinHandle<()>,
-}
-
 /// A listener on a port of 127.0.0.1 (0: any) whose accept has a deadline.
 #[track_caller]
 pub fn listen(port: u16) -> TcpListener {
@@ -429,30 +596,74 @@ pub fn listen(port: u16) -> TcpListener {
     listener
 }
 
-/// A peer that does this with the first connection it gets, whose reads and writes have a deadline.
-pub fn peer(talk: impl FnOnce(TcpStream) + Send + 'static) -> Peer {
+/// Such a listener on any port, and its address.
+#[track_caller]
+pub fn listener() -> (TcpListener, String) {
     let listener = listen(0);
-    let port = listener.local_addr().unwrap().port();
-    let talk = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        talk(stream);
-    });
-    Peer { port, talk }
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
 }
 
-impl Peer {
-    /// Its port as a word.
-    pub fn word(&self) -> String {
-        self.port.to_string()
-    }
+/// The next connection, whose reads and writes have a deadline.
+#[track_caller]
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
 
-    /// Waits for its end; what it found wrong is this test's failure.
+/// A peer on a port of 127.0.0.1; shown as its address.
+pub struct Peer<T = ()> {
+    /// The port.
+    pub port: u16,
+    talk: JoinHandle<T>,
+}
+
+/// A peer that does this with the first connection it gets, whose reads and writes have a deadline.
+pub fn peer<T: Send + 'static>(talk: impl FnOnce(TcpStream) -> T + Send + 'static) -> Peer<T> {
+    let listener = listen(0);
+    let port = listener.local_addr().unwrap().port();
+    Peer { port, talk: std::thread::spawn(move || talk(accept(&listener))) }
+}
+
+impl<T> Peer<T> {
+    /// Waits for its end, and gives what it came to; what it found wrong is this test's failure.
     #[track_caller]
-    pub fn done(self) {
-        assert!(self.talk.join().is_ok(), "the peer failed");
+    pub fn done(self) -> T {
+        self.talk.join().expect("the peer is content")
     }
+}
+
+impl<T> Display for Peer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "127.0.0.1:{}", self.port)
+    }
+}
+
+/// A datagram socket on a port of 127.0.0.1 whose reads have a deadline.
+#[track_caller]
+pub fn datagrams() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
+/// Such a socket that is connected to this port.
+#[track_caller]
+pub fn datagrams_to(port: u16) -> UdpSocket {
+    let socket = datagrams();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    socket
+}
+
+/// The next datagram.
+#[track_caller]
+pub fn datagram(socket: &impl AsRawFd) -> Vec<u8> {
+    let mut buffer = vec![0; 70_000];
+    let count = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap();
+    buffer.truncate(count);
+    buffer
 }
 
 /// Closes a connection with a reset.
@@ -465,17 +676,128 @@ pub fn reset(stream: TcpStream) {
 
 /// Whether a process runs; a zombie does not.
 pub fn is_alive(id: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let rest = stat.rsplit(") ").next().unwrap_or_default();
     !rest.is_empty() && !rest.starts_with(['Z', 'X'])
 }
 
 /// Reads until the peer ends.
 #[track_caller]
-pub fn read_all(mut stream: &TcpStream) -> Vec<u8> {
+pub fn read_all(mut stream: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// Reads until the peer ends or resets: silent itself, and open as long.
+pub fn hold(mut stream: TcpStream) {
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+/// Sends these bytes, ends the write side, and reads the answer to its end.
+#[track_caller]
+pub fn ask<S: AsFd>(stream: &S, bytes: impl AsRef<[u8]>) -> Vec<u8>
+where
+    for<'a> &'a S: Read + Write,
+{
+    { stream }.write_all(bytes.as_ref()).unwrap();
+    socket2::SockRef::from(stream).shutdown(Shutdown::Write).unwrap();
+    read_all(stream)
+}
+
+/// Sends these bytes and ends the write side while it reads to the end.
+#[track_caller]
+pub fn exchange(stream: &TcpStream, bytes: &[u8]) -> Vec<u8> {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            { stream }.write_all(bytes).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        read_all(stream)
+    })
+}
+
+/// Sends these bytes and reads them back.
+#[track_caller]
+pub fn echoes<S>(stream: &S, bytes: impl AsRef<[u8]>)
+where
+    for<'a> &'a S: Read + Write,
+{
+    { stream }.write_all(bytes.as_ref()).unwrap();
+    assert_eq!(take(stream, bytes.as_ref().len()), bytes.as_ref());
+}
+
+/// Reads exactly so many bytes.
+#[track_caller]
+pub fn take(mut stream: impl Read, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// Bytes in which every shift shows.
+pub fn pattern(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = (0..count.div_ceil(8)).flat_map(|_| next()).collect();
+    bytes.truncate(count);
+    bytes
+}
+
+/// A folder of the test's own.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of a name in it.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The same as text.
+    pub fn text(&self, name: &str) -> String {
+        self.at(name).to_str().unwrap().into()
+    }
+
+    /// A file in it that nobody else may read; its path as text.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.at(name), content).unwrap();
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o600)).unwrap();
+        self.text(name)
+    }
+
+    /// How many names it holds.
+    pub fn count(&self) -> usize {
+        fs::read_dir(&self.0).unwrap().count()
+    }
+}
+
+impl AsRef<Path> for Folder {
+    fn as_ref(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// Waits for a `--port-file`; the port in it.
+#[track_caller]
+pub fn port_in(file: impl AsRef<Path>) -> u16 {
+    until("the port file", || file.as_ref().exists());
+    fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
 /// Waits until `holds`, polling.

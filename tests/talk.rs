@@ -1,11 +1,14 @@
 //! What is said on stderr: as text and as JSON, from the same events; and the trace.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::TcpStream;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::run::{Finished, Peer, peer, program, python, read_all, shell, sockctl};
+use crate::run::{
+    BINARY, Folder, Peer, Words, ask, datagrams, events, events_of, hold, peer, program, python,
+    read_all, shell, sockctl,
+};
 
 /// Answers "yes" to whatever comes, after its end.
 fn answering() -> Peer {
@@ -15,29 +18,15 @@ fn answering() -> Peer {
     })
 }
 
-/// Every line of stderr as the JSON object it must be, with a `t` that never goes back.
-#[track_caller]
-fn events(finished: &Finished) -> Vec<Value> {
-    let mut last = 0.0;
-    let event = |line: &str| {
-        let mut event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-        let t = event.as_object_mut().unwrap().remove("t").unwrap();
-        assert!(t.as_f64().unwrap() >= last, "{line}");
-        last = t.as_f64().unwrap();
-        event
-    };
-    finished.stderr.lines().map(event).collect()
-}
-
 fn text(event: &Value, field: &str) -> String {
     event[field].as_str().unwrap_or_default().to_string()
 }
 
 #[test]
 fn in_a_pipe_nothing_is_said_unless_asked() {
-    for words in [&[][..], &["-q"]] {
+    for words in ["", "-q"] {
         let peer = answering();
-        sockctl(["connect", &peer.word()]).args(words).input("hello").run().is(0, "yes", "");
+        sockctl(format!("connect {peer}")).args(words).input("hello").run().is(0, "yes", "");
         peer.done();
     }
 }
@@ -45,15 +34,14 @@ fn in_a_pipe_nothing_is_said_unless_asked() {
 #[test]
 fn verbose_tells_both_ends_and_counts() {
     let peer = answering();
-    let finished = sockctl(["connect", "-v", &peer.word()]).input("hello").run();
+    let finished = sockctl(format!("connect -v {peer}")).input("hello").run();
     let lines: Vec<&str> = finished.stderr.lines().collect();
     let [connected, closed] = lines[..] else {
         panic!("{lines:?}");
     };
-    let there = format!("127.0.0.1:{}", peer.port);
-    let local = connected.strip_prefix(&format!("connected to {there} from 127.0.0.1:"));
+    let local = connected.strip_prefix(&format!("connected to {peer} from 127.0.0.1:"));
     assert!(local.unwrap().parse::<u16>().is_ok(), "{connected}");
-    let head = format!("[1] {there} closed (eof; received 3, sent 5 bytes in ");
+    let head = format!("[1] {peer} closed (eof; received 3, sent 5 bytes in ");
     let seconds = closed.strip_prefix(&head).unwrap().strip_suffix(" s)");
     assert!(seconds.unwrap().parse::<f64>().unwrap() >= 0.0);
     peer.done();
@@ -61,13 +49,12 @@ fn verbose_tells_both_ends_and_counts() {
 
 #[test]
 fn json_tells_every_event_whatever_the_level() {
-    for level in [&[][..], &["-q"], &["-v"]] {
+    for level in ["", "-q", "-v"] {
         let peer = answering();
-        let there = format!("127.0.0.1:{}", peer.port);
-        let finished = sockctl(["connect", "--json", &there]).args(level).input("hello").run();
-        assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"yes"[..]));
-        let mut events = events(&finished);
-        assert_eq!(events.len(), 2, "{}", finished.stderr);
+        let there = peer.to_string();
+        let done = sockctl(format!("connect --json {there} {level}")).input("hello").run();
+        let mut events = events(&done.gives(0, "yes"));
+        assert_eq!(events.len(), 2, "{events:?}");
         let local = text(&events[0], "local");
         assert!(local.starts_with("127.0.0.1:"), "{local}");
         let seconds = events[1].as_object_mut().unwrap().remove("seconds");
@@ -75,9 +62,9 @@ fn json_tells_every_event_whatever_the_level() {
         assert_eq!(
             events,
             [
-                serde_json::json!({"event": "connected", "id": 1, "peer": there, "local": local}),
-                serde_json::json!({"event": "closed", "id": 1, "peer": there, "received": 3,
-                    "sent": 5, "reason": "eof"}),
+                json!({"event": "connected", "id": 1, "peer": there, "local": local}),
+                json!({"event": "closed", "id": 1, "peer": there, "received": 3, "sent": 5,
+                    "reason": "eof"}),
             ]
         );
         peer.done();
@@ -86,35 +73,28 @@ fn json_tells_every_event_whatever_the_level() {
 
 /// The reason of the `closed` event, and the status.
 fn ends(
-    words: &[&str],
+    words: impl Words,
     input: &str,
-    talk: impl FnOnce(std::net::TcpStream) + Send + 'static,
+    talk: impl FnOnce(TcpStream) + Send + 'static,
 ) -> (String, i32) {
     let peer = peer(talk);
-    let mut running = sockctl(["connect", "--json", &peer.word()]).args(words).start();
+    let mut running = sockctl(format!("connect --json {peer}")).args(words).start();
     running.send(input);
-    crate::run::until("its end", || !running.is_running());
-    let finished = running.finish();
-    let events = events(&finished);
-    let closed = events.iter().find(|event| event["event"] == "closed").unwrap();
-    (text(closed, "reason"), finished.code)
+    let finished = running.ends();
+    (text(&events_of(&finished.stderr, "closed")[0], "reason"), finished.code)
 }
 
 #[test]
 fn closed_tells_why() {
-    let hold = |mut stream: std::net::TcpStream| {
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest);
-    };
-    let reset = |mut stream: std::net::TcpStream| {
+    let reset = |mut stream: TcpStream| {
         // Closed with bytes unread: the kernel sends a reset.
         stream.read_exact(&mut [0; 1]).unwrap();
     };
-    assert_eq!(ends(&[], "", drop), ("eof".into(), 0));
-    assert_eq!(ends(&["-i", "0.2"], "", hold), ("idle".into(), 4));
-    assert_eq!(ends(&["--deadline", "0.2"], "", hold), ("shutdown".into(), 4));
-    assert_eq!(ends(&[], "123", reset), ("reset".into(), 7));
-    assert_eq!(ends(&["--hex", "/dev/full"], "1", hold), ("error".into(), 12));
+    assert_eq!(ends("", "", drop), ("eof".into(), 0));
+    assert_eq!(ends("-i 0.2", "", hold), ("idle".into(), 4));
+    assert_eq!(ends("--deadline 0.2", "", hold), ("shutdown".into(), 4));
+    assert_eq!(ends("", "123", reset), ("reset".into(), 7));
+    assert_eq!(ends("--hex /dev/full", "1", hold), ("error".into(), 12));
 }
 
 #[test]
@@ -124,12 +104,10 @@ fn a_signal_closes_as_shutdown_in_silence() {
             stream.write_all(b"hello").unwrap();
             assert_eq!(read_all(&stream), b"");
         });
-        let running = sockctl(["connect", "--json", &peer.word()]).start();
+        let running = sockctl(format!("connect --json {peer}")).start();
         running.stdout_has("hello");
         running.signal(signal);
-        let finished = running.finish();
-        assert_eq!(finished.code, code, "{}", finished.stderr);
-        let events = events(&finished);
+        let events = events(&running.finish().gives(code, "hello"));
         assert_eq!((text(&events[1], "reason"), events.len()), ("shutdown".into(), 2));
         peer.done();
     }
@@ -137,24 +115,16 @@ fn a_signal_closes_as_shutdown_in_silence() {
 
 #[test]
 fn a_failure_in_json_has_the_systems_name_and_number() {
-    let finished = sockctl(["connect", "--json", "127.0.0.1:1"]).run();
-    assert_eq!(
-        events(&finished),
-        [serde_json::json!({"event": "error", "op": "connect", "target": "127.0.0.1:1",
-            "errno": "ECONNREFUSED", "code": 111, "exit": 3})]
-    );
-    let finished = sockctl(["connect", "--json", "-n", "nosuch.invalid:80"]).run();
-    assert_eq!(
-        events(&finished),
-        [serde_json::json!({"event": "error", "op": "resolve", "target": "nosuch.invalid",
-            "errno": "EAI_NONAME", "code": -2, "exit": 6})]
-    );
-    let finished = sockctl(["connect", "--json", "unix:/nonexistent"]).run();
-    assert_eq!(
-        events(&finished),
-        [serde_json::json!({"event": "error", "op": "connect", "target": "unix:/nonexistent",
-            "errno": "ENOENT", "code": 2, "exit": 1})]
-    );
+    for (words, op, target, errno, code, exit) in [
+        ("127.0.0.1:1", "connect", "127.0.0.1:1", "ECONNREFUSED", 111, 3),
+        ("-n nosuch.invalid:80", "resolve", "nosuch.invalid", "EAI_NONAME", -2, 6),
+        ("unix:/nonexistent", "connect", "unix:/nonexistent", "ENOENT", 2, 1),
+    ] {
+        let said = sockctl(format!("connect --json {words}")).run().gives(exit, "");
+        let wanted = json!({"event": "error", "op": op, "target": target, "errno": errno,
+            "code": code, "exit": exit});
+        assert_eq!(events(&said), [wanted]);
+    }
 }
 
 #[test]
@@ -162,10 +132,9 @@ fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
     let peer = answering();
     let there = format!("127.0.0.1:{}", peer.port);
     let words = ["connect", "--trace", "-o", "SO_RCVBUF=8192", "-s", "127.0.0.3", &there];
-    let finished = sockctl(words).args(["-C"]).input("hello\n").run();
-    assert_eq!((finished.code, finished.stdout.as_slice()), (0, &b"yes"[..]));
+    let finished = sockctl(words).args("-C").input("hello\n").run().gives(0, "yes");
     peer.done();
-    let text = finished.stderr;
+    let text = finished;
     let fd = text
         .strip_prefix("socket(AF_INET, SOCK_STREAM) -> fd ")
         .and_then(|rest| rest.lines().next())
@@ -195,18 +164,16 @@ fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
 
 #[test]
 fn the_trace_of_datagrams_holds_the_options_that_are_set_unasked() {
-    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let there = peer.local_addr().unwrap().to_string();
-    let words = ["udp-send", "--trace", "--broadcast", "--ttl", "3", &there, "hi"];
-    let finished = sockctl(words).run();
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
-    let set: Vec<&str> = finished.stderr.lines().filter(|l| l.starts_with("setsockopt")).collect();
+    let peer = datagrams();
+    let there = peer.local_addr().unwrap();
+    let words = format!("udp-send --trace --broadcast --ttl 3 {there} hi");
+    let said = sockctl(words).run().gives(0, "");
+    let set: Vec<&str> = said.lines().filter(|l| l.starts_with("setsockopt")).collect();
     assert_eq!(
         set,
         ["setsockopt(SOL_SOCKET, SO_BROADCAST, 1)", "setsockopt(IPPROTO_IP, IP_TTL, 3)"]
     );
-    let words = ["udp-serve", "--trace", "--echo", "127.0.0.1:0", "--deadline", "0.3"];
-    let text = sockctl(words).run().stderr;
+    let text = sockctl("udp-serve --trace --echo 127.0.0.1:0 --deadline 0.3").run().stderr;
     assert!(text.contains("\nsetsockopt(IPPROTO_IP, IP_PKTINFO, 1)\n"), "{text}");
     assert!(text.contains("\nsetsockopt(IPPROTO_UDP, UDP_GRO, "), "{text}");
 }
@@ -215,10 +182,10 @@ fn the_trace_of_datagrams_holds_the_options_that_are_set_unasked() {
 fn the_trace_in_json_is_the_same_calls() {
     let peer = answering();
     let there = format!("127.0.0.1:{}", peer.port);
-    let finished = sockctl(["connect", "--trace", "--json", &there]).input("hello").run();
+    let finished = sockctl(format!("connect --trace --json {there}")).input("hello").run();
     peer.done();
     let calls: Vec<Value> =
-        events(&finished).into_iter().filter(|event| event["event"] == "call").collect();
+        events(&finished.stderr).into_iter().filter(|event| event["event"] == "call").collect();
     let names: Vec<String> = calls.iter().map(|call| text(call, "call")).collect();
     assert_eq!(
         names,
@@ -236,12 +203,12 @@ fn the_trace_in_json_is_the_same_calls() {
             "close"
         ]
     );
-    assert_eq!(calls[3]["args"], serde_json::json!([there]));
+    assert_eq!(calls[3]["args"], json!([there]));
     assert_eq!(calls[3]["result"], Value::Null);
     assert_eq!(calls[8]["result"], 3);
 
-    let refused = sockctl(["connect", "--trace", "--json", "127.0.0.1:1"]).run();
-    let events = events(&refused);
+    let refused = sockctl("connect --trace --json 127.0.0.1:1").run();
+    let events = events(&refused.stderr);
     let call = events.iter().find(|event| event["call"] == "connect").unwrap();
     assert_eq!(call["errno"], "ECONNREFUSED");
     assert!(call.get("result").is_none());
@@ -249,7 +216,7 @@ fn the_trace_in_json_is_the_same_calls() {
 
 #[test]
 fn the_trace_of_a_refused_connection() {
-    let finished = sockctl(["connect", "--trace", "127.0.0.1:1"]).run();
+    let finished = sockctl("connect --trace 127.0.0.1:1").run();
     let calls: Vec<&str> = finished.stderr.lines().skip(3).collect();
     assert_eq!(calls[0], "connect(127.0.0.1:1) -> ECONNREFUSED 111");
     assert!(calls[1].starts_with("close(fd "), "{calls:?}");
@@ -259,18 +226,16 @@ fn the_trace_of_a_refused_connection() {
 #[test]
 #[ignore = "needs strace"]
 fn the_trace_holds_every_socket_call_that_strace_sees() {
-    let peer = peer(|mut stream| {
-        stream.write_all(b"hello").unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(read_all(&stream), b"");
+    let peer = peer(|stream| {
+        assert_eq!(ask(&stream, b"hello"), b"");
     });
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
+    let folder = Folder::new();
+    let log = folder.at("log");
     // Without -s the kernel's view of a splice is no socket call; --hex makes it recv.
-    let finished = program("strace", ["-f", "-e", "trace=network", "-o"])
-        .args([log.as_os_str()])
-        .args([env!("CARGO_BIN_EXE_sockctl"), "connect", "--trace", "--hex", "/dev/null"])
-        .args([peer.word()])
+    let finished = program("strace", "-f -e trace=network -o")
+        .arg(log.as_os_str())
+        .args([BINARY, "connect", "--trace", "--hex", "/dev/null"])
+        .arg(peer.to_string())
         .run();
     peer.done();
     let strace = std::fs::read_to_string(&log).unwrap();
@@ -298,9 +263,9 @@ notes = [event for event in events if event["event"] == "error"]
 print([note["op"] + " " + note["target"] for note in notes][:1])
 sys.exit(child.wait())
 "#;
-    let server = sockctl(["serve", "--echo", "127.0.0.1:0"]).start();
-    let words = [env!("CARGO_BIN_EXE_sockctl"), "connect", "--json", "--hex", "-"];
-    python(script, words).args([server.port().to_string()]).run().is(0, "['write talk']\n", "");
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
+    let words = [BINARY, "connect", "--json", "--hex", "-"];
+    python(script, words).arg(server.address()).run().is(0, "['write talk']\n", "");
 }
 
 #[test]
@@ -313,7 +278,7 @@ fn every_status_of_the_client_is_told_in_one_line() {
         ("127.0.0.1:99999", 2),
         ("--hex /nonexistent/x 127.0.0.1:1", 2),
     ] {
-        let finished = shell(&format!(r#"exec "$0" connect {words}"#), [""; 0]).run();
+        let finished = shell(&format!(r#"exec "$0" connect {words}"#), "").run();
         assert_eq!(finished.code, code, "{words}: {}", finished.stderr);
         assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
         assert!(finished.stderr.starts_with("sockctl: "), "{}", finished.stderr);

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::run::{Finished, Running, conversation, free_port, program, sockctl, until};
+use crate::run::{Finished, Folder, Running, conversation, free_port, program, sockctl, until};
 
 const SIZE: usize = 10 << 20;
 
@@ -74,7 +74,7 @@ fn listens_at(path: &std::path::Path) {
 /// Them as a client of `serve --once`.
 #[track_caller]
 fn client(name: &str, words: &dyn Fn(&str) -> Vec<String>) {
-    let ours = sockctl(["serve", "127.0.0.1:0", "--once"]).start();
+    let ours = sockctl("serve 127.0.0.1:0 --once").start();
     let address = ours.address();
     let theirs = program(name, words(&ours.port().to_string())).start();
     let said = conversation(&address, ours.guest(), "");
@@ -87,33 +87,33 @@ fn listener(name: &str, words: &dyn Fn(&str) -> Vec<String>) {
     let port = free_port();
     let theirs = program(name, words(&port.to_string())).start();
     listens("tcp", port);
-    let ours = sockctl(["connect", &port.to_string()]).start();
+    let ours = sockctl(format!("connect {port}")).start();
     exchange_and_end(ours, theirs, "");
 }
 
 /// Both roles over a UNIX path.
 #[track_caller]
 fn unix(name: &str, connect: &dyn Fn(&str) -> Vec<String>, listen: &dyn Fn(&str) -> Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ours");
+    let folder = Folder::new();
+    let path = folder.at("ours");
     let address = format!("unix:{}", path.display());
-    let ours = sockctl(["serve", &address, "--once"]).start();
+    let ours = sockctl(format!("serve {address} --once")).start();
     ours.address();
     let theirs = program(name, connect(path.to_str().unwrap())).start();
     let said = conversation(&address, ours.guest(), "");
     exchange_and_end(ours, theirs, &said);
 
-    let path = folder.path().join("theirs");
+    let path = folder.at("theirs");
     let theirs = program(name, listen(path.to_str().unwrap())).start();
     listens_at(&path);
-    let ours = sockctl(["connect", &format!("unix:{}", path.display())]).start();
+    let ours = sockctl(format!("connect unix:{}", path.display())).start();
     exchange_and_end(ours, theirs, "");
 }
 
 /// Both roles over UDP: a question, and its answer.
 #[track_caller]
 fn udp(name: &str, connect: &dyn Fn(&str) -> Vec<String>, listen: &dyn Fn(&str) -> Vec<String>) {
-    let ours = sockctl(["udp-serve", "127.0.0.1:0", "--reply", "answer\\n"]).start();
+    let ours = sockctl("udp-serve 127.0.0.1:0 --reply answer\\n").start();
     let mut theirs = program(name, connect(&ours.port().to_string())).start();
     theirs.send("question\n");
     theirs.stdout_has("answer\n");
@@ -122,7 +122,7 @@ fn udp(name: &str, connect: &dyn Fn(&str) -> Vec<String>, listen: &dyn Fn(&str) 
     let port = free_port();
     let mut theirs = program(name, listen(&port.to_string())).start();
     listens("udp", port);
-    let ours = sockctl(["udp-send", &port.to_string(), "question\\n", "--reply"]).start();
+    let ours = sockctl(format!("udp-send {port} question\\n --reply")).start();
     theirs.stdout_has("question\n");
     theirs.send("answer\n");
     ours.finish().is(0, "answer\n", "");

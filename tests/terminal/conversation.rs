@@ -1,22 +1,32 @@
 //! `serve` and `connect` with people at them.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{Shutdown, TcpStream};
+use std::time::Instant;
 
-use super::pty::{Terminal, terminal};
-use crate::run::{connect, read_all, until};
+use super::pty::{Terminal, sockctl_there, terminal};
+use crate::run::{Program, RESET, accept, connect, listener, read_all, reset, until};
 
 /// `connect` at a terminal, and the other end of its connection.
 #[track_caller]
-pub fn connected(flags: &[&str]) -> (Terminal, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let words = [&["connect", &address], flags].concat();
-    let terminal = terminal(words);
-    let (peer, _) = listener.accept().unwrap();
-    peer.set_read_timeout(Some(crate::run::DEADLINE)).unwrap();
-    terminal.ends_in(&[&format!("connected to {address}"), ">>>"]);
+pub fn connected(flags: &str) -> (Terminal, TcpStream) {
+    let (terminal, peer) = connected_as(flags, 80, |program| program);
+    terminal.ends_in(&[&format!("connected to {}", peer.local_addr().unwrap()), ">>>"]);
+    (terminal, peer)
+}
+
+/// The same in a window of this width, the program changed before it starts.
+#[track_caller]
+pub fn connected_as(
+    flags: &str,
+    columns: u16,
+    change: impl FnOnce(Program) -> Program,
+) -> (Terminal, TcpStream) {
+    let (listener, address) = listener();
+    let program = change(sockctl_there(format!("connect {address} {flags}")));
+    let terminal = Terminal::start(program, columns);
+    let peer = accept(&listener);
+    terminal.came(">>> ");
     (terminal, peer)
 }
 
@@ -48,9 +58,9 @@ fn joins(server: &Terminal, id: u64) -> TcpStream {
 
 #[test]
 fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let mut server = terminal("serve 127.0.0.1:0");
     let address = server.address();
-    let mut client = terminal(["connect", &address]);
+    let mut client = terminal(format!("connect {address}"));
     client.ends_in(&[&format!("connected to {address}"), ">>>"]);
     server.shows(" joined");
     client.enter("hello from the client");
@@ -81,7 +91,7 @@ fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
 
 #[test]
 fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let mut server = terminal("serve 127.0.0.1:0");
     let first = joins(&server, 1);
     let second = joins(&server, 2);
     server.enter("@2 for the second");
@@ -100,7 +110,7 @@ fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
 
 #[test]
 fn who_lists_kick_throws_out_and_quit_ends_the_server() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let mut server = terminal("serve 127.0.0.1:0");
     server.address();
     server.enter("/who").ends_in(&[">>> /who", "nobody is connected", ">>>"]);
     server.enter("lost").ends_in(&["! nobody is connected: not sent", ">>>"]);
@@ -125,7 +135,7 @@ fn who_lists_kick_throws_out_and_quit_ends_the_server() {
 
 #[test]
 fn q_is_sent_and_leaves_and_what_still_comes_is_shown() {
-    let (mut client, mut peer) = connected(&[]);
+    let (mut client, mut peer) = connected("");
     client.enter("q");
     assert_eq!(read_all(&peer), b"q\n");
     peer.write_all(b"good bye\n").unwrap();
@@ -136,7 +146,7 @@ fn q_is_sent_and_leaves_and_what_still_comes_is_shown() {
 #[test]
 fn quit_and_the_end_of_input_leave_without_a_word() {
     for keys in ["/quit\r", "\x04"] {
-        let (mut client, peer) = connected(&[]);
+        let (mut client, peer) = connected("");
         client.enter("text").press(keys);
         assert_eq!(read_all(&peer), b"text\n", "{keys:?}");
         ends(&mut client, &peer);
@@ -145,7 +155,7 @@ fn quit_and_the_end_of_input_leave_without_a_word() {
 
 #[test]
 fn leaving_waits_for_a_silent_peer_as_long_as_linger_says() {
-    let (mut client, peer) = connected(&["--linger", "300ms"]);
+    let (mut client, peer) = connected("--linger 300ms");
     client.enter("q");
     let began = Instant::now();
     client.ends(0);
@@ -155,7 +165,7 @@ fn leaving_waits_for_a_silent_peer_as_long_as_linger_says() {
 
 #[test]
 fn a_leading_space_makes_text_of_a_command_and_other_slashes_are_text() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     for line in [" q", " /quit", "/who", "/kick 1", "@1 hi", "", "  two"] {
         client.enter(line);
     }
@@ -169,7 +179,7 @@ fn lines_end_as_asked() {
     for (flag, sent) in
         [("--crlf", "one\r\ntwo\r\n"), ("-C", "one\r\ntwo\r\n"), ("--no-newline", "onetwo")]
     {
-        let (mut client, peer) = connected(&[flag]);
+        let (mut client, peer) = connected(flag);
         client.enter("one").enter("two").press("\x04");
         assert_eq!(String::from_utf8(read_all(&peer)).unwrap(), sent, "{flag}");
         ends(&mut client, &peer);
@@ -178,7 +188,7 @@ fn lines_end_as_asked() {
 
 #[test]
 fn a_peer_without_newlines_is_shown_after_a_moment_of_quiet() {
-    let (mut client, mut peer) = connected(&[]);
+    let (mut client, mut peer) = connected("");
     peer.write_all(b"no newline").unwrap();
     client.ends_in(&["no newline", ">>>"]);
     peer.write_all(b"next").unwrap();
@@ -193,22 +203,19 @@ fn a_peer_without_newlines_is_shown_after_a_moment_of_quiet() {
 
 #[test]
 fn a_reset_is_told_and_is_a_failure() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     let address = peer.local_addr().unwrap();
-    client.press("half a li");
-    client.awaits(">>> half a li");
-    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(peer);
+    client.press("half a li").awaits(">>> half a li");
+    reset(peer);
     let text = client.ends(7);
-    let error =
-        format!("sockctl: connection to {address}: connection reset by peer (ECONNRESET 104)");
+    let error = format!("sockctl: connection to {address}: {RESET}");
     assert!(text.contains("not sent: half a li\n"), "{text}");
     assert!(text.ends_with(&error), "{text}");
 }
 
 #[test]
 fn once_ends_with_its_only_client() {
-    let mut server = terminal(["serve", "--once", "127.0.0.1:0"]);
+    let mut server = terminal("serve --once 127.0.0.1:0");
     let mut client = joins(&server, 1);
     client.write_all(b"hi\n").unwrap();
     server.ends_in(&["[1] hi", ">>>"]);
@@ -220,9 +227,8 @@ fn once_ends_with_its_only_client() {
 
 #[test]
 fn json_goes_to_the_terminal_without_disturbing_it() {
-    let (mut client, mut peer) = connected_json();
-    client.press("half");
-    client.awaits(">>> half");
+    let (mut client, mut peer) = connected_as("--json", 80, |program| program);
+    client.press("half").awaits(">>> half");
     peer.write_all(b"hi\n").unwrap();
     client.ends_in(&["hi", ">>> half"]);
     let text = client.text();
@@ -231,22 +237,13 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
     ends(&mut client, &peer);
 }
 
-fn connected_json() -> (Terminal, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let terminal = terminal(["connect", "--json", &address]);
-    let (peer, _) = listener.accept().unwrap();
-    terminal.awaits(">>>");
-    (terminal, peer)
-}
-
 #[test]
 fn a_deadline_and_silence_end_it_in_good_order() {
     for (flags, cause) in [
-        (["--deadline", "500ms"], "the deadline has passed"),
-        (["--idle-timeout", "500ms"], "nothing was said for too long"),
+        ("--deadline 500ms", "the deadline has passed"),
+        ("--idle-timeout 500ms", "nothing was said for too long"),
     ] {
-        let (mut client, peer) = connected(&flags);
+        let (mut client, peer) = connected(flags);
         client.press("half");
         let text = client.ends(4);
         assert!(text.contains(cause) && text.contains("not sent: half"), "{text}");
@@ -256,10 +253,9 @@ fn a_deadline_and_silence_end_it_in_good_order() {
 
 #[test]
 fn a_stopped_server_leaves_its_clients_in_good_order() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let mut server = terminal("serve 127.0.0.1:0");
     let client = joins(&server, 1);
-    server.press("half");
-    server.awaits(">>> half");
+    server.press("half").awaits(">>> half");
     server.signal("TERM");
     let text = server.ends(0);
     assert!(text.contains("not sent: half"), "{text}");

@@ -3,12 +3,10 @@
 use std::net::UdpSocket;
 
 use super::pty::terminal;
-use crate::run::DEADLINE;
+use crate::run::datagrams;
 
 fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    socket
+    datagrams()
 }
 
 #[track_caller]
@@ -20,7 +18,7 @@ fn receives(socket: &UdpSocket, wanted: &str) {
 
 #[test]
 fn a_server_answers_the_last_peer_or_a_given_one() {
-    let mut server = terminal(["udp-serve", "127.0.0.1:0"]);
+    let mut server = terminal("udp-serve 127.0.0.1:0");
     let port = server.port();
     server.enter("lost").ends_in(&["! nobody has written yet: not sent", ">>>"]);
     let (first, second) = (socket(), socket());
@@ -49,9 +47,9 @@ fn a_server_answers_the_last_peer_or_a_given_one() {
 #[test]
 fn every_way_to_leave_a_datagram_prompt() {
     for (keys, serve, send) in [("/quit\r", 0, 0), ("\x04", 0, 0), ("\x03", 0, 130)] {
-        let mut server = terminal(["udp-serve", "127.0.0.1:0"]);
+        let mut server = terminal("udp-serve 127.0.0.1:0");
         let address = server.address();
-        let mut client = terminal(["udp-send", &address]);
+        let mut client = terminal(format!("udp-send {address}"));
         client.awaits(">>>");
         client.press(keys);
         client.ends(send);
@@ -64,7 +62,7 @@ fn every_way_to_leave_a_datagram_prompt() {
 fn each_line_is_a_datagram_and_answers_appear_above_the_next() {
     let peer = socket();
     let address = peer.local_addr().unwrap().to_string();
-    let mut client = terminal(["udp-send", &address]);
+    let mut client = terminal(format!("udp-send {address}"));
     client.awaits(">>>");
     client.enter("hello");
     let mut buffer = [0; 64];

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::conversation::connected;
 use super::pty::terminal;
-use crate::run::{connect, program, until};
+use crate::run::{connect, program, read_all, until};
 
 #[test]
 fn a_signal_ends_a_client_and_restores_the_terminal() {
     for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 143)] {
-        let (mut client, peer) = connected(&[]);
+        let (mut client, peer) = connected("");
         client.press("half").awaits(">>> half");
         assert!(!client.is_as_before(), "a prompt is raw");
         client.signal(signal);
@@ -23,7 +23,7 @@ fn a_signal_ends_a_client_and_restores_the_terminal() {
 #[test]
 fn a_signal_ends_a_server_and_restores_the_terminal() {
     for signal in ["TERM", "INT", "HUP"] {
-        let mut server = terminal(["serve", "127.0.0.1:0"]);
+        let mut server = terminal("serve 127.0.0.1:0");
         server.address();
         server.press("half").awaits(">>> half");
         server.signal(signal);
@@ -34,7 +34,7 @@ fn a_signal_ends_a_server_and_restores_the_terminal() {
 
 #[test]
 fn the_second_signal_restores_it_at_once() {
-    let mut server = terminal(["serve", "--grace", "60s", "127.0.0.1:0"]);
+    let mut server = terminal("serve --grace 60s 127.0.0.1:0");
     let mut client = connect(server.port());
     server.shows("joined");
     // Something arrives all the time: the server would wait for it.
@@ -57,7 +57,7 @@ fn the_second_signal_restores_it_at_once() {
 fn the_death_of_the_peer_restores_it() {
     let listening = program("python3", ["-u", "-c", PEER]).start();
     let port = listening.stdout_has("\n").trim().to_string();
-    let mut client = terminal(["connect", &format!("127.0.0.1:{port}")]);
+    let mut client = terminal(format!("connect 127.0.0.1:{port}"));
     client.awaits(">>>");
     client.enter("hi");
     listening.stdout_has("hi");
@@ -79,17 +79,17 @@ while True:
 
 #[test]
 fn a_closed_window_ends_it() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     client.press("half").awaits(">>> half");
     client.close();
     let code = client.wait();
     assert!([0, 143].contains(&code), "{code}");
-    assert_eq!(crate::run::read_all(&peer), b"");
+    assert_eq!(read_all(&peer), b"");
 }
 
 #[test]
 fn a_failure_before_the_prompt_leaves_it_alone() {
-    let mut client = terminal(["connect", "127.0.0.1:1"]);
+    let mut client = terminal("connect 127.0.0.1:1");
     let text = client.ends(3);
     assert_eq!(text, "sockctl: connect to 127.0.0.1:1: connection refused (ECONNREFUSED 111)");
 }

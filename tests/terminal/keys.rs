@@ -4,11 +4,11 @@ use std::io::Write;
 
 use super::conversation::{connected, ends, reads};
 use super::pty::terminal;
-use crate::run::{read_all, until};
+use crate::run::{connect, read_all, until};
 
 #[test]
 fn ctrl_c_at_a_server_stops_it_in_good_order() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
+    let mut server = terminal("serve 127.0.0.1:0");
     server.address();
     server.press("half").awaits(">>> half");
     server.press("\x03").awaits(">>>");
@@ -18,7 +18,7 @@ fn ctrl_c_at_a_server_stops_it_in_good_order() {
 
 #[test]
 fn keys_pressed_in_one_burst_are_all_heard() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     client.press("one\rtwo\rdropped\x03three\rfour\x7f\x7fx\r");
     reads(&peer, "one\ntwo\nthree\nfox\n");
     client.press("last\r\x04");
@@ -28,7 +28,7 @@ fn keys_pressed_in_one_burst_are_all_heard() {
 
 #[test]
 fn history_is_walked_and_searched() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     client.enter("first line").enter("second line");
     reads(&peer, "first line\nsecond line\n");
     client.press("\x1b[A").awaits(">>> second line");
@@ -49,7 +49,7 @@ fn history_is_walked_and_searched() {
 
 #[test]
 fn a_search_holds_messages_back_only_until_the_next_key() {
-    let (mut client, mut peer) = connected(&[]);
+    let (mut client, mut peer) = connected("");
     client.enter("needle");
     reads(&peer, "needle\n");
     client.press("\x12n").shows("`n': needle");
@@ -70,7 +70,7 @@ fn a_search_holds_messages_back_only_until_the_next_key() {
 
 #[test]
 fn a_lone_escape_holds_nothing_up() {
-    let (mut client, mut peer) = connected(&[]);
+    let (mut client, mut peer) = connected("");
     client.press("text\x1b");
     peer.write_all(b"comes all the same\n").unwrap();
     client.ends_in(&["comes all the same", ">>> text"]);
@@ -82,7 +82,7 @@ fn a_lone_escape_holds_nothing_up() {
 
 #[test]
 fn a_pasted_block_enters_the_line_and_enter_sends_every_line() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     client.press("\x1b[200~one\r\ntwo\rthree\x1b[201~").ends_in(&[">>> one", "two", "three"]);
     client.press("!\r");
     reads(&peer, "one\ntwo\nthree!\n");
@@ -94,7 +94,7 @@ fn a_pasted_block_enters_the_line_and_enter_sends_every_line() {
 
 #[test]
 fn lines_pasted_without_brackets_are_entered_one_by_one() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     let lines: String = (0..1000).fold(String::new(), |all, n| all + &format!("line number {n}\n"));
     client.press_all(lines.replace('\n', "\r"));
     reads(&peer, &lines);
@@ -104,7 +104,7 @@ fn lines_pasted_without_brackets_are_entered_one_by_one() {
 
 #[test]
 fn a_byte_that_is_no_text_leaves_the_line_as_it_is() {
-    let (mut client, peer) = connected(&[]);
+    let (mut client, peer) = connected("");
     client.press("caf").awaits(">>> caf");
     client.press(b"\xff").ends_in(&[">>> caf", ">>> caf"]);
     client.press("e\r");
@@ -115,14 +115,14 @@ fn a_byte_that_is_no_text_leaves_the_line_as_it_is() {
 
 #[test]
 fn tab_completes_commands_and_names() {
-    let server = terminal(["serve", "127.0.0.1:0"]);
-    let client = crate::run::connect(server.port());
+    let server = terminal("serve 127.0.0.1:0");
+    let client = connect(server.port());
     server.shows("[1]");
     server.press("/k\t1\r").shows("[1] ");
     assert_eq!(read_all(&client), b"");
     server.press("/w\t").awaits(">>> /who");
     server.press("\r").ends_in(&["nobody is connected", ">>>"]);
-    let client = crate::run::connect(server.port());
+    let client = connect(server.port());
     server.shows("[2]");
     server.press("@\thi\r");
     reads(&client, "hi\n");
@@ -132,7 +132,7 @@ fn tab_completes_commands_and_names() {
 
 #[test]
 fn wide_and_combining_characters_take_the_room_they_need() {
-    let (mut client, mut peer) = connected(&[]);
+    let (mut client, mut peer) = connected("");
     client.press("漢字e\u{301}x").awaits(">>> 漢字e\u{301}x");
     until("the cursor is behind", || client.cursor().1 == 4 + 4 + 1 + 1);
     client.press("\x7f\x7f").awaits(">>> 漢字");

@@ -34,9 +34,9 @@ sk.close()
 
 #[test]
 fn connect_chats_with_the_threaded_server() {
-    let mut server = python(SERVER, [""; 0]).start();
+    let mut server = python(SERVER, "").start();
     let port = server.stdout_has("\n").trim().to_string();
-    let mut client = terminal(["connect", "--no-newline", &format!("127.0.0.1:{port}")]);
+    let mut client = terminal(format!("connect --no-newline 127.0.0.1:{port}"));
     client.awaits(">>>");
     server.send("你好\n");
     client.ends_in(&["你好", ">>>"]);
@@ -51,8 +51,8 @@ fn connect_chats_with_the_threaded_server() {
 
 #[test]
 fn serve_chats_with_the_client() {
-    let mut server = terminal(["serve", "127.0.0.1:0"]);
-    let mut client = python(CLIENT, [server.port().to_string()]).start();
+    let mut server = terminal("serve 127.0.0.1:0");
+    let mut client = python(CLIENT, server.port().to_string()).start();
     server.shows("joined");
     server.enter("你好");
     client.stdout_has("got: 你好\n");

@@ -15,7 +15,7 @@ fn untimed(line: &str) -> Option<&str> {
 
 #[test]
 fn timestamps_stand_before_every_line() {
-    let (mut client, mut peer) = connected(&["--timestamps"]);
+    let (mut client, mut peer) = connected("--timestamps");
     peer.write_all(b"hi\n").unwrap();
     let text = client.shows("hi");
     let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
@@ -23,7 +23,7 @@ fn timestamps_stand_before_every_line() {
     client.enter("not stamped").press("\x04");
     ends(&mut client, &peer);
 
-    let server = terminal(["serve", "--timestamps", "127.0.0.1:0"]);
+    let server = terminal("serve --timestamps 127.0.0.1:0");
     let peer = connect(server.port());
     let joined = format!("[1] {} joined", peer.local_addr().unwrap());
     let text = server.shows(&joined);
@@ -33,7 +33,7 @@ fn timestamps_stand_before_every_line() {
 
 #[test]
 fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
-    for (flags, rings) in [(&["--bell"][..], true), (&[], false)] {
+    for (flags, rings) in [("--bell", true), ("", false)] {
         let (client, mut peer) = connected(flags);
         peer.write_all(b"hi\n").unwrap();
         client.ends_in(&["hi", ">>>"]);
@@ -43,7 +43,7 @@ fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
 
 #[test]
 fn in_a_room_the_bell_rings_for_our_name_and_names_are_completed() {
-    let (client, mut peer) = connected(&["--bell"]);
+    let (client, mut peer) = connected("--bell");
     peer.write_all(b"-- guest7 joined\n<ann> hello all\n-- bob joined\n").unwrap();
     client.ends_in(&["-- bob joined", ">>>"]);
     assert_eq!(client.bells(), 0);
@@ -56,7 +56,7 @@ fn in_a_room_the_bell_rings_for_our_name_and_names_are_completed() {
 
 #[test]
 fn each_client_of_a_server_has_its_colour() {
-    let server = terminal(["serve", "127.0.0.1:0"]);
+    let server = terminal("serve 127.0.0.1:0");
     let mut peer = connect(server.port());
     peer.write_all(b"hi\n").unwrap();
     server.ends_in(&["[1] hi", ">>>"]);

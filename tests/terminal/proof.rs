@@ -1,10 +1,11 @@
 //! Keys that are typed, and the prompts of `auth-serve` and `auth-connect` behind them.
 
 use super::pty::{Terminal, terminal};
+use crate::run::Words;
 
 #[track_caller]
-fn asks(words: &[&str], key: &str) -> Terminal {
-    let terminal = terminal(words.iter().copied());
+fn asks(words: impl Words, key: &str) -> Terminal {
+    let terminal = terminal(words);
     terminal.shows("key:");
     terminal.press(key).press("\r");
     terminal
@@ -13,9 +14,9 @@ fn asks(words: &[&str], key: &str) -> Terminal {
 #[test]
 fn two_terminals_prove_a_typed_key_and_chat() {
     for digest in ["md5", "sha256", "sha512"] {
-        let mut server = asks(&["auth-serve", "--digest", digest, "127.0.0.1:0"], "wang wang");
+        let mut server = asks(format!("auth-serve --digest {digest} 127.0.0.1:0"), "wang wang");
         let address = server.address();
-        let mut client = asks(&["auth-connect", "--digest", digest, &address], "wang wang");
+        let mut client = asks(format!("auth-connect --digest {digest} {address}"), "wang wang");
         client.awaits(">>>");
         client.enter("upload");
         server.ends_in(&["[1] upload", ">>>"]);
@@ -34,9 +35,9 @@ fn two_terminals_prove_a_typed_key_and_chat() {
 
 #[test]
 fn a_wrong_key_is_told_at_both_ends() {
-    let server = asks(&["auth-serve", "--digest", "md5", "127.0.0.1:0"], "right");
+    let server = asks("auth-serve --digest md5 127.0.0.1:0", "right");
     let address = server.address();
-    let mut client = asks(&["auth-connect", "--digest", "md5", &address], "wrong");
+    let mut client = asks(format!("auth-connect --digest md5 {address}"), "wrong");
     let text = client.ends(9);
     assert!(text.contains("closed without a word: wrong key?"), "{text}");
     server.shows(" refused: ");
@@ -45,7 +46,7 @@ fn a_wrong_key_is_told_at_both_ends() {
 
 #[test]
 fn ctrl_c_at_the_key_restores_the_echo() {
-    let mut client = terminal(["auth-connect", "--digest", "md5", "127.0.0.1:1"]);
+    let mut client = terminal("auth-connect --digest md5 127.0.0.1:1");
     client.shows("key:");
     client.press("secret\x03");
     let text = client.ends(130);

@@ -18,7 +18,7 @@ use nix::sys::termios::{Termios, tcgetattr};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::run::{DEADLINE, Program, program};
+use crate::run::{BINARY, DEADLINE, Program, Words, program};
 
 /// The height of every window.
 const ROWS: u16 = 24;
@@ -80,18 +80,18 @@ impl vt100::Callbacks for Bells {
 
 /// sockctl with these words, in a terminal.
 #[track_caller]
-pub fn terminal<'a>(words: impl IntoIterator<Item = &'a str>) -> Terminal {
+pub fn terminal(words: impl Words) -> Terminal {
     Terminal::start(sockctl_there(words), 80)
 }
 
 /// What [`Terminal::start`] starts: sockctl with these words.
-pub fn sockctl_there<'a>(words: impl IntoIterator<Item = &'a str>) -> Program {
-    anything_there([env!("CARGO_BIN_EXE_sockctl")].into_iter().chain(words))
+pub fn sockctl_there(words: impl Words) -> Program {
+    anything_there([BINARY]).args(words)
 }
 
 /// What [`Terminal::start`] starts: any program.
-pub fn anything_there<'a>(words: impl IntoIterator<Item = &'a str>) -> Program {
-    program("setsid", ["-c"]).args(words).env("TERM", "xterm-256color")
+pub fn anything_there(words: impl Words) -> Program {
+    program("setsid", "-c").args(words).env("TERM", "xterm-256color")
 }
 
 impl Terminal {

@@ -11,7 +11,7 @@ use crate::run::{connect, until};
 /// A member at a terminal, under this name.
 #[track_caller]
 fn member(address: &str, id: u64, name: &str) -> Terminal {
-    let member = terminal(["connect", "--bell", address]);
+    let member = terminal(format!("connect --bell {address}"));
     member.ends_in(&[&format!("-- guest{id} joined"), ">>>"]);
     member.enter(&format!("/nick {name}"));
     member.ends_in(&[&format!("-- guest{id} is now {name}"), ">>>"]);
@@ -20,7 +20,7 @@ fn member(address: &str, id: u64, name: &str) -> Terminal {
 
 #[test]
 fn three_terminals_talk_with_names_colours_and_a_bell() {
-    let mut server = terminal(["serve", "--room", "--bell", "127.0.0.1:0"]);
+    let mut server = terminal("serve --room --bell 127.0.0.1:0");
     let address = server.address();
     let mut ann = member(&address, 1, "ann");
     let mut bob = member(&address, 2, "Bob");
@@ -65,7 +65,7 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
 
 #[test]
 fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen() {
-    let server = terminal(["serve", "--room", "127.0.0.1:0"]);
+    let server = terminal("serve --room 127.0.0.1:0");
     let address = server.address();
     let (ann, bob) = (member(&address, 1, "ann"), member(&address, 2, "bob"));
     let mut talker = connect(server.port());

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::run::{DEADLINE, program, until};
+use crate::run::{DEADLINE, Words, program, until};
 
 /// A window of tmux, which lays long lines out anew when its width changes, as most terminals do.
 pub struct Tmux {
@@ -14,32 +14,29 @@ pub struct Tmux {
 
 impl Tmux {
     /// Starts a program in a window so wide, and 24 rows high.
-    pub fn start(width: usize, words: &[&str]) -> Self {
+    pub fn start(width: usize, words: &str) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let server = format!("sockctl-{}-{number}", std::process::id());
         let tmux = Self { server, width };
-        let size = ["-x", &width.to_string(), "-y", "24"];
-        let command = ["-f", "/dev/null", "new-session", "-d"];
-        tmux.run(&[&command, &size[..], words].concat());
-        tmux.run(&["set", "status", "off"]);
+        tmux.run(format!("-f /dev/null new-session -d -x {width} -y 24 {words}"));
+        tmux.run("set status off");
         tmux
     }
 
     /// What tmux prints when told this.
     #[track_caller]
-    pub fn run(&self, words: &[&str]) -> String {
-        let (words, server) = (words.iter().copied(), ["-L", self.server.as_str()]);
-        let finished = program("tmux", server.into_iter().chain(words)).run();
+    pub fn run(&self, words: impl Words) -> String {
+        let finished = program("tmux", ["-L", &self.server]).args(words).run();
         assert_eq!((finished.code, &*finished.stderr), (0, ""));
-        String::from_utf8(finished.stdout).unwrap().trim_end().into()
+        finished.text().trim_end().into()
     }
 
     /// Gives the window another width; returns when the program in it was told.
     pub fn resize(&mut self, width: usize) {
         self.width = width;
-        self.run(&["resize-window", "-x", &width.to_string()]);
-        let terminal = self.run(&["display-message", "-p", "#{pane_tty}"]);
+        self.run(format!("resize-window -x {width}"));
+        let terminal = self.run("display-message -p #{pane_tty}");
         until("the window's new width", || {
             let size = program("stty", ["size", "-F", &terminal]).run();
             size.stdout == format!("24 {width}\n").as_bytes()
@@ -57,7 +54,7 @@ impl Tmux {
         let (mut last, began) = (String::new(), Instant::now());
         while !last.ends_with(&wanted) {
             assert!(began.elapsed() < DEADLINE, "{last}\n\ninstead of\n\n{wanted}");
-            last = self.run(&["capture-pane", "-p", "-S", "-"]);
+            last = self.run("capture-pane -p -S -");
         }
     }
 }

@@ -1,0 +1,364 @@
+//! Wrong words on the command line: refused with status 2 and one line that names the value and
+//! the accepted forms, before anything is opened.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::run::{Folder, IN_USE, NOT_THERE, shell, sockctl};
+
+const COMMANDS: [&str; 7] =
+    ["serve", "connect", "udp-serve", "udp-send", "auth-serve", "auth-connect", "opts"];
+
+const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
+
+#[test]
+fn row_01_no_or_unknown_subcommand_is_refused() {
+    let none: [&str; 0] = [];
+    sockctl(none).run().refuses(
+        "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",
+    );
+    sockctl("frobnicate").run().refuses("no command 'frobnicate'");
+    sockctl("serv").run().refuses("no command 'serv'; did you mean serve?");
+    sockctl("connect --frob").run().refuses("no option '--frob'");
+    // A long or wild word is shown cut and escaped.
+    sockctl(["x".repeat(100_000)]).run().refuses(format!("no command '{}…'", "x".repeat(79)));
+    sockctl("a\n\x1b[31mb").run().refuses(r"no command 'a\n\x1b[31mb'");
+}
+
+#[test]
+fn row_01_help_and_version_go_to_stdout() {
+    let version = concat!("sockctl ", env!("CARGO_PKG_VERSION"), "\n");
+    sockctl("--version").run().is(0, version, "");
+    sockctl("-V").run().is(0, version, "");
+    for command in COMMANDS {
+        let help = sockctl([command, "--help"]).run();
+        let text = String::from_utf8(help.stdout.clone()).unwrap();
+        assert!(text.contains(&format!("Usage: sockctl {command}")), "{text}");
+        assert!(text.contains("--trace"), "{command}");
+        help.is(0, text, "");
+    }
+    let help = sockctl("--help").run();
+    let text = String::from_utf8(help.stdout.clone()).unwrap();
+    assert!(COMMANDS.iter().all(|name| text.contains(name)), "{text}");
+    help.is(0, text, "");
+}
+
+#[test]
+fn row_01_help_into_a_reader_that_has_seen_enough() {
+    for words in ["--help", "--version", "connect --help", "opts --help"] {
+        let line = format!(r#"{{ "$0" {words}; echo "status $?" >&2; }} | head -n 1 >/dev/null"#);
+        shell(&line, "").run().is(0, "", "status 0\n");
+        let line = format!(r#"{{ "$0" {words}; echo "status $?" >&2; }} | exec true"#);
+        shell(&line, "").run().is(0, "", "status 0\n");
+    }
+}
+
+#[test]
+fn row_02_a_port_that_is_none_names_the_value_and_the_range() {
+    for port in
+        ["65536", "-1", "0x50", "80abc", "+80", " 80", "8 0", "99999999999999999999", "८०", "80\n"]
+    {
+        let shown = port.replace('\n', r"\n");
+        let message =
+            format!("port '{shown}': a port is a number 0–65535, or a service name behind a host");
+        for command in ["connect", "serve", "udp-send", "udp-serve"] {
+            let two = ["--trace", "localhost", port];
+            // clap would take `-1` for an option: as one word it is no option.
+            if !port.starts_with('-') {
+                sockctl([command]).args(two).run().refuses(&message);
+            }
+            let one = format!("127.0.0.1:{port}");
+            sockctl([command, "--trace", &one]).run().refuses(&message);
+        }
+    }
+    for word in ["65536", "0x50", "80abc", "", "+80", " 80"] {
+        let message =
+            format!("port '{word}': a port is a number 0–65535, or a service name behind a host");
+        sockctl(["connect", "--trace", word]).run().refuses(&message);
+    }
+    sockctl("connect --trace 127.0.0.1:").run().refuses(
+        "address '127.0.0.1:': the port is empty; write 127.0.0.1:PORT, a port is 0–65535",
+    );
+    sockctl("connect :80")
+        .run()
+        .refuses("address ':80': a host is missing; write 127.0.0.1:80, or, to listen on every address of this machine, *:80");
+}
+
+#[test]
+fn row_02_a_list_of_ports_is_refused_whole() {
+    let number = "a port is a number 0–65535, or a service name behind a host";
+    for (list, wrong) in [
+        ("22,,80", ""),
+        ("80,", ""),
+        (",80", ""),
+        (",", ""),
+        ("1-", "1-"),
+        ("-5", "-5"),
+        ("1-2-3", "1-2-3"),
+        ("65535-65536", "65535-65536"),
+        ("22,65536", "65536"),
+    ] {
+        let words = ["connect", "-z", "--trace", &format!("127.0.0.1:{list}")];
+        sockctl(words).run().refuses(format!("port '{wrong}': {number}"));
+    }
+    let done = sockctl("connect -z 127.0.0.1:80-22").run();
+    done.refuses("port range '80-22': the lower end comes first; write 22-80");
+    let zero = "port 0 is for listening only; to dial, write one of 1–65535";
+    for list in ["0", "0-3", "22,0"] {
+        let words = ["connect", "-z", "--trace", &format!("127.0.0.1:{list}")];
+        sockctl(words).run().refuses(zero);
+    }
+    // A list is for --check.
+    sockctl("connect 127.0.0.1:22,80").run().refuses(format!("port '22,80': {number}"));
+}
+
+#[test]
+fn row_03_port_0_is_for_listening() {
+    let message = "port 0 is for listening only; to dial, write one of 1–65535";
+    for words in [
+        "connect 127.0.0.1:0",
+        "connect 0",
+        "connect localhost 0",
+        "connect [::1]:0",
+        "udp-send 127.0.0.1:0 x",
+    ] {
+        sockctl(words).args("--trace").run().refuses(message);
+    }
+    let done = sockctl("connect *:80").run();
+    done.refuses("host * is for listening only; to dial this machine write 127.0.0.1");
+}
+
+#[test]
+fn a_word_that_is_missing_or_too_much_is_named_as_it_is_written() {
+    sockctl("udp-send").run().is(
+        2,
+        "",
+        "sockctl: ADDRESS is missing\nusage: sockctl udp-send [OPTIONS] ADDRESS [TEXT]...\n",
+    );
+    let handlers = ["serve", "0", "--echo", "--", "cat"];
+    let message = "--echo cannot be used with PROGRAM";
+    sockctl(handlers).run().refuses(message);
+}
+
+#[test]
+fn row_04_two_handlers_are_refused_before_bind() {
+    for command in ["serve", "udp-serve"] {
+        for (one, other) in
+            [("--echo", "--discard"), ("--echo", "--reply x"), ("--reply x", "--discard")]
+        {
+            let option = |words: &str| words.split(' ').next().unwrap().to_owned();
+            let done = sockctl(format!("{command} --trace 127.0.0.1:0 {one} {other}")).run();
+            done.refuses(format!("{} cannot be used with {}", option(one), option(other)));
+        }
+    }
+}
+
+#[test]
+fn row_05_a_host_that_is_not_utf_8_is_refused_and_a_file_is_not() {
+    let forms = "an address is HOST:PORT, HOST PORT, [IPV6]:PORT, *:PORT, PORT, unix:PATH or \
+                 unix:@NAME";
+    for word in [&b"h\xff"[..], b"h\xff:80"] {
+        let shown = word.escape_ascii();
+        let words = ["connect".as_ref(), OsStr::from_bytes(word), "80".as_ref()];
+        sockctl(words).run().refuses(format!("address '{shown}' is not UTF-8; {forms}"));
+    }
+    let folder = Folder::new();
+    let file = folder.path().join(OsStr::from_bytes(b"port\xff"));
+    let socket = folder.path().join(OsStr::from_bytes(b"socket\xff"));
+    let mut address = std::ffi::OsString::from("unix:");
+    address.push(&socket);
+    let mut server = sockctl("serve --once --port-file").args([file.as_os_str(), &address]).start();
+    assert!(server.address().ends_with(r"socket\xff"));
+    let path = [socket.as_os_str().as_bytes(), b"\n"].concat();
+    assert_eq!(fs::read(&file).unwrap(), path);
+    sockctl(["connect".as_ref(), address.as_os_str()]).input("over it").run().is(0, "", "");
+    server.close();
+    assert_eq!(server.finish().stdout, b"over it");
+}
+
+#[test]
+fn row_06_a_wild_host_is_escaped_and_cut_short() {
+    let done = sockctl(["connect", &format!("{}:80", "a".repeat(100_000))]).run();
+    done.refuses(format!("host '{}…': a host name has at most 253 bytes", "a".repeat(79)));
+    let controls = "a host name has no blanks and no control characters";
+    for (host, shown) in [
+        ("a\nb", r"a\nb"),
+        ("a\x1b[31m", r"a\x1b[31m"),
+        ("a b", "a b"),
+        ("a\u{202e}b", r"a\u{202e}b"),
+    ] {
+        let message = format!("host '{shown}': {controls}");
+        sockctl(["connect", host, "80"]).run().refuses(&message);
+        sockctl(["connect", &format!("{host}:80")]).run().refuses(&message);
+    }
+    // Other scripts are names like any other; the resolver has the last word.
+    let name = sockctl("connect -n bücher.invalid 80").run();
+    assert_eq!(name.code, 6, "{}", name.stderr);
+}
+
+#[test]
+fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
+    for flag in ["--timeout", "--linger", "--idle-timeout", "--deadline"] {
+        for value in ["-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", "5.", "1h2", "∞"]
+        {
+            let message = format!("{flag} '{value}': {DURATIONS}");
+            let words = ["connect", "--trace", "127.0.0.1:1", flag, value];
+            sockctl(words).run().refuses(&message);
+        }
+        let long = "99999999999999999999";
+        let words = ["connect", "--trace", "127.0.0.1:1", flag, long];
+        let done = sockctl(words).run();
+        done.refuses(format!("{flag} '{long}': longer than 100 years; {DURATIONS}"));
+    }
+    let grace = ["serve", "--trace", "127.0.0.1:0", "--grace=-1"];
+    sockctl(grace).run().refuses(format!("--grace '-1': {DURATIONS}"));
+    // The longest that is accepted overflows nothing.
+    let century = ["connect", "127.0.0.1:1", "-w", "36500000", "-i", "876000h"];
+    assert_eq!(sockctl(century).run().code, 3);
+}
+
+#[test]
+fn row_09_max_conns_is_a_count_that_allocates_nothing() {
+    let message = "expected a whole number from 1 on";
+    for value in ["0", "-1", "+5", "1.5", "x", ""] {
+        let words = ["serve", "--trace", "127.0.0.1:0"];
+        let done = sockctl(words).args(format!("--max-conns={value}")).run();
+        done.refuses(format!("--max-conns '{value}': {message}"));
+    }
+    let server = sockctl("serve 127.0.0.1:0 --echo --max-conns 999999999").start();
+    server.address();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let kib: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap();
+    assert!(kib < 64 << 10, "{kib} KiB");
+}
+
+#[test]
+fn row_10_an_unknown_option_names_the_nearest() {
+    for command in ["connect", "serve", "udp-serve", "udp-send"] {
+        sockctl([command, "--trace", "127.0.0.1:1", "-o", "SO_RCVBFU=1"]).run().refuses(
+            "--opt 'SO_RCVBFU=1': SO_RCVBFU: no such socket option; nearest: SO_RCVBUF, \
+                 SO_RCVBUFFORCE, SO_RCVMARK",
+        );
+    }
+    let done = sockctl("connect 127.0.0.1:1 -o SO_RCVBUF=x").run();
+    done.refuses("--opt 'SO_RCVBUF=x': SO_RCVBUF=x: expected a size: 512, 64k, 1M, 2GiB");
+}
+
+#[test]
+fn sizes_and_durations_are_written_alike_in_flags_and_options() {
+    for words in ["-o SO_RCVBUF=64kB", "--max-bytes 64kB", "-w .5"] {
+        let refused = sockctl(format!("connect 127.0.0.1:1 {words}")).run();
+        assert_eq!(refused.code, 3, "{words:?}: {}", refused.stderr);
+    }
+    let timeout = sockctl("opts SO_RCVTIMEO=.5 SO_SNDTIMEO=500ms").run();
+    timeout.is(0, "SO_RCVTIMEO=.5 -> 0.5\nSO_SNDTIMEO=500ms -> 0.5\n", "");
+}
+
+#[test]
+fn a_source_is_an_address_without_stray_brackets() {
+    let accepted = "expected an address of this machine: 192.0.2.1, 192.0.2.1:5000, ::1 or \
+                    [::1]:5000";
+    for source in ["[127.0.0.2", "127.0.0.2]", "[[::1]]", "[127.0.0.2]", "[]", ""] {
+        let words = ["connect", "127.0.0.1:1", "-s", source];
+        sockctl(words).run().refuses(format!("--source '{source}': {accepted}"));
+    }
+    for source in ["127.0.0.2", "127.0.0.2:0"] {
+        assert_eq!(sockctl(["connect", "127.0.0.1:1", "-s", source]).run().code, 3);
+    }
+}
+
+#[test]
+fn words_too_many_are_named() {
+    sockctl("connect a b c").run().refuses("unexpected word 'c'");
+    let done = sockctl("connect 127.0.0.1:80 90").run();
+    done.refuses("unexpected word '90' after the address 127.0.0.1:80");
+    sockctl("connect 80 90").run().refuses("unexpected word '90' after the address 127.0.0.1:80");
+    let done = sockctl("connect -z 127.0.0.1:80,90 100").run();
+    done.refuses("unexpected word '100' after the ports");
+}
+
+#[test]
+fn a_family_that_excludes_the_address_is_refused() {
+    for (words, message) in [
+        ("-4 ::1 80", "-4 excludes the IPv6 address [::1]"),
+        ("-6 127.0.0.1:80", "-6 excludes the IPv4 address 127.0.0.1"),
+        ("-4 unix:/s", "-4 excludes the UNIX socket 'unix:/s'"),
+        ("-z -6 unix:/s", "-6 excludes the UNIX socket 'unix:/s'"),
+        ("-s ::1 127.0.0.1:80", "source ::1 is of another family than 127.0.0.1:80"),
+        ("-s 127.0.0.1 [::1]:80", "source 127.0.0.1 is of another family than [::1]:80"),
+        ("-z -s ::1 80", "source ::1 is of another family than 127.0.0.1:80"),
+        ("-6 -s 127.0.0.1 localhost:80", "source 127.0.0.1 is of another family than localhost:80"),
+        ("-s 127.0.0.1 unix:/s", "source 127.0.0.1 is of another family than unix:/s"),
+    ] {
+        sockctl("connect").args(words).run().refuses(message);
+    }
+}
+
+#[test]
+fn a_unix_name_that_is_none_is_refused() {
+    let long = format!("unix:/{}", "x".repeat(107));
+    let shown = format!("unix:/{}…", "x".repeat(73));
+    for command in ["connect", "serve"] {
+        sockctl([command, &long]).run().refuses(format!(
+            "address '{shown}': a UNIX socket's path has at most 107 bytes, this one has 108"
+        ));
+        let done = sockctl([command, "unix:"]).run();
+        done.refuses("address 'unix:': a path is missing; write unix:PATH or unix:@NAME");
+        let done = sockctl([command, "unix:@"]).run();
+        done.refuses("address 'unix:@': a name is missing; write unix:PATH or unix:@NAME");
+    }
+}
+
+#[test]
+fn habits_from_nc_get_a_helping_hand() {
+    for (option, hint) in [
+        ("-l", "use sockctl serve"),
+        ("-u", "use sockctl udp-send or sockctl udp-serve"),
+        ("-k", "sockctl serve keeps going by itself"),
+    ] {
+        let message = format!("no option '{option}'; {hint}");
+        sockctl(["connect", option, "8520"]).run().refuses(&message);
+        sockctl([option, "8520"]).run().refuses(&message);
+    }
+    // nc -lk, nc -lu
+    sockctl("connect -lk 8520").run().refuses("no option '-l'; use sockctl serve");
+}
+
+#[test]
+fn usage_errors_are_text_even_where_json_is_asked_for() {
+    let done = sockctl("connect --json 65536").run();
+    done.refuses("port '65536': a port is a number 0–65535, or a service name behind a host");
+    sockctl("connect --json 127.0.0.1:1 -w x").run().refuses(format!("--timeout 'x': {DURATIONS}"));
+}
+
+#[test]
+fn the_usage_line_is_that_of_the_command() {
+    let refused = sockctl("connect -w x").run();
+    assert_eq!(
+        refused.stderr.lines().nth(1),
+        Some("usage: sockctl connect [OPTIONS] [ADDRESS]...")
+    );
+}
+
+#[test]
+fn row_113_a_path_in_an_error_is_one_line_and_acts_on_no_terminal() {
+    let folder = Folder::new();
+    let wild = "a\u{1b}]0;x\u{7}\nsockctl: b\u{feff}";
+    let shown = r"a\x1b]0;x\x07\nsockctl: b\u{feff}";
+    let path = folder.path().join(wild);
+    let path = path.to_str().unwrap();
+    let inside = format!("{path}/file");
+    let folder = folder.path().display();
+    let done = sockctl("serve --echo 0 --hex").arg(&inside).run();
+    done.fails(2, format!("write the hex dump {folder}/{shown}/file: {NOT_THERE}"));
+    let done = sockctl("serve --echo 0 --port-file").arg(&inside).run();
+    done.fails(2, format!("write the port file {folder}/{shown}/file: {NOT_THERE}"));
+    fs::write(path, "").unwrap();
+    let done = sockctl("serve --echo").arg(format!("unix:{path}")).run();
+    done.fails(10, format!("listen on unix:{folder}/{shown}: the path is not a socket: {IN_USE}"));
+}

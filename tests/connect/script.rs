@@ -1,0 +1,611 @@
+//! `connect` as a smoke test: `--wait`, `--send`, `--expect`, `--expect-eof`, and the limits and
+//! the exit statuses that tell the causes of a failure apart.
+
+use std::fmt::Display;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use socket2::SockRef;
+
+use crate::run::{
+    BINARY, Finished, Folder, REFUSED, TIMED_OUT, accept, ask, deserted_socket, events, events_of,
+    free_port, listen, listener, listening, pattern, peer, python, read_all, shell, sockctl, until,
+};
+
+/// Waits until everything up to these bytes came.
+fn hear(stream: &mut TcpStream, last: &str) -> String {
+    let mut heard = Vec::new();
+    let mut byte = [0];
+    while !heard.ends_with(last.as_bytes()) {
+        let count = stream.read(&mut byte).unwrap();
+        assert!(count > 0, "ended after {}", heard.escape_ascii());
+        heard.push(byte[0]);
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+/// Sends without end; whoever hangs up ends it.
+fn flood(mut stream: TcpStream) {
+    let chunk = vec![b'y'; 64 << 10];
+    while stream.write_all(&chunk).is_ok() {}
+}
+
+fn connect(at: impl Display, words: &str) -> Finished {
+    sockctl(format!("connect {at} {words}")).run()
+}
+
+/// A server in Python that says each of `sys.argv[1:]`, one an arrival, then waits for our end.
+const SAYS: &str = r"
+import socket, sys
+server = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
+peer, _ = server.accept()
+peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+for part in sys.argv[1:]:
+    peer.sendall(part.encode())
+got = b''
+while data := peer.recv(1024):
+    got += data
+print(repr(got))
+";
+
+/// An SMTP server in Python: one line, one answer, each answer in two pieces.
+const SMTP: &str = r"
+import socket, sys
+server = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
+peer, _ = server.accept()
+peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def say(text):
+    half = len(text) // 2
+    peer.sendall(text[:half]); peer.sendall(text[half:])
+say(b'220 mail ready\r\n')
+lines = peer.makefile('rb')
+for line in lines:
+    print(line)
+    if line.startswith(b'EHLO'): say(b'250-mail\r\n250 SIZE 1000\r\n')
+    elif line.startswith(b'QUIT'): say(b'221 bye\r\n'); break
+    else: say(b'500 what?\r\n')
+";
+
+#[test]
+fn steps_are_done_in_the_order_given() {
+    let (server, address) = listening(SMTP, "");
+    connect(
+        &address,
+        "--expect '^220 .*\r\n' --send 'EHLO me\\r\\n' \
+--expect '^250 SIZE (\\d+)\r\n' --send QUIT\\r\\n --expect ^221 \
+--expect-eof",
+    )
+    .is(0, "220 mail ready\r\n250-mail\r\n250 SIZE 1000\r\n221 bye\r\n", "");
+    server.finish().is(0, "b'EHLO me\\r\\n'\nb'QUIT\\r\\n'\n", format!("listening on {address}\n"));
+}
+
+#[test]
+fn what_is_behind_a_match_is_kept_and_the_connection_is_closed() {
+    let (server, address) = listening(SAYS, "'one two ' three");
+    let talk = connect(&address, "--expect one --expect two --send x --expect '^ three$'");
+    talk.is(0, "one two three", "");
+    server.finish().is(0, "b'x'\n", format!("listening on {address}\n"));
+}
+
+#[test]
+fn after_a_last_send_the_answer_is_read_to_its_end() {
+    let peer = peer(|mut stream| {
+        let mut request = String::new();
+        stream.read_to_string(&mut request).unwrap();
+        stream.write_all(request.to_uppercase().as_bytes()).unwrap();
+        stream.write_all(&vec![b'.'; 3 << 20]).unwrap();
+    });
+    let talk = sockctl(format!("connect {peer} --send 'get \\x61' --send bc")).input("never read");
+    talk.run().is(0, format!("GET ABC{}", ".".repeat(3 << 20)), "");
+    peer.done();
+}
+
+#[test]
+fn an_expectation_is_about_bytes() {
+    for (pattern, answer) in [
+        (r"^\xff\x00.\xfe$", &b"\xff\x00\x80\xfe\n"[..]),
+        ("(?i)^grüsse \\d+", "GRüSSE 42\n".as_bytes()),
+        ("^(?u:[äöü].)$", "öß\n".as_bytes()),
+    ] {
+        let peer = peer(move |mut stream| stream.write_all(answer).unwrap());
+        sockctl(format!("connect {peer} --expect")).arg(pattern).run().is(0, answer, "");
+        peer.done();
+    }
+    connect("127.0.0.1:1", "--expect [ä]").refuses("--expect '[ä]': Unicode not allowed here");
+}
+
+#[test]
+fn a_wrong_answer_is_shown_beside_what_was_expected() {
+    let said = "-ERR \x1b[1m no\r\n";
+    for (ends, cause, limit) in
+        [(true, "the peer closed the connection", ""), (false, "not within 300ms (-w)", "-w 300ms")]
+    {
+        let peer = peer(move |mut stream| {
+            hear(&mut stream, "PING\r\n");
+            stream.write_all(said.as_bytes()).unwrap();
+            if ends {
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            assert_eq!(read_all(&stream), b"");
+        });
+        let began = Instant::now();
+        let why = format!(
+            "sockctl: expect '\\+PONG' from {peer}: {cause}; \
+             14 bytes came: '-ERR \\x1b[1m no\\r\\n'\n"
+        );
+        let words = format!("--send PING\\r\\n --expect \\+PONG {limit}");
+        connect(&peer, &words).is(8, said, why);
+        assert!(ends || began.elapsed() >= Duration::from_millis(300));
+        peer.done();
+    }
+}
+
+#[test]
+fn a_reset_fails_an_expectation_and_a_script_without_one() {
+    for (words, code, message) in [
+        ("--send x --expect y", 8, "expect 'y' from ADDRESS: RESET; nothing came"),
+        ("--send x", 7, "connection to ADDRESS: RESET"),
+        ("--send x --expect-eof", 8, "expect the end of ADDRESS: RESET; nothing came"),
+    ] {
+        let peer = peer(|stream| {
+            // Closed with a byte unread: the kernel resets.
+            let mut byte = [0];
+            until("a byte", || stream.peek(&mut byte).unwrap() == 1);
+        });
+        let message = message.replace("ADDRESS", &peer.to_string());
+        let reset = "connection reset by peer (ECONNRESET 104)";
+        connect(&peer, words).fails(code, message.replace("RESET", reset));
+        peer.done();
+    }
+}
+
+#[test]
+fn a_pending_expectation_ends_with_whatever_ends_the_run() {
+    for (limit, cause, came) in [
+        ("--deadline 300ms", "the deadline has passed (--deadline)", "abc"),
+        ("-i 300ms", "nothing was said for too long (-i)", "abc"),
+        ("-w 300ms", "not within 300ms (-w)", "abc"),
+        ("--max-bytes 2", "as much came as --max-bytes allows", "ab"),
+    ] {
+        let peer = peer(|mut stream| {
+            stream.write_all(b"abc").unwrap();
+            // A reset is as good an end as any: bytes of ours may be unread.
+            let _ = stream.read(&mut [0]);
+        });
+        let count = came.len();
+        let why = format!("expect 'abcd' from {peer}: {cause}; {count} bytes came: '{came}'");
+        connect(&peer, &format!("--expect abcd {limit}")).is(8, came, format!("sockctl: {why}\n"));
+        peer.done();
+    }
+}
+
+#[test]
+fn expect_eof_waits_for_the_end_whatever_comes_before() {
+    let peer = peer(|mut stream| {
+        hear(&mut stream, "q");
+        stream.write_all(b"bye").unwrap();
+    });
+    connect(&peer, "--send q --expect-eof").is(0, "bye", "");
+    peer.done();
+    let peer = self::peer(|mut stream| {
+        stream.write_all(b"still here").unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    });
+    connect(&peer, "--expect-eof -w 0.2").is(
+        8,
+        "still here",
+        format!(
+            "sockctl: expect the end of {peer}: not within 200ms (-w); \
+             10 bytes came: 'still here'\n"
+        ),
+    );
+    peer.done();
+}
+
+#[test]
+fn an_answer_that_does_not_begin_is_a_timeout_and_a_slow_one_is_not() {
+    let peer = peer(|stream| {
+        read_all(&stream);
+        stream // open until this is joined
+    });
+    connect(&peer, "--send hello? -w 200ms")
+        .fails(4, format!("answer from {peer}: {TIMED_OUT}; nothing came within 200ms (-w)"));
+    peer.done();
+    let peer = self::peer(|mut stream| {
+        hear(&mut stream, "hello?");
+        stream.write_all(b"first").unwrap();
+        std::thread::sleep(Duration::from_millis(600)); // longer than -w
+        stream.write_all(b" and last").unwrap();
+    });
+    connect(&peer, "--send hello? -w 500ms").is(0, "first and last", "");
+    peer.done();
+}
+
+#[test]
+fn max_bytes_ends_a_pipe_exactly_there() {
+    let folder = Folder::new();
+    for rest in ["</dev/null", "--hex /dev/null </dev/null", r#"</dev/null >"$2"; cat "$2""#] {
+        let peer = peer(flood);
+        let line = format!(r#"exec 3>&1; "$0" connect "$1" --max-bytes 100k {rest}"#);
+        let words = [peer.to_string(), folder.text("out")];
+        shell(&line, words).run().is(0, vec![b'y'; 100 << 10], "");
+        peer.done();
+    }
+    sockctl("connect 1 --max-bytes 0").run().refuses("--max-bytes '0': at least 1 byte");
+}
+
+#[test]
+fn max_bytes_ends_a_script_after_its_last_send() {
+    let peer = peer(flood);
+    connect(&peer, "--send go --max-bytes 70000").is(0, vec![b'y'; 70_000], "");
+    peer.done();
+}
+
+#[test]
+fn a_cr_is_added_across_the_sends_of_a_script() {
+    let (server, address) = listening(SAYS, "ok");
+    let words = "-C --send a\\nb\\r --send \\nc --send \\n --expect ok";
+    connect(&address, words).is(0, "ok", "");
+    server.finish().is(0, "b'a\\r\\nb\\r\\nc\\r\\n'\n", format!("listening on {address}\n"));
+}
+
+#[test]
+fn expectations_are_events() {
+    let (_server, address) = listening(SAYS, "one\n \u{1f}two");
+    let words = "--json --expect o.e --expect (?-u:[^a-z]+) --expect x -w 0.3";
+    let talk = connect(&address, words);
+    assert_eq!(talk.code, 8);
+    let events = events(&talk.stderr);
+    let expects: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "expect")
+        .map(|e| {
+            (e["pattern"].as_str().unwrap(), e["ok"].as_bool().unwrap(), e["matched"].as_str())
+        })
+        .collect();
+    assert_eq!(expects[0], ("o.e", true, Some("one")));
+    assert!(expects[1].2.unwrap().starts_with('\n'));
+    assert_eq!(expects[2], ("x", false, None));
+    let last = events.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["op"], &last["exit"]),
+        (&"error".into(), &"expect".into(), &8.into())
+    );
+}
+
+#[test]
+fn a_matched_byte_that_is_no_text_is_base64() {
+    let peer = peer(|mut stream| {
+        stream.write_all(b"\xff\xfe!").unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    let talk = connect(&peer, "--json --expect (?-u:\\xff\\xfe)").gives(0, b"\xff\xfe!");
+    let event = &events_of(&talk, "expect")[0];
+    assert_eq!((&event["base64"], &event["matched"]), (&"//4=".into(), &Value::Null));
+    peer.done();
+}
+
+#[test]
+fn a_hex_dump_has_both_directions_of_a_script() {
+    let (_server, address) = listening(SAYS, "hello");
+    let talk = connect(&address, "--expect hello --send bye --hex - -C").gives(0, "hello");
+    let lines: Vec<&str> = talk.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("< 0.") && lines[0].ends_with("  |hello|"), "{lines:?}");
+    assert!(lines[1].starts_with("> 0.") && lines[1].ends_with("  |bye|"), "{lines:?}");
+}
+
+#[test]
+fn a_large_send_and_a_peer_that_echoes_it_do_not_wait_for_each_other() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let (folder, big) = (Folder::new(), pattern(8 << 20));
+    let file = folder.file("big", &big);
+    let talk = connect(&server, &format!("--send @{file} --send END --expect END"));
+    talk.is(0, [&big[..], b"END"].concat(), "");
+}
+
+#[test]
+fn wait_tries_until_somebody_listens() {
+    let port = free_port();
+    let mut client = sockctl(format!("connect {port} --wait 30 --trace --expect hi")).start();
+    client.close();
+    // Refused at least once; only then there is a server.
+    client.stderr_has("ECONNREFUSED");
+    accept(&listen(port)).write_all(b"hi").unwrap();
+    client.finish().gives(0, "hi");
+}
+
+#[test]
+fn wait_run_out_is_a_timeout_that_tells_the_last_cause() {
+    let port = free_port();
+    let began = Instant::now();
+    let said = connect(port, "--wait 300ms").gives(4, "");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let head = format!("connect to 127.0.0.1:{port}: {REFUSED}; still so after");
+    assert!(said.starts_with(&format!("sockctl: {head} 300ms, ")), "{said}");
+    assert!(said.ends_with(" attempts (--wait)\n"), "{said}");
+    connect(port, "--wait 0").fails(4, format!("{head} 0s, 1 attempt (--wait)"));
+}
+
+#[test]
+fn wait_covers_names_and_unix_paths() {
+    let said = connect("nosuch.invalid:1", "--wait 200ms").gives(4, "");
+    assert!(said.starts_with("sockctl: resolve nosuch.invalid"), "{said}");
+    let folder = Folder::new();
+    let address = format!("unix:{}", folder.text("sock"));
+    let mut client = sockctl(format!("connect {address} --wait 30 --trace --expect-eof")).start();
+    client.close();
+    client.stderr_has("ENOENT");
+    let listener = UnixListener::bind(folder.at("sock")).unwrap();
+    listener.accept().unwrap().0.write_all(b"hi").unwrap();
+    client.finish().gives(0, "hi");
+}
+
+#[test]
+fn wait_does_not_wait_for_what_cannot_pass() {
+    let why = "bind 192.0.2.1:0: cannot assign requested address (EADDRNOTAVAIL 99)";
+    connect("127.0.0.1:1", "--wait 30 -s 192.0.2.1").fails(10, why);
+}
+
+#[test]
+fn check_waits_until_the_port_is_open() {
+    let port = free_port();
+    let mut client = sockctl(format!("connect -z {port} --wait 30 --trace")).start();
+    client.close();
+    client.stderr_has("ECONNREFUSED");
+    let _listener = listen(port);
+    client.finish().gives(0, format!("127.0.0.1:{port} open\n"));
+}
+
+#[test]
+fn check_that_waited_in_vain_shows_the_last_result() {
+    let (_listener, open) = listener();
+    let closed = free_port();
+    let began = Instant::now();
+    let port = open.rsplit(':').next().unwrap();
+    let shown = format!("127.0.0.1:{closed} ECONNREFUSED (111)\n{open} open\n");
+    connect(format!("127.0.0.1:{closed},{port}"), "-z --wait 300ms").is(4, shown, "");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    // One open port of a range is enough.
+    connect(format!("{open}-{port}"), "-z --wait 30").is(0, format!("{open} open\n"), "");
+}
+
+#[test]
+fn check_of_a_unix_path() {
+    let folder = Folder::new();
+    let address = format!("unix:{}", folder.text("sock"));
+    let is = |code, result| connect(&address, "-z").is(code, format!("{address} {result}\n"), "");
+    is(1, "ENOENT (2)");
+    let _listener = UnixListener::bind(folder.at("sock")).unwrap();
+    is(0, "open");
+    std::fs::remove_file(folder.at("sock")).unwrap();
+    deserted_socket(&folder.at("sock"));
+    is(3, "ECONNREFUSED (111)");
+}
+
+#[test]
+fn an_authenticated_script_waits_proves_and_expects() {
+    let folder = Folder::new();
+    let key = folder.text("key");
+    sockctl(format!("auth-connect --create-key --key-file {key}")).run().is(0, "", "");
+    let auth = format!("127.0.0.1:{} --digest sha256 --key-file {key}", free_port());
+    let script = "--wait 30 --trace --send ping --expect ping";
+    let mut client = sockctl(format!("auth-connect {auth} {script}")).start();
+    client.close();
+    client.stderr_has("ECONNREFUSED");
+    let server = sockctl(format!("auth-serve {auth} --echo")).start();
+    server.address();
+    client.finish().gives(0, "ping");
+}
+
+#[test]
+fn what_makes_no_sense_together_is_refused() {
+    for (words, why) in [
+        ("--send x --recv-only", "--send cannot be used with --recv-only"),
+        ("-z --expect x", "--check cannot be used with --expect"),
+        ("--expect (a", "--expect '(a': unclosed group"),
+        ("--send \\q", r"--send: unknown escape '\q' in '\q'; escapes are \n \r \t \0 \\ \xHH"),
+    ] {
+        connect(1, words).refuses(why);
+    }
+}
+
+#[test]
+fn tcp_info_tells_at_the_end_how_the_connection_fared() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let address = server.address();
+    let talk = connect(&address, "--send hi --tcp-info").gives(0, "hi");
+    let line = talk.strip_prefix("tcp: rtt ").unwrap();
+    let parts = [" ms (±", ", least ", "), 0 of ", " segments retransmitted, cwnd ", " × "];
+    for part in parts.into_iter().chain([" bytes, delivery ", "/s\n"]) {
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+    // In a pipe as well, and as an object of numbers.
+    let talk = sockctl(format!("connect {address} --tcp-info --json -q")).input("hello").run();
+    let event = &events(&talk.gives(0, "hello")).pop().unwrap();
+    assert_eq!((&event["event"], &event["peer"]), (&"tcp_info".into(), &address.into()));
+    assert_eq!(event["retransmits"], 0);
+    assert!(event["rtt_us"].is_u64() && event["cwnd"].is_u64() && event["delivery_rate"].is_u64());
+    sockctl("connect unix:/x --tcp-info").run().refuses("--tcp-info: unix:/x is no TCP connection");
+}
+
+/// Runs `sys.argv[1:]` with a terminal as its stderr, and prints what that terminal shows.
+const ON_TERMINAL: &str = r"
+import os, pty, subprocess, sys
+ours, theirs = pty.openpty()
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs)
+os.close(theirs)
+child.stdin.write(b'x' * 3000000)
+child.stdin.close()
+got = child.stdout.read()
+shown = b''
+try:
+    while data := os.read(ours, 4096): shown += data
+except OSError: pass
+sys.stdout.buffer.write(shown)
+sys.exit(0 if child.wait() == 0 and got == b'x' * 3000000 else 1)
+";
+
+#[test]
+fn progress_is_shown_at_a_terminal_only() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let address = server.address();
+    let talk = python(ON_TERMINAL, [BINARY, "connect", &address, "--progress"]).run();
+    assert_eq!((talk.code, talk.stderr.as_str()), (0, ""));
+    let shown = talk.text();
+    let last = shown.trim_end().rsplit('\r').next().unwrap();
+    assert!(last.starts_with("2.8 MiB received, 2.8 MiB sent, "), "{shown:?}");
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    sockctl(format!("connect {address} --progress")).input("hello").run().is(0, "hello", "");
+}
+
+#[test]
+fn verbose_tells_each_expectation_that_was_met() {
+    let (_server, address) = listening(SAYS, "'220 hi\r\n'");
+    let talk = connect(&address, "-v --expect ^2.*\n --send x -w 0").gives(0, "220 hi\r\n");
+    let lines: Vec<&str> = talk.lines().collect();
+    assert_eq!(lines[1], r"expected '^2.*\n': '220 hi\r\n'", "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+// ---- faults of peers and of our own side ---------------------------------------------------------
+
+#[test]
+fn row_22_the_answer_to_the_last_send_comes_3_s_after_our_end() {
+    let peer = peer(|mut stream| {
+        let request = read_all(&stream);
+        std::thread::sleep(Duration::from_secs(3)); // what the row is about
+        stream.write_all(&request).unwrap();
+    });
+    sockctl(format!("connect {peer} --send late")).run().is(0, "late", "");
+    peer.done();
+}
+
+#[test]
+fn row_24_a_peer_that_ended_first_still_gets_what_is_to_be_sent() {
+    let peer = peer(|stream| {
+        assert_eq!(ask(&stream, b"hello"), b"onetwo");
+    });
+    connect(&peer, "--expect-eof --send one --send two").is(0, "hello", "");
+    peer.done();
+}
+
+#[test]
+fn row_25_what_came_before_a_reset_is_written_and_counts() {
+    let why = "connection reset by peer (ECONNRESET 104); 2 bytes came: 'bc'";
+    for (wanted, code) in [("bc", 0), ("bcd", 8)] {
+        let peer = peer(|mut stream| {
+            stream.write_all(b"abc").unwrap();
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            // The client has read what came; then the reset.
+            stream.read_exact(&mut [0]).unwrap();
+        });
+        let told = format!("sockctl: expect 'bcd' from {peer}: {why}\n");
+        connect(&peer, &format!("--expect a --send x --expect {wanted}")).is(
+            code,
+            "abc",
+            if code == 0 { "" } else { &told },
+        );
+        peer.done();
+    }
+}
+
+#[test]
+fn row_29_every_byte_passes_as_it_is() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let folder = Folder::new();
+    let all: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let file = folder.file("all", &all);
+    connect(&server, &format!("--send @{file}")).is(0, all, "");
+}
+
+#[test]
+fn row_31_short_writes_of_a_script_go_on_at_the_right_byte() {
+    let (folder, big) = (Folder::new(), pattern(300_000));
+    let file = folder.file("big", &big);
+    let peer = peer(move |mut stream| {
+        SockRef::from(&stream).set_recv_buffer_size(2304).unwrap();
+        let mut got = Vec::new();
+        while (&stream).take(777).read_to_end(&mut got).unwrap() > 0 {}
+        assert!(got == big);
+        stream.write_all(b"thanks").unwrap();
+    });
+    connect(&peer, &format!("-o SO_SNDBUF=4608 --send @{file}")).is(0, "thanks", "");
+    peer.done();
+}
+
+#[test]
+fn row_36_a_reader_that_has_gone_is_141_in_silence() {
+    let peer = peer(flood);
+    let line = r#"("$0" connect "$1" --send x --expect never; echo $? >&2) | head -c 1"#;
+    shell(line, peer.to_string()).run().is(0, "y", "141\n");
+    peer.done();
+}
+
+#[test]
+fn row_37_a_full_disk_is_12_though_the_expectation_is_met() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let done = shell(r#""$0" connect "$1" --send x --expect x >/dev/full"#, server.address()).run();
+    done.fails(12, "write stdout: no space left on device (ENOSPC 28)");
+}
+
+#[test]
+fn row_38_a_script_needs_no_descriptors_of_ours() {
+    let server = sockctl("serve 127.0.0.1:0 --echo").start();
+    let line = r#""$0" connect "$1" --send x --expect x <&- >&- 2>&-; echo $?"#;
+    shell(line, server.address()).run().is(0, "0\n", "");
+}
+
+#[test]
+fn row_35_a_peer_that_takes_nothing_is_a_timeout_not_a_hang() {
+    let folder = Folder::new();
+    let file = folder.file("big", vec![0; 32 << 20]);
+    let (listener, address) = listener();
+    SockRef::from(&listener).set_recv_buffer_size(2304).unwrap();
+    let words = format!("-w 300ms -o SO_SNDBUF=4608 --send @{file} --expect x");
+    let talk = connect(&address, &words).gives(4, "");
+    let head = format!(
+        "sockctl: send to {address}: {TIMED_OUT}; \
+         nothing more was taken within 300ms (-w), after "
+    );
+    assert!(talk.starts_with(&head), "{talk}");
+    drop(listener);
+}
+
+#[test]
+fn row_53_a_wrong_key_is_9_whatever_is_expected() {
+    let server = sockctl("auth-serve 127.0.0.1:0 --digest sha256 --echo");
+    let server = server.env("SOCKCTL_KEY", "right").start();
+    let words = format!("auth-connect {server} --digest sha256 --send x --expect x");
+    let why = format!("authenticate to {server}: closed without a word: wrong key?");
+    sockctl(words).env("SOCKCTL_KEY", "wrong").run().fails(9, why);
+}
+
+#[test]
+fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
+    const MIB: usize = 1 << 20;
+    for count in [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB] {
+        for (words, came) in
+            [("--expect-eof --expect foo", 0), ("--expect foo --expect-eof", count)]
+        {
+            let peer = peer(move |mut stream| stream.write_all(&vec![b'.'; count]).unwrap());
+            let done = connect(&peer, words);
+            let cause = match came {
+                0 => "nothing came".to_owned(),
+                1 => "1 byte came: '.'".to_owned(),
+                _ => format!("{came} bytes came: '"),
+            };
+            let wanted = format!(
+                "sockctl: expect 'foo' from {peer}: the peer closed the connection; {cause}"
+            );
+            assert!(done.stderr.starts_with(&wanted), "{count}: {}", done.stderr);
+            assert_eq!((done.code, done.stdout.len()), (8, count));
+            peer.done();
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Who may connect to `serve`, and how many: `--per-ip`, `--allow`, `--deny`, `--accept-proxy`,
+//! `--mode`, `--systemd`.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::run::{BINARY, Folder, connect, datagrams, program, read_all, sockctl, take, until};
+
+/// Sends `ping` and says whether it came back before the connection ended.
+fn is_served(mut stream: &TcpStream) -> bool {
+    let mut answer = *b"    ";
+    stream.write_all(b"ping").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer == *b"ping"
+}
+
+#[test]
+fn an_address_has_its_share_of_connections() {
+    let server = sockctl("serve 0 --echo --per-ip 2 -v").start();
+    let mut held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
+    assert!(held.iter().all(is_served));
+    assert!(!is_served(&server.connect()));
+    server.stderr_has("closed (limit;");
+    // Another address has its own share, and a place that was given back is free.
+    sockctl(format!("connect {server} -s 127.0.0.2")).input("ping").run().is(0, "ping", "");
+    drop(held.pop());
+    server.stderr_has("closed (eof; received 4, sent 4 bytes");
+    until("a place is free", || is_served(&server.connect()));
+}
+
+#[test]
+fn deny_beats_allow_and_others_are_served() {
+    let server = sockctl("serve 0 --echo -v --allow 127.0.0.0/8 --deny 127.0.0.2").start();
+    let ask =
+        |source: &str| sockctl(format!("connect {server} -s {source} -w 10")).input("ping").run();
+    ask("127.0.0.1").is(0, "ping", "");
+    ask("127.0.0.3").is(0, "ping", "");
+    let refused = ask("127.0.0.2");
+    assert_eq!(refused.stdout, b"");
+    server.stderr_has("] 127.0.0.2:");
+    server.stderr_has(" closed (limit; received 0, sent 0 bytes");
+}
+
+#[test]
+fn a_list_that_allows_nobody_lets_nobody_in() {
+    let folder = Folder::new();
+    let list = folder.file("list", "# closed for now\n");
+    let server = sockctl(format!("serve 0 --echo --allow @{list}")).start();
+    assert!(!is_served(&server.connect()));
+}
+
+#[test]
+fn v4_peers_of_a_dual_stack_server_count_as_v4() {
+    let server = sockctl("serve *:0 --echo --allow 127.0.0.1").start();
+    assert!(is_served(&server.connect()));
+    let server = sockctl("serve *:0 --echo --allow ::/0").start();
+    assert!(!is_served(&server.connect()));
+}
+
+#[test]
+fn what_is_no_network_is_a_usage_error() {
+    for word in ["10.0.0.0/33", "host", ""] {
+        let done = sockctl(["serve", "0", "--allow", word]).run().gives(2, "");
+        let wanted = format!("sockctl: --allow '{word}': expected a network");
+        let empty = "sockctl: --allow needs a value";
+        assert!(done.starts_with(&wanted) || done.starts_with(empty), "{}", done);
+    }
+    sockctl("serve 0 --allow @/nonexistent").run().is(
+        2,
+        "",
+        "sockctl: --allow '@/nonexistent': read '/nonexistent': no such file or directory (ENOENT 2)\n\
+         usage: sockctl serve [OPTIONS] [ADDRESS]... [-- <PROGRAM> [ARGS]...]\n",
+    );
+}
+
+#[test]
+fn datagrams_of_the_denied_are_not_seen() {
+    let server = sockctl("udp-serve 0 --deny 127.0.0.2 --count 1").start();
+    let to = ("127.0.0.1", server.port());
+    UdpSocket::bind("127.0.0.2:0").unwrap().send_to(b"no", to).unwrap();
+    let friend = datagrams();
+    friend.send_to(b"yes", to).unwrap();
+    let address = server.address();
+    let shown = format!("{} yes\n", friend.local_addr().unwrap());
+    server.finish().is(0, shown, format!("listening on {address}\n"));
+}
+
+/// A server that believes 127.0.0.1 and tells on stderr whom it lets in.
+const BELIEVES: &str = "serve 0 --echo -v --accept-proxy 127.0.0.1";
+
+#[test]
+fn a_proxy_says_whose_the_connection_is() {
+    let server = sockctl(BELIEVES).start();
+    let mut client = server.connect();
+    // Byte by byte, and with the first bytes of the client in the same segment.
+    for byte in b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r" {
+        client.write_all(&[*byte]).unwrap();
+    }
+    client.write_all(b"\nping").unwrap();
+    assert_eq!(take(&client, 4), b"ping");
+    server.stderr_has("[1] 192.0.2.7:4711 accepted");
+
+    let mut client = server.connect();
+    let mut header =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\xc6\x33\x64\x01\x12\x67\0\x50".to_vec();
+    header.extend(b"ping");
+    client.write_all(&header).unwrap();
+    assert_eq!(take(&client, 4), b"ping");
+    server.stderr_has("[2] 192.0.2.9:4711 accepted");
+}
+
+#[test]
+fn a_proxy_without_its_header_is_turned_away() {
+    let server = sockctl(BELIEVES).args("-w 300ms").start();
+    let mut client = server.connect();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+    server.stderr_has(": no PROXY header\n");
+    // One that says nothing is let go when its time is up.
+    assert_eq!(read_all(&server.connect()), b"");
+    server.stderr_has(": timed out\n");
+    // One that leaves before it has said it all.
+    let mut client = server.connect();
+    client.write_all(b"PROXY TCP4 192").unwrap();
+    drop(client);
+    server.stderr_has("ended before the PROXY header was whole");
+}
+
+#[test]
+fn others_are_no_proxies() {
+    let server = sockctl(BELIEVES).start();
+    let header = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n";
+    let client = sockctl(format!("connect {server} -s 127.0.0.2"));
+    client.input(header).run().is(0, header, "");
+    server.stderr_has("[1] 127.0.0.2:");
+}
+
+#[test]
+fn rules_are_for_the_client_behind_the_proxy() {
+    let server = sockctl(BELIEVES).args("--deny 192.0.2.0/24 --per-ip 1").start();
+    let ask = |address: &str| {
+        let mut client = server.connect();
+        write!(client, "PROXY TCP4 {address} 198.51.100.1 4711 80\r\n").unwrap();
+        (is_served(&client), client)
+    };
+    assert!(!ask("192.0.2.7").0);
+    let (first, held) = ask("203.0.113.1");
+    assert!(first);
+    assert!(!ask("203.0.113.1").0);
+    assert!(ask("203.0.113.2").0);
+    drop(held);
+}
+
+#[test]
+fn the_mode_of_a_unix_path_is_as_asked() {
+    let folder = Folder::new();
+    let path = folder.text("s");
+    let server = sockctl(format!("serve unix:{path} --echo --mode 0640")).start();
+    server.address();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    server.stops("", "");
+    assert_eq!(folder.count(), 0);
+
+    for (words, why) in [
+        ("unix:/s --mode 999", "expected an octal mode"),
+        ("0 --mode 0660", "--mode is for unix:PATH, not 127.0.0.1:0"),
+    ] {
+        let said = sockctl(format!("serve {words}")).run().gives(2, "");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// Starts a server as systemd does: the socket as descriptor 3, `LISTEN_FDS`, `LISTEN_PID`.
+#[test]
+fn a_service_manager_hands_its_socket_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let fd = listener.as_raw_fd();
+    nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
+        .unwrap();
+    let script =
+        format!(r#"exec 3<&{fd}; exec env LISTEN_FDS=1 LISTEN_PID=$$ "$0" serve --systemd --echo"#);
+    let server = program("bash", ["-c", &script, BINARY]).start();
+    assert_eq!(server.address(), address.to_string());
+    assert!(is_served(&connect(address.port())));
+    server.stops("", "");
+}
+
+#[test]
+fn without_a_service_manager_there_is_no_socket() {
+    let done = sockctl("serve --systemd --echo").run();
+    done.fails(2, "take the socket of the service manager: LISTEN_FDS names none");
+    let said = sockctl("serve --systemd 8520").run().gives(2, "");
+    assert!(said.contains("--systemd cannot be used with"), "{said}");
+}

@@ -1,0 +1,13 @@
+//! The prompt, at a real pseudo-terminal: what a person types, and what a person sees.
+
+mod conversation;
+mod datagrams;
+mod ends;
+mod faults;
+mod keys;
+mod notes;
+mod ornaments;
+mod proof;
+mod pty;
+mod room;
+mod tmux;

@@ -1,0 +1,109 @@
+//! Rows 72 to 76: datagrams.
+
+use std::net::UdpSocket;
+
+use super::serve::ASK;
+use crate::run::{
+    DEADLINE, REFUSED, datagram, datagrams, datagrams_to, free_port, python, sockctl,
+};
+
+#[test]
+fn row_72_an_empty_datagram_is_a_message_and_none_forges_a_record() {
+    let server = sockctl("udp-serve 127.0.0.1:0 --count 4").start();
+    let port = server.port();
+    let socket = datagrams();
+    let from = socket.local_addr().unwrap();
+    for bytes in
+        [&b""[..], b"one\n", b"x\n127.0.0.1:1 forged\r\n\\n\x1b[2J\xff\n", "né\u{202e}".as_bytes()]
+    {
+        socket.send_to(bytes, ("127.0.0.1", port)).unwrap();
+    }
+    server.finish().is(
+        0,
+        format!(
+            "{from} \n{from} one\n\
+             {from} x\\n127.0.0.1:1 forged\\r\\n\\\\n\\x1b[2J\\xff\n\
+             {from} né\\xe2\\x80\\xae\n"
+        ),
+        format!("listening on 127.0.0.1:{port}\n"),
+    );
+}
+
+#[test]
+fn row_72_the_largest_datagrams_arrive_whole_and_one_more_is_refused() {
+    for (host, largest) in [("127.0.0.1", 65_507), ("[::1]", 65_527)] {
+        let server = sockctl(format!("udp-serve {host}:0 --echo")).start();
+        let address = format!("{host}:{}", server.port());
+        let bytes: Vec<u8> = (1..=251).cycle().take(largest).collect();
+        let whole = |bytes: &[u8]| {
+            sockctl(format!("udp-send {address} --whole --reply")).input(bytes).run()
+        };
+        whole(&bytes).is(0, &bytes, "");
+        let more = largest + 1;
+        let limit = format!("the limit is {largest}; use --chunk");
+        let refused = format!("sockctl: a datagram of {more} bytes to {address}: {limit}\n");
+        whole(&[&bytes[..], b"x"].concat()).is(2, "", &refused);
+        // As a line: what came before it is sent, it is not.
+        let line = vec![b'x'; more];
+        let lines = [b"first\n", &line[..], b"\nlast\n"].concat();
+        sockctl(format!("udp-send {address} --reply")).input(lines).run().is(2, "first", &refused);
+        // As a TEXT: nothing is sent.
+        let text = "x".repeat(more);
+        sockctl(["udp-send", &address, "--reply", "first", &text]).run().is(2, "", &refused);
+        let done = sockctl(format!("udp-send {address} --chunk {more}")).run();
+        done.is(2, "", &refused);
+    }
+}
+
+#[test]
+fn row_73_a_closed_port_is_3_and_no_server_minds() {
+    let closed = format!("127.0.0.1:{}", free_port());
+    for words in ["hi", "hi --reply", "hi --expect x"] {
+        let done = sockctl(format!("udp-send {closed} {words}")).run();
+        done.fails(3, format!("send to {closed}: {REFUSED}"));
+    }
+    let server = sockctl("udp-serve 127.0.0.1:0 --echo").start();
+    let port = server.port();
+    // These are gone before their answers come.
+    for _ in 0..20 {
+        datagrams().send_to(b"hi", ("127.0.0.1", port)).unwrap();
+    }
+    python(ASK, format!("127.0.0.1 {port} 68")).run().is(0, "68 127.0.0.1 True\n", "");
+}
+
+#[test]
+fn row_74_each_peer_gets_its_own_answer() {
+    let server = sockctl("udp-serve 127.0.0.1:0 --echo").start();
+    let peers: Vec<UdpSocket> = (0..20).map(|_| datagrams_to(server.port())).collect();
+    for (number, peer) in (0_u8..).zip(&peers) {
+        peer.send(&[number]).unwrap();
+    }
+    for (number, peer) in (0_u8..).zip(&peers) {
+        assert_eq!(datagram(peer), [number]);
+    }
+}
+
+#[test]
+fn row_75_broadcast_is_11_with_the_hint() {
+    let address = "127.255.255.255:9";
+    let done = sockctl(format!("udp-send {address} hi")).run();
+    done.fails(11, format!("send to {address}: permission denied (EACCES 13); add --broadcast"));
+    let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    sockctl(format!("udp-send --broadcast 127.255.255.255:{port} hi")).run().is(0, "", "");
+    assert_eq!(datagram(&server), b"hi");
+}
+
+#[test]
+fn row_76_without_reply_it_ends_as_soon_as_it_has_sent() {
+    let silent = datagrams();
+    let address = silent.local_addr().unwrap();
+    // Longer than any test may take: waiting would be seen.
+    sockctl(format!("udp-send {address} hi -w 1h")).run().is(0, "", "");
+    let mut open = sockctl(format!("udp-send {address}")).start();
+    open.send("one\n");
+    assert_eq!(datagram(&silent), b"hi");
+    assert_eq!(datagram(&silent), b"one", "a line is not held back");
+    open.finish().is(0, "", "");
+}
