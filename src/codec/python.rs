@@ -7,6 +7,9 @@ use std::mem::take;
 
 use crate::net::codec::{Codec, ProtocolError};
 
+#[cfg(test)]
+mod tests;
+
 /// A longer line is sent as several messages.
 const LINE_MAX: usize = 1 << 20;
 

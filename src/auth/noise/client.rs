@@ -163,35 +163,36 @@ impl Handshake for Client {
     }
 
     fn on_eof(&mut self) -> Refusal {
-        let (reason, exit) = match (&self.state, self.held.len()) {
-            (State::Message(_), 2) if self.held == NO_KEY => (
-                "the server rejected our key: wrong key, or another --context".into(),
-                Exit::NotAuthenticated,
-            ),
-            (State::Message(_), 0) => (
-                "the server closed without an answer; is it an auth-serve without --digest?".into(),
-                Exit::Broken,
-            ),
-            (State::Message(_), got) => (
-                format!("the server closed after {got} of {FRAMED} bytes of its answer"),
-                Exit::Broken,
-            ),
-            _ => ("the server closed without a verdict".into(), Exit::Broken),
+        let reason = match (&self.state, &self.held[..]) {
+            (State::Message(_), NO_KEY) => return no_key(),
+            (State::Message(_), []) => {
+                "the server closed without an answer; is it an auth-serve without --digest?".into()
+            }
+            (State::Message(_), held) => {
+                format!("the server closed after {} of {FRAMED} bytes of its answer", held.len())
+            }
+            _ => "the server closed without a verdict".into(),
         };
-        Refusal::new(reason, exit)
+        Refusal::new(reason, Exit::Broken)
     }
 
     fn on_timeout(&mut self) -> Refusal {
-        let reason = match (&self.state, self.held.len()) {
-            (State::Message(_), 2) if self.held == NO_KEY => return self.on_eof(),
-            (State::Message(_), 0) => {
+        let reason = match (&self.state, &self.held[..]) {
+            (State::Message(_), NO_KEY) => return no_key(),
+            (State::Message(_), []) => {
                 "no answer in time; is it an auth-serve without --digest?".into()
             }
-            (State::Message(_), got) => {
-                format!("timed out after {got} of {FRAMED} bytes of the server's answer")
+            (State::Message(_), held) => {
+                format!("timed out after {} of {FRAMED} bytes of the server's answer", held.len())
             }
             _ => "no verdict of the server in time".into(),
         };
         Refusal::new(reason, Exit::TimedOut)
     }
+}
+
+/// `00 00`, and nothing behind it.
+fn no_key() -> Refusal {
+    let reason = "the server rejected our key: wrong key, or another --context";
+    Refusal::new(reason, Exit::NotAuthenticated)
 }

@@ -1,5 +1,5 @@
-//! What the protocol is computed with: everything is ring's. Here is only the glue for X25519,
-//! which snow would take from elsewhere.
+//! The primitives of the protocol, all by ring: the glue for X25519, which snow would take from
+//! another library.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use snow::types::{Cipher, Dh, Hash, Random};
 /// The length of a key of X25519, private or public.
 const LENGTH: usize = 32;
 
-/// Where snow finds them.
+/// Resolves the names of the primitives for snow.
 pub struct Primitives;
 
 impl CryptoResolver for Primitives {
@@ -34,10 +34,10 @@ impl CryptoResolver for Primitives {
     }
 }
 
-/// A key of X25519 that lasts for one agreement, which is all that the pattern NN asks of one.
+/// A key of X25519 for one agreement, which is all that the pattern NN needs.
 #[derive(Default)]
 struct Ephemeral {
-    /// Until it is used.
+    /// `None` once it is used.
     private: Mutex<Option<EphemeralPrivateKey>>,
     public: Option<PublicKey>,
 }
@@ -55,7 +55,7 @@ impl Dh for Ephemeral {
         LENGTH
     }
 
-    /// Keys that others chose are for other patterns: this one then cannot agree on anything.
+    /// Given keys are for other patterns. This one then fails to agree.
     fn set(&mut self, _private: &[u8]) {
         *self = Self::default();
     }
@@ -73,12 +73,12 @@ impl Dh for Ephemeral {
         self.public.as_ref().map_or(&[], AsRef::as_ref)
     }
 
-    /// It does not leave ring.
+    /// ring does not give it out.
     fn privkey(&self) -> &[u8] {
         &[]
     }
 
-    /// Fails where the other's key is of a low order (RFC 7748, §6.1), and a second time.
+    /// Fails where the peer's key is of a low order (RFC 7748, §6.1), and a second time.
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), Error> {
         let mut private = self.private.lock().unwrap_or_else(PoisonError::into_inner);
         let private = private.take().ok_or(Error::Dh)?;
