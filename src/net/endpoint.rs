@@ -134,3 +134,27 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
         SocketAddr::V4(_) => address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_v4_mapped_address_is_ipv4_except_for_an_ipv6_socket() {
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:80".parse().unwrap();
+        let endpoint = Endpoint::from(mapped);
+        assert_eq!(endpoint, Endpoint::parse("192.0.2.1:80").unwrap());
+        assert_eq!(endpoint.to_inet(Domain::IPV6), Some(mapped));
+        assert_eq!(endpoint.to_inet(Domain::IPV4), "192.0.2.1:80".parse().ok());
+    }
+
+    #[test]
+    fn a_path_is_never_taken_for_an_abstract_name() {
+        for (path, shown) in [("@x", "unix:./@x"), ("\0x", "unix:@x"), ("/x", "unix:/x")] {
+            let endpoint = Endpoint::of(&SockAddr::unix(path).unwrap());
+            assert_eq!(endpoint.to_string(), shown);
+            assert_eq!(Endpoint::parse(shown), Some(endpoint));
+        }
+        assert_eq!(Endpoint::of(&SockAddr::unix("").unwrap()), Endpoint::Unix(Vec::new()));
+    }
+}

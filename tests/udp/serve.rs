@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 
 use crate::run::{DEADLINE, Folder, datagram, datagrams, events_of, python, sockctl};
 
@@ -248,4 +249,28 @@ fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
         ),
     );
     assert!(!path.exists(), "the path is removed");
+}
+
+#[test]
+fn a_unix_peer_that_does_not_read_costs_the_others_little_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let server = sockctl(["udp-serve", &format!("unix:{}", path("s").display()), "--echo"]).start();
+    server.address();
+    let client = |name: &str| {
+        let socket = UnixDatagram::bind(path(name)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    };
+    // Unconnected: the queue of a connected socket has no such limit for its peer.
+    let (stuck, other) = (client("stuck"), client("other"));
+    let room = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    for _ in 0..room.trim().parse::<u32>().unwrap() + 100 {
+        stuck.send_to(b"x", path("s")).unwrap();
+    }
+    other.send_to(b"y", path("s")).unwrap();
+    assert_eq!(other.recv(&mut [0; 8]).unwrap(), 1);
+    let address = path("stuck").display().to_string();
+    server.stderr_has(&format!("sockctl: send to unix:{address}: try again (EAGAIN 11)\n"));
+    server.rests();
 }

@@ -22,13 +22,15 @@ pub struct Outbox {
     waiting: Vec<(Vec<u8>, Envelope)>,
     /// When the first that waits is given up.
     until: Deadline,
+    /// Whose answer was given up last: none waits for it again until one was sent.
+    stuck: Option<Endpoint>,
     talk: Talk,
 }
 
 impl Outbox {
     /// Nothing waits yet.
     pub fn new(socket: Datagrams, talk: Talk) -> Self {
-        Self { socket, waiting: Vec::new(), until: Deadline::NEVER, talk }
+        Self { socket, waiting: Vec::new(), until: Deadline::NEVER, stuck: None, talk }
     }
 
     /// Sends answers; those that find no room wait.
@@ -41,34 +43,37 @@ impl Outbox {
         self.waiting.extend(rest.iter().map(|(bytes, to)| (bytes.to_vec(), (*to).clone())));
     }
 
-    /// Sends what waits and has room now. The first is given up if it has waited too long.
+    /// Sends what waits and has room now, or gives the first up where it has waited too long.
     pub fn flush(&mut self) {
         if self.waiting.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        let answers: Vec<_> = waiting.iter().map(|(bytes, to)| (&bytes[..], to)).collect();
-        let mut rest = self.try_send(&answers);
-        if rest.len() == answers.len() && self.until.passed() {
-            self.failed(&rest[0].1.from, &io::ErrorKind::WouldBlock.into());
-            rest = &rest[1..];
+        if self.until.passed() {
+            self.stuck = Some(self.waiting[0].1.from.clone());
         }
-        if rest.len() < answers.len() {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let answers: Vec<_> = waiting.iter().map(|(bytes, to)| (&bytes[..], to)).collect();
+        let done = answers.len() - self.try_send(&answers).len();
+        if done > 0 {
+            waiting.drain(..done);
             self.until = Deadline::after(ROOM);
         }
-        let done = answers.len() - rest.len();
-        self.waiting = waiting.into_iter().skip(done).collect();
+        self.waiting = waiting;
     }
 
-    /// Sends answers until one finds no room; that and those behind it.
+    /// Sends answers until one has to wait; that and those behind it.
     fn try_send<'a, 'b>(
-        &self,
+        &mut self,
         mut answers: &'a [(&'b [u8], &'b Envelope)],
     ) -> &'a [(&'b [u8], &'b Envelope)] {
         while let Some((_, to)) = answers.first() {
+            let is_stuck = self.stuck.as_ref() == Some(&to.from);
             let done = match self.socket.send(answers) {
-                Ok(sent) => sent,
-                Err(e) if would_block(&e) => break,
+                Ok(sent) => {
+                    self.stuck = self.stuck.take().filter(|_| !is_stuck);
+                    sent
+                }
+                Err(e) if would_block(&e) && !is_stuck => break,
                 Err(e) => {
                     self.failed(&to.from, &e);
                     1

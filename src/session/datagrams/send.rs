@@ -345,7 +345,7 @@ fn lines(
 /// Calls `each` with stdin in pieces of `size` bytes; the last may be shorter.
 fn chunks(size: usize, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut stdin = io::stdin().lock();
-    let mut piece = Vec::with_capacity(size);
+    let mut piece = Vec::with_capacity(size.min(MOST));
     loop {
         piece.clear();
         match stdin.by_ref().take(size as u64).read_to_end(&mut piece) {

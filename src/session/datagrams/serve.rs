@@ -20,6 +20,7 @@ use crate::session::seat::Input;
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
 /// What is done with a datagram.
 pub enum Answer {
     /// It is shown.
