@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, UnixAddr, recvmmsg,
-    recvmsg, sendmmsg, sendmsg,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, UnixAddr, recvmmsg, recvmsg, sendmmsg,
+    sendmsg,
 };
 use socket2::Domain;
 
@@ -82,9 +82,8 @@ impl Datagrams {
     pub fn recv(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
         batch.datagrams.clear();
         let result = retry(|| match self.family {
-            Domain::UNIX => self.recv_one(batch, Endpoint::of_unix),
-            _ if most == 1 => self.recv_one(batch, Endpoint::of_inet),
-            _ => self.recv_many(batch, most),
+            Domain::UNIX => self.recv_unix(batch),
+            _ => self.recv_udp(batch, most),
         });
         if trace::on() {
             let room = batch.each;
@@ -100,21 +99,17 @@ impl Datagrams {
         result
     }
 
-    fn recv_one<S: SockaddrLike>(
-        &self,
-        batch: &mut Batch,
-        from: impl Fn(Option<&S>) -> Endpoint,
-    ) -> nix::Result<()> {
+    fn recv_unix(&self, batch: &mut Batch) -> nix::Result<()> {
         let mut space = room();
         let mut pieces = [IoSliceMut::new(&mut batch.room[..batch.each])];
-        let fd = self.socket.as_raw_fd();
-        let message = recvmsg::<S>(fd, &mut pieces, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
-        let (envelope, _) = envelope(&message, from(message.address.as_ref()));
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        let message = recvmsg(fd, &mut pieces, Some(&mut space), flags)?;
+        let (envelope, _) = envelope(&message, Endpoint::of_unix(message.address.as_ref()));
         batch.datagrams.push((0, envelope));
         Ok(())
     }
 
-    fn recv_many(&self, batch: &mut Batch, most: usize) -> nix::Result<()> {
+    fn recv_udp(&self, batch: &mut Batch, most: usize) -> nix::Result<()> {
         let rooms = batch.room.chunks_mut(batch.each).take(most);
         let mut pieces: Vec<_> = rooms.map(|room| [IoSliceMut::new(room)]).collect();
         let fd = self.socket.as_raw_fd();
