@@ -244,12 +244,15 @@ pub fn quoted(value: impl AsRef<OsStr>) -> String {
 
 /// The same without quotes, for what is the subject of its line.
 pub fn shortened(value: impl AsRef<OsStr>) -> String {
-    let mut text = sanitize::line(value.as_ref().as_bytes());
-    if text.chars().count() > SHOWN {
-        text = text.chars().take(SHOWN - 1).collect();
-        text.push('…');
+    cut(&sanitize::line(value.as_ref().as_bytes()), SHOWN)
+}
+
+/// A text of at most `width` characters; the last is `…` where some are left out.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
     }
-    text
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use inspect::{Inspected, State};
-use report::{Entry, Table, write_list};
+use report::{Entry, Table, write_json, write_list};
 use summary::Summary;
 
 /// Show socket options, or set them and show the effect: of a new socket, a connection, or another
@@ -167,7 +167,7 @@ impl Run<'_> {
         if self.words.is_empty() {
             let summary = Summary::of(&socket, held).map_err(|e| unreadable(&e))?;
             let written = if self.json {
-                summary.json(self.out)
+                write_json(&summary, self.out)
             } else {
                 summary.write(self.out).and_then(|()| writeln!(self.out))
             };
@@ -194,7 +194,7 @@ impl Run<'_> {
             };
             let summary = Summary::of(&socket, Some(held)).map_err(|e| unreadable(&e))?;
             if self.json {
-                summary.json(self.out).map_err(|e| Failure::output(&e))?;
+                write_json(&summary, self.out).map_err(|e| Failure::output(&e))?;
             } else {
                 list.push(summary.cells(&process::name(held.pid).unwrap_or_default()));
             }
@@ -230,7 +230,7 @@ impl Run<'_> {
             entries.retain(Entry::is_change);
         }
         let written = if self.json {
-            entries.iter().try_for_each(|entry| entry.json(self.out))
+            entries.iter().try_for_each(|entry| write_json(entry, self.out))
         } else {
             let all = all && !entries.is_empty();
             let compares = inspected.compares();

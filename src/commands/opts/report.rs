@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::exit::errno_name;
+use crate::exit::{cut, errno_name};
 use crate::net::options::{Access, Row};
 use crate::net::sockopt::{Effect, Value};
 use crate::sanitize;
@@ -106,11 +106,6 @@ impl Entry {
         self.differs || self.change.is_some()
     }
 
-    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        writeln!(out)
-    }
-
     /// The last column: why there is no value, the meaning, the sysctl.
     fn remark(&self) -> String {
         let why = match (&self.errno, &self.why) {
@@ -121,6 +116,12 @@ impl Entry {
         let sysctl = self.sysctl.map(|name| format!(" [{name}]"));
         format!("{why}{}{}", self.meaning, sysctl.unwrap_or_default())
     }
+}
+
+/// One object on a line of its own.
+pub(super) fn write_json(object: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, object)?;
+    writeln!(out)
 }
 
 /// A value in its column, at most `most` wide; `-` where there is none to show.
@@ -218,12 +219,9 @@ impl Table {
 
     /// One row, its last cell wrapped under itself, or under the row where that gets too narrow.
     fn row(&self, cells: &[String; 5], last: &str) -> String {
-        let mut text = String::new();
-        for (cell, column) in cells.iter().zip(self.columns).filter(|(_, c)| *c > 0) {
-            let gap = column.saturating_sub(cell.chars().count()) + 2;
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', gap));
-        }
+        let shown = cells.iter().zip(self.columns).filter(|(_, column)| *column > 0);
+        let padded = shown.map(|(cell, column)| format!("{cell:<column$}  "));
+        let mut text = padded.collect::<Vec<_>>().concat();
         let start = text.chars().count();
         let Some(width) = self.width else {
             text.push_str(last);
@@ -271,13 +269,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Sockets, a line each under a heading; nothing for none.

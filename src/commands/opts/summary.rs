@@ -74,11 +74,6 @@ impl Summary {
         ]
     }
 
-    pub(super) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        writeln!(out)
-    }
-
     /// A property a line.
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let blocking = if self.blocking {

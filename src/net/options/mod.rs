@@ -10,6 +10,7 @@ use std::io;
 
 use nix::errno::Errno;
 
+use super::quantity;
 use crate::exit::{Failure, shortened};
 pub use names::{DOMAINS, TYPES};
 pub use row::{Access, Fields, Kind, Level, Moment, Names, Row, Sockets, Width};
@@ -50,8 +51,8 @@ fn unnamed(level: &str, number: &str) -> Option<Row> {
         let (_, short) = name.split_once('_').unwrap_or_default();
         level.eq_ignore_ascii_case(&name) || level.eq_ignore_ascii_case(short)
     });
-    let level = named.map_or_else(|| level.parse().ok(), |known| Some(known.number()))?;
-    let number = number.parse().ok()?;
+    let level = named.map_or_else(|| quantity::count(level), |known| Some(known.number()))?;
+    let number = quantity::count(number)?;
     Some(Row {
         name: format!("{level}:{number}").into(),
         level: Level::Other(level),

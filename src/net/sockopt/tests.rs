@@ -99,7 +99,7 @@ fn names_are_found_without_regard_to_case_and_by_number() {
     let raw = lookup("6:1").unwrap();
     assert_eq!((raw.level.number(), raw.number), (6, 1));
     assert_eq!(lookup("IPPROTO_TCP:1").unwrap().name, "6:1");
-    assert!(lookup("nowhere:1").is_err());
+    assert!(lookup("nowhere:1").is_err() && lookup("6:+1").is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::exit::errno_name;
 use crate::net::options::{Fields, Kind, Names, Width, name_of};
+use crate::sanitize;
 
 /// What an option is set to. As JSON: flags are booleans, numbers numbers, durations seconds,
 /// records objects; values with names, addresses and hex are strings.
@@ -87,7 +88,7 @@ impl Display for Value {
             Self::Duration(time) => write!(f, "{}", time.as_secs_f64()),
             Self::Linger(None) => f.write_str("off"),
             Self::Linger(Some(seconds)) => write!(f, "{seconds}"),
-            Self::Text(text) => write!(f, "{}", text.escape_debug()),
+            Self::Text(text) => f.write_str(&sanitize::line(text.as_bytes())),
             // No interface: not every system says so.
             Self::Interface(0) => f.write_str("0"),
             Self::Interface(index) => match if_indextoname(*index) {
