@@ -19,7 +19,7 @@ use crate::net::signal;
 use crate::net::text;
 use crate::net::udp::{Datagrams, Envelope};
 use crate::session::datagrams::operator::{Operator, Shown};
-use crate::session::datagrams::send::{Content, Sender, Wanted};
+use crate::session::datagrams::send::{Content, Sender};
 use crate::session::seat::is_terminal;
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
@@ -124,12 +124,10 @@ impl UdpSend {
         let mut sender = Sender {
             socket,
             to: Envelope::to(to),
-            wanted: Wanted {
-                replies: self.reply.unwrap_or(0) as usize,
-                retries: self.retries as usize,
-                timeout: self.socket.timeout,
-                expect: self.expect.clone(),
-            },
+            replies: self.reply.unwrap_or(0) as usize,
+            retries: self.retries as usize,
+            timeout: self.socket.timeout,
+            expect: self.expect.clone(),
             interval: self.interval,
             deadline,
             operator: &mut operator,

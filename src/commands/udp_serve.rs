@@ -1,4 +1,4 @@
-//! `udp-serve`: show datagrams with their peers, and answer everyone.
+//! `udp-serve`: show datagrams with their peers, or answer them.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -114,14 +114,13 @@ impl UdpServe {
             }
             None => self.answer(),
         };
-        let (is_shown, is_terminal) = (matches!(answer, Answer::Show), is_terminal());
-        let shown = match is_shown {
-            false => Shown::Nothing,
-            true if self.socket.raw => Shown::Bytes,
-            true if is_terminal => Shown::Line,
-            true => Shown::Record,
+        let is_prompt = matches!(answer, Answer::Show) && is_terminal();
+        let shown = match answer {
+            Answer::Show if self.socket.raw => Shown::Bytes,
+            Answer::Show if is_prompt => Shown::Line,
+            Answer::Show => Shown::Record,
+            _ => Shown::Nothing,
         };
-        let is_prompt = is_shown && is_terminal;
         let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
         let rules = Rules {
             count: self.count,
@@ -133,7 +132,7 @@ impl UdpServe {
         Ok(operator.finish(result)?)
     }
 
-    /// A socket on an address of its own never hears a group.
+    /// Refuses `--join` on a socket that is bound to one address: it receives nothing for a group.
     fn check_groups(&self, address: &Address) -> Result<(), Failure> {
         let Some(first) = self.join.first() else {
             return Ok(());

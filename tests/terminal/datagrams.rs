@@ -20,7 +20,7 @@ fn receives(socket: &UdpSocket, wanted: &str) {
 fn a_server_answers_the_last_peer_or_a_given_one() {
     let mut server = terminal("udp-serve 127.0.0.1:0");
     let port = server.port();
-    server.enter("lost").ends_in(&["! nobody has written yet: not sent", ">>>"]);
+    server.enter("lost").ends_in(&["! no datagram received yet: not sent", ">>>"]);
     let (first, second) = (socket(), socket());
     let addresses = [&first, &second].map(|socket| socket.local_addr().unwrap());
     first.send_to(b"one\n", ("127.0.0.1", port)).unwrap();

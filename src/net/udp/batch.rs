@@ -20,9 +20,9 @@ use crate::net::trace::{self, Outcome};
 /// Datagrams in a batch.
 pub const BATCH: usize = 64;
 
-/// So many datagrams of one size to one peer are worth a send of their own.
+/// The fewest datagrams of one size to one peer that are sent with `UDP_SEGMENT`.
 const RUN: usize = 8;
-/// What one send may hold on any network.
+/// The most bytes of one send with `UDP_SEGMENT`.
 const LONGEST: usize = 65_507;
 
 /// What was received with one call.
@@ -78,7 +78,7 @@ impl Datagrams {
         }
     }
 
-    /// Receives what is there, at most so many messages. Never blocks.
+    /// Receives what is there, `most` messages at most. Never blocks.
     pub fn recv(&self, batch: &mut Batch, most: usize) -> io::Result<()> {
         batch.datagrams.clear();
         let result = retry(|| match self.family {

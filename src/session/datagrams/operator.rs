@@ -102,9 +102,8 @@ impl Operator {
 
     /// Dumps a datagram, if there is a dump.
     pub(super) fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
-        let elapsed = || self.began.elapsed();
-        let dump = self.dump.as_ref();
-        dump.map_or(Ok(()), |dump| dump.borrow_mut().tell(direction, elapsed(), bytes))
+        let Some(dump) = &self.dump else { return Ok(()) };
+        dump.borrow_mut().tell(direction, self.began.elapsed(), bytes)
     }
 
     /// A poller for a socket and for what the operator does.

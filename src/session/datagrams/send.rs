@@ -23,26 +23,14 @@ use crate::session::seat::Input;
 
 /// What is sent.
 pub enum Content {
-    /// These datagrams, so many times.
+    /// These datagrams, this many times.
     Fixed(Vec<Vec<u8>>, u64),
-    /// All of stdin as one datagram, so many times.
+    /// All of stdin as one datagram, this many times.
     Whole(u64),
     /// stdin in pieces of this size; the last may be shorter.
     Chunks(usize),
     /// The lines of stdin.
     Lines,
-}
-
-/// What is expected of the peer.
-pub struct Wanted {
-    /// `--reply`: answers to each datagram; 0: none is waited for.
-    pub replies: usize,
-    /// `--retries`: how often a datagram is sent again while no answer came.
-    pub retries: usize,
-    /// `-w`: how long each answer may take.
-    pub timeout: Duration,
-    /// `--expect`: what an answer must match.
-    pub expect: Option<Regex>,
 }
 
 /// A sender of datagrams to one address.
@@ -51,8 +39,14 @@ pub struct Sender<'a> {
     pub socket: Datagrams,
     /// Where it sends to.
     pub to: Envelope,
-    /// What must come back.
-    pub wanted: Wanted,
+    /// `--reply`: answers to each datagram; 0: none is waited for.
+    pub replies: usize,
+    /// `--retries`: how often a datagram is sent again while no answer came.
+    pub retries: usize,
+    /// `-w`: how long each answer may take.
+    pub timeout: Duration,
+    /// `--expect`: what an answer must match.
+    pub expect: Option<Regex>,
     /// `--interval`: the pause between datagrams.
     pub interval: Duration,
     /// `--deadline`.
@@ -97,7 +91,7 @@ impl Sender<'_> {
     /// Sends datagrams; waits for the answers to each before the next.
     fn exchange(&self, datagrams: &[&[u8]], batch: &mut Batch) -> Result<(), Failure> {
         self.check_deadline()?;
-        if self.wanted.replies == 0 && self.wanted.expect.is_none() {
+        if self.replies == 0 && self.expect.is_none() {
             return self.send(datagrams);
         }
         datagrams.iter().try_for_each(|bytes| self.ask(bytes, batch))
@@ -113,8 +107,8 @@ impl Sender<'_> {
     /// Sends one datagram and waits for the answers to it.
     fn ask(&self, bytes: &[u8], batch: &mut Batch) -> Result<(), Failure> {
         self.send(&[bytes])?;
-        let wanted = self.wanted.replies.max(1);
-        let mut retries = self.wanted.retries;
+        let wanted = self.replies.max(1);
+        let mut retries = self.retries;
         let mut received = 0;
         while received < wanted {
             if self.receive(batch)? {
@@ -134,11 +128,11 @@ impl Sender<'_> {
 
     /// The failure when an answer does not come.
     fn missing(&self, received: usize, wanted: usize) -> Failure {
-        if let Some(pattern) = &self.wanted.expect {
+        if let Some(pattern) = &self.expect {
             let cause = if self.deadline.passed() {
                 "the deadline has passed (--deadline)".into()
             } else {
-                format!("not within {} (-w)", quantity::shown(self.wanted.timeout))
+                format!("not within {} (-w)", quantity::shown(self.timeout))
             };
             return self.unmet(pattern, &format!("{cause}; nothing came"));
         }
@@ -177,7 +171,7 @@ impl Sender<'_> {
     }
 
     fn until(&self) -> Deadline {
-        Deadline::after(self.wanted.timeout).min(self.deadline)
+        Deadline::after(self.timeout).min(self.deadline)
     }
 
     /// Waits for the next answer: whether one came in time.
@@ -209,7 +203,7 @@ impl Sender<'_> {
     }
 
     fn expect(&self, answer: &[u8]) -> Result<(), Failure> {
-        let Some(pattern) = &self.wanted.expect else {
+        let Some(pattern) = &self.expect else {
             return Ok(());
         };
         let found = pattern.find(answer).map(|found| found.as_bytes());

@@ -37,7 +37,7 @@ pub enum Answer {
 
 /// What bounds a datagram server.
 pub struct Rules {
-    /// `--count`: ends after so many datagrams.
+    /// `--count`: ends after this many datagrams.
     pub count: Option<u64>,
     /// `--allow`, `--deny`: whose datagrams count.
     pub access: Access,
@@ -283,7 +283,7 @@ impl<'a> Service<'a> {
             None if line.starts_with('@') => {
                 self.operator.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }
-            None => self.operator.seat.show(b"! nobody has written yet: not sent\n"),
+            None => self.operator.seat.show(b"! no datagram received yet: not sent\n"),
         }
     }
 }
