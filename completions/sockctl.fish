@@ -1078,11 +1078,11 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s q -l quiet 
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l trace -d 'Show every socket call'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l digest -d 'Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python\'s hmac examples' -r -f -a "md5\t''
 sha256\t''
 sha512\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l context -d 'What the encrypted session is for: both sides must say the same' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l context -d 'Bind the encrypted session to TEXT, which both sides must give' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file -d 'Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE' -r -F
@@ -1335,7 +1335,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l python -d 'Speak the protocol of Python\'s multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalty -d 'Do not slow down addresses that send wrong proofs'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Echo all input back'
@@ -1354,11 +1354,11 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s q -l quie
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l trace -d 'Show every socket call'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l digest -d 'Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512' -r -f -a "md5\t''
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l digest -d 'Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python\'s hmac examples' -r -f -a "md5\t''
 sha256\t''
 sha512\t''"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l context -d 'What the encrypted session is for: both sides must say the same' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-file -d 'The key, byte for byte, less one newline at its end; or one sockctl-key-1 line' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l context -d 'Bind the encrypted session to TEXT, which both sides must give' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-file -d 'Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
@@ -1606,7 +1606,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l he
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l python -d 'Talk to Python\'s multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l python -d 'Speak the protocol of Python\'s multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'Send the lines of the prompt without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: drop received data'

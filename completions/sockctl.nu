@@ -208,10 +208,10 @@ module completions {
 
   # Serve only clients that prove they hold the key
   export extern "sockctl auth-serve" [
-    --digest: string@"nu-complete sockctl auth-serve digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
-    --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
-    --context: string         # What the encrypted session is for: both sides must say the same
-    --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
+    --digest: string@"nu-complete sockctl auth-serve digest" # Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python's hmac examples
+    --python                  # Speak the protocol of Python's multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)
+    --context: string         # Bind the encrypted session to TEXT, which both sides must give
+    --key-file: path          # Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
     --keys: path              # Accept these keys: one NAME:KEY per line of FILE
@@ -269,10 +269,10 @@ module completions {
 
   # Connect to an auth-serve, and prove that we hold the key; encrypted both ways
   export extern "sockctl auth-connect" [
-    --digest: string@"nu-complete sockctl auth-connect digest" # Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
-    --python                  # Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
-    --context: string         # What the encrypted session is for: both sides must say the same
-    --key-file: path          # The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
+    --digest: string@"nu-complete sockctl auth-connect digest" # Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python's hmac examples
+    --python                  # Speak the protocol of Python's multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)
+    --context: string         # Bind the encrypted session to TEXT, which both sides must give
+    --key-file: path          # Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing

@@ -39,7 +39,7 @@ use crate::net::trace::{self, Call, Outcome};
 /// The largest int: of a descriptor, a process id, a backlog.
 pub const INT_MAX: u64 = i32::MAX as u64;
 
-/// How much is said, and how.
+/// How much is written, and how.
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TalkArgs {
@@ -370,17 +370,19 @@ fn setting(text: &str) -> Result<Setting, String> {
 /// Where the key comes from, and how it is proved.
 #[derive(Args, Debug, Clone)]
 pub struct KeyArgs {
-    /// Prove the key with HMAC over this digest, in the clear, as the notes do: md5, sha256 or sha512
+    /// Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python's hmac
+    /// examples
     #[arg(long, value_name = "NAME", value_parser = ["md5", "sha256", "sha512"], help_heading = "Keys")]
     pub digest: Option<String>,
-    /// Talk to Python's multiprocessing.connection: a line is one `send_bytes` (with --raw, a chunk)
+    /// Speak the protocol of Python's multiprocessing.connection: each line is one `send_bytes` (with
+    /// --raw, each chunk)
     #[arg(long, help_heading = "Keys")]
     pub python: bool,
-    /// What the encrypted session is for: both sides must say the same
+    /// Bind the encrypted session to TEXT, which both sides must give
     #[arg(long, value_name = "TEXT", value_parser = text_parser(), conflicts_with_all = ["digest", "python"],
         help_heading = "Keys")]
     pub context: Option<Bytes>,
-    /// The key, byte for byte, less one newline at its end; or one sockctl-key-1 line
+    /// Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line
     #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub key_file: Option<PathBuf>,
     /// Read the key from this descriptor

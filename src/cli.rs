@@ -196,24 +196,25 @@ fn root() -> Clap {
 pub fn parse() -> Result<Option<Command>, Failure> {
     let word = std::env::args_os().nth(1).unwrap_or_default();
     // To describe all commands takes longer than many a run: the one that is asked for is enough.
-    let root = match COMMANDS.iter().find(|entry| entry.name == word) {
+    let line = match COMMANDS.iter().find(|entry| entry.name == word) {
         Some(entry) => bare_root().subcommand(entry.describe()),
         None if word == "-V" || word == "--version" => bare_root(),
         None => root(),
     };
-    let matches = match root.try_get_matches() {
+    let matches = match line.try_get_matches() {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return show(&error.render()).map(|()| None),
-        Err(error) => return Err(error::explain(&error)),
+        Err(error) => return Err(error::explain(&error, root)),
     };
     if let Some((name, matches)) = matches.subcommand() {
         let entry = COMMANDS.iter().find(|entry| entry.name == name);
         return entry
-            .map(|entry| (entry.read)(matches).map_err(|error| error::explain(&error)))
+            .map(|entry| (entry.read)(matches).map_err(|error| error::explain(&error, root)))
             .transpose();
     }
-    let root = RootArgs::from_arg_matches(&matches).map_err(|error| error::explain(&error))?;
-    match root.generate {
+    let args =
+        RootArgs::from_arg_matches(&matches).map_err(|error| error::explain(&error, root))?;
+    match args.generate {
         Some(kind) => print(&generate(kind)).map(|()| None),
         None => Err(error::usage_error(
             "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",

@@ -5,7 +5,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::exit::{Failure, USAGE, quoted};
 
 /// The failure of a command line that was not understood.
-pub fn explain(error: &clap::Error) -> Failure {
+/// `root` describes the whole command line.
+pub fn explain(error: &clap::Error, root: fn() -> clap::Command) -> Failure {
     let context = |kind| error.get(kind).map(shown);
     let arg = context(ContextKind::InvalidArg).unwrap_or_default();
     let value = context(ContextKind::InvalidValue).unwrap_or_default();
@@ -47,8 +48,9 @@ pub fn explain(error: &clap::Error) -> Failure {
         }
     };
     let usage = error.get(ContextKind::Usage).map(|usage| shown(usage).replace("Usage: ", ""));
-    let usage =
-        usage.or_else(usage_of_command).unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+    let usage = usage
+        .or_else(|| usage_of_command(root()))
+        .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
     usage_error(&message, usage.lines().next().unwrap_or_default().trim())
 }
 
@@ -58,9 +60,8 @@ pub fn usage_error(message: &str, usage: &str) -> Failure {
 }
 
 /// The usage of the command on the command line, where clap does not report it with the error.
-fn usage_of_command() -> Option<String> {
+fn usage_of_command(mut root: clap::Command) -> Option<String> {
     let word = std::env::args_os().nth(1)?;
-    let mut root = super::root();
     root.build();
     let usage = root.find_subcommand_mut(word)?.render_usage();
     Some(usage.to_string().replace("Usage: ", ""))

@@ -6,24 +6,24 @@
 //! | `[NAME] text`                       | coloured  | it is for us alone          |
 //! | `-- NAME joined` and other notices  |           | no                          |
 //! | `! text`                            |           | no                          |
-//! | any other                           |           | a talk between two: yes     |
+//! | any other                           |           | yes: a one-to-one chat      |
 //!
-//! These are the lines of a room, and of `serve`, whose clients are `[1]`, `[2]` …; a stranger who
-//! imitates them wins a colour. Names seen are added to what Tab completes.
+//! These are the lines of a room, and of `serve`, whose clients are `[1]`, `[2]` …; a peer that
+//! imitates them gains only a colour. Names seen are added to what Tab completes.
 
 use std::time::{Duration, Instant};
 
 use super::completion::Words;
 
 /// The bell rings once in this time.
-const REST: Duration = Duration::from_secs(1);
+const BELL_INTERVAL: Duration = Duration::from_secs(1);
 /// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
 const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
 
-/// What a member of a room can do. Who turns out to be in one can complete them.
+/// What a member of a room can do; completed once a notice shows that we are in one.
 pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who"];
 
-/// How a person wants lines shown.
+/// How lines are decorated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
     /// `--timestamps`: the local time before each line.
@@ -34,7 +34,7 @@ pub struct Style {
     pub color: bool,
 }
 
-/// Decorates lines. It knows what they look like, not where they come from.
+/// Decorates lines by what they look like, wherever they come from.
 pub struct Decoration {
     style: Style,
     words: Words,
@@ -43,7 +43,7 @@ pub struct Decoration {
     rang: Option<Instant>,
 }
 
-/// What a line turned out to be.
+/// The kinds of lines.
 enum Shape<'a> {
     /// `name` said `text`; `head` is what stands before the name.
     Said {
@@ -59,12 +59,12 @@ enum Shape<'a> {
 
 impl Decoration {
     /// Decorates in this style: names that come along are added to `words`. `me` is our name in a
-    /// room; where it is not known yet, the first who is said to have joined is us.
+    /// room; where it is not known yet, the first name that joins is ours.
     pub fn new(style: Style, words: Words, me: Option<&str>) -> Self {
         Self { style, words, me: me.map(Into::into), rang: None }
     }
 
-    /// Appends the line, which has no newline, to `out` with one. It is clean already.
+    /// Appends the line, which has no newline and is sanitized, to `out` with a newline.
     pub fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let text = str::from_utf8(line).unwrap_or_default();
         let shape = shape(text);
@@ -91,7 +91,10 @@ impl Decoration {
             }
             _ => out.extend_from_slice(line),
         }
-        if addressed && self.style.bell && self.rang.is_none_or(|rang| rang.elapsed() >= REST) {
+        if addressed
+            && self.style.bell
+            && self.rang.is_none_or(|rang| rang.elapsed() >= BELL_INTERVAL)
+        {
             self.rang = Some(Instant::now());
             out.push(b'\x07');
         }

@@ -220,10 +220,10 @@ impl Display for Reason {
     }
 }
 
-/// How much is said: each level says what those before it say.
+/// How much is written: each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Errors only (`-q`), and what was asked for by name (`--trace`).
+    /// Errors (`-q`), and what an option asks for (`--trace`).
     Quiet,
     /// What a person at a terminal wants to know.
     Normal,
@@ -264,7 +264,7 @@ impl<'a> Event<'a> {
         Self::Expect { pattern, ok: matched.is_some(), matched: text, base64 }
     }
 
-    /// The level from which on it is said in text.
+    /// The level from which on it is written as text.
     pub fn level(&self) -> Level {
         match self {
             Self::Error { .. } | Self::Call { .. } | Self::TcpInfo { .. } => Level::Quiet,

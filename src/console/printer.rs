@@ -74,7 +74,7 @@ impl Queue {
         lock(&self.0.state).on_room = Some(Box::new(wake));
     }
 
-    /// `note` makes the line that tells, in its place, how many lines were dropped.
+    /// `note` makes the line that stands in place of so many dropped ones.
     pub fn on_drop(&self, note: impl Fn(u64) -> String + Send + 'static) {
         lock(&self.0.state).on_drop = Some(Box::new(note));
     }

@@ -39,13 +39,11 @@ use super::lock;
 use super::printer::Queue;
 use super::talk::Talk;
 use crate::sanitize;
-use above::{Above, start_nudging};
+use above::{Above, PROMPT, start_nudging};
 use history::Store;
 use modes::Modes;
 use reflow::Drawn;
 
-/// What stands before the line being typed.
-const PROMPT: &str = ">>> ";
 /// Takes back a prompt that nothing was typed at, from the line below it.
 const UNPROMPT: &str = "\x1b[A\r\x1b[K";
 /// How long stopping may take.
@@ -118,7 +116,7 @@ impl Prompt {
         deliver: impl FnMut(Typed) + Send + 'static,
     ) -> io::Result<Self> {
         let Options { history, words, style, .. } = options;
-        // What was said before the prompt stands above it.
+        // Earlier talk stands above the prompt.
         talk.flush();
         let watch = Arc::new(Watch {
             drawn: Mutex::new(Drawn::new(columns())),

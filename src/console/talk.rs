@@ -16,7 +16,7 @@ use crate::sanitize;
 /// How long the end of a run waits for a stderr that is not read.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Where events are said. Clones share it.
+/// Writes events to stderr. Clones share it.
 #[derive(Clone)]
 pub struct Talk(Arc<Inner>);
 
@@ -35,7 +35,7 @@ struct Format {
 
 #[derive(Default)]
 struct Output {
-    /// Started when stderr has no room: most runs say a line or two.
+    /// Started when stderr has no room: most runs write a line or two.
     queue: Option<Queue>,
     /// At a prompt with `--timestamps`: the style of the time before each line.
     stamp: Option<Style>,
@@ -61,12 +61,12 @@ impl Talk {
         self.0.format.json
     }
 
-    /// Whether an event of this level would be said: spares making one that would not.
+    /// Whether events of this level are written: spares making those that are not.
     pub fn says(&self, level: Level) -> bool {
         self.0.format.json || level <= self.0.format.level
     }
 
-    /// Says it, if the level asks for it.
+    /// Writes an event, if its level asks for it.
     pub fn say(&self, event: &Event<'_>) {
         if self.says(event.level()) {
             self.line(self.0.format.render(event));
@@ -118,7 +118,7 @@ impl Talk {
         }
     }
 
-    /// Waits for a moment until everything said is written.
+    /// Waits for a moment until everything is written.
     pub fn flush(&self) {
         if let Some(queue) = &lock(&self.0.output).queue {
             queue.flush(FLUSH);
@@ -137,7 +137,7 @@ impl Talk {
             if printer::write_at_once(bytes) {
                 return;
             }
-            // Without a thread there is no way to say anything.
+            // Without a thread, talk is lost.
             *queue = Queue::new("stderr", printer::stderr).ok();
             if let Some(queue) = queue {
                 let format = self.0.format;
@@ -156,7 +156,7 @@ impl Format {
         if !self.json {
             return event.line(self.level >= Level::Verbose);
         }
-        // Microseconds are as fine as anybody can use.
+        // Microseconds are fine enough.
         let t = self.start.elapsed().as_micros();
         #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
         let timed = Timed { event, t: t as f64 / 1e6 };

@@ -11,11 +11,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
 
-use super::PROMPT;
 use super::modes::Modes;
 use crate::console::lock;
 use crate::console::printer::stdout;
 
+/// What stands before the line being typed.
+pub const PROMPT: &str = ">>> ";
 /// What rustyline is given to print, so that it draws the prompt. It needs a line end, which goes
 /// back to the line it came from.
 const NUDGE: &str = "\x1b[A\n";

@@ -27,7 +27,7 @@ const STEP: usize = 2 << 10;
 /// How often senders that wait for slow readers look again.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The room, with everybody in it.
+/// The room: its members, the operator among them.
 pub struct Room {
     state: State,
     operator: Operator,

@@ -18,7 +18,7 @@ pub enum NameError {
     Character(char),
 }
 
-/// A name as it is shown: accents composed (NFC), so that it is the same bytes from everybody.
+/// A name as it is shown: accents composed (NFC), so that it is the same bytes on every keyboard.
 pub fn name(text: &str) -> Result<String, NameError> {
     if text.is_empty() || text.len() > LONGEST * 4 * 4 {
         return Err(NameError::Length); // no need to compose a long one
