@@ -30,14 +30,14 @@ const GUARD: usize = 4096;
 const CANARY: u8 = 0xa5;
 
 /// getsockopt(2): the option's bytes, at most `room` of them; `SO_GET_FILTER` gives its whole
-/// program whatever the room. `EOVERFLOW` if the kernel wrote more than it was told to.
+/// program whatever the room. `EOVERFLOW` if the kernel wrote beyond the room.
 pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, room: usize) -> io::Result<Vec<u8>> {
     let counts_instructions = (level, number) == (libc::SOL_SOCKET, SO_GET_FILTER);
     let (unit, room) =
         if counts_instructions { (INSTRUCTION, BPF_MAXINSNS * INSTRUCTION) } else { (1, room) };
     guarded(room, |bytes| {
         let mut len = length(room / unit)?;
-        // SAFETY: told `len`, the kernel writes `len` units, which are the first `room` bytes, and
+        // SAFETY: given `len`, the kernel writes `len` units, which are the first `room` bytes, and
         // stores their count in `len`. An option that takes a struct whose own count sets the
         // length (MCAST_MSFILTER, TCP_AO_GET_KEYS) finds it zeroed, and writes its fixed part,
         // which ends within `GUARD`. `bytes` and `len` live through the call, and the descriptor is

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn each_field_has_its_unit() {
-        for (name, number, told) in [
+        for (name, number, shown) in [
             ("state", 1, "ESTABLISHED"),
             ("state", 99, "99"),
             ("ca_state", 3, "recovery"),
@@ -209,12 +209,12 @@ mod tests {
             ("max_pacing_rate", u64::MAX.into(), "unlimited"),
             ("probes", 2, "2"),
         ] {
-            assert_eq!(with_unit(name, number), told, "{name}");
+            assert_eq!(with_unit(name, number), shown, "{name}");
         }
     }
 
     #[test]
-    fn units_are_told_and_what_is_missing_is_a_question_mark() {
+    fn units_are_shown_and_what_is_missing_is_a_question_mark() {
         let info = TcpInfo(vec![
             ("rtt", 45),
             ("rttvar", 12_003),

@@ -180,7 +180,8 @@ fn what_cannot_be_borrowed_is_told() {
     ask(&format!("--pid {pid}"))
         .fails(1, format!("look into process {pid}: no such process (ESRCH 3)"));
     let port = free_port();
-    ask(&format!("--port {port}")).fails(3, format!("look up port {port}: no process listens there"));
+    ask(&format!("--port {port}"))
+        .fails(3, format!("look up port {port}: no process listens there"));
     for words in ["--fd 3", "--pid 1 --udp", "--pid 0", "--port 0"] {
         assert_eq!(ask(words).code, 2, "{words:?}");
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::net::options::{ALIASES, Access, lookup, rows};
+use crate::net::options::{ALIASES, Access, lookup, named, rows};
 
 fn fresh() -> Vec<Socket> {
     [
@@ -94,6 +94,31 @@ fn every_option_survives_legal_and_wild_values() {
 }
 
 #[test]
+fn the_options_that_the_program_sets_are_in_the_table() {
+    for name in [
+        "IPV6_MULTICAST_HOPS",
+        "IPV6_RECVPKTINFO",
+        "IPV6_UNICAST_HOPS",
+        "IPV6_V6ONLY",
+        "IP_MULTICAST_TTL",
+        "IP_PKTINFO",
+        "IP_TTL",
+        "SO_BROADCAST",
+        "SO_KEEPALIVE",
+        "SO_RCVLOWAT",
+        "SO_REUSEADDR",
+        "SO_REUSEPORT",
+        "TCP_INFO",
+        "TCP_NODELAY",
+        "UDP_GRO",
+    ] {
+        assert!(named(name).is_ok_and(|row| row.kind.room() >= 4), "{name}");
+    }
+    assert!(tcp().set_int("SO_NOSUCH", 1).is_err());
+    tcp().set_int("SO_KEEPALIVE", 1).unwrap();
+}
+
+#[test]
 fn names_are_found_without_regard_to_case_and_by_number() {
     assert_eq!(lookup("tcp_nodelay").unwrap().number, 1);
     let raw = lookup("6:1").unwrap();
@@ -113,7 +138,7 @@ fn row_10_an_unknown_name_shows_the_nearest() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_the_accepted_forms() {
+fn a_wrong_value_is_refused_with_the_accepted_forms() {
     let wrong = |text| Setting::parse(text).unwrap_err().to_string();
     assert_eq!(wrong("SO_RCVBUF=lots"), "SO_RCVBUF=lots: expected a size: 512, 64k, 1M, 2GiB");
     assert!(wrong("SO_RCVBUF").starts_with("SO_RCVBUF needs a value"));
