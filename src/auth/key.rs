@@ -1,4 +1,4 @@
-//! Keys: the forms one is written in, and what each of them means.
+//! Keys: the forms in which one is written.
 //!
 //! | written as                          | the key is                                        |
 //! |-------------------------------------|---------------------------------------------------|
@@ -32,7 +32,9 @@ pub const KEYS_MAX: usize = 64;
 /// The largest `--keys` file, in bytes.
 pub const KEYS_FILE_MAX: usize = 64 * 1024;
 
-/// What a line of a random key starts with.
+/// The beginning of an error line.
+const OP: &str = "read key from";
+/// The beginning of a random key's line.
 const MARK: &[u8] = b"sockctl-key-1 ";
 /// How many base64 characters 32 bytes take without padding.
 const BASE64_LEN: usize = 43;
@@ -117,13 +119,13 @@ impl Key {
         self.random
     }
 
-    /// The bytes that go into the HMAC.
+    /// The secret bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// The keys that open a server, or the one that a client proves: never empty.
+/// The keys that a server accepts, or the one that a client proves; never empty.
 #[derive(Debug)]
 pub struct Keyring(Vec<Key>);
 
@@ -199,7 +201,7 @@ fn padless(bytes: &[u8]) -> &[u8] {
     &bytes[..end]
 }
 
-/// What stands before and after the first `separator`.
+/// The parts before and after the first `separator`.
 fn halves(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|&b| b == separator)?;
     Some((&bytes[..at], &bytes[at + 1..]))

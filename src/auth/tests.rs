@@ -10,7 +10,7 @@ use super::key::{Key, Keyring};
 use super::python::Secrets;
 use super::{challenge, digest::Digest, noise, python};
 use crate::codec::python::Unit;
-use crate::net::handshake::harness::{Script, connect, feed};
+use crate::net::handshake::tests::{Script, connect, feed};
 use crate::net::handshake::{Handshake, Outcome, Refusal};
 use crate::net::proxy::{Login, Place, Proxy};
 use crate::net::proxy_header;

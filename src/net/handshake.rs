@@ -11,7 +11,7 @@ use super::codec::Codec;
 use crate::exit::Exit;
 
 #[cfg(test)]
-pub(crate) mod harness;
+pub(crate) mod tests;
 
 /// One side of a handshake.
 pub trait Handshake {

@@ -151,7 +151,7 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::handshake::harness::feed;
+    use crate::net::handshake::tests::feed;
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::key::Key;
-use crate::net::handshake::harness::feed;
+use crate::net::handshake::tests::feed;
 
 const CHALLENGE: [u8; 32] = *b"\x00\x01\xfe\xff0123456789abcdef0123456789ab";
 

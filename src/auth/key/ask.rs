@@ -12,7 +12,7 @@ use nix::sys::termios::{
 };
 use zeroize::Zeroizing;
 
-use super::source::OP;
+use super::OP;
 use crate::exit::{Exit, Failure};
 
 /// The name of the terminal in errors.

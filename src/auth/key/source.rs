@@ -8,14 +8,12 @@ use std::path::Path;
 use nix::errno::Errno;
 use zeroize::Zeroizing;
 
-use super::{KEY_MAX, KEYS_FILE_MAX, Key, Keyring, ask};
+use super::{KEY_MAX, KEYS_FILE_MAX, Key, Keyring, OP, ask};
 use crate::auth::secret::SecretFile;
 use crate::exit::{Exit, Failure};
 
 /// The environment variable that may hold a key; programs that we start do not inherit it.
 const KEY_VARIABLE: &str = "SOCKCTL_KEY";
-/// The beginning of an error line.
-pub(super) const OP: &str = "read key from";
 
 /// The keys of this run: those of `--key-file`, `--keys` or `--key-fd`, of which at most one is
 /// given; else the key in the variable, or typed at the terminal.

@@ -11,7 +11,7 @@ use super::*;
 use crate::auth::key::Key;
 use crate::codec::noise::{DATA_MAX, Record};
 use crate::net::codec::{Codec, Reject};
-use crate::net::handshake::harness::feed;
+use crate::net::handshake::tests::feed;
 use crate::net::handshake::{Handshake, Outcome};
 
 fn line(name: &str, byte: u8) -> String {

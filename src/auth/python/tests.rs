@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::net::handshake::harness::feed;
+use crate::net::handshake::tests::feed;
 
 fn secrets(md5: bool) -> Rc<Secrets> {
     let keyring = Rc::new(Keyring::from(Key::parse(b"wangwang").unwrap()));
@@ -42,6 +42,19 @@ fn a_wrong_answer_gets_a_failure_and_counts() {
     let strict = secrets(false);
     let why = feed(&mut listener(&strict), &framed(&[1; 16]), &[]).refusal();
     assert!(!why.wrong_proof && why.reason.contains("--digest md5"));
+}
+
+#[test]
+fn python_3_11_and_older_prove_it_with_bare_md5() {
+    let mut client = client(&secrets(true));
+    let challenge = [PYTHON_CHALLENGE, &[5; 20]].concat();
+    let answer = feed(&mut client, &framed(&challenge), &[]).sent;
+    assert_eq!(answer, framed(&Digest::Md5.mac(b"wangwang", &[5; 20])));
+    let ours = feed(&mut client, &framed(WELCOME), &[]).sent;
+    let mac = Digest::Md5.mac(b"wangwang", &ours[4 + PYTHON_CHALLENGE.len()..]);
+    let run = feed(&mut client, &framed(&mac), &[]);
+    assert_eq!(run.sent, framed(WELCOME));
+    run.outcome();
 }
 
 #[test]

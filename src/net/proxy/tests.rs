@@ -1,7 +1,7 @@
 //! What each proxy is sent and may answer; every split of that is tested in `auth::tests`.
 
 use super::*;
-use crate::net::handshake::harness::feed;
+use crate::net::handshake::tests::feed;
 
 fn login() -> Login {
     Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) }
