@@ -25,14 +25,18 @@ pub(super) fn derive(
     key: &Key,
     context: &[u8],
 ) -> Result<(Zeroizing<[u8; 32]>, Option<String>), Failure> {
+    let underived =
+        |e: &dyn std::fmt::Display| Failure::new("use", "the key", e.to_string(), Exit::Other);
+    let (bytes, mut psk) = (key.bytes(), Zeroizing::new([0; 32]));
     if key.is_random() {
-        return Ok((expand(key.bytes())?, None));
+        let hkdf = Hkdf::<Sha256>::new(Some(HKDF_SALT), bytes);
+        hkdf.expand(HKDF_INFO, psk.as_mut()).map_err(|e| underived(&e))?;
+        return Ok((psk, None));
     }
-    let called = key.name.as_ref().map_or("the key".into(), |name| format!("key {name}"));
     // The characters of a passphrase; of one that is not UTF-8, its bytes.
-    let bytes = key.bytes();
     let length = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
     if length < SHORTEST {
+        let called = key.name.as_ref().map_or("the key".into(), |name| format!("key {name}"));
         let cause = format!("a passphrase of {length} characters is too short");
         return Err(Failure::new("use", called, cause, Exit::Usage)
             .hint("use 16 or more, or make a key with --create-key"));
@@ -44,28 +48,12 @@ pub(super) fn derive(
              use 16 or more, or --create-key"
         )
     });
-    Ok((stretch(bytes, context)?, warning))
-}
-
-fn expand(random: &[u8]) -> Result<Zeroizing<[u8; 32]>, Failure> {
-    let mut psk = Zeroizing::new([0; 32]);
-    let derived = Hkdf::<Sha256>::new(Some(HKDF_SALT), random).expand(HKDF_INFO, psk.as_mut());
-    derived.map_err(|e| underived(&e))?;
-    Ok(psk)
-}
-
-fn stretch(passphrase: &[u8], context: &[u8]) -> Result<Zeroizing<[u8; 32]>, Failure> {
-    let mut psk = Zeroizing::new([0; 32]);
     let salt = Sha256::new().chain_update(PASSPHRASE_SALT).chain_update(context).finalize();
     let params = Params::new(MEMORY, PASSES, 1, Some(32)).map_err(|e| underived(&e))?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase, &salt, psk.as_mut())
+        .hash_password_into(bytes, &salt, psk.as_mut())
         .map_err(|e| underived(&e))?;
-    Ok(psk)
-}
-
-fn underived(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new("use", "the key", error.to_string(), Exit::Other)
+    Ok((psk, warning))
 }
 
 #[cfg(test)]
