@@ -47,10 +47,13 @@ pub fn explain(error: &clap::Error, root: fn() -> clap::Command) -> Failure {
             text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string()
         }
     };
-    let usage = error.get(ContextKind::Usage).map(|usage| shown(usage).replace("Usage: ", ""));
-    let usage = usage
-        .or_else(|| usage_of_command(root()))
-        .unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
+    let usage = match error.get(ContextKind::Usage) {
+        // Here clap writes the usage of the option that it suggests.
+        Some(usage) if error.kind() != ErrorKind::UnknownArgument => Some(shown(usage)),
+        _ => usage_of_command(root()),
+    };
+    let usage = usage.map(|usage| usage.replace("Usage: ", ""));
+    let usage = usage.unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
     usage_error(&message, usage.lines().next().unwrap_or_default().trim())
 }
 
@@ -63,8 +66,7 @@ pub fn usage_error(message: &str, usage: &str) -> Failure {
 fn usage_of_command(mut root: clap::Command) -> Option<String> {
     let word = std::env::args_os().nth(1)?;
     root.build();
-    let usage = root.find_subcommand_mut(word)?.render_usage();
-    Some(usage.to_string().replace("Usage: ", ""))
+    Some(root.find_subcommand_mut(word)?.render_usage().to_string())
 }
 
 /// An option clap does not know, with a hint for those of nc.
@@ -73,6 +75,9 @@ fn unknown(arg: &str, near: Option<String>) -> String {
         "-l" => "; use sockctl serve".into(),
         "-u" => "; use sockctl udp-send or sockctl udp-serve".into(),
         "-k" => "; sockctl serve keeps going by itself".into(),
+        "--key-file" | "--key-fd" | "--keys" | "--digest" | "--python" => {
+            "; keys are for auth-serve and auth-connect".into()
+        }
         _ => near.map_or_else(String::new, |near| format!("; did you mean {near}?")),
     };
     format!("no option {}{hint}", quoted(arg))
