@@ -1,6 +1,6 @@
 //! The notes, row by row, against real Python peers: the function table, and the chat of
-//! `socketserver`. The prompt's side of the chat is in `terminal.rs`, the validation of clients in
-//! `auth_serve.rs` and `auth_connect.rs`.
+//! `socketserver`. The prompt's side of the chat is in `terminal/`, the validation of clients in
+//! `auth/`.
 
 use std::io::Write;
 

@@ -1,4 +1,5 @@
-//! Rows 47–51: signals, restarts, long runs.
+//! Signals end a server in good order, restarts bind at once, and long runs leave nothing behind
+//! (rows 47 to 51).
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

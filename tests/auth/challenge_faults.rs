@@ -1,4 +1,4 @@
-//! Rows 52 to 64: who proves nothing gets nothing, and costs nothing.
+//! Who proves nothing gets nothing, and costs nothing (rows 52 to 64).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! Rows 53 to 64 for the encrypted session: who proves nothing gets nothing, and who changes
-//! anything on the way is noticed.
+//! In the encrypted session, who proves nothing gets nothing, and who changes anything on the way is
+//! noticed (rows 53 to 64).
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

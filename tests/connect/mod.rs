@@ -1,4 +1,4 @@
-//! `connect` in a pipe and `connect --check`; its prompt is in `terminal.rs`.
+//! `connect` in a pipe and `connect --check`; its prompt is in `terminal/`.
 
 use std::fmt::Display;
 use std::fs;

@@ -1,4 +1,5 @@
-//! Rows 21, 48 and 65–71: programs that fail, clients that go, and what neither may inherit.
+//! Programs that fail and clients that go cost nobody else anything, and a program inherits nothing
+//! (rows 21, 48 and 65 to 71).
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! Rows 18–21: accepting under pressure.
+//! Accepting goes on under pressure: failing calls, no descriptors, crowds (rows 18 to 20).
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

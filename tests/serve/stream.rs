@@ -1,4 +1,5 @@
-//! Rows 22–35: a peer on a stream.
+//! A peer on a stream may end, reset, flood, stall or vanish: everybody gets all there is, and what
+//! ended how is said (rows 22 to 35).
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

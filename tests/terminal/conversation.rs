@@ -1,11 +1,11 @@
 //! `serve` and `connect` with people at them.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
 use super::pty::{Terminal, sockctl_there, terminal};
-use crate::run::{Program, RESET, accept, connect, listener, read_all, reset, until};
+use crate::run::{Program, RESET, accept, connect, listener, read_all, reset, take, until};
 
 /// `connect` at a terminal, and the other end of its connection.
 #[track_caller]
@@ -39,12 +39,17 @@ pub fn ends(client: &mut Terminal, peer: &TcpStream) -> String {
     client.ends(0)
 }
 
+/// The same once `/quit` is entered.
+#[track_caller]
+pub fn quits(client: &mut Terminal, peer: &TcpStream) -> String {
+    client.enter("/quit");
+    ends(client, peer)
+}
+
 /// Reads exactly this.
 #[track_caller]
-pub fn reads(mut peer: &TcpStream, wanted: &str) {
-    let mut bytes = vec![0; wanted.len()];
-    peer.read_exact(&mut bytes).unwrap();
-    assert_eq!(String::from_utf8_lossy(&bytes), wanted);
+pub fn reads(peer: &TcpStream, wanted: &str) {
+    assert_eq!(String::from_utf8_lossy(&take(peer, wanted.len())), wanted);
 }
 
 /// A client that has joined a server at a terminal.
@@ -85,8 +90,7 @@ fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
         let mut lines = text.lines();
         lines.any(|line| line.starts_with("[1]") && line.ends_with(" left"))
     });
-    server.enter("/quit");
-    server.ends(0);
+    server.quits();
 }
 
 #[test]
@@ -102,8 +106,7 @@ fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
     }
     server.enter(" @3 as text");
     server.enter("for all");
-    server.enter("/quit");
-    server.ends(0);
+    server.quits();
     assert_eq!(read_all(&first), b"@3 as text\nfor all\n");
     assert_eq!(read_all(&second), b"for the second\n@3 as text\nfor all\n");
 }
@@ -123,13 +126,11 @@ fn who_lists_kick_throws_out_and_quit_ends_the_server() {
         ">>>",
     ]);
     server.enter("/kick 3").ends_in(&["! no client '3' to kick (/who lists them)", ">>>"]);
-    server.enter("/kick 1");
-    server.ends_in(&[&format!("[1] {} left (kicked)", addresses[0]), ">>>"]);
+    server.enter("/kick 1").ends_in(&[&format!("[1] {} left (kicked)", addresses[0]), ">>>"]);
     assert_eq!(read_all(&first), b"");
     server.enter("/other is sent");
     reads(&second, "/other is sent\n");
-    server.enter("/quit");
-    server.ends(0);
+    server.quits();
     assert_eq!(read_all(&second), b"");
 }
 

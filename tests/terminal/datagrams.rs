@@ -81,8 +81,7 @@ fn each_line_is_a_datagram_and_answers_appear_above_the_next() {
     let probe = socket();
     probe.connect(&address).unwrap();
     while probe.send(b"").is_ok() {}
-    client.enter("into the void");
-    client.shows("connection refused (ECONNREFUSED 111)");
+    client.enter("into the void").shows("connection refused (ECONNREFUSED 111)");
     client.awaits(">>>");
     client.press("half").awaits(">>> half");
     client.signal("TERM");

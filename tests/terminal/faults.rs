@@ -1,10 +1,12 @@
-//! Rows 41–46 where a person sits at the terminal.
+//! Whatever a peer sends or a person types, the line being typed and the terminal survive (rows 41
+//! to 46).
 
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-use super::conversation::{connected, connected_as, ends, reads};
+use super::conversation::{connected, connected_as, ends, quits, reads};
+use super::proof::asks;
 use super::pty::{Terminal, anything_there, signal, terminal};
 use super::tmux::Tmux;
 use crate::run::{
@@ -54,15 +56,9 @@ fn row_42_fifty_messages_a_second_leave_a_slowly_typed_line_intact() {
     });
     client.press("\r");
     reads(&peer, &format!("{text}\n"));
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
     // Every message came out whole, once, in order.
-    let raw = String::from_utf8(client.raw()).unwrap();
-    let numbers: Vec<usize> = raw
-        .split("message ")
-        .skip(1)
-        .map(|rest| rest.split(['\r', '\n']).next().unwrap().parse().unwrap())
-        .collect();
+    let numbers = client.numbers("message ");
     assert!(numbers.len() > 50, "{} messages", numbers.len());
     assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>());
 }
@@ -84,14 +80,8 @@ fn row_42_a_flood_is_shown_in_order_while_lines_are_entered() {
         reads(&peer, &typed);
     });
     client.came("flood 4999.");
-    client.enter("/quit");
-    ends(&mut client, &peer);
-    let raw = String::from_utf8(client.raw()).unwrap();
-    let numbers: Vec<usize> = raw
-        .split("flood ")
-        .skip(1)
-        .map(|rest| rest.split('.').next().unwrap().parse().unwrap())
-        .collect();
+    quits(&mut client, &peer);
+    let numbers = client.numbers("flood ");
     assert_eq!(numbers, (0..lines).collect::<Vec<_>>());
 }
 
@@ -132,8 +122,9 @@ fn row_43_ctrl_z_gives_the_shell_its_terminal_and_fg_comes_back_to_the_line() {
         shell.press("\x1a").awaits("shell$");
         shell.shows("Stopped");
         peer.write_all(b"meanwhile\n").unwrap();
-        shell.enter("stty -a | grep -o ' echo \\| icanon'");
-        shell.ends_in(&[" icanon", " echo", "shell$"]);
+        shell
+            .enter("stty -a | grep -o ' echo \\| icanon'")
+            .ends_in(&[" icanon", " echo", "shell$"]);
         shell.enter("fg").until("the line again", |text| text.ends_with("meanwhile\n>>> half"));
         shell.press(" of it\r");
         reads(&peer, "half of it\n");
@@ -183,8 +174,7 @@ fn row_43_a_line_longer_than_the_window_survives_messages_and_resizing() {
     shows(&client, "and again");
     client.press("!\r");
     reads(&peer, &format!("{long}!\n"));
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
 }
 
 #[test]
@@ -328,36 +318,28 @@ fn row_44_no_color_at_a_terminal() {
 #[test]
 fn row_45_history_is_kept_for_its_owner_alone_and_never_holds_a_key() {
     let folder = Folder::new();
-    let file = folder.at("history");
-    let path = file.to_str().unwrap();
+    let path = folder.text("history");
     let (mut client, peer) = connected(&format!("--history {path}"));
     client.enter("first \\ line").enter("second");
     client.enter("/quit");
     assert_eq!(read_all(&peer), b"first \\ line\nsecond\n");
     ends(&mut client, &peer);
-    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let (mut client, peer) = connected(&format!("--history {path}"));
     client.press("\x1b[A\x1b[A\x1b[A").awaits(">>> first \\ line");
     client.press("\x03\x04");
     ends(&mut client, &peer);
 
-    let serving = ["auth-serve", "--digest", "md5", "--history", path, "127.0.0.1:0"];
-    let mut server = terminal(serving);
-    server.shows("key:");
-    server.press("wangwang\r");
-    let address = server.address();
-    let calling = ["auth-connect", "--digest", "md5", "--history", path, &address];
-    let mut client = terminal(calling);
-    client.shows("key:");
-    client.press("wangwang\r").awaits(">>>");
+    let words = format!("--digest md5 --history {path}");
+    let mut server = asks(format!("auth-serve 127.0.0.1:0 {words}"), "wangwang");
+    let mut client = asks(format!("auth-connect {} {words}", server.address()), "wangwang");
+    client.awaits(">>>");
     client.enter("proved");
     server.ends_in(&["[1] proved", ">>>"]);
-    client.enter("/quit");
-    client.ends(0);
-    server.enter("/quit");
-    server.ends(0);
-    let kept = std::fs::read_to_string(&file).unwrap();
+    client.quits();
+    server.quits();
+    let kept = std::fs::read_to_string(&path).unwrap();
     assert!(kept.contains("proved") && !kept.contains("wangwang"), "{kept}");
     for seen in [client.raw(), server.raw()] {
         assert!(!String::from_utf8_lossy(&seen).contains("wangwang"));
@@ -394,14 +376,13 @@ fn row_45_a_history_that_cannot_be_used_is_one_warning() {
 #[test]
 fn row_45_history_that_cannot_be_written_any_more_is_one_warning() {
     let folder = Folder::new();
-    let file = folder.at("history");
-    let path = file.to_str().unwrap();
+    let path = folder.text("history");
     let (mut client, peer) = connected(&format!("--history {path}"));
     client.enter("kept");
     reads(&peer, "kept\n");
     client.awaits(">>>");
-    std::fs::remove_file(&file).unwrap();
-    std::fs::create_dir(&file).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
     client.enter("one").enter("two");
     reads(&peer, "one\ntwo\n");
     client.shows("sockctl: write the history");

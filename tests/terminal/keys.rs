@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::conversation::{connected, ends, reads};
+use super::conversation::{connected, ends, quits, reads};
 use super::pty::terminal;
 use crate::run::{connect, read_all, until};
 
@@ -35,12 +35,10 @@ fn history_is_walked_and_searched() {
     client.press("\x1b[A").awaits(">>> first line");
     client.press("\x1b[B").awaits(">>> second line");
     client.press("\x1b[B").awaits(">>>");
-    client.press("\x12fir");
-    client.shows("(reverse-i-search)`fir': first line");
+    client.press("\x12fir").shows("(reverse-i-search)`fir': first line");
     client.press("\r").awaits(">>>");
     reads(&peer, "first line\n");
-    client.press("\x12sec");
-    client.shows("`sec': second line");
+    client.press("\x12sec").shows("`sec': second line");
     client.press("\x07").awaits(">>>"); // Ctrl-G gives up
     client.enter("/quit");
     assert_eq!(read_all(&peer), b"");
@@ -88,8 +86,7 @@ fn a_pasted_block_enters_the_line_and_enter_sends_every_line() {
     reads(&peer, "one\ntwo\nthree!\n");
     client.press("\x1b[200~a\nb\n\x1b[201~\r");
     reads(&peer, "a\nb\n"); // not a third, empty one
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
 }
 
 #[test]
@@ -98,8 +95,7 @@ fn lines_pasted_without_brackets_are_entered_one_by_one() {
     let lines: String = (0..1000).fold(String::new(), |all, n| all + &format!("line number {n}\n"));
     client.press_all(lines.replace('\n', "\r"));
     reads(&peer, &lines);
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
 }
 
 #[test]
@@ -109,8 +105,7 @@ fn a_byte_that_is_no_text_leaves_the_line_as_it_is() {
     client.press(b"\xff").ends_in(&[">>> caf", ">>> caf"]);
     client.press("e\r");
     reads(&peer, "cafe\n");
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
 }
 
 #[test]
@@ -145,6 +140,5 @@ fn wide_and_combining_characters_take_the_room_they_need() {
     until("the cursor is between", || client.cursor().1 == 6);
     client.press("\r");
     reads(&peer, "文漢\n");
-    client.enter("/quit");
-    ends(&mut client, &peer);
+    quits(&mut client, &peer);
 }

@@ -65,6 +65,5 @@ fn serve_chats_with_the_client() {
     server.shows(" left");
     let said = client.finish();
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
-    server.enter("/quit");
-    server.ends(0);
+    server.quits();
 }

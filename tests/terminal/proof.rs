@@ -3,8 +3,9 @@
 use super::pty::{Terminal, terminal};
 use crate::run::Words;
 
+/// A terminal where a key was asked for and typed.
 #[track_caller]
-fn asks(words: impl Words, key: &str) -> Terminal {
+pub fn asks(words: impl Words, key: &str) -> Terminal {
     let terminal = terminal(words);
     terminal.shows("key:");
     terminal.press(key).press("\r");

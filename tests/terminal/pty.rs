@@ -174,6 +174,13 @@ impl Terminal {
         self.press(format!("{line}\r"))
     }
 
+    /// Enters `/quit`, and ends well.
+    #[track_caller]
+    pub fn quits(&mut self) -> String {
+        self.enter("/quit");
+        self.ends(0)
+    }
+
     /// Waits until the screen is as wanted; what it shows then.
     #[track_caller]
     pub fn until(&self, what: &str, mut holds: impl FnMut(&str) -> bool) -> String {
@@ -255,6 +262,13 @@ impl Terminal {
     pub fn raw(&self) -> Vec<u8> {
         let raw = self.screen.state.lock().unwrap().raw.clone();
         raw.strip_suffix(MARK).map_or(raw.clone(), Into::into)
+    }
+
+    /// The numbers that came behind this text, in their order.
+    pub fn numbers(&self, before: &str) -> Vec<usize> {
+        let raw = String::from_utf8(self.raw()).unwrap();
+        let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+        raw.split(before).skip(1).map(|rest| number(rest).unwrap()).collect()
     }
 
     /// The address in the `listening on` line.

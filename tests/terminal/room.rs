@@ -55,10 +55,8 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
     let text = bob.ends(0);
     assert!(text.contains("! kicked"), "{text}");
     ann.ends_in(&["-- Bob left", ">>>"]);
-    ann.press("half");
-    ann.awaits(">>> half");
-    server.enter("/quit");
-    server.ends(0);
+    ann.press("half").awaits(">>> half");
+    server.quits();
     let text = ann.ends(0);
     assert!(text.ends_with("not sent: half"), "{text}");
 }
@@ -105,12 +103,7 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
     // Everybody saw every message, once and in order.
     let mut counts = HashMap::new();
     for (terminal, name) in [(&server, "server"), (&ann, "ann"), (&bob, "bob")] {
-        let raw = String::from_utf8(terminal.raw()).unwrap();
-        let numbers: Vec<usize> = raw
-            .split("message ")
-            .skip(1)
-            .map(|rest| rest.split('.').next().unwrap().parse().unwrap())
-            .collect();
+        let numbers = terminal.numbers("message ");
         assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>(), "{name}");
         counts.insert(name, numbers.len());
     }

@@ -1,4 +1,4 @@
-//! Rows 72 to 76: datagrams.
+//! Datagrams of every size arrive whole and alone, and errors of one peer are its own (rows 72 to 76).
 
 use std::net::UdpSocket;
 
