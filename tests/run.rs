@@ -832,6 +832,16 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// What waits at this port of 127.0.0.1, as proc(5) has it (`rx_queue`): bytes to be read on its
+/// connections, or connections to be accepted.
+pub fn unread(port: u16, is_listening: bool) -> u64 {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows = rows.filter(|row| row[1] == local && (row[3] == "0A") == is_listening);
+    rows.map(|row| u64::from_str_radix(row[4].split(':').nth(1).unwrap(), 16).unwrap()).sum()
+}
+
 /// Whether any socket has this port, as the system lists them: one bound to find out could be held
 /// by what another test is just starting, and be in the way itself.
 fn is_taken(port: u16) -> bool {

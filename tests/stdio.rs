@@ -170,7 +170,7 @@ fn row_38_a_full_stderr_does_not_stop_the_data() {
     let server = sockctl("serve --echo 127.0.0.1:0").start();
     let line = r#"exec "$0" connect --trace --json --hex - $1 2>/dev/full"#;
     let data = b"data\n".repeat(100_000);
-    let finished = shell(line, format!("{server}")).input(data.clone()).run();
+    let finished = shell(line, server.address()).input(data.clone()).run();
     finished.is(0, data, "");
 }
 

@@ -159,7 +159,7 @@ while piece := os.read(0, 4096):
     count += len(piece)
     time.sleep(0.005)
 print(count)";
-    let mut client = shell(line, format!("{port}"))
+    let mut client = shell(line, port.to_string())
         .arg(key.path())
         .args(["b".repeat(50_000).as_str(), slow_reader])
         .start();

@@ -77,8 +77,8 @@ fn steps_are_done_in_the_order_given() {
     connect(
         &address,
         "--expect '^220 .*\r\n' --send 'EHLO me\\r\\n' \
---expect '^250 SIZE (\\d+)\r\n' --send QUIT\\r\\n --expect ^221 \
---expect-eof",
+         --expect '^250 SIZE (\\d+)\r\n' --send QUIT\\r\\n --expect ^221 \
+         --expect-eof",
     )
     .is(0, "220 mail ready\r\n250-mail\r\n250 SIZE 1000\r\n221 bye\r\n", "");
     server.finish().is(0, "b'EHLO me\\r\\n'\nb'QUIT\\r\\n'\n", format!("listening on {address}\n"));

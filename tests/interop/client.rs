@@ -38,7 +38,7 @@ fn redis_answers_a_ping_over_tcp_and_unix() {
         connect(format!("{address} {words}")).is(0, "+PONG\r\n", "");
         connect(format!(
             "{address} --send 'SET k 42\\r\\n' --expect ^\\+OK\r\n \
---send 'GET k\\r\\nQUIT\\r\\n' --expect ^42\r\n --expect-eof"
+             --send 'GET k\\r\\nQUIT\\r\\n' --expect ^42\r\n --expect-eof"
         ))
         .is(0, "+OK\r\n$2\r\n42\r\n+OK\r\n", "");
         // The answer to the last step is read to its end: redis ends when we do.
@@ -63,8 +63,8 @@ fn memcached_is_spoken_to_with_crlf() {
     is_up(port);
     connect(format!(
         "{port} -C --send 'set k 0 60 5\\nhello\\n' --expect ^STORED\r$ \
---send 'get k\\n' --expect '^VALUE k 0 5\r\n(.*)\r\nEND\r\n' \
---send quit\\n --expect-eof"
+         --send 'get k\\n' --expect '^VALUE k 0 5\r\n(.*)\r\nEND\r\n' \
+         --send quit\\n --expect-eof"
     ))
     .is(0, "STORED\r\nVALUE k 0 5\r\nhello\r\nEND\r\n", "");
     let done = sockctl(format!("connect {port} -C")).input("get k\nquit\n").run();

@@ -9,7 +9,7 @@ use socket2::SockRef;
 
 use super::{Member, members, room};
 use crate::auth::key_line;
-use crate::run::{Running, read_all, shell, sockctl, until};
+use crate::run::{Running, read_all, shell, sockctl, unread, until};
 
 /// The most memory a process has had, in KiB.
 fn peak(running: &Running) -> usize {
@@ -370,7 +370,7 @@ fn row_95_nothing_is_lost_of_60_000_lines_of_an_encrypted_member_that_then_ends(
     // So short that they and the end behind them are one read, as soon as the room goes on.
     room.signal("STOP");
     sender.send("\n".repeat(60_000)).close();
-    until("all has arrived", || unread(room.port()) > 60_000 + 5 * 18);
+    until("all has arrived", || unread(room.port(), false) > 60_000 + 5 * 18);
     room.signal("CONT");
     assert_eq!(sender.finish().code, 0);
     let wanted = "<ann~2> \n".repeat(60_000);
@@ -378,13 +378,4 @@ fn row_95_nothing_is_lost_of_60_000_lines_of_an_encrypted_member_that_then_ends(
     listener.stdout_has(left);
     listener.close();
     listener.finish().is(0, format!("-- ann joined\n-- ann~2 joined\n{wanted}{left}"), "");
-}
-
-/// How many bytes wait to be read on connections of this port of 127.0.0.1: `rx_queue` of proc(5).
-fn unread(port: u16) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let local = format!("0100007F:{port:04X}");
-    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let queues = rows.filter(|row| row[1] == local && row[3] != "0A");
-    queues.map(|row| u64::from_str_radix(row[4].split(':').nth(1).unwrap(), 16).unwrap()).sum()
 }

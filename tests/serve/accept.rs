@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::run::{Running, connect, injected, read_all, reset, shell, sockctl, until};
+use crate::run::{Running, connect, injected, read_all, reset, shell, sockctl, unread, until};
 
 /// One byte there and back; false where the connection ends instead.
 fn is_served(mut stream: &TcpStream) -> bool {
@@ -128,8 +128,7 @@ fn row_20_the_third_of_two_waits_or_is_refused_and_a_reset_frees_the_place() {
 
 #[test]
 fn row_20_a_place_held_by_a_silent_proxy_is_freed_by_its_reset() {
-    let words = ["serve", "0", "--echo", "-m", "1", "--accept-proxy", "127.0.0.1"];
-    let server = sockctl(words).start();
+    let server = sockctl("serve 0 --echo -m 1 --accept-proxy 127.0.0.1").start();
     let silent = server.connect();
     let next = server.connect();
     (&next).write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nx").unwrap();
@@ -153,9 +152,7 @@ fn row_19_a_storm_of_clients_that_leave_at_once_is_survived() {
                     match (kind + n) % 4 {
                         0 => drop(client),
                         1 => reset(client),
-                        2 => {
-                            let _ = (&client).write_all(b"and gone");
-                        }
+                        2 => _ = (&client).write_all(b"and gone"),
                         _ => {
                             let _ = (&client).write_all(b"and reset");
                             reset(client);
@@ -189,20 +186,10 @@ fn row_19_a_crowd_that_waits_to_be_accepted_is_served_to_the_last() {
             })
         })
         .collect();
-    until("the queue is long", || queue_length(port) > 500);
+    until("the queue is long", || unread(port, true) > 500);
     server.signal("CONT");
     for crowd in crowds {
         assert!(crowd.join().unwrap());
     }
     server.rests();
-}
-
-/// How many connections wait to be accepted on this port of 127.0.0.1: `rx_queue` of proc(5).
-fn queue_length(port: u16) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let local = format!("0100007F:{port:04X}");
-    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row[1] == local && row[3] == "0A");
-    let queues = row.unwrap()[4].split(':').nth(1).unwrap();
-    u64::from_str_radix(queues, 16).unwrap()
 }
