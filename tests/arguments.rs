@@ -217,9 +217,8 @@ fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
         let done = sockctl(words).run();
         done.refuses(format!("{flag} '{long}': longer than 100 years; {DURATIONS}"));
     }
-    sockctl("serve --trace 127.0.0.1:0 --grace=-1")
-        .run()
-        .refuses(format!("--grace '-1': {DURATIONS}"));
+    let done = sockctl("serve --trace 127.0.0.1:0 --grace=-1").run();
+    done.refuses(format!("--grace '-1': {DURATIONS}"));
     // The longest that is accepted overflows nothing.
     assert_eq!(sockctl("connect 127.0.0.1:1 -w 36500000 -i 876000h").run().code, 3);
 }

@@ -23,11 +23,8 @@ for text in texts:
 fn echo_and_reply_answer_python() {
     let server = sockctl("udp-serve 127.0.0.1:0 --echo --count 3").start();
     let port = server.port().to_string();
-    python(ASK, format!("127.0.0.1 {port} 00ff0a '' 68")).run().is(
-        0,
-        "00ff0a 127.0.0.1 True\n 127.0.0.1 True\n68 127.0.0.1 True\n",
-        "",
-    );
+    let done = python(ASK, format!("127.0.0.1 {port} 00ff0a '' 68")).run();
+    done.is(0, "00ff0a 127.0.0.1 True\n 127.0.0.1 True\n68 127.0.0.1 True\n", "");
     server.finish().is(0, "", format!("listening on 127.0.0.1:{port}\n"));
 
     let server = sockctl("udp-serve [::1]:0 --reply a\\0\\n --count 1").start();
@@ -217,9 +214,8 @@ fn a_group_is_joined_on_the_interface_that_is_named() {
         let first = done.stderr.lines().next().unwrap_or_default();
         assert_eq!((done.code, first), (2, format!("sockctl: --join '{group}': {cause}").as_str()));
     }
-    sockctl("udp-serve --join 239.1.2.3%lo 0")
-        .run()
-        .fails(2, "--join 239.1.2.3%lo: 127.0.0.1:0 does not hear a group; listen on *:0");
+    let done = sockctl("udp-serve --join 239.1.2.3%lo 0").run();
+    done.fails(2, "--join 239.1.2.3%lo: 127.0.0.1:0 does not hear a group; listen on *:0");
 }
 
 #[test]
