@@ -12,7 +12,7 @@ use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::handshake::Handshake;
 use crate::roles::client::{self, ClientArgs};
-use crate::session::handshake;
+use crate::server::NewHandshake;
 
 /// Connect to an auth-serve, and prove that we hold the key; encrypted both ways
 #[derive(Args, Debug, Clone)]
@@ -33,13 +33,11 @@ impl AuthConnect {
         let by_chunk = self.client.no_newline || !self.client.steps.0.is_empty();
         let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
-        // Made before there is a connection: a crowded server has little patience with the silent.
-        let ready = Cell::new(Some(machine(&proof)?));
-        let prove: client::Prove<'_> = &|socket, peer, until| {
-            let mut machine = ready.take().map_or_else(|| machine(&proof), Ok)?;
-            handshake::prove(socket, peer, &mut *machine, until)
-        };
-        Ok(client::run(&self.client, Some(prove), talk)?)
+        // Made before there is a connection: a server evicts the silent first when many connect.
+        let first = Cell::new(Some(machine(&proof)?));
+        let login: NewHandshake =
+            Box::new(move || first.take().map_or_else(|| machine(&proof), Ok));
+        Ok(client::run(&self.client, Some(login), talk)?)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::handshake::Handshake;
 use crate::roles::server::{self, ServerArgs};
-use crate::server::Gate;
+use crate::server::Authenticator;
 
 /// Serve only clients that prove they hold the key
 #[derive(Args, Debug, Clone)]
@@ -40,14 +40,14 @@ impl AuthServe {
         random::bytes::<32>()?;
         let names = key_names(&proof);
         let explains = matches!(proof, Proof::Noise(_));
-        let gate = Gate::new(
+        let auth = Authenticator::new(
             Box::new(move || machine(&proof)),
             names,
             explains,
             self.server.socket.timeout,
             !self.no_penalty,
         );
-        Ok(server::run(&self.server, Some(gate), talk)?)
+        Ok(server::run(&self.server, Some(auth), talk)?)
     }
 }
 

@@ -13,8 +13,9 @@ use crate::exit::{Exit, Failure};
 use crate::net::address::{Address, Family, Port, PortRange, Targets};
 use crate::net::deadline::Deadline;
 use crate::net::dial::resolve;
+use crate::net::retry::Retry;
 use crate::net::scan::{Checked, scan};
-use crate::roles::client::open::{Opener, Patience};
+use crate::roles::client::open::Opener;
 use crate::roles::client::{self, ClientArgs};
 use report::{Report, may_pass};
 
@@ -50,24 +51,25 @@ impl Connect {
         for (address, range) in &targets {
             report.expect(address.to_string(), *range);
         }
-        let mut patience = self.client.wait.map(|wait| Patience::new(wait, deadline));
+        let mut retry = self.client.wait.map(|wait| Retry::new(wait, deadline));
         let mut pending: Vec<(usize, Address)> =
             targets.into_iter().map(|(address, _)| address).enumerate().collect();
         let mut run_out = false;
         loop {
             let mut failed: Vec<(usize, Checked)> = Vec::new();
-            let until = patience.as_mut().map_or(deadline, Patience::attempt);
+            let until = retry.as_mut().map_or(deadline, Retry::attempt);
             self.check_each(&pending, until, |index, checked| {
-                if checked.code == 0 || patience.is_none() {
+                if checked.code == 0 || retry.is_none() {
                     report.tell(index, &checked);
                 } else {
                     failed.push((index, checked));
                 }
             })?;
-            let again = patience.as_mut().is_some_and(|patience| {
-                let hopes = failed.iter().all(|(_, checked)| may_pass(checked.code));
-                hopes && !report.is_met_without(&failed) && {
-                    run_out = !patience.pause();
+            let again = retry.as_mut().is_some_and(|retry| {
+                let may_pass = failed.iter().all(|(_, checked)| may_pass(checked.code));
+                may_pass && !report.is_met_without(&failed) && {
+                    pause(retry);
+                    run_out = retry.is_over();
                     !run_out
                 }
             });
@@ -147,6 +149,12 @@ impl Connect {
     }
 }
 
+/// Waits for the next attempt. Signals are fatal meanwhile.
+fn pause(retry: &mut Retry) {
+    let now = Instant::now();
+    std::thread::sleep(retry.pause(now).saturating_duration_since(now));
+}
+
 /// One check by way of a proxy, which has no number for each reason.
 fn through_proxy(
     opener: &Opener<'_>,
@@ -154,8 +162,8 @@ fn through_proxy(
     deadline: Deadline,
 ) -> Result<Checked, Failure> {
     let began = Instant::now();
-    let code = match opener.connect(address, deadline) {
-        Ok(_) => 0,
+    let code = match opener.check(address.clone(), deadline) {
+        Ok(()) => 0,
         Err(failure) if failure.exit == Exit::Usage => return Err(failure),
         Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
     };

@@ -127,7 +127,7 @@ impl Opts {
             family,
             numeric: self.family.numeric,
             source: None,
-            settings: &[],
+            settings: Vec::new(),
             kind: if self.udp { Type::DGRAM } else { Type::STREAM },
         };
         dial(&address, &how, Deadline::after(self.timeout))

@@ -106,7 +106,7 @@ impl UdpSend {
             family,
             numeric: self.socket.family.numeric,
             source: self.source,
-            settings: &self.socket.opt,
+            settings: self.socket.opt.clone(),
             kind: Type::DGRAM,
         };
         let until = Deadline::after(self.socket.timeout).min(deadline);

@@ -1,30 +1,41 @@
 //! Opening a connection: resolve the name, try every address (RFC 8305), all under one deadline.
+//!
+//! A [`Dialer`] is driven by readiness, so that an event loop can dial while it serves; [`dial`]
+//! waits for one.
 
 use std::ffi::OsStr;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use dns_lookup::{AddrInfoHints, LookupErrorKind};
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::PollFlags;
 use socket2::{Domain, SockAddr, Type};
 
 use super::address::{Address, Family, Host, Port, UnixName};
-use super::deadline::Deadline;
+use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
+use super::poller::{Interest, Poller, Waker};
 use super::socket::Socket;
 use super::sockopt::{self, Setting, Stage};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, cause};
 
 /// RFC 8305 §5: how long one address has before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
+/// A UNIX listener whose backlog is full gives no event when there is room again: connect(2) is
+/// repeated so often.
+const FULL_BACKLOG: Duration = Duration::from_millis(5);
+
+/// The token of the resolver; an attempt's is its index.
+const RESOLVER: u64 = u64::MAX;
 
 /// How to open a connection.
-pub struct Dial<'a> {
+#[derive(Clone)]
+pub struct Dial {
     /// `-4`, `-6`.
     pub family: Family,
     /// `-n`: names are refused, not looked up.
@@ -32,59 +43,36 @@ pub struct Dial<'a> {
     /// `-s`: the local address (port 0: any).
     pub source: Option<SocketAddr>,
     /// `-o`, set before connect.
-    pub settings: &'a [Setting],
+    pub settings: Vec<Setting>,
     /// `SOCK_STREAM` or `SOCK_DGRAM`.
     pub kind: Type,
 }
 
-/// Opens a connection to `address`. A failure names each address tried and its cause; its status
-/// is that of the last one, or "timed out" where the deadline struck.
-pub fn dial(address: &Address, how: &Dial<'_>, until: Deadline) -> Result<Socket, Failure> {
-    let addresses = resolve(address, how, until)?;
-    let mut race = Race { how, until, running: Vec::new(), failed: Vec::new(), timed_out: false };
-    match race.run(&addresses)? {
-        Some(socket) => Ok(socket),
-        None => Err(race.failure(address)),
+/// Opens a connection to `address` and waits for it. A failure names each address tried and its
+/// cause; its status is that of the last one, or "timed out" where the deadline struck.
+pub fn dial(address: &Address, how: &Dial, until: Deadline) -> Result<Socket, Failure> {
+    let mut dialer = Dialer::new(address, how.clone(), until)?;
+    loop {
+        if let Some(result) = dialer.step() {
+            return result;
+        }
+        wait([(dialer.as_fd(), PollFlags::POLLIN)], dialer.deadline())
+            .map_err(|e| Failure::system("connect to", address, &e))?;
     }
 }
 
-/// The addresses a name stands for, IPv6 and IPv4 in turn; a literal is itself.
-pub fn resolve(
-    address: &Address,
-    how: &Dial<'_>,
-    until: Deadline,
-) -> Result<Vec<SockAddr>, Failure> {
-    let address = address.clone().resolve_default(how.family);
-    if let Some(source) = how.source {
-        address.check_source(source.ip(), how.family)?;
-    }
-    let (host, port) = match &address {
-        Address::Unix(name) => return Ok(vec![unix(name)?]),
-        Address::Inet { host, port } => (host, port),
-    };
-    let literal = match host {
-        Host::Ip(ip) => Some(*ip),
-        Host::Wildcard | Host::Loopback | Host::Scoped(..) | Host::Name(_) => None,
-    };
-    let mut found: Vec<SocketAddr> = match (literal, host, port) {
-        (Some(ip), _, Port::Number(port)) => return Ok(vec![SocketAddr::new(ip, *port).into()]),
-        (Some(ip), _, Port::Service(service)) => look_up(&ip.to_string(), service, how, until)?,
-        (None, Host::Scoped(ip, _), Port::Number(port)) => {
-            vec![SocketAddrV6::new(*ip, *port, 0, address.scope_id()?).into()]
-        }
-        (None, Host::Scoped(ip, zone), Port::Service(service)) => {
-            look_up(&format!("{ip}%{zone}"), service, how, until)?
-        }
-        (None, host, port) => look_up(&host.to_string(), &port.to_string(), how, until)?,
-    };
-    if let Some(source) = how.source {
-        found.retain(|a| a.is_ipv4() == source.is_ipv4());
-        if found.is_empty() {
-            let cause = format!("no address of the family of the source {}", source.ip());
-            return Err(Failure::new("connect to", address, cause, Exit::Unresolved));
+/// The addresses a name stands for; a literal is itself. Waits for the resolver.
+pub fn resolve(address: &Address, how: &Dial, until: Deadline) -> Result<Vec<SockAddr>, Failure> {
+    match Lookup::start(address, how, None)? {
+        Lookup::Known(found) => Ok(found),
+        Lookup::Asked(question) => {
+            let answer = match until.left() {
+                None => question.answer.recv().ok(),
+                Some(left) => question.answer.recv_timeout(left).ok(),
+            };
+            question.addresses(answer, how)
         }
     }
-    Ok(interleave(found).into_iter().map(SockAddr::from).collect())
 }
 
 /// The system address of a UNIX name.
@@ -99,56 +87,114 @@ pub fn unix(name: &UnixName) -> Result<SockAddr, Failure> {
     })
 }
 
+/// The addresses of a name, or the question for them.
+enum Lookup {
+    Known(Vec<SockAddr>),
+    Asked(Question),
+}
+
+/// What getaddrinfo(3) returned.
+type Answer = Result<Vec<SocketAddr>, LookupError>;
+
 /// getaddrinfo(3) in a thread of its own: a resolver that does not answer is abandoned at the
-/// deadline (the thread ends with the process).
-fn look_up(
-    host: &str,
-    service: &str,
-    how: &Dial<'_>,
-    until: Deadline,
-) -> Result<Vec<SocketAddr>, Failure> {
-    let hints = AddrInfoHints {
-        socktype: how.kind.into(),
-        address: match how.family {
-            Family::Any => 0,
-            Family::V4 => Domain::IPV4.into(),
-            Family::V6 => Domain::IPV6.into(),
-        },
-        flags: if how.numeric { libc::AI_NUMERICHOST } else { 0 },
-        protocol: 0,
-    };
-    let (sender, receiver) = mpsc::channel();
-    let (name, wanted) = (host.to_string(), service.to_string());
-    let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
-        let result = dns_lookup::getaddrinfo(Some(&name), Some(&wanted), Some(hints))
-            .map(|found| found.flatten().map(|info| info.sockaddr).collect::<Vec<_>>());
-        // Nobody listens any more once the deadline has passed.
-        let _ = sender.send(result);
-    });
-    thread.map_err(|e| Failure::system("start the resolver for", host, &e))?;
-    let answer = match until.left() {
-        None => receiver.recv().ok(),
-        Some(left) => receiver.recv_timeout(left).ok(),
-    };
-    match answer {
-        None => Err(timed_out("resolve", host)),
-        Some(Ok(mut found)) if !found.is_empty() => {
-            found.dedup();
-            Ok(found)
+/// deadline; the thread ends with the process.
+struct Question {
+    address: Address,
+    host: String,
+    service: String,
+    answer: Receiver<Answer>,
+}
+
+impl Lookup {
+    /// Starts the resolver where there is a name; `waker` is woken when it has answered.
+    fn start(address: &Address, how: &Dial, waker: Option<Waker>) -> Result<Self, Failure> {
+        let address = address.clone().resolve_default(how.family);
+        if let Some(source) = how.source {
+            address.check_source(source.ip(), how.family)?;
         }
-        Some(Ok(_)) => Err(Failure::new("resolve", host, "no address", Exit::Unresolved)),
-        Some(Err(e)) => {
-            let code = e.error_num();
-            let what = match e.kind() {
-                LookupErrorKind::Service => format!("{host}:{service}"),
-                _ => host.to_string(),
-            };
-            Err(Failure::resolver(&what, code))
-        }
+        let (host, port) = match &address {
+            Address::Unix(name) => return Ok(Self::Known(vec![unix(name)?])),
+            Address::Inet { host, port } => (host, port),
+        };
+        let name = match (host, port) {
+            (Host::Ip(ip), Port::Number(port)) => {
+                return Ok(Self::Known(vec![SocketAddr::new(*ip, *port).into()]));
+            }
+            (Host::Scoped(ip, _), Port::Number(port)) => {
+                let scoped = SocketAddrV6::new(*ip, *port, 0, address.scope_id()?);
+                return Ok(Self::Known(vec![scoped.into()]));
+            }
+            (Host::Ip(ip), _) => ip.to_string(),
+            (Host::Scoped(ip, zone), _) => format!("{ip}%{zone}"),
+            (host, _) => host.to_string(),
+        };
+        Question::ask(&address, name, port.to_string(), how, waker).map(Self::Asked)
     }
 }
 
-/// The failure of a wait that we ended ourselves, told like the system's own.
+impl Question {
+    fn ask(
+        address: &Address,
+        host: String,
+        service: String,
+        how: &Dial,
+        waker: Option<Waker>,
+    ) -> Result<Self, Failure> {
+        let hints = AddrInfoHints {
+            socktype: how.kind.into(),
+            address: match how.family {
+                Family::Any => 0,
+                Family::V4 => Domain::IPV4.into(),
+                Family::V6 => Domain::IPV6.into(),
+            },
+            flags: if how.numeric { libc::AI_NUMERICHOST } else { 0 },
+            protocol: 0,
+        };
+        let (sender, answer) = mpsc::channel();
+        let (name, wanted) = (host.clone(), service.clone());
+        let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
+            let result = dns_lookup::getaddrinfo(Some(&name), Some(&wanted), Some(hints))
+                .map(|found| found.flatten().map(|info| info.sockaddr).collect());
+            // After the deadline the receiver is gone.
+            let _ = sender.send(result);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        thread.map_err(|e| Failure::system("start the resolver for", &host, &e))?;
+        Ok(Self { address: address.clone(), host, service, answer })
+    }
+
+    /// The addresses, IPv6 and IPv4 in turn; no answer is one that did not come in time.
+    fn addresses(&self, answer: Option<Answer>, how: &Dial) -> Result<Vec<SockAddr>, Failure> {
+        let mut found = match answer {
+            None => return Err(timed_out("resolve", &self.host)),
+            Some(Ok(found)) => found,
+            Some(Err(e)) => {
+                let code = e.error_num();
+                let what = match e.kind() {
+                    LookupErrorKind::Service => format!("{}:{}", self.host, self.service),
+                    _ => self.host.clone(),
+                };
+                return Err(Failure::resolver(&what, code));
+            }
+        };
+        found.dedup();
+        if found.is_empty() {
+            return Err(Failure::new("resolve", &self.host, "no address", Exit::Unresolved));
+        }
+        if let Some(source) = how.source {
+            found.retain(|address| address.is_ipv4() == source.is_ipv4());
+            if found.is_empty() {
+                let cause = format!("no address of the family of the source {}", source.ip());
+                return Err(Failure::new("connect to", &self.address, cause, Exit::Unresolved));
+            }
+        }
+        Ok(interleave(found).into_iter().map(SockAddr::from).collect())
+    }
+}
+
+/// The failure of a wait that we ended ourselves, reported like the system's own.
 pub fn timed_out(op: &'static str, target: impl std::fmt::Display) -> Failure {
     Failure::system(op, target, &Errno::ETIMEDOUT.into())
 }
@@ -168,122 +214,196 @@ fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// The attempts of one dial: those under way, and those that failed with their causes.
-struct Race<'a> {
-    how: &'a Dial<'a>,
+pub struct Dialer {
+    target: Address,
+    how: Dial,
     until: Deadline,
-    running: Vec<(Socket, &'a SockAddr)>,
+    poller: Poller,
+    waker: Waker,
+    question: Option<Question>,
+    /// Addresses not tried yet, the next one last.
+    next: Vec<SockAddr>,
+    /// When the next attempt begins, whatever the others do; never while none is left.
+    start_at: Option<Instant>,
+    running: Vec<(u64, Socket, SockAddr)>,
+    started: u64,
     failed: Vec<(Endpoint, io::Error)>,
-    timed_out: bool,
 }
 
-impl<'a> Race<'a> {
-    /// The first socket that is connected; `None` when all attempts failed. What would fail for
-    /// every address alike (an option, the source) ends it at once.
-    fn run(&mut self, addresses: &'a [SockAddr]) -> Result<Option<Socket>, Failure> {
-        let mut next = addresses.iter();
-        let mut start_at = Some(Instant::now());
-        loop {
-            if start_at.is_some_and(|at| at <= Instant::now()) || self.running.is_empty() {
-                match next.next() {
-                    Some(address) => match self.start(open(address, self.how)?, address) {
-                        Ok(Some(socket)) => return Ok(Some(socket)),
-                        Ok(None) => start_at = Some(Instant::now() + STAGGER),
-                        Err(e) => {
-                            self.failed.push((Endpoint::of(address), e));
-                            start_at = Some(Instant::now());
-                            continue;
-                        }
-                    },
-                    None if self.running.is_empty() => return Ok(None),
-                    None => start_at = None,
-                }
-            }
-            let wake = start_at.map_or(Deadline::NEVER, Deadline::at).min(self.until);
-            if let Some(socket) = self.step(wake) {
-                return Ok(Some(socket));
-            }
-            if self.until.passed() {
-                self.timed_out = true;
-                for (socket, address) in self.running.drain(..) {
-                    if let Err(e) = socket.abandon_connect(address) {
-                        self.failed.push((Endpoint::of(address), e));
-                    }
-                }
-                return Ok(None);
-            }
+impl Dialer {
+    /// Begins to dial. Fails at once for what would fail for every address.
+    pub fn new(target: &Address, how: Dial, until: Deadline) -> Result<Self, Failure> {
+        let fail = |e: io::Error| Failure::system("connect to", target, &e);
+        let (poller, waker) = (Poller::new().map_err(fail)?, Waker::new().map_err(fail)?);
+        poller.add(&waker, RESOLVER, Interest { read: true, write: false }).map_err(fail)?;
+        let (question, mut next) = match Lookup::start(target, &how, Some(waker.clone()))? {
+            Lookup::Known(found) => (None, found),
+            Lookup::Asked(question) => (Some(question), Vec::new()),
+        };
+        next.reverse();
+        Ok(Self {
+            target: target.clone(),
+            how,
+            until,
+            poller,
+            waker,
+            question,
+            next,
+            start_at: Some(Instant::now()),
+            running: Vec::new(),
+            started: 0,
+            failed: Vec::new(),
+        })
+    }
+
+    /// When [`Dialer::step`] is due though its descriptor is not readable.
+    pub fn deadline(&self) -> Deadline {
+        match self.start_at.filter(|_| self.question.is_none()) {
+            Some(at) => self.until.min(Deadline::at(at)),
+            None => self.until,
         }
     }
 
-    /// Starts one attempt: `Some` if it is connected at once, `None` if it is under way.
-    fn start(&mut self, socket: Socket, address: &'a SockAddr) -> io::Result<Option<Socket>> {
+    /// Goes on, without waiting: the socket, the failure, or nothing so far.
+    pub fn step(&mut self) -> Option<Result<Socket, Failure>> {
+        if let Some(question) = &self.question {
+            let answer = match question.answer.try_recv() {
+                Ok(answer) => Some(answer),
+                Err(TryRecvError::Empty) if !self.until.passed() => return None,
+                Err(_) => None,
+            };
+            self.waker.quiet();
+            match question.addresses(answer, &self.how) {
+                Ok(found) => self.next = found.into_iter().rev().collect(),
+                Err(failure) => return Some(Err(failure)),
+            }
+            self.question = None;
+        }
         loop {
-            match socket.start_connect(address) {
-                Ok(()) => return ready(socket).map(Some),
-                Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
-                    self.running.push((socket, address));
-                    return Ok(None);
-                }
-                // A UNIX listener whose backlog is full: there is nothing to poll for.
-                Err(e) if e.raw_os_error() == Some(Errno::EAGAIN as i32) && address.is_unix() => {
-                    if self.until.passed() {
-                        return Err(Errno::ETIMEDOUT.into());
-                    }
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(e) => return Err(e),
+            if let Some(socket) = self.finish_attempts() {
+                return Some(Ok(socket));
+            }
+            let is_due = self.start_at.is_some_and(|at| at <= Instant::now());
+            if !is_due && !self.running.is_empty() || self.until.passed() {
+                break;
+            }
+            let Some(address) = self.next.pop() else {
+                self.start_at = None;
+                break;
+            };
+            if !is_due && self.start_at.is_some() && self.is_repeated(&address) {
+                self.next.push(address);
+                break;
+            }
+            match self.attempt(address) {
+                Ok(Some(socket)) => return Some(Ok(socket)),
+                Ok(None) => {}
+                Err(failure) => return Some(Err(failure)),
             }
         }
+        let out_of_time = self.until.passed();
+        if out_of_time {
+            for (_, socket, address) in self.running.drain(..) {
+                if let Err(e) = socket.abandon_connect(&address) {
+                    self.failed.push((Endpoint::of(&address), e));
+                }
+            }
+        }
+        let is_over = out_of_time || self.running.is_empty() && self.next.is_empty();
+        is_over.then(|| Err(self.failure(out_of_time)))
     }
 
-    /// Waits for an attempt to end, at the latest until `wake`; the socket of one that succeeded.
-    fn step(&mut self, wake: Deadline) -> Option<Socket> {
-        let mut polled: Vec<PollFd<'_>> = self
-            .running
-            .iter()
-            .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
-            .collect();
-        if nix::poll::poll(&mut polled, wake.timeout()).unwrap_or(0) <= 0 {
+    /// Whether this is a UNIX listener whose backlog was full: it has to wait.
+    fn is_repeated(&self, address: &SockAddr) -> bool {
+        address.is_unix() && self.started > 0
+    }
+
+    /// Begins one attempt: the socket, if it is connected at once. What would fail for every
+    /// address alike (an option, the source) is the failure of all.
+    fn attempt(&mut self, address: SockAddr) -> Result<Option<Socket>, Failure> {
+        let socket = open(&address, &self.how)?;
+        self.started += 1;
+        let now = Instant::now();
+        let result = socket.start_connect(&address);
+        let errno = result.as_ref().err().and_then(io::Error::raw_os_error).map(Errno::from_raw);
+        match (result, errno) {
+            (Ok(()), _) => return Ok(Some(ready(socket).map_err(|e| self.system(&e))?)),
+            (Err(_), Some(Errno::EINPROGRESS)) => {
+                let write = Interest { read: false, write: true };
+                self.poller.add(&socket, self.started, write).map_err(|e| self.system(&e))?;
+                self.running.push((self.started, socket, address));
+                self.start_at = Some(now + STAGGER);
+            }
+            (Err(_), Some(Errno::EAGAIN)) if address.is_unix() => {
+                self.next.push(address);
+                self.start_at = Some(now + FULL_BACKLOG);
+            }
+            (Err(e), _) => {
+                self.failed.push((Endpoint::of(&address), e));
+                self.start_at = Some(now);
+            }
+        }
+        Ok(None)
+    }
+
+    fn system(&self, error: &io::Error) -> Failure {
+        Failure::system("connect to", &self.target, error)
+    }
+
+    /// The socket of an attempt that has succeeded; attempts that failed are noted.
+    fn finish_attempts(&mut self) -> Option<Socket> {
+        if self.running.is_empty() {
             return None;
         }
-        let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        for index in (0..ended.len()).rev().filter(|&index| ended[index]) {
-            let (socket, address) = self.running.remove(index);
-            match socket.finish_connect(address).and_then(|()| ready(socket)) {
+        let mut ended = Vec::new();
+        let wait = self.poller.wait(&mut ended, Deadline::at(Instant::now()));
+        wait.ok()?;
+        for event in ended {
+            let Some(at) = self.running.iter().position(|(token, ..)| *token == event.token) else {
+                continue;
+            };
+            let (_, socket, address) = self.running.remove(at);
+            let result = socket.finish_connect(&address);
+            // Watched by the loop from now on.
+            let _ = self.poller.remove(&socket);
+            match result.and_then(|()| ready(socket)) {
                 Ok(socket) => return Some(socket),
-                Err(e) => self.failed.push((Endpoint::of(address), e)),
+                Err(e) => self.failed.push((Endpoint::of(&address), e)),
             }
         }
         None
     }
 
-    fn failure(mut self, target: &Address) -> Failure {
+    fn failure(&mut self, timed_out_now: bool) -> Failure {
         let Some((last_address, last)) = self.failed.pop() else {
-            return timed_out("connect to", target);
+            return timed_out("connect to", &self.target);
         };
         let mut failure = Failure::system("connect to", &last_address, &last);
         if !self.failed.is_empty() {
             self.failed.push((last_address, last));
-            let causes: Vec<String> = self
-                .failed
-                .iter()
-                .map(|(address, e)| format!("{address}: {}", crate::exit::cause(e)))
-                .collect();
-            failure.target = target.to_string();
-            failure.cause = causes.join(", ");
+            let causes = self.failed.iter().map(|(at, e)| format!("{at}: {}", cause(e)));
+            failure.cause = causes.collect::<Vec<_>>().join(", ");
+            failure.target = self.target.to_string();
         }
-        if self.timed_out { failure.exit(Exit::TimedOut) } else { failure }
+        if timed_out_now { failure.exit(Exit::TimedOut) } else { failure }
+    }
+}
+
+impl AsFd for Dialer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
     }
 }
 
 /// A socket for `address` with its options set and its source bound, ready to connect without
 /// blocking.
-pub fn open(address: &SockAddr, how: &Dial<'_>) -> Result<Socket, Failure> {
+pub fn open(address: &SockAddr, how: &Dial) -> Result<Socket, Failure> {
     let system = |e| Failure::system("open a socket for", Endpoint::of(address), &e);
     let socket = Socket::new(address.domain(), how.kind).map_err(system)?;
     if how.kind == Type::STREAM && !address.is_unix() {
         socket.set_defaults().map_err(system)?;
     }
-    sockopt::apply(how.settings, &socket, Stage::Dialled)?;
+    sockopt::apply(&how.settings, &socket, Stage::Dialled)?;
     if let Some(source) = how.source {
         socket.bind(&source.into()).map_err(|e| Failure::system("bind", source, &e))?;
     }
@@ -291,7 +411,7 @@ pub fn open(address: &SockAddr, how: &Dial<'_>) -> Result<Socket, Failure> {
     Ok(socket)
 }
 
-/// A connected socket in the mode everything else expects: blocking, for whom it is handed to.
+/// A connected socket in blocking mode, as a program expects it.
 fn ready(socket: Socket) -> io::Result<Socket> {
     socket.set_nonblocking(false)?;
     Ok(socket)

@@ -191,7 +191,7 @@ fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, F
         .into());
     }
     let look_up =
-        Dial { family: how.family, numeric: how.numeric, source: None, settings: &[], kind };
+        Dial { family: how.family, numeric: how.numeric, source: None, settings: Vec::new(), kind };
     let found = signal::fatal_during(|| dial::resolve(address, &look_up, how.until))?;
     let first_v4 = found.iter().find(|a| a.is_ipv4());
     first_v4

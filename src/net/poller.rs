@@ -3,12 +3,17 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::Deadline;
+
+/// The unit of the timeout of `epoll_wait(2)`. ppoll(2) waits for less.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Watches descriptors, each under a token of the caller's choice.
 pub struct Poller {
@@ -36,8 +41,8 @@ pub struct Ready {
     pub read: bool,
     /// A write will not block.
     pub write: bool,
-    /// Reset, or both directions have ended.
-    pub gone: bool,
+    /// Both directions have ended.
+    pub hung_up: bool,
     /// Reset, and nobody has read that error yet.
     pub failed: bool,
 }
@@ -76,19 +81,28 @@ impl Poller {
 
     /// Waits until something is ready or the deadline passes, then adds what is ready to `ready`.
     pub fn wait(&mut self, ready: &mut Vec<Ready>, until: Deadline) -> io::Result<()> {
-        let count = match self.epoll.wait(&mut self.events, until.timeout()) {
+        let mut timeout = until.timeout();
+        if let Some(left) = until.left().filter(|left| !left.is_zero() && *left < TICK) {
+            let mut this = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut this, Some(left.into()), None) {
+                Ok(_) | Err(Errno::EINTR) => timeout = PollTimeout::ZERO,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let count = match self.epoll.wait(&mut self.events, timeout) {
             Err(Errno::EINTR) => return Ok(()), // the caller looks at its clocks and waits again
             result => result?,
         };
         ready.extend(self.events[..count].iter().map(|event| {
             let flags = event.events();
-            let gone = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+            let hung_up = flags.contains(EpollFlags::EPOLLHUP);
+            let failed = flags.contains(EpollFlags::EPOLLERR);
             Ready {
                 token: event.data(),
-                read: flags.contains(EpollFlags::EPOLLIN) || gone,
-                write: flags.contains(EpollFlags::EPOLLOUT) || gone,
-                gone,
-                failed: flags.contains(EpollFlags::EPOLLERR),
+                read: flags.contains(EpollFlags::EPOLLIN) || hung_up || failed,
+                write: flags.contains(EpollFlags::EPOLLOUT) || hung_up || failed,
+                hung_up,
+                failed,
             }
         }));
         Ok(())

@@ -11,18 +11,18 @@ use http::Http;
 use socks5::Socks5;
 
 use std::ffi::OsString;
-use std::fmt;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::{fmt, io};
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
+use socket2::SockAddr;
 use zeroize::Zeroizing;
 
-use super::address::Address;
-use super::deadline::{Deadline, wait};
-use super::handshake::{Handshake, Progress, Refusal};
-use super::socket::{Socket, would_block};
+use super::address::{Address, Family, Host, Port};
+use super::deadline::Deadline;
+use super::dial::{Dial, resolve};
+use super::handshake::{Handshake, Refusal};
 use crate::exit::{Exit, Failure, cause};
 
 /// The protocols of proxies.
@@ -111,12 +111,57 @@ impl Proxy {
             Scheme::Http => Box::new(Http::new(login, place, port)),
         }
     }
+}
 
-    /// The failure that a refusal is, with the errno that a connection of our own to `target` would
-    /// have failed with.
-    pub fn failure(&self, target: &Address, why: Refusal) -> Failure {
-        let mut failure =
-            Failure::new("connect to", format!("{target} through {self}"), why.reason, why.exit);
+/// A proxy, and the target that it is asked for.
+pub struct Tunnel {
+    proxy: Proxy,
+    login: Option<Rc<Login>>,
+    target: Address,
+    place: Place,
+    port: u16,
+}
+
+impl Tunnel {
+    /// `login` is needed where the proxy's URL names a user. The target's name is not looked up
+    /// here, but its service is. Errors: a target that a proxy cannot reach.
+    pub fn new(
+        proxy: Proxy,
+        login: Option<Rc<Login>>,
+        target: Address,
+        how: &Dial,
+        until: Deadline,
+    ) -> Result<Self, Failure> {
+        let (place, port) = place(&target, how, until)?;
+        Ok(Self { proxy, login, target, place, port })
+    }
+
+    /// The address to dial.
+    pub fn address(&self) -> &Address {
+        &self.proxy.address
+    }
+
+    /// Our side of the handshake.
+    pub fn handshake(&self) -> Box<dyn Handshake> {
+        self.proxy.handshake(self.login.as_deref(), &self.place, self.port)
+    }
+
+    /// The failure of a proxy that could not be dialled.
+    pub fn unreached(&self, mut failure: Failure) -> Failure {
+        if failure.exit != Exit::Usage {
+            failure.target = format!("{} for {}", self.proxy, self.target);
+        }
+        failure
+    }
+
+    /// The failure of a connection that broke during the handshake.
+    pub fn broken(&self, error: &io::Error) -> Failure {
+        Failure::system("connect to", self.name(), error)
+    }
+
+    /// The failure that the handshake ended with, with the errno that it amounts to.
+    pub fn refused(&self, why: Refusal) -> Failure {
+        let mut failure = Failure::new("connect to", self.name(), why.reason, why.exit);
         failure.code = match why.exit {
             Exit::Refused => Some(Errno::ECONNREFUSED as i32),
             Exit::Unreachable => Some(Errno::EHOSTUNREACH as i32),
@@ -127,48 +172,36 @@ impl Proxy {
         failure
     }
 
-    /// Asks the proxy at the other end of `socket` for a connection to `place`. `target` is what
-    /// failures call it.
-    pub fn tunnel(
-        &self,
-        socket: &Socket,
-        login: Option<&Login>,
-        (place, port): (&Place, u16),
-        target: &Address,
-        until: Deadline,
-    ) -> Result<(), Failure> {
-        let broken = |e| {
-            let failure = Failure::system("connect to", format!("{target} through {self}"), &e);
-            if failure.exit == Exit::TimedOut { failure.hint(SILENT) } else { failure }
-        };
-        let mut handshake = self.handshake(login, place, port);
-        let greeting = Zeroizing::new(handshake.greeting());
-        socket.send_all(&greeting, until).map_err(broken)?;
-        let mut buffer = [0; 512];
-        loop {
-            let wanted = handshake.wanted().min(buffer.len());
-            let count = match socket.recv(&mut buffer[..wanted]) {
-                Ok(0) => return Err(self.failure(target, handshake.on_eof())),
-                Ok(count) => count,
-                Err(e) if would_block(&e) => {
-                    if until.passed() {
-                        return Err(self.failure(target, handshake.on_timeout()));
-                    }
-                    wait([(socket.as_fd(), PollFlags::POLLIN)], until).map_err(broken)?;
-                    continue;
-                }
-                Err(e) => return Err(broken(e)),
-            };
-            let mut reply = Zeroizing::new(Vec::new());
-            let progress = handshake.feed(&buffer[..count], &mut reply);
-            socket.send_all(&reply, until).map_err(broken)?;
-            match progress {
-                Progress::More => {}
-                Progress::Done(_) => return Ok(()),
-                Progress::Refused(why) => return Err(self.failure(target, why)),
-            }
-        }
+    fn name(&self) -> String {
+        format!("{} through {}", self.target, self.proxy)
     }
+}
+
+/// The target as a proxy is told it.
+fn place(target: &Address, how: &Dial, until: Deadline) -> Result<(Place, u16), Failure> {
+    let refuse = |why: &str| Err(Failure::usage(format!("--proxy: {target}: {why}")));
+    let Address::Inet { host, port } = target else {
+        return refuse("a proxy cannot reach a UNIX socket of this machine");
+    };
+    let place = match host {
+        Host::Name(name) if name.len() > 255 => return refuse("a name of over 255 bytes"),
+        Host::Name(name) => Place::Name(name.clone()),
+        Host::Ip(ip) => Place::Ip(*ip),
+        Host::Loopback | Host::Wildcard => Place::Ip(Ipv4Addr::LOCALHOST.into()),
+        Host::Scoped(..) => return refuse("a zone of this machine means nothing to a proxy"),
+    };
+    let port = match port {
+        Port::Number(port) => *port,
+        Port::Service(_) => {
+            let local =
+                Address::Inet { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.clone() };
+            let how = Dial { source: None, family: Family::Any, ..how.clone() };
+            let found = resolve(&local, &how, until)?;
+            let found = found.first().and_then(SockAddr::as_socket);
+            found.map_or(0, |inet| inet.port())
+        }
+    };
+    Ok((place, port))
 }
 
 const SILENT: &str = "the proxy is silent";

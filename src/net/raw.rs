@@ -75,7 +75,7 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> 
     Ok(())
 }
 
-/// The bytes that could be read from a socket now: ioctl(2) with `SIOCINQ`, which is `FIONREAD`.
+/// The bytes that could be read from a socket or a pipe now: ioctl(2) with `SIOCINQ`, which is `FIONREAD`.
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut count: libc::c_int = 0;
     // SAFETY: the kernel stores an int in `count`; the descriptor is open while it is borrowed.

@@ -38,7 +38,7 @@ struct Attempt<'a> {
 /// has timed out.
 pub fn scan(
     addresses: &[SockAddr],
-    how: &Dial<'_>,
+    how: &Dial,
     timeout: Duration,
     deadline: Deadline,
     mut tell: impl FnMut(usize, Checked),

@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -147,6 +147,22 @@ impl Socket {
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut one = [0];
         while retry(|| nix::sys::socket::recv(self.as_raw_fd(), &mut one, flags)).is_ok() {}
+    }
+
+    /// Whether `EPOLLERR` means that the socket has failed: not where it reported messages in the
+    /// error queue, which are discarded.
+    pub fn has_failed(&self) -> bool {
+        self.drain_error_queue();
+        let now = Deadline::at(Instant::now());
+        let polled = wait([(self.as_fd(), PollFlags::empty())], now);
+        polled.map_or(true, |[flags]| flags.contains(PollFlags::POLLERR))
+    }
+
+    /// Sets how many bytes must have come before the socket counts as readable (`SO_RCVLOWAT`);
+    /// false where the user has set that, or the system refuses.
+    pub fn set_low_water(&self, bytes: i32) -> bool {
+        let is_ours = bytes == 1 || self.get_int("SO_RCVLOWAT").is_ok_and(|now| now == 1);
+        is_ours && self.set_int("SO_RCVLOWAT", bytes).is_ok()
     }
 
     /// recv(2). 0 is the peer's end.

@@ -12,6 +12,7 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::deadline::{Deadline, wait};
+use super::raw;
 use super::socket::retry;
 
 /// pipe(7): a write of this size goes through whole where poll(2) says there is room.
@@ -91,6 +92,11 @@ impl Stdio {
     pub fn read(self, buf: &mut [u8]) -> io::Result<usize> {
         self.ready(PollFlags::POLLIN)?;
         retry(|| nix::unistd::read(self.fd, buf))
+    }
+
+    /// The bytes that wait in a pipe or a socket (`FIONREAD`).
+    pub fn unread(self) -> u64 {
+        if self.can_wait() { raw::unread(self.fd).unwrap_or(0) } else { 0 }
     }
 
     /// write(2) as much as there is room for, else `WouldBlock`.

@@ -94,7 +94,7 @@ impl Datagrams {
     /// answers come from other addresses.
     pub fn dial(
         address: &Address,
-        how: &Dial<'_>,
+        how: &Dial,
         broadcast: bool,
         until: Deadline,
     ) -> Result<(Self, Endpoint), Failure> {

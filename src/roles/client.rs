@@ -2,43 +2,36 @@
 
 mod login;
 pub mod open;
-mod scripted;
 mod steps;
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use socket2::Type;
 
-use super::{judge, spare_terminal, verdict};
+use super::{Run, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
-use crate::console::event::Event;
+use crate::console::event::Reason;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
-use crate::net::access::Access;
 use crate::net::address::Address;
-use crate::net::codec::Codec;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::endpoint::Endpoint;
-use crate::net::flow::Filter;
-use crate::net::hexdump::{Dump, HexDump};
-use crate::net::line::Crlf;
-use crate::net::pump::{End, Report, Rules, pump};
+use crate::net::hexdump::Dump;
 use crate::net::quantity;
+use crate::net::retry::Retry;
 use crate::net::signal;
-use crate::net::socket::Socket;
-use crate::net::tcpinfo::TcpInfo;
-use crate::server::{Limits, Outcome, Plan, Server};
-use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
+use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Outcome, Role};
+use crate::session::pipe::{self, Pipe};
+use crate::session::prompt::{Conversation, LineFormat, Peers};
+use crate::session::script::Script;
+use crate::session::script::handler::{Ending, Scripted};
 use crate::session::seat::{Inbox, is_terminal};
 
 use open::Opener;
@@ -110,132 +103,181 @@ pub struct ClientArgs {
     pub socket: SocketArgs,
 }
 
-/// Proves to the peer that we hold the key, before the deadline.
-pub type Prove<'a> =
-    &'a dyn Fn(&Socket, &Endpoint, Deadline) -> Result<Option<Box<dyn Codec>>, Failure>;
-
-/// What a talk came to, for who must know whether the peer ever said anything.
-struct Talked {
-    received: u64,
-    result: Result<(), Failure>,
-    /// It ended without a failure of ours: by the peer's end or reset.
-    by_peer: bool,
-}
-
-/// Connects, proves, talks.
-pub fn run(args: &ClientArgs, prove: Option<Prove<'_>>, talk: &Talk) -> Result<(), Failure> {
-    let family = args.socket.family.family();
+/// Connects, proves our key where `login` is given, talks.
+pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Result<(), Failure> {
     let deadline = args.socket.end();
-    let address = args::address(&args.address, family)?;
+    let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;
     if args.tcp_info && matches!(address, Address::Unix(_)) {
         return Err(Failure::usage(format!("--tcp-info: {address} is no TCP connection")));
     }
     let dump = args.socket.dump(talk)?;
-    let (socket, peer) = Opener::new(args)?.open(&address, deadline)?;
-    let scripted = !args.steps.0.is_empty();
-    let terminal = is_terminal() && !args.recv_only && !args.send_only && !scripted;
-    if let Ok(local) = socket.local() {
-        talk.say(&Event::Connected { id: 1, peer: &peer, local: &local, greet: terminal });
-    }
-    let until = Deadline::after(args.socket.timeout).min(deadline);
-    let codec = match prove {
-        Some(prove) => prove(&socket, &peer, until)?,
-        None => None,
+    let is_scripted = !args.steps.0.is_empty();
+    let has_prompt = is_terminal() && !args.recv_only && !args.send_only && !is_scripted;
+    let proves = login.is_some();
+    let retry = args.wait.map(|limit| Retry::new(limit, deadline));
+    let opener = Opener::new(args)?;
+    let route = opener.route(address, retry, login, has_prompt, deadline)?;
+    let signals = signal::defer();
+    let inbox = Inbox::new().map_err(|e| Failure::system("start", "the event loop", &e))?;
+    let run = Run {
+        listener: None,
+        route: Some(route),
+        inbox: &inbox,
+        signals: signals.as_ref(),
+        config: args.config(has_prompt, deadline, dump, talk),
+        talk: talk.clone(),
     };
-    // The classic wire has no verdict: the peer's silence has to do.
-    let unheard = prove.is_some() && codec.is_none();
-    // A second descriptor: at the end the talk has closed its own.
-    let observed = args.tcp_info.then(|| socket.as_fd().try_clone_to_owned());
-    let talked = if terminal {
-        at_prompt(args, socket, &peer, codec, deadline, dump, talk)?
+    let end = if has_prompt {
+        at_prompt(args, run)?
+    } else if is_scripted {
+        scripted(args, run)?
     } else {
-        let rules = args.rules(codec, deadline, dump, talk);
-        if scripted {
-            scripted::run(args, &socket, &peer, rules, talk)
-        } else {
-            in_pipe(&socket, &peer, rules, talk)
-        }
+        let mut pipe = Pipe::new(pipe::Options {
+            sole: true,
+            social: false,
+            send: !args.recv_only,
+            receive: !args.send_only,
+            crlf: args.crlf,
+            sanitize: sanitizes(args.socket.raw),
+            stall_limit: Duration::ZERO,
+        })?;
+        End::of(run.serve(&mut pipe)?)
     };
-    let told = observed.map_or(Ok(()), |observed| tell_tcp_info(observed, &peer, talk));
-    if unheard && talked.by_peer && talked.received == 0 {
-        let clean_send = args.send_only && talked.result.is_ok();
-        if !clean_send {
-            let cause = "closed without a word: wrong key?";
-            return Err(Failure::new("authenticate to", &peer, cause, Exit::NotAuthenticated));
+    // The classic protocol has no verdict: the peer's silence must do.
+    if let Some(peer) = end.silent_peer.filter(|_| proves)
+        && !(args.send_only && end.result.is_ok())
+    {
+        let cause = "closed without a word: wrong key?";
+        return Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated));
+    }
+    end.result
+}
+
+/// How a run ended.
+struct End {
+    result: Result<(), Failure>,
+    /// The peer, if it ended the connection without having sent anything, not even the verdict
+    /// that a codec has.
+    silent_peer: Option<Endpoint>,
+}
+
+impl End {
+    fn of(outcome: Outcome) -> Self {
+        let failed = |failure| Self { result: Err(failure), silent_peer: None };
+        match outcome {
+            Outcome::Ended(closed) => {
+                let is_silent = closed.by_peer && closed.received == 0 && !closed.has_codec;
+                let silent_peer = is_silent.then(|| closed.peer.clone());
+                Self { result: result(closed, Role::Client), silent_peer }
+            }
+            Outcome::Expired(failure, _) => failed(failure),
+            Outcome::Stopped(Some(libc::SIGINT)) => failed(Failure::silent(Exit::Interrupted)),
+            Outcome::Stopped(Some(_)) => failed(Failure::silent(Exit::Terminated)),
+            Outcome::Stopped(None) => Self { result: Ok(()), silent_peer: None },
         }
     }
-    talked.result.and(told)
 }
 
 impl ClientArgs {
-    /// How bytes are moved where nobody sits at a prompt.
-    fn rules(
+    fn config(
         &self,
-        codec: Option<Box<dyn Codec>>,
+        has_prompt: bool,
         deadline: Deadline,
         dump: Option<Dump>,
         talk: &Talk,
-    ) -> Rules {
-        let meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
-        Rules {
-            send: !self.recv_only,
-            receive: !self.send_only,
-            half_close: !self.no_half_close,
-            linger: self.linger,
-            idle: self.socket.idle_timeout,
-            max: self.max_bytes,
+    ) -> Config {
+        let has_meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
+        Config {
+            once: true,
+            bounds: Bounds {
+                idle: self.socket.idle_timeout,
+                linger: self.linger.or(has_prompt.then_some(LINGER)),
+                max_bytes: self.max_bytes.unwrap_or(u64::MAX),
+                half_close: !self.no_half_close && !self.recv_only,
+                role: Role::Client,
+            },
+            limits: Limits::default(),
+            proxies: None,
+            grace: Duration::ZERO,
             deadline,
-            outgoing: self.crlf.then(crlf),
-            incoming: spare_terminal(self.socket.raw),
-            tap: dump.map(|dump| Rc::new(RefCell::new(HexDump::new(dump, None)))),
-            progress: meter.then(|| {
-                let mut meter = Meter::new(talk);
-                Box::new(move |received, sent| meter.show(received, sent)) as Report
-            }),
-            codec,
+            settings: Vec::new(),
+            dump: dump.map(|dump| (dump, false)),
+            auth: None,
+            meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),
+            tcp_info: self.tcp_info,
         }
     }
 
     /// How connections are opened.
-    pub fn dial(&self) -> Dial<'_> {
+    pub fn dial(&self) -> Dial {
         Dial {
             family: self.socket.family.family(),
             numeric: self.socket.family.numeric,
             source: self.source,
-            settings: &self.socket.opt,
+            settings: self.socket.opt.clone(),
             kind: Type::STREAM,
         }
     }
 }
 
-/// `--tcp-info`.
-fn tell_tcp_info(socket: io::Result<OwnedFd>, peer: &Endpoint, talk: &Talk) -> Result<(), Failure> {
-    let info = socket.and_then(|socket| TcpInfo::read(&socket));
-    let info = info.map_err(|e| Failure::system("read TCP_INFO of the connection to", peer, &e))?;
-    let id = 1;
-    talk.say(&Event::TcpInfo { id, peer, info: &info });
-    Ok(())
+/// The prompt.
+fn at_prompt(args: &ClientArgs, run: Run<'_>) -> Result<End, Failure> {
+    let newline = match (args.crlf, args.no_newline) {
+        (true, _) => "\r\n",
+        (_, true) => "",
+        _ => "\n",
+    };
+    let format = LineFormat {
+        newline,
+        raw: args.socket.raw,
+        style: args.prompt.style(args.socket.talk.color),
+    };
+    let history = args.prompt.history.clone();
+    let mut conversation =
+        Conversation::start(run.inbox, Peers::One, format, history, run.talk.clone())?;
+    let outcome = run.serve(&mut conversation);
+    let left = conversation.left();
+    conversation.finish()?;
+    Ok(match (left, outcome?) {
+        (Some(result), _) => End { result, silent_peer: None },
+        (None, outcome) => End::of(outcome),
+    })
 }
 
-/// stdin to the peer, the peer to stdout.
-fn in_pipe(socket: &Socket, peer: &Endpoint, rules: Rules, talk: &Talk) -> Talked {
-    let signals = signal::defer();
-    let began = Instant::now();
-    let ended = pump(socket, rules, signals.as_ref());
-    let by_peer = matches!(ended.end, End::Eof | End::Broken(_));
-    let (received, sent) = (ended.received, ended.sent);
-    let (reason, result) = judge(ended, "connection to", peer);
-    talk.say(&Event::Closed {
-        id: 1,
-        peer,
-        received: Some(received),
-        sent: Some(sent),
-        seconds: began.elapsed().as_secs_f64(),
-        reason,
-        left: false,
-    });
-    Talked { received, result, by_peer }
+/// A script instead of stdin: a smoke test in one command.
+fn scripted(args: &ClientArgs, run: Run<'_>) -> Result<End, Failure> {
+    let mut scripted = Scripted::new(
+        Script::new(args.steps.0.clone()),
+        !args.send_only,
+        args.crlf,
+        sanitizes(args.socket.raw),
+        args.socket.timeout,
+        run.talk.clone(),
+    )?;
+    let outcome = run.serve(&mut scripted)?;
+    let verdict = match &outcome {
+        Outcome::Ended(closed) => scripted.verdict(&ending(closed), &closed.peer, closed.sent),
+        Outcome::Expired(_, Some(closed)) => {
+            scripted.verdict(&Ending::Deadline, &closed.peer, closed.sent)
+        }
+        _ => None,
+    };
+    let mut end = End::of(outcome);
+    if let Some(failure) = verdict {
+        end.result = Err(failure);
+    }
+    Ok(end)
+}
+
+/// What the end of the connection means for an expectation that is pending.
+fn ending(closed: &Closed) -> Ending<'_> {
+    match closed.reason {
+        Reason::Limit => Ending::Limit,
+        Reason::Idle => Ending::Idle,
+        Reason::Reset | Reason::Error => Ending::Broken(closed.error.as_ref()),
+        _ => Ending::Eof,
+    }
 }
 
 /// `--max-bytes`: nothing at all is not a session.
@@ -244,72 +286,4 @@ fn max_bytes(text: &str) -> Result<u64, String> {
         0 => Err("at least 1 byte".into()),
         size => Ok(size),
     }
-}
-
-/// Adds the CR where it is missing.
-fn crlf() -> Filter {
-    let mut crlf = Crlf::default();
-    Box::new(move |bytes, out| crlf.feed(bytes, out))
-}
-
-/// `>>>`: the readiness loop with one connection and no listener.
-fn at_prompt(
-    args: &ClientArgs,
-    socket: Socket,
-    peer: &Endpoint,
-    codec: Option<Box<dyn Codec>>,
-    deadline: Deadline,
-    dump: Option<Dump>,
-    talk: &Talk,
-) -> Result<Talked, Failure> {
-    let fail = |e| Failure::system("use", "the terminal", &e);
-    let newline = match (args.crlf, args.no_newline) {
-        (true, _) => "\r\n",
-        (_, true) => "",
-        _ => "\n",
-    };
-    let plan = Plan {
-        once: true,
-        hand_over: false,
-        limits: Limits { max: 1, reject: false, per_ip: None, access: Access::default() },
-        proxies: None,
-        idle: args.socket.idle_timeout,
-        grace: Duration::ZERO,
-        deadline,
-        settings: Vec::new(),
-        dump,
-        gate: None,
-    };
-    let signals = signal::defer();
-    let inbox = Inbox::new().map_err(fail)?;
-    let peers = Peers::One {
-        linger: args.linger.unwrap_or(LINGER),
-        max: args.max_bytes.unwrap_or(u64::MAX),
-    };
-    let format = LineFormat {
-        newline,
-        raw: args.socket.raw,
-        style: args.prompt.style(args.socket.talk.color),
-    };
-    let history = args.prompt.history.clone();
-    let mut conversation = Conversation::start(&inbox, peers, format, history, talk.clone())?;
-    let outcome =
-        Server::new(None, &mut conversation, &inbox, signals.as_ref(), plan, talk.clone())
-            .and_then(|mut server| server.adopt(socket, peer.clone(), codec).map(|()| server))
-            .map_err(fail)
-            .and_then(Server::run);
-    let left = conversation.left();
-    let received = conversation.heard();
-    conversation.finish()?;
-    let by_peer = left.is_none() && matches!(&outcome, Ok(Outcome::Ended(..)));
-    let result = match (left, outcome) {
-        (Some(left), Ok(_)) => left,
-        (_, Err(failure)) => Err(failure),
-        (None, Ok(Outcome::Ended(_, reason))) => verdict(reason, "connection to", peer),
-        (None, Ok(Outcome::Stopped(Some(libc::SIGINT)) | Outcome::Cut(libc::SIGINT))) => {
-            Err(Failure::silent(Exit::Interrupted))
-        }
-        (None, Ok(_)) => Err(Failure::silent(Exit::Terminated)),
-    };
-    Ok(Talked { received, result, by_peer })
 }

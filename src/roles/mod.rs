@@ -4,71 +4,69 @@
 pub mod client;
 pub mod server;
 
-use std::fmt::Display;
 use std::io::{self, IsTerminal};
 
+use nix::errno::Errno;
+
 use crate::console::event::Reason;
+use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::dial::timed_out;
-use crate::net::flow::Filter;
-use crate::net::pump::{End, Ended};
-use crate::sanitize::Sanitizer;
+use crate::net::listen::Listener;
+use crate::net::signal::Deferred;
+use crate::server::{Closed, Config, EventLoop, Outcome, Role, Route};
+use crate::session::Handler;
+use crate::session::seat::Inbox;
 
-/// A filter that makes strangers' text visible, if stdout is a terminal and `--raw` is off.
-pub fn spare_terminal(raw: bool) -> Option<Filter> {
-    if raw || !io::stdout().is_terminal() {
-        return None;
-    }
-    let mut sanitizer = Sanitizer::default();
-    Some(Box::new(move |bytes, out| {
-        let mut text = String::new();
-        sanitizer.feed(bytes, &mut text);
-        if bytes.is_empty() {
-            sanitizer.finish(&mut text);
-        }
-        out.extend_from_slice(text.as_bytes());
-    }))
+/// A run of the event loop: everything but its handler.
+struct Run<'a> {
+    listener: Option<Listener>,
+    route: Option<Route>,
+    inbox: &'a Inbox,
+    signals: Option<&'a Deferred>,
+    config: Config,
+    talk: Talk,
 }
 
-/// What the end of a pump means for the run, and for the `closed` event. `op` says which
-/// connection it was ("connection to", "connection from").
-pub fn judge(ended: Ended, op: &'static str, peer: &dyn Display) -> (Reason, Result<(), Failure>) {
-    match ended.end {
-        End::Eof | End::Linger => (Reason::Eof, Ok(())),
-        End::Limit => (Reason::Limit, Ok(())),
-        End::Idle => (Reason::Idle, verdict(Reason::Idle, op, peer)),
-        End::Deadline => {
-            (Reason::Shutdown, Err(timed_out(op, peer).hint("the deadline has passed")))
+impl Run<'_> {
+    /// Accepts, or dials, and talks.
+    fn serve(self, handler: &mut dyn Handler) -> Result<Outcome, Failure> {
+        let Self { listener, route, inbox, signals, config, talk } = self;
+        let mut events = EventLoop::new(listener, handler, inbox, signals, config, talk)
+            .map_err(|e| Failure::system("start", "the event loop", &e))?;
+        if let Some(route) = route {
+            events.dial(route)?;
         }
-        End::Broken(mut e) => {
-            // The kernel shows a reset that comes behind the peer's end as EPIPE.
-            if e.kind() == io::ErrorKind::BrokenPipe {
-                e = nix::errno::Errno::ECONNRESET.into();
-            }
-            let failure = Failure::system(op, peer, &e);
-            let exit = if failure.exit == Exit::TimedOut { Exit::TimedOut } else { Exit::Broken };
-            (Reason::Reset, Err(failure.exit(exit)))
-        }
-        End::Input(e) => (Reason::Error, Err(Failure::system("read", "stdin", &e))),
-        End::Output(e) => (Reason::Error, Err(Failure::output(&e))),
-        End::Tap(failure) => {
-            let moved =
-                format!("received {}, sent {} bytes until then", ended.received, ended.sent);
-            (Reason::Error, Err(failure.hint(&moved)))
-        }
-        End::Signal(libc::SIGINT) => (Reason::Shutdown, Err(Failure::silent(Exit::Interrupted))),
-        End::Signal(_) => (Reason::Shutdown, Err(Failure::silent(Exit::Terminated))),
+        events.run()
     }
 }
 
-/// What the end of the only connection of a readiness loop means for the run.
-pub fn verdict(reason: Reason, op: &'static str, peer: &dyn Display) -> Result<(), Failure> {
-    match reason {
-        Reason::Eof | Reason::Shutdown | Reason::Kicked => Ok(()),
-        Reason::Idle => Err(timed_out(op, peer).hint("nothing was said for too long")),
-        Reason::Reset => Err(Failure::system(op, peer, &nix::errno::Errno::ECONNRESET.into())),
-        Reason::Limit | Reason::Slow | Reason::Auth | Reason::Error => {
-            Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken))
+/// Whether received text is escaped: stdout is a terminal, and `--raw` is off.
+fn sanitizes(raw: bool) -> bool {
+    !raw && io::stdout().is_terminal()
+}
+
+/// What the end of the only connection means for the run.
+fn result(closed: Closed, role: Role) -> Result<(), Failure> {
+    let (op, peer) = (role.op(), closed.peer);
+    match (closed.reason, closed.error) {
+        (Reason::Eof | Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
+        (Reason::Idle, _) => Err(timed_out(op, peer).hint("nothing was said for too long")),
+        (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
+        (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, &peer.to_string(), e)),
+        (Reason::Slow | Reason::Auth | Reason::Error, _) => {
+            Err(Failure::new(op, peer, format!("closed ({})", closed.reason), Exit::Broken))
         }
     }
+}
+
+/// The failure of a connection that broke.
+fn broken(op: &'static str, peer: &str, mut error: io::Error) -> Failure {
+    // The kernel reports a reset that comes after the peer's end as EPIPE.
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        error = Errno::ECONNRESET.into();
+    }
+    let failure = Failure::system(op, peer, &error);
+    let exit = if failure.exit == Exit::TimedOut { Exit::TimedOut } else { Exit::Broken };
+    failure.exit(exit)
 }

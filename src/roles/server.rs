@@ -1,39 +1,36 @@
-//! The server role: listen, let in, talk. All of `serve`; `auth-serve` puts a gate before it.
+//! The server role: listen, let in, talk. All of `serve`; `auth-serve` authenticates before that.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use socket2::{Domain, Type};
 
-use super::{judge, spare_terminal, verdict};
+use super::{Run, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
-use crate::console::event::{Event, Reason};
+use crate::console::event::Event;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::access::{self, Networks};
 use crate::net::address::{Address, Family, Host, UnixName};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::HexDump;
+use crate::net::hexdump::Dump;
 use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
-use crate::net::pump::{End, Rules, pump};
 use crate::net::quantity;
 use crate::net::ready;
-use crate::net::signal::{self, Deferred};
-use crate::net::socket::Socket;
+use crate::net::signal;
 use crate::net::sockopt;
-use crate::server::{Gate, Limits, Outcome, Plan, Proxies, Server};
-use crate::session::Handler;
-use crate::session::conversation::pipe::Pipe;
-use crate::session::conversation::prompt::{Conversation, LineFormat, Peers};
+use crate::server::{Authenticator, Bounds, Config, Limits, Outcome, Proxies, Role};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
+use crate::session::pipe::{self, Pipe};
 use crate::session::program::Program;
 use crate::session::program::handler::Programs;
+use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
 use crate::session::seat::{Inbox, is_terminal};
@@ -107,8 +104,8 @@ pub struct ServerArgs {
     pub socket: SocketArgs,
 }
 
-/// What the reader of our stdout gets after we were told to end at once.
-const MOMENT: Duration = Duration::from_millis(100);
+/// What the reader of our stdout gets at least, however short the grace.
+const LAST_WRITE: Duration = Duration::from_millis(100);
 
 /// What to do with connections beyond `--max-conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,7 +124,7 @@ fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// Serves until it is stopped, or until the only connection ends.
-pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Failure> {
+pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
@@ -141,78 +138,51 @@ pub fn run(args: &ServerArgs, gate: Option<Gate>, talk: &Talk) -> Result<(), Fai
     }
     let program = args.program.words().map(Program::find).transpose()?;
     let files = raise_file_limit(program.as_ref().map(|_| args.max_conns));
+    let start = |e| Failure::system("start", "the server", &e);
     let signals = signal::defer();
-    let inbox = Inbox::new().map_err(|e| Failure::system("start", "the server", &e))?;
+    let inbox = Inbox::new().map_err(start)?;
     let listener = open(args, &address, deadline)?;
     announce(listener.local(), args.port_file.as_deref(), talk)?;
-    let plan = Plan {
-        once: args.once,
-        hand_over: args.once && !args.has_handler() && !is_terminal(),
-        limits: Limits {
-            max: args.max_conns,
-            reject: args.on_full == OnFull::Reject,
-            per_ip: args.per_ip,
-            access: args.access.access(),
-        },
-        proxies: args.proxies(),
-        idle: args.socket.idle_timeout,
-        grace: args.grace,
-        deadline,
-        settings: args.socket.opt.clone(),
-        dump: dump.clone(),
-        // The limit on open files is the one that was raised.
-        gate: gate.map(Gate::within_open_files),
+    // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
+    let is_idle_unseen =
+        !args.socket.idle_timeout.is_zero() && matches!(listener.local(), Endpoint::Unix(_));
+    let relayed = dump.is_some() || is_idle_unseen;
+    let run = Run {
+        listener: Some(listener),
+        route: None,
+        inbox: &inbox,
+        signals: signals.as_ref(),
+        config: args.config(auth, deadline, dump),
+        talk: talk.clone(),
     };
-    let link = Link { listener, inbox: &inbox, signals: signals.as_ref(), plan, talk };
     let outcome = if args.room {
-        room(args, link)
+        room(args, run)
     } else if args.echo {
-        link.serve(&mut Echo)
-    } else if args.discard || link.plan.hand_over {
-        // Handed over before it could swallow anything.
-        link.serve(&mut Discard)
+        run.serve(&mut Echo)
+    } else if args.discard {
+        run.serve(&mut Discard)
     } else if let Some(Bytes(text)) = &args.reply {
-        link.serve(&mut Reply(text.clone()))
+        run.serve(&mut Reply(text.clone()))
     } else if let Some(program) = program {
-        let pumped = dump.is_some() || args.must_see(&link);
-        let programs = Programs::new(program.with_limit(files), pumped, talk.clone());
-        link.serve(&mut programs.map_err(|e| Failure::system("start", "the server", &e))?)
+        let programs = Programs::new(program.with_limit(files), relayed, talk.clone());
+        run.serve(&mut programs.map_err(start)?)
     } else if is_terminal() {
-        converse(args, link)
+        converse(args, run)
     } else {
-        let mut pipe = Pipe::start(&inbox, args.socket.timeout, talk.clone())?;
-        let outcome = link.serve(&mut pipe);
-        let limit = match &outcome {
-            Ok(Outcome::Cut(_)) => MOMENT,
-            Ok(Outcome::Stopped(_)) => args.grace.max(MOMENT),
-            _ => Duration::ZERO,
-        };
-        // A reader that does not read must not keep us: the next signal is fatal.
-        signal::fatal_during(|| pipe.finish(limit)).and(outcome)
+        run.serve(&mut Pipe::new(pipe::Options {
+            sole: args.once,
+            social: true,
+            send: true,
+            receive: true,
+            crlf: false,
+            sanitize: sanitizes(args.socket.raw),
+            stall_limit: args.socket.timeout,
+        })?)
     }?;
     match outcome {
-        Outcome::Stopped(_) | Outcome::Cut(_) => Ok(()),
-        Outcome::Ended(peer, reason) => verdict(reason, "connection from", &peer),
-        Outcome::Taken(taken) => {
-            let tap = dump
-                .map(|dump| std::rc::Rc::new(std::cell::RefCell::new(HexDump::new(dump, None))));
-            let rules = Rules {
-                send: true,
-                receive: true,
-                half_close: true,
-                linger: None,
-                idle: args.socket.idle_timeout,
-                max: None,
-                deadline,
-                outgoing: None,
-                incoming: spare_terminal(args.socket.raw),
-                tap,
-                progress: None,
-                codec: taken.codec,
-            };
-            let signals = signals.as_ref();
-            one(&taken.socket, &taken.peer, taken.number, rules, signals, talk)
-        }
+        Outcome::Stopped(_) => Ok(()),
+        Outcome::Ended(closed) => result(closed, Role::Server),
+        Outcome::Expired(failure, _) => Err(failure),
     }
 }
 
@@ -233,26 +203,8 @@ fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listene
     Listener::open(address, &how)
 }
 
-/// A server that is about to run: everything but its handler.
-struct Link<'a> {
-    listener: Listener,
-    inbox: &'a Inbox,
-    signals: Option<&'a Deferred>,
-    plan: Plan,
-    talk: &'a Talk,
-}
-
-impl Link<'_> {
-    fn serve(self, handler: &mut dyn Handler) -> Result<Outcome, Failure> {
-        let Self { listener, inbox, signals, plan, talk } = self;
-        Server::new(Some(listener), handler, inbox, signals, plan, talk.clone())
-            .map_err(|e| Failure::system("start", "the server", &e))?
-            .run()
-    }
-}
-
 /// The conversation at a terminal.
-fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
+fn converse(args: &ServerArgs, run: Run<'_>) -> Result<Outcome, Failure> {
     let format = LineFormat {
         newline: "\n",
         raw: args.socket.raw,
@@ -260,53 +212,28 @@ fn converse(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
     };
     let history = args.prompt.history.clone();
     let mut conversation =
-        Conversation::start(link.inbox, Peers::Many, format, history, link.talk.clone())?;
-    let outcome = link.serve(&mut conversation);
+        Conversation::start(run.inbox, Peers::Many, format, history, run.talk.clone())?;
+    let outcome = run.serve(&mut conversation);
     conversation.finish().and(outcome)
 }
 
 /// The chat room.
-fn room(args: &ServerArgs, link: Link<'_>) -> Result<Outcome, Failure> {
-    let talk = link.talk.clone();
+fn room(args: &ServerArgs, run: Run<'_>) -> Result<Outcome, Failure> {
+    let talk = run.talk.clone();
     let operator = if is_terminal() {
         let history = args.prompt.history.clone();
         let style = args.prompt.style(args.socket.talk.color);
-        Operator::at_terminal(link.inbox, history, style, talk.clone())?
+        Operator::at_terminal(run.inbox, history, style, talk.clone())?
     } else {
-        Operator::in_pipe(link.inbox, talk.clone())?
+        Operator::in_pipe(run.inbox, talk.clone())?
     };
-    let gate = link.plan.gate.as_ref();
-    let reserved = gate.map_or_else(Vec::new, Gate::key_names);
+    let auth = run.config.auth.as_ref();
+    let reserved = auth.map_or_else(Vec::new, Authenticator::key_names);
     let reserved = reserved.iter().map(String::as_str);
     let mut room = Room::new(operator, reserved, args.socket.raw, talk);
-    let outcome = link.serve(&mut room);
-    room.finish().and(outcome)
-}
-
-/// `--once` in a pipe: the only connection gets stdin and stdout to itself.
-fn one(
-    socket: &Socket,
-    peer: &Endpoint,
-    id: u64,
-    rules: Rules,
-    signals: Option<&Deferred>,
-    talk: &Talk,
-) -> Result<(), Failure> {
-    let began = Instant::now();
-    let ended = pump(socket, rules, signals);
-    let asked_to_stop = matches!(ended.end, End::Signal(_));
-    let (received, sent) = (ended.received, ended.sent);
-    let (reason, result) = judge(ended, "connection from", peer);
-    talk.say(&Event::Closed {
-        id,
-        peer,
-        received: Some(received),
-        sent: Some(sent),
-        seconds: began.elapsed().as_secs_f64(),
-        reason: if asked_to_stop { Reason::Shutdown } else { reason },
-        left: true,
-    });
-    if asked_to_stop { Ok(()) } else { result }
+    let outcome = run.serve(&mut room);
+    // A reader that does not read must not keep us: the next signal is fatal.
+    signal::fatal_during(|| room.finish(args.grace.max(LAST_WRITE))).and(outcome)
 }
 
 /// Says that we listen: the line, the port file, the service manager.
@@ -341,21 +268,38 @@ pub fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
 }
 
 impl ServerArgs {
-    fn proxies(&self) -> Option<Proxies> {
+    fn config(
+        &self,
+        auth: Option<Authenticator>,
+        deadline: Deadline,
+        dump: Option<Dump>,
+    ) -> Config {
         let believed: Networks = self.accept_proxy.iter().cloned().collect();
-        (!self.accept_proxy.is_empty()).then(|| Proxies::new(believed, self.socket.timeout))
-    }
-
-    fn has_handler(&self) -> bool {
-        self.room
-            || self.echo
-            || self.discard
-            || self.reply.is_some()
-            || self.program.words().is_some()
-    }
-
-    /// Whether the kernel does not tell how long a connection has been silent, and we must.
-    fn must_see(&self, link: &Link<'_>) -> bool {
-        !self.socket.idle_timeout.is_zero() && matches!(link.listener.local(), Endpoint::Unix(_))
+        let proxies = Proxies { believed, timeout: self.socket.timeout };
+        Config {
+            once: self.once,
+            bounds: Bounds {
+                idle: self.socket.idle_timeout,
+                linger: None,
+                max_bytes: u64::MAX,
+                half_close: true,
+                role: Role::Server,
+            },
+            limits: Limits {
+                max: self.max_conns,
+                reject: self.on_full == OnFull::Reject,
+                per_ip: self.per_ip,
+                access: self.access.access(),
+            },
+            proxies: (!self.accept_proxy.is_empty()).then_some(proxies),
+            grace: self.grace,
+            deadline,
+            settings: self.socket.opt.clone(),
+            dump: dump.map(|dump| (dump, true)),
+            // The limit on open files is the one that was raised.
+            auth: auth.map(Authenticator::within_open_files),
+            meter: None,
+            tcp_info: false,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::wall::network;
+use super::preauth::network;
 use crate::net::access::Access;
 use crate::net::endpoint::Endpoint;
 
@@ -18,6 +18,13 @@ pub struct Limits {
     pub per_ip: Option<usize>,
     /// `--allow`, `--deny`.
     pub access: Access,
+}
+
+impl Default for Limits {
+    /// No limits.
+    fn default() -> Self {
+        Self { max: usize::MAX, reject: false, per_ip: None, access: Access::default() }
+    }
 }
 
 /// How many connections each address has, where that is limited.

@@ -1,48 +1,60 @@
-//! The LINK loop: accept connections and let them in; everything after that is talk (`session/`).
+//! The LINK loop: connections come into being here, accepted or dialled, and are let in; from then
+//! on they talk (`session/`). One thread and one readiness loop serve all connections of a run:
+//! `serve` is the loop with a listener, `connect` is the loop with one connection to dial.
 //!
-//! One thread and one readiness loop serve all clients. In the words of the socketserver module:
-//! `run` is `serve_forever`, `accept` is `get_request`, `admit` is `process_request`, and the
-//! [`Handler`] is the request class. Here is the loop itself: what wakes it, and when it is over;
-//! who gets in is in `accept.rs`, what comes from those who are there in `receive.rs`.
+//! In the words of Python's socketserver: [`EventLoop::run`] is `serve_forever`, `accept` is
+//! `get_request`, `admit` is `process_request`, and the [`Handler`] is the request class.
+//!
+//! A turn of the loop:
+//!
+//! ```text
+//! epoll_wait ─> dispatch ─┬─ listener: accept, admit, Handler::joined
+//!                         ├─ connection: handshake, or read ─> Handler::received, ended
+//!                         ├─ dialer, signal, input, the handler's own source
+//!                         └─> offer what handlers left ─> timers ─> process pending:
+//!                             flush, FIN, removal, interest ─> Handler::left, drained
+//! ```
 
 mod accept;
-mod header;
+mod authenticator;
+mod backpressure;
+mod clients;
+mod flush;
+mod handoff;
+mod lifecycle;
 mod limits;
-mod outbox;
-mod pace;
-mod proof;
+mod log_limit;
+mod negotiation;
+mod outgoing;
+mod preauth;
+mod process;
 mod receive;
-mod rounds;
 mod table;
-mod told;
-mod wall;
+mod timers;
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::console::event::Reason;
+use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
-use crate::net::codec::Codec;
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
-use crate::net::endpoint::Endpoint;
-use crate::net::handshake::Handshake;
-use crate::net::hexdump::{Dump, HexDump, Tap};
+use crate::net::hexdump::{Dump, HexDump};
 use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
 use crate::net::signal::Deferred;
-use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
 use accept::PAUSE;
-pub use header::Proxies;
+pub use accept::Proxies;
+pub use authenticator::{Authenticator, NewHandshake};
 pub use limits::Limits;
-pub use proof::Gate;
-pub use table::Taken;
+use outgoing::Outgoing;
+pub use outgoing::Route;
+pub use table::{Bounds, Closed, Role};
 use table::{Phase, Table};
 
 /// Tokens that are no connection's.
@@ -50,241 +62,253 @@ const LISTENER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
+const DIALER: u64 = u64::MAX - 4;
 
-/// One read; what a client sends in one turn.
+/// One recv(2), and so what one connection gets of a turn; more where a codec makes bytes dearer.
 const BUFFER: usize = 64 << 10;
+const CODEC_BUFFER: usize = 256 << 10;
 
-/// What a server does beside talking.
-pub struct Plan {
-    /// `--once`: the first connection that is let in is the last.
+const READ: Interest = Interest { read: true, write: false };
+
+/// What a run of the loop does beside talking.
+pub struct Config {
+    /// `--once`: the first connection that is admitted is the last.
     pub once: bool,
-    /// The first connection that is let in is handed back by [`Server::run`].
-    pub hand_over: bool,
+    /// What holds for every connection.
+    pub bounds: Bounds,
     /// Who may connect, and how many.
     pub limits: Limits,
-    /// `--accept-proxy`: who says in a header whose connection it is.
+    /// `--accept-proxy`.
     pub proxies: Option<Proxies>,
-    /// `-i`: silence that ends a connection; zero: no limit.
-    pub idle: Duration,
     /// `--grace`: how long stopping may take; zero: at once.
     pub grace: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
-    /// `-o`.
+    /// `-o`, for accepted connections.
     pub settings: Vec<Setting>,
-    /// `--hex`.
-    pub dump: Option<Dump>,
-    /// auth-serve: what must be proved first.
-    pub gate: Option<Gate>,
+    /// `--hex`, and whether its lines carry the connection's number.
+    pub dump: Option<(Dump, bool)>,
+    /// `auth-serve`.
+    pub auth: Option<Authenticator>,
+    /// `--progress`.
+    pub meter: Option<Meter>,
+    /// `--tcp-info`.
+    pub tcp_info: bool,
 }
 
 /// How a run ended.
 pub enum Outcome {
     /// It was asked to stop, by this signal or by the operator.
     Stopped(Option<i32>),
-    /// It was asked again while it was stopping: nothing waits any longer.
-    Cut(i32),
-    /// The only connection is over, with the peer and the reason.
-    Ended(Endpoint, Reason),
-    /// The first connection, handed over.
-    Taken(Taken),
+    /// The only connection is over.
+    Ended(Closed),
+    /// `--deadline` is over, and with it this connection.
+    Expired(Failure, Option<Closed>),
 }
 
-/// A server at work.
-pub struct Server<'a> {
+/// How serving ends.
+enum End {
+    Stopped,
+    /// The only connection is over.
+    Over,
+    Expired(Failure),
+}
+
+/// An event loop with its connections.
+pub struct EventLoop<'a> {
     listener: Option<Listener>,
+    outgoing: Option<Outgoing>,
     handler: &'a mut dyn Handler,
     inbox: &'a Inbox,
     signals: Option<&'a Deferred>,
-    plan: Plan,
+    config: Config,
     table: Table,
     talk: Talk,
     /// Connections accepted so far.
     count: u64,
+    /// The listener is watched.
     accepting: bool,
-    pause: Duration,
+    accept_pause: Duration,
+    accept_logged: Option<Instant>,
+    /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
-    last_complaint: Option<Instant>,
     grace_end: Deadline,
     /// The signal that asked us to stop.
     signal: Option<i32>,
+    /// [`Handler::deadline`] when this turn began.
+    handler_due: Deadline,
+    /// When progress is shown next.
+    meter_at: Instant,
     buffer: Vec<u8>,
-    payload: Vec<u8>,
-    /// How failures call a connection.
-    op: &'static str,
-    /// What broke the only connection.
-    flaw: Option<Failure>,
+    decoded: Vec<u8>,
 }
 
-impl<'a> Server<'a> {
-    /// A server over a listener; without one, over the connections given to [`Server::adopt`].
+/// How often progress is shown.
+const METER: Duration = Duration::from_millis(250);
+
+impl<'a> EventLoop<'a> {
+    /// A loop over a listener; without one, for the connection of [`EventLoop::dial`].
     pub fn new(
         listener: Option<Listener>,
         handler: &'a mut dyn Handler,
         inbox: &'a Inbox,
         signals: Option<&'a Deferred>,
-        plan: Plan,
+        config: Config,
         talk: Talk,
     ) -> io::Result<Self> {
-        let counts = plan.limits.per_ip.is_some() || handler.counts_neighbours();
-        let mut table = Table::new(talk.clone(), plan.idle, counts, handler)?;
-        table.social |= plan.hand_over; // the conversation goes on where it is taken
-        let read = Interest { read: true, write: false };
-        table.poller.add(&inbox.waker, INBOX, read)?;
+        let counts = config.limits.per_ip.is_some() || handler.counts_neighbours();
+        let mut table = Table::new(talk.clone(), config.bounds, counts, handler)?;
+        table.has_dump = config.dump.is_some();
+        table.has_tcp_info = config.tcp_info;
+        table.poller.add(&inbox.waker, INBOX, READ)?;
         if let Some(signals) = signals {
-            table.poller.add(signals, SIGNAL, read)?;
+            table.poller.add(signals, SIGNAL, READ)?;
         }
         if let Some(source) = handler.source() {
-            table.poller.add(source, HANDLER, read)?;
+            table.poller.add(source, HANDLER, READ)?;
         }
         if let Some(listener) = &listener {
-            table.poller.add(listener, LISTENER, read)?;
+            table.poller.add(listener, LISTENER, READ)?;
         }
         Ok(Self {
             accepting: listener.is_some(),
             listener,
+            outgoing: None,
             handler,
             inbox,
             signals,
-            plan,
+            config,
             table,
             talk,
             count: 0,
-            pause: PAUSE,
+            accept_pause: PAUSE,
+            accept_logged: None,
             resume: None,
-            last_complaint: None,
             grace_end: Deadline::NEVER,
             signal: None,
+            handler_due: Deadline::NEVER,
+            meter_at: Instant::now() + METER,
             buffer: vec![0; BUFFER],
-            payload: Vec::new(),
-            op: "connection from",
-            flaw: None,
+            decoded: Vec::new(),
         })
     }
 
-    /// Takes in a connection that is open already, as the only one.
-    pub fn adopt(
-        &mut self,
-        socket: Socket,
-        peer: Endpoint,
-        codec: Option<Box<dyn Codec>>,
-    ) -> io::Result<()> {
-        self.count += 1;
-        let tap = self.tap(self.count);
-        let id = self.table.insert(self.count, socket, peer, Phase::Waiting, tap)?;
-        self.plan.once = true;
-        self.op = "connection to";
-        if let Some(conn) = self.table.get(id.slot) {
-            conn.codec = codec;
-        }
-        self.admit(id.slot);
-        Ok(())
+    /// The `--hex` dump of the connection that is added next.
+    fn new_dump(&self) -> Option<Box<HexDump<Dump>>> {
+        let (dump, numbered) = self.config.dump.as_ref()?;
+        Some(Box::new(HexDump::new(dump.clone(), numbered.then_some(self.count))))
     }
 
-    /// The `--hex` dump of a connection.
-    fn tap(&self, number: u64) -> Option<Tap> {
-        let dump = self.plan.dump.as_ref()?;
-        Some(Rc::new(RefCell::new(HexDump::new(dump.clone(), Some(number)))))
-    }
-
-    /// Serves until it is over; whoever is still there then is cut off.
+    /// Serves until it is over; connections that are left then are cut off.
     pub fn run(mut self) -> Result<Outcome, Failure> {
-        let outcome = self.serve_forever();
+        let end = self.serve_forever();
+        self.show_progress(true);
+        let reason = if end.is_ok() { Reason::Shutdown } else { Reason::Error };
         for slot in self.table.slots() {
-            self.table.remove(slot, Reason::Shutdown);
+            self.table.remove(slot, reason);
         }
-        outcome
+        let last = self.table.last.take();
+        Ok(match (end?, last) {
+            (End::Over, Some(closed)) => Outcome::Ended(closed),
+            (End::Over, None) => Outcome::Stopped(None),
+            (End::Stopped, _) => Outcome::Stopped(self.signal),
+            (End::Expired(failure), closed) => Outcome::Expired(failure, closed),
+        })
     }
 
-    fn serve_forever(&mut self) -> Result<Outcome, Failure> {
+    fn serve_forever(&mut self) -> Result<End, Failure> {
         let mut ready = Vec::new();
         loop {
-            if let Some(outcome) = self.taken() {
-                return Ok(outcome);
+            self.process();
+            if let Some(end) = self.end()? {
+                return Ok(end);
             }
-            self.settle();
-            if let Some(outcome) = self.over()? {
-                return Ok(outcome);
-            }
-            let until = [
-                self.table.deadline(),
-                self.plan.gate.as_ref().map_or(Deadline::NEVER, Gate::deadline),
-                self.handler.deadline(),
-                self.resume.map_or(Deadline::NEVER, Deadline::at),
-                self.grace_end,
-                self.plan.deadline,
-            ];
-            let until = until.into_iter().fold(Deadline::NEVER, Deadline::min);
+            let until = self.next_deadline();
             let wait = self.table.poller.wait(&mut ready, until);
             wait.map_err(|e| Failure::system("wait for events", "", &e))?;
             self.table.now = Instant::now();
             for event in ready.drain(..) {
-                if let Some(outcome) = self.dispatch(event)? {
-                    return Ok(outcome);
+                if self.dispatch(event)? {
+                    return Ok(End::Stopped);
                 }
-                if self.table.is_burst() {
-                    self.table.fan_out();
+                if self.table.flush.is_burst(self.table.log.end()) {
+                    self.table.flush_broadcasts();
                 }
             }
-            self.clocks();
+            self.offer_unread();
+            self.run_timers()?;
         }
     }
 
-    /// Whether it is over, and how.
-    fn over(&mut self) -> Result<Option<Outcome>, Failure> {
-        if let Some(result) = self.table.quit.take() {
-            return result.map(|()| Some(Outcome::Stopped(None)));
+    fn next_deadline(&mut self) -> Deadline {
+        self.handler_due = self.handler.deadline();
+        if self.has_offers() {
+            return Deadline::at(self.table.now);
         }
+        let auth = self.config.auth.as_ref();
+        let meter = self.config.meter.as_ref();
+        [
+            self.table.deadline(),
+            auth.map_or(Deadline::NEVER, Authenticator::deadline),
+            self.handler_due,
+            self.outgoing.as_ref().map_or(Deadline::NEVER, Outgoing::deadline),
+            self.resume.map_or(Deadline::NEVER, Deadline::at),
+            meter.map_or(Deadline::NEVER, |_| Deadline::at(self.meter_at)),
+            self.grace_end,
+            self.config.deadline,
+        ]
+        .into_iter()
+        .fold(Deadline::NEVER, Deadline::min)
+    }
+
+    /// Whether it is over, and how.
+    fn end(&mut self) -> Result<Option<End>, Failure> {
+        if let Some(result) = self.table.quit.take() {
+            return result.map(|()| Some(End::Stopped));
+        }
+        let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
+        let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
         if self.table.stopping.is_some() {
             if self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
-                    self.table.expel(slot);
+                    self.table.expel(slot, Reason::Shutdown);
                 }
-                self.settle();
+                self.process();
             }
-            if self.table.is_empty() && !self.handler.is_busy() {
-                return Ok(Some(Outcome::Stopped(self.signal)));
+            if is_idle(self) {
+                return Ok(Some(End::Stopped));
             }
         }
-        if self.plan.deadline.passed() {
-            return Err(self.out_of_time());
+        if self.config.deadline.passed() {
+            return Ok(Some(End::Expired(self.expired())));
         }
-        let is_over = self.table.is_empty() && !self.handler.is_busy();
-        if self.plan.once && self.listener.is_none() && is_over {
-            if let Some(failure) = self.flaw.take() {
-                return Err(failure);
-            }
-            return Ok(self.table.last.take().map(|(peer, reason)| Outcome::Ended(peer, reason)));
+        if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
+            return Ok(Some(End::Over));
         }
         Ok(None)
     }
 
-    /// `--deadline`: whose time it was.
-    fn out_of_time(&self) -> Failure {
+    /// The failure of `--deadline`.
+    fn expired(&self) -> Failure {
         let cause = "the deadline has passed";
         let only = self.table.all().first().and_then(|&id| self.table.peer(id));
-        match (&self.listener, only) {
-            (None, Some(peer)) => timed_out(self.op, &peer).hint(cause),
-            (Some(listener), _) => {
+        let dialled = self.outgoing.as_ref().map(Outgoing::address);
+        match (&self.listener, only, dialled) {
+            (None, Some(peer), _) => timed_out(self.config.bounds.role.op(), &peer).hint(cause),
+            (None, None, Some(address)) => timed_out("connect to", address).hint(cause),
+            (Some(listener), ..) => {
                 Failure::new("serve on", listener.local(), cause, Exit::TimedOut)
             }
-            (None, None) => Failure::new("serve", "", cause, Exit::TimedOut),
+            (None, None, None) => Failure::new("serve", "", cause, Exit::TimedOut),
         }
     }
 
-    /// The connection to hand over, once it is let in.
-    fn taken(&mut self) -> Option<Outcome> {
-        if !self.plan.hand_over || self.listener.is_some() || self.table.stopping.is_some() {
-            return None;
-        }
-        let slot = self.table.all().first()?.slot;
-        self.table.take(slot).map(Outcome::Taken)
-    }
-
-    fn dispatch(&mut self, event: Ready) -> Result<Option<Outcome>, Failure> {
+    /// Deals with one event; whether a second signal ends the run at once.
+    fn dispatch(&mut self, event: Ready) -> Result<bool, Failure> {
         match event.token {
             LISTENER => self.accept()?,
+            DIALER => self.step_dialer()?,
             INBOX => {
                 self.inbox.waker.quiet();
                 if self.table.stopping.is_none() {
@@ -292,14 +316,14 @@ impl<'a> Server<'a> {
                         self.handler.input(input, &mut self.table);
                     }
                 }
-                // Room on stdout lets clients go on while we stop, too.
+                // The waker also reports room on stdout, which matters while stopping, too.
                 self.handler.tick(&mut self.table);
             }
             HANDLER => self.handler.tick(&mut self.table),
             SIGNAL => {
                 if let Some(signal) = self.signals.and_then(Deferred::take) {
                     if self.table.stopping.is_some() {
-                        return Ok(Some(Outcome::Cut(signal)));
+                        return Ok(true);
                     }
                     self.signal = Some(signal);
                     self.table.stop();
@@ -307,40 +331,56 @@ impl<'a> Server<'a> {
             }
             token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event)?,
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Everything that is due.
-    fn clocks(&mut self) {
-        for slot in self.table.tick() {
-            if let Some(Phase::Announcing(announcement)) =
-                self.table.get(slot).map(|conn| &mut conn.phase)
-            {
-                let why = announcement.header.on_timeout();
-                header::refuse(&mut self.table, slot, why);
-            } else if let Some(gate) = &mut self.plan.gate {
-                gate.due(&mut self.table, slot);
-            }
+    fn run_timers(&mut self) -> Result<(), Failure> {
+        for slot in self.table.run_timers() {
+            self.handshake_due(slot)?;
         }
-        self.make_way();
-        if self.handler.deadline().passed() {
+        self.evict()?;
+        if self.outgoing.as_ref().is_some_and(|out| out.deadline().passed()) {
+            self.step_dialer()?;
+        }
+        // One that was set in this turn is due in the next: what has arrived comes first.
+        if self.handler_due.passed() {
             self.handler.tick(&mut self.table);
         }
         if self.resume.is_some_and(|at| at <= self.table.now) {
             self.resume = None;
             self.watch_listener();
         }
+        self.show_progress(false);
+        Ok(())
     }
 
-    /// Tells the handler what became of its clients until nothing more follows from it.
-    fn settle(&mut self) {
+    /// `--progress`, a few times a second and at the end.
+    fn show_progress(&mut self, last: bool) {
+        if let Some(meter) = &mut self.config.meter
+            && (last || self.meter_at <= self.table.now)
+        {
+            let closed = self.table.last.as_ref().map(|last| (last.received, last.sent));
+            let open = self.table.entries.iter().next();
+            let counts = open.map(|(_, entry)| (entry.conn.received, entry.conn.sent));
+            if let Some((received, sent)) = counts.or(closed) {
+                meter.show(received, sent);
+            }
+            self.meter_at = self.table.now + METER;
+        }
+    }
+
+    /// Processes what the turn has changed, and reports it to the handler, until nothing follows.
+    fn process(&mut self) {
         loop {
             if std::mem::take(&mut self.table.stop_wanted) {
                 self.stop();
             }
-            let (left, drained) = self.table.settle();
-            let is_quiet = left.is_empty() && drained.is_empty() && !self.table.fan_out();
-            if is_quiet && !self.let_in_waiting() {
+            self.table.process_pending();
+            let left = std::mem::take(&mut self.table.left);
+            let drained = std::mem::take(&mut self.table.drained);
+            let is_quiet = left.is_empty() && drained.is_empty() && !self.table.flush_broadcasts();
+            if is_quiet && !self.admit_waiting() {
                 break;
             }
             for client in left {
@@ -351,28 +391,28 @@ impl<'a> Server<'a> {
             }
         }
         if self.table.has_freed() && self.resume.take().is_some() {
-            self.pause = PAUSE; // a place is free: what accept failed for may be over
+            self.accept_pause = PAUSE; // what accept(2) lacked may be there again
         }
         self.watch_listener();
     }
 
-    /// Stops accepting and reading input; every connection is ended once it is idle.
+    /// Stops accepting and reading input; every connection is ended once it is quiet.
     fn stop(&mut self) {
         if self.table.stopping.is_some() {
             return;
         }
         self.table.stopping = Some(self.table.now);
-        let end = self.table.now.checked_add(self.plan.grace);
+        let end = self.table.now.checked_add(self.config.grace);
         self.grace_end = end.map_or(Deadline::NEVER, Deadline::at);
         self.listener = None;
-        self.table.hold(false);
+        self.outgoing = None;
+        self.handler.stopping(self.grace_end, &mut self.table);
+        self.table.pause_all(false);
         for slot in self.table.slots() {
-            match self.table.get(slot).map(|conn| &conn.phase) {
-                // One that has proved its key is told.
+            match self.table.get(slot).map(|entry| &entry.phase) {
+                // It has proved its key, and is told why it is closed.
                 Some(Phase::Waiting) => self.table.end(slot, Reason::Shutdown),
-                Some(Phase::Announcing(_) | Phase::Proving(_)) => {
-                    self.table.remove(slot, Reason::Shutdown);
-                }
+                Some(Phase::Handshake(_)) => self.table.remove(slot, Reason::Shutdown),
                 _ => {}
             }
         }

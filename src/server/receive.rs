@@ -1,119 +1,178 @@
-//! What comes on one connection: heard by whom it is for, while it is on its way in, and then by
-//! the handler. Here the link loop hands over to the talk.
+//! Events of one connection. Here the link loop hands over to the talk loop: what comes on an open
+//! connection goes to the handler, in order: data, what the handler had left, the end.
 
-use super::proof::Passed;
 use super::table::Phase;
-use super::{Server, header};
+use super::{CODEC_BUFFER, EventLoop};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
-use crate::net::codec::ProtocolError;
+use crate::net::connection::Input;
 use crate::net::poller::Ready;
-use crate::net::socket::would_block;
-use crate::session::{Clients, Id};
+use crate::session::{End, Id};
 
-impl Server<'_> {
-    pub(super) fn connection(&mut self, slot: usize, event: Ready) -> Result<(), Failure> {
+impl EventLoop<'_> {
+    pub(super) fn connection(&mut self, slot: usize, mut event: Ready) -> Result<(), Failure> {
+        if event.failed
+            && let Some(entry) = self.table.get(slot)
+        {
+            // EPOLLERR also reports messages in the error queue (IP_RECVERR, timestamps).
+            event.failed = entry.conn.socket.has_failed();
+        }
+        let is_gone = event.hung_up || event.failed;
         if event.write {
             self.table.writable(slot);
         }
         if !event.read {
             return Ok(());
         }
-        let held = self.table.is_held(slot);
-        let Some(conn) = self.table.get(slot) else {
+        let is_held = self.table.is_held(slot);
+        let Some(entry) = self.table.get(slot) else {
             return Ok(());
         };
-        match conn.phase {
-            // It is not watched for reading any more: this is a hang-up.
-            _ if conn.wire_ended && conn.is_occupied() && !event.failed => {}
-            _ if conn.wire_ended => self.table.hung_up(slot),
-            Phase::Announcing(_) => {
-                if header::hear(&mut self.table, slot, &mut self.buffer) {
-                    self.receive_newcomer(slot)?;
+        match entry.phase {
+            // The end was read before: this is a hang-up.
+            _ if entry.conn.wire_ended() && entry.is_occupied && !event.failed => {}
+            _ if entry.conn.wire_ended() => {
+                if is_gone {
+                    self.hung_up(slot);
                 }
             }
-            Phase::Proving(_) => {
-                self.prove(slot);
+            Phase::Handshake(_) => {
+                self.negotiate(slot)?;
             }
-            // Not read while it waits; this is its reset.
-            Phase::Waiting => self.table.remove(slot, Reason::Reset),
-            Phase::Lent(_) => self.table.hang_up(slot, &event),
-            // Nobody reads its reset, and the program that it should read it from does not.
-            Phase::Open if held && event.failed && conn.is_occupied() => {
+            // It is not read while it waits.
+            Phase::Waiting if is_gone => self.table.remove(slot, Reason::Reset),
+            Phase::Waiting => {}
+            Phase::HandedOff(_) => self.table.hung_up_handed_off(slot, &event),
+            // Its reset is not read, and what works for it does not read either.
+            Phase::Open if is_held && event.failed && entry.is_occupied => {
                 self.table.remove(slot, Reason::Reset);
             }
-            Phase::Open if held => self.table.touch(slot),
-            Phase::Open | Phase::Closing(_) => self.receive(slot),
+            Phase::Open if is_held || entry.conn.has_unread() => self.table.pending.push(slot),
+            Phase::Open | Phase::Closing(_) => self.receive(slot)?,
         }
         Ok(())
     }
 
-    /// One read of a connection that has not proved its key; whether anything came.
-    pub(super) fn prove(&mut self, slot: usize) -> bool {
-        let Some(gate) = &mut self.plan.gate else {
-            return false;
+    /// One read of a connection, for the handler.
+    fn receive(&mut self, slot: usize) -> Result<(), Failure> {
+        let Some(id) = self.table.id(slot) else {
+            return Ok(());
         };
-        let passed = gate.hear(&mut self.table, slot, &mut self.buffer);
-        if passed == Passed::Yes {
-            let from = self.table.get(slot).and_then(|conn| conn.peer.ip());
-            if self.plan.limits.access.admits(from) {
-                self.admit(slot);
-            } else {
-                self.table.deny(slot);
+        let is_open = self.table.open_entry(id).is_some();
+        if is_open && self.handler.readable(id, &mut self.table) {
+            self.report_end(slot);
+            return Ok(());
+        }
+        let Some(entry) = self.table.entries.get_mut(slot) else {
+            return Ok(());
+        };
+        let most =
+            if is_open { self.table.bounds.max_bytes - entry.conn.received } else { u64::MAX };
+        if entry.conn.has_codec() && self.buffer.len() < CODEC_BUFFER && self.config.once {
+            self.buffer.resize(CODEC_BUFFER, 0);
+        }
+        let now = self.table.now;
+        let payload = entry.conn.read(&mut self.buffer, &mut self.decoded, most, now)?;
+        self.table.pending.push(slot);
+        if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
+            let taken = self.handler.received(id, bytes, &mut self.table);
+            if taken < bytes.len() {
+                let rest = bytes[taken..].to_vec();
+                self.keep(slot, rest);
             }
         }
-        passed != Passed::Silent
+        self.report_end(slot);
+        Ok(())
     }
 
-    /// One read: a turn.
-    fn receive(&mut self, slot: usize) {
-        let count = match self.table.recv(slot, &mut self.buffer) {
-            Err(e) if would_block(&e) => return,
-            Err(_) => return self.table.remove(slot, Reason::Reset),
-            Ok(count) => count,
-        };
-        let (Some(id), Some(conn)) = (self.table.id(slot), self.table.get(slot)) else {
-            return;
-        };
-        if conn.is_wrapped() {
-            return self.unwrap(id, count);
+    /// Keeps bytes that the handler has not taken.
+    fn keep(&mut self, slot: usize, rest: Vec<u8>) {
+        if let Some(entry) = self.table.get(slot) {
+            entry.conn.keep_unread(rest);
+            self.table.unread.push(slot);
         }
-        if matches!(conn.phase, Phase::Open) {
-            let bytes = &self.buffer[..count];
-            match count {
-                0 if conn.is_broken() => {}
-                0 => self.handler.ended(id, &mut self.table),
-                _ => self.handler.received(id, bytes, &mut self.table),
+    }
+
+    /// Whether bytes could be offered now that a handler has left.
+    pub(super) fn has_offers(&self) -> bool {
+        self.table.unread.iter().any(|&slot| !self.table.is_held(slot))
+    }
+
+    /// Offers the bytes that handlers have left, once to each connection that is not paused.
+    pub(super) fn offer_unread(&mut self) {
+        for slot in std::mem::take(&mut self.table.unread) {
+            let Some(id) = self.table.id(slot).filter(|&id| self.table.open_entry(id).is_some())
+            else {
+                continue;
+            };
+            if self.table.is_held(slot) {
+                self.table.unread.push(slot);
+                continue;
             }
+            let Some(bytes) = self.table.get(slot).map(|entry| entry.conn.take_unread()) else {
+                continue;
+            };
+            let taken = self.handler.received(id, &bytes, &mut self.table);
+            if taken < bytes.len() {
+                self.keep(slot, bytes[taken..].to_vec());
+            }
+            self.table.pending.push(slot);
+            self.report_end(slot);
         }
     }
 
-    /// What was read of a connection whose wire is not its payload.
-    fn unwrap(&mut self, id: Id, count: usize) {
-        self.payload.clear();
-        let wire = &self.buffer[..count];
-        let result = self.table.unwrap(id.slot, wire, &mut self.payload);
-        if !self.payload.is_empty() {
-            self.handler.received(id, &self.payload, &mut self.table);
-        }
-        match result {
-            Ok(false) => {}
-            Ok(true) => self.handler.ended(id, &mut self.table),
-            Err(flaw) => self.give_up(id, &flaw),
-        }
-    }
-
-    /// A connection whose wire makes no sense is closed at once.
-    fn give_up(&mut self, id: Id, flaw: &ProtocolError) {
-        let Some(peer) = self.table.peer(id) else {
+    /// Reports the end of the peer's side, once everything before it is taken.
+    fn report_end(&mut self, slot: usize) {
+        let Some(id) = self.table.id(slot) else {
             return;
         };
-        let failure = Failure::new(self.op, peer, flaw.to_string(), Exit::Broken);
-        if self.plan.once {
-            self.flaw = Some(failure); // how the run ends
-        } else {
+        let max = self.table.bounds.max_bytes;
+        let Some(entry) = self.table.open_entry(id) else {
+            return;
+        };
+        if entry.conn.received >= max && !entry.conn.has_unread() {
+            return self.handler.ended(id, End::Limit, &mut self.table);
+        }
+        let has_failed = entry.conn.failure().is_some();
+        match entry.conn.report_end() {
+            Some(Input::Eof) if !has_failed => {
+                self.table.pending.push(slot);
+                self.handler.ended(id, End::Eof, &mut self.table);
+            }
+            Some(_) => self.fail(id),
+            None => {}
+        }
+    }
+
+    /// A connection that failed is removed. What a codec found wrong is logged, or is how the only
+    /// connection ended.
+    fn fail(&mut self, id: Id) {
+        let Some(entry) = self.table.get(id.slot) else {
+            return;
+        };
+        let error = entry.conn.failure();
+        if let Some(error) = error.filter(|e| e.kind() == std::io::ErrorKind::InvalidData)
+            && !self.config.once
+        {
+            let (op, peer) = (self.config.bounds.role.op(), &entry.conn.peer);
+            let failure = Failure::new(op, peer, error.to_string(), Exit::Broken);
             self.talk.failure(&failure);
         }
-        self.table.remove(id.slot, Reason::Error);
+        self.table.remove_failed(id.slot);
+    }
+
+    /// The peer, which had ended its side, is gone altogether while we would still send.
+    fn hung_up(&mut self, slot: usize) {
+        let Some(entry) = self.table.entries.get(slot) else {
+            return;
+        };
+        let conn = &entry.conn;
+        let is_reset = conn.failure().is_some() || !matches!(conn.socket.take_error(), Ok(None));
+        let reason = if is_reset || !conn.outbox().is_empty(&self.table.log) {
+            Reason::Reset
+        } else {
+            Reason::Eof // a UNIX peer that closed
+        };
+        self.table.remove(slot, reason);
     }
 }

@@ -1,13 +1,12 @@
-//! The connections of a server: their queues, their ends, their clocks. What happens to one is
-//! nobody else's trouble. Here is which there are; what is done to them is in the files of `table/`.
-
-mod clients;
-mod clock;
-mod conn;
-mod end;
-mod lent;
-mod turn;
-mod wire;
+//! The table of connections: which there are, how far each is, and what the loop knows of it.
+//!
+//! Invariants:
+//! - `queued` is the sum of what all outboxes own: every change goes through [`Table::with`].
+//! - Whatever changes an entry pushes its slot to `pending`; [`Table::process_pending`] derives
+//!   FIN, removal, the watched events and the next timer from the entry's state alone.
+//! - A handler knows exactly the entries in `Open` and `HandedOff`: each of them was `joined` and
+//!   gets one `left`.
+//! - `admitted` counts the entries that hold a place of `-m`, from `Open` to their removal.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -17,104 +16,109 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::header::Announcement;
+use super::backpressure::BackPressure;
+use super::flush::FlushSchedule;
+use super::handoff::HandOff;
 use super::limits::Census;
-use super::outbox::{Log, Outbox};
-use super::pace::Pace;
-use super::proof::Proof;
-use super::rounds::Rounds;
+use super::negotiation::Negotiation;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
-use crate::net::codec::Codec;
+use crate::net::connection::Connection;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::Tap;
+use crate::net::outbox::BroadcastLog;
 use crate::net::poller::{Interest, Poller};
-use crate::net::socket::Socket;
 use crate::session::{Handler, Id};
-use conn::{dump, flush, transmit, wrap};
-pub use end::Taken;
-use lent::Lent;
-
-/// A client with this much queued is not read from: its own socket slows it down.
-const HIGH: usize = 256 << 10;
-/// What all queues together may hold for clients that write everything before they read.
-const POOL: usize = 128 << 20;
-/// A client that has taken nothing for this long is such a one.
-const STALL: Duration = Duration::from_millis(100);
-/// While stopping: silence that ends a connection, and then again its draining.
-const STOP_QUIET: Duration = Duration::from_millis(250);
-/// After our end of a closed connection: silence, and time, until we stop listening to it.
-const DRAIN_QUIET: Duration = Duration::from_secs(1);
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// How soon the clock looks again at what could not be dealt with when it was due.
-const RETRY: Duration = Duration::from_millis(100);
-/// How soon it looks again at clients that are waited for.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// How far a connection is.
 pub(super) enum Phase {
-    /// A proxy has to say whose connection it is.
-    Announcing(Box<Announcement>),
-    /// It has to prove that it holds a key.
-    Proving(Box<Proof>),
-    /// Proved, but the server is full.
+    /// It is in a handshake.
+    Handshake(Box<Negotiation>),
+    /// Its handshakes are over, but the server is full.
     Waiting,
     /// Let in: it talks to the handler.
     Open,
     /// Let in, and a program has its socket.
-    Lent(Box<Lent>),
+    HandedOff(Box<HandOff>),
     /// It is being ended: what is queued is sent, what comes is dropped.
     Closing(Reason),
 }
 
-/// Our end of a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fin {
-    No,
-    Wanted,
-    Sent(Instant),
-}
-
-/// One connection.
+/// One connection in the loop.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct Conn {
+pub(super) struct Entry {
     pub(super) number: u64,
-    pub(super) socket: Socket,
-    pub(super) peer: Endpoint,
+    pub(super) conn: Connection,
     pub(super) phase: Phase,
-    pub(super) peer_ended: bool,
-    /// Nothing more can come from it. Where the wire is not the payload, that shows later.
-    pub(super) wire_ended: bool,
-    /// Sending failed: the connection is gone, though what arrived may still be read.
-    broken: bool,
-    outbox: Outbox,
-    fin: Fin,
-    /// What stands between the wire and the handler.
-    pub(super) codec: Option<Box<dyn Codec>>,
-    tap: Option<Tap>,
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
-    let_in: bool,
-    /// The handler takes nothing more from it for now.
-    paused: bool,
-    /// Something works for it: silence is no reason to end it when the run is to stop.
-    occupied: bool,
-    /// Its socket was lent: others may have it still.
-    shared: bool,
-    /// What moved over it is known.
-    moved: bool,
-    interest: Interest,
-    received: u64,
-    sent: u64,
-    opened: Instant,
-    /// When something last moved in either direction.
-    active: Instant,
-    /// When the client last took something, or its queue was last empty.
-    progress: Instant,
-    /// When the clock is next looked at for it.
-    armed: Option<Instant>,
+    pub(super) is_admitted: bool,
+    /// The handler does not want bytes from it for now.
+    pub(super) is_paused: bool,
+    /// Something works for it: silence does not end it when the run is to stop.
+    pub(super) is_occupied: bool,
+    /// The handler waits for room in the socket.
+    pub(super) wants_room: bool,
+    /// A program may hold a duplicate of the socket.
+    pub(super) is_shared: bool,
+    /// The byte counts are known.
+    pub(super) has_counts: bool,
+    pub(super) interest: Interest,
+    /// When the timer heap looks at it next.
+    pub(super) armed: Option<Instant>,
+}
+
+/// What holds for every connection, in both roles.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// `-i`: silence in both directions that ends a connection; zero: no limit.
+    pub idle: Duration,
+    /// `--linger`: how long the peer has to end its side once ours has ended.
+    pub linger: Option<Duration>,
+    /// `--max-bytes`: ends the connection once so much payload has come.
+    pub max_bytes: u64,
+    /// The end of our side is passed on as FIN.
+    pub half_close: bool,
+    /// Which side of the connections we are.
+    pub role: Role,
+}
+
+/// The side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We accepted it. When it is closed it is drained first: unread data would make the kernel
+    /// reset it, which can destroy a reply on its way.
+    Server,
+    /// We dialled it.
+    Client,
+}
+
+impl Role {
+    /// How failures of a connection begin.
+    pub fn op(self) -> &'static str {
+        match self {
+            Self::Server => "connection from",
+            Self::Client => "connection to",
+        }
+    }
+}
+
+/// The last admitted connection that ended.
+pub struct Closed {
+    /// The other end.
+    pub peer: Endpoint,
+    /// Why it ended.
+    pub reason: Reason,
+    /// What broke it.
+    pub error: Option<io::Error>,
+    /// The peer ended its side, or broke the connection.
+    pub by_peer: bool,
+    /// A codec stood between the wire and the payload.
+    pub has_codec: bool,
+    /// Payload bytes received.
+    pub received: u64,
+    /// Payload bytes sent.
+    pub sent: u64,
 }
 
 /// All connections.
@@ -123,54 +127,57 @@ pub(super) struct Table {
     pub(super) poller: Poller,
     pub(super) now: Instant,
     pub(super) talk: Talk,
+    pub(super) bounds: Bounds,
+    /// Since when the run is stopping.
     pub(super) stopping: Option<Instant>,
-    /// How the run ends, once somebody has said so.
-    pub(super) quit: Option<Result<(), Failure>>,
     pub(super) stop_wanted: bool,
-    /// Connections that were let in and are not removed yet.
-    pub(super) open: usize,
-    /// Connections whose proxy has not said whose they are.
+    /// How the run ends, once that is decided.
+    pub(super) quit: Option<Result<(), Failure>>,
+    /// Connections that hold a place of `-m`.
+    pub(super) admitted: usize,
+    /// Connections whose PROXY header has not come.
     pub(super) announcing: usize,
-    /// Connections that wait to be let in, by their numbers: the first to come is the first.
+    /// Slots of connections in [`Phase::Waiting`], by number: first come, first served.
     waiting: BTreeMap<u64, usize>,
-    /// A connection was closed since the last [`Table::has_freed`].
-    freed: bool,
-    /// Why the last one that was let in ended.
-    pub(super) last: Option<(Endpoint, Reason)>,
-    conns: Slab<Conn>,
-    clock: BinaryHeap<Reverse<(Instant, usize, u64)>>,
-    /// Connections that something was done to.
-    dirty: Vec<usize>,
-    /// Clients that left and whose handler does not know yet.
-    left: Vec<Id>,
-    drained: Vec<Id>,
-    /// What all queues together hold for one client each.
-    queued: usize,
-    /// What was said to all, and when it is offered to them.
-    log: Log,
-    rounds: Rounds,
-    /// Bytes that clients took.
-    taken: u64,
-    pace: Pace,
-    /// The handler takes nothing more for now.
-    held: bool,
-    idle: Duration,
-    /// Kept where connections from one address are limited.
-    census: Option<Census>,
-    /// A client with this much waiting is cut off.
-    limit: usize,
-    /// People take part: who joins and who leaves is said.
-    pub(super) social: bool,
+    pub(super) entries: Slab<Entry>,
+    pub(super) timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    /// Slots to process at the end of the turn.
+    pub(super) pending: Vec<usize>,
+    /// Slots whose handler has not taken all bytes.
+    pub(super) unread: Vec<usize>,
+    /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
+    pub(super) left: Vec<Id>,
+    pub(super) drained: Vec<Id>,
+    /// Bytes that all outboxes own.
+    pub(super) queued: usize,
+    /// Bytes that all peers together have taken.
+    pub(super) taken: u64,
+    pub(super) log: BroadcastLog,
+    pub(super) flush: FlushSchedule,
+    pub(super) back_pressure: BackPressure,
+    /// The handler wants bytes from no connection for now.
+    pub(super) is_paused: bool,
+    /// Kept where the connections of an address are counted.
+    pub(super) census: Option<Census>,
+    /// A connection with this much waiting is cut off.
+    pub(super) queue_limit: usize,
+    /// Joins and leaves are reported without `-v`.
+    pub(super) is_social: bool,
     /// `--hex` is on.
-    dumps: bool,
-    /// Wrapped payload, on its way into a queue.
-    wrapped: Vec<u8>,
+    pub(super) has_dump: bool,
+    /// `--tcp-info` is on.
+    pub(super) has_tcp_info: bool,
+    /// A place was freed since the last [`Table::has_freed`].
+    pub(super) freed: bool,
+    pub(super) last: Option<Closed>,
+    /// Encoded payload on its way into an outbox.
+    pub(super) scratch: Vec<u8>,
 }
 
 impl Table {
     pub(super) fn new(
         talk: Talk,
-        idle: Duration,
+        bounds: Bounds,
         counts: bool,
         handler: &dyn Handler,
     ) -> io::Result<Self> {
@@ -178,175 +185,182 @@ impl Table {
             poller: Poller::new()?,
             now: Instant::now(),
             talk,
+            bounds,
             stopping: None,
-            quit: None,
             stop_wanted: false,
-            open: 0,
+            quit: None,
+            admitted: 0,
             announcing: 0,
             waiting: BTreeMap::new(),
-            freed: false,
-            last: None,
-            conns: Slab::new(),
-            clock: BinaryHeap::new(),
-            dirty: Vec::new(),
+            entries: Slab::new(),
+            timers: BinaryHeap::new(),
+            pending: Vec::new(),
+            unread: Vec::new(),
             left: Vec::new(),
             drained: Vec::new(),
             queued: 0,
-            log: Log::default(),
-            rounds: Rounds::default(),
             taken: 0,
-            pace: Pace::default(),
-            held: false,
-            idle,
+            log: BroadcastLog::default(),
+            flush: FlushSchedule::default(),
+            back_pressure: BackPressure::default(),
+            is_paused: false,
             census: counts.then(Census::default),
-            limit: handler.queue_limit(),
-            social: handler.is_social(),
-            dumps: false,
-            wrapped: Vec::new(),
+            queue_limit: handler.queue_limit(),
+            is_social: handler.is_social(),
+            has_dump: false,
+            has_tcp_info: false,
+            freed: false,
+            last: None,
+            scratch: Vec::new(),
         })
     }
 
-    /// Takes in a connection.
-    pub(super) fn insert(
-        &mut self,
-        number: u64,
-        socket: Socket,
-        peer: Endpoint,
-        phase: Phase,
-        tap: Option<Tap>,
-    ) -> io::Result<Id> {
-        let entry = self.conns.vacant_entry();
-        let slot = entry.key();
+    /// Adds a connection, which waits to be admitted.
+    pub(super) fn insert(&mut self, number: u64, conn: Connection) -> io::Result<Id> {
+        let vacant = self.entries.vacant_entry();
+        let slot = vacant.key();
         let interest = Interest { read: true, write: false };
-        self.poller.add(&socket, slot as u64, interest)?;
-        let now = self.now;
-        self.announcing += usize::from(matches!(phase, Phase::Announcing(_)));
-        if let Phase::Waiting = phase {
-            self.waiting.insert(number, slot);
-        }
-        self.dumps |= tap.is_some();
-        entry.insert(Conn {
+        self.poller.add(&conn, slot as u64, interest)?;
+        vacant.insert(Entry {
             number,
-            socket,
-            peer,
-            phase,
-            peer_ended: false,
-            wire_ended: false,
-            broken: false,
-            outbox: Outbox::default(),
-            fin: Fin::No,
-            codec: None,
-            tap,
+            conn,
+            phase: Phase::Waiting,
             key: None,
-            let_in: false,
-            paused: false,
-            occupied: false,
-            shared: false,
-            moved: true,
+            is_admitted: false,
+            is_paused: false,
+            is_occupied: false,
+            wants_room: false,
+            is_shared: false,
+            has_counts: true,
             interest,
-            received: 0,
-            sent: 0,
-            opened: now,
-            active: now,
-            progress: now,
             armed: None,
         });
-        self.dirty.push(slot);
+        self.waiting.insert(number, slot);
+        self.pending.push(slot);
         Ok(Id { number, slot })
     }
 
-    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Conn> {
-        self.conns.get_mut(slot)
+    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(slot)
+    }
+
+    /// The entry of this client, if it is still there.
+    pub(super) fn find(&self, id: Id) -> Option<&Entry> {
+        self.entries.get(id.slot).filter(|entry| entry.number == id.number)
+    }
+
+    /// The same, if it is in [`Phase::Open`].
+    pub(super) fn open_entry(&mut self, id: Id) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(id.slot)?;
+        (entry.number == id.number && matches!(entry.phase, Phase::Open)).then_some(entry)
     }
 
     pub(super) fn id(&self, slot: usize) -> Option<Id> {
-        self.conns.get(slot).map(|conn| Id { number: conn.number, slot })
+        self.entries.get(slot).map(|entry| Id { number: entry.number, slot })
     }
 
-    /// How far a connection is from now on.
+    pub(super) fn slots(&self) -> Vec<usize> {
+        self.entries.iter().map(|(slot, _)| slot).collect()
+    }
+
+    /// Changes an entry, keeps count of what its outbox owns, and has it processed.
+    pub(super) fn with<T>(
+        &mut self,
+        slot: usize,
+        change: impl FnOnce(&mut Entry, &BroadcastLog, Instant) -> T,
+    ) -> Option<T> {
+        let entry = self.entries.get_mut(slot)?;
+        let before = entry.conn.outbox().own();
+        let result = change(entry, &self.log, self.now);
+        self.queued = self.queued + entry.conn.outbox().own() - before;
+        self.pending.push(slot);
+        Some(result)
+    }
+
+    /// Moves a connection to another phase.
     pub(super) fn set_phase(&mut self, slot: usize, phase: Phase) {
-        let Some(conn) = self.conns.get_mut(slot) else {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
         if let Phase::Waiting = phase {
-            self.waiting.insert(conn.number, slot);
+            self.waiting.insert(entry.number, slot);
         } else {
-            self.waiting.remove(&conn.number);
+            self.waiting.remove(&entry.number);
         }
-        let before = std::mem::replace(&mut conn.phase, phase);
-        self.announcing -= usize::from(matches!(before, Phase::Announcing(_)));
-        self.dirty.push(slot);
+        self.announcing += usize::from(is_announcing(&phase));
+        let before = std::mem::replace(&mut entry.phase, phase);
+        self.announcing -= usize::from(is_announcing(&before));
+        self.pending.push(slot);
     }
 
-    /// Whoever has waited longest to be let in.
+    /// Takes an entry out.
+    pub(super) fn take(&mut self, slot: usize) -> Option<Entry> {
+        let entry = self.entries.try_remove(slot)?;
+        if entry.is_shared {
+            // Closing a descriptor that has a duplicate does not end the watch.
+            let _ = self.poller.remove(&entry.conn);
+        }
+        self.freed = true;
+        self.waiting.remove(&entry.number);
+        self.queued -= entry.conn.outbox().own();
+        self.announcing -= usize::from(is_announcing(&entry.phase));
+        if entry.is_admitted {
+            self.admitted -= 1;
+            if let Some(census) = &mut self.census {
+                census.remove(&entry.conn.peer);
+            }
+        }
+        Some(entry)
+    }
+
+    /// The connection that has waited longest to be admitted.
     pub(super) fn first_waiting(&self) -> Option<usize> {
         self.waiting.first_key_value().map(|(_, &slot)| slot)
     }
 
-    /// Whether connections were closed since this was last asked.
+    /// Whether a place was freed since this was last asked.
     pub(super) fn has_freed(&mut self) -> bool {
         std::mem::take(&mut self.freed)
     }
 
-    /// How many connections that are let in come from where this one does.
+    /// How many admitted connections have the address of this one.
     pub(super) fn neighbours(&self, slot: usize) -> usize {
-        match (&self.census, self.conns.get(slot)) {
-            (Some(census), Some(conn)) => census.of(&conn.peer),
+        match (&self.census, self.entries.get(slot)) {
+            (Some(census), Some(entry)) => census.of(&entry.conn.peer),
             _ => 0,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.conns.is_empty()
-    }
-
-    pub(super) fn slots(&self) -> Vec<usize> {
-        self.conns.iter().map(|(slot, _)| slot).collect()
-    }
-
-    /// Lets a connection in: from now on it talks to the handler.
+    /// Admits a connection: from now on it talks to the handler.
     pub(super) fn open(&mut self, slot: usize) {
         self.set_phase(slot, Phase::Open);
-        let Some(conn) = self.conns.get_mut(slot) else {
+        self.with(slot, |entry, log, now| {
+            entry.is_admitted = true;
+            entry.conn.open(log, now);
+        });
+        self.admitted += 1;
+        let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        conn.let_in = true;
-        if let Some(codec) = &mut conn.codec {
-            let mut welcome = Vec::new();
-            codec.accept(&mut welcome);
-            self.queued += transmit(conn, &self.log, &welcome, self.now);
-        }
-        conn.outbox.listen(&self.log);
-        // What is counted is payload, not what a handshake took.
-        (conn.received, conn.sent) = (0, 0);
-        self.open += 1;
         if let Some(census) = &mut self.census {
-            census.add(&conn.peer);
+            census.add(&entry.conn.peer);
         }
-        let joined = self.social;
-        if self.talk.says(if joined { Level::Normal } else { Level::Verbose })
-            && let Ok(local) = conn.socket.local()
+        let joined = self.is_social;
+        if self.bounds.role == Role::Server
+            && self.talk.says(if joined { Level::Normal } else { Level::Verbose })
+            && let Ok(local) = entry.conn.socket.local()
         {
-            self.talk.say(&Event::Accepted {
-                id: conn.number,
-                peer: &conn.peer,
-                local: &local,
-                joined,
-            });
+            let (id, peer) = (entry.number, &entry.conn.peer);
+            self.talk.say(&Event::Accepted { id, peer, local: &local, joined });
         }
     }
 
-    /// Looks at a connection again.
-    pub(super) fn touch(&mut self, slot: usize) {
-        self.dirty.push(slot);
-    }
-
-    /// Looks at every connection again: something changed for all of them.
+    /// Has every connection processed: something changed for all of them.
     pub(super) fn touch_all(&mut self) {
-        self.dirty.extend(self.conns.iter().map(|(slot, _)| slot));
+        self.pending.extend(self.entries.iter().map(|(slot, _)| slot));
     }
+}
 
-    fn open_conn(&mut self, client: Id) -> Option<&mut Conn> {
-        self.conns.get_mut(client.slot).filter(|conn| conn.is_open(client))
-    }
+fn is_announcing(phase: &Phase) -> bool {
+    matches!(phase, Phase::Handshake(negotiation) if negotiation.is_proxy_header())
 }

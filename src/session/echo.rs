@@ -1,12 +1,13 @@
-//! `--echo`: returns what comes.
+//! `--echo`: sends everything back (RFC 862).
 
 use super::{Clients, Handler, Id};
 
-/// The echo service (RFC 862).
+/// The echo service.
 pub struct Echo;
 
 impl Handler for Echo {
-    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         clients.send(client, bytes);
+        bytes.len()
     }
 }

@@ -1,17 +1,20 @@
-//! The TALK loop: what one connection talks to. Where `server/` ends, a connection is let in;
-//! here it talks. A handler is pure as far as sockets go: it is told what happened and answers
-//! through [`Clients`].
+//! The TALK loop: what a connection talks to. `server/` accepts or dials, and lets in; from then on
+//! a [`Handler`] gets what comes. It has no socket: it answers through [`Clients`].
+//!
+//! socketserver calls this the request class: `joined` is its `setup`, `received` and `ended` are
+//! what its `handle` loops over, `left` is its `finish`.
 
-pub mod conversation;
 pub mod datagrams;
 pub mod discard;
 pub mod echo;
-pub mod handshake;
+pub mod pipe;
 pub mod program;
+pub mod prompt;
 pub mod reply;
 pub mod room;
 pub mod script;
 pub mod seat;
+mod stdio;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -23,34 +26,57 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Credentials;
+use crate::net::splice::{Moved, Splice};
 use seat::Input;
 
-/// A client: its number as people see it, and where the server keeps it.
+/// A client: its number as people see it, and its place in the table of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id {
     /// Counts up from 1; never used again.
     pub number: u64,
-    /// The server's place for it, used again after it left.
+    /// The slot in the table, used again after the client has left.
     pub slot: usize,
 }
 
-/// What a connection talks to. One handler serves all clients.
+/// How the peer's side of a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The peer ended it.
+    Eof,
+    /// `--max-bytes` have come.
+    Limit,
+}
+
+/// What connections talk to. One handler serves all of them.
+///
+/// For each client the order is: `joined`, then `received` as often as bytes come, `ended` at most
+/// once and only after all bytes are taken, `left`.
 pub trait Handler {
     /// A client was let in.
     fn joined(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
-    /// Bytes came from a client.
-    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients);
+    /// Bytes came from a client; the number that was taken. The rest is offered again, before
+    /// anything that comes later, in the next turn of the loop in which the client is not paused.
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize;
+
+    /// A client's socket is readable. A handler that moves the bytes inside the kernel
+    /// ([`Clients::splice_to`]) does so and returns true; else they are read for `received`.
+    fn readable(&mut self, _client: Id, _clients: &mut dyn Clients) -> bool {
+        false
+    }
 
     /// The client ended its side. What is queued for it is still delivered.
-    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
-        clients.finish(client);
+    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
+        match end {
+            End::Eof => clients.finish(client),
+            End::Limit => clients.close(client, Reason::Limit),
+        }
     }
 
     /// The client is gone, for whatever reason.
     fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
-    /// What waited for a client was delivered.
+    /// The client's send queue is empty again, or its socket has room again.
     fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
     /// The operator typed something, or stdin delivered.
@@ -61,8 +87,11 @@ pub trait Handler {
         Deadline::NEVER
     }
 
-    /// The deadline passed, or another thread has news.
+    /// The deadline passed, [`Handler::source`] is readable, or another thread has woken the loop.
     fn tick(&mut self, _clients: &mut dyn Clients) {}
+
+    /// The run is to stop: no more input is read, and what is left has until then.
+    fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {}
 
     /// A descriptor of its own: [`Handler::tick`] is called whenever it is readable.
     fn source(&self) -> Option<BorrowedFd<'_>> {
@@ -79,7 +108,7 @@ pub trait Handler {
         false
     }
 
-    /// Whether people take part: who joins and who leaves is said.
+    /// Whether people take part: joins and leaves are reported without `-v`.
     fn is_social(&self) -> bool {
         false
     }
@@ -100,8 +129,9 @@ pub struct About {
     pub neighbours: usize,
     /// The process that connected, for UNIX sockets.
     pub credentials: Option<Credentials>,
-    /// What goes over the wire is not the payload: its socket is of no use to others.
-    pub wrapped: bool,
+    /// Whether a codec stands between the wire and the payload: then the socket is of no use to a
+    /// program.
+    pub has_codec: bool,
 }
 
 /// What a handler can do to the clients. Nothing here blocks.
@@ -110,11 +140,11 @@ pub trait Clients {
     fn send(&mut self, client: Id, bytes: &[u8]);
 
     /// Queues the same bytes for every client, except the one they are from.
-    fn send_all(&mut self, bytes: &[u8], except: Option<Id>);
+    fn broadcast(&mut self, bytes: &[u8], except: Option<Id>);
 
-    /// Queues for every client what may wait a little where much of it comes at once: the first
-    /// that somebody says is sent behind it.
-    fn notify_all(&mut self, bytes: &[u8]);
+    /// The same for bytes that may wait a little: they are sent with the next broadcast, or when
+    /// the flush schedule says so.
+    fn broadcast_later(&mut self, bytes: &[u8]);
 
     /// Ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
@@ -137,29 +167,48 @@ pub trait Clients {
     /// The name of the key that a client proved.
     fn key(&self, client: Id) -> Option<Rc<str>>;
 
+    /// Removes a client at once, whatever is queued for it.
+    fn abort(&mut self, client: Id, reason: Reason);
+
     /// Whether reading from a client waits.
     fn pause(&mut self, client: Id, on: bool);
 
-    /// From now on silence does not end a client when the run is to stop: something works for it.
+    /// Whether reading from every client waits.
+    fn pause_all(&mut self, on: bool);
+
+    /// Whether it waits now: for the handler, or for back-pressure.
+    fn is_paused(&self) -> bool;
+
+    /// Something works for this client: silence does not end it when the run is to stop.
     fn occupy(&mut self, client: Id);
 
-    /// Hands the client's socket out, in blocking mode: from now on nothing is read from it or
-    /// sent to it here. [`Handler::left`] tells that the client is gone; it stays until it is
-    /// taken back.
-    fn lend(&mut self, client: Id) -> io::Result<OwnedFd>;
+    /// Hands the client's socket to a program, in blocking mode: from now on nothing is read from
+    /// it or sent to it here. [`Handler::left`] reports that the client is gone; it stays until the
+    /// socket is reclaimed.
+    fn hand_off(&mut self, client: Id) -> io::Result<OwnedFd>;
 
-    /// Whoever had the client's socket is done: the connection is ended in good order, if the
+    /// The program is done with the client's socket: the connection is ended in good order, if the
     /// client is not gone.
-    fn take_back(&mut self, client: Id, reason: Reason);
+    fn reclaim(&mut self, client: Id, reason: Reason);
 
-    /// Whether reading from every client waits.
-    fn hold(&mut self, on: bool);
-
-    /// Whether it waits now, for the handler's sake or for clients that fall behind.
-    fn is_held(&self) -> bool;
-
-    /// Whether something has come from the client that was not read yet.
+    /// Whether bytes have come from the client that the handler has not taken.
     fn has_unread(&mut self, client: Id) -> bool;
+
+    /// Whether bytes can be moved inside the kernel: neither a codec nor a dump has to see them.
+    /// Puts the socket into non-blocking mode for that.
+    fn can_splice(&mut self, client: Id) -> bool;
+
+    /// Moves bytes from the client to a descriptor inside the kernel. The end is reported by
+    /// [`Handler::ended`].
+    fn splice_to(&mut self, client: Id, splice: &mut Splice, to: BorrowedFd<'_>) -> Moved;
+
+    /// Moves bytes from a descriptor to the client inside the kernel. Where the socket has no room
+    /// [`Handler::drained`] reports when it has again.
+    fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved;
+
+    /// Sets how many bytes a client's socket must have before it counts as readable
+    /// (`SO_RCVLOWAT`); false where the user has set that or the system refuses.
+    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool;
 
     /// Ends the run in good order, as SIGTERM does.
     fn stop(&mut self);

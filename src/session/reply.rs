@@ -3,8 +3,8 @@
 use super::{Clients, Handler, Id};
 use crate::console::event::Reason;
 
-/// Says the same to everybody. What a client says is read and dropped, so that closing never
-/// loses the reply to a reset.
+/// Sends the same text to every client. What a client sends is read and dropped: a socket that is
+/// closed with unread data resets the connection, which can destroy the reply on its way.
 pub struct Reply(pub Vec<u8>);
 
 impl Handler for Reply {
@@ -13,5 +13,7 @@ impl Handler for Reply {
         clients.close(client, Reason::Eof);
     }
 
-    fn received(&mut self, _client: Id, _bytes: &[u8], _clients: &mut dyn Clients) {}
+    fn received(&mut self, _client: Id, bytes: &[u8], _clients: &mut dyn Clients) -> usize {
+        bytes.len()
+    }
 }

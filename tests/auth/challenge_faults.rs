@@ -250,7 +250,7 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     challenge(&mut stranger);
     assert!(is_closed(&mut silent[2]), "the longest silent of all");
     assert!(silent[3..].iter_mut().all(still), "and nobody else");
-    until("both have made way", || events_of(&server.stderr_has("made way"), "auth").len() == 3);
+    until("both are evicted", || events_of(&server.stderr_has("evicted"), "auth").len() == 3);
 }
 
 /// Whether the server closes a connection before long.
@@ -284,7 +284,7 @@ fn row_57_an_address_holds_eight_unproved_connections() {
     let server = server("md5", "--echo -w 60").start();
     let mut streams: Vec<_> = (0..9).map(|_| challenged(&server).0).collect();
     assert!(is_closed(&mut streams[0]), "the first made way");
-    let text = server.stderr_has("made way for a newcomer\n");
+    let text = server.stderr_has("evicted: too many unauthenticated connections\n");
     assert_eq!(text.lines().count(), 2, "{text}");
     for stream in &mut streams[1..] {
         stream.set_nonblocking(true).unwrap();

@@ -356,7 +356,6 @@ fn row_46_what_the_operator_misses_is_counted_and_told() {
 }
 
 #[test]
-#[ignore = "until data and end are two events"]
 fn row_95_nothing_is_lost_of_60_000_lines_of_an_encrypted_member_that_then_ends() {
     // A long name makes many turns of a read that is mostly newlines.
     let name = "a".repeat(30);

@@ -16,7 +16,7 @@ use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Ready};
-use crate::session::{Clients, Handler, Id};
+use crate::session::{Clients, End, Handler, Id};
 
 /// The high-water mark: a client with this much queued pauses its program.
 const HIGH_WATER: usize = 128 << 10;
@@ -62,15 +62,15 @@ impl Programs {
             credentials: about.credentials,
             key: key.as_deref(),
         };
-        let (relay, theirs): (Option<(Relay, Interest)>, OwnedFd) = if self.relayed || about.wrapped
-        {
-            let (relay, theirs) = Relay::new()?;
-            let nothing = Interest::default();
-            self.runner.poller().add(&relay, client.number, nothing)?;
-            (Some((relay, nothing)), theirs)
-        } else {
-            (None, clients.lend(client)?)
-        };
+        let (relay, theirs): (Option<(Relay, Interest)>, OwnedFd) =
+            if self.relayed || about.has_codec {
+                let (relay, theirs) = Relay::new()?;
+                let nothing = Interest::default();
+                self.runner.poller().add(&relay, client.number, nothing)?;
+                (Some((relay, nothing)), theirs)
+            } else {
+                (None, clients.hand_off(client)?)
+            };
         self.runner.queue(client.number, theirs.try_clone()?, theirs, &request);
         self.runs.insert(client.number, Run { client, relay, pid: None });
         clients.occupy(client);
@@ -81,7 +81,7 @@ impl Programs {
     /// Ends a client whose program could not be started.
     fn give_up(&mut self, client: Id, clients: &mut dyn Clients) {
         self.runs.remove(&client.number);
-        clients.take_back(client, Reason::Error);
+        clients.reclaim(client, Reason::Error);
         clients.close(client, Reason::Error);
     }
 
@@ -121,12 +121,12 @@ impl Programs {
     }
 
     /// A program has ended: its client gets the rest of the output, and the end.
-    fn ended(&mut self, number: u64, clients: &mut dyn Clients) {
+    fn program_ended(&mut self, number: u64, clients: &mut dyn Clients) {
         let Some(Run { client, relay, .. }) = self.runs.remove(&number) else {
             return;
         };
         let Some((mut relay, _)) = relay else {
-            return clients.take_back(client, Reason::Eof);
+            return clients.reclaim(client, Reason::Eof);
         };
         let mut left = 0;
         while left < LEFT
@@ -157,11 +157,12 @@ impl Handler for Programs {
         }
     }
 
-    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         self.relay(client, clients, |relay| relay.send(bytes));
+        bytes.len()
     }
 
-    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, _end: End, clients: &mut dyn Clients) {
         self.relay(client, clients, Relay::finish);
     }
 
@@ -175,7 +176,7 @@ impl Handler for Programs {
             Some(None) => {
                 self.runs.remove(&client.number);
                 self.runner.unqueue(client.number);
-                clients.take_back(client, Reason::Reset);
+                clients.reclaim(client, Reason::Reset);
             }
             None => {}
         }
@@ -201,7 +202,7 @@ impl Handler for Programs {
             self.ready(&event, clients);
         }
         for number in ended {
-            self.ended(number, clients);
+            self.program_ended(number, clients);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::session::seat::Input;
-use crate::session::{Clients, Handler, Id};
+use crate::session::{Clients, End, Handler, Id};
 
 /// Bytes that may wait for a member who does not read; over it, the member is cut off.
 const QUEUE: usize = 1 << 20;
@@ -35,9 +35,6 @@ pub struct Room {
     incoming: HashMap<u64, Incoming>,
     /// Unfinished lines, and when to look at them.
     unfinished: VecDeque<(Instant, u64)>,
-    /// Members whose turn is over and who sent more, and when the next turn is.
-    more: VecDeque<u64>,
-    next_turn: Instant,
     /// stdin waits, and this is when to look again.
     waits: Option<Instant>,
 }
@@ -49,8 +46,6 @@ struct Incoming {
     last: Instant,
     /// It is in `unfinished`.
     is_watched: bool,
-    /// Bytes that wait for its next turn.
-    rest: Vec<u8>,
 }
 
 impl Room {
@@ -68,30 +63,29 @@ impl Room {
             talk,
             incoming: HashMap::new(),
             unfinished: VecDeque::new(),
-            more: VecDeque::new(),
-            next_turn: Instant::now(),
             waits: Some(Instant::now()),
         };
         room.incoming.insert(OPERATOR.number, Incoming::new(OPERATOR));
         room
     }
 
-    /// Gives terminal or stdout back.
-    pub fn finish(self) -> Result<(), Failure> {
-        self.operator.finish()
+    /// Gives terminal or stdout back; a stdout that is not read has until `limit`.
+    pub fn finish(self, limit: Duration) -> Result<(), Failure> {
+        self.operator.finish(limit)
     }
 
-    /// A member's turn: delivers what it sent, as far as one turn goes.
-    fn take_turn(&mut self, number: u64, bytes: &[u8], clients: &mut dyn Clients) {
+    /// A member's turn: delivers what it sent, as far as one turn goes; the bytes that were taken,
+    /// all of the operator's.
+    fn take_turn(&mut self, number: u64, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         let Some(member) = self.incoming.get_mut(&number) else {
-            return;
+            return bytes.len();
         };
         let id = member.id;
         let mut delivery = Delivery::new(&mut self.operator, &self.talk, clients);
         member.last = Instant::now();
         let mut taken = 0;
         for step in bytes.chunks(STEP) {
-            if delivery.delivered >= TURN {
+            if delivery.delivered >= TURN && id != OPERATOR {
                 break;
             }
             taken += step.len();
@@ -100,18 +94,11 @@ impl Room {
                 state.receive(id, line, &mut |effect| delivery.apply(&effect));
             });
         }
-        member.rest = bytes[taken..].to_vec();
-        if member.rest.is_empty() {
-            clients.pause(id, false);
-        } else {
-            clients.pause(id, true);
-            self.more.push_back(number);
-            self.next_turn = member.last;
-        }
         if !member.lines.partial().is_empty() && !member.is_watched {
             member.is_watched = true;
             self.unfinished.push_back((member.last + QUIET, number));
         }
+        taken
     }
 
     /// What came without a newline is a line.
@@ -137,7 +124,7 @@ impl Room {
             // Bytes that we have not read yet are no silence.
             let has_more = match member.id {
                 OPERATOR => self.waits.is_some(),
-                id => !member.rest.is_empty() || clients.has_unread(id),
+                id => clients.has_unread(id),
             };
             if member.lines.partial().is_empty() {
                 member.is_watched = false;
@@ -160,10 +147,9 @@ impl Room {
     fn update(&mut self, clients: &mut dyn Clients) {
         self.operator.show();
         let waits = self.operator.waits();
-        clients.hold(waits);
+        clients.pause_all(waits);
         if self.waits.is_some() {
-            let busy = self.incoming.get(&OPERATOR.number).is_some_and(|s| !s.rest.is_empty());
-            if busy || clients.is_held() {
+            if clients.is_paused() {
                 self.waits = Some(Instant::now() + RETRY);
             } else {
                 self.waits = None;
@@ -175,13 +161,7 @@ impl Room {
 
 impl Incoming {
     fn new(id: Id) -> Self {
-        Self {
-            id,
-            lines: Lines::new(LINE, Overlong::Cut),
-            last: Instant::now(),
-            is_watched: false,
-            rest: Vec::new(),
-        }
+        Self { id, lines: Lines::new(LINE, Overlong::Cut), last: Instant::now(), is_watched: false }
     }
 }
 
@@ -210,7 +190,7 @@ impl<'a> Delivery<'a> {
             Effect::Broadcast { line } => self.broadcast(line, None),
             Effect::Notice { line } => {
                 self.delivered += line.len();
-                self.clients.notify_all(line);
+                self.clients.broadcast_later(line);
                 self.operator.deliver(line);
             }
             Effect::Reply { to, lines } => self.send(to, lines),
@@ -228,7 +208,7 @@ impl<'a> Delivery<'a> {
 
     fn broadcast(&mut self, line: &[u8], except: Option<Id>) {
         self.delivered += line.len();
-        self.clients.send_all(line, except);
+        self.clients.broadcast(line, except);
         if except != Some(OPERATOR) {
             self.operator.deliver(line);
         }
@@ -254,12 +234,13 @@ impl Handler for Room {
         self.update(clients);
     }
 
-    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
-        self.take_turn(client.number, bytes, clients);
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
+        let taken = self.take_turn(client.number, bytes, clients);
         self.update(clients);
+        taken
     }
 
-    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, _end: End, clients: &mut dyn Clients) {
         self.finish_line(client.number, clients);
         clients.close(client, Reason::Eof);
         self.update(clients);
@@ -282,7 +263,9 @@ impl Handler for Room {
                 }
             }
             Input::Typed(Typed::Interrupt | Typed::End) => return clients.stop(),
-            Input::Chunk(bytes) => self.take_turn(OPERATOR.number, &bytes, clients),
+            Input::Chunk(bytes) => {
+                self.take_turn(OPERATOR.number, &bytes, clients);
+            }
             Input::End => self.finish_line(OPERATOR.number, clients),
             Input::Failed(e) => {
                 return clients.quit(Err(Failure::system("read", "stdin", &e)));
@@ -293,28 +276,14 @@ impl Handler for Room {
     }
 
     fn deadline(&self) -> Deadline {
-        let turn = (!self.more.is_empty()).then_some(self.next_turn);
         let line = self.unfinished.front().map(|(due, _)| *due);
-        let due = [turn, line, self.waits].into_iter().flatten().min();
+        let due = [line, self.waits].into_iter().flatten().min();
         due.map_or(Deadline::NEVER, Deadline::at).min(self.operator.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         if let Some(failure) = self.operator.failure() {
             return clients.quit(Err(failure));
-        }
-        for _ in 0..self.more.len() {
-            if clients.is_held() {
-                self.next_turn = Instant::now() + RETRY;
-                break;
-            }
-            let Some(number) = self.more.pop_front() else {
-                break;
-            };
-            if let Some(member) = self.incoming.get_mut(&number) {
-                let rest = std::mem::take(&mut member.rest);
-                self.take_turn(number, &rest, clients);
-            }
         }
         self.finish_lines(clients);
         self.update(clients);

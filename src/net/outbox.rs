@@ -1,14 +1,13 @@
-//! What waits to be sent to one client: bytes of its own, and stretches of the log that all share.
+//! What waits to be sent on one connection: bytes of its own, and ranges of the broadcast log.
 //!
-//! What is said to all is written once, into the [`Log`], and a client only knows from where on
-//! it has not been sent. A thousand clients that wait for the same bytes hold them once.
+//! A broadcast is written once, into the [`BroadcastLog`]; a subscribed outbox only has a position
+//! in it. A thousand connections that wait for the same bytes hold them once.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
-use crate::net::socket::Socket;
-use crate::net::socket::would_block;
+use super::socket::{Socket, would_block};
 
 /// The most pieces one sendmsg(2) takes here.
 const BATCH: usize = 64;
@@ -16,29 +15,30 @@ const BATCH: usize = 64;
 const KEPT: usize = 256 << 10;
 const KEPT_PIECES: usize = 8;
 
-/// What was said to all, until everybody has it. Positions count all bytes ever said.
+/// The broadcasts that some subscriber has not been sent yet. A position counts all bytes ever
+/// appended.
 #[derive(Default)]
-pub struct Log {
+pub struct BroadcastLog {
     bytes: VecDeque<u8>,
     start: u64,
 }
 
-impl Log {
+impl BroadcastLog {
     /// Where the next bytes will be.
     pub fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 
-    /// Says it to all who listen.
+    /// Appends a broadcast.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.bytes.capacity() == 0 {
-            // As much as is kept anyway: growing to it would touch twice the memory.
+            // The size that is kept anyway: growing to it step by step touches twice the memory.
             self.bytes.reserve(KEPT);
         }
         self.bytes.extend(bytes);
     }
 
-    /// Forgets what is before `position`: everybody has it.
+    /// Drops what is before `position`, which every subscriber has been sent.
     pub fn forget(&mut self, position: u64) {
         let count = length(&(self.start..position)).min(self.bytes.len());
         self.bytes.drain(..count);
@@ -48,11 +48,11 @@ impl Log {
         }
     }
 
-    /// The bytes of a stretch, which must not be forgotten yet. They lie in a ring: two pieces.
-    fn slices(&self, stretch: &Range<u64>) -> [&[u8]; 2] {
+    /// The bytes of a range that is still there, in two pieces: the log is a ring buffer.
+    fn slices(&self, range: &Range<u64>) -> [&[u8]; 2] {
         let (first, second) = self.bytes.as_slices();
-        let from = length(&(self.start..stretch.start)).min(self.bytes.len());
-        let to = (from + length(stretch)).min(self.bytes.len());
+        let from = length(&(self.start..range.start)).min(self.bytes.len());
+        let to = (from + length(range)).min(self.bytes.len());
         let split = first.len();
         [
             &first[from.min(split)..to.min(split)],
@@ -61,23 +61,23 @@ impl Log {
     }
 }
 
-fn length(stretch: &Range<u64>) -> usize {
-    usize::try_from(stretch.end.saturating_sub(stretch.start)).unwrap_or(usize::MAX)
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)
 }
 
-/// A queue of bytes for one client. It has no end of its own: whoever fills it asks its length.
+/// The send queue of one connection. It is unbounded: the caller checks [`Outbox::len`].
 pub struct Outbox {
     pieces: VecDeque<Piece>,
-    /// What of the first piece is sent already, if it is its own.
+    /// Bytes of the first piece that are sent already, if it is `Own`.
     offset: usize,
-    /// Bytes in `pieces` that only this client waits for, and bytes of the log.
+    /// Bytes in `pieces`, of its own and of the log.
     own: usize,
     shared: usize,
-    /// The log from here on comes after the pieces; [`DEAF`] if the client takes no part in it.
-    hears: u64,
+    /// The log from here on follows the pieces; [`UNSUBSCRIBED`] for none.
+    cursor: u64,
 }
 
-const DEAF: u64 = u64::MAX;
+const UNSUBSCRIBED: u64 = u64::MAX;
 
 enum Piece {
     Own(Box<[u8]>),
@@ -86,80 +86,79 @@ enum Piece {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { pieces: VecDeque::new(), offset: 0, own: 0, shared: 0, hears: DEAF }
+        Self { pieces: VecDeque::new(), offset: 0, own: 0, shared: 0, cursor: UNSUBSCRIBED }
     }
 }
 
 impl Outbox {
     /// Bytes that wait.
-    pub fn len(&self, log: &Log) -> usize {
-        self.own + self.shared + length(&(self.hears..log.end()))
+    pub fn len(&self, log: &BroadcastLog) -> usize {
+        self.own + self.shared + length(&(self.cursor..log.end()))
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self, log: &Log) -> bool {
+    pub fn is_empty(&self, log: &BroadcastLog) -> bool {
         self.len(log) == 0
     }
 
-    /// Bytes that wait for this client alone.
+    /// Bytes that only this outbox holds.
     pub fn own(&self) -> usize {
         self.own
     }
 
-    /// Bytes that are kept because of it: of the log that is all since the first it still needs.
-    pub fn kept(&self, log: &Log) -> usize {
+    /// Bytes that are held because of it: its own, and the log from the first byte it still needs.
+    pub fn held(&self, log: &BroadcastLog) -> usize {
         self.own + length(&(self.oldest()..log.end()))
     }
 
-    /// The first position of the log that it still needs.
+    /// The first position of the log that it still needs; the largest number where it needs none.
     pub fn oldest(&self) -> u64 {
         let shared = self.pieces.iter().find_map(|piece| match piece {
-            Piece::Shared(stretch) => Some(stretch.start),
+            Piece::Shared(range) => Some(range.start),
             Piece::Own(_) => None,
         });
-        shared.unwrap_or(self.hears)
+        shared.unwrap_or(self.cursor)
     }
 
-    /// From now on what is said to all is for this client too.
-    pub fn listen(&mut self, log: &Log) {
-        self.hears = log.end();
+    /// Adds every broadcast from now on.
+    pub fn subscribe(&mut self, log: &BroadcastLog) {
+        self.cursor = log.end();
     }
 
-    /// What is in the log since `position` is not for this client, who said it.
-    pub fn skip(&mut self, position: u64, log: &Log) {
-        if self.hears != DEAF {
+    /// Leaves out what is in the log since `position`: this connection is its origin.
+    pub fn skip(&mut self, position: u64, log: &BroadcastLog) {
+        if self.cursor != UNSUBSCRIBED {
             self.push_shared(position);
-            self.hears = log.end();
+            self.cursor = log.end();
         }
     }
 
-    /// Adds bytes for this client alone.
-    pub fn push(&mut self, bytes: &[u8], log: &Log) {
+    /// Adds bytes for this connection alone.
+    pub fn push(&mut self, bytes: &[u8], log: &BroadcastLog) {
         if bytes.is_empty() {
             return;
         }
-        if self.hears != DEAF {
+        if self.cursor != UNSUBSCRIBED {
             self.push_shared(log.end());
-            self.hears = log.end();
+            self.cursor = log.end();
         }
         self.own += bytes.len();
         self.pieces.push_back(Piece::Own(bytes.into()));
     }
 
-    /// Makes what waits of the log the client's own, each stretch as `wrap` gives it on; nothing
-    /// where that fails.
-    pub fn take_over<E>(
+    /// Replaces ranges of the log by bytes of its own, each passed through `encode`.
+    pub fn copy_shared<E>(
         &mut self,
-        log: &Log,
-        mut wrap: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
+        log: &BroadcastLog,
+        mut encode: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
-        if self.hears != DEAF {
+        if self.cursor != UNSUBSCRIBED {
             self.push_shared(log.end());
         }
         for piece in &mut self.pieces {
-            if let Piece::Shared(stretch) = piece {
-                let bytes = wrap(log.slices(stretch).concat())?;
-                self.shared -= length(stretch);
+            if let Piece::Shared(range) = piece {
+                let bytes = encode(log.slices(range).concat())?;
+                self.shared -= length(range);
                 self.own += bytes.len();
                 *piece = Piece::Own(bytes.into());
             }
@@ -167,21 +166,21 @@ impl Outbox {
         Ok(())
     }
 
-    /// What is said to all from now on is not for this client.
-    pub fn detach(&mut self, log: &Log) {
-        if self.hears != DEAF {
+    /// Adds no broadcast from now on.
+    pub fn unsubscribe(&mut self, log: &BroadcastLog) {
+        if self.cursor != UNSUBSCRIBED {
             self.push_shared(log.end());
-            self.hears = DEAF;
+            self.cursor = UNSUBSCRIBED;
         }
     }
 
-    /// Forgets everything, and takes no part in the log any more.
+    /// Drops everything and unsubscribes.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Sends what the socket takes; the number of bytes it took.
-    pub fn send_to(&mut self, socket: &Socket, log: &Log) -> io::Result<usize> {
+    pub fn send_to(&mut self, socket: &Socket, log: &BroadcastLog) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty(log) {
             let (wanted, result) = self.send_some(socket, log);
@@ -190,7 +189,7 @@ impl Outbox {
                     total += n;
                     self.sent(n);
                     if n < wanted {
-                        break; // it is full: asking again would only say so
+                        break; // the socket buffer is full
                     }
                 }
                 Err(e) if would_block(&e) => break,
@@ -200,15 +199,15 @@ impl Outbox {
         Ok(total)
     }
 
-    /// One call: how much it was offered, and what it took.
-    fn send_some(&self, socket: &Socket, log: &Log) -> (usize, io::Result<usize>) {
-        let tail = log.slices(&(self.hears..log.end()));
+    /// One send(2) or sendmsg(2): the bytes offered, and the result.
+    fn send_some(&self, socket: &Socket, log: &BroadcastLog) -> (usize, io::Result<usize>) {
+        let tail = log.slices(&(self.cursor..log.end()));
         if self.pieces.is_empty() && tail[1].is_empty() {
-            return (tail[0].len(), socket.send(tail[0])); // a message to all, as a rule
+            return (tail[0].len(), socket.send(tail[0])); // the common case: one broadcast
         }
         let pieces = self.pieces.iter().flat_map(|piece| match piece {
             Piece::Own(bytes) => [&bytes[..], &[]],
-            Piece::Shared(stretch) => log.slices(stretch),
+            Piece::Shared(range) => log.slices(range),
         });
         let mut offset = self.offset;
         let slices: Vec<IoSlice<'_>> = pieces
@@ -228,10 +227,10 @@ impl Outbox {
 
     /// Adds the log up to `position`, as far as it is not there yet.
     fn push_shared(&mut self, position: u64) {
-        if self.hears < position {
-            self.shared += length(&(self.hears..position));
-            self.pieces.push_back(Piece::Shared(self.hears..position));
-            self.hears = position;
+        if self.cursor < position {
+            self.shared += length(&(self.cursor..position));
+            self.pieces.push_back(Piece::Shared(self.cursor..position));
+            self.cursor = position;
         }
     }
 
@@ -245,12 +244,12 @@ impl Outbox {
                     self.offset += taken;
                     bytes.len() - self.offset
                 }
-                Piece::Shared(stretch) => {
-                    let taken = n.min(length(stretch));
+                Piece::Shared(range) => {
+                    let taken = n.min(length(range));
                     n -= taken;
                     self.shared -= taken;
-                    stretch.start += taken as u64;
-                    length(stretch)
+                    range.start += taken as u64;
+                    length(range)
                 }
             };
             if rest > 0 {
@@ -260,7 +259,7 @@ impl Outbox {
             self.pieces.pop_front();
         }
         if n > 0 {
-            self.hears += n as u64;
+            self.cursor += n as u64;
         }
         self.pieces.shrink_to(KEPT_PIECES);
     }
@@ -271,14 +270,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What happens to a client.
+    /// What happens to an outbox.
     #[derive(Clone, Debug)]
     enum Step {
         ToAll(Vec<u8>),
         FromIt(Vec<u8>),
         ToIt(Vec<u8>),
         Takes(usize),
-        Detach,
+        Unsubscribe,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -288,36 +287,36 @@ mod tests {
             2 => bytes().prop_map(Step::FromIt),
             2 => bytes().prop_map(Step::ToIt),
             4 => (1usize..40).prop_map(Step::Takes),
-            1 => Just(Step::Detach),
+            1 => Just(Step::Unsubscribe),
         ]
     }
 
-    fn waiting(outbox: &Outbox, log: &Log) -> Vec<u8> {
+    fn waiting(outbox: &Outbox, log: &BroadcastLog) -> Vec<u8> {
         let mut all = Vec::new();
         for piece in &outbox.pieces {
             match piece {
                 Piece::Own(bytes) => all.extend_from_slice(bytes),
-                Piece::Shared(stretch) => all.extend(log.slices(stretch).concat()),
+                Piece::Shared(range) => all.extend(log.slices(range).concat()),
             }
         }
-        all.extend(log.slices(&(outbox.hears..log.end())).concat());
+        all.extend(log.slices(&(outbox.cursor..log.end())).concat());
         all.split_off(outbox.offset)
     }
 
     proptest! {
         #[test]
-        fn every_byte_for_a_client_comes_once_and_in_order(
+        fn every_byte_comes_once_and_in_order(
             steps in prop::collection::vec(step(), 0..60),
         ) {
-            let (mut log, mut outbox) = (Log::default(), Outbox::default());
+            let (mut log, mut outbox) = (BroadcastLog::default(), Outbox::default());
             log.push(b"before it came");
-            outbox.listen(&log);
-            let (mut wanted, mut got, mut deaf) = (Vec::new(), Vec::new(), false);
+            outbox.subscribe(&log);
+            let (mut wanted, mut got, mut left) = (Vec::new(), Vec::new(), false);
             for step in steps {
                 match step {
                     Step::ToAll(bytes) => {
                         log.push(&bytes);
-                        if !deaf {
+                        if !left {
                             wanted.extend(bytes);
                         }
                     }
@@ -337,16 +336,16 @@ mod tests {
                         outbox.sent(n);
                         log.forget(outbox.oldest());
                     }
-                    Step::Detach => {
-                        outbox.detach(&log);
-                        deaf = true;
+                    Step::Unsubscribe => {
+                        outbox.unsubscribe(&log);
+                        left = true;
                     }
                 }
                 prop_assert_eq!(outbox.len(&log) + got.len(), wanted.len());
                 prop_assert_eq!([got.clone(), waiting(&outbox, &log)].concat(), &wanted[..]);
-                prop_assert!(outbox.kept(&log) >= outbox.len(&log));
-                if deaf && outbox.own() == outbox.len(&log) {
-                    prop_assert_eq!(outbox.oldest(), DEAF);
+                prop_assert!(outbox.held(&log) >= outbox.len(&log));
+                if left && outbox.own() == outbox.len(&log) {
+                    prop_assert_eq!(outbox.oldest(), UNSUBSCRIBED);
                 }
             }
         }

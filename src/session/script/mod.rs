@@ -1,7 +1,7 @@
 //! `--send`, `--expect`, `--expect-eof`: the steps of a smoke test, carried out in the order given.
 //!
 //! Pure: [`Script::feed`] and [`Script::end`] say what came from the peer, [`Script::act`] says
-//! what is to be done next. `drive.rs` does it on a socket.
+//! what is to be done next. `handler.rs` does it on a connection.
 //!
 //! | step           | what [`Script::act`] asks for                                          |
 //! |----------------|------------------------------------------------------------------------|
@@ -10,7 +10,7 @@
 //! | `--expect-eof` | to wait, until the peer ends; what comes before is read                 |
 //! | (none left)    | after a `--send` the answer to its end, else to close                   |
 
-pub mod drive;
+pub mod handler;
 #[cfg(test)]
 mod tests;
 

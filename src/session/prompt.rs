@@ -17,7 +17,7 @@ use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::sanitize;
 use crate::session::seat::{Inbox, Input, Seat};
-use crate::session::{Clients, Handler, Id};
+use crate::session::{Clients, End, Handler, Id};
 
 /// A longer line is shown in pieces.
 const LINE: usize = 64 << 10;
@@ -28,13 +28,8 @@ const QUIET: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
     /// `connect`: one, whose end is ours.
-    One {
-        /// `--linger`: how long to show what still comes after we left.
-        linger: Duration,
-        /// `--max-bytes`: how much is shown in all before it is over.
-        max: u64,
-    },
-    /// `serve`: whoever comes.
+    One,
+    /// `serve`: all that come.
     Many,
 }
 
@@ -50,16 +45,25 @@ pub struct LineFormat {
 }
 
 /// A person at a prompt.
-pub struct Conversation {
-    seat: Seat,
+pub struct Conversation<'a> {
+    inbox: &'a Inbox,
+    options: Option<Options>,
+    /// The terminal: with one peer from when that is there.
+    seat: Option<Seat>,
     words: Words,
     talk: Talk,
     peers: Peers,
     format: LineFormat,
     incoming: HashMap<u64, Incoming>,
-    heard: u64,
-    /// We left, with this result; what still comes is shown until then.
-    leaving: Option<(Deadline, Option<Exit>)>,
+    /// We left; what still comes is shown.
+    leaving: Option<Leave>,
+}
+
+/// How we left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Quit,
+    Interrupted,
 }
 
 /// What has come from one client and is not shown yet.
@@ -69,40 +73,58 @@ struct Incoming {
     last: Instant,
 }
 
-impl Conversation {
-    /// Takes over the terminal.
+impl<'a> Conversation<'a> {
+    /// Takes over the terminal, at once or when the one peer is there.
     pub fn start(
-        inbox: &Inbox,
+        inbox: &'a Inbox,
         peers: Peers,
         format: LineFormat,
         history: Option<PathBuf>,
         talk: Talk,
     ) -> Result<Self, Failure> {
         let commands: &[&str] = match peers {
-            Peers::One { .. } => &["/quit"],
+            Peers::One => &["/quit"],
             Peers::Many => &["/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
         let options = Options { history, words: words.clone(), style: format.style, name: None };
-        Ok(Self {
-            seat: Seat::at_prompt(inbox, options, talk.clone())?,
+        let mut conversation = Self {
+            inbox,
+            options: Some(options),
+            seat: None,
             words,
             talk,
             peers,
             format,
             incoming: HashMap::new(),
-            heard: 0,
             leaving: None,
-        })
+        };
+        if peers == Peers::Many {
+            conversation.open()?;
+        }
+        Ok(conversation)
     }
 
-    /// Gives the terminal back; a line that was typed but not entered is told.
+    fn open(&mut self) -> Result<(), Failure> {
+        if let Some(options) = self.options.take() {
+            self.seat = Some(Seat::at_prompt(self.inbox, options, self.talk.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Gives the terminal back; a line that was typed but not entered is reported.
     pub fn finish(self) -> Result<(), Failure> {
-        self.seat.finish(Duration::ZERO)
+        self.seat.map_or(Ok(()), |seat| seat.finish(Duration::ZERO))
+    }
+
+    fn is_full(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::is_full)
     }
 
     fn print(&self, line: &str) {
-        self.seat.show(format!("{line}\n").as_bytes());
+        if let Some(seat) = &self.seat {
+            seat.show(format!("{line}\n").as_bytes());
+        }
     }
 
     fn show(&mut self, client: Id, line: &[u8]) {
@@ -110,7 +132,7 @@ impl Conversation {
             self.talk.say(&Event::line_from(client.number, None, line));
         }
         let mut whole = match self.peers {
-            Peers::One { .. } => Vec::new(),
+            Peers::One => Vec::new(),
             Peers::Many => format!("[{}] ", client.number).into_bytes(),
         };
         if self.format.raw {
@@ -119,8 +141,10 @@ impl Conversation {
             whole.extend_from_slice(sanitize::text(line).as_bytes());
         }
         let mut shown = Vec::with_capacity(whole.len() + 32);
-        self.seat.decorate(&whole, &mut shown);
-        self.seat.show(&shown);
+        if let Some(seat) = &mut self.seat {
+            seat.decorate(&whole, &mut shown);
+            seat.show(&shown);
+        }
     }
 
     /// Shows what came without a newline.
@@ -135,7 +159,7 @@ impl Conversation {
 
     fn typed(&mut self, line: &str, clients: &mut dyn Clients) {
         match self.peers {
-            Peers::One { .. } => self.typed_to_one(line, clients),
+            Peers::One => self.typed_to_one(line, clients),
             Peers::Many => self.typed_to_many(line, clients),
         }
     }
@@ -145,10 +169,10 @@ impl Conversation {
             return self.print(&format!("not sent: {line}"));
         };
         match line {
-            "/quit" => self.leave(None, clients),
+            "/quit" => self.leave(Leave::Quit, clients),
             "q" => {
                 self.send(peer, "q", clients);
-                self.leave(None, clients);
+                self.leave(Leave::Quit, clients);
             }
             _ => self.send(peer, unescaped(line), clients),
         }
@@ -164,7 +188,7 @@ impl Conversation {
             return;
         }
         match word {
-            "/quit" => self.leave(None, clients),
+            "/quit" => self.leave(Leave::Quit, clients),
             "/who" => self.who(clients),
             "/kick" => match find(rest.trim(), clients) {
                 Some(id) => clients.close(id, Reason::Kicked),
@@ -176,7 +200,7 @@ impl Conversation {
             _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
             _ => {
                 let text = [unescaped(line).as_bytes(), self.format.newline.as_bytes()].concat();
-                clients.send_all(&text, None);
+                clients.broadcast(&text, None);
             }
         }
     }
@@ -197,19 +221,14 @@ impl Conversation {
     }
 
     /// We end the conversation: what is queued is sent, and for a while what comes is shown.
-    fn leave(&mut self, exit: Option<Exit>, clients: &mut dyn Clients) {
+    fn leave(&mut self, how: Leave, clients: &mut dyn Clients) {
         if self.leaving.is_some() {
             return;
         }
+        self.leaving = Some(how);
         match self.peers {
-            Peers::One { linger, .. } => {
-                self.leaving = Some((Deadline::at(Instant::now() + linger), exit));
-                clients.all().into_iter().for_each(|id| clients.finish(id));
-            }
-            Peers::Many => {
-                self.leaving = Some((Deadline::NEVER, None));
-                clients.stop();
-            }
+            Peers::One => clients.all().into_iter().for_each(|id| clients.finish(id)),
+            Peers::Many => clients.stop(),
         }
     }
 }
@@ -227,8 +246,11 @@ fn find(number: &str, clients: &dyn Clients) -> Option<Id> {
     clients.all().into_iter().find(|id| id.number == number)
 }
 
-impl Handler for Conversation {
-    fn joined(&mut self, client: Id, _clients: &mut dyn Clients) {
+impl Handler for Conversation<'_> {
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Err(failure) = self.open() {
+            return clients.quit(Err(failure));
+        }
         let incoming =
             Incoming { id: client, lines: Lines::new(LINE, Overlong::Split), last: Instant::now() };
         self.incoming.insert(client.number, incoming);
@@ -239,33 +261,26 @@ impl Handler for Conversation {
         }
     }
 
-    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
-        let Some(incoming) = self.incoming.get_mut(&client.number) else {
-            return;
-        };
-        let left = match self.peers {
-            Peers::One { max, .. } => usize::try_from(max - self.heard).unwrap_or(usize::MAX),
-            Peers::Many => usize::MAX,
-        };
-        let bytes = &bytes[..bytes.len().min(left)];
-        incoming.last = Instant::now();
-        self.heard += bytes.len() as u64;
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         let mut lines = Vec::new();
-        incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
+        if let Some(incoming) = self.incoming.get_mut(&client.number) {
+            incoming.last = Instant::now();
+            incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
+        }
         for line in &lines {
             self.show(client, line);
         }
-        if bytes.len() == left {
-            self.show_rest(client.number);
-            self.leaving = Some((Deadline::at(Instant::now()), None));
-            return clients.quit(Ok(()));
-        }
-        clients.hold(self.seat.is_full());
+        clients.pause_all(self.is_full());
+        bytes.len()
     }
 
-    fn ended(&mut self, client: Id, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
         self.show_rest(client.number);
-        if let (Peers::One { .. }, None) = (self.peers, &self.leaving) {
+        if end == End::Limit {
+            self.leaving.get_or_insert(Leave::Quit);
+            return clients.close(client, Reason::Limit);
+        }
+        if self.peers == Peers::One && self.leaving.is_none() {
             let peer = clients.peer(client).map_or_else(String::new, |peer| format!(" by {peer}"));
             self.print(&format!("connection closed{peer}"));
         }
@@ -280,7 +295,9 @@ impl Handler for Conversation {
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {
-        self.seat.came(&input);
+        if let Some(seat) = &mut self.seat {
+            seat.came(&input);
+        }
         let Input::Typed(typed) = input else { return };
         match typed {
             Typed::Lines(lines) => {
@@ -292,11 +309,11 @@ impl Handler for Conversation {
                     }
                 }
             }
-            Typed::Interrupt => self.leave(Some(Exit::Interrupted), clients),
-            Typed::End => self.leave(None, clients),
+            Typed::Interrupt => self.leave(Leave::Interrupted, clients),
+            Typed::End => self.leave(Leave::Quit, clients),
         }
-        if self.leaving.is_none() {
-            self.seat.ask();
+        if let (None, Some(seat)) = (self.leaving, &mut self.seat) {
+            seat.ask();
         }
     }
 
@@ -304,8 +321,7 @@ impl Handler for Conversation {
         let waiting =
             self.incoming.values().filter(|incoming| !incoming.lines.partial().is_empty());
         let quiet = waiting.map(|incoming| incoming.last + QUIET).min();
-        let leave = self.leaving.as_ref().map_or(Deadline::NEVER, |(until, _)| *until);
-        quiet.map_or(Deadline::NEVER, Deadline::at).min(leave)
+        quiet.map_or(Deadline::NEVER, Deadline::at)
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
@@ -318,12 +334,7 @@ impl Handler for Conversation {
         for number in quiet {
             self.show_rest(number);
         }
-        clients.hold(self.seat.is_full());
-        if let Some((until, exit)) = &self.leaving
-            && until.passed()
-        {
-            clients.quit(exit.map_or(Ok(()), |exit| Err(Failure::silent(exit))));
-        }
+        clients.pause_all(self.is_full());
     }
 
     fn is_social(&self) -> bool {
@@ -331,15 +342,12 @@ impl Handler for Conversation {
     }
 }
 
-impl Conversation {
-    /// Bytes that came from peers.
-    pub fn heard(&self) -> u64 {
-        self.heard
-    }
-
+impl Conversation<'_> {
     /// How a conversation that we left ends; `None` if we did not leave it.
     pub fn left(&self) -> Option<Result<(), Failure>> {
-        let (_, exit) = self.leaving.as_ref()?;
-        Some(exit.map_or(Ok(()), |exit| Err(Failure::silent(exit))))
+        Some(match self.leaving? {
+            Leave::Quit => Ok(()),
+            Leave::Interrupted => Err(Failure::silent(Exit::Interrupted)),
+        })
     }
 }

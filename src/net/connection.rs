@@ -1,0 +1,521 @@
+//! One connection, in either role: the socket, the codec on it, what waits to be sent, both
+//! directions' ends, the counters and the dump. Half-close, the ends inside a codec and the order
+//! of data and end are decided here and nowhere else.
+//!
+//! | direction     | bytes are                          | then                              |
+//! |---------------|------------------------------------|-----------------------------------|
+//! | from the wire | decoded, counted, dumped           | offered to the handler, in order: |
+//! |               |                                    | data, what it left, the end       |
+//! | to the wire   | dumped, counted, encoded           | sent, or queued in the outbox     |
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::codec::{Codec, Reject};
+use super::endpoint::Endpoint;
+use super::hexdump::{Direction, Dump, HexDump};
+use super::outbox::{BroadcastLog, Outbox};
+use super::socket::{Socket, would_block};
+use super::splice::{CHUNK, Moved, Splice};
+use super::trace;
+use crate::exit::Failure;
+
+/// The peer's side of the stream.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Input {
+    /// More may come.
+    Open,
+    /// It ended, in good order: to be reported once all data is taken.
+    Eof,
+    /// It broke off ([`Connection::failure`]): to be reported once all data is taken.
+    Failed,
+    /// The end has been reported.
+    Reported,
+}
+
+/// Our side of the stream.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Output {
+    /// More may be sent.
+    Open,
+    /// Nothing more is queued; FIN follows what is, unless the half-close is off.
+    Ending,
+    /// FIN is sent, since then.
+    Ended(Instant),
+}
+
+/// A connection.
+pub struct Connection {
+    /// The socket.
+    pub socket: Socket,
+    /// The other end, as it is shown.
+    pub peer: Endpoint,
+    codec: Option<Box<dyn Codec>>,
+    outbox: Outbox,
+    /// Payload that the handler has not taken yet.
+    inbox: Vec<u8>,
+    input: Input,
+    /// recv(2) returned 0. With a codec that can be later than its end of stream.
+    wire_ended: bool,
+    output: Output,
+    /// When the handler ended our side, whether that was passed on or not.
+    output_ended: Option<Instant>,
+    /// Why the connection is of no use any more.
+    failure: Option<io::Error>,
+    dump: Option<Box<HexDump<Dump>>>,
+    /// Payload bytes; with a codec those inside it.
+    pub received: u64,
+    /// The same in the other direction.
+    pub sent: u64,
+    /// When it was accepted or connected.
+    pub opened: Instant,
+    /// When bytes last moved in either direction.
+    pub active: Instant,
+    /// When the peer last took bytes, or the outbox was last empty.
+    pub progress: Instant,
+}
+
+impl Connection {
+    /// A connection over an open socket.
+    pub fn new(
+        socket: Socket,
+        peer: Endpoint,
+        dump: Option<Box<HexDump<Dump>>>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            socket,
+            peer,
+            codec: None,
+            outbox: Outbox::default(),
+            inbox: Vec::new(),
+            input: Input::Open,
+            wire_ended: false,
+            output: Output::Open,
+            output_ended: None,
+            failure: None,
+            dump,
+            received: 0,
+            sent: 0,
+            opened: now,
+            active: now,
+            progress: now,
+        }
+    }
+
+    /// The handshake is over: from here on payload is counted, decoded and encoded.
+    pub fn establish(&mut self, codec: Option<Box<dyn Codec>>) {
+        self.codec = codec;
+    }
+
+    /// Lets the peer in: tells it so where the codec has a record for that, and starts the counters
+    /// and the broadcasts.
+    pub fn open(&mut self, log: &BroadcastLog, now: Instant) {
+        let mut wire = Vec::new();
+        if let Some(codec) = &mut self.codec {
+            codec.accept(&mut wire);
+        }
+        self.transmit(&wire, log, now);
+        self.outbox.subscribe(log);
+        (self.received, self.sent) = (0, 0);
+    }
+
+    /// Whether a codec stands between the wire and the payload.
+    pub fn has_codec(&self) -> bool {
+        self.codec.is_some()
+    }
+
+    /// Whether bytes may be moved past this type, by the kernel or a program.
+    pub fn is_plain(&self) -> bool {
+        self.codec.is_none() && self.dump.is_none()
+    }
+
+    // ---- from the wire -----------------------------------------------------------------------
+
+    /// The peer's side.
+    pub fn input(&self) -> Input {
+        self.input
+    }
+
+    /// Whether the socket has nothing more to read.
+    pub fn wire_ended(&self) -> bool {
+        self.wire_ended
+    }
+
+    /// One recv(2) of at most `most` bytes of payload; the payload is in one of the two buffers.
+    /// `None` where nothing came, and at the end or a failure, which [`Connection::input`] tells.
+    pub fn read<'b>(
+        &mut self,
+        wire: &'b mut [u8],
+        decoded: &'b mut Vec<u8>,
+        most: u64,
+        now: Instant,
+    ) -> Result<Option<&'b [u8]>, Failure> {
+        let room = match &self.codec {
+            Some(_) => wire.len(),
+            None => usize::try_from(most).unwrap_or(usize::MAX).min(wire.len()),
+        };
+        let count = match self.socket.recv(&mut wire[..room]) {
+            Ok(count) => count,
+            Err(e) if would_block(&e) => return Ok(None),
+            Err(e) => {
+                self.fail(e);
+                return Ok(None);
+            }
+        };
+        self.active = now;
+        self.wire_ended = count == 0;
+        let payload = match &mut self.codec {
+            None => {
+                if count == 0 {
+                    self.end_input();
+                }
+                &wire[..count]
+            }
+            Some(codec) => {
+                decoded.clear();
+                let result = match count {
+                    0 => codec.at_wire_eof(),
+                    _ => codec.decode(&wire[..count], decoded),
+                };
+                let ended = codec.peer_ended();
+                decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+                match result {
+                    Err(error) => self.fail(error.into()),
+                    Ok(()) if ended => self.end_input(),
+                    Ok(()) => {}
+                }
+                &decoded[..]
+            }
+        };
+        self.received += payload.len() as u64;
+        self.dump(Direction::Received, payload)?;
+        Ok(Some(payload))
+    }
+
+    fn end_input(&mut self) {
+        if self.input == Input::Open {
+            self.input = Input::Eof;
+        }
+    }
+
+    /// Moves bytes to `output` inside the kernel. The end and failures of the connection are told
+    /// by [`Connection::input`]; bytes that were on their way when the kernel refused wait as unread.
+    pub fn splice_to(
+        &mut self,
+        splice: &mut Splice,
+        output: BorrowedFd<'_>,
+        most: u64,
+        now: Instant,
+    ) -> Moved {
+        let most = usize::try_from(most).unwrap_or(CHUNK);
+        match splice.step(self.socket.as_fd(), output, most) {
+            Moved::Bytes(n) => {
+                self.received += n as u64;
+                self.active = now;
+                drop(trace::counted("recv", CHUNK, Ok(n)));
+                Moved::Bytes(n)
+            }
+            Moved::Eof => match self.socket.peek(&mut [0]) {
+                Ok(1..) => Moved::CopyOnce,
+                Ok(0) => {
+                    drop(trace::counted("recv", CHUNK, Ok(0)));
+                    self.wire_ended = true;
+                    self.end_input();
+                    Moved::Eof
+                }
+                Err(e) => {
+                    self.fail(e);
+                    Moved::Eof
+                }
+            },
+            Moved::Failed(errno) if errno != Errno::EPIPE && is_of_connection(errno) => {
+                self.fail(errno.into());
+                Moved::Eof
+            }
+            Moved::Failed(errno) => Moved::SinkFailed(errno),
+            Moved::Unsupported => {
+                match splice.take_inside() {
+                    Ok(bytes) => {
+                        self.received += bytes.len() as u64;
+                        self.inbox = bytes;
+                    }
+                    Err(e) => self.fail(e),
+                }
+                Moved::Unsupported
+            }
+            moved => moved,
+        }
+    }
+
+    /// Whether payload waits that the handler has not taken.
+    pub fn has_unread(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Takes the payload that waits out, to offer it to the handler.
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// Puts payload back that the handler has not taken; it comes before what is read next.
+    pub fn keep_unread(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.inbox.is_empty(), "offered twice");
+        self.inbox = bytes;
+    }
+
+    /// The end that is to be reported now: the handler has taken all data before it.
+    pub fn report_end(&mut self) -> Option<Input> {
+        if self.has_unread() || !matches!(self.input, Input::Eof | Input::Failed) {
+            return None;
+        }
+        Some(std::mem::replace(&mut self.input, Input::Reported))
+    }
+
+    // ---- to the wire -------------------------------------------------------------------------
+
+    /// Sends payload, or queues it behind what waits.
+    pub fn send(
+        &mut self,
+        payload: &[u8],
+        log: &BroadcastLog,
+        scratch: &mut Vec<u8>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.dump(Direction::Sent, payload)?;
+        self.encode_shared(log);
+        let Some(codec) = &mut self.codec else {
+            self.transmit(payload, log, now);
+            return Ok(());
+        };
+        scratch.clear();
+        self.sent += payload.len() as u64;
+        match codec.encode(payload, scratch) {
+            Ok(()) => self.transmit(scratch, log, now),
+            Err(error) => self.fail(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Moves bytes from `input` inside the kernel. A failure of the connection is told by
+    /// [`Connection::input`].
+    pub fn splice_from(
+        &mut self,
+        splice: &mut Splice,
+        input: BorrowedFd<'_>,
+        now: Instant,
+    ) -> Moved {
+        match splice.step(input, self.socket.as_fd(), CHUNK) {
+            Moved::Bytes(n) => {
+                self.sent += n as u64;
+                (self.active, self.progress) = (now, now);
+                drop(trace::counted("sendall", n, Ok(n)));
+                Moved::Bytes(n)
+            }
+            Moved::Failed(errno) if is_of_connection(errno) => {
+                self.fail_output(errno.into());
+                Moved::SinkFailed(errno)
+            }
+            moved => moved,
+        }
+    }
+
+    /// Sends bytes that are no payload: a handshake's, a codec's own records.
+    pub fn transmit(&mut self, wire: &[u8], log: &BroadcastLog, now: Instant) {
+        if wire.is_empty() || self.failure.is_some() || self.output != Output::Open {
+            return;
+        }
+        let mut taken = 0;
+        if self.outbox.is_empty(log) {
+            self.progress = now;
+            match self.socket.send(wire) {
+                Ok(n) => {
+                    taken = n;
+                    self.count_sent(n);
+                    self.active = now;
+                }
+                Err(e) if would_block(&e) => {}
+                Err(e) => return self.fail_output(e),
+            }
+        }
+        self.outbox.push(&wire[taken..], log);
+    }
+
+    /// Sends what is queued, as far as the socket takes it, and FIN behind it; the bytes sent.
+    pub fn flush(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
+        self.encode_shared(log);
+        let taken = match self.outbox.send_to(&self.socket, log) {
+            Ok(n) => n,
+            Err(e) => {
+                self.fail_output(e);
+                return 0;
+            }
+        };
+        if taken > 0 {
+            (self.active, self.progress) = (now, now);
+            self.count_sent(taken);
+        }
+        taken as u64
+    }
+
+    /// Sends FIN, if our side has ended and nothing waits.
+    pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
+        if self.output == Output::Ending && self.outbox.is_empty(log) {
+            // A peer that is gone shows itself to the next read.
+            let _ = self.socket.shutdown_write();
+            self.output = Output::Ended(now);
+        }
+    }
+
+    /// Ends our side: the codec's end of stream follows what is queued, and FIN behind that unless
+    /// `half_close` is off. Broadcasts do not reach this connection any more.
+    pub fn end_output(&mut self, half_close: bool, log: &BroadcastLog, now: Instant) {
+        self.output_ended.get_or_insert(now);
+        self.encode_shared(log);
+        self.outbox.unsubscribe(log);
+        if self.output != Output::Open || !half_close {
+            return;
+        }
+        if let Some(codec) = &mut self.codec
+            && self.failure.is_none()
+        {
+            let mut wire = Vec::new();
+            codec.encode_eof(&mut wire);
+            let is_alone = self.outbox.is_empty(log);
+            let sent = if is_alone { self.socket.send(&wire) } else { Ok(0) };
+            match sent {
+                Err(e) if !would_block(&e) => {} // all payload is sent; reading tells the rest
+                sent => self.outbox.push(&wire[sent.unwrap_or(0)..], log),
+            }
+        }
+        self.output = Output::Ending;
+    }
+
+    /// Tells a peer that has proved a key why it is not let in. Only the first reason is sent.
+    pub fn reject(&mut self, why: Reject, log: &BroadcastLog) {
+        if let Some(mut codec) = self.codec.take() {
+            let mut wire = Vec::new();
+            codec.reject(why, &mut wire);
+            self.outbox.push(&wire, log);
+        }
+    }
+
+    /// Our side.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
+    /// When the handler ended our side.
+    pub fn output_ended(&self) -> Option<Instant> {
+        self.output_ended
+    }
+
+    /// The send queue.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The send queue, for broadcasts.
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// Copies what waits of the broadcast log, so that the log can forget it.
+    pub fn copy_shared(&mut self, log: &BroadcastLog) {
+        self.encode_shared(log);
+        let Ok(()) = self.outbox.copy_shared(log, Ok::<_, std::convert::Infallible>);
+    }
+
+    /// With a codec: encodes the broadcasts that wait, all that came in this turn together.
+    fn encode_shared(&mut self, log: &BroadcastLog) {
+        let Some(codec) = &mut self.codec else {
+            return;
+        };
+        let sent = &mut self.sent;
+        let result = self.outbox.copy_shared(log, |payload| {
+            let mut wire = Vec::new();
+            *sent += payload.len() as u64;
+            codec.encode(&payload, &mut wire).map(|()| wire)
+        });
+        if let Err(error) = result {
+            self.fail(error.into());
+        }
+    }
+
+    /// With a codec, payload is counted when it is encoded.
+    fn count_sent(&mut self, n: usize) {
+        if self.codec.is_none() {
+            self.sent += n as u64;
+        }
+    }
+
+    /// Dumps a broadcast.
+    pub fn dump_sent(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        self.dump(Direction::Sent, payload)
+    }
+
+    fn dump(&mut self, direction: Direction, payload: &[u8]) -> Result<(), Failure> {
+        let Some(dump) = self.dump.as_mut().filter(|_| !payload.is_empty()) else {
+            return Ok(());
+        };
+        dump.tell(direction, self.opened.elapsed(), payload).map_err(|failure| {
+            failure
+                .hint(&format!("received {}, sent {} bytes until then", self.received, self.sent))
+        })
+    }
+
+    // ---- failures ----------------------------------------------------------------------------
+
+    /// Why the connection is of no use any more.
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.failure.as_ref()
+    }
+
+    /// Takes the failure out.
+    pub fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
+    /// Neither direction can go on.
+    fn fail(&mut self, error: io::Error) {
+        self.fail_output(error);
+        if self.input != Input::Reported {
+            self.input = Input::Failed;
+        }
+    }
+
+    /// Nothing more can be sent; what has arrived can still be read, and the end is the failure.
+    fn fail_output(&mut self, error: io::Error) {
+        self.outbox.clear();
+        self.failure.get_or_insert(error);
+    }
+
+    /// Drops what is queued: a peer that does not read would not take it either.
+    pub fn discard_output(&mut self) {
+        self.outbox.clear();
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether an error of a call over two descriptors is the connection's; all others are local.
+fn is_of_connection(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EPIPE
+            | Errno::ECONNRESET
+            | Errno::ETIMEDOUT
+            | Errno::ENOTCONN
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::ECONNABORTED
+            | Errno::ECONNREFUSED
+    )
+}

@@ -1,0 +1,170 @@
+//! Moving bytes between a socket and a standard stream inside the kernel: splice(2), sendfile(2).
+//!
+//! | source -> sink                 | call                                       |
+//! |--------------------------------|--------------------------------------------|
+//! | pipe -> socket, socket -> pipe | splice(2)                                  |
+//! | file -> socket                 | sendfile(2)                                |
+//! | socket -> file, device         | splice(2) twice, through a pipe of our own |
+//!
+//! Where the kernel refuses (EINVAL: an append-only file, a device) the caller copies instead.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::poll::PollFlags;
+
+use super::deadline::{Deadline, wait};
+use super::stdio::{Kind, Stdio};
+
+/// The most one call moves; also the size that pipes are grown to.
+pub const CHUNK: usize = 1 << 20;
+
+/// One direction between a socket and a standard stream.
+pub struct Splice(Way);
+
+enum Way {
+    Splice,
+    SendFile,
+    /// The pipe, and the bytes that are inside it.
+    Through {
+        reader: OwnedFd,
+        writer: OwnedFd,
+        inside: usize,
+    },
+}
+
+/// The result of one step.
+#[derive(Debug)]
+pub enum Moved {
+    /// Bytes that reached the sink.
+    Bytes(usize),
+    /// The source has nothing to read.
+    SourceEmpty,
+    /// The sink has no room.
+    SinkFull,
+    /// The source ended.
+    Eof,
+    /// The kernel has no way for this pair: copy.
+    Unsupported,
+    /// Urgent data, at which splice(2) stops: copy what is there.
+    CopyOnce,
+    /// The call failed; which side it was, only the caller can tell.
+    Failed(Errno),
+    /// The sink failed after the source had given bytes.
+    SinkFailed(Errno),
+}
+
+impl Splice {
+    /// From this stdin to a socket, if the kernel has a way.
+    pub fn from_input(input: Stdio) -> Option<Self> {
+        match input.kind() {
+            Kind::Pipe => {
+                grow(input.as_fd());
+                Some(Self(Way::Splice))
+            }
+            Kind::File => Some(Self(Way::SendFile)),
+            Kind::Socket | Kind::Terminal | Kind::Device => None,
+        }
+    }
+
+    /// From a socket to this stdout, if the kernel has a way.
+    pub fn to_output(output: Stdio) -> Option<Self> {
+        match output.kind() {
+            Kind::Pipe => {
+                grow(output.as_fd());
+                Some(Self(Way::Splice))
+            }
+            Kind::File | Kind::Device => {
+                let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).ok()?;
+                grow(writer.as_fd());
+                Some(Self(Way::Through { reader, writer, inside: 0 }))
+            }
+            Kind::Socket | Kind::Terminal => None,
+        }
+    }
+
+    /// Moves at most `most` bytes. Neither descriptor is waited for.
+    pub fn step(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> Moved {
+        let most = most.min(CHUNK);
+        match &mut self.0 {
+            Way::Splice => moved(move_between(from, to, most), from, to),
+            Way::SendFile => {
+                let sent = retry(|| nix::sys::sendfile::sendfile(to, from, None, most));
+                match sent {
+                    Err(Errno::EAGAIN) => Moved::SinkFull,
+                    sent => moved(sent, from, to),
+                }
+            }
+            Way::Through { reader, writer, inside } => {
+                if *inside == 0 {
+                    match move_between(from, writer.as_fd(), most) {
+                        Ok(n @ 1..) => *inside = n,
+                        result => return moved(result, from, to),
+                    }
+                }
+                match move_between(reader.as_fd(), to, CHUNK) {
+                    Ok(n) => {
+                        *inside -= n;
+                        Moved::Bytes(n)
+                    }
+                    Err(Errno::EINVAL | Errno::ENOSYS) => Moved::Unsupported,
+                    Err(e) => Moved::SinkFailed(e),
+                }
+            }
+        }
+    }
+
+    /// Takes out the bytes that have left the source and not reached the sink.
+    pub fn take_inside(&mut self) -> io::Result<Vec<u8>> {
+        let Way::Through { reader, inside, .. } = &mut self.0 else {
+            return Ok(Vec::new());
+        };
+        let mut bytes = vec![0; std::mem::take(inside)];
+        File::from(reader.try_clone()?).read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn moved(result: nix::Result<usize>, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Moved {
+    match result {
+        Ok(0) => Moved::Eof,
+        Ok(n) => Moved::Bytes(n),
+        Err(Errno::EAGAIN) => blocked(from, to),
+        Err(Errno::EINVAL | Errno::ENOSYS) => Moved::Unsupported,
+        Err(e) => Moved::Failed(e),
+    }
+}
+
+/// Which side EAGAIN from splice(2) meant.
+fn blocked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Moved {
+    let now = Deadline::at(Instant::now());
+    match wait([(from, PollFlags::POLLIN), (to, PollFlags::POLLOUT)], now) {
+        Ok([source, _]) if source.is_empty() => Moved::SourceEmpty,
+        Ok([_, sink]) if sink.is_empty() => Moved::SinkFull,
+        // Both became ready meanwhile, or there is TCP's urgent data.
+        _ => Moved::CopyOnce,
+    }
+}
+
+fn move_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+    retry(|| splice(from, None, to, None, most, flags))
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Asks for a larger pipe: fewer calls for the same bytes. One that stays small works too.
+pub fn grow(pipe: BorrowedFd<'_>) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(CHUNK.try_into().unwrap_or(i32::MAX)));
+}

@@ -1,0 +1,206 @@
+//! What a handler can do to the connections: [`Clients`] for the table.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::table::{Entry, Phase, Table};
+use crate::console::event::Reason;
+use crate::exit::Failure;
+use crate::net::connection::Output;
+use crate::net::endpoint::Endpoint;
+use crate::net::splice::{Moved, Splice};
+use crate::session::{About, Clients, Id};
+
+impl Clients for Table {
+    fn send(&mut self, client: Id, bytes: &[u8]) {
+        if self.open_entry(client).is_none() {
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let sent = self
+            .with(client.slot, |entry, log, now| entry.conn.send(bytes, log, &mut scratch, now));
+        self.scratch = scratch;
+        if let Some(Err(failure)) = sent {
+            self.quit(Err(failure));
+        }
+    }
+
+    fn broadcast(&mut self, bytes: &[u8], except: Option<Id>) {
+        self.flush.expedite();
+        self.append_broadcast(bytes, except);
+    }
+
+    fn broadcast_later(&mut self, bytes: &[u8]) {
+        self.append_broadcast(bytes, None);
+    }
+
+    fn finish(&mut self, client: Id) {
+        let half_close = self.bounds.half_close;
+        if self.open_entry(client).is_none_or(|entry| entry.conn.output_ended().is_some()) {
+            return;
+        }
+        self.with(client.slot, |entry, log, now| entry.conn.end_output(half_close, log, now));
+        self.flush_entry(client.slot);
+    }
+
+    fn close(&mut self, client: Id, reason: Reason) {
+        if self.open_entry(client).is_some() {
+            self.end(client.slot, reason);
+        }
+    }
+
+    fn abort(&mut self, client: Id, reason: Reason) {
+        if self.open_entry(client).is_some() {
+            self.remove(client.slot, reason);
+        }
+    }
+
+    fn all(&self) -> Vec<Id> {
+        let open = self.entries.iter().filter(|(_, entry)| matches!(entry.phase, Phase::Open));
+        let mut ids: Vec<Id> =
+            open.map(|(slot, entry)| Id { number: entry.number, slot }).collect();
+        ids.sort_unstable_by_key(|id| id.number);
+        ids
+    }
+
+    fn peer(&self, client: Id) -> Option<Endpoint> {
+        self.find(client).map(|entry| entry.conn.peer.clone())
+    }
+
+    fn queued(&self, client: Id) -> (usize, Duration) {
+        match self.find(client) {
+            Some(entry) if !entry.conn.outbox().is_empty(&self.log) => {
+                (entry.conn.outbox().len(&self.log), self.now - entry.conn.progress)
+            }
+            _ => (0, Duration::ZERO),
+        }
+    }
+
+    fn about(&self, client: Id) -> Option<About> {
+        let conn = &self.find(client)?.conn;
+        Some(About {
+            local: conn.socket.local().ok(),
+            peer: conn.peer.clone(),
+            neighbours: self.neighbours(client.slot),
+            credentials: conn.socket.credentials(),
+            has_codec: conn.has_codec(),
+        })
+    }
+
+    fn key(&self, client: Id) -> Option<Rc<str>> {
+        self.find(client).and_then(|entry| entry.key.clone())
+    }
+
+    fn pause(&mut self, client: Id, on: bool) {
+        if let Some(entry) = self.open_entry(client)
+            && entry.is_paused != on
+        {
+            entry.is_paused = on;
+            self.pending.push(client.slot);
+        }
+    }
+
+    fn pause_all(&mut self, on: bool) {
+        if self.is_paused != on {
+            self.is_paused = on;
+            self.touch_all();
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.is_paused || self.back_pressure.is_on()
+    }
+
+    fn occupy(&mut self, client: Id) {
+        if let Some(entry) = self.open_entry(client) {
+            entry.is_occupied = true;
+        }
+    }
+
+    fn hand_off(&mut self, client: Id) -> io::Result<OwnedFd> {
+        self.hand_off_socket(client)
+    }
+
+    fn reclaim(&mut self, client: Id, reason: Reason) {
+        self.reclaim_socket(client, reason);
+    }
+
+    fn has_unread(&mut self, client: Id) -> bool {
+        self.open_entry(client).is_some_and(|entry| {
+            entry.conn.has_unread() || matches!(entry.conn.socket.unread(), Ok(1..))
+        })
+    }
+
+    fn can_splice(&mut self, client: Id) -> bool {
+        self.open_entry(client).is_some_and(|entry| {
+            entry.conn.is_plain() && entry.conn.socket.set_nonblocking(true).is_ok()
+        })
+    }
+
+    fn splice_to(&mut self, client: Id, splice: &mut Splice, to: BorrowedFd<'_>) -> Moved {
+        if self.open_entry(client).is_none() {
+            return Moved::Eof;
+        }
+        let max = self.bounds.max_bytes;
+        let moved = self.with(client.slot, |entry, _, now| {
+            let most = max - entry.conn.received;
+            (entry.conn.splice_to(splice, to, most, now), entry.conn.has_unread())
+        });
+        let (moved, has_unread) = moved.unwrap_or((Moved::Eof, false));
+        if has_unread {
+            self.unread.push(client.slot);
+        }
+        moved
+    }
+
+    fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved {
+        let now = self.now;
+        let Some(entry) = self.open_entry(client) else {
+            return Moved::SourceEmpty;
+        };
+        let moved = entry.conn.splice_from(splice, from, now);
+        entry.wants_room = matches!(moved, Moved::SinkFull);
+        self.pending.push(client.slot);
+        moved
+    }
+
+    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool {
+        self.open_entry(client).is_some_and(|entry| entry.conn.socket.set_low_water(bytes))
+    }
+
+    fn stop(&mut self) {
+        self.stop_wanted = true;
+    }
+
+    fn quit(&mut self, result: Result<(), Failure>) {
+        self.quit.get_or_insert(result);
+    }
+}
+
+impl Table {
+    /// Adds to the broadcasts, which reach every open connection except the one they are from.
+    fn append_broadcast(&mut self, bytes: &[u8], except: Option<Id>) {
+        let position = self.log.end();
+        self.log.push(bytes);
+        let except = except.filter(|&id| self.open_entry(id).is_some());
+        if let Some(id) = except {
+            self.entries[id.slot].conn.outbox_mut().skip(position, &self.log);
+        }
+        if !self.has_dump {
+            return;
+        }
+        let receives = |entry: &Entry| {
+            matches!(entry.phase, Phase::Open) && entry.conn.output() == Output::Open
+        };
+        for (slot, entry) in &mut self.entries {
+            if receives(entry)
+                && except.is_none_or(|id| id.slot != slot)
+                && let Err(failure) = entry.conn.dump_sent(bytes)
+            {
+                self.quit.get_or_insert(Err(failure));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A connection whose socket a program has. Here it is only watched for whether the client is gone;
+//! what went over it is known from the kernel's counts.
+//!
+//! | epoll reports | the client | what follows |
+//! |---------------|------------|--------------|
+//! | nothing       | talks, or has ended its side: the program's end of input | |
+//! | ERR, or HUP without an end | reset the connection | it is gone at once |
+//! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PATIENCE`] after the program has read everything |
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use super::table::{Entry, Phase, Table};
+use crate::console::event::Reason;
+use crate::net::deadline::Deadline;
+use crate::net::poller::{Interest, Ready};
+use crate::net::tcpinfo::TcpInfo;
+use crate::session::Id;
+
+/// How long a program may go on after its connection has ended in both directions.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is kept of a connection while a program has its socket.
+pub(super) struct HandOff {
+    /// Bytes received and sent before, as the kernel counts them.
+    before: Option<(u64, u64)>,
+    /// Both directions have ended: when to look at it again.
+    ended: Option<Instant>,
+    /// The client is gone, for this reason.
+    gone: Option<Reason>,
+}
+
+impl HandOff {
+    /// When it must be looked at next.
+    pub(super) fn due(&self, active: Instant, idle: Duration) -> Deadline {
+        match (self.gone, self.ended) {
+            (Some(_), _) => Deadline::NEVER,
+            (None, Some(at)) => Deadline::at(at),
+            (None, None) if idle.is_zero() => Deadline::NEVER,
+            (None, None) => Deadline::at(active + idle),
+        }
+    }
+}
+
+impl Table {
+    /// Gives out a duplicate of the socket, in blocking mode.
+    pub(super) fn hand_off_socket(&mut self, client: Id) -> io::Result<OwnedFd> {
+        let token = client.slot as u64;
+        let entry = self.open_entry(client).ok_or(io::ErrorKind::NotConnected)?;
+        let socket = entry.conn.socket.duplicate()?;
+        entry.interest = Interest::default();
+        // The mode belongs to both descriptors; ours is not waited on.
+        entry.conn.socket.set_nonblocking(false)?;
+        entry.is_shared = true;
+        let before = counts(entry);
+        self.poller.change(&self.entries[client.slot].conn, token, Interest::default())?;
+        let hand_off = HandOff { before, ended: None, gone: None };
+        self.set_phase(client.slot, Phase::HandedOff(Box::new(hand_off)));
+        Ok(socket)
+    }
+
+    /// epoll reports an error or a hang-up on a socket that a program has.
+    pub(super) fn hung_up_handed_off(&mut self, slot: usize, event: &Ready) {
+        let now = self.now;
+        let Some(entry) = self.get(slot) else {
+            return;
+        };
+        if event.failed || is_reset(entry) {
+            self.hang_up(slot, Reason::Reset);
+        } else if let Phase::HandedOff(hand_off) = &mut entry.phase
+            && event.hung_up
+            && hand_off.ended.is_none()
+        {
+            hand_off.ended = Some(now + PATIENCE);
+            self.pending.push(slot);
+        }
+    }
+
+    /// The timer of a connection whose socket a program has.
+    pub(super) fn check_handed_off(&mut self, slot: usize) {
+        let now = self.now;
+        let Some(entry) = self.get(slot) else {
+            return;
+        };
+        let Phase::HandedOff(hand_off) = &mut entry.phase else {
+            return;
+        };
+        if hand_off.ended.is_some() {
+            return match entry.conn.socket.unread() {
+                Ok(1..) => hand_off.ended = Some(now + PATIENCE),
+                _ => self.hang_up(slot, Reason::Eof),
+            };
+        }
+        let quiet = TcpInfo::read(&entry.conn).ok().and_then(|info| info.quiet());
+        if let Some(last) = quiet.and_then(|quiet| now.checked_sub(quiet)) {
+            entry.conn.active = entry.conn.active.max(last);
+        }
+        if now - entry.conn.active >= self.bounds.idle {
+            self.hang_up(slot, Reason::Idle);
+        }
+    }
+
+    /// The client is gone, or is to be: both sides are shut down, and the handler ends the program.
+    pub(super) fn hang_up(&mut self, slot: usize, reason: Reason) {
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let Phase::HandedOff(hand_off) = &mut entry.phase else {
+            return;
+        };
+        if hand_off.gone.replace(reason).is_some() {
+            return;
+        }
+        // The client need not wait until the program has heeded its signal.
+        let _ = entry.conn.socket.shutdown_both();
+        self.left.push(Id { number: entry.number, slot });
+    }
+
+    /// Takes the socket back and ends the connection: in good order, unless the client is gone.
+    pub(super) fn reclaim_socket(&mut self, client: Id, reason: Reason) {
+        let now = self.now;
+        let found = self.entries.get_mut(client.slot);
+        let Some(entry) = found.filter(|entry| entry.number == client.number) else {
+            return;
+        };
+        let (after, reset) = (counts(entry), is_reset(entry));
+        let Phase::HandedOff(hand_off) = &entry.phase else {
+            return;
+        };
+        let (before, gone) = (hand_off.before, hand_off.gone);
+        entry.has_counts = false;
+        if let (Some(before), Some(after)) = (before, after) {
+            entry.conn.received = after.0.saturating_sub(before.0);
+            entry.conn.sent = after.1.saturating_sub(before.1);
+            entry.has_counts = true;
+        }
+        if let Some(reason) = gone.or(reset.then_some(Reason::Reset)) {
+            return self.remove(client.slot, reason);
+        }
+        self.set_phase(client.slot, Phase::Closing(reason));
+        self.with(client.slot, |entry, log, _| {
+            (entry.conn.active, entry.conn.progress) = (now, now);
+            entry.conn.end_output(true, log, now);
+        });
+    }
+}
+
+/// Whether the client reset the connection, also if the program has read that error already.
+fn is_reset(entry: &Entry) -> bool {
+    TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset())
+}
+
+/// Payload bytes read and written by the program, as far as the kernel tells.
+fn counts(entry: &Entry) -> Option<(u64, u64)> {
+    let info = TcpInfo::read(&entry.conn).ok()?;
+    let unread = entry.conn.socket.unread().unwrap_or_default();
+    Some((info.received()?.saturating_sub(unread), info.sent()?))
+}

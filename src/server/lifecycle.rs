@@ -1,0 +1,131 @@
+//! How a connection ends: removed at once, or closed in good order.
+
+use std::io;
+
+use super::table::{Closed, Entry, Phase, Table};
+use crate::console::event::{Event, Reason};
+use crate::exit::Failure;
+use crate::net::codec::Reject;
+use crate::net::connection::Input;
+use crate::net::tcpinfo::TcpInfo;
+use crate::session::Id;
+
+impl Table {
+    /// Removes a connection: it failed, or nothing is owed to it any more.
+    pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
+        let Some(mut entry) = self.take(slot) else {
+            return;
+        };
+        let reason = match entry.phase {
+            // The reason that it was closed for comes first in time.
+            Phase::Closing(first) if first != Reason::Eof => first,
+            _ => reason,
+        };
+        if let Phase::Open | Phase::HandedOff(_) = entry.phase {
+            self.left.push(Id { number: entry.number, slot });
+        }
+        let error = entry.conn.take_failure();
+        if entry.is_admitted || reason == Reason::Limit {
+            self.report_closed(&entry, reason);
+            let conn = entry.conn;
+            self.last = Some(Closed {
+                reason,
+                by_peer: conn.input() != Input::Open || error.is_some(),
+                error,
+                has_codec: conn.has_codec(),
+                received: conn.received,
+                sent: conn.sent,
+                peer: conn.peer,
+            });
+        }
+    }
+
+    fn report_closed(&mut self, entry: &Entry, reason: Reason) {
+        let conn = &entry.conn;
+        let count = |bytes: u64| entry.has_counts.then_some(bytes);
+        self.talk.say(&Event::Closed {
+            id: entry.number,
+            peer: &conn.peer,
+            received: count(conn.received),
+            sent: count(conn.sent),
+            seconds: (self.now - conn.opened).as_secs_f64(),
+            reason,
+            left: self.is_social && entry.is_admitted,
+        });
+        if !self.has_tcp_info {
+            return;
+        }
+        match TcpInfo::read(conn) {
+            Ok(info) => {
+                self.talk.say(&Event::TcpInfo { id: entry.number, peer: &conn.peer, info: &info });
+            }
+            Err(e) => {
+                let op = "read TCP_INFO of the connection to";
+                self.quit.get_or_insert(Err(Failure::system(op, &conn.peer, &e)));
+            }
+        }
+    }
+
+    /// Removes a connection that has failed; the failure says how.
+    pub(super) fn remove_failed(&mut self, slot: usize) {
+        let failure = self.entries.get(slot).and_then(|entry| entry.conn.failure());
+        let reason = match failure.map(io::Error::kind) {
+            Some(io::ErrorKind::InvalidData) => Reason::Error, // the codec's
+            _ => Reason::Reset,
+        };
+        self.remove(slot, reason);
+    }
+
+    /// Ends a connection at once, a program's with it.
+    pub(super) fn expel(&mut self, slot: usize, reason: Reason) {
+        match self.entries.get(slot).map(|entry| &entry.phase) {
+            Some(Phase::HandedOff(_)) => self.hang_up(slot, reason),
+            _ => self.remove(slot, reason),
+        }
+    }
+
+    /// Ends our side and removes the connection: what the socket does not take now is lost.
+    pub(super) fn finish_now(&mut self, slot: usize, reason: Reason) {
+        self.with(slot, |entry, log, now| {
+            entry.conn.end_output(true, log, now);
+            entry.conn.flush(log, now);
+        });
+        self.remove(slot, reason);
+    }
+
+    /// Closes a connection that has proved a key from an address that is not allowed.
+    pub(super) fn deny(&mut self, slot: usize) {
+        self.with(slot, |entry, log, _| entry.conn.reject(Reject::Access, log));
+        self.end(slot, Reason::Limit);
+    }
+
+    /// Closes a connection in good order: what is queued is sent, then FIN.
+    pub(super) fn end(&mut self, slot: usize, reason: Reason) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        match entry.phase {
+            // It does not take what it was to be sent.
+            Phase::Closing(_) if reason == Reason::Slow => return self.remove(slot, reason),
+            Phase::Closing(_) => return,
+            Phase::HandedOff(_) => return self.hang_up(slot, reason),
+            Phase::Open => self.left.push(Id { number: entry.number, slot }),
+            Phase::Handshake(_) | Phase::Waiting => {
+                let why = match reason {
+                    Reason::Limit => Reject::Full,
+                    Reason::Shutdown => Reject::Shutdown,
+                    _ => Reject::Auth,
+                };
+                self.with(slot, |entry, log, _| entry.conn.reject(why, log));
+            }
+        }
+        self.set_phase(slot, Phase::Closing(reason));
+        self.with(slot, |entry, log, now| {
+            entry.conn.progress = now;
+            if reason == Reason::Slow {
+                entry.conn.discard_output();
+            }
+            entry.conn.end_output(true, log, now);
+        });
+    }
+}

@@ -1,0 +1,293 @@
+//! Connections that we dial: tried again while `--wait` lasts, through a proxy where one is named,
+//! with a PROXY header in front, and with the handshake of our key behind all that. The order:
+//!
+//! ```text
+//! Dialer ──> Tunnel (handshake) ──> PROXY header (sent) ──> Login (handshake) ──> admitted
+//!    ^──────────── pause <───── a failure that may pass, while --wait lasts
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::EventLoop;
+use super::authenticator::NewHandshake;
+use super::negotiation::{Purpose, Step};
+use super::table::Phase;
+use crate::console::event::{Event, Reason};
+use crate::exit::{Exit, Failure};
+use crate::net::address::Address;
+use crate::net::connection::Connection;
+use crate::net::deadline::Deadline;
+use crate::net::dial::{Dial, Dialer};
+use crate::net::endpoint::Endpoint;
+use crate::net::handshake::Refusal;
+use crate::net::poller::Interest;
+use crate::net::proxy::Tunnel;
+use crate::net::proxy_header::{Version, header};
+use crate::net::retry::Retry;
+use crate::net::socket::Socket;
+
+/// How long our answer to a challenge has the connection to itself. A server that reads it with a
+/// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
+const ALONE: Duration = Duration::from_millis(25);
+
+/// A connection to dial.
+pub struct Route {
+    /// The target.
+    pub address: Address,
+    /// How its socket, or that of the proxy, is opened.
+    pub dial: Dial,
+    /// `--proxy`.
+    pub tunnel: Option<Tunnel>,
+    /// `--send-proxy`.
+    pub header: Option<Version>,
+    /// `--wait`: how long to try again.
+    pub retry: Option<Retry>,
+    /// `-w`: bounds one attempt, and the login; zero: no limit.
+    pub timeout: Duration,
+    /// `auth-connect`: makes our side of its handshake.
+    pub login: Option<NewHandshake>,
+    /// Whether connecting is reported without `-v`.
+    pub greet: bool,
+}
+
+/// A connection on its way.
+pub(super) struct Outgoing {
+    route: Route,
+    attempt: Attempt,
+    /// The end of the attempt under way.
+    until: Deadline,
+    last: Option<Failure>,
+}
+
+enum Attempt {
+    Dialing(Box<Dialer>),
+    Pausing(Instant),
+    /// It is in the table of connections.
+    Connected,
+}
+
+impl Outgoing {
+    /// When its timer is due.
+    pub(super) fn deadline(&self) -> Deadline {
+        match &self.attempt {
+            Attempt::Dialing(dialer) => dialer.deadline(),
+            Attempt::Pausing(until) => Deadline::at(*until),
+            Attempt::Connected => Deadline::NEVER,
+        }
+    }
+
+    /// The target.
+    pub(super) fn address(&self) -> &Address {
+        &self.route.address
+    }
+
+    /// Whether the connection is not in the table yet.
+    pub(super) fn is_dialling(&self) -> bool {
+        !matches!(self.attempt, Attempt::Connected)
+    }
+}
+
+impl EventLoop<'_> {
+    /// Dials the only connection of this run.
+    pub fn dial(&mut self, route: Route) -> Result<(), Failure> {
+        let attempt = Attempt::Pausing(Instant::now());
+        self.outgoing = Some(Outgoing { route, attempt, until: Deadline::NEVER, last: None });
+        self.begin_attempt()
+    }
+
+    /// Begins one attempt.
+    fn begin_attempt(&mut self) -> Result<(), Failure> {
+        let Some(out) = &mut self.outgoing else {
+            return Ok(());
+        };
+        if let (Some(retry), Some(last)) = (&out.route.retry, &mut out.last)
+            && retry.is_over()
+        {
+            return Err(retry.run_out(std::mem::replace(last, Failure::silent(Exit::Other))));
+        }
+        let end = match &mut out.route.retry {
+            Some(retry) => retry.attempt(),
+            None => self.config.deadline,
+        };
+        out.until = Deadline::after(out.route.timeout).min(end);
+        let address = out.route.tunnel.as_ref().map_or(&out.route.address, Tunnel::address);
+        match Dialer::new(address, out.route.dial.clone(), out.until) {
+            Ok(dialer) => {
+                let read = Interest { read: true, write: false };
+                let watched = self.table.poller.add(&dialer, super::DIALER, read);
+                watched.map_err(|e| Failure::system("connect to", &out.route.address, &e))?;
+                out.attempt = Attempt::Dialing(Box::new(dialer));
+                self.step_dialer()
+            }
+            Err(failure) => self.attempt_failed(failure),
+        }
+    }
+
+    /// The dialer has something to do, or the pause is over.
+    pub(super) fn step_dialer(&mut self) -> Result<(), Failure> {
+        let Some(out) = &mut self.outgoing else {
+            return Ok(());
+        };
+        let result = match &mut out.attempt {
+            Attempt::Pausing(until) if *until <= Instant::now() => return self.begin_attempt(),
+            Attempt::Pausing(_) | Attempt::Connected => return Ok(()),
+            Attempt::Dialing(dialer) => dialer.step(),
+        };
+        match result {
+            None => Ok(()),
+            Some(Ok(socket)) => self.connected(socket),
+            Some(Err(failure)) => {
+                let failure = match &out.route.tunnel {
+                    Some(tunnel) => tunnel.unreached(failure),
+                    None => failure,
+                };
+                self.attempt_failed(failure)
+            }
+        }
+    }
+
+    /// A failed attempt: another one after a pause, or the end.
+    fn attempt_failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        let Some(out) = &mut self.outgoing else {
+            return Err(failure);
+        };
+        let Some(retry) = &mut out.route.retry else {
+            return Err(failure);
+        };
+        if !Retry::may_pass(&failure) {
+            return Err(failure);
+        }
+        // An attempt that its own end cut short says less than the one before it.
+        let cut_short = failure.exit == Exit::TimedOut && retry.is_over();
+        let last = match out.last.take() {
+            Some(before) if cut_short => before,
+            _ => failure,
+        };
+        if retry.is_over() {
+            return Err(retry.run_out(last));
+        }
+        out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
+        out.last = Some(last);
+        Ok(())
+    }
+
+    /// The socket is connected: to the target, or to the proxy, which is asked for the target.
+    fn connected(&mut self, socket: Socket) -> Result<(), Failure> {
+        self.count = 1;
+        self.table.now = Instant::now();
+        let dump = self.new_dump();
+        let Some(out) = &mut self.outgoing else {
+            return Ok(());
+        };
+        out.attempt = Attempt::Connected;
+        let until = out.until;
+        let tunnel = out.route.tunnel.as_ref().map(Tunnel::handshake);
+        let fail = |e| Failure::system("connect to", &out.route.address, &e);
+        let peer = match tunnel {
+            Some(_) => Endpoint::Beyond(out.route.address.to_string()),
+            None => socket.peer().map_err(fail)?,
+        };
+        let conn = Connection::new(socket, peer, dump, self.table.now);
+        let slot = self.table.insert(self.count, conn).map_err(fail)?.slot;
+        match tunnel {
+            Some(machine) => {
+                self.begin_handshake(slot, machine, Purpose::Tunnel, until);
+                Ok(())
+            }
+            None => self.reached(slot),
+        }
+    }
+
+    /// A step of the proxy's handshake.
+    pub(super) fn tunnel(&mut self, slot: usize, step: Step) -> Result<(), Failure> {
+        let Some(out) = &self.outgoing else {
+            return Ok(());
+        };
+        let Some(tunnel) = out.route.tunnel.as_ref() else {
+            return Ok(());
+        };
+        let failure = match step {
+            Step::Nothing | Step::More => return Ok(()),
+            Step::Done(_) => return self.reached(slot),
+            Step::Refused(why) => tunnel.refused(why),
+            Step::Failed(e) => tunnel.broken(&e),
+        };
+        self.table.remove(slot, Reason::Error);
+        self.attempt_failed(failure)
+    }
+
+    /// The connection reaches the target: it is announced, and our key proved.
+    fn reached(&mut self, slot: usize) -> Result<(), Failure> {
+        let (Some(out), Some(entry)) = (&self.outgoing, self.table.get(slot)) else {
+            return Ok(());
+        };
+        let peer = entry.conn.peer.clone();
+        let local = entry.conn.socket.local();
+        let mut announcement = Vec::new();
+        if let Some(version) = out.route.header {
+            announcement = local
+                .as_ref()
+                .map_err(|e| e.kind().into())
+                .and_then(|local| header(version, local, &peer))
+                .map_err(|e| Failure::system("send the PROXY header to", &peer, &e))?;
+        }
+        if let Ok(local) = &local {
+            self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });
+        }
+        let until = Deadline::after(out.route.timeout).min(self.config.deadline);
+        let machine = out.route.login.as_ref().map(|login| login()).transpose()?;
+        self.table.with(slot, |entry, log, now| entry.conn.transmit(&announcement, log, now));
+        match machine {
+            Some(machine) => self.begin_handshake(slot, machine, Purpose::Login, until),
+            None => self.admit(slot),
+        }
+        Ok(())
+    }
+
+    /// A step of our proof.
+    pub(super) fn login(&mut self, slot: usize, step: Step) {
+        let Some(entry) = self.table.get(slot) else {
+            return;
+        };
+        let peer = entry.conn.peer.clone();
+        let op = "authenticate to";
+        let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
+        let failure = match step {
+            Step::Nothing | Step::More => return,
+            Step::Done(outcome) => {
+                let has_codec = outcome.codec.is_some();
+                entry.conn.establish(outcome.codec);
+                if has_codec {
+                    return self.admit(slot);
+                }
+                let now = self.table.now;
+                self.table.with(slot, |entry, _, _| {
+                    if let Phase::Handshake(negotiation) = &mut entry.phase {
+                        negotiation.open_at(now + ALONE);
+                    }
+                });
+                return;
+            }
+            Step::Refused(why) => {
+                let farewell = why.farewell;
+                self.table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
+                refused(why)
+            }
+            // The verdict may have come before the reset.
+            Step::Failed(e) => match &mut entry.phase {
+                Phase::Handshake(negotiation) => match negotiation.on_eof() {
+                    why if why.exit == Exit::NotAuthenticated => refused(why),
+                    _ => Failure::system(op, &peer, &e),
+                },
+                _ => return,
+            },
+        };
+        self.table.remove(slot, Reason::Auth);
+        self.table.quit.get_or_insert(Err(failure));
+    }
+
+    /// The peer has read our answer, or has had the time to.
+    pub(super) fn open_dialled(&mut self, slot: usize) {
+        self.admit(slot);
+    }
+}

@@ -1,0 +1,152 @@
+//! What follows from a turn of the loop: flushes, FIN, removals, watched events, timers.
+
+use std::time::Instant;
+
+use super::backpressure::{HIGH_WATER, PROGRESS};
+use super::table::{Phase, Role, Table};
+use crate::console::event::Reason;
+use crate::net::connection::{Input, Output};
+use crate::net::poller::Interest;
+use crate::session::Id;
+
+/// What all outboxes together may own for clients that write everything before they read.
+const POOL: usize = 128 << 20;
+
+impl Table {
+    /// Processes every entry that was changed since the last call.
+    pub(super) fn process_pending(&mut self) {
+        while let Some(slot) = self.pending.pop() {
+            self.process(slot);
+        }
+    }
+
+    /// The socket has room again.
+    pub(super) fn writable(&mut self, slot: usize) {
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let id = Id { number: entry.number, slot };
+        let had_queue = !entry.conn.outbox().is_empty(&self.log);
+        let waited = std::mem::take(&mut entry.wants_room);
+        self.flush_entry(slot);
+        let is_empty = self.entries[slot].conn.outbox().is_empty(&self.log);
+        if waited || had_queue && is_empty {
+            self.drained.push(id);
+        }
+    }
+
+    /// Sends what waits on one connection, as far as the socket takes it.
+    pub(super) fn flush_entry(&mut self, slot: usize) {
+        let taken = self.with(slot, |entry, log, now| {
+            if !entry.interest.write {
+                entry.conn.progress = now; // it has not waited before
+            }
+            entry.conn.flush(log, now)
+        });
+        self.taken += taken.unwrap_or_default();
+    }
+
+    /// Flushes the broadcasts to all connections, if that is due, and updates the back-pressure.
+    /// Returns whether there was anything to do.
+    pub(super) fn flush_broadcasts(&mut self) -> bool {
+        let end = self.log.end();
+        let was_on = self.back_pressure.is_on();
+        let is_last = self.stopping.is_some() && self.flush.has_news(end);
+        let is_due = is_last || self.flush.is_due(end, self.now);
+        if !is_due && !was_on {
+            return false;
+        }
+        let began = Instant::now();
+        let (mut oldest, mut over) = (end, false);
+        for (slot, entry) in &mut self.entries {
+            let conn = &mut entry.conn;
+            if !entry.interest.write && !conn.outbox().is_empty(&self.log) {
+                let before = conn.outbox().own();
+                conn.progress = self.now;
+                self.taken += conn.flush(&self.log, self.now);
+                self.queued = self.queued + conn.outbox().own() - before;
+                if conn.failure().is_some() {
+                    self.pending.push(slot);
+                }
+            }
+            let waiting = conn.outbox().len(&self.log);
+            if waiting > 0 {
+                oldest = oldest.min(conn.outbox().oldest());
+                over |= waiting >= HIGH_WATER && self.now - conn.progress < PROGRESS;
+                self.pending.push(slot);
+            }
+        }
+        self.flush.flushed(end, began, Instant::now());
+        self.log.forget(oldest);
+        let is_on = self.back_pressure.update(self.now, over, self.taken, end);
+        if was_on && !is_on {
+            self.touch_all();
+        }
+        is_due || was_on != is_on
+    }
+
+    /// Whether bytes from this connection are not wanted now: they stay in its socket.
+    pub(super) fn is_held(&self, slot: usize) -> bool {
+        self.is_paused
+            || self.back_pressure.is_on()
+            || self.entries.get(slot).is_some_and(|entry| entry.is_paused)
+    }
+
+    fn process(&mut self, slot: usize) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        if entry.conn.outbox().held(&self.log) >= self.queue_limit {
+            let waiting = entry.conn.outbox().len(&self.log);
+            if waiting >= self.queue_limit || self.queued + waiting > POOL {
+                return self.end(slot, Reason::Slow);
+            }
+            // What waits is little; the log, which holds much, must not be kept because of it.
+            self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
+            self.pending.pop();
+        }
+        let is_held = self.is_held(slot);
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let conn = &mut entry.conn;
+        let ended = matches!(conn.input(), Input::Reported)
+            || !matches!(entry.phase, Phase::Open) && conn.input() == Input::Eof;
+        if ended && conn.output_ended().is_some() && conn.output() == Output::Open {
+            // Both sides have ended, ours without passing it on so far.
+            conn.end_output(true, &self.log, self.now);
+            self.pending.push(slot);
+            return self.flush_entry(slot);
+        }
+        conn.send_fin(&self.log, self.now);
+        if !matches!(entry.phase, Phase::Open) && conn.input() == Input::Failed
+            || ended && conn.failure().is_some()
+        {
+            return self.remove_failed(slot);
+        }
+        if let Output::Ended(_) = conn.output()
+            && (ended
+                || self.bounds.role == Role::Client && matches!(entry.phase, Phase::Closing(_)))
+        {
+            let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
+            return self.remove(slot, reason);
+        }
+        let waiting = conn.outbox().len(&self.log);
+        let is_stalled = self.now - conn.progress >= PROGRESS && self.queued < POOL;
+        let reads = match &entry.phase {
+            Phase::Open => !is_held && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
+            Phase::Waiting | Phase::HandedOff(_) => false,
+            Phase::Handshake(negotiation) => !negotiation.is_decided(),
+            Phase::Closing(_) => true,
+        };
+        let interest =
+            Interest { read: reads && !conn.wire_ended(), write: waiting > 0 || entry.wants_room };
+        if interest != entry.interest {
+            entry.interest = interest;
+            if self.poller.change(&entry.conn, slot as u64, interest).is_err() {
+                return self.remove(slot, Reason::Error);
+            }
+        }
+        self.arm(slot);
+    }
+}
