@@ -41,7 +41,7 @@ pub fn line(bytes: &[u8]) -> String {
     one_line(bytes, &[])
 }
 
-/// A received line for people: as [`line`], but a TAB stays.
+/// A received line for people: as [`line()`], but a TAB stays.
 pub fn text(bytes: &[u8]) -> String {
     one_line(bytes, &['\t'])
 }

@@ -28,6 +28,7 @@ use crate::session::seat::is_terminal;
 #[command(group(ArgGroup::new("answers").args(["reply", "expect"]).multiple(true)))]
 pub struct UdpSend {
     /// Where to send to (HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT), then the texts
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(value_name = "ADDRESS [TEXT]...", required = true, num_args = 1.., allow_hyphen_values = false)]
     pub words: Vec<OsString>,
 

@@ -25,6 +25,7 @@ use crate::session::seat::is_terminal;
 #[derive(Args, Debug, Clone)]
 pub struct UdpServe {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 

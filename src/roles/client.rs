@@ -45,6 +45,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ClientArgs {
     /// Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 
@@ -87,6 +88,7 @@ pub struct ClientArgs {
     pub source: Option<SocketAddr>,
     /// Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or
     /// http://[USER@]HOST:PORT
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(long, value_name = "URL", help_heading = "Proxies")]
     pub proxy: Option<String>,
     /// Read the proxy's password from FILE (one trailing newline is dropped); or set

@@ -40,6 +40,7 @@ use crate::session::seat::{Inbox, is_terminal};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ServerArgs {
     /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(value_name = "ADDRESS", num_args = 0..=2)]
     pub address: Vec<OsString>,
 

@@ -4,8 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::authenticator::Authenticator;
-use super::negotiation::Purpose;
-use super::table::Phase;
+use super::phase::{Phase, Purpose};
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;

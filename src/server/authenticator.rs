@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::log_limit::LogLimit;
-use super::negotiation::{Purpose, Step};
+use super::negotiation::Step;
+use super::phase::{Phase, Purpose};
 use super::preauth::PreAuthLimits;
-use super::table::{Phase, Table};
+use super::table::Table;
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;

@@ -5,7 +5,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::table::{Entry, Phase, Table};
+use super::phase::Phase;
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::Output;

@@ -9,39 +9,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::table::{Entry, Phase, Table};
+use super::phase::{HandOff, Phase};
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
-use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Ready};
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
 /// How long a program may go on after its connection has ended in both directions.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What is kept of a connection while a program has its socket.
-pub(super) struct HandOff {
-    /// Bytes received and sent before, as the kernel counts them.
-    before: Option<(u64, u64)>,
-    /// Both directions have ended: when to look at it again.
-    ended: Option<Instant>,
-    /// The client is gone, for this reason.
-    gone: Option<Reason>,
-}
-
-impl HandOff {
-    /// When it must be looked at next.
-    pub(super) fn due(&self, active: Instant, idle: Duration) -> Deadline {
-        match (self.gone, self.ended) {
-            (Some(_), _) => Deadline::NEVER,
-            (None, Some(at)) => Deadline::at(at),
-            (None, None) if idle.is_zero() => Deadline::NEVER,
-            (None, None) => Deadline::at(active + idle),
-        }
-    }
-}
 
 impl Table {
     /// Gives out a duplicate of the socket, in blocking mode.

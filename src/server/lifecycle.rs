@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::table::{Closed, Entry, Phase, Table};
+use super::phase::Phase;
+use super::table::{Closed, Entry, Table};
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::codec::Reject;

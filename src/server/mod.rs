@@ -26,6 +26,7 @@ mod limits;
 mod log_limit;
 mod negotiation;
 mod outgoing;
+mod phase;
 mod preauth;
 mod process;
 mod receive;
@@ -54,8 +55,9 @@ pub use authenticator::{Authenticator, NewHandshake};
 pub use limits::Limits;
 use outgoing::Outgoing;
 pub use outgoing::Route;
+use phase::Phase;
+use table::Table;
 pub use table::{Bounds, Closed, Role};
-use table::{Phase, Table};
 
 /// Tokens that are no connection's.
 const LISTENER: u64 = u64::MAX;

@@ -13,37 +13,14 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::EventLoop;
-use super::table::{Entry, Phase};
+use super::phase::{Negotiation, Phase, Purpose};
+use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 use crate::net::outbox::BroadcastLog;
 use crate::net::socket::would_block;
-
-/// What a handshake is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// `--accept-proxy`: the proxy announces the client's address.
-    ProxyHeader,
-    /// `auth-serve`: the client proves its key.
-    PreAuth,
-    /// `--proxy`: we ask the proxy for a connection.
-    Tunnel,
-    /// `auth-connect`: we prove our key.
-    Login,
-}
-
-/// A handshake under way.
-pub(super) struct Negotiation {
-    machine: Box<dyn Handshake>,
-    pub(super) purpose: Purpose,
-    until: Deadline,
-    /// A verdict that is delayed: until when, and the bytes that tell it.
-    pub(super) verdict: Option<(Instant, &'static [u8])>,
-    /// Our last message is out; the connection opens when the peer answers, or then.
-    opens_at: Option<Instant>,
-}
 
 /// What came of reading.
 pub(super) enum Step {
@@ -54,49 +31,6 @@ pub(super) enum Step {
     Done(Outcome),
     Refused(Refusal),
     Failed(io::Error),
-}
-
-impl Negotiation {
-    pub(super) fn new(machine: Box<dyn Handshake>, purpose: Purpose, until: Deadline) -> Self {
-        Self { machine, purpose, until, verdict: None, opens_at: None }
-    }
-
-    /// When its timer is due.
-    pub(super) fn due(&self) -> Deadline {
-        let at = self.verdict.map(|(at, _)| at).or(self.opens_at);
-        at.map_or(self.until, Deadline::at)
-    }
-
-    /// Whether only its verdict is still to be told.
-    pub(super) fn is_decided(&self) -> bool {
-        self.verdict.is_some()
-    }
-
-    pub(super) fn is_proxy_header(&self) -> bool {
-        self.purpose == Purpose::ProxyHeader
-    }
-
-    /// What the bytes so far prove, for the pre-auth limits.
-    pub(super) fn shows_key(&self) -> bool {
-        self.machine.shows_key()
-    }
-
-    pub(super) fn on_timeout(&mut self) -> Refusal {
-        self.machine.on_timeout()
-    }
-
-    pub(super) fn on_eof(&mut self) -> Refusal {
-        self.machine.on_eof()
-    }
-
-    /// Keeps the connection quiet until the peer answers, or until then.
-    pub(super) fn open_at(&mut self, at: Instant) {
-        self.opens_at = Some(at);
-    }
-
-    pub(super) fn opens_soon(&self) -> bool {
-        self.opens_at.is_some()
-    }
 }
 
 /// Reads what the handshake wants, never past its own end, and answers.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::authenticator::NewHandshake;
-use super::negotiation::{Purpose, Step};
-use super::table::Phase;
+use super::negotiation::Step;
+use super::phase::{Phase, Purpose};
 use crate::console::event::{Event, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::address::Address;

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::backpressure::{HIGH_WATER, PROGRESS};
-use super::table::{Phase, Role, Table};
+use super::phase::Phase;
+use super::table::{Role, Table};
 use crate::console::event::Reason;
 use crate::net::connection::{Input, Output};
 use crate::net::poller::Interest;

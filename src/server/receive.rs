@@ -1,7 +1,7 @@
 //! Events of one connection. Here the link loop hands over to the talk loop: what comes on an open
 //! connection goes to the handler, in order: data, what the handler had left, the end.
 
-use super::table::Phase;
+use super::phase::Phase;
 use super::{CODEC_BUFFER, EventLoop};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};

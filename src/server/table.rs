@@ -18,9 +18,8 @@ use slab::Slab;
 
 use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
-use super::handoff::HandOff;
 use super::limits::Census;
-use super::negotiation::Negotiation;
+use super::phase::Phase;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -29,20 +28,6 @@ use crate::net::endpoint::Endpoint;
 use crate::net::outbox::BroadcastLog;
 use crate::net::poller::{Interest, Poller};
 use crate::session::{Handler, Id};
-
-/// How far a connection is.
-pub(super) enum Phase {
-    /// It is in a handshake.
-    Handshake(Box<Negotiation>),
-    /// Its handshakes are over, but the server is full.
-    Waiting,
-    /// Let in: it talks to the handler.
-    Open,
-    /// Let in, and a program has its socket.
-    HandedOff(Box<HandOff>),
-    /// It is being ended: what is queued is sent, what comes is dropped.
-    Closing(Reason),
-}
 
 /// One connection in the loop.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -287,9 +272,9 @@ impl Table {
         } else {
             self.waiting.remove(&entry.number);
         }
-        self.announcing += usize::from(is_announcing(&phase));
+        self.announcing += usize::from(phase.is_announcing());
         let before = std::mem::replace(&mut entry.phase, phase);
-        self.announcing -= usize::from(is_announcing(&before));
+        self.announcing -= usize::from(before.is_announcing());
         self.pending.push(slot);
     }
 
@@ -303,7 +288,7 @@ impl Table {
         self.freed = true;
         self.waiting.remove(&entry.number);
         self.queued -= entry.conn.outbox().own();
-        self.announcing -= usize::from(is_announcing(&entry.phase));
+        self.announcing -= usize::from(entry.phase.is_announcing());
         if entry.is_admitted {
             self.admitted -= 1;
             if let Some(census) = &mut self.census {
@@ -359,8 +344,4 @@ impl Table {
     pub(super) fn touch_all(&mut self) {
         self.pending.extend(self.entries.iter().map(|(slot, _)| slot));
     }
-}
-
-fn is_announcing(phase: &Phase) -> bool {
-    matches!(phase, Phase::Handshake(negotiation) if negotiation.is_proxy_header())
 }

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::backpressure::{HIGH_WATER, PROGRESS};
-use super::table::{Bounds, Entry, Phase, Table};
+use super::phase::Phase;
+use super::table::{Bounds, Entry, Table};
 use crate::console::event::Reason;
 use crate::net::connection::Output;
 use crate::net::deadline::Deadline;

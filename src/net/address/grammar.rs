@@ -4,12 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::host::{host, ipv6};
+use super::host::{FORMS, host, ipv6, no_address};
 use super::{Address, Host, Port, PortRange, Targets, UnixName};
 use crate::exit::{Failure, quoted};
-
-const FORMS: &str = "an address is HOST:PORT, HOST PORT, [IPV6]:PORT, *:PORT, PORT, unix:PATH or \
-                     unix:@NAME";
 
 /// Where sockctl meets itself when no address is given.
 const DEFAULT_PORT: &str = "8520";
@@ -209,10 +206,6 @@ fn text(word: &OsStr) -> Result<&str, Failure> {
 fn fix<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     let fit = (1..=80).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fit { text } else { otherwise }
-}
-
-pub(super) fn no_address(word: &str) -> Failure {
-    Failure::usage(format!("address {}: {FORMS}", quoted(word)))
 }
 
 fn empty_port(word: &str, host: &Host) -> Failure {

@@ -3,9 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Host;
-use super::grammar::no_address;
 use crate::exit::{Failure, quoted};
 use crate::sanitize;
+
+/// What an address looks like.
+pub(super) const FORMS: &str = "an address is HOST:PORT, HOST PORT, [IPV6]:PORT, *:PORT, PORT, unix:PATH or \
+                     unix:@NAME";
 
 /// The longest host name: RFC 1035, section 2.3.4, without the length bytes at both ends.
 const HOST_MAX: usize = 253;
@@ -30,6 +33,11 @@ pub(super) fn host(word: &str) -> Result<Host, Failure> {
         return Ok(host);
     }
     name(word).map(|()| Host::Name(word.to_owned()))
+}
+
+/// The refusal of a word that is no address at all, with the forms of one.
+pub(super) fn no_address(word: &str) -> Failure {
+    Failure::usage(format!("address {}: {FORMS}", quoted(word)))
 }
 
 /// Refuses what no resolver should be asked for.

@@ -1,7 +1,7 @@
 //! A program for each client of a stream server.
 //!
 //! The client's socket is handed off: it is the program's stdin and stdout, and the server only
-//! notices that the client is gone. Where bytes must be seen on their way a [`Relay`] passes them.
+//! notices that the client is gone. Where bytes must be seen on their way a relay passes them.
 
 use std::collections::HashMap;
 use std::io;

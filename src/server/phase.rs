@@ -1,0 +1,137 @@
+//! How far a connection is, and what is kept of it in each phase.
+//!
+//! ```text
+//! accept ─┐                           ┌────────────────────────┐
+//!         │                           │                        v
+//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> removed
+//! dial ───┘   one after    while the           a program     what is queued
+//!             another      server is full      has the       is sent, then FIN
+//!                                              socket
+//! ```
+//!
+//! A phase without anything to do is left out: without a handshake a connection is `Open` at once
+//! where there is room. From every phase a failure leads to removal at once.
+//!
+//! | phase     | what comes is            | what is sent               | known to the handler |
+//! |-----------|--------------------------|----------------------------|----------------------|
+//! | Handshake | the handshake's          | the handshake's replies    | no                   |
+//! | Waiting   | left in the socket       | nothing                    | no                   |
+//! | Open      | the handler's            | what the handler queued    | yes, since `joined`  |
+//! | HandedOff | the program's            | the program's              | yes                  |
+//! | Closing   | dropped until the end    | what was queued, then FIN  | no, since `left`     |
+
+use std::time::{Duration, Instant};
+
+use crate::console::event::Reason;
+use crate::net::deadline::Deadline;
+use crate::net::handshake::{Handshake, Refusal};
+
+/// How far a connection is.
+pub(super) enum Phase {
+    /// It is in a handshake.
+    Handshake(Box<Negotiation>),
+    /// Its handshakes are over, but the server is full.
+    Waiting,
+    /// Let in: it talks to the handler.
+    Open,
+    /// Let in, and a program has its socket.
+    HandedOff(Box<HandOff>),
+    /// It is being ended: what is queued is sent, what comes is dropped.
+    Closing(Reason),
+}
+
+impl Phase {
+    /// Whether it waits for a PROXY header.
+    pub(super) fn is_announcing(&self) -> bool {
+        matches!(self, Self::Handshake(negotiation) if negotiation.is_proxy_header())
+    }
+}
+
+/// What a handshake is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `--accept-proxy`: the proxy announces the client's address.
+    ProxyHeader,
+    /// `auth-serve`: the client proves its key.
+    PreAuth,
+    /// `--proxy`: we ask the proxy for a connection.
+    Tunnel,
+    /// `auth-connect`: we prove our key.
+    Login,
+}
+
+/// A handshake under way.
+pub(super) struct Negotiation {
+    pub(super) machine: Box<dyn Handshake>,
+    pub(super) purpose: Purpose,
+    until: Deadline,
+    /// A verdict that is delayed: until when, and the bytes that tell it.
+    pub(super) verdict: Option<(Instant, &'static [u8])>,
+    /// Our last message is out; the connection opens when the peer answers, or then.
+    opens_at: Option<Instant>,
+}
+
+impl Negotiation {
+    pub(super) fn new(machine: Box<dyn Handshake>, purpose: Purpose, until: Deadline) -> Self {
+        Self { machine, purpose, until, verdict: None, opens_at: None }
+    }
+
+    /// When its timer is due.
+    pub(super) fn due(&self) -> Deadline {
+        let at = self.verdict.map(|(at, _)| at).or(self.opens_at);
+        at.map_or(self.until, Deadline::at)
+    }
+
+    /// Whether only its verdict is still to be told.
+    pub(super) fn is_decided(&self) -> bool {
+        self.verdict.is_some()
+    }
+
+    pub(super) fn is_proxy_header(&self) -> bool {
+        self.purpose == Purpose::ProxyHeader
+    }
+
+    /// What the bytes so far prove, for the pre-auth limits.
+    pub(super) fn shows_key(&self) -> bool {
+        self.machine.shows_key()
+    }
+
+    pub(super) fn on_timeout(&mut self) -> Refusal {
+        self.machine.on_timeout()
+    }
+
+    pub(super) fn on_eof(&mut self) -> Refusal {
+        self.machine.on_eof()
+    }
+
+    /// Keeps the connection quiet until the peer answers, or until then.
+    pub(super) fn open_at(&mut self, at: Instant) {
+        self.opens_at = Some(at);
+    }
+
+    pub(super) fn opens_soon(&self) -> bool {
+        self.opens_at.is_some()
+    }
+}
+
+/// What is kept of a connection while a program has its socket.
+pub(super) struct HandOff {
+    /// Bytes received and sent before, as the kernel counts them.
+    pub(super) before: Option<(u64, u64)>,
+    /// Both directions have ended: when to look at it again.
+    pub(super) ended: Option<Instant>,
+    /// The client is gone, for this reason.
+    pub(super) gone: Option<Reason>,
+}
+
+impl HandOff {
+    /// When it must be looked at next.
+    pub(super) fn due(&self, active: Instant, idle: Duration) -> Deadline {
+        match (self.gone, self.ended) {
+            (Some(_), _) => Deadline::NEVER,
+            (None, Some(at)) => Deadline::at(at),
+            (None, None) if idle.is_zero() => Deadline::NEVER,
+            (None, None) => Deadline::at(active + idle),
+        }
+    }
+}
