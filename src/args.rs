@@ -25,7 +25,7 @@ use crate::codec::python::Unit;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure, errno_name, quoted};
+use crate::exit::{During, Exit, Failure, errno_name, quoted};
 use crate::net::access::{self, Access, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
@@ -39,7 +39,7 @@ use crate::net::trace::{self, Call, Outcome};
 /// The largest int: of a descriptor, a process id, a backlog.
 pub const INT_MAX: u64 = i32::MAX as u64;
 
-/// How much is written, and how.
+/// The verbosity and format of output.
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TalkArgs {
@@ -189,16 +189,14 @@ impl SocketArgs {
         let out: Box<dyn Write> = if path == Path::new("-") {
             Box::new(talk.writer())
         } else {
-            let file = File::create(path);
-            Box::new(file.map_err(|e| {
-                Failure::system("write the hex dump", path.display(), &e).exit(Exit::Usage)
-            })?)
+            let file = File::create(path).during("write the hex dump", path.display());
+            Box::new(file.map_err(|failure| failure.exit(Exit::Usage))?)
         };
         Ok(Some(Dump::to(&path.to_string_lossy(), out)))
     }
 }
 
-/// How a person at the prompt wants it.
+/// The appearance and history of the prompt.
 #[derive(Args, Debug, Clone)]
 pub struct PromptArgs {
     /// Show the local time before each line
@@ -219,7 +217,7 @@ impl PromptArgs {
     }
 }
 
-/// Whom a server talks to.
+/// The addresses that a server accepts clients from.
 #[derive(Args, Debug, Clone)]
 pub struct AccessArgs {
     /// Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
@@ -240,7 +238,7 @@ impl AccessArgs {
     }
 }
 
-/// A program as what a client talks to.
+/// A program as the handler of each client.
 #[derive(Args, Debug, Clone)]
 pub struct ProgramArgs {
     /// Run COMMAND with /bin/sh for each client, as its stdin and stdout
@@ -435,9 +433,9 @@ impl KeyArgs {
 
 /// The protocol by which a key is proved, and what it takes.
 pub enum Proof {
-    /// The notes' challenge-response.
+    /// Challenge-response by HMAC.
     Challenge(Digest, Rc<Keyring>),
-    /// Python's.
+    /// `multiprocessing.connection`.
     Python(Rc<Secrets>),
     /// The encrypted session.
     Noise(Rc<noise::Identity>),

@@ -282,7 +282,7 @@ fn show(text: &StyledStr) -> Result<(), Failure> {
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::output)
 }
 
 #[cfg(test)]

@@ -120,28 +120,31 @@ impl Failure {
     }
 
     /// stdout could not be written: silent where its reader has gone, like any filter.
-    pub fn output(error: &io::Error) -> Self {
-        let exit =
-            if error.kind() == io::ErrorKind::BrokenPipe { Exit::ReaderGone } else { Exit::Output };
-        Self::system("write", "stdout", error).exit(exit)
+    pub fn output(error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        let exit = match error.kind() {
+            io::ErrorKind::BrokenPipe => Exit::ReaderGone,
+            _ => Exit::Output,
+        };
+        Self::system("write", "stdout", &error).exit(exit)
     }
 
-    /// An end that needs no words, only a status.
+    /// An exit status without a message.
     pub fn silent(exit: Exit) -> Self {
         Self::new("", "", "", exit)
     }
 
-    /// Whether there is nothing to say about it.
+    /// Whether it has no message.
     pub fn is_silent(&self) -> bool {
         self.op.is_empty()
     }
 
-    /// A wrong word on the command line or in a configuration file: status 2.
+    /// An invalid command line or configuration file: status 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new("usage", "", message, Exit::Usage)
     }
 
-    /// Whether it is a wrong word, as of [`Failure::usage`].
+    /// Whether it is one of [`Failure::usage`].
     pub fn is_usage(&self) -> bool {
         self.op == "usage" && self.exit == Exit::Usage
     }
@@ -185,6 +188,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Makes a failure of a system error.
+pub trait During<T> {
+    /// Adds what was tried, with its preposition, and on what: see [`Failure::system`].
+    fn during(self, op: &'static str, target: impl fmt::Display) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
+    fn during(self, op: &'static str, target: impl fmt::Display) -> Result<T, Failure> {
+        self.map_err(|error| Failure::system(op, target, &error.into()))
+    }
+}
+
 /// What a command failed with. An error without a status is "any other".
 pub fn failure(error: anyhow::Error) -> Failure {
     match error.downcast::<Failure>() {
@@ -220,7 +235,7 @@ pub fn errno_name(code: i32) -> String {
     }
 }
 
-/// A system error in our words: `connection refused (ECONNREFUSED 111)`.
+/// A system error as text: `connection refused (ECONNREFUSED 111)`.
 pub fn cause(error: &io::Error) -> String {
     let Some(code) = error.raw_os_error() else {
         return error.to_string();

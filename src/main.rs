@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use sockctl::cli::{self, Command};
 use sockctl::console::event::Level;
 use sockctl::console::talk::Talk;
-use sockctl::exit::{self, Failure};
+use sockctl::exit::{self, During, Failure};
 use sockctl::net::signal;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, talk: &Talk) -> anyhow::Result<()> {
-    signal::install().map_err(|e| Failure::system("install", "signal handlers", &e))?;
+    signal::install().during("install", "signal handlers")?;
     command.run(talk)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::sanitize;
 
 /// An open file or pipe that holds a secret.
@@ -25,9 +25,9 @@ impl SecretFile {
     /// Opens a pipe, or a file that only its owner can read and write; `op` begins an error.
     pub fn open(op: &'static str, path: &Path) -> Result<Self, Failure> {
         let name = shown(path);
-        let file = File::open(path).map_err(|e| match e.kind() {
-            io::ErrorKind::PermissionDenied => Failure::system(op, &name, &e),
-            _ => Failure::system(op, &name, &e).exit(Exit::Usage),
+        let file = File::open(path).during(op, &name).map_err(|failure| match failure.exit {
+            Exit::Permission => failure,
+            _ => failure.exit(Exit::Usage),
         })?;
         let this = Self { file, name, op };
         let mode = this.check_kind()?.unwrap_or(0);
@@ -62,10 +62,8 @@ impl SecretFile {
         // With room enough to never move: a copy left behind would not be wiped.
         let mut content = Zeroizing::new(Vec::with_capacity(limit + 64));
         let mut capped = (&self.file).take(limit as u64 + 1);
-        match capped.read_to_end(&mut content) {
-            Ok(_) => Ok(content),
-            Err(e) => Err(Failure::system(self.op, &self.name, &e)),
-        }
+        capped.read_to_end(&mut content).during(self.op, &self.name)?;
+        Ok(content)
     }
 
     /// A secret that is no good.
@@ -75,8 +73,7 @@ impl SecretFile {
 
     /// Refuses all but regular files and pipes; returns the mode of a file.
     fn check_kind(&self) -> Result<Option<u32>, Failure> {
-        let meta = self.file.metadata();
-        let meta = meta.map_err(|e| Failure::system(self.op, &self.name, &e))?;
+        let meta = self.file.metadata().during(self.op, &self.name)?;
         match meta.file_type() {
             kind if kind.is_file() => Ok(Some(meta.mode())),
             kind if kind.is_fifo() => Ok(None),

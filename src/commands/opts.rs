@@ -7,7 +7,7 @@ mod summary;
 mod tests;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use anyhow::Result;
 use socket2::{Domain, Type};
 
 use crate::args::{self, FamilyArgs, TalkArgs};
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, dial};
 use crate::net::options::{self, Row, Sockets};
@@ -82,7 +82,10 @@ pub struct Opts {
     pub talk: TalkArgs,
 }
 
-/// One word of the command line, understood.
+/// A live socket in errors.
+const SOCKET: &str = "the socket";
+
+/// An option to show or to set.
 enum Word {
     Show(Row),
     Set(Setting),
@@ -165,15 +168,15 @@ impl Run<'_> {
     /// One live socket: what it is, then its options.
     fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<()> {
         if self.words.is_empty() {
-            let summary = Summary::of(&socket, held).map_err(|e| unreadable(&e))?;
+            let summary = Summary::of(&socket, held).during("look at", SOCKET)?;
             let written = if self.json {
                 write_json(&summary, self.out)
             } else {
                 summary.write(self.out).and_then(|()| writeln!(self.out))
             };
-            written.map_err(|e| Failure::output(&e))?;
+            written.map_err(Failure::output)?;
         }
-        self.options(&mut Inspected::live(socket).map_err(|e| unreadable(&e))?)
+        self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)
     }
 
     /// The sockets of a process: a list, or the options of each.
@@ -192,20 +195,20 @@ impl Run<'_> {
                 Err(failure) if failure.exit == Exit::Usage => continue,
                 Err(failure) => return Err(failure.into()),
             };
-            let summary = Summary::of(&socket, Some(held)).map_err(|e| unreadable(&e))?;
+            let summary = Summary::of(&socket, Some(held)).during("look at", SOCKET)?;
             if self.json {
-                write_json(&summary, self.out).map_err(|e| Failure::output(&e))?;
+                write_json(&summary, self.out).map_err(Failure::output)?;
             } else {
                 list.push(summary.cells(&process::name(held.pid).unwrap_or_default()));
             }
             if !listing {
                 let list = std::mem::take(&mut list);
-                write_list(list, self.out).map_err(|e| Failure::output(&e))?;
-                self.options(&mut Inspected::live(socket).map_err(|e| unreadable(&e))?)?;
+                write_list(list, self.out).map_err(Failure::output)?;
+                self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)?;
             }
         }
         let written = write_list(list, self.out).and_then(|()| self.out.flush());
-        Ok(written.map_err(|e| Failure::output(&e))?)
+        Ok(written.map_err(Failure::output)?)
     }
 
     /// The options that were asked for, of one socket.
@@ -236,11 +239,7 @@ impl Run<'_> {
             let compares = inspected.compares();
             Table::of(&entries, all, compares, self.color, self.width).write(&entries, self.out)
         };
-        written.and_then(|()| self.out.flush()).map_err(|error| Failure::output(&error))?;
+        written.and_then(|()| self.out.flush()).map_err(Failure::output)?;
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
-}
-
-fn unreadable(error: &io::Error) -> Failure {
-    Failure::system("look at", "the socket", error)
 }

@@ -10,7 +10,7 @@ use socket2::Type;
 
 use crate::args::{self, SocketArgs};
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
@@ -113,9 +113,7 @@ impl UdpSend {
         let until = Deadline::after(self.socket.timeout).min(deadline);
         let (socket, to) = Datagrams::dial(&address, &how, self.broadcast, until)?;
         if let Some(ttl) = self.ttl {
-            socket
-                .set_ttl(ttl, &to)
-                .map_err(|e| Failure::system("set the TTL for", &address, &e))?;
+            socket.set_ttl(ttl, &to).during("set the TTL for", &address)?;
         }
         let dump = self.socket.dump(talk)?;
         let is_prompt = matches!(content, Content::Lines) && is_terminal();

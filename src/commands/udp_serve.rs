@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::talk::Talk;
-use crate::exit::{Failure, quoted};
+use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
 use crate::net::listen::Listen;
 use crate::net::signal;
@@ -110,8 +110,7 @@ impl UdpServe {
                 let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
                 let timeout = self.socket.timeout;
                 let programs = Programs::new(program, self.max_conns, timeout, talk.clone());
-                let programs = programs.map_err(|e| Failure::system("start", "the server", &e))?;
-                Answer::Program(Box::new(programs))
+                Answer::Program(Box::new(programs.during("start", "the server")?))
             }
             None => self.answer(),
         };

@@ -20,9 +20,9 @@ use super::address::{Address, Family, Host, Port, UnixName};
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
 use super::poller::{Interest, Poller, Waker};
-use super::socket::Socket;
+use super::socket::{Socket, would_block};
 use super::sockopt::{self, Setting, Stage};
-use crate::exit::{Exit, Failure, cause};
+use crate::exit::{During, Exit, Failure, cause};
 
 /// RFC 8305 §5: how long one address has before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -57,7 +57,7 @@ pub fn dial(address: &Address, how: &Dial, until: Deadline) -> Result<Socket, Fa
             return result;
         }
         wait([(dialer.as_fd(), PollFlags::POLLIN)], dialer.deadline())
-            .map_err(|e| Failure::system("connect to", address, &e))?;
+            .during("connect to", address)?;
     }
 }
 
@@ -76,15 +76,12 @@ pub fn resolve(address: &Address, how: &Dial, until: Deadline) -> Result<Vec<Soc
 }
 
 /// The system address of a UNIX name.
-pub fn unix(name: &UnixName) -> Result<SockAddr, Failure> {
-    let address = match name {
+fn unix(name: &UnixName) -> io::Result<SockAddr> {
+    match name {
         UnixName::Path(path) => SockAddr::unix(path),
         // unix(7): a name that begins with a zero byte is abstract.
         UnixName::Abstract(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", &name[..]].concat())),
-    };
-    address.map_err(|e| {
-        Failure::system("use the UNIX name", Address::Unix(name.clone()), &e).exit(Exit::Usage)
-    })
+    }
 }
 
 /// The addresses of a name, or the question for them.
@@ -113,7 +110,10 @@ impl Lookup {
             address.check_source(source.ip(), how.family)?;
         }
         let (host, port) = match &address {
-            Address::Unix(name) => return Ok(Self::Known(vec![unix(name)?])),
+            Address::Unix(name) => {
+                let known = unix(name).during("use the UNIX name", &address);
+                return Ok(Self::Known(vec![known.map_err(|e| e.exit(Exit::Usage))?]));
+            }
             Address::Inet { host, port } => (host, port),
         };
         let name = match (host, port) {
@@ -161,7 +161,7 @@ impl Question {
                 waker.wake();
             }
         });
-        thread.map_err(|e| Failure::system("start the resolver for", &host, &e))?;
+        thread.during("start the resolver for", &host)?;
         Ok(Self { address: address.clone(), host, service, answer })
     }
 
@@ -233,9 +233,7 @@ pub struct Dialer {
 impl Dialer {
     /// Begins to dial. Fails at once for what would fail for every address.
     pub fn new(target: &Address, how: Dial, until: Deadline) -> Result<Self, Failure> {
-        let fail = |e: io::Error| Failure::system("connect to", target, &e);
-        let (poller, waker) = (Poller::new().map_err(fail)?, Waker::new().map_err(fail)?);
-        poller.add(&waker, RESOLVER, Interest { read: true, write: false }).map_err(fail)?;
+        let (poller, waker) = watched_waker().during("connect to", target)?;
         let (question, mut next) = match Lookup::start(target, &how, Some(waker.clone()))? {
             Lookup::Known(found) => (None, found),
             Lookup::Asked(question) => (Some(question), Vec::new()),
@@ -291,14 +289,14 @@ impl Dialer {
                 self.start_at = None;
                 break;
             };
-            if !is_due && self.start_at.is_some() && self.is_repeated(&address) {
+            // A UNIX listener whose backlog was full.
+            let is_repeated = address.is_unix() && self.started > 0;
+            if !is_due && self.start_at.is_some() && is_repeated {
                 self.next.push(address);
                 break;
             }
-            match self.attempt(address) {
-                Ok(Some(socket)) => return Some(Ok(socket)),
-                Ok(None) => {}
-                Err(failure) => return Some(Err(failure)),
+            if let Some(result) = self.attempt(address).transpose() {
+                return Some(result);
             }
         }
         let out_of_time = self.until.passed();
@@ -313,41 +311,31 @@ impl Dialer {
         is_over.then(|| Err(self.failure(out_of_time)))
     }
 
-    /// Whether this is a UNIX listener whose backlog was full: it has to wait.
-    fn is_repeated(&self, address: &SockAddr) -> bool {
-        address.is_unix() && self.started > 0
-    }
-
     /// Begins one attempt: the socket, if it is connected at once. What would fail for every
     /// address alike (an option, the source) is the failure of all.
     fn attempt(&mut self, address: SockAddr) -> Result<Option<Socket>, Failure> {
         let socket = open(&address, &self.how)?;
         self.started += 1;
         let now = Instant::now();
-        let result = socket.start_connect(&address);
-        let errno = result.as_ref().err().and_then(io::Error::raw_os_error).map(Errno::from_raw);
-        match (result, errno) {
-            (Ok(()), _) => return Ok(Some(ready(socket).map_err(|e| self.system(&e))?)),
-            (Err(_), Some(Errno::EINPROGRESS)) => {
+        match socket.start_connect(&address) {
+            Ok(true) => return ready(socket).during("connect to", &self.target).map(Some),
+            Ok(false) => {
                 let write = Interest { read: false, write: true };
-                self.poller.add(&socket, self.started, write).map_err(|e| self.system(&e))?;
+                let watched = self.poller.add(&socket, self.started, write);
+                watched.during("connect to", &self.target)?;
                 self.running.push((self.started, socket, address));
                 self.start_at = Some(now + STAGGER);
             }
-            (Err(_), Some(Errno::EAGAIN)) if address.is_unix() => {
+            Err(e) if would_block(&e) && address.is_unix() => {
                 self.next.push(address);
                 self.start_at = Some(now + FULL_BACKLOG);
             }
-            (Err(e), _) => {
+            Err(e) => {
                 self.failed.push((Endpoint::of(&address), e));
                 self.start_at = Some(now);
             }
         }
         Ok(None)
-    }
-
-    fn system(&self, error: &io::Error) -> Failure {
-        Failure::system("connect to", &self.target, error)
     }
 
     /// The socket of an attempt that has succeeded; attempts that failed are noted.
@@ -356,8 +344,7 @@ impl Dialer {
             return None;
         }
         let mut ended = Vec::new();
-        let wait = self.poller.wait(&mut ended, Deadline::at(Instant::now()));
-        wait.ok()?;
+        self.poller.wait(&mut ended, Deadline::at(Instant::now())).ok()?;
         for event in ended {
             let Some(at) = self.running.iter().position(|(token, ..)| *token == event.token) else {
                 continue;
@@ -398,17 +385,27 @@ impl AsFd for Dialer {
 /// A socket for `address` with its options set and its source bound, ready to connect without
 /// blocking.
 pub fn open(address: &SockAddr, how: &Dial) -> Result<Socket, Failure> {
-    let system = |e| Failure::system("open a socket for", Endpoint::of(address), &e);
-    let socket = Socket::new(address.domain(), how.kind).map_err(system)?;
-    if how.kind == Type::STREAM && !address.is_unix() {
-        socket.set_defaults().map_err(system)?;
-    }
+    let new = || {
+        let socket = Socket::new(address.domain(), how.kind)?;
+        if how.kind == Type::STREAM && !address.is_unix() {
+            socket.set_defaults()?;
+        }
+        socket.set_nonblocking(true)?;
+        io::Result::Ok(socket)
+    };
+    let socket = new().during("open a socket for", Endpoint::of(address))?;
     sockopt::apply(&how.settings, &socket, Stage::Dialled)?;
     if let Some(source) = how.source {
-        socket.bind(&source.into()).map_err(|e| Failure::system("bind", source, &e))?;
+        socket.bind(&source.into()).during("bind", source)?;
     }
-    socket.set_nonblocking(true).map_err(system)?;
     Ok(socket)
+}
+
+/// A poller that watches a waker, for the resolver.
+fn watched_waker() -> io::Result<(Poller, Waker)> {
+    let (poller, waker) = (Poller::new()?, Waker::new()?);
+    poller.add(&waker, RESOLVER, Interest { read: true, write: false })?;
+    Ok((poller, waker))
 }
 
 /// A connected socket in blocking mode, as a program expects it.

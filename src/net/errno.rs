@@ -15,11 +15,16 @@ pub fn is_reset(error: &io::Error) -> bool {
 }
 
 /// Repeats a call that a signal interrupted.
-pub fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+pub fn restart<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
-            result => return result.map_err(Into::into),
+            result => return result,
         }
     }
+}
+
+/// The same, with the error as that of the standard library.
+pub fn retry<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    restart(call).map_err(Into::into)
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 
 /// How many bytes a line shows.
 const WIDTH: usize = 16;
@@ -34,9 +34,6 @@ impl Write for Dump {
         self.out.borrow_mut().flush()
     }
 }
-
-/// The dump of one connection, shared by its two directions.
-pub type Tap = Rc<RefCell<HexDump<Dump>>>;
 
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +97,7 @@ impl HexDump<Dump> {
         bytes: &[u8],
     ) -> Result<(), Failure> {
         let result = self.record(direction, elapsed, bytes);
-        result.map_err(|e| {
-            Failure::system("write the hex dump", &self.out.name, &e).exit(Exit::Output)
-        })
+        result.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
     }
 }
 

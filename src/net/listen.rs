@@ -19,7 +19,7 @@ use super::endpoint::Endpoint;
 use super::signal;
 use super::socket::Socket;
 use super::sockopt::{self, Setting, Stage};
-use crate::exit::{Exit, Failure, cause};
+use crate::exit::{During, Exit, Failure, cause};
 
 /// How to open a listener.
 pub struct Listen<'a> {
@@ -51,11 +51,13 @@ pub struct Listener {
 impl Listener {
     /// socket, bind, listen.
     pub fn open(address: &Address, how: &Listen<'_>) -> Result<Self, Failure> {
-        let (socket, shown, path) = bind(address, how, Type::STREAM)?;
-        let fail = |e| Failure::system("listen on", &shown, &e);
-        socket.listen(how.backlog).map_err(fail)?;
-        socket.set_nonblocking(true).map_err(fail)?;
-        let local = local(&socket, address, how.family).map_err(fail)?;
+        let (socket, _, path) = bind(address, how, Type::STREAM)?;
+        let start = || {
+            socket.listen(how.backlog)?;
+            socket.set_nonblocking(true)?;
+            local(&socket, address, how.family)
+        };
+        let local = start().during("listen on", address)?;
         Ok(Self { socket, local, path })
     }
 
@@ -74,23 +76,21 @@ impl Listener {
         if !socket.options().is_listener().unwrap_or(false) {
             return Err(none("it does not listen"));
         }
-        let fail = |e| Failure::system("listen on", "the socket of the service manager", &e);
-        socket.set_nonblocking(true).map_err(fail)?;
-        let local = match socket.local().map_err(fail)? {
-            Endpoint::Inet(SocketAddr::V6(v6)) => {
-                socket.set_defaults().map_err(fail)?;
-                if v6.ip().is_unspecified() && !socket.options().only_v6().unwrap_or(true) {
+        let start = || {
+            socket.set_nonblocking(true)?;
+            let local = socket.local()?;
+            if matches!(local, Endpoint::Inet(_)) {
+                socket.set_defaults()?;
+            }
+            let only_v6 = || socket.options().only_v6().unwrap_or(true);
+            io::Result::Ok(match local {
+                Endpoint::Inet(SocketAddr::V6(v6)) if v6.ip().is_unspecified() && !only_v6() => {
                     Endpoint::Any(v6.port())
-                } else {
-                    Endpoint::Inet(v6.into())
                 }
-            }
-            local @ Endpoint::Inet(_) => {
-                socket.set_defaults().map_err(fail)?;
-                local
-            }
-            local => local,
+                local => local,
+            })
         };
+        let local = start().during("listen on", "the socket of the service manager")?;
         sockopt::apply(settings, &socket, Stage::Listener)?;
         Ok(Self { socket, local, path: None })
     }
@@ -103,7 +103,7 @@ impl Listener {
     /// accept(2): the next connection and its peer. Never blocks.
     pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
         let (socket, peer) = self.socket.accept()?;
-        // A UNIX client has no name of its own: it is known by where it came in.
+        // A UNIX client has no name: it is shown by the listener's.
         Ok((socket, if matches!(peer, Endpoint::Unix(_)) { self.local.clone() } else { peer }))
     }
 }
@@ -120,51 +120,51 @@ pub fn bind(
     how: &Listen<'_>,
     kind: Type,
 ) -> Result<(Socket, String, Option<OwnPath>), Failure> {
-    let shown = address.to_string();
     let target = target(address, how, kind)?;
-    let fail = |e: io::Error| Failure::system("listen on", &shown, &e);
     if let Address::Unix(UnixName::Path(path)) = address {
         clear_stale(path, &target, kind)?;
     }
     let both = is_both(address, how.family);
+    let (socket, target) =
+        unbound(target, both, how.reuse_port, kind).during("listen on", address)?;
+    let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Datagram };
+    sockopt::apply(how.settings, &socket, stage)?;
+    let bound = socket.bind(&target).and_then(|()| match address {
+        Address::Unix(UnixName::Path(path)) => OwnPath::of(path, how.mode).map(Some),
+        _ => Ok(None),
+    });
+    Ok((socket, address.to_string(), bound.during("listen on", address)?))
+}
+
+/// A socket to bind to `target`, or to the IPv4 half of it in a kernel without IPv6.
+fn unbound(
+    target: SockAddr,
+    both: bool,
+    reuse_port: bool,
+    kind: Type,
+) -> io::Result<(Socket, SockAddr)> {
     let (socket, target) = match Socket::new(target.domain(), kind) {
-        Ok(socket) => (socket, target),
-        // A kernel without IPv6: the IPv4 half of `*` is all there is.
         Err(e) if both && e.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
             let port = target.as_socket().map_or(0, |a| a.port());
             let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-            (Socket::new(Domain::IPV4, kind).map_err(fail)?, four.into())
+            (Socket::new(Domain::IPV4, kind)?, four.into())
         }
-        Err(e) => return Err(fail(e)),
+        result => (result?, target),
     };
     if target.is_ipv6() {
-        socket.set_int("IPV6_V6ONLY", (!both).into()).map_err(fail)?;
+        socket.set_int("IPV6_V6ONLY", (!both).into())?;
     }
     if kind == Type::STREAM && !target.is_unix() {
-        // Lets a restarted server bind beside connections in TIME_WAIT; on Linux it never lets
-        // two listeners share a port.
-        socket.set_int("SO_REUSEADDR", 1).map_err(fail)?;
+        // A restarted server can bind beside connections in TIME_WAIT; on Linux two listeners
+        // never share a port by this option.
+        socket.set_int("SO_REUSEADDR", 1)?;
         // Accepted connections inherit these.
-        socket.set_defaults().map_err(fail)?;
+        socket.set_defaults()?;
     }
-    if how.reuse_port {
-        socket.set_int("SO_REUSEPORT", 1).map_err(fail)?;
+    if reuse_port {
+        socket.set_int("SO_REUSEPORT", 1)?;
     }
-    let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Datagram };
-    sockopt::apply(how.settings, &socket, stage)?;
-    socket.bind(&target).map_err(fail)?;
-    let path = match address {
-        Address::Unix(UnixName::Path(path)) => {
-            let own = OwnPath::of(path).map_err(fail)?;
-            if let Some(mode) = how.mode {
-                // Nobody can have connected yet: it does not listen.
-                fs::set_permissions(path, Permissions::from_mode(mode)).map_err(fail)?;
-            }
-            Some(own)
-        }
-        _ => None,
-    };
-    Ok((socket, shown, path))
+    Ok((socket, target))
 }
 
 /// The address a bound socket announces: the real port, and `*` for both families.
@@ -200,8 +200,7 @@ fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, F
         .ok_or_else(|| Failure::new("listen on", address, "no address", Exit::Unresolved))
 }
 
-/// Removes a UNIX path that nobody answers on; a live one, or anything else that stands there,
-/// is never touched.
+/// Removes a UNIX path that no socket is bound to any more; anything else is never touched.
 fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure> {
     let shown = format!("unix:{}", path.display());
     let in_use = |why: &str| {
@@ -218,16 +217,15 @@ fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure
         }
         Ok(_) => {}
     }
-    let fail = |e: io::Error| Failure::system("listen on", &shown, &e);
-    let probe = Socket::new(Domain::UNIX, kind).map_err(fail)?;
-    probe.set_nonblocking(true).map_err(fail)?;
+    let probe = Socket::new(Domain::UNIX, kind).during("listen on", &shown)?;
+    probe.set_nonblocking(true).during("listen on", &shown)?;
     match probe.start_connect(target) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fail(e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).during("listen on", &shown),
             _ => Ok(()),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => Err(in_use("somebody answers there")),
+        _ => Err(in_use("another server listens there")),
     }
 }
 
@@ -238,16 +236,22 @@ pub struct OwnPath {
 }
 
 impl OwnPath {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// The path that was bound just now. Its mode is set before the socket listens, and so before
+    /// a client can connect.
+    fn of(path: &Path, mode: Option<u32>) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
-        Ok(Self { path: std::path::absolute(path)?, file: (found.dev(), found.ino()) })
+        let own = Self { path: std::path::absolute(path)?, file: (found.dev(), found.ino()) };
+        if let Some(mode) = mode {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        Ok(own)
     }
 }
 
 impl Drop for OwnPath {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.file) {
-            // At the end of the run there is nobody left to tell.
+            // An error at the end of the run has no effect.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsFd, RawFd};
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::raw;
 use super::socket::Socket;
-use crate::exit::{Exit, Failure};
-use nix::errno::Errno;
+use crate::exit::{During, Exit, Failure};
 
 /// A socket that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +24,18 @@ pub struct Held {
 
 /// The sockets a process has open, by descriptor.
 pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
-    let folder = format!("/proc/{pid}/fd");
-    let fail = |e: io::Error| match e.kind() {
+    list(pid).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => no_process(pid),
         _ => Failure::system("look into", format!("process {pid}"), &e)
             .hint("only its owner may, or CAP_SYS_PTRACE"),
-    };
+    })
+}
+
+fn list(pid: i32) -> io::Result<Vec<Held>> {
     let mut held = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         // Not a socket, or closed since it was listed.
-        held.extend(socket_at(&entry.path()).map(|(fd, inode)| Held { pid, fd, inode }));
+        held.extend(socket_at(&entry?.path()).map(|(fd, inode)| Held { pid, fd, inode }));
     }
     held.sort_unstable_by_key(|held| held.fd);
     Ok(held)
@@ -50,9 +52,9 @@ fn socket_at(path: &Path) -> Option<(RawFd, u64)> {
 /// A descriptor of ours for a socket of another process: the same socket, so that what is set on
 /// it is set for both.
 pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
-    let target = format!("descriptor {fd} of process {pid}");
-    let fail = |error: io::Error| {
-        let failure = Failure::system("borrow", &target, &error);
+    duplicate(pid, fd).map_err(|error| {
+        let target = format!("descriptor {fd} of process {pid}");
+        let failure = Failure::system("borrow", target, &error);
         let listed = "--pid without --fd lists its sockets";
         match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
             Errno::ESRCH => no_process(pid),
@@ -61,18 +63,17 @@ pub fn borrow(pid: i32, fd: RawFd) -> Result<Socket, Failure> {
             ),
             Errno::ENOSYS => failure.hint("this kernel has no pidfd_getfd(2), which came with Linux 5.6"),
             Errno::EBADF => failure.hint(listed).exit(Exit::Usage),
+            Errno::ENOTSOCK => Failure { op: "use", ..failure.hint(listed).exit(Exit::Usage) },
             _ => failure,
         }
-    };
-    let process = raw::pidfd_open(pid).map_err(fail)?;
-    let borrowed = raw::pidfd_getfd(process.as_fd(), fd).map_err(fail)?;
-    let socket = Socket::from(borrowed);
-    match socket.options().r#type() {
-        Ok(_) => Ok(socket),
-        Err(e) => Err(Failure::system("use", &target, &e)
-            .hint("--pid without --fd lists its sockets")
-            .exit(Exit::Usage)),
-    }
+    })
+}
+
+fn duplicate(pid: i32, fd: RawFd) -> io::Result<Socket> {
+    let process = raw::pidfd_open(pid)?;
+    let socket = Socket::from(raw::pidfd_getfd(process.as_fd(), fd)?);
+    socket.options().r#type()?;
+    Ok(socket)
 }
 
 /// What a process calls itself (its `comm`).
@@ -97,13 +98,13 @@ pub fn at_port(port: u16, udp: bool) -> Result<Vec<Held>, Failure> {
         match fs::read_to_string(format!("/proc/net/{table}")) {
             Ok(text) => inodes.extend(text.lines().filter_map(|line| entry(line, port, !udp))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {} // no IPv6
-            Err(e) => return Err(Failure::system("look up", &target, &e)),
+            Err(e) => return Err(e).during("look up", &target),
         }
     }
     if inodes.is_empty() {
         return Err(Failure::new("look up", &target, "no process listens there", Exit::Refused));
     }
-    let processes = fs::read_dir("/proc").map_err(|e| Failure::system("look up", &target, &e))?;
+    let processes = fs::read_dir("/proc").during("look up", &target)?;
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();

@@ -1,4 +1,4 @@
-//! Telling the world that we listen: the port file and the service manager.
+//! Ready notification: the port file and the service manager.
 
 use std::fs;
 use std::io::{self, Write};
@@ -20,32 +20,31 @@ pub fn write_port_file(path: &Path, local: &Endpoint) -> Result<(), Failure> {
         Endpoint::Beyond(name) => name.clone().into_bytes(),
     };
     text.push(b'\n');
-    let fail = |e: io::Error| {
+    replace(path, &text).map_err(|e| {
         Failure::system("write the port file", path.display(), &e).exit(match e.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Output,
             _ => Exit::Usage,
         })
-    };
+    })
+}
+
+/// Writes a file under another name and renames it. A device or FIFO is written, not replaced.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     if !fs::symlink_metadata(path).map_or(true, |found| found.is_file()) {
-        // A device or FIFO is written, not replaced.
-        return fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(&text))
-            .map_err(fail);
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(text);
     }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let result = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    result.map_err(|e| {
-        // What could not be written may not exist either.
+    if result.is_err() {
+        // It may not exist.
         let _ = fs::remove_file(&temporary);
-        fail(e)
-    })
+    }
+    result
 }
 
-/// `READY=1` to `NOTIFY_SOCKET`, where a service manager set it (`sd_notify(3)`). One that does
-/// not listen is its own trouble.
+/// Sends `READY=1` to `NOTIFY_SOCKET`, where a service manager set it (`sd_notify(3)`). Errors are
+/// ignored: the server works without the notification.
 pub fn notify() {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;

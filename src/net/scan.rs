@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr};
 use super::deadline::Deadline;
 use super::dial::{self, Dial};
 use super::socket::Socket;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 
 /// Connects under way at a time: enough to hide the round trips, few enough for any limit on
 /// open files.
@@ -71,10 +71,8 @@ pub fn scan(
             };
             let result = match socket.start_connect(address) {
                 // On this machine it is over already.
-                Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => {
-                    socket.conclude_connect(address)
-                }
-                result => Some(result),
+                Ok(false) => socket.conclude_connect(address),
+                result => Some(result.map(drop)),
             };
             if let Some(result) = result {
                 tell(index, checked(&result, began));
@@ -83,13 +81,8 @@ pub fn scan(
                 }
                 continue;
             }
-            running.push(Attempt {
-                index,
-                address,
-                socket,
-                began,
-                until: Deadline::after(timeout).min(deadline),
-            });
+            let until = Deadline::after(timeout).min(deadline);
+            running.push(Attempt { index, address, socket, began, until });
         }
         if running.is_empty() {
             return Ok(());
@@ -112,7 +105,7 @@ fn finish_some(
         .collect();
     match nix::poll::poll(&mut polled, until.timeout()) {
         Ok(_) | Err(Errno::EINTR) => {}
-        Err(e) => return Err(Failure::system("wait for", "connections", &e.into())),
+        Err(e) => return Err(e).during("wait for", "connections"),
     }
     let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
     for index in (0..ended.len()).rev() {

@@ -69,11 +69,6 @@ pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Deferred {
-    /// The signal that came and was not taken yet, without taking it.
-    pub fn pending(&self) -> Option<i32> {
-        i32::try_from(self.0.last.load(Ordering::Relaxed)).ok().filter(|&signal| signal != 0)
-    }
-
     /// The signal that came since the last call, if any; several count as one.
     pub fn take(&self) -> Option<i32> {
         let mut sink = [0; 64];

@@ -77,13 +77,13 @@ impl Socket {
         result
     }
 
-    /// Starts a connect(2) on this (non-blocking) socket. Not traced while it is under way:
-    /// [`Socket::finish_connect`] has its result.
-    pub fn start_connect(&self, address: &SockAddr) -> io::Result<()> {
+    /// Starts a connect(2) on this (non-blocking) socket: whether it is connected. While it is not,
+    /// [`Socket::finish_connect`] returns and traces the result.
+    pub fn start_connect(&self, address: &SockAddr) -> io::Result<bool> {
         let result = self.inner.connect(address).and_then(|()| self.not_to_itself());
         match &result {
-            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => result,
-            _ => self.connected(address, result),
+            Err(e) if e.raw_os_error() == Some(Errno::EINPROGRESS as i32) => Ok(false),
+            _ => self.connected(address, result).map(|()| true),
         }
     }
 
@@ -193,23 +193,6 @@ impl Socket {
         trace::counted("sendall", bytes.len(), result)
     }
 
-    /// All of `bytes`, waiting for room until `until` at most.
-    pub fn send_all(&self, mut bytes: &[u8], until: Deadline) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.send(bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(e) if would_block(&e) => {
-                    if until.passed() {
-                        return Err(Errno::ETIMEDOUT.into());
-                    }
-                    wait([(self.as_fd(), PollFlags::POLLOUT)], until)?;
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
-    }
-
     /// sendmsg(2): several pieces in one call. The count may be short.
     pub fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
         let result = or_again(|| {
@@ -291,7 +274,7 @@ impl Socket {
         Ok(local)
     }
 
-    /// getpeername(2). A connection of ours that is gone already was with whom we dialled.
+    /// getpeername(2). For a connection that is gone already, the address that was dialled.
     pub fn peer(&self) -> io::Result<Endpoint> {
         let peer = match (self.inner.peer_addr(), self.dialled.get()) {
             (Ok(address), _) => Endpoint::of(&address),

@@ -18,6 +18,7 @@ use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::poll::PollFlags;
 
 use super::deadline::{Deadline, wait};
+use super::errno::restart;
 use super::stdio::{Kind, Stdio};
 
 /// The most one call moves; also the size that pipes are grown to.
@@ -92,13 +93,10 @@ impl Splice {
         let most = most.min(CHUNK);
         match &mut self.0 {
             Way::Splice => moved(move_between(from, to, most), from, to),
-            Way::SendFile => {
-                let sent = retry(|| nix::sys::sendfile::sendfile(to, from, None, most));
-                match sent {
-                    Err(Errno::EAGAIN) => Moved::SinkFull,
-                    sent => moved(sent, from, to),
-                }
-            }
+            Way::SendFile => match restart(|| nix::sys::sendfile::sendfile(to, from, None, most)) {
+                Err(Errno::EAGAIN) => Moved::SinkFull,
+                sent => moved(sent, from, to),
+            },
             Way::Through { reader, writer, inside } => {
                 if *inside == 0 {
                     match move_between(from, writer.as_fd(), most) {
@@ -152,16 +150,7 @@ fn blocked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Moved {
 
 fn move_between(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> nix::Result<usize> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-    retry(|| splice(from, None, to, None, most, flags))
-}
-
-fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
+    restart(|| splice(from, None, to, None, most, flags))
 }
 
 /// Asks for a larger pipe: fewer calls for the same bytes. One that stays small works too.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::exit::{Exit, Failure, quoted};
+use crate::exit::{During, Exit, Failure, quoted};
 use crate::sanitize;
 
 const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
@@ -13,14 +13,11 @@ const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
 pub fn parse(word: &OsStr) -> Result<Vec<u8>, Failure> {
     match word.as_bytes().strip_prefix(b"@") {
         Some([]) => Err(Failure::usage(r"'@': a file name is missing; a literal @ first is \x40")),
-        Some(file) => read(OsStr::from_bytes(file)),
+        Some(file) => std::fs::read(OsStr::from_bytes(file))
+            .during("read", quoted(OsStr::from_bytes(file)))
+            .map_err(|failure| failure.exit(Exit::Usage)),
         None => unescape(word),
     }
-}
-
-fn read(file: &OsStr) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file)
-        .map_err(|error| Failure::system("read", quoted(file), &error).exit(Exit::Usage))
 }
 
 fn unescape(word: &OsStr) -> Result<Vec<u8>, Failure> {

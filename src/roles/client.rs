@@ -97,7 +97,7 @@ pub struct ClientArgs {
     pub proxy_password_file: Option<PathBuf>,
     /// Send a PROXY protocol header, with the addresses of the connection, first
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-        value_parser = clap::value_parser!(u8).range(1..=2), help_heading = "Proxies")]
+        value_parser = args::count::<u8>(1, 2), help_heading = "Proxies")]
     pub send_proxy: Option<u8>,
     #[command(flatten)]
     pub prompt: PromptArgs,

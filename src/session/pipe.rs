@@ -289,7 +289,7 @@ impl Pipe {
                     return true;
                 }
                 Moved::SinkFailed(e) | Moved::Failed(e) => {
-                    clients.quit(Err(Failure::output(&e.into())));
+                    clients.quit(Err(Failure::output(e)));
                     return true;
                 }
             }

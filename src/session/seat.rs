@@ -182,7 +182,7 @@ impl Seat {
 
     /// What writing failed with, if it did.
     pub fn failure(&self) -> Option<Failure> {
-        self.output.failure().map(|e| Failure::output(&e))
+        self.output.failure().map(Failure::output)
     }
 
     /// Gives terminal or stdout back, after everything shown is written or, in a pipe, `limit` has
@@ -197,7 +197,7 @@ impl Seat {
             }
             Source::Stdin(..) => {
                 self.output.flush(limit);
-                self.output.failure().map_or(Ok(()), |e| Err(Failure::output(&e)))
+                self.output.failure().map_or(Ok(()), |e| Err(Failure::output(e)))
             }
         }
     }

@@ -112,7 +112,7 @@ impl Streams {
             match output.fd.write(&bytes[taken..]) {
                 Ok(count) => taken += count,
                 Err(e) if would_block(&e) => break,
-                Err(e) => return Err(Failure::output(&e)),
+                Err(e) => return Err(Failure::output(e)),
             }
         }
         Ok(taken)

@@ -248,7 +248,7 @@ fn what_no_proxy_can_reach_is_refused() {
             "1 --proxy socks4://127.0.0.1:1",
             "--proxy: expected socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT",
         ),
-        ("1 --send-proxy=3", "--send-proxy '3': 3 is not in 1..=2"),
+        ("1 --send-proxy=3", "--send-proxy '3': expected a whole number from 1 to 2"),
     ] {
         connect(words).run().refuses(why);
     }

@@ -383,7 +383,7 @@ fn a_unix_path_serves_and_is_removed_at_the_end() {
         echoes(&client, b"x");
         // A live one is not touched.
         let other = sockctl(format!("serve {address} --echo")).run();
-        other.fails(10, format!("listen on {address}: somebody answers there: {IN_USE}"));
+        other.fails(10, format!("listen on {address}: another server listens there: {IN_USE}"));
         assert_eq!(folder.count(), 1);
         server.signal(signal);
         server.finish().is(0, "", format!("listening on {address}\n"));

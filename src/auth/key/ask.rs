@@ -13,7 +13,7 @@ use nix::sys::termios::{
 use zeroize::Zeroizing;
 
 use super::OP;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 
 /// The name of the terminal in errors.
 pub(super) const TERMINAL: &str = "the terminal";
@@ -34,9 +34,8 @@ pub(super) fn at_terminal() -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 /// [`at_terminal`], at this one.
 pub(super) fn at(mut tty: &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |e: std::io::Error| Failure::system(OP, TERMINAL, &e);
-    let quiet = Quiet::start(tty).map_err(|e| failed(e.into()))?;
-    tty.write_all(b"key: ").map_err(failed)?;
+    let quiet = Quiet::start(tty).during(OP, TERMINAL)?;
+    tty.write_all(b"key: ").during(OP, TERMINAL)?;
 
     let mut typed = Zeroizing::new(Vec::with_capacity(2 * LINE_MAX));
     let mut line = Zeroizing::new([0; LINE_MAX + 1]);
@@ -46,7 +45,7 @@ pub(super) fn at(mut tty: &File) -> Result<Zeroizing<Vec<u8>>, Failure> {
             Ok(0) => break,
             Ok(n) => typed.extend_from_slice(&line[..n]),
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(e).during(OP, TERMINAL),
         }
         if typed.last().is_some_and(|last| Some(*last) == quiet.interrupt()) {
             // The error line starts on a line of its own.

@@ -74,7 +74,7 @@ impl Report {
         } else {
             writeln!(self.out, "{address} {} ({code})", errno_name(code))?;
         }
-        // Whoever watches a slow list sees each result as it comes.
+        // The next result is still pending: this one is shown now.
         if self.lines.get(self.next).is_some_and(|next| next.result.is_none()) {
             self.out.flush()?;
         }
@@ -94,7 +94,7 @@ impl Report {
     /// The status of the first failure; a range has failed if none of its ports is open.
     pub fn finish(mut self) -> Result<(), Failure> {
         if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
-            return Err(Failure::output(&e));
+            return Err(Failure::output(e));
         }
         let is_open = |line: &&Line| matches!(line.result, Some((0, _)));
         let open = self.lines.iter().filter(is_open);

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
 use super::report::Entry;
-use crate::exit::{Failure, errno_name};
+use crate::exit::{During, Failure, errno_name};
 use crate::net::options::{self, Access, Level, Row, Sockets};
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Setting, Value};
@@ -142,8 +142,7 @@ impl Inspected {
 
     /// Sets an option and reads it back.
     pub(super) fn set(&mut self, setting: &Setting) -> Result<Effect, Failure> {
-        let socket = self.socket(setting.row());
-        let socket = socket.map_err(|e| Failure::system("open a socket for", setting, &e))?;
+        let socket = self.socket(setting.row()).during("open a socket for", setting)?;
         Ok(sockopt::set(socket, setting))
     }
 }

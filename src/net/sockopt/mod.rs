@@ -14,11 +14,11 @@ use socket2::{Domain, Type};
 
 use super::options::Moment;
 use super::socket::Socket;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 
 pub use effect::{Effect, set};
 pub use explain::{kind_of, reason};
-pub use setting::{Reading, Setting, read};
+pub use setting::{Setting, read};
 pub use value::{Number, Value};
 
 /// Where in a socket's life settings are applied.
@@ -60,7 +60,6 @@ pub fn check(settings: &[Setting], domain: Domain, kind: Type) -> Result<(), Fai
     if settings.is_empty() {
         return Ok(());
     }
-    let socket = Socket::new(domain, kind)
-        .map_err(|error| Failure::system("socket for", "the options", &error))?;
+    let socket = Socket::new(domain, kind).during("socket for", "the options")?;
     apply(settings, &socket, Stage::Dialled)
 }
