@@ -14,7 +14,7 @@ use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::line::Crlf;
-use crate::net::splice::{Moved, Splice, grow};
+use crate::net::splice::{self, Moved, Splice, grow};
 use crate::net::stdio::Stdio;
 use crate::sanitize::Sanitizer;
 
@@ -192,7 +192,8 @@ impl Pipe {
                 // The socket has no room, or is broken, which reading shows.
                 Moved::SinkFull | Moved::SinkFailed(_) => return Ok(false),
                 Moved::Failed(e) => return Err(Failure::system("read", "stdin", &e.into())),
-                Moved::Unsupported | Moved::CopyOnce => self.splice_in = None,
+                Moved::Unsupported => self.splice_in = None,
+                Moved::CopyOnce => {}
             }
         }
         if self.buffer.is_empty() {
@@ -271,11 +272,11 @@ impl Pipe {
         };
         for _ in 0..TURN {
             match clients.splice_to(client, splice, output.as_fd()) {
+                Moved::Bytes(splice::CHUNK) => {}
+                // That was all that had come.
                 Moved::Bytes(count) => {
-                    if self.coalescing == Coalescing::Off && count >= BULK_SIGN {
-                        self.coalesce(client, count, clients);
-                        return true;
-                    }
+                    self.coalesce(client, count, clients);
+                    return true;
                 }
                 Moved::SinkFull => {
                     self.streams.watch_output(true);
