@@ -81,17 +81,19 @@ impl Poller {
 
     /// Waits until something is ready or the deadline passes, then adds what is ready to `ready`.
     pub fn wait(&mut self, ready: &mut Vec<Ready>, until: Deadline) -> io::Result<()> {
-        let mut timeout = until.timeout();
-        if let Some(left) = until.left().filter(|left| !left.is_zero() && *left < TICK) {
-            let mut this = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
-            match ppoll(&mut this, Some(left.into()), None) {
-                Ok(_) | Err(Errno::EINTR) => timeout = PollTimeout::ZERO,
-                Err(e) => return Err(e.into()),
+        let count = loop {
+            let mut timeout = until.timeout();
+            if let Some(left) = until.left().filter(|left| !left.is_zero() && *left < TICK) {
+                let mut this = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+                match ppoll(&mut this, Some(left.into()), None) {
+                    Ok(_) | Err(Errno::EINTR) => timeout = PollTimeout::ZERO,
+                    Err(e) => return Err(e.into()),
+                }
             }
-        }
-        let count = match self.epoll.wait(&mut self.events, timeout) {
-            Err(Errno::EINTR) => return Ok(()), // the caller looks at its clocks and waits again
-            result => result?,
+            match self.epoll.wait(&mut self.events, timeout) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
         };
         ready.extend(self.events[..count].iter().map(|event| {
             let flags = event.events();
