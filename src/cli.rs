@@ -217,7 +217,7 @@ pub fn parse() -> Result<Option<Command>, Failure> {
     match args.generate {
         Some(kind) => print(&generate(kind)).map(|()| None),
         None => Err(error::usage_error(
-            "which command? serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts",
+            &format!("which command? {}", COMMANDS.map(|entry| entry.name).join(", ")),
             "sockctl COMMAND [OPTIONS]; sockctl --help tells more",
         )),
     }

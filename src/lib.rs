@@ -1,5 +1,238 @@
 //! sockctl: talk, serve, authenticate, test and explain sockets.
+//!
+//! This page is the architecture: `cargo doc --no-deps --document-private-items --open` shows it with
+//! its links. README tells users what sockctl does.
+//!
+//! # The floors
+//!
+//! A file imports from its own floor and from those below it, never from above. Within a floor there
+//! are no circles of imports; a folder's `mod.rs` and its parts count as one.
+//!
+//! | floor        | is responsible for                                                        |
+//! |--------------|---------------------------------------------------------------------------|
+//! | `main`       | parses, runs, reports the error; the only place that sets the exit status |
+//! | [`cli`]      | one table of commands; help, man page and completions are made from it    |
+//! | [`commands`] | one file a command: its flags, and what it is composed of; no byte work   |
+//! | [`roles`]    | client and server: what two commands each share                           |
+//! | [`args`]     | flags of several commands, and the parsers of their values                |
+//! | [`server`]   | the link loop: connections are accepted or dialled, let in, and ended     |
+//! | [`session`]  | the talk loop: what a connection talks to, one file or folder a handler   |
+//! | [`console`]  | all that is printed or typed: events, prompt, progress                    |
+//! | [`auth`]     | keys, and the handshakes that prove them; no socket                       |
+//! | [`codec`]    | wire formats behind a handshake: Noise records, Python's frames           |
+//! | [`net`]      | sockets, and all that calls the kernel's network side                     |
+//! | [`exit`]     | what went wrong, as a line and as an exit status                          |
+//! | [`sanitize`] | escaping of untrusted text                                                |
+//!
+//! # Two loops
+//!
+//! A TCP server is two loops: the **link loop** accepts, the **talk loop** talks. A client is the
+//! same with one connection, which is dialled instead of accepted. There is one type for a
+//! connection ([`net::connection::Connection`]), one table of them (`server/table.rs`) and one event
+//! loop ([`server::EventLoop`]). What differs between commands is one of three interfaces:
+//!
+//! | interface                     | is                                        | implementations              |
+//! |-------------------------------|-------------------------------------------|------------------------------|
+//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, room, programs |
+//! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, Python's frames; a plain stream has none |
+//! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python |
+//!
+//! A handler has no socket. It answers through [`session::Clients`], which the table implements
+//! (`server/clients.rs`). In the words of Python's `socketserver`:
+//!
+//! | socketserver                | here                                                            |
+//! |-----------------------------|-----------------------------------------------------------------|
+//! | `server_bind`, `server_activate` | [`net::listen::Listener::open`]                            |
+//! | `serve_forever`             | [`server::EventLoop::run`]                                      |
+//! | `get_request`               | [`server::EventLoop::accept`]                                   |
+//! | `verify_request`            | [`server::EventLoop::receive_newcomer`]: access lists, then the key |
+//! | `process_request`           | [`server::EventLoop::admit`]: connection limits                 |
+//! | `RequestHandlerClass`       | [`session::Handler`], one object for all connections            |
+//! | `setup`, `handle`, `finish` | [`joined`](session::Handler::joined), [`received`](session::Handler::received) and [`ended`](session::Handler::ended), [`left`](session::Handler::left) |
+//! | `service_actions`           | [`server::EventLoop::process`]                                  |
+//! | `shutdown_request`          | `Table::end` and `Table::remove` in `server/lifecycle.rs`       |
+//! | `shutdown`                  | [`session::Clients::stop`], SIGTERM                             |
+//!
+//! Datagrams have no connections: [`session::datagrams`] has a loop of its own over the same poller
+//! and the same program runner.
+//!
+//! # The phases of a connection
+//!
+//! ```text
+//! accept ─┐                           ┌────────────────────────┐
+//!         │                           │                        v
+//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> removed
+//! dial ───┘   one after    while the           a program     what is queued
+//!             another      server is full      has the       is sent, then FIN
+//!                                              socket
+//! ```
+//!
+//! Handshakes of a server: PROXY header, then the client's proof. Of a client: the proxy's tunnel,
+//! then our proof. A phase without anything to do is left out, and a failure removes a connection
+//! from every phase. `server/phase.rs` has what each phase keeps and what happens to bytes in it;
+//! a connection that is still being dialled is not in the table (`server/outgoing.rs`).
+//!
+//! # A turn of the loop
+//!
+//! `serve_forever` in `server/mod.rs` repeats:
+//!
+//! 1. `process`: what follows from the last turn. `server/process.rs` flushes, sends FIN, removes,
+//!    sets the watched events and the timer of each entry that was changed; broadcasts are flushed
+//!    if that is due (`server/flush.rs`), which updates back-pressure; connections that wait are
+//!    admitted; the handler gets `left` and `drained`. Repeated until nothing follows.
+//! 2. `end`: whether the run is over.
+//! 3. `Poller::wait`, until the first of all deadlines.
+//! 4. `dispatch`, for each descriptor that is ready: the listener (`server/accept.rs`), the dialer
+//!    (`server/outgoing.rs`), a signal, input ([`session::seat::Inbox`]), the handler's own source, or a
+//!    connection (`server/receive.rs`): a handshake goes on (`server/negotiation.rs`), or one read
+//!    is offered to the handler.
+//! 5. `offer_unread`: what handlers have left is offered again, before anything newer.
+//! 6. `run_timers`: idle timeouts, lingering, handshakes (`server/timers.rs`), evictions
+//!    (`server/preauth.rs`), the handler's deadline.
+//!
+//! One thread does all this. Helper threads look names up ([`net::dial`]), edit lines
+//! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), and write to
+//! descriptors that may block ([`console::printer`]), and start programs ([`session::program`]).
+//!
+//! # Invariants
+//!
+//! Of the table (`server/table.rs`):
+//!
+//! - Whatever changes an entry puts its slot into `pending`; FIN, removal, watched events and timers
+//!   are derived from the entry's state, in `server/process.rs` alone.
+//! - `queued` is the sum of what all outboxes own: changes go through `Table::with`.
+//! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one
+//!   `left`, after which its [`session::Id`] finds nothing, even when the slot is used again.
+//! - `admitted` counts the entries that hold a place of `--max-conns`, from `Open` to removal.
+//!
+//! Of a connection ([`net::connection`]):
+//!
+//! - The handler gets data, then what it had left of it, then the end; also if a read brought both.
+//! - A failure to send does not hide what has arrived: that is read first, and the failure is the end.
+//! - The peer's end inside a codec and the end of the wire are two events; the wire ending without
+//!   the codec's end is an error ([`net::codec::Codec::at_wire_eof`]).
+//!
+//! # Two walks
+//!
+//! A byte of `connect`, from stdin to the wire, where it is copied:
+//!
+//! ```text
+//! server/mod.rs       EventLoop::dispatch (HANDLER)
+//! session/pipe.rs     Pipe::tick, feed, feed_some     <- session/stdio.rs Streams::read
+//!                     Pipe::send                         <- net/stdio.rs Stdio::read
+//! server/clients.rs   Table::send
+//! net/connection.rs   Connection::send                -> the codec's encode
+//!                     Connection::transmit
+//! net/socket.rs       Socket::send                    what it does not take: net/outbox.rs
+//! ```
+//!
+//! and back, from the wire to stdout:
+//!
+//! ```text
+//! server/mod.rs       EventLoop::dispatch
+//! server/receive.rs   EventLoop::connection, receive
+//! net/connection.rs   Connection::read                <- net/socket.rs Socket::recv
+//!                                                     -> the codec's decode
+//! session/pipe.rs     Pipe::received, write
+//! session/stdio.rs    Streams::write                  -> net/stdio.rs Stdio::write
+//! ```
+//!
+//! Where neither a codec nor `--hex` has to see the bytes, the kernel moves them: `feed_some` calls
+//! `Table::splice_from`, `readable` calls `Table::splice_to`, and both `Splice::step` in
+//! [`net::splice`]. A program gets the socket itself (`server/handoff.rs`).
+//!
+//! A line of a room, from a member's socket to those of all others:
+//!
+//! ```text
+//! server/mod.rs           EventLoop::dispatch
+//! server/receive.rs       EventLoop::connection, receive
+//! net/connection.rs       Connection::read            <- net/socket.rs Socket::recv
+//! session/room/handler.rs Room::received, take_turn
+//! net/line.rs             Lines::feed                 bytes become lines
+//! session/room/state.rs   State::receive, relay       a line becomes an effect
+//! session/room/handler.rs Delivery::apply, broadcast
+//! server/clients.rs       Table::broadcast
+//! net/outbox.rs           BroadcastLog::push          once, for all members
+//!                         ---- the end of the turn ----
+//! server/process.rs       Table::flush_broadcasts
+//! net/connection.rs       Connection::flush           -> the codec's encode
+//! net/outbox.rs           Outbox::send_to             -> net/socket.rs Socket::send
+//! ```
+//!
+//! # Back-pressure
+//!
+//! Two rules, and the constants of each:
+//!
+//! 1. **What waits for one connection is bounded, and so is how long.** Over its handler's
+//!    [`queue_limit`](session::Handler::queue_limit) (a room's `QUEUE`, 1 MiB) it is cut off with the
+//!    reason `slow` (`Table::process`). So is one that has taken nothing for `-w` with a pipe's `FULL`
+//!    (256 KiB) waiting, and one that takes nothing for `DRAIN` (10 s, `server/timers.rs`) while it is
+//!    being closed.
+//! 2. **Sources are not read while a reader that still reads is over the high-water mark**
+//!    (`HIGH_WATER`, 256 KiB; one that has taken nothing for `PROGRESS`, 100 ms, is not waited for).
+//!    The sources are: the connection itself (`Table::process`; it may write all before it reads any
+//!    while all queues together own less than `POOL`, 128 MiB); for broadcasts every connection
+//!    (`server/backpressure.rs`, with `RATE` and `GRACE`); stdin (`Pipe::has_room`, a room's
+//!    [`Clients::is_paused`](session::Clients::is_paused)). The other way round a handler that has no
+//!    room takes fewer bytes than it was offered, or pauses clients.
+//!
+//! # What the interfaces carry
+//!
+//! Facts for what may be built on them:
+//!
+//! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec, as Noise is. The
+//!   drivers look into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
+//!   answer on its own (TLS alerts, key updates) has no way to. Splicing and handing off stop by
+//!   themselves where there is a codec.
+//! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
+//!   less than it is offered. A run dials at most one connection (`EventLoop::outgoing`), and one
+//!   [`server::Role`] holds for all of its connections.
+//! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
+//!   ([`session::script::handler::Scripted`]) keeps one script, for one client.
+//!
+//! # How to add
+//!
+//! Each list is whole: it was followed with a toy, and nothing else had to change. Flags and commands
+//! also need `SOCKCTL_UPDATE=1 cargo test completions`, and a line in `CHANGELOG.md`.
+//!
+//! A **socket option** (1 file):
+//! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. A new form of value
+//!   is a `Kind` in `net/options/row.rs`, which `net/sockopt/parse.rs` reads and `value.rs` shows.
+//!
+//! A **handler** (3 files):
+//! - `session/NAME.rs`: implements [`session::Handler`]; only `received` is required.
+//! - `session/mod.rs`: `pub mod NAME`.
+//! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), and an arm in `run`.
+//!
+//! A **command** (3 files, 2 of tests):
+//! - `commands/NAME.rs`: clap `Args` and `run`.
+//! - `commands/mod.rs`: `pub mod NAME`.
+//! - `cli.rs`: a row of `COMMANDS`.
+//! - `tests/arguments.rs` and `tests/completions.rs`: their lists of commands.
+//!
+//! A **handshake** with a proxy (2 files):
+//! - `net/proxy/NAME.rs`: implements [`net::handshake::Handshake`].
+//! - `net/proxy.rs`: `mod NAME`, a variant of [`net::proxy::Scheme`], and its arms in `parse`,
+//!   `handshake` and `Display`.
+//!
+//! A **handshake** that proves a key (5 files):
+//! - `auth/NAME.rs`: implements [`net::handshake::Handshake`], for one role or both.
+//! - `auth/mod.rs`: `pub mod NAME`.
+//! - `args.rs`: the flag in `KeyArgs`, a variant of [`args::Proof`], and how `KeyArgs::proof` makes it.
+//! - `commands/auth_serve.rs`, `commands/auth_connect.rs`: an arm in `machine`, and in `key_names`.
+//!
+//! Both also go into the lists of `auth/tests.rs`, which try each handshake at every split of its bytes.
+//! What precedes the payload for another purpose is a `Purpose` in `server/phase.rs`, whose end
+//! `server/negotiation.rs` directs.
+//!
+//! A **codec** (2 files):
+//! - `codec/NAME.rs`: implements [`net::codec::Codec`].
+//! - `codec/mod.rs`: `pub mod NAME`. A handshake returns it in its `Outcome`.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the architecture is also that of private items"
+)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")

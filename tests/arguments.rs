@@ -24,7 +24,7 @@ fn refused(cases: &[(&str, &str)]) {
 
 #[test]
 fn row_01_no_or_unknown_subcommand_is_refused() {
-    let which = "serve, connect, udp-serve, udp-send, auth-serve, auth-connect or opts";
+    let which = "serve, connect, udp-serve, udp-send, auth-serve, auth-connect, opts";
     refused(&[
         ("", &format!("which command? {which}")),
         ("frobnicate", "no command 'frobnicate'"),

@@ -2,18 +2,10 @@
 //! on they talk (`session/`). One thread and one readiness loop serve all connections of a run:
 //! `serve` is the loop with a listener, `connect` is the loop with one connection to dial.
 //!
-//! In the words of Python's socketserver: [`EventLoop::run`] is `serve_forever`, `accept` is
-//! `get_request`, `admit` is `process_request`, and the [`Handler`] is the request class.
-//!
-//! A turn of the loop:
-//!
-//! ```text
-//! epoll_wait ─> dispatch ─┬─ listener: accept, admit, Handler::joined
-//!                         ├─ connection: handshake, or read ─> Handler::received, ended
-//!                         ├─ dialer, signal, input, the handler's own source
-//!                         └─> offer what handlers left ─> timers ─> process pending:
-//!                             flush, FIN, removal, interest ─> Handler::left, drained
-//! ```
+//! The crate's documentation has [a turn of the loop](crate#a-turn-of-the-loop), the
+//! [phases](crate#the-phases-of-a-connection) and the [names in
+//! `socketserver`](crate#two-loops). Over 300 lines: the loop is told in one file, its parts are in
+//! the others of this folder.
 
 mod accept;
 mod authenticator;

@@ -1,16 +1,6 @@
 //! How far a connection is, and what is kept of it in each phase.
 //!
-//! ```text
-//! accept ─┐                           ┌────────────────────────┐
-//!         │                           │                        v
-//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> removed
-//! dial ───┘   one after    while the           a program     what is queued
-//!             another      server is full      has the       is sent, then FIN
-//!                                              socket
-//! ```
-//!
-//! A phase without anything to do is left out: without a handshake a connection is `Open` at once
-//! where there is room. From every phase a failure leads to removal at once.
+//! The way from one to the next is drawn in [the crate's documentation](crate#the-phases-of-a-connection).
 //!
 //! | phase     | what comes is            | what is sent               | known to the handler |
 //! |-----------|--------------------------|----------------------------|----------------------|

@@ -1,8 +1,7 @@
 //! The TALK loop: what a connection talks to. `server/` accepts or dials, and lets in; from then on
 //! a [`Handler`] gets what comes. It has no socket: it answers through [`Clients`].
 //!
-//! socketserver calls this the request class: `joined` is its `setup`, `received` and `ended` are
-//! what its `handle` loops over, `left` is its `finish`.
+//! [What a handler is in `socketserver`](crate#two-loops); [how to add one](crate#how-to-add).
 
 pub mod datagrams;
 pub mod discard;
