@@ -16,7 +16,7 @@ use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
 use crate::roles::server::{announce, raise_file_limit};
 use crate::session::datagrams::operator::{Operator, Shown};
-use crate::session::datagrams::programs::Programs;
+use crate::session::datagrams::programs::DatagramPrograms;
 use crate::session::datagrams::serve::{Answer, Rules, Service};
 use crate::session::program::Program;
 use crate::session::seat::is_terminal;
@@ -109,7 +109,8 @@ impl UdpServe {
             Some(program) => {
                 let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
                 let timeout = self.socket.timeout;
-                let programs = Programs::new(program, self.max_conns, timeout, talk.clone());
+                let programs =
+                    DatagramPrograms::new(program, self.max_conns, timeout, talk.clone());
                 Answer::Program(Box::new(programs.during("start", "the server")?))
             }
             None => self.answer(),

@@ -11,27 +11,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
+use nix::errno::Errno;
 use socket2::Type;
 
-use super::{Run, result, sanitizes};
+use super::{Ended, Run, idle_timeout, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
 use crate::console::event::Reason;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{self, Exit, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
-use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Dump;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
-use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Outcome, Role};
-use crate::session::pipe::{self, Pipe};
+use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Role, RunEnd};
+use crate::session::pipe::{Pipe, PipeOptions};
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
-use crate::session::script::handler::{Ending, Scripted};
+use crate::session::script::handler::Scripted;
 use crate::session::seat::{Inbox, is_terminal};
 
 use open::Opener;
@@ -114,12 +114,10 @@ pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Resul
         return Err(Failure::usage(format!("--tcp-info: {address} is no TCP connection")));
     }
     let dump = args.socket.dump(talk)?;
-    let is_scripted = !args.steps.0.is_empty();
-    let has_prompt = is_terminal() && !args.recv_only && !args.send_only && !is_scripted;
+    let mode = Mode::of(args);
     let proves = login.is_some();
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));
-    let opener = Opener::new(args)?;
-    let route = opener.route(address, retry, login, has_prompt, deadline)?;
+    let route = Opener::new(args)?.route(address, retry, login, mode == Mode::Prompt, deadline)?;
     let signals = signal::defer();
     let inbox = Inbox::new().map_err(|e| Failure::system("start", "the event loop", &e))?;
     let run = Run {
@@ -127,57 +125,127 @@ pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Resul
         route: Some(route),
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(has_prompt, deadline, dump, talk),
+        config: args.config(mode == Mode::Prompt, deadline, dump, talk),
         talk: talk.clone(),
     };
-    let end = if has_prompt {
-        at_prompt(args, run)?
-    } else if is_scripted {
-        scripted(args, run)?
-    } else {
-        let mut pipe = Pipe::new(pipe::Options {
-            sole: true,
-            social: false,
-            send: !args.recv_only,
-            receive: !args.send_only,
-            crlf: args.crlf,
-            sanitize: sanitizes(args.socket.raw),
-            stall_limit: Duration::ZERO,
-        })?;
-        End::of(run.serve(&mut pipe)?)
-    };
-    // The classic protocol has no verdict: the peer's silence must do.
-    if let Some(peer) = end.silent_peer.filter(|_| proves)
-        && !(args.send_only && end.result.is_ok())
-    {
-        let cause = "closed without a word: wrong key?";
-        return Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated));
-    }
-    end.result
-}
-
-/// How a run ended.
-struct End {
-    result: Result<(), Failure>,
-    /// The peer, if it ended the connection without having sent anything, not even the verdict
-    /// that a codec has.
-    silent_peer: Option<Endpoint>,
-}
-
-impl End {
-    fn of(outcome: Outcome) -> Self {
-        let failed = |failure| Self { result: Err(failure), silent_peer: None };
-        match outcome {
-            Outcome::Ended(closed) => {
-                let is_silent = closed.by_peer && closed.received == 0 && !closed.has_codec;
-                let silent_peer = is_silent.then(|| closed.peer.clone());
-                Self { result: result(closed, Role::Client), silent_peer }
-            }
-            Outcome::Expired(failure, _) => failed(failure),
-            Outcome::Stopped(Some(libc::SIGINT)) => failed(Failure::silent(Exit::Interrupted)),
-            Outcome::Stopped(Some(_)) => failed(Failure::silent(Exit::Terminated)),
-            Outcome::Stopped(None) => Self { result: Ok(()), silent_peer: None },
+    let (ended, own_result) = mode.serve(args, run)?;
+    // A protocol without a verdict: a server that rejects the key closes without a reply.
+    let silent_peer = match &ended {
+        (RunEnd::Over, Some(closed))
+            if proves
+                && (closed.by_peer && closed.received == 0 && !closed.has_codec)
+                && (own_result.is_none() || mode == Mode::Script) =>
+        {
+            Some(closed.peer.clone())
         }
+        _ => None,
+    };
+    let result = own_result.unwrap_or_else(|| match ended {
+        (RunEnd::Over, Some(closed)) => result(closed, Role::Client, args.socket.idle_timeout),
+        (RunEnd::Expired(failure), _) => Err(failure),
+        (RunEnd::Stopped(Some(libc::SIGINT)), _) => Err(Failure::silent(Exit::Interrupted)),
+        (RunEnd::Stopped(Some(_)), _) => Err(Failure::silent(Exit::Terminated)),
+        (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
+    });
+    match silent_peer {
+        Some(peer) if !(args.send_only && result.is_ok()) => {
+            let cause = "the server closed without a reply (it may have rejected the key)";
+            Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated))
+        }
+        _ => result,
+    }
+}
+
+/// How a client talks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Prompt,
+    /// stdin and stdout, byte-exact.
+    Pipe,
+    /// `--send`, `--expect`, `--expect-eof` instead of stdin.
+    Script,
+}
+
+impl Mode {
+    fn of(args: &ClientArgs) -> Self {
+        if !args.steps.0.is_empty() {
+            Self::Script
+        } else if is_terminal() && !args.recv_only && !args.send_only {
+            Self::Prompt
+        } else {
+            Self::Pipe
+        }
+    }
+
+    /// Builds the handler, and runs the loop with it. The second is a result that comes before the
+    /// connection's: the user left the prompt, or an expectation was not met.
+    fn serve(
+        self,
+        args: &ClientArgs,
+        run: Run<'_>,
+    ) -> Result<(Ended, Option<Result<(), Failure>>), Failure> {
+        let raw = args.socket.raw;
+        match self {
+            Self::Prompt => {
+                let newline = match (args.crlf, args.no_newline) {
+                    (true, _) => "\r\n",
+                    (_, true) => "",
+                    _ => "\n",
+                };
+                let style = args.prompt.style(args.socket.talk.color);
+                let format = LineFormat { newline, raw, style };
+                let (history, talk) = (args.prompt.history.clone(), run.talk.clone());
+                let mut conversation =
+                    Conversation::start(run.inbox, Peers::One, format, history, talk)?;
+                let ended = run.serve(&mut conversation);
+                let left = conversation.left();
+                conversation.finish()?;
+                Ok((ended?, left))
+            }
+            Self::Pipe => {
+                let mut pipe = Pipe::new(PipeOptions {
+                    sole: true,
+                    social: false,
+                    send: !args.recv_only,
+                    receive: !args.send_only,
+                    crlf: args.crlf,
+                    sanitize: sanitizes(raw),
+                    stall_limit: Duration::ZERO,
+                })?;
+                Ok((run.serve(&mut pipe)?, None))
+            }
+            Self::Script => {
+                let mut scripted = Scripted::new(
+                    Script::new(args.steps.0.clone()),
+                    !args.send_only,
+                    args.crlf,
+                    sanitizes(raw),
+                    args.socket.timeout,
+                    run.talk.clone(),
+                )?;
+                let ended = run.serve(&mut scripted)?;
+                let verdict = match &ended {
+                    (end @ (RunEnd::Over | RunEnd::Expired(_)), Some(closed)) => {
+                        let why = expectation_cause(end, closed, args.socket.idle_timeout);
+                        scripted.verdict(why, &closed.peer, closed.sent)
+                    }
+                    _ => None,
+                };
+                Ok((ended, verdict.map(Err)))
+            }
+        }
+    }
+}
+
+/// Why an expectation that is pending at the end of the connection is not met.
+fn expectation_cause(end: &RunEnd, closed: &Closed, idle: Duration) -> String {
+    match (end, closed.reason, &closed.error) {
+        (RunEnd::Expired(_), ..) => "the deadline has passed (--deadline)".into(),
+        (_, Reason::Limit, _) => "--max-bytes reached".into(),
+        (_, Reason::Idle, _) => idle_timeout(idle),
+        (_, Reason::Reset | Reason::Error, Some(e)) => exit::cause(e),
+        (_, Reason::Reset | Reason::Error, None) => exit::cause(&Errno::ECONNRESET.into()),
+        _ => "the peer closed the connection".into(),
     }
 }
 
@@ -220,65 +288,6 @@ impl ClientArgs {
             settings: self.socket.opt.clone(),
             kind: Type::STREAM,
         }
-    }
-}
-
-/// The prompt.
-fn at_prompt(args: &ClientArgs, run: Run<'_>) -> Result<End, Failure> {
-    let newline = match (args.crlf, args.no_newline) {
-        (true, _) => "\r\n",
-        (_, true) => "",
-        _ => "\n",
-    };
-    let format = LineFormat {
-        newline,
-        raw: args.socket.raw,
-        style: args.prompt.style(args.socket.talk.color),
-    };
-    let history = args.prompt.history.clone();
-    let mut conversation =
-        Conversation::start(run.inbox, Peers::One, format, history, run.talk.clone())?;
-    let outcome = run.serve(&mut conversation);
-    let left = conversation.left();
-    conversation.finish()?;
-    Ok(match (left, outcome?) {
-        (Some(result), _) => End { result, silent_peer: None },
-        (None, outcome) => End::of(outcome),
-    })
-}
-
-/// A script instead of stdin: a smoke test in one command.
-fn scripted(args: &ClientArgs, run: Run<'_>) -> Result<End, Failure> {
-    let mut scripted = Scripted::new(
-        Script::new(args.steps.0.clone()),
-        !args.send_only,
-        args.crlf,
-        sanitizes(args.socket.raw),
-        args.socket.timeout,
-        run.talk.clone(),
-    )?;
-    let outcome = run.serve(&mut scripted)?;
-    let verdict = match &outcome {
-        Outcome::Ended(closed) => scripted.verdict(&ending(closed), &closed.peer, closed.sent),
-        Outcome::Expired(_, Some(closed)) => {
-            scripted.verdict(&Ending::Deadline, &closed.peer, closed.sent)
-        }
-        _ => None,
-    };
-    let mut end = End::of(outcome);
-    if let Some(failure) = verdict {
-        end.result = Err(failure);
-    }
-    Ok(end)
-}
-
-/// What the end of the connection means for an expectation that is pending.
-fn ending(closed: &Closed) -> Ending<'_> {
-    match closed.reason {
-        Reason::Limit => Ending::Limit,
-        Reason::Idle => Ending::Idle,
-        Reason::Reset | Reason::Error => Ending::Broken(closed.error.as_ref()),
-        _ => Ending::Eof,
     }
 }
 

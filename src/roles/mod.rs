@@ -5,6 +5,7 @@ pub mod client;
 pub mod server;
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -13,10 +14,14 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::dial::timed_out;
 use crate::net::listen::Listener;
+use crate::net::quantity;
 use crate::net::signal::Deferred;
-use crate::server::{Closed, Config, EventLoop, Outcome, Role, Route};
+use crate::server::{Closed, Config, EventLoop, Role, Route, RunEnd};
 use crate::session::Handler;
 use crate::session::seat::Inbox;
+
+/// Why a run ended, and how its last connection did.
+type Ended = (RunEnd, Option<Closed>);
 
 /// A run of the event loop: everything but its handler.
 struct Run<'a> {
@@ -30,7 +35,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Accepts, or dials, and talks.
-    fn serve(self, handler: &mut dyn Handler) -> Result<Outcome, Failure> {
+    fn serve(self, handler: &mut dyn Handler) -> Result<Ended, Failure> {
         let Self { listener, route, inbox, signals, config, talk } = self;
         let mut events = EventLoop::new(listener, handler, inbox, signals, config, talk)
             .map_err(|e| Failure::system("start", "the event loop", &e))?;
@@ -47,17 +52,21 @@ fn sanitizes(raw: bool) -> bool {
 }
 
 /// What the end of the only connection means for the run.
-fn result(closed: Closed, role: Role) -> Result<(), Failure> {
+/// `idle` is the idle timeout.
+fn result(closed: Closed, role: Role, idle: Duration) -> Result<(), Failure> {
     let (op, peer) = (role.op(), closed.peer);
     match (closed.reason, closed.error) {
         (Reason::Eof | Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
-        (Reason::Idle, _) => Err(timed_out(op, peer).hint("nothing was said for too long")),
+        (Reason::Idle, _) => Err(Failure { cause: idle_timeout(idle), ..timed_out(op, peer) }),
         (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
         (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, &peer.to_string(), e)),
-        (Reason::Slow | Reason::Auth | Reason::Error, _) => {
-            Err(Failure::new(op, peer, format!("closed ({})", closed.reason), Exit::Broken))
-        }
+        (reason, _) => Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken)),
     }
+}
+
+/// Why an idle connection was closed.
+fn idle_timeout(limit: Duration) -> String {
+    format!("idle timeout: no data for {} (-i)", quantity::shown(limit))
 }
 
 /// The failure of a connection that broke.

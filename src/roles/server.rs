@@ -1,6 +1,7 @@
 //! The server role: listen, let in, talk. All of `serve`; `auth-serve` authenticates before that.
 
 use std::ffi::OsString;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use socket2::{Domain, Type};
 
-use super::{Run, result, sanitizes};
+use super::{Ended, Run, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
 use crate::console::event::Event;
 use crate::console::talk::Talk;
@@ -24,12 +25,12 @@ use crate::net::quantity;
 use crate::net::ready;
 use crate::net::signal;
 use crate::net::sockopt;
-use crate::server::{Authenticator, Bounds, Config, Limits, Outcome, Proxies, Role};
+use crate::server::{Authenticator, Bounds, Config, Limits, Proxies, Role, RunEnd};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
-use crate::session::pipe::{self, Pipe};
+use crate::session::pipe::{Pipe, PipeOptions};
 use crate::session::program::Program;
-use crate::session::program::handler::Programs;
+use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
@@ -137,11 +138,11 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
         // What would fail for every client is better known before the first.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
     }
-    let program = args.program.words().map(Program::find).transpose()?;
-    let files = raise_file_limit(program.as_ref().map(|_| args.max_conns));
-    let start = |e| Failure::system("start", "the server", &e);
+    let choice = Choice::of(args)?;
+    let is_program = matches!(choice, Choice::Program(_));
+    let files = raise_file_limit(is_program.then_some(args.max_conns));
     let signals = signal::defer();
-    let inbox = Inbox::new().map_err(start)?;
+    let inbox = Inbox::new().map_err(|e| start_failed(&e))?;
     let listener = open(args, &address, deadline)?;
     announce(listener.local(), args.port_file.as_deref(), talk)?;
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
@@ -156,35 +157,105 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
         config: args.config(auth, deadline, dump),
         talk: talk.clone(),
     };
-    let outcome = if args.room {
-        room(args, run)
-    } else if args.echo {
-        run.serve(&mut Echo)
-    } else if args.discard {
-        run.serve(&mut Discard)
-    } else if let Some(Bytes(text)) = &args.reply {
-        run.serve(&mut Reply(text.clone()))
-    } else if let Some(program) = program {
-        let programs = Programs::new(program.with_limit(files), relayed, talk.clone());
-        run.serve(&mut programs.map_err(start)?)
-    } else if is_terminal() {
-        converse(args, run)
-    } else {
-        run.serve(&mut Pipe::new(pipe::Options {
-            sole: args.once,
-            social: true,
-            send: true,
-            receive: true,
-            crlf: false,
-            sanitize: sanitizes(args.socket.raw),
-            stall_limit: args.socket.timeout,
-        })?)
-    }?;
-    match outcome {
-        Outcome::Stopped(_) => Ok(()),
-        Outcome::Ended(closed) => result(closed, Role::Server),
-        Outcome::Expired(failure, _) => Err(failure),
+    let limits = ProgramLimits { files, relayed };
+    match choice.serve(args, limits, run)? {
+        (RunEnd::Over, Some(closed)) => result(closed, Role::Server, args.socket.idle_timeout),
+        (RunEnd::Expired(failure), _) => Err(failure),
+        (RunEnd::Stopped(_) | RunEnd::Over, _) => Ok(()),
     }
+}
+
+fn start_failed(error: &io::Error) -> Failure {
+    Failure::system("start", "the server", error)
+}
+
+/// What clients talk to: the handler that a flag names, else a prompt at a terminal and a pipe
+/// elsewhere.
+enum Choice {
+    Room,
+    Echo,
+    Discard,
+    Reply(Vec<u8>),
+    Program(Program),
+    Prompt,
+    Pipe,
+}
+
+impl Choice {
+    fn of(args: &ServerArgs) -> Result<Self, Failure> {
+        let program = args.program.words().map(Program::find).transpose()?;
+        Ok(match (program, &args.reply) {
+            (Some(program), _) => Self::Program(program),
+            (None, Some(Bytes(text))) => Self::Reply(text.clone()),
+            _ if args.room => Self::Room,
+            _ if args.echo => Self::Echo,
+            _ if args.discard => Self::Discard,
+            _ if is_terminal() => Self::Prompt,
+            _ => Self::Pipe,
+        })
+    }
+
+    /// Builds the handler, and runs the loop with it.
+    fn serve(
+        self,
+        args: &ServerArgs,
+        program: ProgramLimits,
+        run: Run<'_>,
+    ) -> Result<Ended, Failure> {
+        let talk = run.talk.clone();
+        let style = args.prompt.style(args.socket.talk.color);
+        let history = args.prompt.history.clone();
+        let raw = args.socket.raw;
+        match self {
+            Self::Echo => run.serve(&mut Echo),
+            Self::Discard => run.serve(&mut Discard),
+            Self::Reply(text) => run.serve(&mut Reply(text)),
+            Self::Program(found) => {
+                let found = found.with_limit(program.files);
+                let programs = ClientPrograms::new(found, program.relayed, talk);
+                run.serve(&mut programs.map_err(|e| start_failed(&e))?)
+            }
+            Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
+                sole: args.once,
+                social: true,
+                send: true,
+                receive: true,
+                crlf: false,
+                sanitize: sanitizes(raw),
+                stall_limit: args.socket.timeout,
+            })?),
+            Self::Prompt => {
+                let format = LineFormat { newline: "\n", raw, style };
+                let mut conversation =
+                    Conversation::start(run.inbox, Peers::Many, format, history, talk)?;
+                let ended = run.serve(&mut conversation);
+                conversation.finish().and(ended)
+            }
+            Self::Room => {
+                let operator = if is_terminal() {
+                    Operator::at_terminal(run.inbox, history, style, talk.clone())?
+                } else {
+                    Operator::in_pipe(run.inbox, talk.clone())?
+                };
+                let auth = run.config.auth.as_ref();
+                let reserved = auth.map_or_else(Vec::new, Authenticator::key_names);
+                let reserved = reserved.iter().map(String::as_str);
+                let mut room = Room::new(operator, reserved, raw, talk);
+                let ended = run.serve(&mut room);
+                // A stdout that is not read may block the flush: the next signal is fatal.
+                let limit = args.grace.max(LAST_WRITE);
+                signal::fatal_during(|| room.finish(limit)).and(ended)
+            }
+        }
+    }
+}
+
+/// How programs are started.
+struct ProgramLimits {
+    /// The limit on open files before it was raised.
+    files: Option<OpenFiles>,
+    /// Bytes are relayed, not moved by the program's own calls: they must be seen on their way.
+    relayed: bool,
 }
 
 /// The listening socket: our own, or the service manager's.
@@ -202,39 +273,6 @@ fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listene
         mode: args.mode,
     };
     Listener::open(address, &how)
-}
-
-/// The conversation at a terminal.
-fn converse(args: &ServerArgs, run: Run<'_>) -> Result<Outcome, Failure> {
-    let format = LineFormat {
-        newline: "\n",
-        raw: args.socket.raw,
-        style: args.prompt.style(args.socket.talk.color),
-    };
-    let history = args.prompt.history.clone();
-    let mut conversation =
-        Conversation::start(run.inbox, Peers::Many, format, history, run.talk.clone())?;
-    let outcome = run.serve(&mut conversation);
-    conversation.finish().and(outcome)
-}
-
-/// The chat room.
-fn room(args: &ServerArgs, run: Run<'_>) -> Result<Outcome, Failure> {
-    let talk = run.talk.clone();
-    let operator = if is_terminal() {
-        let history = args.prompt.history.clone();
-        let style = args.prompt.style(args.socket.talk.color);
-        Operator::at_terminal(run.inbox, history, style, talk.clone())?
-    } else {
-        Operator::in_pipe(run.inbox, talk.clone())?
-    };
-    let auth = run.config.auth.as_ref();
-    let reserved = auth.map_or_else(Vec::new, Authenticator::key_names);
-    let reserved = reserved.iter().map(String::as_str);
-    let mut room = Room::new(operator, reserved, args.socket.raw, talk);
-    let outcome = run.serve(&mut room);
-    // A reader that does not read must not keep us: the next signal is fatal.
-    signal::fatal_during(|| room.finish(args.grace.max(LAST_WRITE))).and(outcome)
 }
 
 /// Says that we listen: the line, the port file, the service manager.

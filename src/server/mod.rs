@@ -90,21 +90,13 @@ pub struct Config {
     pub tcp_info: bool,
 }
 
-/// How a run ended.
-pub enum Outcome {
+/// Why a run ended.
+pub enum RunEnd {
     /// It was asked to stop, by this signal or by the operator.
     Stopped(Option<i32>),
-    /// The only connection is over.
-    Ended(Closed),
-    /// `--deadline` is over, and with it this connection.
-    Expired(Failure, Option<Closed>),
-}
-
-/// How serving ends.
-enum End {
-    Stopped,
-    /// The only connection is over.
+    /// Its only connection is over.
     Over,
+    /// `--deadline` has passed.
     Expired(Failure),
 }
 
@@ -193,24 +185,19 @@ impl<'a> EventLoop<'a> {
         Some(Box::new(HexDump::new(dump.clone(), numbered.then_some(self.count))))
     }
 
-    /// Serves until it is over; connections that are left then are cut off.
-    pub fn run(mut self) -> Result<Outcome, Failure> {
+    /// Serves until it is over; connections that are left then are cut off. Also returns how the
+    /// last connection ended.
+    pub fn run(mut self) -> Result<(RunEnd, Option<Closed>), Failure> {
         let end = self.serve_forever();
         self.show_progress(true);
         let reason = if end.is_ok() { Reason::Shutdown } else { Reason::Error };
         for slot in self.table.slots() {
             self.table.remove(slot, reason);
         }
-        let last = self.table.last.take();
-        Ok(match (end?, last) {
-            (End::Over, Some(closed)) => Outcome::Ended(closed),
-            (End::Over, None) => Outcome::Stopped(None),
-            (End::Stopped, _) => Outcome::Stopped(self.signal),
-            (End::Expired(failure), closed) => Outcome::Expired(failure, closed),
-        })
+        Ok((end?, self.table.last.take()))
     }
 
-    fn serve_forever(&mut self) -> Result<End, Failure> {
+    fn serve_forever(&mut self) -> Result<RunEnd, Failure> {
         let mut ready = Vec::new();
         loop {
             self.process();
@@ -223,7 +210,7 @@ impl<'a> EventLoop<'a> {
             self.table.now = Instant::now();
             for event in ready.drain(..) {
                 if self.dispatch(event)? {
-                    return Ok(End::Stopped);
+                    return Ok(RunEnd::Stopped(self.signal));
                 }
                 if self.table.flush.is_burst(self.table.log.end()) {
                     self.table.flush_broadcasts();
@@ -256,9 +243,9 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Whether it is over, and how.
-    fn end(&mut self) -> Result<Option<End>, Failure> {
+    fn end(&mut self) -> Result<Option<RunEnd>, Failure> {
         if let Some(result) = self.table.quit.take() {
-            return result.map(|()| Some(End::Stopped));
+            return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
         let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
         let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
@@ -271,14 +258,14 @@ impl<'a> EventLoop<'a> {
                 self.process();
             }
             if is_idle(self) {
-                return Ok(Some(End::Stopped));
+                return Ok(Some(RunEnd::Stopped(self.signal)));
             }
         }
         if self.config.deadline.passed() {
-            return Ok(Some(End::Expired(self.expired())));
+            return Ok(Some(RunEnd::Expired(self.expired())));
         }
         if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
-            return Ok(Some(End::Over));
+            return Ok(Some(RunEnd::Over));
         }
         Ok(None)
     }

@@ -42,7 +42,7 @@ const BULK_DELAY: Duration = Duration::from_micros(200);
 /// What is done to the bytes, and with how many clients.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-pub struct Options {
+pub struct PipeOptions {
     /// There is one client, which has the streams to itself.
     pub sole: bool,
     /// The joins and leaves of clients are reported without `-v`.
@@ -71,7 +71,7 @@ enum Coalescing {
 
 /// The handler.
 pub struct Pipe {
-    options: Options,
+    options: PipeOptions,
     streams: Streams,
     crlf: Option<Crlf>,
     /// One a client, where received text is escaped.
@@ -92,7 +92,7 @@ pub struct Pipe {
 
 impl Pipe {
     /// Takes stdin and stdout. Nothing is read before a client is there.
-    pub fn new(options: Options) -> Result<Self, Failure> {
+    pub fn new(options: PipeOptions) -> Result<Self, Failure> {
         Ok(Self {
             options,
             streams: Streams::new(options.send, options.receive)?,

@@ -197,7 +197,7 @@ impl<'a> Conversation<'a> {
                     quoted(rest.trim())
                 )),
             },
-            _ if clients.all().is_empty() => self.print("! nobody is connected: not sent"),
+            _ if clients.all().is_empty() => self.print("! no client is connected: not sent"),
             _ => {
                 let text = [unescaped(line).as_bytes(), self.format.newline.as_bytes()].concat();
                 clients.broadcast(&text, None);
@@ -208,7 +208,7 @@ impl<'a> Conversation<'a> {
     fn who(&self, clients: &dyn Clients) {
         let all = clients.all();
         if all.is_empty() {
-            self.print("nobody is connected");
+            self.print("no client is connected");
         }
         for id in all {
             let peer = clients.peer(id).map_or_else(String::new, |peer| peer.to_string());

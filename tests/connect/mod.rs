@@ -297,15 +297,15 @@ fn hex_shows_both_directions_with_offset_and_time() {
 
 #[test]
 fn idle_timeout_and_deadline_are_4() {
-    for (words, hint) in [
-        ("--idle-timeout 0.3", "nothing was said for too long"),
-        ("--deadline 300ms", "the deadline has passed"),
+    for (words, cause) in [
+        ("--idle-timeout 0.3", "idle timeout: no data for 300ms (-i)".to_owned()),
+        ("--deadline 300ms", format!("{TIMED_OUT}; the deadline has passed")),
     ] {
         let peer = peer(hold);
         let began = Instant::now();
         let done = sockctl(format!("connect {peer} {words}")).start().ends();
         assert!(began.elapsed() >= Duration::from_millis(300));
-        done.fails(4, format!("connection to {peer}: {TIMED_OUT}; {hint}"));
+        done.fails(4, format!("connection to {peer}: {cause}"));
         peer.done();
     }
 }

@@ -136,7 +136,7 @@ fn a_wrong_answer_is_shown_beside_what_was_expected() {
         let began = Instant::now();
         let why = format!(
             "sockctl: expect '\\+PONG' from {peer}: {cause}; \
-             14 bytes came: '-ERR \\x1b[1m no\\r\\n'\n"
+             received 14 bytes: '-ERR \\x1b[1m no\\r\\n'\n"
         );
         let words = format!("--send PING\\r\\n --expect \\+PONG {limit}");
         connect(&peer, &words).is(8, said, why);
@@ -148,9 +148,9 @@ fn a_wrong_answer_is_shown_beside_what_was_expected() {
 #[test]
 fn a_reset_fails_an_expectation_and_a_script_without_one() {
     for (words, code, message) in [
-        ("--send x --expect y", 8, "expect 'y' from ADDRESS: RESET; nothing came"),
+        ("--send x --expect y", 8, "expect 'y' from ADDRESS: RESET; nothing received"),
         ("--send x", 7, "connection to ADDRESS: RESET"),
-        ("--send x --expect-eof", 8, "expect the end of ADDRESS: RESET; nothing came"),
+        ("--send x --expect-eof", 8, "expect the end of ADDRESS: RESET; nothing received"),
     ] {
         let peer = peer(|stream| {
             // Closed with a byte unread: the kernel resets.
@@ -168,9 +168,9 @@ fn a_reset_fails_an_expectation_and_a_script_without_one() {
 fn a_pending_expectation_ends_with_whatever_ends_the_run() {
     for (limit, cause, came) in [
         ("--deadline 300ms", "the deadline has passed (--deadline)", "abc"),
-        ("-i 300ms", "nothing was said for too long (-i)", "abc"),
+        ("-i 300ms", "idle timeout: no data for 300ms (-i)", "abc"),
         ("-w 300ms", "not within 300ms (-w)", "abc"),
-        ("--max-bytes 2", "as much came as --max-bytes allows", "ab"),
+        ("--max-bytes 2", "--max-bytes reached", "ab"),
     ] {
         let peer = peer(|mut stream| {
             stream.write_all(b"abc").unwrap();
@@ -178,7 +178,7 @@ fn a_pending_expectation_ends_with_whatever_ends_the_run() {
             let _ = stream.read(&mut [0]);
         });
         let count = came.len();
-        let why = format!("expect 'abcd' from {peer}: {cause}; {count} bytes came: '{came}'");
+        let why = format!("expect 'abcd' from {peer}: {cause}; received {count} bytes: '{came}'");
         connect(&peer, &format!("--expect abcd {limit}")).is(8, came, format!("sockctl: {why}\n"));
         peer.done();
     }
@@ -201,7 +201,7 @@ fn expect_eof_waits_for_the_end_whatever_comes_before() {
         "still here",
         format!(
             "sockctl: expect the end of {peer}: not within 200ms (-w); \
-             10 bytes came: 'still here'\n"
+             received 10 bytes: 'still here'\n"
         ),
     );
     peer.done();
@@ -214,7 +214,7 @@ fn an_answer_that_does_not_begin_is_a_timeout_and_a_slow_one_is_not() {
         stream // open until this is joined
     });
     connect(&peer, "--send hello? -w 200ms")
-        .fails(4, format!("answer from {peer}: {TIMED_OUT}; nothing came within 200ms (-w)"));
+        .fails(4, format!("answer from {peer}: {TIMED_OUT}; no reply within 200ms (-w)"));
     peer.done();
     let peer = self::peer(|mut stream| {
         hear(&mut stream, "hello?");
@@ -497,7 +497,7 @@ fn row_24_a_peer_that_ended_first_still_gets_what_is_to_be_sent() {
 
 #[test]
 fn row_25_what_came_before_a_reset_is_written_and_counts() {
-    let why = "connection reset by peer (ECONNRESET 104); 2 bytes came: 'bc'";
+    let why = "connection reset by peer (ECONNRESET 104); received 2 bytes: 'bc'";
     for (wanted, code) in [("bc", 0), ("bcd", 8)] {
         let peer = peer(|mut stream| {
             stream.write_all(b"abc").unwrap();
@@ -571,7 +571,7 @@ fn row_35_a_peer_that_takes_nothing_is_a_timeout_not_a_hang() {
     let talk = connect(&address, &words).gives(4, "");
     let head = format!(
         "sockctl: send to {address}: {TIMED_OUT}; \
-         nothing more was taken within 300ms (-w), after "
+         the peer read nothing for 300ms (-w), after "
     );
     assert!(talk.starts_with(&head), "{talk}");
     drop(listener);
@@ -582,7 +582,9 @@ fn row_53_a_wrong_key_is_9_whatever_is_expected() {
     let server = sockctl("auth-serve 127.0.0.1:0 --digest sha256 --echo");
     let server = server.env("SOCKCTL_KEY", "right").start();
     let words = format!("auth-connect {server} --digest sha256 --send x --expect x");
-    let why = format!("authenticate to {server}: closed without a word: wrong key?");
+    let why = format!(
+        "authenticate to {server}: the server closed without a reply (it may have rejected the key)"
+    );
     sockctl(words).env("SOCKCTL_KEY", "wrong").run().fails(9, why);
 }
 
@@ -596,9 +598,9 @@ fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
             let peer = peer(move |mut stream| stream.write_all(&vec![b'.'; count]).unwrap());
             let done = connect(&peer, words);
             let cause = match came {
-                0 => "nothing came".to_owned(),
-                1 => "1 byte came: '.'".to_owned(),
-                _ => format!("{came} bytes came: '"),
+                0 => "nothing received".to_owned(),
+                1 => "received 1 byte: '.'".to_owned(),
+                _ => format!("received {came} bytes: '"),
             };
             let wanted = format!(
                 "sockctl: expect 'foo' from {peer}: the peer closed the connection; {cause}"

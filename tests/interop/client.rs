@@ -48,7 +48,7 @@ fn redis_answers_a_ping_over_tcp_and_unix() {
             8,
             "-ERR unknown command 'NOSUCH', with args beginning with: \r\n",
             format!(
-                "sockctl: expect '^\\+OK' from {named}: not within 500ms (-w); 59 bytes came: \
+                "sockctl: expect '^\\+OK' from {named}: not within 500ms (-w); received 59 bytes: \
                  '-ERR unknown command 'NOSUCH', with args beginning with: \\r\\n'\n"
             ),
         );

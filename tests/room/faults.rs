@@ -343,7 +343,7 @@ fn row_46_what_the_operator_misses_is_counted_and_told() {
             room.stderr_has(" left\n");
         }
         room.send("go\n");
-        let seen = room.stdout_has(" lines left out: nobody read them\n");
+        let seen = room.stdout_has(" lines skipped: the output was not read\n");
         drop(member);
         let told = seen.lines().find_map(|line| line.strip_prefix("! "));
         let missed = told.unwrap().split(' ').next().unwrap();

@@ -8,8 +8,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use crate::run::{
-    DEADLINE, Folder, IN_USE, RESET, Running, TIMED_OUT, Words, ask, connect, conversation,
-    datagram, echoes, events, pattern, read_all, reset, shell, sockctl, take, until,
+    DEADLINE, Folder, IN_USE, RESET, Running, Words, ask, connect, conversation, datagram, echoes,
+    events, pattern, read_all, reset, shell, sockctl, take, until,
 };
 
 mod accept;
@@ -201,7 +201,7 @@ fn once_ends_with_4_where_its_client_is_silent() {
         assert_eq!(read_all(&client), b"");
         let peer = client.local_addr().unwrap();
         let said = told(handler, &address, peer, " (idle)");
-        let why = format!("{TIMED_OUT}; nothing was said for too long");
+        let why = "idle timeout: no data for 300ms (-i)";
         server.finish().is(4, "", format!("{said}sockctl: connection from {peer}: {why}\n"));
     }
 }

@@ -115,8 +115,8 @@ fn at_id_speaks_to_one_and_an_unknown_id_to_nobody() {
 fn who_lists_kick_throws_out_and_quit_ends_the_server() {
     let mut server = terminal("serve 127.0.0.1:0");
     server.address();
-    server.enter("/who").ends_in(&[">>> /who", "nobody is connected", ">>>"]);
-    server.enter("lost").ends_in(&["! nobody is connected: not sent", ">>>"]);
+    server.enter("/who").ends_in(&[">>> /who", "no client is connected", ">>>"]);
+    server.enter("lost").ends_in(&["! no client is connected: not sent", ">>>"]);
     let first = joins(&server, 1);
     let second = joins(&server, 2);
     let addresses = [&first, &second].map(|client| client.local_addr().unwrap());
@@ -242,7 +242,7 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
 fn a_deadline_and_silence_end_it_in_good_order() {
     for (flags, cause) in [
         ("--deadline 500ms", "the deadline has passed"),
-        ("--idle-timeout 500ms", "nothing was said for too long"),
+        ("--idle-timeout 500ms", "idle timeout: no data for 500ms (-i)"),
     ] {
         let (mut client, peer) = connected(flags);
         client.press("half");

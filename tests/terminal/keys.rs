@@ -116,7 +116,7 @@ fn tab_completes_commands_and_names() {
     server.press("/k\t1\r").shows("[1] ");
     assert_eq!(read_all(&client), b"");
     server.press("/w\t").awaits(">>> /who");
-    server.press("\r").ends_in(&["nobody is connected", ">>>"]);
+    server.press("\r").ends_in(&["no client is connected", ">>>"]);
     let client = connect(server.port());
     server.shows("[2]");
     server.press("@\thi\r");

@@ -115,7 +115,8 @@ fn a_missing_reply_is_4_and_retries_send_again() {
     let ask = |retries: &str| {
         sockctl(["udp-send", &port, "q", "--reply", "-w", "300ms", "--retries", retries]).run()
     };
-    ask("0").fails(4, format!("answer from 127.0.0.1:{port}: {TIMED_OUT}; 0 of 1 answers came"));
+    ask("0")
+        .fails(4, format!("answer from 127.0.0.1:{port}: {TIMED_OUT}; received 0 of 1 answers"));
     ask("3").is(0, "q0\n", "");
     assert_eq!(server.finish().stdout, b"done\n");
 }
@@ -126,7 +127,7 @@ fn an_answer_that_does_not_match_is_8() {
     sockctl(format!("udp-send {server} ping --expect ^p.ng[0-9]$")).run().is(0, "ping0\n", "");
     let why = format!(
         "sockctl: expect 'pong' from {server}: the answer does not match; \
-         6 bytes came: 'ping0\\n'\n"
+         received 6 bytes: 'ping0\\n'\n"
     );
     sockctl(format!("udp-send {server} ping --expect pong")).run().is(8, "ping0\n", why);
 }
@@ -135,7 +136,7 @@ fn an_answer_that_does_not_match_is_8() {
 fn an_expected_answer_that_does_not_come_is_8() {
     let (_silent, port) = receiver();
     let done = sockctl(format!("udp-send {port} x --expect y -w 200ms")).run();
-    let why = "not within 200ms (-w); nothing came";
+    let why = "not within 200ms (-w); nothing received";
     done.fails(8, format!("expect 'y' from 127.0.0.1:{port}: {why}"));
 }
 

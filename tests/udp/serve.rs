@@ -241,7 +241,7 @@ fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
         "",
         format!(
             "listening on {address}\n\
-             sockctl: answer a UNIX sender: it has bound no name to send an answer to\n"
+             sockctl: answer a UNIX sender: the sender is not bound to a name, so it cannot be answered\n"
         ),
     );
     assert!(!path.exists(), "the path is removed");

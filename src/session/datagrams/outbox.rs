@@ -87,7 +87,7 @@ impl Outbox {
     fn failed(&self, to: &Endpoint, error: &io::Error) {
         self.talk.failure(&match to {
             Endpoint::Unix(name) if name.is_empty() => {
-                let cause = "it has bound no name to send an answer to";
+                let cause = "the sender is not bound to a name, so it cannot be answered";
                 Failure::new("answer", "a UNIX sender", cause, Exit::Other)
             }
             _ => Failure::system("send to", to, error),

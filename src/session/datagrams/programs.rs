@@ -17,6 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::poller::Interest;
+use crate::net::quantity;
 use crate::net::udp::{self, Envelope};
 use crate::session::program::runner::Runner;
 use crate::session::program::{Program, Request};
@@ -25,13 +26,13 @@ use crate::session::program::{Program, Request};
 const BUFFER: usize = 64 << 10;
 
 /// The programs at work, each with its datagram's number as token.
-pub struct Programs {
+pub struct DatagramPrograms {
     runner: Runner,
     /// `--max-conns`: how many may run at once.
     most: usize,
     /// `-w`: how long each may take; zero: no limit.
     timeout: Duration,
-    runs: HashMap<u64, Run>,
+    runs: HashMap<u64, DatagramProgram>,
     /// Datagrams so far.
     count: u64,
     talk: Talk,
@@ -39,7 +40,7 @@ pub struct Programs {
 }
 
 /// A program at work on a datagram.
-struct Run {
+struct DatagramProgram {
     pid: Option<Pid>,
     asked: Envelope,
     output: PipeReader,
@@ -48,7 +49,7 @@ struct Run {
     given_up: bool,
 }
 
-impl Programs {
+impl DatagramPrograms {
     /// Nothing is started yet.
     pub fn new(program: Program, most: usize, timeout: Duration, talk: Talk) -> io::Result<Self> {
         let runner = Runner::new(program, talk.clone())?;
@@ -109,7 +110,7 @@ impl Programs {
             key: None,
         };
         self.runner.queue(self.count, stdin.into(), stdout.into(), &request);
-        let run = Run {
+        let run = DatagramProgram {
             pid: None,
             asked: (*asked).clone(),
             output,
@@ -121,7 +122,7 @@ impl Programs {
         Ok(())
     }
 
-    /// When [`Programs::tick`] is due though nothing is readable.
+    /// When [`DatagramPrograms::tick`] is due though nothing is readable.
     pub fn deadline(&self) -> Deadline {
         let waiting = self.runs.values().filter(|run| !run.given_up);
         waiting.fold(self.runner.deadline(), |due, run| due.min(run.until))
@@ -139,10 +140,11 @@ impl Programs {
             (!run.given_up && !run.answer.is_empty()).then_some((run.asked, run.answer))
         });
         let answers = answers.collect();
+        let limit = quantity::shown(self.timeout);
         for run in self.runs.values_mut() {
             if run.until.passed() && !run.given_up {
-                let cause = "the program did not end in time";
-                run.give_up(cause, Exit::TimedOut, &mut self.runner, &self.talk);
+                let cause = format!("the program did not end within {limit} (-w)");
+                run.give_up(&cause, Exit::TimedOut, &mut self.runner, &self.talk);
             }
         }
         answers
@@ -177,7 +179,7 @@ impl Programs {
     }
 }
 
-impl Run {
+impl DatagramProgram {
     /// Reports why there will be no answer, and ends the program.
     fn give_up(&mut self, cause: &str, exit: Exit, runner: &mut Runner, talk: &Talk) {
         self.given_up = true;
@@ -188,8 +190,8 @@ impl Run {
     }
 }
 
-impl AsFd for Programs {
-    /// Readable when [`Programs::tick`] has something to do.
+impl AsFd for DatagramPrograms {
+    /// Readable when [`DatagramPrograms::tick`] has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.runner.as_fd()
     }

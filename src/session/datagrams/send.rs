@@ -134,10 +134,10 @@ impl Sender<'_> {
             } else {
                 format!("not within {} (-w)", quantity::shown(self.timeout))
             };
-            return self.unmet(pattern, &format!("{cause}; nothing came"));
+            return self.unmet(pattern, &format!("{cause}; nothing received"));
         }
         let failure = timed_out("answer from", &self.to.from);
-        failure.hint(&format!("{received} of {wanted} answers came"))
+        failure.hint(&format!("received {received} of {wanted} answers"))
     }
 
     /// Sends datagrams up to the first that is too long.
@@ -213,7 +213,8 @@ impl Sender<'_> {
         }
         let (count, shown) = (answer.len(), text::show(answer));
         let bytes = if count == 1 { "byte" } else { "bytes" };
-        let cause = format!("the answer does not match; {count} {bytes} came: {}", quoted(shown));
+        let cause =
+            format!("the answer does not match; received {count} {bytes}: {}", quoted(shown));
         Err(self.unmet(pattern, &cause))
     }
 

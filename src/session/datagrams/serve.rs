@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::outbox::Outbox;
-use super::programs::Programs;
+use super::programs::DatagramPrograms;
 use crate::console::prompt::Typed;
 use crate::exit::{Exit, Failure};
 use crate::net::access::Access;
@@ -13,6 +13,7 @@ use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Direction;
 use crate::net::poller::{Interest, Poller, Ready};
+use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope};
@@ -32,7 +33,7 @@ pub enum Answer {
     /// The same answer to every datagram.
     Reply(Vec<u8>),
     /// The output of a program is the answer.
-    Program(Box<Programs>),
+    Program(Box<DatagramPrograms>),
 }
 
 /// What bounds a datagram server.
@@ -122,7 +123,7 @@ impl<'a> Service<'a> {
         Ok(poller)
     }
 
-    fn programs(&self) -> Option<&Programs> {
+    fn programs(&self) -> Option<&DatagramPrograms> {
         match &self.answer {
             Answer::Program(programs) => Some(programs),
             _ => None,
@@ -130,7 +131,7 @@ impl<'a> Service<'a> {
     }
 
     fn is_busy(&self) -> bool {
-        self.programs().is_some_and(Programs::is_busy)
+        self.programs().is_some_and(DatagramPrograms::is_busy)
     }
 
     /// Whether no more datagrams are received, and all answers are sent.
@@ -150,13 +151,17 @@ impl<'a> Service<'a> {
         };
         let until = idle.min(self.rules.deadline);
         if until.passed() {
-            let cause =
-                if idle.passed() { "no datagram for too long" } else { "the deadline has passed" };
+            let cause = if idle.passed() {
+                let limit = quantity::shown(self.rules.idle);
+                format!("idle timeout: no datagram for {limit} (-i)")
+            } else {
+                "the deadline has passed".into()
+            };
             let local = self.outbox.socket.local();
             let local = local.map_err(|e| Failure::system("serve", "", &e))?;
             return Err(Failure::new("serve on", local, cause, Exit::TimedOut));
         }
-        let programs = self.programs().map_or(Deadline::NEVER, Programs::deadline);
+        let programs = self.programs().map_or(Deadline::NEVER, DatagramPrograms::deadline);
         let stopping = self.stopping.unwrap_or(Deadline::NEVER);
         Ok(until.min(programs).min(stopping).min(self.outbox.deadline()))
     }

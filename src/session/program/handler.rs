@@ -27,23 +27,23 @@ const LEFT: usize = 1 << 20;
 const BUFFER: usize = 64 << 10;
 
 /// The programs of all clients.
-pub struct Programs {
+pub struct ClientPrograms {
     runner: Runner,
     relayed: bool,
     /// By the client's number.
-    runs: HashMap<u64, Run>,
+    runs: HashMap<u64, ClientProgram>,
     buffer: Vec<u8>,
 }
 
 /// The program of a client.
-struct Run {
+struct ClientProgram {
     client: Id,
     relay: Option<(Relay, Interest)>,
     /// Once it is started.
     pid: Option<Pid>,
 }
 
-impl Programs {
+impl ClientPrograms {
     /// Nothing is started yet. `relayed`: the bytes must be seen on their way.
     pub fn new(program: Program, relayed: bool, talk: Talk) -> io::Result<Self> {
         let runner = Runner::new(program, talk)?;
@@ -72,7 +72,7 @@ impl Programs {
                 (None, clients.hand_off(client)?)
             };
         self.runner.queue(client.number, theirs.try_clone()?, theirs, &request);
-        self.runs.insert(client.number, Run { client, relay, pid: None });
+        self.runs.insert(client.number, ClientProgram { client, relay, pid: None });
         clients.occupy(client);
         self.watch(client.number, clients);
         Ok(())
@@ -87,7 +87,8 @@ impl Programs {
 
     /// Updates what a relay is watched for, and pauses its client while the program is behind.
     fn watch(&mut self, number: u64, clients: &mut dyn Clients) {
-        let Some(Run { client, relay: Some((relay, before)), .. }) = self.runs.get_mut(&number)
+        let Some(ClientProgram { client, relay: Some((relay, before)), .. }) =
+            self.runs.get_mut(&number)
         else {
             return;
         };
@@ -103,7 +104,7 @@ impl Programs {
     /// A relay is ready.
     fn ready(&mut self, event: &Ready, clients: &mut dyn Clients) {
         let run = self.runs.get_mut(&event.token);
-        let Some(Run { client, relay: Some((relay, _)), .. }) = run else {
+        let Some(ClientProgram { client, relay: Some((relay, _)), .. }) = run else {
             return;
         };
         if event.write {
@@ -122,7 +123,7 @@ impl Programs {
 
     /// A program has ended: its client gets the rest of the output, and the end.
     fn program_ended(&mut self, number: u64, clients: &mut dyn Clients) {
-        let Some(Run { client, relay, .. }) = self.runs.remove(&number) else {
+        let Some(ClientProgram { client, relay, .. }) = self.runs.remove(&number) else {
             return;
         };
         let Some((mut relay, _)) = relay else {
@@ -142,14 +143,14 @@ impl Programs {
     /// Does something with a client's relay, if it has one.
     fn relay(&mut self, client: Id, clients: &mut dyn Clients, act: impl FnOnce(&mut Relay)) {
         let run = self.runs.get_mut(&client.number);
-        if let Some(Run { relay: Some((relay, _)), .. }) = run {
+        if let Some(ClientProgram { relay: Some((relay, _)), .. }) = run {
             act(relay);
             self.watch(client.number, clients);
         }
     }
 }
 
-impl Handler for Programs {
+impl Handler for ClientPrograms {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
         if let Err(e) = self.queue(client, clients) {
             self.runner.failed(&e);

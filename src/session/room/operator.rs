@@ -12,7 +12,7 @@ use crate::net::deadline::Deadline;
 use crate::session::seat::{Inbox, Input, Seat};
 
 /// How long the room waits for a terminal or pipe that does not take its lines. Then lines are
-/// left out.
+/// skipped.
 const WAIT: Duration = Duration::from_millis(250);
 
 /// Room for the lines of a turn. It costs nothing until it is used; growing to it would.
@@ -27,7 +27,7 @@ pub struct Operator {
     full: Option<Instant>,
     /// The room waits for it, and is to ask again.
     waits: bool,
-    /// Lines left out meanwhile.
+    /// Lines skipped meanwhile.
     missed: u64,
 }
 
@@ -86,7 +86,7 @@ impl Operator {
     fn report_missed(&mut self) {
         let missed = std::mem::take(&mut self.missed);
         if missed > 0 {
-            let note = format!("! {missed} lines left out: nobody read them\n");
+            let note = format!("! {missed} lines skipped: the output was not read\n");
             self.seat.show(note.as_bytes());
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Action, Script};
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
-use crate::exit::{self, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
@@ -25,20 +25,6 @@ enum Phase {
     Answer,
     /// What came is written to stdout, then the connection is closed.
     Closing,
-}
-
-/// How a connection with a script ended, as far as an expectation that is pending cares.
-pub enum Ending<'a> {
-    /// The peer ended its side.
-    Eof,
-    /// It was broken off.
-    Broken(Option<&'a std::io::Error>),
-    /// `-i`.
-    Idle,
-    /// `--deadline`.
-    Deadline,
-    /// `--max-bytes`.
-    Limit,
 }
 
 /// The handler.
@@ -211,36 +197,28 @@ impl Scripted {
         }
     }
 
-    /// The failure that the script has, besides what became of the connection: an expectation that
-    /// was pending when the peer, or the time for it, ended, or a step that was late.
-    pub fn verdict(&mut self, ending: &Ending<'_>, peer: &Endpoint, sent: u64) -> Option<Failure> {
+    /// The failure of the script, whatever the end of the connection means: an expectation that was
+    /// pending then, for `cause`, or a step that was late.
+    pub fn verdict(&mut self, cause: String, peer: &Endpoint, sent: u64) -> Option<Failure> {
         self.cut_short();
         let limit = quantity::shown(self.step_limit);
         let Some((_, named)) = self.script.pending() else {
             return self.is_late.then(|| self.late(&limit, peer, sent));
         };
-        let cause = match ending {
-            _ if self.is_late => format!("not within {limit} (-w)"),
-            Ending::Eof => "the peer closed the connection".into(),
-            Ending::Broken(Some(e)) => exit::cause(e),
-            Ending::Broken(None) => exit::cause(&nix::errno::Errno::ECONNRESET.into()),
-            Ending::Idle => "nothing was said for too long (-i)".into(),
-            Ending::Deadline => "the deadline has passed (--deadline)".into(),
-            Ending::Limit => "as much came as --max-bytes allows".into(),
-        };
+        let cause = if self.is_late { format!("not within {limit} (-w)") } else { cause };
         let target = format!("{named} {peer}");
         let cause = format!("{cause}; {}", self.script.account());
         self.report_unmet();
         Some(Failure::new("expect", target, cause, Exit::Expectation))
     }
 
-    /// The failure of a peer that took nothing, or answered nothing, for too long.
+    /// The failure of a peer that read nothing, or answered nothing, for too long.
     fn late(&self, limit: &str, peer: &Endpoint, sent: u64) -> Failure {
         if self.script.is_done() {
-            timed_out("answer from", peer).hint(&format!("nothing came within {limit} (-w)"))
+            timed_out("answer from", peer).hint(&format!("no reply within {limit} (-w)"))
         } else {
             timed_out("send to", peer)
-                .hint(&format!("nothing more was taken within {limit} (-w), after {sent} bytes"))
+                .hint(&format!("the peer read nothing for {limit} (-w), after {sent} bytes"))
         }
     }
 }

@@ -195,15 +195,15 @@ impl Script {
         let count = self.lost + unread.len() as u64;
         let bytes = if count == 1 { "byte" } else { "bytes" };
         if count == 0 {
-            return "nothing came".into();
+            return "nothing received".into();
         }
         if self.lost == 0 && unread.len() <= HEAD + TAIL {
-            return format!("{count} {bytes} came: '{}'", text::show(unread));
+            return format!("received {count} {bytes}: '{}'", text::show(unread));
         }
         let head = if self.lost == 0 { HEAD } else { 0 };
         let head = &unread[..head.min(unread.len())];
         let tail = &unread[unread.len().saturating_sub(TAIL)..];
         let (head, tail) = (text::show(head), text::show(tail));
-        format!("{count} {bytes} came: '{head}…{tail}'")
+        format!("received {count} {bytes}: '{head}…{tail}'")
     }
 }
