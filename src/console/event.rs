@@ -199,8 +199,20 @@ pub enum Reason {
     Reset,
     /// Idle timeout.
     Idle,
-    /// A limit refused it.
+    /// `--max-bytes` is reached.
     Limit,
+    /// Refused: `--allow` and `--deny` do not admit its address.
+    #[serde(rename = "limit")]
+    Denied,
+    /// Refused: its address has as many connections as `--per-ip` allows.
+    #[serde(rename = "limit")]
+    PerAddress,
+    /// Refused: there are as many connections as `--max-conns` allows.
+    #[serde(rename = "limit")]
+    Full,
+    /// Refused: `--once` serves another one.
+    #[serde(rename = "limit")]
+    Once,
     /// It took nothing while others waited for it.
     Slow,
     /// The operator kicked it.
@@ -217,6 +229,19 @@ impl Display for Reason {
     /// The word of the JSON object: the variant's name in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
+impl Reason {
+    /// Why a connection was refused before it was admitted.
+    pub fn refusal(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Denied => "address not allowed (--allow, --deny)",
+            Self::PerAddress => "too many connections from its address (--per-ip)",
+            Self::Full => "too many connections (--max-conns)",
+            Self::Once => "another connection is being served (--once)",
+            _ => return None,
+        })
     }
 }
 
@@ -304,6 +329,9 @@ impl<'a> Event<'a> {
                 format!("[{id}] {peer} refused: {}", reason.unwrap_or("authentication failed"))
             }
             Self::Closed { id, peer, received, sent, seconds, reason, left } => {
+                if let Some(why) = reason.refusal() {
+                    return format!("[{id}] {peer} refused: {why}");
+                }
                 let verb = if *left { "left" } else { "closed" };
                 let why = match reason {
                     Reason::Eof if !detail => String::new(),

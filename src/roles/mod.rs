@@ -57,6 +57,7 @@ fn result(closed: Closed, role: Role, idle: Duration) -> Result<(), Failure> {
     let (op, peer) = (role.op(), closed.peer);
     match (closed.reason, closed.error) {
         (Reason::Eof | Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
+        (reason, _) if reason.refusal().is_some() => Ok(()),
         (Reason::Idle, _) => Err(Failure { cause: idle_timeout(idle), ..timed_out(op, peer) }),
         (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
         (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, &peer.to_string(), e)),

@@ -94,7 +94,7 @@ impl EventLoop<'_> {
         let auth = self.config.auth.as_ref();
         let is_denied = !self.config.limits.access.admits(from);
         if is_denied && !auth.is_some_and(Authenticator::would_explain) {
-            self.table.remove(slot, Reason::Limit);
+            self.table.remove(slot, Reason::Denied);
             return Ok(());
         }
         if auth.is_some() {
@@ -109,11 +109,11 @@ impl EventLoop<'_> {
     pub(super) fn admit(&mut self, slot: usize) {
         let max = self.config.limits.per_ip.unwrap_or(usize::MAX);
         if self.table.neighbours(slot) >= max {
-            return self.table.end(slot, Reason::Limit);
+            return self.table.end(slot, Reason::PerAddress);
         }
         if self.is_full() {
             if self.config.limits.reject {
-                self.table.end(slot, Reason::Limit);
+                self.table.end(slot, Reason::Full);
             } else {
                 self.table.set_phase(slot, Phase::Waiting);
             }
@@ -124,7 +124,7 @@ impl EventLoop<'_> {
             // A second client is refused, not left hanging.
             self.listener = None;
             for other in self.table.slots().into_iter().filter(|&other| other != slot) {
-                self.table.remove(other, Reason::Limit);
+                self.table.remove(other, Reason::Once);
             }
         }
         if let Some(id) = self.table.id(slot) {

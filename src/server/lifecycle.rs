@@ -26,7 +26,7 @@ impl Table {
             self.left.push(Id { number: entry.number, slot });
         }
         let error = entry.conn.take_failure();
-        if entry.is_admitted || reason == Reason::Limit {
+        if entry.is_admitted || reason.refusal().is_some() {
             self.report_closed(&entry, reason);
             let conn = entry.conn;
             self.last = Some(Closed {
@@ -96,8 +96,7 @@ impl Table {
 
     /// Closes a connection that has proved a key from an address that is not allowed.
     pub(super) fn deny(&mut self, slot: usize) {
-        self.with(slot, |entry, log, _| entry.conn.reject(Reject::Access, log));
-        self.end(slot, Reason::Limit);
+        self.end(slot, Reason::Denied);
     }
 
     /// Closes a connection in good order: what is queued is sent, then FIN.
@@ -113,7 +112,8 @@ impl Table {
             Phase::Open => self.left.push(Id { number: entry.number, slot }),
             Phase::Handshake(_) | Phase::Waiting => {
                 let why = match reason {
-                    Reason::Limit => Reject::Full,
+                    Reason::Full | Reason::PerAddress => Reject::Full,
+                    Reason::Denied => Reject::Access,
                     Reason::Shutdown => Reject::Shutdown,
                     _ => Reject::Auth,
                 };

@@ -219,7 +219,7 @@ fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
     let port = server.port();
     let why = refused(port, "rejected: our address is not allowed");
     client(port, "").input("payload").run().fails(3, why);
-    let text = server.stderr_has("closed (limit");
+    let text = server.stderr_has("refused: address not allowed (--allow, --deny)");
     assert!(text.contains("authenticated"), "{text}");
     let why = refused(port, "the server rejected our key: wrong key, or another --context");
     let wrong = client(port, "").env("SOCKCTL_KEY", key_line("alice", [2; 32]));

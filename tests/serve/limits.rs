@@ -22,7 +22,7 @@ fn an_address_has_its_share_of_connections() {
     let mut held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
     assert!(held.iter().all(is_served));
     assert!(!is_served(&server.connect()));
-    server.stderr_has("closed (limit;");
+    server.stderr_has(" refused: too many connections from its address (--per-ip)\n");
     // Another address has its own share, and a place that was given back is free.
     sockctl(format!("connect {server} -s 127.0.0.2")).input("ping").run().is(0, "ping", "");
     drop(held.pop());
@@ -40,7 +40,7 @@ fn deny_beats_allow_and_others_are_served() {
     let refused = ask("127.0.0.2");
     assert_eq!(refused.stdout, b"");
     server.stderr_has("] 127.0.0.2:");
-    server.stderr_has(" closed (limit; received 0, sent 0 bytes");
+    server.stderr_has(" refused: address not allowed (--allow, --deny)\n");
 }
 
 #[test]
