@@ -19,7 +19,7 @@ use crate::args::{self, PromptArgs, SocketArgs};
 use crate::console::event::Reason;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
-use crate::exit::{self, Exit, Failure};
+use crate::exit::{self, During, Exit, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
@@ -119,7 +119,7 @@ pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Resul
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));
     let route = Opener::new(args)?.route(address, retry, login, mode == Mode::Prompt, deadline)?;
     let signals = signal::defer();
-    let inbox = Inbox::new().map_err(|e| Failure::system("start", "the event loop", &e))?;
+    let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
         listener: None,
         route: Some(route),

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::dial::timed_out;
 use crate::net::listen::Listener;
 use crate::net::quantity;
@@ -38,7 +38,7 @@ impl Run<'_> {
     fn serve(self, handler: &mut dyn Handler) -> Result<Ended, Failure> {
         let Self { listener, route, inbox, signals, config, talk } = self;
         let mut events = EventLoop::new(listener, handler, inbox, signals, config, talk)
-            .map_err(|e| Failure::system("start", "the event loop", &e))?;
+            .during("start", "the event loop")?;
         if let Some(route) = route {
             events.dial(route)?;
         }

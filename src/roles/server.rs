@@ -1,7 +1,6 @@
 //! The server role: listen, let in, talk. All of `serve`; `auth-serve` authenticates before that.
 
 use std::ffi::OsString;
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use super::{Ended, Run, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
 use crate::console::event::Event;
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::access::{self, Networks};
 use crate::net::address::{Address, Family, Host, UnixName};
 use crate::net::deadline::Deadline;
@@ -142,7 +141,7 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
     let is_program = matches!(choice, Choice::Program(_));
     let files = raise_file_limit(is_program.then_some(args.max_conns));
     let signals = signal::defer();
-    let inbox = Inbox::new().map_err(|e| start_failed(&e))?;
+    let inbox = Inbox::new().during("start", "the server")?;
     let listener = open(args, &address, deadline)?;
     announce(listener.local(), args.port_file.as_deref(), talk)?;
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
@@ -163,10 +162,6 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
         (RunEnd::Expired(failure), _) => Err(failure),
         (RunEnd::Stopped(_) | RunEnd::Over, _) => Ok(()),
     }
-}
-
-fn start_failed(error: &io::Error) -> Failure {
-    Failure::system("start", "the server", error)
 }
 
 /// What clients talk to: the handler that a flag names, else a prompt at a terminal and a pipe
@@ -213,7 +208,7 @@ impl Choice {
             Self::Program(found) => {
                 let found = found.with_limit(program.files);
                 let programs = ClientPrograms::new(found, program.relayed, talk);
-                run.serve(&mut programs.map_err(|e| start_failed(&e))?)
+                run.serve(&mut programs.during("start", "the server")?)
             }
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
                 sole: args.once,

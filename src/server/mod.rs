@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use crate::console::event::Reason;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::hexdump::{Dump, HexDump};
@@ -206,7 +206,7 @@ impl<'a> EventLoop<'a> {
             }
             let until = self.next_deadline();
             let wait = self.table.poller.wait(&mut ready, until);
-            wait.map_err(|e| Failure::system("wait for events", "", &e))?;
+            wait.during("wait for events", "")?;
             self.table.now = Instant::now();
             for event in ready.drain(..) {
                 if self.dispatch(event)? {

@@ -13,7 +13,7 @@ use super::authenticator::NewHandshake;
 use super::negotiation::Step;
 use super::phase::{Phase, Purpose};
 use crate::console::event::{Event, Reason};
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
@@ -115,7 +115,7 @@ impl EventLoop<'_> {
             Ok(dialer) => {
                 let read = Interest { read: true, write: false };
                 let watched = self.table.poller.add(&dialer, super::DIALER, read);
-                watched.map_err(|e| Failure::system("connect to", &out.route.address, &e))?;
+                watched.during("connect to", &out.route.address)?;
                 out.attempt = Attempt::Dialing(Box::new(dialer));
                 self.step_dialer()
             }
@@ -182,13 +182,13 @@ impl EventLoop<'_> {
         out.attempt = Attempt::Connected;
         let until = out.until;
         let tunnel = out.route.tunnel.as_ref().map(Tunnel::handshake);
-        let fail = |e| Failure::system("connect to", &out.route.address, &e);
+        let target = &out.route.address;
         let peer = match tunnel {
             Some(_) => Endpoint::Beyond(out.route.address.to_string()),
-            None => socket.peer().map_err(fail)?,
+            None => socket.peer().during("connect to", target)?,
         };
         let conn = Connection::new(socket, peer, dump, self.table.now);
-        let slot = self.table.insert(self.count, conn).map_err(fail)?.slot;
+        let slot = self.table.insert(self.count, conn).during("connect to", target)?.slot;
         match tunnel {
             Some(machine) => {
                 self.begin_handshake(slot, machine, Purpose::Tunnel, until);
@@ -229,7 +229,7 @@ impl EventLoop<'_> {
                 .as_ref()
                 .map_err(|e| e.kind().into())
                 .and_then(|local| header(version, local, &peer))
-                .map_err(|e| Failure::system("send the PROXY header to", &peer, &e))?;
+                .during("send the PROXY header to", &peer)?;
         }
         if let Ok(local) = &local {
             self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });

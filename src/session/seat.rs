@@ -9,7 +9,7 @@ use crate::console::decoration::Decoration;
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::poller::Waker;
 
 /// How much of stdin is read at a time.
@@ -99,15 +99,14 @@ impl Seat {
         let entry = inbox.entry();
         let decoration = Decoration::new(options.style, options.words.clone(), options.name);
         let prompt = Prompt::start(options, &talk, move |typed| entry.put(Input::Typed(typed)))
-            .map_err(|e| Failure::system("use", "the terminal", &e))?;
+            .during("use", "the terminal")?;
         let output = prompt.queue().clone();
         Ok(Self::new(Source::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
     }
 
     /// Takes over stdout, and stdin once it is asked for input.
     pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
-        let output = Queue::new("stdout", printer::stdout)
-            .map_err(|e| Failure::system("use", "stdout", &e))?;
+        let output = Queue::new("stdout", printer::stdout).during("use", "stdout")?;
         Ok(Self::new(Source::Stdin(None, inbox.entry()), output, inbox, talk))
     }
 

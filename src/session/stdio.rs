@@ -1,11 +1,10 @@
 //! stdin and stdout in the event loop: read and written without blocking, and watched by a poller
 //! of their own, which the loop watches as the handler's source.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Poller};
 use crate::net::socket::would_block;
@@ -43,8 +42,7 @@ pub struct StreamsReady {
 impl Streams {
     /// Takes the streams that the handler uses. Nothing is read yet.
     pub fn new(input: bool, output: bool) -> Result<Self, Failure> {
-        let fail = |e: io::Error| Failure::system("watch", "stdin and stdout", &e);
-        let poller = Poller::new().map_err(fail)?;
+        let poller = Poller::new().during("watch", "stdin and stdout")?;
         let watched = |fd: Stdio, token| {
             let added = poller.add(fd, token, Interest::default());
             Watched { fd, is_always_ready: added.is_err(), is_awaited: false }

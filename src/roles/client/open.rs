@@ -6,7 +6,7 @@ use super::ClientArgs;
 use super::login::login;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::proxy::{Login, Proxy, Tunnel};
@@ -70,7 +70,7 @@ impl<'a> Opener<'a> {
     pub fn check(&self, address: Address, deadline: Deadline) -> Result<(), Failure> {
         let mut route = self.route(address, None, None, false, deadline)?;
         route.header = None;
-        let inbox = Inbox::new().map_err(|e| Failure::system("start", "the event loop", &e))?;
+        let inbox = Inbox::new().during("start", "the event loop")?;
         let talk = Talk::new(Level::Quiet, false);
         let run = Run {
             listener: None,

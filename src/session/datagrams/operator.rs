@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::console::event::{Event, Payload};
 use crate::console::prompt::Options;
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{During, Failure};
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Dump, HexDump};
 use crate::net::poller::{Interest, Poller};
@@ -60,7 +60,7 @@ impl Operator {
         dump: Option<Dump>,
         talk: &Talk,
     ) -> Result<Self, Failure> {
-        let inbox = Inbox::new().map_err(|e| Failure::system("use", "the terminal", &e))?;
+        let inbox = Inbox::new().during("use", "the terminal")?;
         let seat = if is_prompt {
             Seat::at_prompt(&inbox, Options::default(), talk.clone())?
         } else {

@@ -9,7 +9,7 @@ use regex::bytes::Regex;
 use super::operator::Operator;
 use crate::console::event::Event;
 use crate::console::prompt::Typed;
-use crate::exit::{Exit, Failure, quoted};
+use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
@@ -229,14 +229,13 @@ impl Sender<'_> {
 
     /// At a prompt: each line is a datagram, answers appear above the line being typed.
     pub fn converse(&mut self) -> Result<(), Failure> {
-        let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
-        let mut poller = self.operator.poller(&self.socket).map_err(fail)?;
+        let mut poller = self.operator.poller(&self.socket).during("wait for datagrams", "")?;
         let mut batch = self.socket.batch(1, false);
         let mut ready: Vec<Ready> = Vec::new();
         loop {
             self.check_deadline()?;
             ready.clear();
-            poller.wait(&mut ready, self.deadline).map_err(fail)?;
+            poller.wait(&mut ready, self.deadline).during("wait for datagrams", "")?;
             if let Some(signal) = self.operator.signals.as_ref().and_then(Deferred::take) {
                 let is_interrupt = signal == libc::SIGINT;
                 let exit = if is_interrupt { Exit::Interrupted } else { Exit::Terminated };

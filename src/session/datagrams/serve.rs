@@ -7,7 +7,7 @@ use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::outbox::Outbox;
 use super::programs::DatagramPrograms;
 use crate::console::prompt::Typed;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::access::Access;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
@@ -77,8 +77,7 @@ impl<'a> Service<'a> {
 
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
-        let fail = |e: io::Error| Failure::system("wait for datagrams", "", &e);
-        let mut poller = self.poller().map_err(fail)?;
+        let mut poller = self.poller().during("wait for datagrams", "")?;
         let is_plain = self.rules.count.is_none() && !self.operator.dumps();
         let mut batch = self.outbox.socket.batch(BATCH, is_plain && self.programs().is_none());
         let mut watched = READ;
@@ -90,11 +89,13 @@ impl<'a> Service<'a> {
             let until = self.next_deadline()?;
             let wanted = self.interest();
             if wanted != watched {
-                poller.change(&self.outbox.socket, SOCKET, wanted).map_err(fail)?;
+                poller
+                    .change(&self.outbox.socket, SOCKET, wanted)
+                    .during("wait for datagrams", "")?;
                 watched = wanted;
             }
             ready.clear();
-            poller.wait(&mut ready, until).map_err(fail)?;
+            poller.wait(&mut ready, until).during("wait for datagrams", "")?;
             for event in &ready {
                 match event.token {
                     SIGNALS if self.stops_at_once() => return Ok(()),
@@ -158,7 +159,7 @@ impl<'a> Service<'a> {
                 "the deadline has passed".into()
             };
             let local = self.outbox.socket.local();
-            let local = local.map_err(|e| Failure::system("serve", "", &e))?;
+            let local = local.during("serve", "")?;
             return Err(Failure::new("serve on", local, cause, Exit::TimedOut));
         }
         let programs = self.programs().map_or(Deadline::NEVER, DatagramPrograms::deadline);
