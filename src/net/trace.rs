@@ -1,4 +1,5 @@
-//! `--trace`: every socket call as it is made, in the vocabulary of Python's socket module.
+//! `--trace`: every socket call as it is made, in the vocabulary of Python's socket module. README
+//! has a table of that module's functions and the commands that call them.
 //!
 //! The call sites are in `socket.rs` and the few places that move bytes without it (splice).
 //! Calls that would block are not shown. Nothing is formatted while tracing is off.

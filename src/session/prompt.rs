@@ -21,7 +21,8 @@ use crate::session::{Clients, End, Handler, Id};
 
 /// A longer line is shown in pieces.
 const LINE: usize = 64 << 10;
-/// What arrives without a newline is shown after this much quiet: the notes' peers send none.
+/// What arrives without a newline is shown after this much quiet: a Python peer that sends the result
+/// of `input()` sends none.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Who is at the other end.

@@ -1,5 +1,5 @@
-//! `sockctl auth-serve --digest`: the notes' challenge-response against Python clients, byte for
-//! byte, and everything `serve` does behind it.
+//! `auth-serve --digest`: the challenge-response of Python's `hmac` examples against Python clients,
+//! byte for byte, and everything `serve` does behind it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,28 +14,28 @@ use crate::run::{
     shell, sockctl, take,
 };
 
-/// `auth-serve --digest DIGEST` on a free port, with the notes' key.
+/// `auth-serve --digest DIGEST` on a free port; the key is `wangwang`.
 pub fn server(digest: &str, words: impl Words) -> Program {
     sockctl(format!("auth-serve --digest {digest} 127.0.0.1:0"))
         .env("SOCKCTL_KEY", "wangwang")
         .args(words)
 }
 
-/// `auth-connect --digest DIGEST` to a port, with the notes' key.
+/// `auth-connect --digest DIGEST` to a port, with the same key.
 pub fn client(digest: &str, port: u16, words: impl Words) -> Program {
     sockctl(format!("auth-connect --digest {digest} {port}"))
         .env("SOCKCTL_KEY", "wangwang")
         .args(words)
 }
 
-/// A connection that has proved the notes' key.
+/// A connection that has proved that key.
 pub fn proved(running: &Running, digest: &str) -> TcpStream {
     let (mut stream, challenge) = challenged(running);
     stream.write_all(&answer(digest, "wangwang", &challenge)).unwrap();
     stream
 }
 
-/// The notes' client, and what it sends in how many segments.
+/// A client as in Python's `hmac` examples, and what it sends in how many segments.
 const CLIENT: &str = r#"
 import hmac, socket, sys
 digest, port, sizes = sys.argv[1], int(sys.argv[2]), [int(n) for n in sys.argv[3].split(",")]
@@ -235,7 +235,7 @@ fn the_key_comes_from_a_descriptor_or_a_file_before_the_variable() {
     shell(line, words).run().is(0, "wangwang\r\n", "");
 }
 
-/// The notes' server: it reads the answer with a plain recv(1024), and then talks.
+/// A server as in Python's `hmac` examples: it reads the answer with a plain recv(1024), then talks.
 const SERVER: &str = r#"
 import hmac, os, socket, sys
 digest, key = sys.argv[1], sys.argv[2].encode()
@@ -258,14 +258,14 @@ while True:
 conn.close()
 "#;
 
-fn notes(digest: &str, key: &str) -> Running {
+fn python_server(digest: &str, key: &str) -> Running {
     python(SERVER, format!("{digest} {key}")).start()
 }
 
 #[test]
 fn python_servers_let_it_in_with_every_digest() {
     for digest in ["md5", "sha256", "sha512"] {
-        let server = notes(digest, "wangwang");
+        let server = python_server(digest, "wangwang");
         let port = server.port();
         client(digest, port, "").input("upload").run().is(0, "UPLOAD", "");
         server.finish().is(0, "", format!("listening on 127.0.0.1:{port}\n"));
@@ -274,7 +274,7 @@ fn python_servers_let_it_in_with_every_digest() {
 
 #[test]
 fn a_wrong_key_is_told_with_9_by_either_side() {
-    let server = notes("md5", "another");
+    let server = python_server("md5", "another");
     let port = server.port();
     client("md5", port, "").input("upload").run().fails(9, closed_without_a_word(port));
     server.finish().is(1, "", format!("listening on 127.0.0.1:{port}\nwrong\n"));

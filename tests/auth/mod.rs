@@ -1,4 +1,4 @@
-//! Proving a key: by the notes' challenge and response (`--digest`), in the encrypted session, and
+//! Proving a key: by the challenge and response of Python's `hmac` examples (`--digest`), in the encrypted session, and
 //! as Python's own `multiprocessing` does it (`--python`).
 
 use std::collections::VecDeque;

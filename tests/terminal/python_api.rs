@@ -1,4 +1,5 @@
-//! The Python programs of the notes, whose messages have no newline, against our prompts.
+//! Our prompts against Python's `socketserver` and a plain Python client, whose messages have no
+//! newline.
 
 use super::pty::terminal;
 use crate::run::python;

@@ -1,12 +1,12 @@
-//! The notes, row by row, against real Python peers: the function table, and the chat of
-//! `socketserver`. The prompt's side of the chat is in `terminal/`, the validation of clients in
-//! `auth/`.
+//! README's table of Python's socket API, row by row, against real Python: the functions of a socket
+//! object, and a chat whose one side is Python's `socketserver` or a plain Python client. The same chat
+//! at our prompt is in `terminal/`, Python's `hmac` examples are in `auth/`.
 
 use std::io::Write;
 
 use crate::run::{Finished, Running, Words, hold, peer, python, read_all, sockctl};
 
-// ---- the function table ------------------------------------------------------------------------
+// ---- the functions of a socket object ----------------------------------------------------------
 
 /// Runs `connect --trace` against a peer that reads to the end and answers.
 fn traced() -> Finished {
@@ -220,9 +220,9 @@ except OverflowError as e:
     highest.is(3, "127.0.0.19:65535 ECONNREFUSED (111)\n", "");
 }
 
-// ---- socketserver: the chat of the notes -------------------------------------------------------
+// ---- a chat with socketserver ------------------------------------------------------------------
 
-/// The notes' server: `ThreadingTCPServer`, whose handler asks for a line at `>>>`, sends it
+/// A `ThreadingTCPServer`, whose handler asks for a line at `>>>`, sends it
 /// without a newline, receives one chunk and prints it.
 const SERVER: &str = r#"
 import socketserver, sys
@@ -245,7 +245,7 @@ server.handle_request()
 server.server_close()
 "#;
 
-/// The notes' client: receives one chunk, prints it, asks for a line at `>>>`, sends it without a
+/// A client: receives one chunk, prints it, asks for a line at `>>>`, sends it without a
 /// newline; `q` is sent and then ends it.
 const CLIENT: &str = r#"
 import socket, sys
@@ -261,7 +261,7 @@ while True:
 client.close()
 "#;
 
-/// The notes' server, and our `connect` to it.
+/// Python's server, and our `connect` to it.
 fn chat_with_their_server(words: impl Words) -> (Running, Running) {
     let server = python(SERVER, "").start();
     let client = sockctl(format!("connect {server}")).args(words).start();
@@ -269,7 +269,7 @@ fn chat_with_their_server(words: impl Words) -> (Running, Running) {
 }
 
 #[test]
-fn our_connect_chats_with_the_notes_server_without_newlines() {
+fn our_connect_chats_with_socketserver_without_newlines() {
     let (mut server, mut client) = chat_with_their_server("");
     for (question, answer) in [("你好", "hello"), ("and now?", "再见")] {
         server.send(format!("{question}\n"));
@@ -287,7 +287,7 @@ fn our_connect_chats_with_the_notes_server_without_newlines() {
 }
 
 #[test]
-fn our_connect_chats_with_the_notes_server_in_lines() {
+fn our_connect_chats_with_socketserver_in_lines() {
     let (mut server, mut client) = chat_with_their_server("-v");
     server.send("question\n");
     client.stdout_has("question");
@@ -305,7 +305,7 @@ fn our_connect_chats_with_the_notes_server_in_lines() {
 }
 
 #[test]
-fn our_serve_chats_with_the_notes_client() {
+fn our_serve_chats_with_a_python_client() {
     for once in ["", "--once"] {
         let mut server = sockctl("serve 127.0.0.1:0").args(once).start();
         let mut client = python(CLIENT, server.port().to_string()).start();
@@ -332,7 +332,7 @@ fn our_serve_chats_with_the_notes_client() {
 }
 
 #[test]
-fn our_serve_chats_with_many_of_the_notes_clients_at_once() {
+fn our_serve_chats_with_many_python_clients_at_once() {
     let mut server = sockctl("serve -v 127.0.0.1:0").start();
     let port = server.port().to_string();
     let mut clients: Vec<Running> = (1..=3)
