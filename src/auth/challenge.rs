@@ -35,17 +35,16 @@ pub struct Server {
     keyring: Rc<Keyring>,
     challenge: [u8; CHALLENGE_LEN],
     answer: Vec<u8>,
-    over: bool,
 }
 
 impl Server {
     /// A server whose handshake begins now. `challenge` must be fresh random bytes.
     pub fn new(digest: Digest, keyring: Rc<Keyring>, challenge: [u8; CHALLENGE_LEN]) -> Self {
         let answer = Vec::with_capacity(digest.hex_len());
-        Self { digest, keyring, challenge, answer, over: false }
+        Self { digest, keyring, challenge, answer }
     }
 
-    fn step(&self) -> Result<Option<Outcome>, Refusal> {
+    fn step(&self) -> Progress {
         let digits = self.answer.iter().take_while(|byte| is_digit(**byte)).count();
         if digits < self.answer.len() {
             return Err(Refusal::new(self.stray(digits), Exit::NotAuthenticated));
@@ -78,12 +77,11 @@ impl Server {
         let byte = at + 1;
         match self.answer[at] {
             _ if self.answer.starts_with(NOISE_MAGIC) => {
-                "the client speaks the encrypted protocol; drop --digest here or add it there"
-                    .into()
+                "the client uses the encrypted protocol; drop --digest here or add it there".into()
             }
             // The length of a frame: big-endian, and no first message has 64 KiB or more.
             _ if self.answer.len() >= 4 && self.answer.starts_with(&[0, 0]) => {
-                "the client speaks Python's multiprocessing protocol; use --python here".into()
+                "the client uses Python's multiprocessing protocol; use --python here".into()
             }
             b'A'..=b'F' => {
                 format!("byte {byte} of the answer is a capital; hex digits must be lowercase")
@@ -109,14 +107,12 @@ impl Handshake for Server {
     }
 
     fn wanted(&self) -> usize {
-        if self.over { 0 } else { self.digest.hex_len() - self.answer.len() }
+        self.digest.hex_len() - self.answer.len()
     }
 
     fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
         self.answer.extend_from_slice(bytes);
-        let step = self.step();
-        self.over = !matches!(step, Ok(None));
-        step.into()
+        self.step()
     }
 
     fn on_eof(&mut self) -> Refusal {
@@ -153,36 +149,33 @@ pub struct Client {
     digest: Digest,
     keyring: Rc<Keyring>,
     challenge: Vec<u8>,
-    over: bool,
 }
 
 impl Client {
     /// A client whose handshake begins now.
     pub fn new(digest: Digest, keyring: Rc<Keyring>) -> Self {
-        Self { digest, keyring, challenge: Vec::with_capacity(CHALLENGE_LEN), over: false }
+        Self { digest, keyring, challenge: Vec::with_capacity(CHALLENGE_LEN) }
     }
 }
 
 impl Handshake for Client {
     fn wanted(&self) -> usize {
-        if self.over { 0 } else { CHALLENGE_LEN - self.challenge.len() }
+        CHALLENGE_LEN - self.challenge.len()
     }
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
         self.challenge.extend_from_slice(bytes);
         let frame = self.challenge.get(4..).unwrap_or_default();
         if self.challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON_CHALLENGE) {
-            self.over = true;
-            let reason = "the server speaks Python's multiprocessing protocol; use --python here";
-            return Progress::Refused(Refusal::new(reason, Exit::NotAuthenticated));
+            let reason = "the server uses Python's multiprocessing protocol; use --python here";
+            return Err(Refusal::new(reason, Exit::NotAuthenticated));
         }
         if self.wanted() > 0 {
-            return Progress::More;
+            return Ok(None);
         }
-        self.over = true;
         let mac = self.digest.mac(self.keyring.first().bytes(), &self.challenge);
         reply.extend_from_slice(hex::encode(mac).as_bytes());
-        Progress::Done(Outcome::default())
+        Ok(Some(Outcome::default()))
     }
 
     fn on_eof(&mut self) -> Refusal {

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each message is a frame (see `codec::python`). Python up to 3.11 names no digest: its challenges
-//! are 20 bytes, its answers bare HMAC-MD5. That is spoken only where MD5 is allowed.
+//! are 20 bytes, its answers bare HMAC-MD5, which `--digest md5` allows.
 
 use std::rc::Rc;
 
@@ -40,7 +40,7 @@ const LONGEST: usize = 256;
 /// The lengths of a challenge and of an answer of Python 3.11 and older.
 const OLD_CHALLENGE: usize = 20;
 const OLD_ANSWER: usize = 16;
-const OLD: &str = "the other side speaks MD5 (Python 3.11 or older); --digest md5 would allow it";
+const OLD: &str = "the other side uses MD5 (Python 3.11 or older); allow it with --digest md5";
 
 /// What a handshake is made with.
 pub struct Secrets {
@@ -83,7 +83,6 @@ enum State {
     Challenge,
     Verdict,
     Answer,
-    Over,
 }
 
 impl Side {
@@ -116,7 +115,7 @@ impl Side {
         match usize::try_from(length) {
             Ok(length) if length <= LONGEST => Ok(Some(length)),
             _ if NOISE_MAGIC.starts_with(&self.held) => Err(refusal(
-                "the client speaks the encrypted protocol; drop --python here or add it there",
+                "the client uses the encrypted protocol; drop --python here or add it there",
             )),
             _ => Err(refusal(
                 "this is not Python's multiprocessing protocol; is --python right here?",
@@ -124,19 +123,22 @@ impl Side {
         }
     }
 
-    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
         if self.length()?.is_none() || self.wanted() > 0 {
             return Ok(None);
         }
         let message = self.held.split_off(4);
         self.held.clear();
-        self.state = match self.state {
+        let next = match self.state {
             State::Challenge => self.answer(&message, reply)?,
             State::Verdict => self.verdict(&message, reply)?,
             State::Answer => self.judge(&message, reply)?,
-            State::Over => State::Over,
         };
-        Ok((self.state == State::Over).then(|| Outcome {
+        if let Some(next) = next {
+            self.state = next;
+            return Ok(None);
+        }
+        Ok(Some(Outcome {
             key: self.key().name.clone(),
             codec: Some(Box::new(Frames::new(self.secrets.unit))),
             source: None,
@@ -163,7 +165,7 @@ impl Side {
         frame(&[PYTHON_CHALLENGE, &self.challenge].concat(), wire);
     }
 
-    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
         let challenge = message
             .strip_prefix(PYTHON_CHALLENGE)
             .ok_or_else(|| refusal("no challenge of Python's multiprocessing came"))?;
@@ -179,15 +181,15 @@ impl Side {
         let mac = self.mac(name, self.key(), challenge).ok_or_else(|| refusal(refused))?;
         let is_bare = challenge.len() == OLD_CHALLENGE;
         frame(&if is_bare { mac } else { [b"{", name, b"}", &mac[..]].concat() }, reply);
-        Ok(State::Verdict)
+        Ok(Some(State::Verdict))
     }
 
-    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
         match message {
-            WELCOME if self.listens => Ok(State::Over),
+            WELCOME if self.listens => Ok(None),
             WELCOME => {
                 self.ask(reply);
-                Ok(State::Answer)
+                Ok(Some(State::Answer))
             }
             FAILURE if self.listens => Err(refusal("the client does not accept our answer")),
             FAILURE => Err(refusal("the server does not accept our answer: wrong key?")),
@@ -195,7 +197,7 @@ impl Side {
         }
     }
 
-    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<State, Refusal> {
+    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
         let wrong = |reason: &str| refusal(reason).wrong_proof(FAREWELL);
         let (name, answer) = match named(message) {
             Some(parts) => parts,
@@ -223,7 +225,7 @@ impl Side {
             None => return Err(wrong("the server does not hold this key")),
             Some(_) => frame(WELCOME, reply),
         }
-        Ok(if self.listens { State::Challenge } else { State::Over })
+        Ok(self.listens.then_some(State::Challenge))
     }
 
     /// What the peer should have sent.
@@ -231,7 +233,7 @@ impl Side {
         match self.state {
             State::Challenge => "challenge",
             State::Verdict => "welcome",
-            State::Answer | State::Over => "answer",
+            State::Answer => "answer",
         }
     }
 }
@@ -261,19 +263,12 @@ impl Handshake for Side {
     }
 
     fn wanted(&self) -> usize {
-        match (self.state, self.length()) {
-            (State::Over, _) | (_, Err(_)) => 0,
-            (_, Ok(length)) => 4 + length.unwrap_or(0) - self.held.len(),
-        }
+        self.length().map_or(0, |length| 4 + length.unwrap_or(0) - self.held.len())
     }
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
         self.held.extend_from_slice(bytes);
-        let step = self.step(reply);
-        if step.is_err() {
-            self.state = State::Over;
-        }
-        step.into()
+        self.step(reply)
     }
 
     fn on_eof(&mut self) -> Refusal {

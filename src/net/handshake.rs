@@ -15,12 +15,12 @@ pub(crate) mod tests;
 
 /// One side of a handshake.
 pub trait Handshake {
-    /// What is sent first; empty where the peer speaks first. Called once.
+    /// What is sent first; empty where the peer sends first. Called once.
     fn greeting(&mut self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// How many bytes may be read now without reading past the handshake's end; 0 once it is over.
+    /// How many bytes may be read now without reading past the handshake's end.
     fn wanted(&self) -> usize;
 
     /// Takes received bytes, at most [`Handshake::wanted`] of them; appends what is to be sent.
@@ -38,15 +38,10 @@ pub trait Handshake {
     }
 }
 
-/// The state of a handshake after bytes were fed to it.
-pub enum Progress {
-    /// It is not over.
-    More,
-    /// It succeeded: once the reply is sent, payload follows.
-    Done(Outcome),
-    /// It failed: once the reply and the farewell are sent, the connection is to be closed.
-    Refused(Refusal),
-}
+/// The state of a handshake after bytes were fed to it: `None` while it is not over. It takes no
+/// more bytes after that: payload follows an outcome; the farewell and the end of the connection
+/// follow a refusal.
+pub type Progress = Result<Option<Outcome>, Refusal>;
 
 /// The result of a handshake.
 #[derive(Default)]
@@ -85,16 +80,5 @@ impl Refusal {
         self.wrong_proof = true;
         self.farewell = farewell;
         self
-    }
-}
-
-/// A step of a machine: `None` where it waits for more.
-impl From<Result<Option<Outcome>, Refusal>> for Progress {
-    fn from(step: Result<Option<Outcome>, Refusal>) -> Self {
-        match step {
-            Ok(None) => Self::More,
-            Ok(Some(outcome)) => Self::Done(outcome),
-            Err(why) => Self::Refused(why),
-        }
     }
 }

@@ -58,7 +58,6 @@ pub fn header(version: Version, source: &Endpoint, destination: &Endpoint) -> io
 #[derive(Default)]
 pub struct Reader {
     held: Vec<u8>,
-    over: bool,
 }
 
 impl Reader {
@@ -72,14 +71,12 @@ impl Reader {
 
 impl Handshake for Reader {
     fn wanted(&self) -> usize {
-        if self.over { 0 } else { missing(&self.held).unwrap_or(0) }
+        missing(&self.held).unwrap_or(0)
     }
 
     fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
         self.held.extend_from_slice(bytes);
-        let step = self.step().map_err(|why| Refusal::new(why, Exit::Broken));
-        self.over = !matches!(step, Ok(None));
-        step.into()
+        self.step().map_err(|why| Refusal::new(why, Exit::Broken))
     }
 
     fn on_eof(&mut self) -> Refusal {

@@ -18,7 +18,7 @@ use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Outcome, Refusal};
 use crate::net::outbox::BroadcastLog;
 use crate::net::socket::would_block;
 
@@ -55,9 +55,9 @@ fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) 
         entry.conn.active = now;
         entry.conn.transmit(&reply, log, now);
         match progress {
-            Progress::More => {}
-            Progress::Done(outcome) => return Step::Done(outcome),
-            Progress::Refused(why) => return Step::Refused(why),
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Step::Done(outcome),
+            Err(why) => return Step::Refused(why),
         }
     }
 }

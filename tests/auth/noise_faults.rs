@@ -49,7 +49,7 @@ fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
         (
             b"SKCTL\0\x02\x01".to_vec(),
             b"",
-            "the client speaks another version of the encrypted protocol",
+            "the client uses another version of the encrypted protocol",
         ),
         (b"SKCTL\0\x01\x01\xff\xff".to_vec(), b"", "its hello has another length"),
         (Vec::new(), b"", "the client ended without a hello"),
@@ -113,9 +113,9 @@ fn row_58_encrypted_servers_that_do_not_answer() {
         (
             b"220 mail.example\r\n",
             9,
-            "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
+            "the server does not use the encrypted protocol; does it use auth-serve --digest?",
         ),
-        (&python, 9, "the server speaks Python's multiprocessing protocol; use --python here"),
+        (&python, 9, "the server uses Python's multiprocessing protocol; use --python here"),
         (
             &[&[0, 48][..], &[7; 48]].concat(),
             9,
@@ -302,11 +302,7 @@ fn row_61_encrypted_somebody_in_between_is_noticed() {
         between.done();
     }
     let places = [
-        (
-            1,
-            9,
-            "the server does not speak the encrypted protocol; does it use auth-serve --digest?",
-        ),
+        (1, 9, "the server does not use the encrypted protocol; does it use auth-serve --digest?"),
         (30, 9, "the server does not have our key, or the connection is tampered with"),
         (52, 7, "the server's verdict was changed on its way"),
     ];
@@ -366,7 +362,7 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
         let done = client(server.port(), "").input("payload").run().gives(code, "");
         assert!(done.contains(hint), "{done}");
         let option = other.split(' ').next().unwrap();
-        server.stderr_has(&format!("the client speaks the encrypted protocol; drop {option} here"));
+        server.stderr_has(&format!("the client uses the encrypted protocol; drop {option} here"));
     }
     let plain = sockctl("serve 127.0.0.1:0").start();
     let port = plain.port();

@@ -123,7 +123,7 @@ fn a_wrong_key_is_told_on_both_sides() {
 
 #[test]
 fn md5_is_spoken_only_where_it_is_allowed() {
-    let old = "the other side speaks MD5 (Python 3.11 or older); --digest md5 would allow it";
+    let old = "the other side uses MD5 (Python 3.11 or older); allow it with --digest md5";
     let is_old =
         python("import sys; print(sys.version_info < (3, 12))", "").run().text() == "True\n";
     let server = ours("auth-serve 127.0.0.1:0 --echo", "wangwang").start();

@@ -210,7 +210,7 @@ fn a_proxy_that_is_not_there_or_says_nothing() {
         (
             format!("socks5://{greeter}"),
             7,
-            format!("db:5432 through the socks5 proxy {greeter}: it does not speak SOCKS5"),
+            format!("db:5432 through the socks5 proxy {greeter}: its answer is not SOCKS5"),
         ),
     ] {
         let wait = if code == 4 { "-w 0.2" } else { "" };

@@ -117,7 +117,7 @@ fn row_62_other_modes_are_recognised() {
     for digest in Digest::ALL {
         assert_eq!(
             refusal(digest, hello).reason,
-            "the client speaks the encrypted protocol; drop --digest here or add it there"
+            "the client uses the encrypted protocol; drop --digest here or add it there"
         );
         assert!(refusal(digest, frame).reason.contains("use --python"));
         assert!(refusal(digest, b"S").reason.contains("does not answer the challenge"));

@@ -26,7 +26,7 @@ use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 const REFUSED: u8 = SHORTEST + 1;
 
 const STRANGE: &str =
-    "the server does not speak the encrypted protocol; does it use auth-serve --digest?";
+    "the server does not use the encrypted protocol; does it use auth-serve --digest?";
 
 /// The client's side of a handshake.
 pub struct Client {
@@ -65,7 +65,7 @@ impl Client {
         }
     }
 
-    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
         match self.state {
             State::Message(_) => self.message(reply).map(|()| None),
             State::Verdict(_) if self.wanted() == 0 => self.verdict().map(Some),
@@ -79,7 +79,7 @@ impl Client {
             let frame = self.held.get(4..).unwrap_or_default();
             return match frame {
                 PYTHON_CHALLENGE => {
-                    refuse("the server speaks Python's multiprocessing protocol; use --python here")
+                    refuse("the server uses Python's multiprocessing protocol; use --python here")
                 }
                 _ if PYTHON_CHALLENGE.starts_with(frame) => Ok(()),
                 _ => refuse(STRANGE),
@@ -155,11 +155,7 @@ impl Handshake for Client {
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
         self.held.extend_from_slice(bytes);
-        let step = self.step(reply);
-        if !matches!(step, Ok(None)) {
-            self.state = State::Over;
-        }
-        step.into()
+        self.step(reply)
     }
 
     fn on_eof(&mut self) -> Refusal {

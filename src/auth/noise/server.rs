@@ -46,7 +46,7 @@ impl Server {
         Self { identity, held: Vec::with_capacity(HELLO), state: State::Hello }
     }
 
-    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
         match self.state {
             State::Hello => self.hello(reply).map(|()| None),
             State::Ready(..) => self.ready(),
@@ -63,7 +63,7 @@ impl Server {
                 return Err(refused("not an auth-connect client"));
             }
             Some(6 | 7) => {
-                return Err(refused("the client speaks another version of the encrypted protocol"));
+                return Err(refused("the client uses another version of the encrypted protocol"));
             }
             Some(_) => return Err(refused("its hello has another length")),
         }
@@ -93,13 +93,13 @@ impl Server {
         Ok(())
     }
 
-    fn ready(&mut self) -> Result<Option<Outcome>, Refusal> {
+    fn ready(&mut self) -> Progress {
         let begins = self.held.iter().zip(&[0, SHORTEST]).all(|(a, b)| a == b);
         if begins && self.held.len() < READY {
             return Ok(None);
         }
-        if begins
-            && let State::Ready(mut records, key) = take(&mut self.state)
+        if let State::Ready(mut records, key) = take(&mut self.state)
+            && begins
             && let Ok((Record::Ready, [])) = records.read(&self.held[2..])
         {
             return Ok(Some(Outcome { key, codec: Some(records), source: None }));
@@ -121,11 +121,7 @@ impl Handshake for Server {
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
         self.held.extend_from_slice(bytes);
-        let step = self.step(reply);
-        if !matches!(step, Ok(None)) {
-            self.state = State::Over;
-        }
-        step.into()
+        self.step(reply)
     }
 
     fn shows_key(&self) -> bool {

@@ -50,14 +50,7 @@ pub fn feed(machine: &mut dyn Handshake, stream: &[u8], sizes: &[usize]) -> Run 
         let rest = &stream[run.read..];
         let piece = &rest[..size.min(wanted).min(rest.len())];
         run.read += piece.len();
-        run.result = match machine.feed(piece, &mut run.sent) {
-            Progress::More => None,
-            Progress::Done(outcome) => Some(Ok(outcome)),
-            Progress::Refused(why) => Some(Err(why)),
-        };
-    }
-    if run.result.is_some() {
-        assert_eq!(machine.wanted(), 0);
+        run.result = machine.feed(piece, &mut run.sent).transpose();
     }
     run
 }
@@ -75,7 +68,7 @@ impl Handshake for Script {
     }
 
     fn feed(&mut self, _: &[u8], _: &mut Vec<u8>) -> Progress {
-        Progress::More
+        Ok(None)
     }
 
     fn on_eof(&mut self) -> Refusal {
@@ -159,8 +152,8 @@ impl End<'_> {
         }
         let mut reply = Vec::new();
         match self.machine.feed(bytes, &mut reply) {
-            Progress::More => {}
-            Progress::Done(mut outcome) => {
+            Ok(None) => {}
+            Ok(Some(mut outcome)) => {
                 match &mut outcome.codec {
                     None => reply.extend(payload),
                     Some(codec) => {
@@ -170,7 +163,7 @@ impl End<'_> {
                 }
                 self.result = Some(Ok(outcome));
             }
-            Progress::Refused(why) => {
+            Err(why) => {
                 reply.extend(why.farewell);
                 self.result = Some(Err(why));
             }

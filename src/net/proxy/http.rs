@@ -23,7 +23,6 @@ const SHORTEST: usize = 13;
 pub(super) struct Http {
     request: Zeroizing<Vec<u8>>,
     head: Vec<u8>,
-    over: bool,
 }
 
 impl Http {
@@ -48,12 +47,12 @@ impl Http {
             request.extend(b"\r\n");
         }
         request.extend(b"\r\n");
-        Self { request, head: Vec::with_capacity(256), over: false }
+        Self { request, head: Vec::with_capacity(256) }
     }
 
-    fn step(&self) -> Result<Option<Outcome>, Refusal> {
+    fn step(&self) -> Progress {
         if !self.head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
-            return Err(Refusal::new("it does not speak HTTP", Exit::Broken));
+            return Err(Refusal::new("its answer is not HTTP", Exit::Broken));
         }
         if let Some(end) = self.head.iter().position(|byte| *byte == b'\n') {
             let line = String::from_utf8_lossy(&self.head[..end]);
@@ -93,7 +92,6 @@ impl Handshake for Http {
     /// The least that is still missing of an empty line.
     fn wanted(&self) -> usize {
         match self.head.len() {
-            _ if self.over => 0,
             got @ 0..SHORTEST => SHORTEST - got,
             _ if self.head.ends_with(b"\n") || self.head.ends_with(b"\n\r") => 1,
             _ => 2,
@@ -102,9 +100,7 @@ impl Handshake for Http {
 
     fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
         self.head.extend_from_slice(bytes);
-        let step = self.step();
-        self.over = !matches!(step, Ok(None));
-        step.into()
+        self.step()
     }
 
     fn on_eof(&mut self) -> Refusal {

@@ -24,7 +24,6 @@ enum State {
     Method,
     Status,
     Reply,
-    Over,
 }
 
 /// One handshake.
@@ -71,7 +70,7 @@ impl Socks5 {
     fn length(&self) -> Result<usize, Refusal> {
         let version = if self.state == State::Status { 1 } else { 5 };
         if self.held.first().is_some_and(|first| *first != version) {
-            return Err(Refusal::new("it does not speak SOCKS5", Exit::Broken));
+            return Err(Refusal::new("its answer is not SOCKS5", Exit::Broken));
         }
         if self.state != State::Reply {
             return Ok(2);
@@ -88,7 +87,7 @@ impl Socks5 {
         }
     }
 
-    fn step(&mut self, reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
         if self.held.len() < self.length()? {
             return Ok(None);
         }
@@ -113,7 +112,7 @@ impl Socks5 {
             }
             (State::Method, ..) => unproved("it accepts no method of authentication that we have"),
             (State::Status, ..) => unproved("it does not accept the user and the password"),
-            (State::Reply | State::Over, ..) => Ok(Some(Outcome::default())),
+            (State::Reply, ..) => Ok(Some(Outcome::default())),
         }
     }
 }
@@ -148,19 +147,12 @@ impl Handshake for Socks5 {
     }
 
     fn wanted(&self) -> usize {
-        match (self.state, self.length()) {
-            (State::Over, _) | (_, Err(_)) => 0,
-            (_, Ok(length)) => length - self.held.len(),
-        }
+        self.length().map_or(0, |length| length - self.held.len())
     }
 
     fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
         self.held.extend_from_slice(bytes);
-        let step = self.step(reply);
-        if !matches!(step, Ok(None)) {
-            self.state = State::Over;
-        }
-        step.into()
+        self.step(reply)
     }
 
     fn on_eof(&mut self) -> Refusal {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use libfuzzer_sys::fuzz_target;
 use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::noise::{Client, Identity, Server};
-use sockctl::net::handshake::{Handshake, Progress};
+use sockctl::net::handshake::Handshake;
 
 thread_local! {
     static IDENTITY: Rc<Identity> = {
@@ -22,9 +22,9 @@ fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
     while !rest.is_empty() && machine.wanted() > 0 {
         let (some, more) = rest.split_at(step.min(machine.wanted()).min(rest.len()));
         match machine.feed(some, &mut reply) {
-            Progress::More => rest = more,
-            Progress::Refused(_) => return,
-            Progress::Done(_) => panic!("a peer without the key was accepted"),
+            Ok(None) => rest = more,
+            Err(_) => return,
+            Ok(Some(_)) => panic!("a peer without the key was accepted"),
         }
     }
 }

@@ -8,7 +8,7 @@ use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::python::{Secrets, Side};
 use sockctl::codec::python::{Frames, Unit};
 use sockctl::net::codec::Codec;
-use sockctl::net::handshake::{Handshake, Progress};
+use sockctl::net::handshake::Handshake;
 
 /// Feeds these bytes in pieces of `step` at most.
 fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
@@ -16,9 +16,9 @@ fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
     while !rest.is_empty() && machine.wanted() > 0 {
         let (some, more) = rest.split_at(step.min(machine.wanted()).min(rest.len()));
         match machine.feed(some, &mut reply) {
-            Progress::More => rest = more,
-            Progress::Refused(_) => return,
-            Progress::Done(_) => panic!("a peer without the key was accepted"),
+            Ok(None) => rest = more,
+            Err(_) => return,
+            Ok(Some(_)) => panic!("a peer without the key was accepted"),
         }
     }
 }

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::noise::{Client, Identity, Server};
 use sockctl::net::codec::Codec;
-use sockctl::net::handshake::{Handshake, Progress};
+use sockctl::net::handshake::Handshake;
 
 thread_local! {
     static IDENTITY: Rc<Identity> = {
@@ -38,9 +38,9 @@ fn feed(
     while !bytes.is_empty() {
         let (some, more) = bytes.split_at(machine.wanted().min(bytes.len()));
         match machine.feed(some, reply) {
-            Progress::Done(outcome) => return outcome.codec,
-            Progress::More => bytes = more,
-            Progress::Refused(why) => panic!("{}", why.reason),
+            Ok(Some(outcome)) => return outcome.codec,
+            Ok(None) => bytes = more,
+            Err(why) => panic!("{}", why.reason),
         }
     }
     None
