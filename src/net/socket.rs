@@ -25,6 +25,9 @@ use super::options::{self, DOMAINS, Row, TYPES, name_of};
 use super::raw;
 use super::trace::{self, Outcome};
 
+/// The most messages of an error queue that are discarded before others have their turn.
+const ERRORS_AT_ONCE: usize = 1024;
+
 /// An open socket. Closed (and the close traced) on drop. Non-blocking only where a caller asks.
 #[derive(Debug)]
 pub struct Socket {
@@ -135,27 +138,38 @@ impl Socket {
         self.inner.take_error()
     }
 
-    /// Reads and discards the error queue (`MSG_ERRQUEUE`): ICMP errors asked for with `IP_RECVERR`
-    /// and send timestamps. epoll(7) reports `EPOLLERR` until it is empty; only `SO_ERROR`
-    /// ([`Socket::take_error`]) says whether the socket has failed, and has to be read before:
-    /// reading an ICMP error from the queue clears it. UNIX sockets have no such queue, and would
-    /// give data.
+    /// Reads and discards the error queue: ICMP errors asked for with `IP_RECVERR` and send
+    /// timestamps. epoll(7) reports `EPOLLERR` until it is empty. Reading an ICMP error from the
+    /// queue clears `SO_ERROR`, which has to be read before.
     pub fn drain_error_queue(&self) {
-        if !matches!(self.inner.domain(), Ok(Domain::IPV4 | Domain::IPV6)) {
-            return;
-        }
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let mut one = [0];
-        while retry(|| nix::sys::socket::recv(self.as_raw_fd(), &mut one, flags)).is_ok() {}
+        while self.discard_error() {}
     }
 
-    /// Whether `EPOLLERR` means that the socket has failed: not where it reported messages in the
-    /// error queue, which are discarded.
+    /// Discards a message of the error queue (`MSG_ERRQUEUE`); false where there is none. UNIX
+    /// sockets have no such queue, and would give data.
+    fn discard_error(&self) -> bool {
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        matches!(self.inner.domain(), Ok(Domain::IPV4 | Domain::IPV6))
+            && retry(|| nix::sys::socket::recv(self.as_raw_fd(), &mut [0], flags)).is_ok()
+    }
+
+    /// Whether `EPOLLERR` means that the stream has failed: not where it reported messages in the
+    /// error queue, which are discarded. `SO_ERROR` is left to who reads next: TCP queues no ICMP
+    /// error after connect(2) (ip(7)), so that discarding clears none.
+    ///
+    /// Polled before each message: an error without a message is no message's, even where new ones
+    /// are queued all the time.
     pub fn has_failed(&self) -> bool {
-        self.drain_error_queue();
-        let now = Deadline::at(Instant::now());
-        let polled = wait([(self.as_fd(), PollFlags::empty())], now);
-        polled.map_or(true, |[flags]| flags.contains(PollFlags::POLLERR))
+        for _ in 0..ERRORS_AT_ONCE {
+            let polled = wait([(self.as_fd(), PollFlags::empty())], Deadline::at(Instant::now()));
+            if polled.is_ok_and(|[flags]| !flags.contains(PollFlags::POLLERR)) {
+                return false;
+            }
+            if !self.discard_error() {
+                return true;
+            }
+        }
+        false // epoll reports what is left
     }
 
     /// Sets how many bytes must have come before the socket counts as readable (`SO_RCVLOWAT`);

@@ -141,8 +141,11 @@ fn moved(result: nix::Result<usize>, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -
 fn blocked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Moved {
     let now = Deadline::at(Instant::now());
     match wait([(from, PollFlags::POLLIN), (to, PollFlags::POLLOUT)], now) {
-        Ok([source, _]) if source.is_empty() => Moved::SourceEmpty,
-        Ok([_, sink]) if sink.is_empty() => Moved::SinkFull,
+        // POLLERR alone may be a message in the error queue, which makes neither side ready.
+        Ok([source, _]) if !source.intersects(PollFlags::POLLIN | PollFlags::POLLHUP) => {
+            Moved::SourceEmpty
+        }
+        Ok([_, sink]) if !sink.contains(PollFlags::POLLOUT) => Moved::SinkFull,
         // Both became ready meanwhile, or there is TCP's urgent data.
         _ => Moved::CopyOnce,
     }

@@ -4,7 +4,8 @@
 //! | epoll reports | the client | what follows |
 //! |---------------|------------|--------------|
 //! | nothing       | talks, or has ended its side: the program's end of input | |
-//! | ERR, or HUP without an end | reset the connection | it is gone at once |
+//! | ERR and HUP, or HUP without an end | reset the connection | it is gone at once |
+//! | ERR alone     | talks: the error (an ICMP error with `IP_RECVERR`) is the program's to read | |
 //! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PATIENCE`] after the program has read everything |
 
 use std::io;
@@ -44,7 +45,7 @@ impl Table {
         let Some(entry) = self.get(slot) else {
             return;
         };
-        if event.failed || is_reset(entry) {
+        if event.failed && event.hung_up || is_reset(entry) {
             self.hang_up(slot, Reason::Reset);
         } else if let Phase::HandedOff(hand_off) = &mut entry.phase
             && event.hung_up

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::run::{
-    BINARY, DEADLINE, Finished, Folder, REFUSED, RESET, TIMED_OUT, apart, ask, free_port, hold,
-    listener, pattern, peer, python, read_all, shell, sockctl, take, until,
+    BINARY, DEADLINE, Finished, Folder, REFUSED, RESET, TIMED_OUT, accept, apart, ask, free_port,
+    hold, listener, pattern, peer, python, read_all, shell, sockctl, take, until,
 };
 
 mod proxy;
@@ -179,6 +179,25 @@ fn a_peer_that_is_gone_while_we_still_send_is_a_reset_too() {
         running.feed(vec![b'x'; TEN_MIB]);
         peer.done();
         running.finish().is(7, "bye", told);
+    }
+}
+
+#[test]
+fn messages_in_the_error_queue_are_no_reset_and_nothing_spins() {
+    for option in ["SO_TIMESTAMPING=tx_software|tx_ack|software", "IP_RECVERR=1"] {
+        let (listener, address) = listener();
+        let mut running = sockctl(format!("connect {address} -o {option}")).start();
+        let stream = accept(&listener);
+        running.send("first");
+        assert_eq!(take(&stream, 5), b"first");
+        (&stream).write_all(b"answer").unwrap();
+        running.stdout_has("answer");
+        running.rests();
+        let text = pattern(TEN_MIB);
+        running.feed(text.clone());
+        assert!(read_all(&stream) == text, "{option}");
+        drop(stream);
+        running.ends().is(0, "answer", "");
     }
 }
 

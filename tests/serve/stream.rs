@@ -411,6 +411,31 @@ fn urgent_data_is_passed_over_and_is_no_end() {
 }
 
 #[test]
+fn row_96_messages_in_the_error_queue_are_no_reset_and_nothing_spins() {
+    // A message for each send; and for TCP none at all (ip(7)).
+    for option in ["SO_TIMESTAMPING=tx_software|tx_ack|software", "IP_RECVERR=1"] {
+        for handler in ["--echo", "-- cat", "--hex /dev/null -- cat"] {
+            let server = serve(format!("-v -o {option} {handler}"));
+            let client = server.connect();
+            echoes(&client, "first");
+            server.rests();
+            // Many small sends: while some messages are discarded, more are queued.
+            let text = pattern(16 << 20);
+            let got = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    text.chunks(80).for_each(|piece| (&client).write_all(piece).unwrap());
+                    client.shutdown(Shutdown::Write).unwrap();
+                });
+                read_all(&client)
+            });
+            assert!(got == text, "{option} {handler}");
+            server.stderr_has(&format!("closed (eof; received {0}, sent {0} ", text.len() + 5));
+            serves_on(&server);
+        }
+    }
+}
+
+#[test]
 fn row_34_keepalive_is_on() {
     let server = serve("--echo --trace");
     server.stderr_has("setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)");
