@@ -13,8 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use nix::net::if_::{if_indextoname, if_nametoindex};
-
+use super::interface;
 use crate::exit::{Failure, quoted};
 use crate::sanitize;
 
@@ -197,16 +196,13 @@ impl Host {
         let Self::Scoped(ip, zone) = self else {
             return Ok(0);
         };
-        // nix 0.31 takes the NULL of a failure for success, and returns an empty name.
-        let known = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
-        if_nametoindex(zone.as_str()).ok().or_else(|| zone.parse().ok().filter(known)).ok_or_else(
-            || {
-                let zone = quoted(zone);
-                Failure::usage(format!(
-                    "zone {zone} of {ip}: no such network interface; `ip link` lists them"
-                ))
-            },
-        )
+        let number = || zone.parse().ok().filter(|&index| interface::exists(index));
+        interface::index(zone).or_else(number).ok_or_else(|| {
+            let zone = quoted(zone);
+            Failure::usage(format!(
+                "zone {zone} of {ip}: no such network interface; `ip link` lists them"
+            ))
+        })
     }
 
     fn check_dial(&self) -> Result<(), Failure> {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 
-use nix::net::if_::if_indextoname;
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
 use socket2::{Domain, SockAddr};
 
+use super::interface;
 use crate::sanitize;
 
 /// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
@@ -49,9 +49,12 @@ impl Endpoint {
     }
 
     /// The sender of a UNIX datagram, as recvmsg(2) gives it. It may have no name: then nothing
-    /// follows the address family.
+    /// follows the address family. A path of 108 bytes leaves no room for its NUL, which the kernel
+    /// counts nevertheless (unix(7), BUGS): its sender counts as nameless, as nix would read beyond
+    /// the address.
     pub fn of_unix(address: Option<&UnixAddr>) -> Self {
-        let named = address.filter(|unix| unix.len() as usize > size_of::<libc::sa_family_t>());
+        let named = size_of::<libc::sa_family_t>() + 1..=size_of::<libc::sockaddr_un>();
+        let named = address.filter(|unix| named.contains(&(unix.len() as usize)));
         let path = named.and_then(UnixAddr::path).map(|path| path.as_os_str().as_bytes());
         Self::unix(path, named.and_then(UnixAddr::as_abstract))
     }
@@ -104,7 +107,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(SocketAddr::V6(inet)) if inet.scope_id() != 0 => {
-                let zone = zone(inet.scope_id());
+                let zone = interface::shown(inet.scope_id());
                 write!(f, "[{}%{zone}]:{}", inet.ip(), inet.port())
             }
             Self::Inet(inet) => write!(f, "{inet}"),
@@ -113,15 +116,6 @@ impl fmt::Display for Endpoint {
             Self::Beyond(name) => f.write_str(name),
         }
     }
-}
-
-/// The name of a network interface; its number where it has gone.
-fn zone(index: u32) -> String {
-    if_indextoname(index)
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| index.to_string())
 }
 
 /// `[::ffff:192.0.2.1]:80` as `192.0.2.1:80`; anything else as it is.

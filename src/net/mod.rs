@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod errno;
 pub mod handshake;
 pub mod hexdump;
+mod interface;
 pub mod line;
 pub mod listen;
 pub mod open_files;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::run::{Finished, Words, datagrams, listener, python, sockctl};
+use crate::run::{Finished, Words, apart, datagrams, listener, python, sockctl};
 
 mod live;
 
@@ -208,4 +208,19 @@ fn row_10_an_unknown_option_is_told_with_the_nearest_names() {
     }
     run("TCP_NODELAY=x").fails(2, "TCP_NODELAY=x: expected 0 or 1 (off, on)");
     run("SO_ERROR=1").fails(2, "SO_ERROR can only be read");
+}
+
+#[test]
+fn an_interface_that_has_gone_is_shown_by_its_index() {
+    sockctl("opts SO_BINDTOIFINDEX=999").run().is(0, "SO_BINDTOIFINDEX=999 -> 999\n", "");
+}
+
+#[test]
+#[ignore = "needs unshare, ip and root"]
+fn an_interface_name_is_escaped() {
+    let line = r#"
+        name="$(printf 'a\033[31mb')"
+        ip link set lo down name "$name"
+        "$0" opts SO_BINDTOIFINDEX=1"#;
+    apart(line, "").run().is(0, "SO_BINDTOIFINDEX=1 -> a\\x1b[31mb\n", "");
 }

@@ -2,8 +2,12 @@
 
 use serde_json::json;
 
+use std::io::IoSlice;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 use crate::run::{DEADLINE, Folder, datagram, datagrams, events_of, python, sockctl};
 
@@ -245,6 +249,47 @@ fn unix_datagrams_are_answered_where_the_sender_has_a_name() {
         ),
     );
     assert!(!path.exists(), "the path is removed");
+}
+
+#[test]
+fn descriptors_that_a_unix_peer_sends_are_closed() {
+    let folder = Folder::new();
+    let server = sockctl(format!("udp-serve unix:{} --echo", folder.text("s"))).start();
+    server.address();
+    let before = server.vitals().descriptors;
+    let peer = UnixDatagram::bind(folder.at("peer")).unwrap();
+    peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    let to = UnixAddr::new(&folder.at("s")).unwrap();
+    let descriptors = [ControlMessage::ScmRights(&[peer.as_raw_fd(); 60])];
+    for _ in 0..10 {
+        let (fd, bytes) = (peer.as_raw_fd(), [IoSlice::new(b"x")]);
+        sendmsg(fd, &bytes, &descriptors, MsgFlags::empty(), Some(&to)).unwrap();
+        assert_eq!(datagram(&peer), b"x");
+    }
+    assert_eq!(server.vitals().descriptors, before);
+}
+
+#[test]
+fn a_unix_path_of_108_bytes_counts_as_no_name() {
+    let folder = Folder::new();
+    let address = format!("unix:{}", folder.text("s"));
+    let server = sockctl(format!("udp-serve {address} --echo --count 1")).start();
+    server.address();
+    // Python's own bind refuses such a path.
+    let send = "import ctypes, socket, sys\n\
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+        name = bytes([socket.AF_UNIX, 0]) + b'p' * 108\n\
+        print(ctypes.CDLL(None).bind(s.fileno(), name, len(name)))\n\
+        s.sendto(b'hello', 's')";
+    python(send, "").within(&folder).run().is(0, "0\n", "");
+    server.finish().is(
+        0,
+        "",
+        format!(
+            "listening on {address}\n\
+             sockctl: answer a UNIX sender: it has bound no name to send an answer to\n"
+        ),
+    );
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use nix::net::if_::if_nametoindex;
-
+use crate::net::interface;
 use crate::net::quantity::number;
 
 /// The error is the cause; none where the text has not the accepted form.
@@ -12,10 +11,8 @@ pub(super) type Result<T> = std::result::Result<T, Option<String>>;
 
 /// An interface by name or index.
 pub(super) fn interface(text: &str) -> Result<u32> {
-    if let Some(index) = number(text) {
-        return Ok(index);
-    }
-    if_nametoindex(text).map_err(|_| Some("no such interface".to_owned()))
+    let index = number(text).or_else(|| interface::index(text));
+    index.ok_or_else(|| Some("no such interface".to_owned()))
 }
 
 /// An address, of a family where the type says which.

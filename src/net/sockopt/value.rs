@@ -4,10 +4,10 @@ use std::fmt::{self, Display};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nix::net::if_::if_indextoname;
 use serde::ser::{Serialize, Serializer};
 
 use crate::exit::errno_name;
+use crate::net::interface;
 use crate::net::options::{Fields, Kind, Names, Width, name_of};
 use crate::sanitize;
 
@@ -89,12 +89,7 @@ impl Display for Value {
             Self::Linger(None) => f.write_str("off"),
             Self::Linger(Some(seconds)) => write!(f, "{seconds}"),
             Self::Text(text) => f.write_str(&sanitize::line(text.as_bytes())),
-            // No interface: not every system says so.
-            Self::Interface(0) => f.write_str("0"),
-            Self::Interface(index) => match if_indextoname(*index) {
-                Ok(name) => write!(f, "{}", name.to_string_lossy()),
-                Err(_) => write!(f, "{index}"),
-            },
+            Self::Interface(index) => f.write_str(&interface::shown(*index)),
             Self::Record(fields) => {
                 joined(f, fields.iter().map(|(name, number)| format!("{name}={number}")))
             }

@@ -100,10 +100,11 @@ impl Datagrams {
     }
 
     fn recv_unix(&self, batch: &mut Batch) -> nix::Result<()> {
-        let mut space = room();
         let mut pieces = [IoSliceMut::new(&mut batch.room[..batch.each])];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let message = recvmsg(fd, &mut pieces, Some(&mut space), flags)?;
+        // Without room for control messages the kernel closes descriptors that a peer sends
+        // (SCM_RIGHTS), instead of giving them to us.
+        let message = recvmsg(fd, &mut pieces, None, flags | MsgFlags::MSG_CMSG_CLOEXEC)?;
         let (envelope, _) = envelope(&message, Endpoint::of_unix(message.address.as_ref()));
         batch.datagrams.push((0, envelope));
         Ok(())
