@@ -6,6 +6,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::exit::{Failure, quoted};
+use crate::net::signal;
 use crate::net::tcpinfo::TcpInfo;
 
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
@@ -162,8 +163,8 @@ impl<'a> Payload<'a> {
 pub enum Status {
     /// It exited with this status.
     Exited(i32),
-    /// This signal ended it: its number and name.
-    Killed(i32, &'static str),
+    /// The signal of this number ended it.
+    Killed(i32),
 }
 
 impl Serialize for Status {
@@ -171,9 +172,9 @@ impl Serialize for Status {
         let mut map = to.serialize_map(None)?;
         match self {
             Self::Exited(code) => map.serialize_entry("status", code)?,
-            Self::Killed(number, name) => {
+            Self::Killed(number) => {
                 map.serialize_entry("status", &(128 + number))?;
-                map.serialize_entry("signal", name)?;
+                map.serialize_entry("signal", &signal::name(*number))?;
             }
         }
         map.end()
@@ -184,7 +185,7 @@ impl Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "exit status {code}"),
-            Self::Killed(_, name) => write!(f, "killed by {name}"),
+            Self::Killed(number) => write!(f, "killed by {}", signal::name(*number)),
         }
     }
 }

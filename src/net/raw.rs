@@ -1,6 +1,7 @@
 //! The only unsafe code: system calls for which nix has no safe wrapper, and a library to link.
 //! getsockopt(2) and setsockopt(2) with any level, number and bytes, sockets of other processes
-//! (`pidfd_getfd(2)`), the count of unread bytes, and close-on-exec of inherited descriptors.
+//! (`pidfd_getfd(2)`), the count of unread bytes, children that ended by any signal, and close-on-exec
+//! of inherited descriptors.
 #![allow(
     unsafe_code,
     reason = "options and descriptors are known at run time; the safe wrappers know each at compile time"
@@ -8,6 +9,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
@@ -65,14 +68,23 @@ fn guarded(room: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io
 
 /// setsockopt(2).
 pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, number: i32, bytes: &[u8]) -> io::Result<()> {
-    let len = length(bytes.len())?;
-    // SAFETY: `bytes` is readable for `len` bytes and the kernel only reads it; a pointer inside
-    // it (SO_ATTACH_FILTER) is checked by the kernel like any user address. The descriptor is
-    // open as long as it is borrowed.
-    let status =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), level, number, bytes.as_ptr().cast(), len) };
+    let mut copy = bytes.to_vec();
+    let (at, len) = (copy.as_mut_ptr().cast(), length(copy.len())?);
+    // SAFETY: `copy` is readable and writable for `len` bytes: some options write an answer into it
+    // (IPV6_FLOWLABEL_MGR, the label that was chosen). A pointer inside it (SO_ATTACH_FILTER) is
+    // checked by the kernel like any user address. The descriptor is open as long as it is borrowed.
+    let status = unsafe { libc::setsockopt(fd.as_raw_fd(), level, number, at, len) };
     Errno::result(status)?;
     Ok(())
+}
+
+/// waitpid(2) for any child that has ended: its process id, and how it ended; `None` while none
+/// has. nix refuses the status of one that a real-time signal ended, after it was collected.
+pub fn wait_for_any() -> io::Result<Option<(i32, ExitStatus)>> {
+    let mut status = 0;
+    // SAFETY: the kernel stores an int in `status`, which lives through the call.
+    let pid = Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    Ok((pid != 0).then(|| (pid, ExitStatus::from_raw(status))))
 }
 
 /// The bytes that could be read from a socket or a pipe now: ioctl(2) with `SIOCINQ`, which is `FIONREAD`.
@@ -151,6 +163,16 @@ mod tests {
                 assert_eq!(bytes[..8], [6, 0, 0, 0, 255, 255, 0, 0]);
             }
         }
+    }
+
+    #[test]
+    fn what_an_option_answers_into_its_value_does_not_reach_the_caller() {
+        // struct in6_flowlabel_req: destination ::1, label 0, GET, EXCL, CREATE; rest.
+        let mut bytes = vec![0; 32];
+        (bytes[15], bytes[21], bytes[22]) = (1, 1, 1);
+        let socket = std::net::UdpSocket::bind("[::1]:0").unwrap();
+        setsockopt(socket.as_fd(), libc::IPPROTO_IPV6, 32, &bytes).unwrap();
+        assert_eq!(std::hint::black_box(&bytes)[16..20], [0; 4]);
     }
 
     #[test]

@@ -4,12 +4,16 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
+
+use super::raw;
 
 struct Signals {
     pipe: UnixStream,
@@ -103,6 +107,20 @@ pub fn children() -> io::Result<UnixStream> {
     signals.add(Signal::SIGCHLD);
     signals.thread_unblock()?;
     Ok(news)
+}
+
+/// Collects a child that has ended; `None` where none has.
+pub fn ended_child() -> Option<(Pid, ExitStatus)> {
+    let (pid, status) = raw::wait_for_any().ok()??;
+    Some((Pid::from_raw(pid), status))
+}
+
+/// The name of a signal. Real-time signals count from the first, as in `kill -l`.
+pub fn name(number: i32) -> String {
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("SIGRTMIN{:+}", number - libc::SIGRTMIN()),
+    }
 }
 
 /// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no

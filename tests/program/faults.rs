@@ -125,6 +125,7 @@ fn row_66_however_it_ends_the_client_gets_its_output_and_the_end() {
             ("true", "exit status 0"),
             ("echo out; exit 3", "exit status 3"),
             ("echo out; kill -SEGV $$", "killed by SIGSEGV"),
+            ("echo out; kill -35 $$", "killed by SIGRTMIN+1"),
             ("head -c 1000000 /dev/zero; kill -KILL $$", "killed by SIGKILL"),
         ] {
             let server = sockctl("serve 0 -v").args(pumped).args(["--sh", command]).start();

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::ending::{Endings, signal};
@@ -21,7 +20,7 @@ use crate::console::event::{Event, Status};
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Poller, Ready};
-use crate::net::signal::children;
+use crate::net::signal::{children, ended_child};
 
 /// The poller's token of SIGCHLD.
 const CHILDREN: u64 = u64::MAX;
@@ -121,14 +120,10 @@ impl Runner {
         let mut sink = [0; 256];
         while matches!((&self.children).read(&mut sink), Ok(n) if n > 0) {}
         let mut ended = Vec::new();
-        loop {
-            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Status::Exited(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    (pid, Status::Killed(signal as i32, signal.as_str()))
-                }
-                Err(Errno::EINTR) => continue,
-                Ok(_) | Err(_) => return ended,
+        while let Some((pid, status)) = ended_child() {
+            let status = match status.signal() {
+                Some(signal) => Status::Killed(signal),
+                None => Status::Exited(status.code().unwrap_or_default()),
             };
             self.endings.reaped(pid);
             if let Some(id) = self.running.remove(&pid) {
@@ -136,6 +131,7 @@ impl Runner {
                 ended.push(id);
             }
         }
+        ended
     }
 
     /// When [`Runner::start`] or [`Runner::poll`] is due though nothing is readable.
