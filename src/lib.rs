@@ -202,7 +202,8 @@
 //! A **handler** (3 files):
 //! - `session/NAME.rs`: implements [`session::Handler`]; only `received` is required.
 //! - `session/mod.rs`: `pub mod NAME`.
-//! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), and an arm in `run`.
+//! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), a variant of `Choice`, and its arms in
+//!   `of` and `serve`.
 //!
 //! A **command** (3 files, 2 of tests):
 //! - `commands/NAME.rs`: clap `Args` and `run`.
