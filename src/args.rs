@@ -3,6 +3,8 @@
 //! The rules for writing one: its name is the field's (nc, ssh, curl); the first line of its doc
 //! comment is its help, one sentence without a full stop; a value is read by a parser that names
 //! the accepted forms; zero and absence mean what the manual says in one place, here.
+//!
+//! Over 300 lines: each flag stands here once, and its help is most of it.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -1,4 +1,6 @@
 //! Events: one type behind the lines for people and the JSON objects.
+//!
+//! Over 300 lines: each event has its two forms side by side.
 
 use std::fmt::{self, Display};
 

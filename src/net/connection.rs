@@ -7,6 +7,9 @@
 //! | from the wire | decoded, counted, dumped           | offered to the handler, in order: |
 //! |               |                                    | data, what it left, the end       |
 //! | to the wire   | dumped, counted, encoded           | sent, or queued in the outbox     |
+//!
+//! Over 300 lines: each rule ties one direction's state to the other's, and no other file can
+//! change either.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -2,6 +2,9 @@
 //!
 //! A [`Dialer`] is driven by readiness, so that an event loop can dial while it serves; [`dial`]
 //! waits for one.
+//!
+//! Over 300 lines: resolving, the attempts that race and the failure that names them all share one
+//! state.
 
 use std::ffi::OsStr;
 use std::io;

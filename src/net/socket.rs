@@ -2,6 +2,8 @@
 //!
 //! No call here blocks, whatever the descriptor's mode: waiting is done with poll or epoll,
 //! under a deadline. EINTR is retried.
+//!
+//! Over 300 lines: one method a call, each with its trace.
 
 use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Display};

@@ -1,4 +1,6 @@
 //! The server role: listen, let in, talk. All of `serve`; `auth-serve` authenticates before that.
+//!
+//! Over 300 lines: a third is the flags, with their help.
 
 use std::ffi::OsString;
 use std::net::IpAddr;

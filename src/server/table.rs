@@ -7,6 +7,8 @@
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each of them was `joined` and
 //!   gets one `left`.
 //! - `admitted` counts the entries that hold a place of `-m`, from `Open` to their removal.
+//!
+//! Over 300 lines: a third declares what is kept, each field with its meaning.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

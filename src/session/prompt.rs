@@ -2,6 +2,8 @@
 //!
 //! With one peer (`connect`) a line is sent to it; with many (`serve`) to all of them, or with
 //! `@id text` to one.
+//!
+//! Over 300 lines: one conversation has one peer or many, and its commands are here with it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

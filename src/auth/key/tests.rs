@@ -1,3 +1,5 @@
+//! Keys from files, descriptors, the environment and the terminal; creating them; key lists.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File, Permissions};

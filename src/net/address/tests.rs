@@ -1,3 +1,5 @@
+//! Words that are addresses, words that are not, and the fix that each refusal shows.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::os::unix::ffi::OsStringExt;

@@ -1,3 +1,5 @@
+//! Which connection is evicted, and when; penalties, and when they end.
+
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;

@@ -1,4 +1,7 @@
 //! `udp-send`: datagrams out, and the answers to each before the next.
+//!
+//! Over 300 lines: what is sent, the wait for its answers and the prompt work on one socket, in one
+//! order.
 
 use std::io::{self, BufRead, Read};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Scripts without a connection: what is done next after bytes in any pieces.
+
 use super::*;
 use proptest::prelude::*;
 
