@@ -1,13 +1,12 @@
 //! ADDRESS: where to listen or to dial, as written on the command line.
 //!
-//! What the words mean is in `grammar.rs` and `host.rs`; names are not looked up here, only zones are.
+//! `grammar.rs` and `host.rs` read the words; names are not looked up here, only zones are.
 
 mod grammar;
 mod host;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
@@ -100,17 +99,6 @@ pub enum Targets {
 }
 
 impl Address {
-    /// Reads an ADDRESS off the front of `words`, and says how many of them it took: none where
-    /// there is none (`127.0.0.1:8520`), one if the first is complete, else two: HOST and PORT.
-    pub fn take(words: &[OsString]) -> Result<(Self, usize), Failure> {
-        grammar::take(words)
-    }
-
-    /// The same for `connect -z`, where the port may be a list: `22,http,8000-8100`.
-    pub fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
-        grammar::take_list(words)
-    }
-
     /// The address with the left-out host filled in.
     #[must_use]
     pub fn resolve_default(self, family: Family) -> Self {

@@ -20,26 +20,31 @@ enum Place<'a> {
     Unix(UnixName),
 }
 
-pub(super) fn take(words: &[OsString]) -> Result<(Address, usize), Failure> {
-    let (place, used) = place(words)?;
-    let address = match place {
-        Place::Inet(host, text) => Address::Inet { host, port: port(text)? },
-        Place::Unix(name) => Address::Unix(name),
-    };
-    Ok((address, used))
-}
+impl Address {
+    /// Reads an ADDRESS off the front of `words`, and says how many of them it took: none where
+    /// there is none (`127.0.0.1:8520`), one if the first is complete, else two: HOST and PORT.
+    pub fn take(words: &[OsString]) -> Result<(Self, usize), Failure> {
+        let (place, used) = place(words)?;
+        let address = match place {
+            Place::Inet(host, text) => Self::Inet { host, port: port(text)? },
+            Place::Unix(name) => Self::Unix(name),
+        };
+        Ok((address, used))
+    }
 
-pub(super) fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
-    let (place, used) = place(words)?;
-    let targets = match place {
-        Place::Inet(host, text) => {
-            let ports = text.split(',').map(range).collect::<Result<_, _>>()?;
-            host.check_dial()?;
-            Targets::Inet { host, ports }
-        }
-        Place::Unix(name) => Targets::Unix(name),
-    };
-    Ok((targets, used))
+    /// The same for `connect -z`, where the port may be a list: `22,http,8000-8100`.
+    pub fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
+        let (place, used) = place(words)?;
+        let targets = match place {
+            Place::Inet(host, text) => {
+                let ports = text.split(',').map(range).collect::<Result<_, _>>()?;
+                host.check_dial()?;
+                Targets::Inet { host, ports }
+            }
+            Place::Unix(name) => Targets::Unix(name),
+        };
+        Ok((targets, used))
+    }
 }
 
 /// The place that `words` begin with, and how many of them it took.
