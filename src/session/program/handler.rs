@@ -92,7 +92,7 @@ impl ClientPrograms {
         else {
             return;
         };
-        clients.pause(*client, relay.is_behind());
+        clients.pause(*client, relay.is_full);
         let wanted = relay.interest();
         if wanted != *before && self.runner.poller().change(&*relay, number, wanted).is_err() {
             // Unwatched it would never end.
@@ -108,7 +108,7 @@ impl ClientPrograms {
             return;
         };
         if event.write {
-            relay.flush();
+            relay.is_full = false; // the connection offers what was not taken again
         }
         if event.read && relay.interest().read {
             match relay.read(&mut self.buffer) {
@@ -116,7 +116,7 @@ impl ClientPrograms {
                 Some(count) => clients.send(*client, &self.buffer[..count]),
                 None => {}
             }
-            relay.held = clients.queued(*client).0 >= HIGH_WATER;
+            relay.is_held = clients.queued(*client).0 >= HIGH_WATER;
         }
         self.watch(event.token, clients);
     }
@@ -141,12 +141,16 @@ impl ClientPrograms {
     }
 
     /// Does something with a client's relay, if it has one.
-    fn relay(&mut self, client: Id, clients: &mut dyn Clients, act: impl FnOnce(&mut Relay)) {
-        let run = self.runs.get_mut(&client.number);
-        if let Some(ClientProgram { relay: Some((relay, _)), .. }) = run {
-            act(relay);
-            self.watch(client.number, clients);
-        }
+    fn relay<T>(
+        &mut self,
+        client: Id,
+        clients: &mut dyn Clients,
+        act: impl FnOnce(&mut Relay) -> T,
+    ) -> Option<T> {
+        let (relay, _) = self.runs.get_mut(&client.number)?.relay.as_mut()?;
+        let result = act(relay);
+        self.watch(client.number, clients);
+        Some(result)
     }
 }
 
@@ -159,8 +163,7 @@ impl Handler for ClientPrograms {
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        self.relay(client, clients, |relay| relay.send(bytes));
-        bytes.len()
+        self.relay(client, clients, |relay| relay.send(bytes)).unwrap_or(bytes.len())
     }
 
     fn ended(&mut self, client: Id, _end: End, clients: &mut dyn Clients) {
@@ -168,7 +171,7 @@ impl Handler for ClientPrograms {
     }
 
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.relay(client, clients, |relay| relay.held = false);
+        self.relay(client, clients, |relay| relay.is_held = false);
     }
 
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {
