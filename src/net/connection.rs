@@ -28,7 +28,7 @@ use crate::exit::Failure;
 
 /// The peer's side of the stream.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum Input {
+pub enum ReadHalf {
     /// More may come.
     Open,
     /// It ended, in good order: to be reported once all data is taken.
@@ -41,7 +41,7 @@ pub enum Input {
 
 /// Our side of the stream.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum Output {
+pub enum WriteHalf {
     /// More may be sent.
     Open,
     /// Nothing more is queued; FIN follows what is, unless the half-close is off.
@@ -60,10 +60,10 @@ pub struct Connection {
     outbox: Outbox,
     /// Payload that the handler has not taken yet.
     inbox: Vec<u8>,
-    input: Input,
+    read_half: ReadHalf,
     /// recv(2) returned 0. With a codec that can be later than its end of stream.
     wire_ended: bool,
-    output: Output,
+    write_half: WriteHalf,
     /// When the handler ended our side, whether that was passed on or not.
     output_ended: Option<Instant>,
     /// Why the connection is of no use any more.
@@ -95,9 +95,9 @@ impl Connection {
             codec: None,
             outbox: Outbox::default(),
             inbox: Vec::new(),
-            input: Input::Open,
+            read_half: ReadHalf::Open,
             wire_ended: false,
-            output: Output::Open,
+            write_half: WriteHalf::Open,
             output_ended: None,
             failure: None,
             dump,
@@ -139,8 +139,8 @@ impl Connection {
     // ---- from the wire -----------------------------------------------------------------------
 
     /// The peer's side.
-    pub fn input(&self) -> Input {
-        self.input
+    pub fn read_half(&self) -> ReadHalf {
+        self.read_half
     }
 
     /// Whether the socket has nothing more to read.
@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// One recv(2) of at most `most` bytes of payload; the payload is in one of the two buffers.
-    /// `None` where nothing came, and at the end or a failure, which [`Connection::input`] tells.
+    /// `None` where nothing came, and at the end or a failure, which [`Connection::read_half`] tells.
     pub fn read<'b>(
         &mut self,
         wire: &'b mut [u8],
@@ -200,13 +200,13 @@ impl Connection {
     }
 
     fn end_input(&mut self) {
-        if self.input == Input::Open {
-            self.input = Input::Eof;
+        if self.read_half == ReadHalf::Open {
+            self.read_half = ReadHalf::Eof;
         }
     }
 
     /// Moves bytes to `output` inside the kernel. The end and failures of the connection are told
-    /// by [`Connection::input`]; bytes that were on their way when the kernel refused wait as unread.
+    /// by [`Connection::read_half`]; bytes that were on their way when the kernel refused wait as unread.
     pub fn splice_to(
         &mut self,
         splice: &mut Splice,
@@ -271,11 +271,11 @@ impl Connection {
     }
 
     /// The end that is to be reported now: the handler has taken all data before it.
-    pub fn report_end(&mut self) -> Option<Input> {
-        if self.has_unread() || !matches!(self.input, Input::Eof | Input::Failed) {
+    pub fn report_end(&mut self) -> Option<ReadHalf> {
+        if self.has_unread() || !matches!(self.read_half, ReadHalf::Eof | ReadHalf::Failed) {
             return None;
         }
-        Some(std::mem::replace(&mut self.input, Input::Reported))
+        Some(std::mem::replace(&mut self.read_half, ReadHalf::Reported))
     }
 
     // ---- to the wire -------------------------------------------------------------------------
@@ -304,7 +304,7 @@ impl Connection {
     }
 
     /// Moves bytes from `input` inside the kernel. A failure of the connection is told by
-    /// [`Connection::input`].
+    /// [`Connection::read_half`].
     pub fn splice_from(
         &mut self,
         splice: &mut Splice,
@@ -328,7 +328,7 @@ impl Connection {
 
     /// Sends bytes that are no payload: a handshake's, a codec's own records.
     pub fn transmit(&mut self, wire: &[u8], log: &BroadcastLog, now: Instant) {
-        if wire.is_empty() || self.failure.is_some() || self.output != Output::Open {
+        if wire.is_empty() || self.failure.is_some() || self.write_half != WriteHalf::Open {
             return;
         }
         let mut taken = 0;
@@ -366,10 +366,10 @@ impl Connection {
 
     /// Sends FIN, if our side has ended and nothing waits.
     pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
-        if self.output == Output::Ending && self.outbox.is_empty(log) {
+        if self.write_half == WriteHalf::Ending && self.outbox.is_empty(log) {
             // A peer that is gone shows itself to the next read.
             let _ = self.socket.shutdown_write();
-            self.output = Output::Ended(now);
+            self.write_half = WriteHalf::Ended(now);
         }
     }
 
@@ -379,7 +379,7 @@ impl Connection {
         self.output_ended.get_or_insert(now);
         self.encode_shared(log);
         self.outbox.unsubscribe(log);
-        if self.output != Output::Open || !half_close {
+        if self.write_half != WriteHalf::Open || !half_close {
             return;
         }
         if let Some(codec) = &mut self.codec
@@ -394,7 +394,7 @@ impl Connection {
                 sent => self.outbox.push(&wire[sent.unwrap_or(0)..], log),
             }
         }
-        self.output = Output::Ending;
+        self.write_half = WriteHalf::Ending;
     }
 
     /// Tells a peer that has proved a key why it is not let in. Only the first reason is sent.
@@ -407,8 +407,8 @@ impl Connection {
     }
 
     /// Our side.
-    pub fn output(&self) -> Output {
-        self.output
+    pub fn write_half(&self) -> WriteHalf {
+        self.write_half
     }
 
     /// When the handler ended our side.
@@ -485,8 +485,8 @@ impl Connection {
     /// Neither direction can go on.
     fn fail(&mut self, error: io::Error) {
         self.fail_output(error);
-        if self.input != Input::Reported {
-            self.input = Input::Failed;
+        if self.read_half != ReadHalf::Reported {
+            self.read_half = ReadHalf::Failed;
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::log_limit::LogLimit;
-use super::negotiation::Step;
+use super::negotiation::HandshakeEvent;
 use super::phase::{Phase, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::Table;
@@ -191,7 +191,7 @@ impl EventLoop<'_> {
     }
 
     /// A step of a client's proof.
-    pub(super) fn authenticate(&mut self, slot: usize, step: Step) {
+    pub(super) fn authenticate(&mut self, slot: usize, step: HandshakeEvent) {
         let now = self.table.now;
         let (Some(auth), Some(id)) = (&mut self.config.auth, self.table.id(slot)) else {
             return;
@@ -201,20 +201,23 @@ impl EventLoop<'_> {
         else {
             return;
         };
-        let heard = matches!(step, Step::More | Step::Done(_) | Step::Refused(_));
+        let heard = matches!(
+            step,
+            HandshakeEvent::More | HandshakeEvent::Done(_) | HandshakeEvent::Refused(_)
+        );
         let shows_key = negotiation.shows_key();
         let step = match step {
             // For the proof, a connection that failed has ended.
-            Step::Failed(_) => Step::Refused(negotiation.on_eof()),
+            HandshakeEvent::Failed(_) => HandshakeEvent::Refused(negotiation.on_eof()),
             step => step,
         };
         if heard {
             auth.limits.heard(id, shows_key, now);
         }
         match step {
-            Step::Nothing | Step::More | Step::Failed(_) => {}
-            Step::Refused(why) => auth.refuse(table, slot, &why),
-            Step::Done(outcome) => {
+            HandshakeEvent::Nothing | HandshakeEvent::More | HandshakeEvent::Failed(_) => {}
+            HandshakeEvent::Refused(why) => auth.refuse(table, slot, &why),
+            HandshakeEvent::Done(outcome) => {
                 auth.succeed(table, id, outcome);
                 let from = table.get(slot).and_then(|entry| entry.conn.peer.ip());
                 if self.config.limits.access.admits(from) {

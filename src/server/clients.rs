@@ -9,7 +9,7 @@ use super::phase::Phase;
 use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
-use crate::net::connection::Output;
+use crate::net::connection::WriteHalf;
 use crate::net::endpoint::Endpoint;
 use crate::net::splice::{Moved, Splice};
 use crate::session::{About, Clients, Id};
@@ -193,7 +193,7 @@ impl Table {
             return;
         }
         let receives = |entry: &Entry| {
-            matches!(entry.phase, Phase::Open) && entry.conn.output() == Output::Open
+            matches!(entry.phase, Phase::Open) && entry.conn.write_half() == WriteHalf::Open
         };
         for (slot, entry) in &mut self.entries {
             if receives(entry)

@@ -7,7 +7,7 @@ use super::table::{Closed, Entry, Table};
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::codec::Reject;
-use crate::net::connection::Input;
+use crate::net::connection::ReadHalf;
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
@@ -31,7 +31,7 @@ impl Table {
             let conn = entry.conn;
             self.last = Some(Closed {
                 reason,
-                by_peer: conn.input() != Input::Open || error.is_some(),
+                by_peer: conn.read_half() != ReadHalf::Open || error.is_some(),
                 error,
                 has_codec: conn.has_codec(),
                 received: conn.received,

@@ -23,7 +23,7 @@ use crate::net::outbox::BroadcastLog;
 use crate::net::socket::would_block;
 
 /// What came of reading.
-pub(super) enum Step {
+pub(super) enum HandshakeEvent {
     /// Nothing has come.
     Nothing,
     /// It goes on.
@@ -34,19 +34,21 @@ pub(super) enum Step {
 }
 
 /// Reads what the handshake wants, never past its own end, and answers.
-fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) -> Step {
+fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) -> HandshakeEvent {
     let mut came = false;
     loop {
         let Phase::Handshake(negotiation) = &mut entry.phase else {
-            return Step::Nothing;
+            return HandshakeEvent::Nothing;
         };
         let machine = &mut negotiation.machine;
         let wanted = machine.wanted().min(buffer.len());
         let count = match entry.conn.socket.recv(&mut buffer[..wanted]) {
-            Ok(0) => return Step::Refused(machine.on_eof()),
+            Ok(0) => return HandshakeEvent::Refused(machine.on_eof()),
             Ok(count) => count,
-            Err(e) if would_block(&e) => return if came { Step::More } else { Step::Nothing },
-            Err(e) => return Step::Failed(e),
+            Err(e) if would_block(&e) => {
+                return if came { HandshakeEvent::More } else { HandshakeEvent::Nothing };
+            }
+            Err(e) => return HandshakeEvent::Failed(e),
         };
         came = true;
         // A reply may hold a password: it is wiped, and does not move while it grows.
@@ -56,8 +58,8 @@ fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) 
         entry.conn.transmit(&reply, log, now);
         match progress {
             Ok(None) => {}
-            Ok(Some(outcome)) => return Step::Done(outcome),
-            Err(why) => return Step::Refused(why),
+            Ok(Some(outcome)) => return HandshakeEvent::Done(outcome),
+            Err(why) => return HandshakeEvent::Refused(why),
         }
     }
 }
@@ -93,8 +95,8 @@ impl EventLoop<'_> {
         }
         let buffer = &mut self.buffer;
         let step = self.table.with(slot, |entry, log, now| step(entry, buffer, log, now));
-        let step = step.unwrap_or(Step::Nothing);
-        let came = !matches!(step, Step::Nothing);
+        let step = step.unwrap_or(HandshakeEvent::Nothing);
+        let came = !matches!(step, HandshakeEvent::Nothing);
         match purpose {
             Purpose::ProxyHeader => self.proxy_header(slot, step)?,
             Purpose::PreAuth => self.authenticate(slot, step),
@@ -118,7 +120,7 @@ impl EventLoop<'_> {
             self.tell_verdict(slot, farewell);
             return Ok(());
         }
-        let refused = Step::Refused(negotiation.on_timeout());
+        let refused = HandshakeEvent::Refused(negotiation.on_timeout());
         match purpose {
             Purpose::ProxyHeader => self.proxy_header(slot, refused)?,
             Purpose::PreAuth => self.authenticate(slot, refused),
@@ -129,21 +131,21 @@ impl EventLoop<'_> {
     }
 
     /// `--accept-proxy`: the header says whose the connection is.
-    fn proxy_header(&mut self, slot: usize, step: Step) -> Result<(), Failure> {
+    fn proxy_header(&mut self, slot: usize, step: HandshakeEvent) -> Result<(), Failure> {
         let Some(entry) = self.table.get(slot) else {
             return Ok(());
         };
         let why = match step {
-            Step::Nothing | Step::More => return Ok(()),
-            Step::Done(outcome) => {
+            HandshakeEvent::Nothing | HandshakeEvent::More => return Ok(()),
+            HandshakeEvent::Done(outcome) => {
                 if let Some(source) = outcome.source {
                     entry.conn.peer = source.into();
                 }
                 self.table.set_phase(slot, Phase::Waiting);
                 return self.receive_newcomer(slot);
             }
-            Step::Refused(why) => why.reason,
-            Step::Failed(_) => match &mut entry.phase {
+            HandshakeEvent::Refused(why) => why.reason,
+            HandshakeEvent::Failed(_) => match &mut entry.phase {
                 Phase::Handshake(negotiation) => negotiation.on_eof().reason,
                 _ => return Ok(()),
             },

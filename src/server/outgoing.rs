@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::authenticator::NewHandshake;
-use super::negotiation::Step;
+use super::negotiation::HandshakeEvent;
 use super::phase::{Phase, Purpose};
 use crate::console::event::{Event, Reason};
 use crate::exit::{During, Exit, Failure};
@@ -199,7 +199,7 @@ impl EventLoop<'_> {
     }
 
     /// A step of the proxy's handshake.
-    pub(super) fn tunnel(&mut self, slot: usize, step: Step) -> Result<(), Failure> {
+    pub(super) fn tunnel(&mut self, slot: usize, step: HandshakeEvent) -> Result<(), Failure> {
         let Some(out) = &self.outgoing else {
             return Ok(());
         };
@@ -207,10 +207,10 @@ impl EventLoop<'_> {
             return Ok(());
         };
         let failure = match step {
-            Step::Nothing | Step::More => return Ok(()),
-            Step::Done(_) => return self.reached(slot),
-            Step::Refused(why) => tunnel.refused(why),
-            Step::Failed(e) => tunnel.broken(&e),
+            HandshakeEvent::Nothing | HandshakeEvent::More => return Ok(()),
+            HandshakeEvent::Done(_) => return self.reached(slot),
+            HandshakeEvent::Refused(why) => tunnel.refused(why),
+            HandshakeEvent::Failed(e) => tunnel.broken(&e),
         };
         self.table.remove(slot, Reason::Error);
         self.attempt_failed(failure)
@@ -245,7 +245,7 @@ impl EventLoop<'_> {
     }
 
     /// A step of our proof.
-    pub(super) fn login(&mut self, slot: usize, step: Step) {
+    pub(super) fn login(&mut self, slot: usize, step: HandshakeEvent) {
         let Some(entry) = self.table.get(slot) else {
             return;
         };
@@ -253,8 +253,8 @@ impl EventLoop<'_> {
         let op = "authenticate to";
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
         let failure = match step {
-            Step::Nothing | Step::More => return,
-            Step::Done(outcome) => {
+            HandshakeEvent::Nothing | HandshakeEvent::More => return,
+            HandshakeEvent::Done(outcome) => {
                 let has_codec = outcome.codec.is_some();
                 entry.conn.establish(outcome.codec);
                 if has_codec {
@@ -268,13 +268,13 @@ impl EventLoop<'_> {
                 });
                 return;
             }
-            Step::Refused(why) => {
+            HandshakeEvent::Refused(why) => {
                 let farewell = why.farewell;
                 self.table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
                 refused(why)
             }
             // The verdict may have come before the reset.
-            Step::Failed(e) => match &mut entry.phase {
+            HandshakeEvent::Failed(e) => match &mut entry.phase {
                 Phase::Handshake(negotiation) => match negotiation.on_eof() {
                     why if why.exit == Exit::NotAuthenticated => refused(why),
                     _ => Failure::system(op, &peer, &e),

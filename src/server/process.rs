@@ -6,7 +6,7 @@ use super::backpressure::{HIGH_WATER, PROGRESS};
 use super::phase::Phase;
 use super::table::{Role, Table};
 use crate::console::event::Reason;
-use crate::net::connection::{Input, Output};
+use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::poller::Interest;
 use crate::session::Id;
 
@@ -111,21 +111,21 @@ impl Table {
             return;
         };
         let conn = &mut entry.conn;
-        let ended = matches!(conn.input(), Input::Reported)
-            || !matches!(entry.phase, Phase::Open) && conn.input() == Input::Eof;
-        if ended && conn.output_ended().is_some() && conn.output() == Output::Open {
+        let ended = matches!(conn.read_half(), ReadHalf::Reported)
+            || !matches!(entry.phase, Phase::Open) && conn.read_half() == ReadHalf::Eof;
+        if ended && conn.output_ended().is_some() && conn.write_half() == WriteHalf::Open {
             // Both sides have ended, ours without passing it on so far.
             conn.end_output(true, &self.log, self.now);
             self.pending.push(slot);
             return self.flush_entry(slot);
         }
         conn.send_fin(&self.log, self.now);
-        if !matches!(entry.phase, Phase::Open) && conn.input() == Input::Failed
+        if !matches!(entry.phase, Phase::Open) && conn.read_half() == ReadHalf::Failed
             || ended && conn.failure().is_some()
         {
             return self.remove_failed(slot);
         }
-        if let Output::Ended(_) = conn.output()
+        if let WriteHalf::Ended(_) = conn.write_half()
             && (ended
                 || self.bounds.role == Role::Client && matches!(entry.phase, Phase::Closing(_)))
         {

@@ -5,9 +5,9 @@ use super::phase::Phase;
 use super::{CODEC_BUFFER, EventLoop};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
-use crate::net::connection::Input;
+use crate::net::connection::ReadHalf;
 use crate::net::poller::Ready;
-use crate::session::{End, Id};
+use crate::session::{Id, StreamEnd};
 
 impl EventLoop<'_> {
     pub(super) fn connection(&mut self, slot: usize, mut event: Ready) -> Result<(), Failure> {
@@ -131,13 +131,13 @@ impl EventLoop<'_> {
             return;
         };
         if entry.conn.received >= max && !entry.conn.has_unread() {
-            return self.handler.ended(id, End::Limit, &mut self.table);
+            return self.handler.ended(id, StreamEnd::Limit, &mut self.table);
         }
         let has_failed = entry.conn.failure().is_some();
         match entry.conn.report_end() {
-            Some(Input::Eof) if !has_failed => {
+            Some(ReadHalf::Eof) if !has_failed => {
                 self.table.pending.push(slot);
-                self.handler.ended(id, End::Eof, &mut self.table);
+                self.handler.ended(id, StreamEnd::Eof, &mut self.table);
             }
             Some(_) => self.fail(id),
             None => {}

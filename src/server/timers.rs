@@ -8,7 +8,7 @@ use super::backpressure::{HIGH_WATER, PROGRESS};
 use super::phase::Phase;
 use super::table::{Bounds, Entry, Table};
 use crate::console::event::Reason;
-use crate::net::connection::Output;
+use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
 use crate::net::outbox::BroadcastLog;
 
@@ -81,9 +81,9 @@ impl Table {
         };
         let is_idle = is_over(entry.conn.active, self.bounds.idle, self.now);
         let lingered = self.bounds.linger.zip(entry.conn.output_ended());
-        match (&entry.phase, entry.conn.output()) {
+        match (&entry.phase, entry.conn.write_half()) {
             (Phase::HandedOff(_), _) => self.check_handed_off(slot),
-            (Phase::Closing(_), Output::Ended(_)) => self.remove(slot, Reason::Eof),
+            (Phase::Closing(_), WriteHalf::Ended(_)) => self.remove(slot, Reason::Eof),
             (Phase::Closing(_), _) => self.remove(slot, Reason::Slow),
             (Phase::Open, _)
                 if self.stopping.is_some()
@@ -110,11 +110,11 @@ fn is_over(since: Instant, limit: Duration, now: Instant) -> bool {
 /// When a connection must be looked at next.
 fn due(entry: &Entry, bounds: &Bounds, stopping: Option<Instant>, log: &BroadcastLog) -> Deadline {
     let conn = &entry.conn;
-    match (&entry.phase, conn.output()) {
+    match (&entry.phase, conn.write_half()) {
         (Phase::Handshake(negotiation), _) => negotiation.due(),
         (Phase::Waiting, _) => Deadline::NEVER,
         (Phase::HandedOff(hand_off), _) => hand_off.due(conn.active, bounds.idle),
-        (Phase::Closing(_), Output::Ended(at)) => {
+        (Phase::Closing(_), WriteHalf::Ended(at)) => {
             let quiet = if stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
             Deadline::at((conn.active.max(at) + quiet).min(at + DRAIN))
         }

@@ -39,7 +39,7 @@ pub struct Id {
 
 /// How the peer's side of a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum StreamEnd {
     /// The peer ended it.
     Eof,
     /// `--max-bytes` have come.
@@ -65,10 +65,10 @@ pub trait Handler {
     }
 
     /// The client ended its side. What is queued for it is still delivered.
-    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         match end {
-            End::Eof => clients.finish(client),
-            End::Limit => clients.close(client, Reason::Limit),
+            StreamEnd::Eof => clients.finish(client),
+            StreamEnd::Limit => clients.close(client, Reason::Limit),
         }
     }
 

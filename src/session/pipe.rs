@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::stdio::Streams;
-use super::{Clients, End, Handler, Id};
+use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
@@ -389,12 +389,12 @@ impl Handler for Pipe {
         bytes.len()
     }
 
-    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         self.finish_text(client, clients);
         match end {
-            End::Limit => clients.close(client, Reason::Limit),
-            End::Eof if self.streams.input().is_none() => clients.finish(client),
-            End::Eof => self.ended.push((client, Instant::now())),
+            StreamEnd::Limit => clients.close(client, Reason::Limit),
+            StreamEnd::Eof if self.streams.input().is_none() => clients.finish(client),
+            StreamEnd::Eof => self.ended.push((client, Instant::now())),
         }
     }
 

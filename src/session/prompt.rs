@@ -19,7 +19,7 @@ use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::sanitize;
 use crate::session::seat::{Inbox, Input, Seat};
-use crate::session::{Clients, End, Handler, Id};
+use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// A longer line is shown in pieces.
 const LINE: usize = 64 << 10;
@@ -277,9 +277,9 @@ impl Handler for Conversation<'_> {
         bytes.len()
     }
 
-    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         self.show_rest(client.number);
-        if end == End::Limit {
+        if end == StreamEnd::Limit {
             self.leaving.get_or_insert(Leave::Quit);
             return clients.close(client, Reason::Limit);
         }

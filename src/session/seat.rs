@@ -56,19 +56,19 @@ impl Inbox {
         self.receiver.try_recv().ok()
     }
 
-    fn entry(&self) -> Entry {
-        Entry { sender: self.sender.clone(), waker: self.waker.clone() }
+    fn sender(&self) -> InputSender {
+        InputSender { sender: self.sender.clone(), waker: self.waker.clone() }
     }
 }
 
 /// Puts input into an inbox, from another thread.
 #[derive(Clone)]
-struct Entry {
+struct InputSender {
     sender: Sender<Input>,
     waker: Waker,
 }
 
-impl Entry {
+impl InputSender {
     fn put(&self, input: Input) {
         // A loop that has ended takes no more input.
         let _ = self.sender.send(input);
@@ -78,7 +78,7 @@ impl Entry {
 
 /// Where input comes from and output goes to.
 pub struct Seat {
-    source: Source,
+    source: InputSource,
     output: Queue,
     talk: Talk,
     /// A piece of input was asked for and has not come.
@@ -87,43 +87,43 @@ pub struct Seat {
     ended: bool,
 }
 
-enum Source {
+enum InputSource {
     Prompt(Prompt, Box<Decoration>),
     /// The thread that reads stdin starts with the first request: not every run reads it.
-    Stdin(Option<Sender<()>>, Entry),
+    Stdin(Option<Sender<()>>, InputSender),
 }
 
 impl Seat {
     /// Takes over the terminal. The prompt reads its first entry without being asked.
     pub fn at_prompt(inbox: &Inbox, options: Options, talk: Talk) -> Result<Self, Failure> {
-        let entry = inbox.entry();
+        let sender = inbox.sender();
         let decoration = Decoration::new(options.style, options.words.clone(), options.name);
-        let prompt = Prompt::start(options, &talk, move |typed| entry.put(Input::Typed(typed)))
+        let prompt = Prompt::start(options, &talk, move |typed| sender.put(Input::Typed(typed)))
             .during("use", "the terminal")?;
         let output = prompt.queue().clone();
-        Ok(Self::new(Source::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
+        Ok(Self::new(InputSource::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
     }
 
     /// Takes over stdout, and stdin once it is asked for input.
     pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
         let output = Queue::new("stdout", printer::stdout).during("use", "stdout")?;
-        Ok(Self::new(Source::Stdin(None, inbox.entry()), output, inbox, talk))
+        Ok(Self::new(InputSource::Stdin(None, inbox.sender()), output, inbox, talk))
     }
 
-    fn new(source: Source, output: Queue, inbox: &Inbox, talk: Talk) -> Self {
+    fn new(source: InputSource, output: Queue, inbox: &Inbox, talk: Talk) -> Self {
         let waker = inbox.waker.clone();
         output.on_room(move || waker.wake());
-        let asked = matches!(source, Source::Prompt(..));
+        let asked = matches!(source, InputSource::Prompt(..));
         Self { source, output, talk, asked, ended: false }
     }
 
     /// Whether a person sits at a prompt.
     pub fn is_prompt(&self) -> bool {
-        matches!(self.source, Source::Prompt(..))
+        matches!(self.source, InputSource::Prompt(..))
     }
 
     /// Whether a request for input would bring some: none is under way, and input has not ended.
-    pub fn can_ask(&self) -> bool {
+    fn can_ask(&self) -> bool {
         !self.asked && !self.ended
     }
 
@@ -134,12 +134,12 @@ impl Seat {
         }
         self.asked = true;
         match &mut self.source {
-            Source::Prompt(prompt, _) => prompt.again(),
-            Source::Stdin(requests, entry) => {
+            InputSource::Prompt(prompt, _) => prompt.again(),
+            InputSource::Stdin(requests, sender) => {
                 if requests.is_none() {
-                    match read_stdin(entry.clone()) {
+                    match read_stdin(sender.clone()) {
                         Ok(started) => *requests = Some(started),
-                        Err(e) => entry.put(Input::Failed(e)),
+                        Err(e) => sender.put(Input::Failed(e)),
                     }
                 }
                 if let Some(requests) = requests {
@@ -159,13 +159,13 @@ impl Seat {
     /// Appends whole lines to `out` as they are to be shown: at a prompt with time, colour and bell.
     pub fn decorate(&mut self, lines: &[u8], out: &mut Vec<u8>) {
         match &mut self.source {
-            Source::Prompt(_, decoration) => {
+            InputSource::Prompt(_, decoration) => {
                 let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
                 for line in lines.split(|&byte| byte == b'\n') {
                     decoration.line(line, out);
                 }
             }
-            Source::Stdin(..) => out.extend_from_slice(lines),
+            InputSource::Stdin(..) => out.extend_from_slice(lines),
         }
     }
 
@@ -188,13 +188,13 @@ impl Seat {
     /// passed (zero: no limit). What was typed but not entered is reported as not sent.
     pub fn finish(self, limit: Duration) -> Result<(), Failure> {
         match self.source {
-            Source::Prompt(prompt, _) => {
+            InputSource::Prompt(prompt, _) => {
                 prompt.stop();
                 self.talk.flush();
                 self.output.flush(TERMINAL_FLUSH);
                 Ok(())
             }
-            Source::Stdin(..) => {
+            InputSource::Stdin(..) => {
                 self.output.flush(limit);
                 self.output.failure().map_or(Ok(()), |e| Err(Failure::output(e)))
             }
@@ -203,7 +203,7 @@ impl Seat {
 }
 
 /// Starts the thread that reads stdin, one piece for each request.
-fn read_stdin(entry: Entry) -> io::Result<Sender<()>> {
+fn read_stdin(sender: InputSender) -> io::Result<Sender<()>> {
     let (requests, requested) = mpsc::channel();
     std::thread::Builder::new().name("stdin".into()).spawn(move || {
         let mut stdin = io::stdin().lock();
@@ -216,12 +216,12 @@ fn read_stdin(entry: Entry) -> io::Result<Sender<()>> {
                 }
             };
             match count {
-                Ok(0) => return entry.put(Input::End),
+                Ok(0) => return sender.put(Input::End),
                 Ok(n) => {
                     chunk.truncate(n);
-                    entry.put(Input::Chunk(chunk));
+                    sender.put(Input::Chunk(chunk));
                 }
-                Err(e) => return entry.put(Input::Failed(e)),
+                Err(e) => return sender.put(Input::Failed(e)),
             }
         }
     })?;

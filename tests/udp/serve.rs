@@ -287,7 +287,7 @@ fn a_unix_path_of_108_bytes_counts_as_no_name() {
         "",
         format!(
             "listening on {address}\n\
-             sockctl: answer a UNIX sender: it has bound no name to send an answer to\n"
+             sockctl: answer a UNIX sender: the sender is not bound to a name, so it cannot be answered\n"
         ),
     );
 }

@@ -1,8 +1,8 @@
 //! Talk over datagrams: `udp-serve` answers each datagram to its sender, `udp-send` sends datagrams
 //! and waits for the answers.
 
+mod answers;
 pub mod operator;
-mod outbox;
 pub mod programs;
 pub mod send;
 pub mod serve;

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::answers::AnswerQueue;
 use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
-use super::outbox::Outbox;
 use super::programs::DatagramPrograms;
 use crate::console::prompt::Typed;
 use crate::exit::{During, Exit, Failure};
@@ -50,7 +50,7 @@ pub struct Rules {
 
 /// A datagram server.
 pub struct Service<'a> {
-    outbox: Outbox,
+    answers: AnswerQueue,
     answer: Answer,
     rules: Rules,
     operator: &'a mut Operator,
@@ -70,16 +70,16 @@ impl<'a> Service<'a> {
         rules: Rules,
         operator: &'a mut Operator,
     ) -> Self {
-        let outbox = Outbox::new(socket, operator.talk.clone());
+        let answers = AnswerQueue::new(socket, operator.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
-        Self { outbox, answer, rules, operator, active, last, stopping }
+        Self { answers, answer, rules, operator, active, last, stopping }
     }
 
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let mut poller = self.poller().during("wait for datagrams", "")?;
         let is_plain = self.rules.count.is_none() && !self.operator.dumps();
-        let mut batch = self.outbox.socket.batch(BATCH, is_plain && self.programs().is_none());
+        let mut batch = self.answers.socket.batch(BATCH, is_plain && self.programs().is_none());
         let mut watched = READ;
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_over() {
@@ -90,7 +90,7 @@ impl<'a> Service<'a> {
             let wanted = self.interest();
             if wanted != watched {
                 poller
-                    .change(&self.outbox.socket, SOCKET, wanted)
+                    .change(&self.answers.socket, SOCKET, wanted)
                     .during("wait for datagrams", "")?;
                 watched = wanted;
             }
@@ -107,17 +107,17 @@ impl<'a> Service<'a> {
             if let Answer::Program(programs) = &mut self.answer {
                 for (to, answer) in programs.tick() {
                     self.active = Instant::now();
-                    self.outbox.send(&[(&answer, &to)]);
+                    self.answers.send(&[(&answer, &to)]);
                     self.operator.dump(Direction::Sent, &answer)?;
                 }
             }
-            self.outbox.flush();
+            self.answers.flush();
         }
         Ok(())
     }
 
     fn poller(&self) -> io::Result<Poller> {
-        let poller = self.operator.poller(&self.outbox.socket)?;
+        let poller = self.operator.poller(&self.answers.socket)?;
         if let Some(programs) = self.programs() {
             poller.add(programs, PROGRAMS, READ)?;
         }
@@ -137,7 +137,7 @@ impl<'a> Service<'a> {
 
     /// Whether no more datagrams are received, and all answers are sent.
     fn is_over(&self) -> bool {
-        let is_done = !self.is_busy() && self.outbox.is_empty();
+        let is_done = !self.is_busy() && self.answers.is_empty();
         self.stopping.is_some_and(Deadline::passed)
             || is_done && (self.rules.count == Some(0) || self.stopping.is_some())
     }
@@ -158,20 +158,20 @@ impl<'a> Service<'a> {
             } else {
                 "the deadline has passed".into()
             };
-            let local = self.outbox.socket.local();
+            let local = self.answers.socket.local();
             let local = local.during("serve", "")?;
             return Err(Failure::new("serve on", local, cause, Exit::TimedOut));
         }
         let programs = self.programs().map_or(Deadline::NEVER, DatagramPrograms::deadline);
         let stopping = self.stopping.unwrap_or(Deadline::NEVER);
-        Ok(until.min(programs).min(stopping).min(self.outbox.deadline()))
+        Ok(until.min(programs).min(stopping).min(self.answers.deadline()))
     }
 
     /// What the socket is watched for. Datagrams wait in it while they could not be shown or
     /// answered.
     fn interest(&self) -> Interest {
-        let has_room = self.outbox.is_empty() && !self.operator.seat.is_full() && self.most() > 0;
-        Interest { read: has_room && self.stopping.is_none(), write: self.outbox.wants_room() }
+        let has_room = self.answers.is_empty() && !self.operator.seat.is_full() && self.most() > 0;
+        Interest { read: has_room && self.stopping.is_none(), write: self.answers.wants_room() }
     }
 
     /// How many messages are received with one call: one where the dump shows it with its answer,
@@ -194,14 +194,14 @@ impl<'a> Service<'a> {
     /// Receives a batch from the socket.
     fn ready(&mut self, event: &Ready, batch: &mut Batch) -> Result<(), Failure> {
         if event.failed
-            && let Ok(Some(e)) | Err(e) = self.outbox.socket.take_error()
+            && let Ok(Some(e)) | Err(e) = self.answers.socket.take_error()
         {
             self.receive_failed(&e); // an ICMP error about an answer
         }
         if !event.read || !self.interest().read {
             return Ok(());
         }
-        match self.outbox.socket.recv(batch, self.most()) {
+        match self.answers.socket.recv(batch, self.most()) {
             Ok(()) => self.handle(batch)?,
             Err(e) if would_block(&e) => {}
             Err(e) => self.receive_failed(&e),
@@ -210,7 +210,7 @@ impl<'a> Service<'a> {
     }
 
     fn receive_failed(&self, error: &io::Error) {
-        let local = self.outbox.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
+        let local = self.answers.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
         self.operator.talk.failure(&Failure::system("receive on", local, error));
     }
 
@@ -232,12 +232,12 @@ impl<'a> Service<'a> {
             Answer::Echo => admitted,
             Answer::Reply(text) => admitted.iter().map(|(_, to)| (&text[..], *to)).collect(),
             Answer::Program(programs) => {
-                programs.start(&admitted, self.outbox.socket.local().ok().as_ref());
+                programs.start(&admitted, self.answers.socket.local().ok().as_ref());
                 Vec::new() // the answers come later
             }
             Answer::Show | Answer::Discard => Vec::new(),
         };
-        self.outbox.send(&answers);
+        self.answers.send(&answers);
         for (answer, _) in answers {
             self.operator.dump(Direction::Sent, answer)?;
         }
@@ -285,7 +285,7 @@ impl<'a> Service<'a> {
             }
         };
         match to {
-            Some(to) => self.outbox.send(&[(text.as_bytes(), &to)]),
+            Some(to) => self.answers.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
                 self.operator.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
             }

@@ -16,7 +16,7 @@ use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Ready};
-use crate::session::{Clients, End, Handler, Id};
+use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// The high-water mark: a client with this much queued pauses its program.
 const HIGH_WATER: usize = 128 << 10;
@@ -166,7 +166,7 @@ impl Handler for ClientPrograms {
         self.relay(client, clients, |relay| relay.send(bytes)).unwrap_or(bytes.len())
     }
 
-    fn ended(&mut self, client: Id, _end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, _end: StreamEnd, clients: &mut dyn Clients) {
         self.relay(client, clients, Relay::finish);
     }
 

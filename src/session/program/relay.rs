@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use crate::net::poller::Interest;
 
 /// Our end of the socketpair.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Relay {
     ours: UnixStream,
     /// The program may still read.

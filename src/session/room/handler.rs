@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::session::seat::Input;
-use crate::session::{Clients, End, Handler, Id};
+use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// Bytes that may wait for a member who does not read; over it, the member is cut off.
 const QUEUE: usize = 1 << 20;
@@ -240,7 +240,7 @@ impl Handler for Room {
         taken
     }
 
-    fn ended(&mut self, client: Id, _end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, _end: StreamEnd, clients: &mut dyn Clients) {
         self.finish_line(client.number, clients);
         clients.close(client, Reason::Eof);
         self.update(clients);

@@ -15,10 +15,10 @@ use crate::net::line::Crlf;
 use crate::net::quantity;
 use crate::sanitize::Sanitizer;
 use crate::session::stdio::Streams;
-use crate::session::{Clients, End, Handler, Id};
+use crate::session::{Clients, Handler, Id, StreamEnd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum Part {
     /// There are steps to do.
     Steps,
     /// Our side has ended (if it should), the answer is read to its end.
@@ -39,7 +39,7 @@ pub struct Scripted {
     step_limit: Duration,
     talk: Talk,
     client: Option<Id>,
-    phase: Phase,
+    phase: Part,
     /// What a step sends is not on its way yet.
     is_sending: bool,
     /// The first step comes after what the peer has sent already: a peer that has closed would
@@ -74,7 +74,7 @@ impl Scripted {
             step_limit,
             talk,
             client: None,
-            phase: Phase::Steps,
+            phase: Part::Steps,
             is_sending: false,
             is_waiting: false,
             step_began: Instant::now(),
@@ -90,7 +90,7 @@ impl Scripted {
         let Some(client) = self.client else {
             return;
         };
-        while self.phase == Phase::Steps && !self.is_sending {
+        while self.phase == Part::Steps && !self.is_sending {
             match self.script.act() {
                 Action::Send(bytes) => {
                     self.has_answer = false;
@@ -115,13 +115,13 @@ impl Scripted {
                 }
                 Action::Answer => {
                     clients.finish(client);
-                    self.phase = Phase::Answer;
+                    self.phase = Part::Answer;
                 }
-                Action::Close => self.phase = Phase::Closing,
+                Action::Close => self.phase = Part::Closing,
             }
             self.step_began = Instant::now();
         }
-        if self.phase == Phase::Closing && !self.streams.has_pending() {
+        if self.phase == Part::Closing && !self.streams.has_pending() {
             clients.close(client, Reason::Eof);
         }
     }
@@ -152,9 +152,9 @@ impl Scripted {
     /// When the step on hand is late.
     fn step_deadline(&self) -> Deadline {
         let is_bounded = match self.phase {
-            Phase::Steps => true,
-            Phase::Answer => !self.has_answer,
-            Phase::Closing => false,
+            Part::Steps => true,
+            Part::Answer => !self.has_answer,
+            Part::Closing => false,
         };
         if self.client.is_none() || !is_bounded || self.step_limit.is_zero() {
             return Deadline::NEVER;
@@ -231,7 +231,7 @@ impl Handler for Scripted {
     }
 
     fn received(&mut self, _client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        if self.phase != Phase::Closing {
+        if self.phase != Part::Closing {
             self.script.feed(bytes);
             self.has_answer = true;
             self.write(bytes, clients);
@@ -240,9 +240,9 @@ impl Handler for Scripted {
         bytes.len()
     }
 
-    fn ended(&mut self, client: Id, end: End, clients: &mut dyn Clients) {
+    fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         self.write(&[], clients);
-        if end == End::Limit {
+        if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
         }
         self.script.end();

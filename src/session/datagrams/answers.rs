@@ -16,7 +16,7 @@ const ROOM: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Sends answers through a socket; failures are reported and forgotten.
-pub struct Outbox {
+pub struct AnswerQueue {
     /// The socket.
     pub socket: Datagrams,
     waiting: Vec<(Vec<u8>, Envelope)>,
@@ -27,7 +27,7 @@ pub struct Outbox {
     talk: Talk,
 }
 
-impl Outbox {
+impl AnswerQueue {
     /// Nothing waits yet.
     pub fn new(socket: Datagrams, talk: Talk) -> Self {
         Self { socket, waiting: Vec::new(), until: Deadline::NEVER, stuck: None, talk }
@@ -104,7 +104,7 @@ impl Outbox {
         !self.is_empty() && self.socket.knows_room()
     }
 
-    /// When [`Outbox::flush`] is due though there is no room.
+    /// When [`AnswerQueue::flush`] is due though there is no room.
     pub fn deadline(&self) -> Deadline {
         match self.is_empty() {
             true => Deadline::NEVER,
