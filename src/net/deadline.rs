@@ -21,6 +21,11 @@ impl Deadline {
         if limit.is_zero() { Self::NEVER } else { Self(Instant::now().checked_add(limit)) }
     }
 
+    /// Passed already: a wait only looks.
+    pub fn now() -> Self {
+        Self::at(Instant::now())
+    }
+
     /// At a known point in time.
     pub fn at(when: Instant) -> Self {
         Self(Some(when))

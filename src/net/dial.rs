@@ -347,7 +347,7 @@ impl Dialer {
             return None;
         }
         let mut ended = Vec::new();
-        self.poller.wait(&mut ended, Deadline::at(Instant::now())).ok()?;
+        self.poller.wait(&mut ended, Deadline::now()).ok()?;
         for event in ended {
             let Some(at) = self.running.iter().position(|(token, ..)| *token == event.token) else {
                 continue;

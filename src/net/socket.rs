@@ -10,7 +10,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -163,7 +163,7 @@ impl Socket {
     /// are queued all the time.
     pub fn has_failed(&self) -> bool {
         for _ in 0..ERRORS_AT_ONCE {
-            let polled = wait([(self.as_fd(), PollFlags::empty())], Deadline::at(Instant::now()));
+            let polled = wait([(self.as_fd(), PollFlags::empty())], Deadline::now());
             if polled.is_ok_and(|[flags]| !flags.contains(PollFlags::POLLERR)) {
                 return false;
             }

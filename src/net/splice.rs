@@ -11,7 +11,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
@@ -139,8 +138,8 @@ fn moved(result: nix::Result<usize>, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -
 
 /// Which side EAGAIN from splice(2) meant.
 fn blocked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Moved {
-    let now = Deadline::at(Instant::now());
-    match wait([(from, PollFlags::POLLIN), (to, PollFlags::POLLOUT)], now) {
+    let fds = [(from, PollFlags::POLLIN), (to, PollFlags::POLLOUT)];
+    match wait(fds, Deadline::now()) {
         // POLLERR alone may be a message in the error queue, which makes neither side ready.
         Ok([source, _]) if !source.intersects(PollFlags::POLLIN | PollFlags::POLLHUP) => {
             Moved::SourceEmpty

@@ -117,9 +117,7 @@ impl Stdio {
     }
 
     fn ready(self, event: PollFlags) -> io::Result<()> {
-        if self.can_wait()
-            && wait([(self.fd, event)], Deadline::at(std::time::Instant::now()))?[0].is_empty()
-        {
+        if self.can_wait() && wait([(self.fd, event)], Deadline::now())?[0].is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(())

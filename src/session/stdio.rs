@@ -2,7 +2,6 @@
 //! of their own, which the loop watches as the handler's source.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
 
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
@@ -134,7 +133,7 @@ impl Streams {
     pub fn deadline(&self) -> Deadline {
         let is_ready = |stream: &Watched| stream.is_always_ready && stream.is_awaited;
         if self.input.iter().chain(&self.output).any(is_ready) {
-            Deadline::at(Instant::now())
+            Deadline::now()
         } else {
             Deadline::NEVER
         }
@@ -148,7 +147,7 @@ impl Streams {
         let mut ready = StreamsReady { input: waits(&self.input), output: waits(&self.output) };
         let mut events = Vec::new();
         // What cannot be waited for now is waited for again.
-        let _ = self.poller.wait(&mut events, Deadline::at(Instant::now()));
+        let _ = self.poller.wait(&mut events, Deadline::now());
         for event in events {
             match event.token {
                 STDIN => ready.input = true,

@@ -9,7 +9,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -107,7 +106,7 @@ impl Runner {
     pub fn poll(&mut self) -> (Vec<Ready>, Vec<u64>) {
         let mut ready = Vec::new();
         // After a failure the descriptors are still ready for the next call.
-        let _ = self.poller.wait(&mut ready, Deadline::at(Instant::now()));
+        let _ = self.poller.wait(&mut ready, Deadline::now());
         let before = ready.len();
         ready.retain(|event| event.token != CHILDREN);
         let ended = if ready.len() < before { self.reap() } else { Vec::new() };
@@ -136,7 +135,7 @@ impl Runner {
 
     /// When [`Runner::start`] or [`Runner::poll`] is due though nothing is readable.
     pub fn deadline(&self) -> Deadline {
-        if self.queued.is_empty() { self.endings.due() } else { Deadline::at(Instant::now()) }
+        if self.queued.is_empty() { self.endings.due() } else { Deadline::now() }
     }
 
     /// Whether a program runs, or is to be started or ended.
