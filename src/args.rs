@@ -27,7 +27,7 @@ use crate::codec::python::Unit;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
-use crate::exit::{During, Exit, Failure, errno_name, quoted};
+use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::access::{self, Access, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
@@ -36,7 +36,7 @@ use crate::net::options;
 use crate::net::quantity;
 use crate::net::sockopt::Setting;
 use crate::net::text;
-use crate::net::trace::{self, Call, Outcome};
+use crate::net::trace;
 
 /// The largest int: of a descriptor, a process id, a backlog.
 pub const INT_MAX: u64 = i32::MAX as u64;
@@ -99,26 +99,10 @@ impl TalkArgs {
         let talk = Talk::new(level, self.json);
         if self.trace {
             let talk = talk.clone();
-            trace::start(move |call| talk.say(&call_event(call)));
+            trace::start(move |call| talk.say(&Event::Call(call)));
         }
         talk
     }
-}
-
-/// A traced call as an event.
-fn call_event<'a>(call: &'a Call<'a>) -> Event<'a> {
-    let (result, errno) = match call.outcome {
-        Outcome::Done => (Some(serde_json::Value::Null), None),
-        Outcome::Descriptor(fd) => (Some(fd.into()), None),
-        Outcome::Accepted(fd, peer) => (Some(serde_json::json!([fd, peer.to_string()])), None),
-        Outcome::Count(count) => (Some(count.into()), None),
-        Outcome::CountFrom(count, peer) => {
-            (Some(serde_json::json!([count, peer.to_string()])), None)
-        }
-        Outcome::Value(value) => (Some(value.to_string().into()), None),
-        Outcome::Failed(code) => (None, Some(errno_name(code))),
-    };
-    Event::Call { call: call.name, args: call.args, result, errno, shown: call }
 }
 
 /// Which addresses a host may have.

@@ -117,13 +117,13 @@ pub struct Command {
     run: Box<Run>,
 }
 
-type Run = dyn FnOnce(&Talk) -> anyhow::Result<()>;
+type Run = dyn FnOnce(&Talk) -> Result<(), Failure>;
 
 impl Command {
     fn new<C: FromArgMatches + 'static>(
         matches: &ArgMatches,
         talk: fn(&C) -> &TalkArgs,
-        run: fn(&C, &Talk) -> anyhow::Result<()>,
+        run: fn(&C, &Talk) -> Result<(), Failure>,
     ) -> Result<Self, clap::Error> {
         let command = C::from_arg_matches(matches)?;
         let talk = talk(&command).clone();
@@ -136,12 +136,12 @@ impl Command {
     }
 
     /// Runs it.
-    pub fn run(self, talk: &Talk) -> anyhow::Result<()> {
+    pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         (self.run)(talk)
     }
 }
 
-fn opts(opts: &Opts, _talk: &Talk) -> anyhow::Result<()> {
+fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
     let terminal = io::stdout().is_terminal();
     let width = terminal_size::terminal_size().map(|(width, _)| width.0.into());
     let mut out = io::BufWriter::new(io::stdout().lock());

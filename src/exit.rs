@@ -200,14 +200,6 @@ impl<T, E: Into<io::Error>> During<T> for Result<T, E> {
     }
 }
 
-/// What a command failed with. An error without a status is "any other".
-pub fn failure(error: anyhow::Error) -> Failure {
-    match error.downcast::<Failure>() {
-        Ok(failure) => failure,
-        Err(error) => Failure::usage(format!("{error:#}")).exit(Exit::Other),
-    }
-}
-
 /// The name and meaning of a getaddrinfo(3) error.
 fn eai(code: i32) -> (&'static str, &'static str) {
     match code {

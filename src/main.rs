@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use sockctl::cli::{self, Command};
 use sockctl::console::event::Level;
 use sockctl::console::talk::Talk;
-use sockctl::exit::{self, During, Failure};
+use sockctl::exit::{During, Failure};
 use sockctl::net::signal;
 
 fn main() -> ExitCode {
@@ -17,13 +17,13 @@ fn main() -> ExitCode {
     let talk = command.talk();
     let status = match run(command, &talk) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&exit::failure(error), &talk),
+        Err(failure) => report(&failure, &talk),
     };
     talk.flush();
     status
 }
 
-fn run(command: Command, talk: &Talk) -> anyhow::Result<()> {
+fn run(command: Command, talk: &Talk) -> Result<(), Failure> {
     signal::install().during("install", "signal handlers")?;
     command.run(talk)
 }

@@ -25,7 +25,7 @@ pub struct AuthConnect {
 
 impl AuthConnect {
     /// Talks until the connection ends.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         if self.key.create()? {
             return Ok(());
         }
@@ -33,11 +33,11 @@ impl AuthConnect {
         let by_chunk = self.client.no_newline || !self.client.steps.0.is_empty();
         let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
-        // Made before there is a connection: a server evicts the silent first when many connect.
+        // Made before the connection: under load a server evicts clients that send nothing.
         let first = Cell::new(Some(machine(&proof)?));
         let login: NewHandshake =
             Box::new(move || first.take().map_or_else(|| machine(&proof), Ok));
-        Ok(client::run(&self.client, Some(login), talk)?)
+        client::run(&self.client, Some(login), talk)
     }
 }
 

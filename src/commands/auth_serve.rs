@@ -30,13 +30,13 @@ pub struct AuthServe {
 
 impl AuthServe {
     /// Serves until it is stopped.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         if self.key.create()? {
             return Ok(());
         }
         let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(self.keys.as_ref(), unit, talk)?;
-        // Without randomness there is no proof: found out before anybody is kept waiting.
+        // Without randomness no client can be challenged: an error at the start, not at the first.
         random::bytes::<32>()?;
         let names = key_names(&proof);
         let explains = matches!(proof, Proof::Noise(_));
@@ -47,7 +47,7 @@ impl AuthServe {
             self.server.socket.timeout,
             !self.no_penalty,
         );
-        Ok(server::run(&self.server, Some(auth), talk)?)
+        server::run(&self.server, Some(auth), talk)
     }
 }
 

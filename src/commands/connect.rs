@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use socket2::SockAddr;
 
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, quoted};
 use crate::net::address::{Address, Family, Port, PortRange, Targets};
 use crate::net::deadline::Deadline;
 use crate::net::dial::resolve;
@@ -31,8 +31,8 @@ pub struct Connect {
 
 impl Connect {
     /// Talks until the connection ends, or checks ports.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
-        if self.check { Ok(self.check()?) } else { Ok(client::run(&self.client, None, talk)?) }
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        if self.check { self.check() } else { client::run(&self.client, None, talk) }
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -40,10 +40,8 @@ impl Connect {
         let family = socket.family.family();
         let (targets, used) = Address::take_list(&self.client.address)?;
         if let Some(extra) = self.client.address.get(used) {
-            return Err(Failure::usage(format!(
-                "unexpected word {} after the ports",
-                crate::exit::quoted(extra)
-            )));
+            let extra = quoted(extra);
+            return Err(Failure::usage(format!("unexpected word {extra} after the ports")));
         }
         let deadline = socket.end();
         let mut report = Report::new(socket.talk.json, socket.talk.verbose);
@@ -134,16 +132,16 @@ impl Connect {
             open.retain(|(_, found)| nth < found.len());
             let addresses: Vec<SockAddr> =
                 open.iter().map(|(_, found)| found[nth].clone()).collect();
-            let mut told = vec![false; open.len()];
+            let mut is_reported = vec![false; open.len()];
             scan(&addresses, &how, timeout, deadline, |at, checked| {
                 let (index, found) = &open[at];
                 if checked.code == 0 || nth + 1 == found.len() {
                     tell(*index, checked);
-                    told[at] = true;
+                    is_reported[at] = true;
                 }
             })?;
-            let mut told = told.into_iter();
-            open.retain(|_| !told.next().unwrap_or(false));
+            let mut is_reported = is_reported.into_iter();
+            open.retain(|_| !is_reported.next().unwrap_or(false));
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use std::io::Write;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use anyhow::Result;
 use socket2::{Domain, Type};
 
 use crate::args::{self, FamilyArgs, TalkArgs};
@@ -101,7 +100,7 @@ impl Opts {
         color: bool,
         width: Option<usize>,
         out: &mut dyn Write,
-    ) -> Result<()> {
+    ) -> Result<(), Failure> {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
         let words = words.collect::<Result<_, Failure>>()?;
@@ -116,7 +115,7 @@ impl Opts {
             (Some(pid), None, _) => run.several(&process::sockets(pid)?),
             (_, _, Some(port)) => run.several(&process::at_port(port, self.udp)?),
             _ if (self.udp, self.state) == (true, State::Listening) => {
-                Err(Failure::usage("datagram sockets do not listen").into())
+                Err(Failure::usage("datagram sockets do not listen"))
             }
             _ => run.options(&mut Inspected::fresh(self.kind(), self.domain(), self.state)),
         }
@@ -166,7 +165,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// One live socket: what it is, then its options.
-    fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<()> {
+    fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<(), Failure> {
         if self.words.is_empty() {
             let summary = Summary::of(&socket, held).during("look at", SOCKET)?;
             let written = if self.json {
@@ -180,12 +179,12 @@ impl Run<'_> {
     }
 
     /// The sockets of a process: a list, or the options of each.
-    fn several(&mut self, held: &[Held]) -> Result<()> {
+    fn several(&mut self, held: &[Held]) -> Result<(), Failure> {
         let listing = self.words.is_empty() && !self.changed;
         if held.len() > 1 && self.words.iter().any(|word| matches!(word, Word::Set(_))) {
             let message =
                 "it has several sockets: --pid PID --fd N says which one to set options on";
-            return Err(Failure::usage(message).into());
+            return Err(Failure::usage(message));
         }
         let mut list = Vec::new();
         for &held in held {
@@ -193,7 +192,7 @@ impl Run<'_> {
                 Ok(socket) => socket,
                 // Closed since it was listed.
                 Err(failure) if failure.exit == Exit::Usage => continue,
-                Err(failure) => return Err(failure.into()),
+                Err(failure) => return Err(failure),
             };
             let summary = Summary::of(&socket, Some(held)).during("look at", SOCKET)?;
             if self.json {
@@ -208,11 +207,11 @@ impl Run<'_> {
             }
         }
         let written = write_list(list, self.out).and_then(|()| self.out.flush());
-        Ok(written.map_err(Failure::output)?)
+        written.map_err(Failure::output)
     }
 
     /// The options that were asked for, of one socket.
-    fn options(&mut self, inspected: &mut Inspected) -> Result<()> {
+    fn options(&mut self, inspected: &mut Inspected) -> Result<(), Failure> {
         let mut failed = None;
         let mut entries = Vec::new();
         let all = self.words.is_empty();
@@ -240,6 +239,6 @@ impl Run<'_> {
             Table::of(&entries, all, compares, self.color, self.width).write(&entries, self.out)
         };
         written.and_then(|()| self.out.flush()).map_err(Failure::output)?;
-        failed.map_or(Ok(()), |failure| Err(failure.into()))
+        failed.map_or(Ok(()), Err)
     }
 }

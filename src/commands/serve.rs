@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::roles::server::{self, ServerArgs};
 
 /// Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
@@ -14,7 +15,7 @@ pub struct Serve {
 
 impl Serve {
     /// Serves until it is stopped.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
-        Ok(server::run(&self.server, None, talk)?)
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        server::run(&self.server, None, talk)
     }
 }

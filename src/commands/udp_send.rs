@@ -92,7 +92,7 @@ fn unhex(text: &str) -> Result<args::Bytes, String> {
 
 impl UdpSend {
     /// Sends everything there is to send.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         let family = self.socket.family.family();
         let (address, used) = Address::take(&self.words)?;
         address.check_family(family)?;
@@ -100,7 +100,7 @@ impl UdpSend {
         let address = address.resolve_default(family);
         let content = self.content(&self.words[used..])?;
         if let (Address::Unix(_), Some(flag)) = (&address, self.udp_flag()) {
-            return Err(Failure::usage(format!("{flag} is for UDP, not {address}")).into());
+            return Err(Failure::usage(format!("{flag} is for UDP, not {address}")));
         }
         let deadline = self.socket.end();
         let how = Dial {
@@ -132,7 +132,7 @@ impl UdpSend {
             operator: &mut operator,
         };
         let result = if is_prompt { sender.converse() } else { sender.run(content) };
-        Ok(operator.finish(result)?)
+        operator.finish(result)
     }
 
     /// A flag that means nothing to a UNIX socket.

@@ -84,7 +84,7 @@ fn group(text: &str) -> Result<Setting, String> {
 
 impl UdpServe {
     /// Serves until it is stopped.
-    pub fn run(&self, talk: &Talk) -> anyhow::Result<()> {
+    pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
         let address = args::address(&self.address, family)?;
@@ -130,7 +130,7 @@ impl UdpServe {
             deadline,
         };
         let result = Service::new(socket, answer, rules, &mut operator).run();
-        Ok(operator.finish(result)?)
+        operator.finish(result)
     }
 
     /// Refuses `--join` on a socket that is bound to one address: it receives nothing for a group.

@@ -4,12 +4,13 @@
 
 use std::fmt::{self, Display};
 
-use serde::ser::{SerializeMap, SerializeSeq};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::exit::{Failure, quoted};
 use crate::net::signal;
 use crate::net::tcpinfo::TcpInfo;
+use crate::net::trace::Call;
 
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
 #[derive(Serialize)]
@@ -109,18 +110,7 @@ pub enum Event<'a> {
         info: &'a TcpInfo,
     },
     /// A socket call, with `--trace`.
-    Call {
-        call: &'a str,
-        #[serde(serialize_with = "texts")]
-        args: &'a [&'a dyn Display],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        result: Option<serde_json::Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        errno: Option<String>,
-        /// The call as one line of text.
-        #[serde(skip)]
-        shown: &'a dyn Display,
-    },
+    Call(&'a Call<'a>),
     /// A failure, fatal or survived.
     Error {
         op: &'a str,
@@ -295,7 +285,7 @@ impl<'a> Event<'a> {
     /// The level from which on it is written as text.
     pub fn level(&self) -> Level {
         match self {
-            Self::Error { .. } | Self::Call { .. } | Self::TcpInfo { .. } => Level::Quiet,
+            Self::Error { .. } | Self::Call(_) | Self::TcpInfo { .. } => Level::Quiet,
             Self::Listening { .. }
             | Self::Accepted { joined: true, .. }
             | Self::Connected { greet: true, .. }
@@ -356,7 +346,7 @@ impl<'a> Event<'a> {
                 None => format!("[{id}] started process {pid}"),
                 Some(status) => format!("[{id}] process {pid} ended: {status}"),
             },
-            Self::Call { shown, .. } => shown.to_string(),
+            Self::Call(call) => call.to_string(),
             Self::Error { shown, .. } => format!("sockctl: {shown}"),
             Self::Expect { pattern, matched: Some(matched), .. } if !matched.is_empty() => {
                 format!("expected {}: {}", quoted(pattern), quoted(matched))
@@ -369,12 +359,4 @@ impl<'a> Event<'a> {
 
 fn text<S: Serializer>(value: &&dyn Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
-}
-
-fn texts<S: Serializer>(values: &&[&dyn Display], to: S) -> Result<S::Ok, S::Error> {
-    let mut list = to.serialize_seq(Some(values.len()))?;
-    for value in *values {
-        list.serialize_element(&value.to_string())?;
-    }
-    list.end()
 }

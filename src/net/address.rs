@@ -146,14 +146,6 @@ impl Address {
             Self::Unix(_) => Ok(()),
         }
     }
-
-    /// The scope id of the host's zone; 0 where there is none.
-    pub fn scope_id(&self) -> Result<u32, Failure> {
-        match self {
-            Self::Inet { host, .. } => host.scope_id(),
-            Self::Unix(_) => Ok(0),
-        }
-    }
 }
 
 impl Host {

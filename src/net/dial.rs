@@ -124,7 +124,7 @@ impl Lookup {
                 return Ok(Self::Known(vec![SocketAddr::new(*ip, *port).into()]));
             }
             (Host::Scoped(ip, _), Port::Number(port)) => {
-                let scoped = SocketAddrV6::new(*ip, *port, 0, address.scope_id()?);
+                let scoped = SocketAddrV6::new(*ip, *port, 0, host.scope_id()?);
                 return Ok(Self::Known(vec![scoped.into()]));
             }
             (Host::Ip(ip), _) => ip.to_string(),

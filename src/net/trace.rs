@@ -9,16 +9,19 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use super::errno::would_block;
+use crate::exit::errno_name;
 
 /// One socket call: its name, its arguments as Python would take them, and its result.
 pub struct Call<'a> {
     /// `connect`, `recv`, `sendall`, …
-    pub name: &'static str,
+    name: &'static str,
     /// The arguments, each as shown between the parentheses.
-    pub args: &'a [&'a dyn Display],
+    args: &'a [&'a dyn Display],
     /// What the call returned.
-    pub outcome: Outcome<'a>,
+    outcome: Outcome<'a>,
 }
 
 /// What a socket call returned.
@@ -57,8 +60,28 @@ impl Display for Call<'_> {
             Outcome::Count(n) => write!(f, " -> {n}"),
             Outcome::CountFrom(n, peer) => write!(f, " -> {n} from {peer}"),
             Outcome::Value(value) => write!(f, " -> {value}"),
-            Outcome::Failed(code) => write!(f, " -> {} {code}", crate::exit::errno_name(code)),
+            Outcome::Failed(code) => write!(f, " -> {} {code}", errno_name(code)),
         }
+    }
+}
+
+/// As JSON: `result` is what Python would return, or `errno` names the error.
+impl Serialize for Call<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        let args: Vec<String> = self.args.iter().map(ToString::to_string).collect();
+        map.serialize_entry("call", self.name)?;
+        map.serialize_entry("args", &args)?;
+        match self.outcome {
+            Outcome::Done => map.serialize_entry("result", &()),
+            Outcome::Descriptor(fd) => map.serialize_entry("result", &fd),
+            Outcome::Accepted(fd, peer) => map.serialize_entry("result", &(fd, peer.to_string())),
+            Outcome::Count(n) => map.serialize_entry("result", &n),
+            Outcome::CountFrom(n, peer) => map.serialize_entry("result", &(n, peer.to_string())),
+            Outcome::Value(value) => map.serialize_entry("result", &value.to_string()),
+            Outcome::Failed(code) => map.serialize_entry("errno", &errno_name(code)),
+        }?;
+        map.end()
     }
 }
 

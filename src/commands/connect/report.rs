@@ -28,7 +28,7 @@ struct Line {
 
 /// One result in JSON.
 #[derive(Serialize)]
-struct Result_<'a> {
+struct Row<'a> {
     address: &'a str,
     result: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ impl Report {
         if self.json {
             let ms = (ms * 1e3).round() / 1e3;
             let errno = (code != 0).then(|| errno_name(code));
-            serde_json::to_writer(&mut self.out, &Result_ { address, result: code, errno, ms })?;
+            serde_json::to_writer(&mut self.out, &Row { address, result: code, errno, ms })?;
             writeln!(self.out)?;
         } else if code == 0 {
             writeln!(self.out, "{address} open")?;

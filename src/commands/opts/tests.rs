@@ -14,8 +14,7 @@ struct Cli {
 fn run(args: &[&str], json: bool, width: Option<usize>) -> (String, Option<Exit>) {
     let cli = Cli::try_parse_from([&["opts"], args].concat()).unwrap();
     let mut out = Vec::new();
-    let exit = cli.opts.run(json, false, width, &mut out).err();
-    let exit = exit.map(|error| error.downcast_ref::<Failure>().unwrap().exit);
+    let exit = cli.opts.run(json, false, width, &mut out).err().map(|failure| failure.exit);
     (String::from_utf8(out).unwrap(), exit)
 }
 
