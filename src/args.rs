@@ -89,7 +89,7 @@ impl Color {
 }
 
 impl TalkArgs {
-    /// Starts this run's talk, and its trace if that is asked for.
+    /// Starts this run's talk, and its trace if `--trace` is given.
     pub fn start(&self) -> Talk {
         let level = match (self.quiet, self.verbose) {
             (true, _) => Level::Quiet,
@@ -167,7 +167,7 @@ impl SocketArgs {
         Deadline::after(self.deadline)
     }
 
-    /// The hex dump's destination, if one is asked for.
+    /// The hex dump's destination, if `--hex` is given.
     pub fn dump(&self, talk: &Talk) -> Result<Option<Dump>, Failure> {
         let Some(path) = &self.hex else {
             return Ok(None);
@@ -333,7 +333,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
 
 /// A regex over bytes: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know ASCII, and `^`
 /// and `$` are those of lines. Under `(?u)` dots, escapes and classes are of characters of UTF-8;
-/// what would need tables of Unicode (there also `\w` and `(?i)`) is not to be had.
+/// tables of Unicode (there also for `\w` and `(?i)`) are not built in.
 pub fn regex(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text).unicode(false).multi_line(true).build().map_err(|e| {
         let text = e.to_string();
@@ -381,7 +381,7 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// Creates a key, if that is what is asked for.
+    /// Creates a key, if `--create-key` is given.
     pub fn create(&self) -> Result<bool, Failure> {
         let (Some(name), Some(path)) = (&self.create_key, &self.key_file) else {
             return Ok(false);

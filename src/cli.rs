@@ -152,7 +152,7 @@ fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
 /// The widest that help is set.
 const WIDTH: usize = 100;
 
-/// What stands before a command, or in place of one.
+/// Options without a command.
 #[derive(Args, Debug)]
 struct RootArgs {
     /// Write the man page, or completions for a shell, to stdout
@@ -195,7 +195,7 @@ fn root() -> Clap {
 /// written to stdout by now.
 pub fn parse() -> Result<Option<Command>, Failure> {
     let word = std::env::args_os().nth(1).unwrap_or_default();
-    // To describe all commands takes longer than many a run: the one that is asked for is enough.
+    // Describing all commands takes longer than a short run: only the given one is described.
     let line = match COMMANDS.iter().find(|entry| entry.name == word) {
         Some(entry) => bare_root().subcommand(entry.describe()),
         None if word == "-V" || word == "--version" => bare_root(),
@@ -218,7 +218,7 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         Some(kind) => print(&generate(kind)).map(|()| None),
         None => Err(error::usage_error(
             &format!("which command? {}", COMMANDS.map(|entry| entry.name).join(", ")),
-            "sockctl COMMAND [OPTIONS]; sockctl --help tells more",
+            "sockctl COMMAND [OPTIONS]; see sockctl --help",
         )),
     }
 }

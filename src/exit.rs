@@ -38,7 +38,7 @@ pub enum Exit {
     Output = 12,
     /// Interrupted (SIGINT).
     Interrupted = 130,
-    /// The reader of our stdout has gone: silent, like any filter.
+    /// stdout is a pipe without a reader: no message, as of a filter that SIGPIPE ends.
     ReaderGone = 141,
     /// Terminated (SIGTERM).
     Terminated = 143,
@@ -119,7 +119,7 @@ impl Failure {
         Self { code: Some(code), ..Self::new("resolve", name, cause, Exit::Unresolved) }
     }
 
-    /// stdout could not be written: silent where its reader has gone, like any filter.
+    /// stdout could not be written.
     pub fn output(error: impl Into<io::Error>) -> Self {
         let error = error.into();
         let exit = match error.kind() {

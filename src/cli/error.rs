@@ -1,4 +1,4 @@
-//! What is wrong with a command line, in one line and one of usage.
+//! Errors of the command line: one line, and one of usage.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -57,7 +57,7 @@ pub fn explain(error: &clap::Error, root: fn() -> clap::Command) -> Failure {
     usage_error(&message, usage.lines().next().unwrap_or_default().trim())
 }
 
-/// A usage error of two lines: the message, and the usage it goes against.
+/// A usage error of two lines: the message, and the usage.
 pub fn usage_error(message: &str, usage: &str) -> Failure {
     Failure::usage(format!("{message}{USAGE}{usage}"))
 }

@@ -135,7 +135,7 @@ impl UdpSend {
         operator.finish(result)
     }
 
-    /// A flag that means nothing to a UNIX socket.
+    /// A flag that does not apply to a UNIX socket.
     fn udp_flag(&self) -> Option<&'static str> {
         [
             ("--broadcast", self.broadcast),

@@ -1,11 +1,11 @@
-//! What Tab completes at the prompt: `/commands`, and the names of who is there.
+//! Completion by Tab at the prompt: `/commands`, and the names of members.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::lock;
 
-/// How many are offered: as fit on a screen. Peers can make up any number of names.
+/// The most candidates offered: one screen. Peers can make up any number of names.
 const OFFERED: usize = 100;
 /// How many are remembered, and how long each may be.
 const KNOWN: usize = 10_000;

@@ -1,4 +1,4 @@
-//! What a person sees of a line beyond its text: the time, a colour for each name, the bell.
+//! Decoration of lines at a terminal: the time, a colour for each name, the bell.
 //!
 //! | line                                | its name  | rings the bell              |
 //! |-------------------------------------|-----------|-----------------------------|
@@ -20,7 +20,7 @@ const BELL_INTERVAL: Duration = Duration::from_secs(1);
 /// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
 const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
 
-/// What a member of a room can do; completed once a notice shows that we are in one.
+/// The commands of a room's member; completed once a notice shows that we are in a room.
 pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who"];
 
 /// How lines are decorated.
@@ -101,7 +101,7 @@ impl Decoration {
         out.push(b'\n');
     }
 
-    /// Learns from a notice who is there, and what we are called.
+    /// Updates the names of members, and ours, from a notice.
     fn note(&mut self, notice: &str) {
         if let Some(name) = notice.strip_suffix(" joined") {
             self.words.add(name);

@@ -29,7 +29,7 @@ pub enum Event<'a> {
         peer: &'a dyn Display,
         #[serde(serialize_with = "text")]
         local: &'a dyn Display,
-        /// It joined a conversation: people want to know without `-v`.
+        /// It joined a conversation: shown without `-v`.
         #[serde(skip)]
         joined: bool,
     },
@@ -79,7 +79,7 @@ pub enum Event<'a> {
         sent: Option<u64>,
         seconds: f64,
         reason: Reason,
-        /// It left a conversation: people want to know without `-v`.
+        /// It left a conversation: shown without `-v`.
         #[serde(skip)]
         left: bool,
     },
@@ -219,7 +219,7 @@ pub enum Reason {
 }
 
 impl Display for Reason {
-    /// The word of the JSON object: the variant's name in lower case.
+    /// As in the JSON object: the variant's name in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format!("{self:?}").to_lowercase())
     }
@@ -241,9 +241,9 @@ impl Reason {
 /// How much is written: each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Errors (`-q`), and what an option asks for (`--trace`).
+    /// Errors (`-q`), and the output of `--trace` and `--tcp-info`.
     Quiet,
-    /// What a person at a terminal wants to know.
+    /// Connections, and clients that join or leave.
     Normal,
     /// Connection detail (`-v`).
     Verbose,

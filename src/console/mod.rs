@@ -1,8 +1,8 @@
-//! What people and programs read of a run, and what is typed: the only floor that prints.
+//! The terminal, stdout and stderr: the only floor that prints.
 //!
-//! `event` is what happened, `talk` brings it to stderr, `printer` has the queues, `decoration`
-//! adds time, colour and bell to lines, `prompt` reads the terminal and `completion` is what its
-//! Tab key offers, `progress` is the meter of `--progress`.
+//! `event` has the events, `talk` writes them to stderr, `printer` has the queues, `decoration`
+//! adds time, colour and bell to lines, `prompt` is the line editor and `completion` its Tab key,
+//! `progress` is the meter of `--progress`.
 
 pub mod completion;
 pub mod decoration;

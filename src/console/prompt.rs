@@ -64,7 +64,7 @@ pub struct Options {
     pub name: Option<&'static str>,
 }
 
-/// What came from the prompt.
+/// An entry at the prompt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Typed {
     /// A line without its newline; a pasted block comes as its lines.

@@ -83,11 +83,10 @@ impl Talk {
         self.write(line.as_bytes());
     }
 
-    /// Reports a failure, unless it has no words, or is that our reader has gone: then we are
-    /// silent, like any filter.
+    /// Reports a failure, unless it has no message or is a broken pipe on stdout.
     pub fn failure(&self, failure: &Failure) {
         if failure.is_usage() {
-            // Always text: nothing has begun that could be followed.
+            // Always text: the run has not begun, and there is no stream of events.
             let text = failure.to_string();
             let (message, usage) = text.split_once(USAGE).unwrap_or((&text, ""));
             self.line(format!("sockctl: {message}"));
@@ -99,7 +98,7 @@ impl Talk {
         }
     }
 
-    /// Reports what does not end the run, unless only errors are wanted.
+    /// Reports a warning, unless `-q` is given.
     pub fn warn(&self, warning: &str) {
         if self.is_json() {
             self.say(&Event::failure(&Failure::new("warn", warning, "", Exit::Other)));
@@ -165,7 +164,7 @@ impl Format {
 
     /// The line, newline included, in place of those that were not read in time.
     fn dropped(self, count: u64) -> String {
-        let cause = format!("{count} lines dropped: nobody read them");
+        let cause = format!("{count} lines dropped: stderr was not read");
         // The run goes on: there is no status.
         let failure = Failure::new("write", "talk", cause, Exit::Other);
         self.render(&Event::failure(&failure)) + "\n"

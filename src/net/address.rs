@@ -66,7 +66,7 @@ pub enum UnixName {
 pub enum Address {
     /// A host and a port.
     Inet {
-        /// The host, or what stands for it.
+        /// The host.
         host: Host,
         /// The port.
         port: Port,
@@ -207,7 +207,7 @@ impl Port {
 }
 
 impl UnixName {
-    /// Refuses `-4` and `-6`, which a UNIX socket cannot heed.
+    /// Refuses `-4` and `-6`, which do not apply to a UNIX socket.
     pub fn check_family(&self, family: Family) -> Result<(), Failure> {
         let flag = match family {
             Family::Any => return Ok(()),

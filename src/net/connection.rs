@@ -64,9 +64,9 @@ pub struct Connection {
     /// recv(2) returned 0. With a codec that can be later than its end of stream.
     wire_ended: bool,
     write_half: WriteHalf,
-    /// When the handler ended our side, whether that was passed on or not.
+    /// When the handler ended our side, with half-close or without.
     output_ended: Option<Instant>,
-    /// Why the connection is of no use any more.
+    /// The error that ended the connection.
     failure: Option<io::Error>,
     dump: Option<Box<HexDump<Dump>>>,
     /// Payload bytes; with a codec those inside it.
@@ -114,8 +114,8 @@ impl Connection {
         self.codec = codec;
     }
 
-    /// Lets the peer in: tells it so where the codec has a record for that, and starts the counters
-    /// and the broadcasts.
+    /// Accepts the peer, with the record that its codec has for that; starts the counters and the
+    /// broadcasts.
     pub fn open(&mut self, log: &BroadcastLog, now: Instant) {
         let mut wire = Vec::new();
         if let Some(codec) = &mut self.codec {
@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// One recv(2) of at most `most` bytes of payload; the payload is in one of the two buffers.
-    /// `None` where nothing came, and at the end or a failure, which [`Connection::read_half`] tells.
+    /// `None` where nothing was received, and at the end or a failure: see [`Connection::read_half`].
     pub fn read<'b>(
         &mut self,
         wire: &'b mut [u8],
@@ -205,8 +205,8 @@ impl Connection {
         }
     }
 
-    /// Moves bytes to `output` inside the kernel. The end and failures of the connection are told
-    /// by [`Connection::read_half`]; bytes that were on their way when the kernel refused wait as unread.
+    /// Moves bytes to `output` inside the kernel. The end and failures of the connection are in
+    /// [`Connection::read_half`]; bytes inside the pipe when the kernel refused are kept as unread.
     pub fn splice_to(
         &mut self,
         splice: &mut Splice,
@@ -303,7 +303,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Moves bytes from `input` inside the kernel. A failure of the connection is told by
+    /// Moves bytes from `input` inside the kernel. A failure of the connection is in
     /// [`Connection::read_half`].
     pub fn splice_from(
         &mut self,
@@ -367,7 +367,7 @@ impl Connection {
     /// Sends FIN, if our side has ended and nothing waits.
     pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
         if self.write_half == WriteHalf::Ending && self.outbox.is_empty(log) {
-            // A peer that is gone shows itself to the next read.
+            // If the peer is gone, the next read fails.
             let _ = self.socket.shutdown_write();
             self.write_half = WriteHalf::Ended(now);
         }
@@ -390,14 +390,14 @@ impl Connection {
             let is_alone = self.outbox.is_empty(log);
             let sent = if is_alone { self.socket.send(&wire) } else { Ok(0) };
             match sent {
-                Err(e) if !would_block(&e) => {} // all payload is sent; reading tells the rest
+                Err(e) if !would_block(&e) => {} // all payload is sent; the next read fails
                 sent => self.outbox.push(&wire[sent.unwrap_or(0)..], log),
             }
         }
         self.write_half = WriteHalf::Ending;
     }
 
-    /// Tells a peer that has proved a key why it is not let in. Only the first reason is sent.
+    /// Sends a peer that has proved a key the reason why it is not accepted. Only the first is sent.
     pub fn reject(&mut self, why: Reject, log: &BroadcastLog) {
         if let Some(mut codec) = self.codec.take() {
             let mut wire = Vec::new();
@@ -472,7 +472,7 @@ impl Connection {
 
     // ---- failures ----------------------------------------------------------------------------
 
-    /// Why the connection is of no use any more.
+    /// The error that ended the connection.
     pub fn failure(&self) -> Option<&io::Error> {
         self.failure.as_ref()
     }

@@ -197,7 +197,7 @@ impl Question {
     }
 }
 
-/// The failure of a wait that we ended ourselves, reported like the system's own.
+/// The failure of a wait at our own deadline, reported as ETIMEDOUT.
 pub fn timed_out(op: &'static str, target: impl std::fmt::Display) -> Failure {
     Failure::system(op, target, &Errno::ETIMEDOUT.into())
 }
@@ -234,7 +234,7 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// Begins to dial. Fails at once for what would fail for every address.
+    /// Begins to dial. An error that every address would have is returned at once.
     pub fn new(target: &Address, how: Dial, until: Deadline) -> Result<Self, Failure> {
         let (poller, waker) = watched_waker().during("connect to", target)?;
         let (question, mut next) = match Lookup::start(target, &how, Some(waker.clone()))? {
@@ -265,7 +265,7 @@ impl Dialer {
         }
     }
 
-    /// Goes on, without waiting: the socket, the failure, or nothing so far.
+    /// Makes progress without blocking: `None` while attempts are under way.
     pub fn step(&mut self) -> Option<Result<Socket, Failure>> {
         if let Some(question) = &self.question {
             let answer = match question.answer.try_recv() {
@@ -354,7 +354,7 @@ impl Dialer {
             };
             let (_, socket, address) = self.running.remove(at);
             let result = socket.finish_connect(&address);
-            // Watched by the loop from now on.
+            // The caller's event loop watches it from now on.
             let _ = self.poller.remove(&socket);
             match result.and_then(|()| ready(socket)) {
                 Ok(socket) => return Some(socket),

@@ -61,8 +61,7 @@ pub struct Refusal {
     pub reason: String,
     /// The exit status of a client.
     pub exit: Exit,
-    /// Whether it was a wrong proof, the only refusal that counts for a penalty: silence, ends and
-    /// other protocols are no guesses at the key.
+    /// Whether it was a wrong proof: only these count for a penalty, as only they guess at the key.
     pub wrong_proof: bool,
     /// What is sent before the connection is closed.
     pub farewell: &'static [u8],

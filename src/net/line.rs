@@ -1,6 +1,6 @@
 //! Lines out of a stream of bytes, and line ends into one; whatever pieces the bytes come in.
 
-/// What becomes of a line that is longer than the cap.
+/// The handling of a line that is longer than the cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlong {
     /// It counts as several lines of exactly `cap` bytes and a rest.
@@ -14,14 +14,14 @@ pub enum Overlong {
 const KEPT: usize = 64;
 
 /// Splits a stream into lines, which end in LF or CRLF. Holds `cap` bytes of it at most; the
-/// first `cap` bytes of a line are given on without waiting for its end.
+/// first `cap` bytes of a line are delivered without waiting for its end.
 #[derive(Debug)]
 pub struct Lines {
     cap: usize,
     overlong: Overlong,
     /// The beginning of a line whose end has not come yet.
     held: Vec<u8>,
-    /// Something of this line was given on already: a line end right behind it adds no line.
+    /// A piece of this line was delivered already: a line end right behind it adds no line.
     begun: bool,
     /// Dropping the rest of a cut line.
     dropping: bool,
@@ -63,9 +63,8 @@ impl Lines {
         &self.held
     }
 
-    /// Gives that beginning on as a line of its own: after a time of quiet, and at the end of the
-    /// stream. A CR at its end stays, nobody knows yet what it belongs to. The line end that may
-    /// still follow adds no empty line.
+    /// Takes that beginning as a line of its own: after a pause, and at the end of the stream. A CR
+    /// at its end stays: a LF may still follow, which then adds no empty line.
     pub fn take_partial(&mut self) -> Option<Vec<u8>> {
         if self.held.is_empty() {
             return None;
@@ -87,7 +86,7 @@ impl Lines {
         line.chunks(self.cap).take(pieces).for_each(each);
     }
 
-    /// Keeps bytes that are no line end, and gives on what is as long as the cap.
+    /// Keeps bytes that are no line end, and delivers pieces as long as the cap.
     fn hold(&mut self, mut bytes: &[u8], each: &mut impl FnMut(&[u8])) {
         while !bytes.is_empty() && !self.dropping {
             let room = self.cap - self.held.len();

@@ -1,4 +1,4 @@
-//! Open files: how many there may be, and that a program gets none of ours.
+//! The limit on open files (`RLIMIT_NOFILE`), and close-on-exec for inherited descriptors.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 use super::raw;
 
-/// The limit on open files as we were given it, before it was raised.
+/// The limit on open files, raised; programs get it as it was inherited.
 #[derive(Debug)]
 pub struct OpenFiles {
     given: rlim_t,
@@ -51,7 +51,7 @@ impl OpenFiles {
         start: impl FnOnce([OwnedFd; 2]) -> io::Result<T>,
     ) -> io::Result<T> {
         let low = [ends[0].try_clone()?, ends[1].try_clone()?];
-        // Between these two numbers we may always move.
+        // The soft limit can always be set up to the hard one.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, self.given, self.hard);
         let result = start(low);
         let _ = setrlimit(Resource::RLIMIT_NOFILE, self.raised, self.hard);
@@ -68,14 +68,14 @@ impl OpenFiles {
     }
 }
 
-/// How many there may be.
+/// The soft limit.
 pub fn most() -> usize {
     let soft = getrlimit(Resource::RLIMIT_NOFILE).ok();
     soft.and_then(|(soft, _)| usize::try_from(soft).ok()).unwrap_or(1024)
 }
 
-/// Marks every descriptor from 3 on close-on-exec: those we open are, those we inherited may not
-/// be, and none of them is a program's.
+/// Marks every descriptor from 3 on close-on-exec: inherited ones may not be, and no program is to
+/// get them.
 pub fn close_on_exec() {
     raw::close_on_exec(3, most());
 }

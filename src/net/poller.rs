@@ -22,7 +22,7 @@ pub struct Poller {
 }
 
 /// What a descriptor is watched for. Errors and hang-ups are always reported, but only once where
-/// nothing else is asked for: whoever is not to be read now does not keep the loop busy.
+/// nothing else is asked for: a descriptor that is not read now does not make the loop spin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Interest {
     /// Bytes, a connection or an end to read.
@@ -43,7 +43,7 @@ pub struct Ready {
     pub write: bool,
     /// Both directions have ended.
     pub hung_up: bool,
-    /// Reset, and nobody has read that error yet.
+    /// There is a pending error (`EPOLLERR`).
     pub failed: bool,
 }
 

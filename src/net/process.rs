@@ -89,7 +89,7 @@ fn no_process(pid: i32) -> Failure {
 
 /// The sockets that are served at a port of this machine, with the processes that hold them: TCP
 /// listeners, or bound UDP sockets. Those of processes that may not be inspected are left out;
-/// where no other is left, the error says so.
+/// if there is no other, that is the error.
 pub fn at_port(port: u16, udp: bool) -> Result<Vec<Held>, Failure> {
     let target = format!("port {port}");
     let tables = if udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };

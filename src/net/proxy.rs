@@ -39,7 +39,7 @@ pub enum Scheme {
 pub struct Proxy {
     /// Its protocol.
     pub scheme: Scheme,
-    /// Our name there.
+    /// The user name.
     pub user: Option<String>,
     /// Its address.
     pub address: Address,
@@ -83,7 +83,7 @@ impl Proxy {
         };
         if user.is_some_and(|user| user.contains(':')) {
             return refuse(
-                "a password is not for the command line, where everybody can read it; \
+                "a password on the command line is visible to every user; \
                  use SOCKCTL_PROXY_PASSWORD or --proxy-password-file FILE",
             );
         }
@@ -103,8 +103,7 @@ impl Proxy {
         Ok(Self { scheme, user: user.map(Into::into), address })
     }
 
-    /// What asks the proxy for a connection to `place`; from then on the connection is one to
-    /// there.
+    /// The handshake that asks the proxy for a connection to `place`.
     pub fn handshake(&self, login: Option<&Login>, place: &Place, port: u16) -> Box<dyn Handshake> {
         match self.scheme {
             Scheme::Socks5 => Box::new(Socks5::new(login, place, port)),
@@ -177,7 +176,7 @@ impl Tunnel {
     }
 }
 
-/// The target as a proxy is told it.
+/// The target as it is sent to a proxy.
 fn place(target: &Address, how: &Dial, until: Deadline) -> Result<(Place, u16), Failure> {
     let refuse = |why: &str| Err(Failure::usage(format!("--proxy: {target}: {why}")));
     let Address::Inet { host, port } = target else {

@@ -34,14 +34,14 @@ struct Attempt<'a> {
 }
 
 /// Tries every address, `timeout` each (zero: as long as it takes) and none beyond `deadline`.
-/// `tell` gets each result with its index as it comes; an address not reached before the deadline
+/// `report` gets each result with its index as it comes; an address not reached before the deadline
 /// has timed out.
 pub fn scan(
     addresses: &[SockAddr],
     how: &Dial,
     timeout: Duration,
     deadline: Deadline,
-    mut tell: impl FnMut(usize, Checked),
+    mut report: impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
     let mut waiting = addresses.iter().enumerate();
     // Sockets that were refused, and the family they are of: they can try again elsewhere.
@@ -54,7 +54,7 @@ pub fn scan(
             };
             let began = Instant::now();
             if deadline.passed() {
-                tell(index, Checked { code: Errno::ETIMEDOUT as i32, took: Duration::ZERO });
+                report(index, Checked { code: Errno::ETIMEDOUT as i32, took: Duration::ZERO });
                 continue;
             }
             let family = address.domain();
@@ -64,7 +64,7 @@ pub fn scan(
                 Err(failure)
                     if failure.code == Some(Errno::EMFILE as i32) && !running.is_empty() =>
                 {
-                    finish_some(&mut running, &mut spare, &mut tell)?;
+                    finish_some(&mut running, &mut spare, &mut report)?;
                     dial::open(address, how)?
                 }
                 result => result?,
@@ -75,7 +75,7 @@ pub fn scan(
                 result => Some(result.map(drop)),
             };
             if let Some(result) = result {
-                tell(index, checked(&result, began));
+                report(index, checked(&result, began));
                 if result.is_err() && is_free(&socket) {
                     spare.push((family, socket));
                 }
@@ -87,16 +87,16 @@ pub fn scan(
         if running.is_empty() {
             return Ok(());
         }
-        finish_some(&mut running, &mut spare, &mut tell)?;
+        finish_some(&mut running, &mut spare, &mut report)?;
     }
 }
 
-/// Waits until some of the attempts have ended, and tells them; sockets that can be used again
+/// Waits until some of the attempts have ended, and reports them; sockets that can be used again
 /// are `spare`.
 fn finish_some(
     running: &mut Vec<Attempt<'_>>,
     spare: &mut Vec<(Domain, Socket)>,
-    tell: &mut impl FnMut(usize, Checked),
+    report: &mut impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
     let until = running.iter().fold(Deadline::NEVER, |until, attempt| until.min(attempt.until));
     let mut polled: Vec<PollFd<'_>> = running
@@ -118,7 +118,7 @@ fn finish_some(
             }
             None => continue,
         };
-        tell(attempt.index, checked(&result, attempt.began));
+        report(attempt.index, checked(&result, attempt.began));
         let attempt = running.swap_remove(index);
         if again && result.is_err() && is_free(&attempt.socket) {
             spare.push((attempt.address.domain(), attempt.socket));
@@ -127,7 +127,7 @@ fn finish_some(
     Ok(())
 }
 
-/// Whether a socket that was refused can be used again: not one that had met only itself.
+/// Whether a socket that was refused can be used again: not one that was connected to itself.
 fn is_free(socket: &Socket) -> bool {
     socket.options().peer_addr().is_err()
 }

@@ -24,7 +24,7 @@ struct Signals {
 static SIGNALS: OnceLock<Signals> = OnceLock::new();
 
 /// Installs the handlers. Until [`defer`] is called a signal ends the process with 128 + its
-/// number, as an exit value. SIGHUP is left alone where it came ignored (nohup).
+/// number, as an exit value. SIGHUP stays ignored where it was inherited so (nohup).
 pub fn install() -> io::Result<()> {
     let (pipe, writer) = UnixStream::pair()?;
     pipe.set_nonblocking(true)?;
@@ -34,7 +34,7 @@ pub fn install() -> io::Result<()> {
         last: Arc::new(AtomicUsize::new(0)),
     };
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if signal == SIGHUP && came_ignored(SIGHUP) {
+        if signal == SIGHUP && is_inherited_ignored(SIGHUP) {
             continue;
         }
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.at_once))?;
@@ -45,7 +45,7 @@ pub fn install() -> io::Result<()> {
         )?;
         low_level::pipe::register(signal, writer.try_clone()?)?;
     }
-    // Installed twice only by mistake; the first stays.
+    // A second call has no effect.
     let _ = SIGNALS.set(signals);
     Ok(())
 }
@@ -60,8 +60,8 @@ pub fn defer() -> Option<Deferred> {
     Some(Deferred(signals))
 }
 
-/// Does what may take long and leaves nothing to clean up: meanwhile a signal is fatal at once
-/// again, deferred or not.
+/// Runs `work`, which may block and leaves nothing to clean up: signals are fatal at once
+/// meanwhile, deferred or not.
 pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
     let Some(signals) = SIGNALS.get() else {
         return work();
@@ -73,7 +73,7 @@ pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Deferred {
-    /// The signal that came since the last call, if any; several count as one.
+    /// The signal received since the last call, if any; several count as one.
     pub fn take(&self) -> Option<i32> {
         let mut sink = [0; 64];
         let mut pipe = &self.0.pipe;
@@ -97,16 +97,16 @@ impl AsFd for Deferred {
     }
 }
 
-/// A descriptor that is readable whenever a child may have ended (SIGCHLD), also where that came
-/// blocked or ignored: then the system would reap children itself, and their status be lost.
+/// A descriptor that is readable whenever a child may have ended (SIGCHLD), also where that signal
+/// was inherited blocked or ignored: the kernel would then reap children, and lose their status.
 pub fn children() -> io::Result<UnixStream> {
-    let (news, writer) = UnixStream::pair()?;
-    news.set_nonblocking(true)?;
+    let (reader, writer) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
     low_level::pipe::register(SIGCHLD, writer)?;
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
     signals.thread_unblock()?;
-    Ok(news)
+    Ok(reader)
 }
 
 /// Collects a child that has ended; `None` where none has.
@@ -125,11 +125,10 @@ pub fn name(number: i32) -> String {
 
 /// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no
 /// safe way to ask sigaction(2). Without /proc nothing counts as ignored.
-fn came_ignored(signal: i32) -> bool {
-    // As a rule one read is all: the kernel writes the whole text for each. A user in hundreds of
-    // groups has a longer one.
+fn is_inherited_ignored(signal: i32) -> bool {
+    // The text usually fits: it is longer only for a user in hundreds of groups.
     let mut status = Vec::with_capacity(4096);
-    // What could not be read says nothing.
+    // On an error the part that was read is searched.
     let _ =
         std::fs::File::open("/proc/self/status").and_then(|mut file| file.read_to_end(&mut status));
     String::from_utf8_lossy(&status)

@@ -52,7 +52,7 @@ pub enum Moved {
     Unsupported,
     /// Urgent data, at which splice(2) stops: copy what is there.
     CopyOnce,
-    /// The call failed; which side it was, only the caller can tell.
+    /// The call failed on either side: the errno shows which.
     Failed(Errno),
     /// The sink failed after the source had given bytes.
     SinkFailed(Errno),

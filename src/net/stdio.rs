@@ -56,7 +56,7 @@ impl Stdio {
         static OWN: LazyLock<Option<File>> = LazyLock::new(|| {
             let mut options = OpenOptions::new();
             let options = options.write(true).custom_flags(libc::O_NONBLOCK);
-            // Without /proc, or where it is somebody else's, the shared one has to do.
+            // Without /proc, or without permission, the shared description is written.
             options.open("/proc/self/fd/1").ok()
         });
         let mut stdout = Self::new(STDOUT.as_fd());
@@ -83,7 +83,7 @@ impl Stdio {
         self.kind
     }
 
-    /// Whether poll(2) has anything to say about it.
+    /// Whether poll(2) can wait for it: regular files are always ready.
     pub fn can_wait(self) -> bool {
         self.kind != Kind::File
     }

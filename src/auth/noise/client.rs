@@ -25,7 +25,7 @@ use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
 /// The length of a REFUSED record, which carries a reason.
 const REFUSED: u8 = SHORTEST + 1;
 
-const STRANGE: &str =
+const OTHER_PROTOCOL: &str =
     "the server does not use the encrypted protocol; does it use auth-serve --digest?";
 
 /// The client's side of a handshake.
@@ -82,7 +82,7 @@ impl Client {
                     refuse("the server uses Python's multiprocessing protocol; use --python here")
                 }
                 _ if PYTHON_CHALLENGE.starts_with(frame) => Ok(()),
-                _ => refuse(STRANGE),
+                _ => refuse(OTHER_PROTOCOL),
             };
         }
         match self.held.get(..2) {
@@ -91,7 +91,7 @@ impl Client {
             Some(length) if PREFACE.starts_with(length) => {
                 return refuse("the server sends back what it gets: it is no auth-serve");
             }
-            Some(_) => return refuse(STRANGE),
+            Some(_) => return refuse(OTHER_PROTOCOL),
         }
         if self.held.len() < FRAMED {
             return Ok(());
@@ -107,7 +107,9 @@ impl Client {
     }
 
     fn verdict(&mut self) -> Result<Outcome, Refusal> {
-        let State::Verdict(mut records) = take(&mut self.state) else { return refuse(STRANGE) };
+        let State::Verdict(mut records) = take(&mut self.state) else {
+            return refuse(OTHER_PROTOCOL);
+        };
         let why = match records.read(&self.held[2..]) {
             Ok((Record::Welcome, [])) => {
                 return Ok(Outcome { codec: Some(records), ..Outcome::default() });

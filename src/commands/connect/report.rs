@@ -81,8 +81,8 @@ impl Report {
         Ok(())
     }
 
-    /// Whether nothing more need be waited for once all but these are open: whatever was named
-    /// alone is, and one port of each range.
+    /// Whether `--wait` is done once all but these are open: each single port is, and one port of
+    /// each range.
     pub fn is_met_without(&self, failed: &[(usize, Checked)]) -> bool {
         failed.iter().all(|(index, _)| {
             let range = self.lines[*index].range;

@@ -13,7 +13,7 @@ use crate::net::options::{self, Access, Level, Row, Sockets};
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Setting, Value};
 
-/// What is counted, not set: different on every socket, and no news.
+/// Counters and identifiers, which differ on every socket: no change.
 #[rustfmt::skip]
 const COUNTED: &[&str] = &[
     "SO_COOKIE", "SO_MEMINFO", "SO_INCOMING_CPU", "SO_INCOMING_NAPI_ID", "SO_NETNS_COOKIE",

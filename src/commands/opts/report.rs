@@ -24,7 +24,7 @@ const WIDE: usize = 100;
 /// Narrowest column in which wrapped text is still read with ease.
 const MEANING_WIDTH: usize = 20;
 
-/// An option as it was read, or what became of a setting.
+/// An option as it was read, or the effect of a setting.
 #[derive(Serialize)]
 pub(super) struct Entry {
     name: String,
@@ -52,7 +52,7 @@ pub(super) struct Entry {
     change: Option<Change>,
 }
 
-/// What became of a setting, beside the option itself.
+/// The effect of a setting.
 #[derive(Serialize)]
 struct Change {
     requested: Value,
@@ -70,7 +70,7 @@ impl Entry {
             name: row.name.to_string(),
             level: row.level.to_string(),
             number: row.number,
-            r#type: row.kind.word(),
+            r#type: row.kind.name(),
             access: row.access,
             value: None,
             default: None,

@@ -23,7 +23,7 @@ use crate::console::printer::stdout;
 const PASTE_ON: &[u8] = b"\x1b[?2004h";
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
 
-/// How long a stop signal may take to stop us. In an orphaned process group it never does.
+/// How long a stop signal may take. In an orphaned process group it has no effect.
 const STOPPED: Duration = Duration::from_millis(100);
 /// How often a background job checks whether it is in the foreground again.
 const LOOK: Duration = Duration::from_millis(100);
@@ -82,8 +82,8 @@ impl Modes {
         }
         self.continued.store(false, Ordering::SeqCst);
         while self.stopping.load(Ordering::SeqCst) {
-            // The end of the run finds us in the background: readline, if it went on, would touch
-            // the terminal, and that would stop us again.
+            // The run ends in the background: if readline went on, it would touch the terminal,
+            // and SIGTTOU would stop the process again.
             std::thread::park();
         }
         set(&self.raw);

@@ -8,13 +8,13 @@ use super::host::{FORMS, host, ipv6, no_address};
 use super::{Address, Host, Port, PortRange, Targets, UnixName};
 use crate::exit::{Failure, quoted};
 
-/// Where sockctl meets itself when no address is given.
+/// The port when no address is given.
 const DEFAULT_PORT: &str = "8520";
 
 /// `sun_path` of unix(7) has 108 bytes; a path ends in a NUL, an abstract name begins with one.
 const UNIX_MAX: usize = 107;
 
-/// An address whose port has not been read yet: it may be a list.
+/// An address whose port is not parsed yet: it may be a list.
 enum Place<'a> {
     Inet(Host, &'a str),
     Unix(UnixName),
@@ -207,7 +207,7 @@ fn text(word: &OsStr) -> Result<&str, Failure> {
         .ok_or_else(|| Failure::usage(format!("address {} is not UTF-8; {FORMS}", quoted(word))))
 }
 
-/// `text` where it is fit to be shown in a fix, else what stands for it.
+/// `text` if it can be shown in a fix, else the placeholder.
 fn fix<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     let fit = (1..=80).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fit { text } else { otherwise }

@@ -40,7 +40,7 @@ pub(super) fn no_address(word: &str) -> Failure {
     Failure::usage(format!("address {}: {FORMS}", quoted(word)))
 }
 
-/// Refuses what no resolver should be asked for.
+/// Refuses names that cannot be in the DNS.
 fn name(word: &str) -> Result<(), Failure> {
     if word.is_empty() || word.contains(':') {
         return Err(no_address(word));
@@ -55,7 +55,7 @@ fn name(word: &str) -> Result<(), Failure> {
     if word.starts_with(['+', '-']) {
         return Err(bad_host(word, "a host name begins with no sign"));
     }
-    // The resolver takes them, in octal and hexadecimal too, for addresses nobody reads them as.
+    // inet_aton(3) reads them as addresses, in octal and hexadecimal too: `010.1` is 8.0.0.1.
     if word.split('.').all(numeric) {
         let fix = spelled_out(word).map_or_else(
             || "four numbers 0–255, as 127.0.0.1".to_owned(),
@@ -102,8 +102,8 @@ pub(super) fn ipv6(text: &str) -> Option<Host> {
         return Some(Host::Ip(ip.into()));
     };
     // What netdevice(7) can have as an interface's name.
-    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || sanitize::hidden(c);
-    let well_formed = !zone.is_empty() && zone.len() <= ZONE_MAX && !zone.contains(strange);
+    let is_invalid = |c: char| c == '/' || c == ':' || c.is_whitespace() || sanitize::hidden(c);
+    let well_formed = !zone.is_empty() && zone.len() <= ZONE_MAX && !zone.contains(is_invalid);
     let ip = ip.parse().ok().filter(|_| well_formed)?;
     Some(Host::Scoped(ip, zone.to_owned()))
 }

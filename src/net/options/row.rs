@@ -68,7 +68,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The number the kernel knows it by.
+    /// Its number in the kernel.
     pub fn number(self) -> i32 {
         match self {
             Self::Socket => libc::SOL_SOCKET,
@@ -160,8 +160,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in the type column.
-    pub fn word(self) -> &'static str {
+    /// The name in the type column.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Flag => "flag",
             Self::Int => "integer",
@@ -227,7 +227,7 @@ impl Width {
     }
 }
 
-/// What can be done with an option.
+/// Whether an option is read, set, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {

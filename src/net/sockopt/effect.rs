@@ -1,4 +1,4 @@
-//! Sets an option, reads it back, and says what the kernel made of the setting.
+//! Sets an option, reads it back, and reports the effective value.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use crate::exit::{Failure, errno_name};
 use crate::net::options::{Access, Row, named};
 use crate::net::socket::Socket;
 
-/// What the kernel made of a setting.
+/// The effect of a setting.
 #[derive(Debug)]
 pub struct Effect {
     /// The setting.
@@ -52,7 +52,7 @@ pub(super) fn failure(setting: &Setting, error: &io::Error, why: Option<&str>) -
     }
 }
 
-/// Sets an option; the error comes with what can be said about it.
+/// Sets an option; the error has an explanation where there is one.
 pub(super) fn put(socket: &Socket, setting: &Setting) -> Result<(), (io::Error, Option<String>)> {
     setting.put(socket).map_err(|error| {
         let why = refusal(socket, setting, &error);

@@ -1,5 +1,5 @@
-//! Socket options from the command line: settings, and the moment each is applied at. What became
-//! of a setting is in `effect`, and why in `explain`.
+//! Socket options from the command line: settings, and the moment each is applied at. The effect of
+//! a setting is in `effect`, the reason for it in `explain`.
 
 mod effect;
 mod explain;
