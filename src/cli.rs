@@ -179,7 +179,9 @@ impl Entry {
 }
 
 fn bare_root() -> Clap {
-    Clap::new("sockctl").version(env!("CARGO_PKG_VERSION")).max_term_width(WIDTH)
+    // Otherwise help and errors would name us as argv[0] does, control characters and all.
+    let root = Clap::new("sockctl").bin_name("sockctl");
+    root.version(env!("CARGO_PKG_VERSION")).max_term_width(WIDTH)
 }
 
 /// The whole command line.

@@ -36,6 +36,18 @@ fn row_01_no_or_unknown_subcommand_is_refused() {
     ]);
 }
 
+#[test]
+fn row_46_the_name_we_are_started_under_is_not_repeated() {
+    use std::os::unix::process::CommandExt;
+    let named = |words: &str| {
+        sockctl(words).with(|command| _ = command.arg0("/tmp/\x1b]0;owned\x07\u{202e}")).run()
+    };
+    for words in ["--help", "connect --help", "connect", "--frob", "connect --frob"] {
+        let (done, wanted) = (named(words), sockctl(words).run());
+        done.is(wanted.code, &wanted.stdout, &wanted.stderr);
+    }
+}
+
 fn help(command: &str) -> String {
     let done = sockctl(format!("{command} --help")).run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
