@@ -284,3 +284,17 @@ fn every_status_of_the_client_is_told_in_one_line() {
         assert!(finished.stderr.starts_with("sockctl: "), "{}", finished.stderr);
     }
 }
+
+#[test]
+fn row_46_json_escapes_what_a_terminal_would_act_on() {
+    let text = "\x1b]0;a\x07\x7f\u{9b}2J\u{202e}txt\u{e0041}é😀";
+    let server = sockctl("udp-serve 127.0.0.1:0 --discard --count 1 --json").start();
+    datagrams().send_to(text.as_bytes(), ("127.0.0.1", server.port())).unwrap();
+    let said = server.finish().gives(0, "");
+    assert_eq!(events_of(&said, "message")[0]["text"], text);
+    let escaped = r#""\u001b]0;a\u0007\u007f\u009b2J\u202etxt\udb40\udc41é😀""#;
+    assert!(said.contains(escaped), "{said}");
+    // stdout has JSON, too.
+    let done = sockctl(["opts", "--json", "TCP_CONGESTION=\u{9b}\u{202e}"]).run();
+    assert!(done.stdout.is_ascii() && done.stdout.starts_with(b"{"), "{:?}", done.text());
+}

@@ -18,6 +18,7 @@ use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
 use crate::net::udp::{Datagrams, Envelope};
+use crate::roles::sanitizes;
 use crate::session::datagrams::operator::{Operator, Shown};
 use crate::session::datagrams::send::{Content, Sender};
 use crate::session::seat::is_terminal;
@@ -117,7 +118,11 @@ impl UdpSend {
         }
         let dump = self.socket.dump(talk)?;
         let is_prompt = matches!(content, Content::Lines) && is_terminal();
-        let shown = if is_prompt && !self.socket.raw { Shown::Line } else { Shown::Bytes };
+        let shown = match sanitizes(self.socket.raw) {
+            true if is_prompt => Shown::Line,
+            true => Shown::Text,
+            false => Shown::Bytes,
+        };
         let signals = is_prompt.then(signal::defer).flatten();
         let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
         let mut sender = Sender {

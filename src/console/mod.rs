@@ -1,12 +1,13 @@
 //! The terminal, stdout and stderr: the only floor that prints.
 //!
-//! `event` has the events, `talk` writes them to stderr, `printer` has the queues, `decoration`
-//! adds time, colour and bell to lines, `prompt` is the line editor and `completion` its Tab key,
-//! `progress` is the meter of `--progress`.
+//! `event` has the events, `json` writes them for programs, `talk` writes them to stderr, `printer`
+//! has the queues, `decoration` adds time, colour and bell to lines, `prompt` is the line editor and
+//! `completion` its Tab key, `progress` is the meter of `--progress`.
 
 pub mod completion;
 pub mod decoration;
 pub mod event;
+pub mod json;
 pub mod printer;
 pub mod progress;
 pub mod prompt;

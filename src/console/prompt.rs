@@ -26,7 +26,7 @@ use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
-use rustyline::history::FileHistory;
+use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{
     Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event,
@@ -123,7 +123,8 @@ impl Prompt {
             interrupted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        let mut editor = Editor::<Watcher, _>::with_config(config()).map_err(io::Error::other)?;
+        let mut editor =
+            Editor::with_history(config(), MemHistory::new()).map_err(io::Error::other)?;
         let (above, modes) = take_terminal(&mut editor)?;
         if let Some(modes) = &modes {
             bind(&mut editor, modes, &watch);
@@ -218,7 +219,7 @@ fn config() -> Config {
 
 /// Makes the terminal raw, if it is one that can be drawn on.
 fn take_terminal(
-    editor: &mut Editor<Watcher, FileHistory>,
+    editor: &mut Editor<Watcher, MemHistory>,
 ) -> io::Result<(Arc<Above>, Option<Arc<Modes>>)> {
     let Ok(printer) = editor.create_external_printer() else {
         return Ok((Arc::new(Above::new(None)), None));
@@ -231,7 +232,7 @@ fn take_terminal(
 }
 
 /// Ctrl-C and Ctrl-Z, on whatever keys the terminal has them.
-fn bind(editor: &mut Editor<Watcher, FileHistory>, modes: &Arc<Modes>, watch: &Arc<Watch>) {
+fn bind(editor: &mut Editor<Watcher, MemHistory>, modes: &Arc<Modes>, watch: &Arc<Watch>) {
     if let Some(key) = modes.key(Index::VINTR) {
         let handler = EventHandler::Conditional(Box::new(Interrupt(Arc::clone(watch))));
         editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
@@ -281,7 +282,7 @@ impl ConditionalEventHandler for Suspend {
 
 /// What the prompt's thread works with.
 struct Reader<D> {
-    editor: Editor<Watcher, FileHistory>,
+    editor: Editor<Watcher, MemHistory>,
     history: Store,
     watch: Arc<Watch>,
     above: Arc<Above>,

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::decoration::{self, Style};
 use super::event::{Event, Level};
-use super::lock;
 use super::printer::{self, Queue};
+use super::{json, lock};
 use crate::exit::{Exit, Failure, USAGE};
 use crate::sanitize;
 
@@ -159,7 +159,7 @@ impl Format {
         let t = self.start.elapsed().as_micros();
         #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
         let timed = Timed { event, t: t as f64 / 1e6 };
-        serde_json::to_string(&timed).unwrap_or_default()
+        json::line(&timed).unwrap_or_default()
     }
 
     /// The line, newline included, in place of those that were not read in time.

@@ -47,7 +47,7 @@ impl Run<'_> {
 }
 
 /// Whether received text is escaped: stdout is a terminal, and `--raw` is off.
-fn sanitizes(raw: bool) -> bool {
+pub fn sanitizes(raw: bool) -> bool {
     !raw && io::stdout().is_terminal()
 }
 

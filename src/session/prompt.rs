@@ -126,7 +126,7 @@ impl<'a> Conversation<'a> {
 
     fn print(&self, line: &str) {
         if let Some(seat) = &self.seat {
-            seat.show(format!("{line}\n").as_bytes());
+            seat.note(line);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::poller::Waker;
+use crate::sanitize;
 
 /// How much of stdin is read at a time.
 const CHUNK: usize = 64 << 10;
@@ -172,6 +173,11 @@ impl Seat {
     /// Shows these bytes. Who makes more asks [`Seat::is_full`] before.
     pub fn show(&self, bytes: &[u8]) {
         self.output.push(bytes);
+    }
+
+    /// Shows a line of ours, which may quote what was typed: it is sanitized.
+    pub fn note(&self, line: &str) {
+        self.show((sanitize::text(line.as_bytes()) + "\n").as_bytes());
     }
 
     /// Whether output waits for a reader; the inbox's waker reports room.

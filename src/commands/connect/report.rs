@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use nix::errno::Errno;
 use serde::Serialize;
 
+use crate::console::json;
 use crate::exit::{Exit, Failure, errno_name};
 use crate::net::scan::Checked;
 
@@ -67,8 +68,8 @@ impl Report {
         if self.json {
             let ms = (ms * 1e3).round() / 1e3;
             let errno = (code != 0).then(|| errno_name(code));
-            serde_json::to_writer(&mut self.out, &Row { address, result: code, errno, ms })?;
-            writeln!(self.out)?;
+            let result = Row { address, result: code, errno, ms };
+            writeln!(self.out, "{}", json::line(&result)?)?;
         } else if code == 0 {
             writeln!(self.out, "{address} open")?;
         } else {

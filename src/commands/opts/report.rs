@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::console::json;
 use crate::exit::{cut, errno_name};
 use crate::net::options::{Access, Row};
 use crate::net::sockopt::{Effect, Value};
@@ -120,8 +121,7 @@ impl Entry {
 
 /// One object on a line of its own.
 pub(super) fn write_json(object: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, object)?;
-    writeln!(out)
+    writeln!(out, "{}", json::line(object)?)
 }
 
 /// A value in its column, at most `most` wide; `-` where there is none to show.

@@ -6,15 +6,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
+use rustyline::history::{FileHistory, History, MemHistory};
 use rustyline::{Editor, Helper};
 
 use crate::exit::cause;
-use crate::sanitize;
+use crate::sanitize::{self, hidden};
 
 /// Where history is kept between runs, if anywhere.
 pub struct Store {
-    path: Option<PathBuf>,
+    file: Option<(PathBuf, FileHistory)>,
 }
 
 impl Store {
@@ -22,14 +22,18 @@ impl Store {
     /// history is kept for this run only.
     pub fn open<H: Helper>(
         path: Option<PathBuf>,
-        editor: &mut Editor<H, FileHistory>,
+        editor: &mut Editor<H, MemHistory>,
     ) -> (Self, Option<String>) {
-        match path.as_deref().map(|path| read(path, editor)) {
-            Some(Err(e)) => {
-                let warning = path.map(|path| warning("read", &path, &e));
-                (Self { path: None }, warning)
+        let Some(path) = path else { return (Self { file: None }, None) };
+        match read(&path) {
+            Err(e) => (Self { file: None }, Some(warning("read", &path, &e))),
+            Ok(history) => {
+                for entry in history.iter().filter(|entry| is_drawable(entry)) {
+                    // One that repeats the last is left out.
+                    let _ = editor.add_history_entry(entry);
+                }
+                (Self { file: Some((path, history)) }, None)
             }
-            _ => (Self { path }, None),
         }
     }
 
@@ -37,26 +41,35 @@ impl Store {
     pub fn add<H: Helper>(
         &mut self,
         entry: &str,
-        editor: &mut Editor<H, FileHistory>,
+        editor: &mut Editor<H, MemHistory>,
     ) -> Option<String> {
-        if entry.trim().is_empty() || !editor.add_history_entry(entry).unwrap_or(false) {
+        let is_kept = !entry.trim().is_empty() && is_drawable(entry);
+        if !is_kept || !editor.add_history_entry(entry).unwrap_or(false) {
             return None;
         }
-        let path = self.path.as_deref()?;
-        let e = io_error(editor.append_history(path).err()?);
+        let (path, history) = self.file.as_mut()?;
+        let e = io_error(history.add(entry).and_then(|_| history.append(path)).err()?);
         let warning = warning("write", path, &e);
-        self.path = None;
+        self.file = None;
         Some(warning)
     }
 }
 
-fn read<H: Helper>(path: &Path, editor: &mut Editor<H, FileHistory>) -> io::Result<()> {
+/// Whether an entry can be shown as it is: rustyline draws every character of it. Others can write
+/// the file, too.
+fn is_drawable(entry: &str) -> bool {
+    entry.chars().all(|c| !hidden(c) || c == '\n' || c == '\t')
+}
+
+fn read(path: &Path) -> io::Result<FileHistory> {
     // Opening a FIFO would wait for its other end.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return Err(io::Error::other("not a regular file"));
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    editor.load_history(path).map_err(io_error)
+    let mut history = FileHistory::new();
+    history.load(path).map_err(io_error)?;
+    Ok(history)
 }
 
 fn io_error(error: ReadlineError) -> io::Error {

@@ -35,6 +35,8 @@ pub enum Shown {
     Line,
     /// Its bytes and nothing else.
     Bytes,
+    /// The same for a terminal.
+    Text,
     /// Only as an event.
     Nothing,
 }
@@ -85,6 +87,11 @@ impl Operator {
         let line = match self.shown {
             Shown::Nothing => return,
             Shown::Bytes => return self.seat.show(bytes),
+            Shown::Text => {
+                let mut shown = String::new();
+                sanitize::escape(bytes, &['\t', '\n'], &mut shown);
+                return self.seat.show(shown.as_bytes());
+            }
             Shown::Record => {
                 // A blank in a UNIX name does not end it.
                 let peer = peer.to_string().replace(' ', "\\x20");

@@ -287,9 +287,9 @@ impl<'a> Service<'a> {
         match to {
             Some(to) => self.answers.send(&[(text.as_bytes(), &to)]),
             None if line.starts_with('@') => {
-                self.operator.seat.show(b"! not an address: not sent (@192.0.2.1:5000 text)\n");
+                self.operator.seat.note("! not an address: not sent (@192.0.2.1:5000 text)");
             }
-            None => self.operator.seat.show(b"! no datagram received yet: not sent\n"),
+            None => self.operator.seat.note("! no datagram received yet: not sent"),
         }
     }
 }
