@@ -137,7 +137,7 @@ impl UdpSend {
             operator: &mut operator,
         };
         let result = if is_prompt { sender.converse() } else { sender.run(content) };
-        operator.finish(result)
+        operator.finish(result, deadline)
     }
 
     /// A flag that does not apply to a UNIX socket.

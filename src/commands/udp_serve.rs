@@ -130,7 +130,7 @@ impl UdpServe {
             deadline,
         };
         let result = Service::new(socket, answer, rules, &mut operator).run();
-        operator.finish(result)
+        operator.finish(result, deadline)
     }
 
     /// Refuses `--join` on a socket that is bound to one address: it receives nothing for a group.

@@ -4,12 +4,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::lock;
+use crate::net::deadline::Deadline;
 
 /// The end of every queue: talk beyond it is dropped and counted, payload waits.
 const CAPACITY: usize = 1 << 20;
@@ -84,13 +85,20 @@ impl Queue {
         lock(&self.0.state).failure.map(io::Error::from_raw_os_error)
     }
 
-    /// Waits until everything queued is written, writing failed, or `limit` has passed (zero: no
-    /// limit). Says whether everything was written.
-    pub fn flush(&self, limit: Duration) -> bool {
-        let until = (!limit.is_zero()).then(|| Instant::now() + limit);
+    /// From now on everything is dropped: it is not read.
+    pub fn abandon(&self) {
+        let mut state = lock(&self.0.state);
+        state.failure.get_or_insert(Errno::ETIMEDOUT as i32);
+        state.waiting.clear();
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until everything queued is written, writing failed, or the deadline has passed. Says
+    /// whether everything was written.
+    pub fn flush(&self, until: Deadline) -> bool {
         let mut state = lock(&self.0.state);
         while state.failure.is_none() && state.held() > 0 {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = until.left();
             if left == Some(Duration::ZERO) {
                 return false;
             }
@@ -159,14 +167,22 @@ pub fn stderr(bytes: &[u8]) -> io::Result<()> {
 /// would take longer than the line.
 pub fn write_at_once(line: &[u8]) -> bool {
     let stderr = io::stderr();
-    let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     // pipe(7): where there is room, there is room for so much.
-    let ready = line.len() <= libc::PIPE_BUF
-        && nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    let ready = line.len() <= libc::PIPE_BUF && has_room(stderr.as_fd());
     if ready {
         let _ = write_all(stderr.as_fd(), line);
     }
     ready
+}
+
+/// Whether stdout takes some output at once.
+pub fn stdout_has_room() -> bool {
+    has_room(io::stdout().as_fd())
+}
+
+fn has_room(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
+    nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// write(2) until everything is written; waits where another process made the descriptor

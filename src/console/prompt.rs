@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::termios::SpecialCharacterIndices as Index;
@@ -36,8 +36,9 @@ use rustyline::{
 use super::completion::Words;
 use super::decoration::Style;
 use super::lock;
-use super::printer::Queue;
+use super::printer::{self, Queue};
 use super::talk::Talk;
+use crate::net::deadline::Deadline;
 use crate::sanitize;
 use above::{Above, PROMPT, start_nudging};
 use history::Store;
@@ -46,8 +47,10 @@ use reflow::Drawn;
 
 /// Takes back a prompt that nothing was typed at, from the line below it.
 const UNPROMPT: &str = "\x1b[A\r\x1b[K";
-/// How long stopping may take.
+/// How long each part of stopping may take.
 const STOP: Duration = Duration::from_millis(500);
+/// How long all of it may take on a terminal that gets full meanwhile.
+const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long the rest of a key's escape sequence may take: as in readline(3).
 const SEQUENCE: u16 = 500;
 
@@ -170,25 +173,41 @@ impl Prompt {
         let _ = self.again.send(());
     }
 
-    /// Ends the prompt, restores the terminal, and reports what was typed but not entered.
-    pub fn stop(mut self) {
-        self.queue.flush(STOP);
+    /// Ends the prompt, restores the terminal, and reports what was typed but not entered; false if
+    /// the terminal takes no output, which would block: then only its modes are restored.
+    pub fn stop(self) -> bool {
+        let (queue, modes) = (self.queue.clone(), self.modes.clone());
+        let is_stuck = !queue.flush(Deadline::after(STOP)) && !printer::stdout_has_room();
+        let (ended, end) = mpsc::channel();
+        let stop = move || {
+            self.end();
+            // The owner may have given up.
+            let _ = ended.send(());
+        };
+        let start = || std::thread::Builder::new().name("stop".into()).spawn(stop).is_ok();
+        let is_stopped = !is_stuck && start() && end.recv_timeout(GIVE_UP).is_ok();
+        if !is_stopped {
+            queue.abandon();
+            modes.inspect(|modes| modes.restore());
+        }
+        is_stopped
+    }
+
+    fn end(mut self) {
         let (unused, _) = mpsc::channel();
         drop(std::mem::replace(&mut self.again, unused));
         self.watch.stopping.store(true, Ordering::SeqCst);
         if let Some(modes) = &self.modes {
             modes.stop();
-            let until = Instant::now() + STOP;
+            let until = Deadline::after(STOP);
             // A SIGINT makes readline return; it counts only while a readline is under way, hence
             // several.
-            while self.done.recv_timeout(Duration::from_millis(10)).is_err()
-                && Instant::now() < until
-            {
+            while self.done.recv_timeout(Duration::from_millis(10)).is_err() && !until.passed() {
                 let _ = kill(Pid::this(), Signal::SIGINT);
             }
         }
         self.above.end("");
-        self.queue.flush(STOP);
+        self.queue.flush(Deadline::after(STOP));
         let (line, _) = self.watch.take_line();
         if !line.is_empty() {
             self.queue.push(format!("not sent: {}\n", sanitize::text(line.as_bytes())).as_bytes());

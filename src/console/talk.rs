@@ -11,6 +11,7 @@ use super::event::{Event, Level};
 use super::printer::{self, Queue};
 use super::{json, lock};
 use crate::exit::{Exit, Failure, USAGE};
+use crate::net::deadline::Deadline;
 use crate::sanitize;
 
 /// How long the end of a run waits for a stderr that is not read.
@@ -120,7 +121,7 @@ impl Talk {
     /// Waits for a moment until everything is written.
     pub fn flush(&self) {
         if let Some(queue) = &lock(&self.0.output).queue {
-            queue.flush(FLUSH);
+            queue.flush(Deadline::after(FLUSH));
         }
     }
 

@@ -38,8 +38,8 @@ pub enum Kind {
 pub struct Stdio {
     fd: BorrowedFd<'static>,
     kind: Kind,
-    /// The same pipe, opened once more: a description of our own may be non-blocking, and takes
-    /// writes of any size.
+    /// The same pipe or terminal, opened once more: a description of our own may be non-blocking,
+    /// and takes writes of any size.
     own: Option<BorrowedFd<'static>>,
 }
 
@@ -55,12 +55,12 @@ impl Stdio {
         static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
         static OWN: LazyLock<Option<File>> = LazyLock::new(|| {
             let mut options = OpenOptions::new();
-            let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+            let options = options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
             // Without /proc, or without permission, the shared description is written.
             options.open("/proc/self/fd/1").ok()
         });
         let mut stdout = Self::new(STDOUT.as_fd());
-        if stdout.kind == Kind::Pipe {
+        if matches!(stdout.kind, Kind::Pipe | Kind::Terminal) {
             stdout.own = OWN.as_ref().map(AsFd::as_fd);
         }
         stdout

@@ -107,9 +107,6 @@ pub struct ServerArgs {
     pub socket: SocketArgs,
 }
 
-/// What the reader of our stdout gets at least, however short the grace.
-const LAST_WRITE: Duration = Duration::from_millis(100);
-
 /// What to do with connections beyond `--max-conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFull {
@@ -239,9 +236,7 @@ impl Choice {
                 let reserved = reserved.iter().map(String::as_str);
                 let mut room = Room::new(operator, reserved, raw, talk);
                 let ended = run.serve(&mut room);
-                // A stdout that is not read may block the flush: the next signal is fatal.
-                let limit = args.grace.max(LAST_WRITE);
-                signal::fatal_during(|| room.finish(limit)).and(ended)
+                room.finish(args.grace).and(ended)
             }
         }
     }

@@ -304,6 +304,8 @@ impl<'a> EventLoop<'a> {
             SIGNAL => {
                 if let Some(signal) = self.signals.and_then(Deferred::take) {
                     if self.table.stopping.is_some() {
+                        let now = Deadline::at(self.table.now);
+                        self.handler.stopping(now, &mut self.table);
                         return Ok(true);
                     }
                     self.signal = Some(signal);

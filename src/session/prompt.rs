@@ -117,7 +117,7 @@ impl<'a> Conversation<'a> {
 
     /// Gives the terminal back; a line that was typed but not entered is reported.
     pub fn finish(self) -> Result<(), Failure> {
-        self.seat.map_or(Ok(()), |seat| seat.finish(Duration::ZERO))
+        self.seat.map_or(Ok(()), |seat| seat.finish(Deadline::NEVER))
     }
 
     fn is_full(&self) -> bool {

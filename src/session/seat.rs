@@ -10,7 +10,9 @@ use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
+use crate::net::deadline::Deadline;
 use crate::net::poller::Waker;
+use crate::net::signal;
 use crate::sanitize;
 
 /// How much of stdin is read at a time.
@@ -190,18 +192,20 @@ impl Seat {
         self.output.failure().map(Failure::output)
     }
 
-    /// Gives terminal or stdout back, after everything shown is written or, in a pipe, `limit` has
-    /// passed (zero: no limit). What was typed but not entered is reported as not sent.
-    pub fn finish(self, limit: Duration) -> Result<(), Failure> {
+    /// Gives terminal or stdout back, after everything shown is written or, in a pipe, the deadline
+    /// has passed or a signal has come. What was typed but not entered is reported as not sent.
+    pub fn finish(self, until: Deadline) -> Result<(), Failure> {
         match self.source {
             InputSource::Prompt(prompt, _) => {
-                prompt.stop();
-                self.talk.flush();
-                self.output.flush(TERMINAL_FLUSH);
+                if prompt.stop() {
+                    self.talk.flush();
+                    self.output.flush(Deadline::after(TERMINAL_FLUSH));
+                }
                 Ok(())
             }
             InputSource::Stdin(..) => {
-                self.output.flush(limit);
+                // A signal would not be taken any more.
+                signal::fatal_during(|| self.output.flush(until));
                 self.output.failure().map_or(Ok(()), |e| Err(Failure::output(e)))
             }
         }

@@ -1,15 +1,17 @@
 //! A member who floods, stalls, falls silent or sends what acts on terminals harms nobody else in the
 //! room (rows 27, 28, 34, 46 and 95).
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
 use super::{Member, members, room};
 use crate::auth::key_line;
-use crate::run::{Running, read_all, shell, sockctl, unread, until};
+use crate::run::{Folder, Running, read_all, shell, sockctl, unread, until};
 
 /// The most memory a process has had, in KiB.
 fn peak(running: &Running) -> usize {
@@ -380,4 +382,29 @@ fn row_95_nothing_is_lost_of_60_000_lines_of_an_encrypted_member_that_then_ends(
     let said = format!("<{name}~2> \n").repeat(60_000);
     let joined = format!("-- {name} joined\n-- {name}~2 joined\n");
     listener.finish().is(0, joined + &said + &left, "");
+}
+
+#[test]
+fn row_109_the_grace_is_for_members_and_stdout_together() {
+    let folder = Folder::new();
+    let fifo = folder.at("out");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+    let line = r#"exec "$0" serve --room 127.0.0.1:0 --grace 3s > "$1""#;
+    let room = shell(line, [&fifo]).start();
+    let mut member = Member::join(&room, "guest1");
+    member.says(flood(200));
+    // Something arrives all the time: the room waits for it.
+    let talk = thread::spawn(move || {
+        while member.stream().write_all(b"more\n").is_ok() {
+            thread::sleep(Duration::from_millis(50)); // the rate
+        }
+    });
+    let began = Instant::now();
+    room.signal("TERM");
+    assert_eq!(room.ends().code, 0);
+    let took = began.elapsed().as_secs_f64();
+    assert!((3.0..5.5).contains(&took), "{took}");
+    talk.join().unwrap();
+    drop(reader);
 }

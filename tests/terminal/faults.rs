@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use super::conversation::{connected, connected_as, ends, quits, reads};
 use super::proof::asks;
-use super::pty::{Terminal, anything_there, signal, terminal};
+use super::pty::{Terminal, anything_there, signal};
 use super::tmux::Tmux;
-use crate::run::{
-    BINARY, Folder, Program, accept, connect, datagrams, listener, read_all, sockctl,
-};
+use crate::run::{BINARY, Folder, Program, accept, listener, read_all};
 
 #[test]
 fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() {
@@ -389,45 +387,4 @@ fn row_45_history_that_cannot_be_written_any_more_is_one_warning() {
     client.press("\x04");
     let text = ends(&mut client, &peer);
     assert_eq!(text.matches("write the history").count(), 1, "{text}");
-}
-
-/// A title, the clipboard, colours, cursor movement, C1, bidi, a carriage return, broken UTF-8.
-const HOSTILE: &[u8] =
-    b"\x1b]0;owned\x07\x1b]52;c;aGk=\x07\x1b[2J\x1b[31m\xc2\x9b2J\xe2\x80\xaetxt\rover\xff\x00\x7f.\n";
-const VISIBLE: &str =
-    r"\x1b]0;owned\x07\x1b]52;c;aGk=\x07\x1b[2J\x1b[31m\u{9b}2J\u{202e}txt\rover\xff\x00\x7f.";
-
-#[test]
-fn row_46_hostile_text_is_visible_notation_at_every_prompt() {
-    let (client, mut peer) = connected("");
-    client.press("half");
-    peer.write_all(HOSTILE).unwrap();
-    client.until(VISIBLE, |text| text.replace('\n', "").ends_with(&format!("{VISIBLE}>>> half")));
-
-    let server = terminal("serve 127.0.0.1:0");
-    let mut peer = connect(server.port());
-    peer.write_all(HOSTILE).unwrap();
-    let wanted = format!("[1] {VISIBLE}>>>");
-    server.until(&wanted, |text| text.replace('\n', "").ends_with(&wanted));
-
-    let server = terminal("udp-serve 127.0.0.1:0");
-    let socket = datagrams();
-    socket.send_to(HOSTILE, ("127.0.0.1", server.port())).unwrap();
-    let wanted = format!("{} {VISIBLE}>>>", socket.local_addr().unwrap());
-    server.until(&wanted, |text| text.replace('\n', "").ends_with(&wanted));
-}
-
-#[test]
-fn row_46_raw_lets_it_through_and_a_pipe_always_does() {
-    let (client, mut peer) = connected("--raw");
-    peer.write_all(b"\x1b[31mred\n").unwrap();
-    client.ends_in(&["red", ">>>"]);
-    assert_eq!(client.color_of("red"), vt100::Color::Idx(1));
-
-    let (listener, address) = listener();
-    let running = sockctl(format!("connect {address}")).start();
-    let mut peer = accept(&listener);
-    peer.write_all(HOSTILE).unwrap();
-    drop(peer);
-    running.finish().is(0, HOSTILE, "");
 }

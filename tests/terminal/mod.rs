@@ -4,6 +4,7 @@ mod conversation;
 mod datagrams;
 mod ends;
 mod faults;
+mod hostile;
 mod keys;
 mod ornaments;
 mod proof;

@@ -39,14 +39,17 @@ struct Screen {
     state: Mutex<State>,
     changed: Condvar,
     closed: AtomicBool,
+    frozen: AtomicBool,
 }
 
 impl Screen {
     /// Waits until there is something to read; `false` when the window is closed.
     fn is_readable(&self, master: &File) -> bool {
         let mut ready = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
+        let none = &mut [][..];
         while !self.closed.load(Ordering::SeqCst) {
-            if poll(&mut ready, 20_u8) != Ok(0) {
+            let is_frozen = self.frozen.load(Ordering::SeqCst);
+            if poll(if is_frozen { none } else { &mut ready }, 20_u8) != Ok(0) {
                 return true;
             }
         }
@@ -125,6 +128,7 @@ impl Terminal {
             state: Mutex::new(state),
             changed: Condvar::new(),
             closed: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
         });
         size(&master, columns);
         let mut command = program.into_command();
@@ -281,6 +285,15 @@ impl Terminal {
         line.unwrap().trim().into()
     }
 
+    /// The port in the `listening on` line of a server without a prompt.
+    #[track_caller]
+    pub fn announced_port(&self) -> u16 {
+        self.came("\n");
+        let text = self.shows("listening on ");
+        let address = text.lines().find_map(|line| line.strip_prefix("listening on "));
+        address.unwrap().rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// The port of that address.
     #[track_caller]
     pub fn port(&self) -> u16 {
@@ -297,9 +310,18 @@ impl Terminal {
 
     /// Whether the terminal's modes are as they were in the beginning.
     pub fn is_as_before(&self) -> bool {
+        self.is_cooked() && !self.screen.state.lock().unwrap().parser.screen().bracketed_paste()
+    }
+
+    /// Whether those modes are that the system keeps.
+    pub fn is_cooked(&self) -> bool {
         let slave = self.slave.as_ref().expect("the window is open");
         tcgetattr(slave).unwrap() == self.before
-            && !self.screen.state.lock().unwrap().parser.screen().bracketed_paste()
+    }
+
+    /// From now on the window shows nothing, and takes no more than its buffer holds.
+    pub fn freeze(&self) {
+        self.screen.frozen.store(true, Ordering::SeqCst);
     }
 
     /// Closes the window.

@@ -1,10 +1,14 @@
 //! Datagrams of every size arrive whole and alone, and errors of one peer are its own (rows 72 to 76).
 
+use std::fs::File;
 use std::net::UdpSocket;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use super::serve::ASK;
 use crate::run::{
-    DEADLINE, REFUSED, datagram, datagrams, datagrams_to, free_port, python, sockctl,
+    DEADLINE, Folder, REFUSED, datagram, datagrams, datagrams_to, free_port, python, shell, sockctl,
 };
 
 #[test]
@@ -106,4 +110,30 @@ fn row_76_without_reply_it_ends_as_soon_as_it_has_sent() {
     assert_eq!(datagram(&silent), b"hi");
     assert_eq!(datagram(&silent), b"one", "a line is not held back");
     open.finish().is(0, "", "");
+}
+
+#[test]
+fn row_109_a_stdout_that_is_not_read_keeps_no_server() {
+    for (is_signalled, words) in [(true, ""), (false, "--deadline 2"), (true, "--count 100")] {
+        let folder = Folder::new();
+        let fifo = folder.at("out");
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+        let line = format!(r#"exec "$0" udp-serve 127.0.0.1:0 {words} > "$1""#);
+        let server = shell(&line, [&fifo]).start();
+        let socket = datagrams_to(server.port());
+        for _ in 0..2000 {
+            // A port that is closed by now has had enough.
+            let _ = socket.send(&[b'x'; 1000]);
+        }
+        server.rests();
+        if is_signalled {
+            server.signal("TERM");
+        }
+        let code = server.ends().code;
+        // Once it only writes, a signal ends it as it ends any filter.
+        let wanted = if words.contains("--count") { 143 } else { 4 * i32::from(!is_signalled) };
+        assert_eq!(code, wanted, "{words}");
+        drop(reader);
+    }
 }

@@ -18,7 +18,7 @@ use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use signal_hook::consts::SIGCONT;
 
 use crate::console::lock;
-use crate::console::printer::stdout;
+use crate::console::printer::{stdout, stdout_has_room};
 
 const PASTE_ON: &[u8] = b"\x1b[?2004h";
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
@@ -110,9 +110,15 @@ impl Modes {
     pub fn restore(&self) {
         self.stop();
         // In the background, touching the terminal would stop us.
-        if is_foreground() {
+        if !is_foreground() {
+            return;
+        }
+        if stdout_has_room() {
             write(PASTE_OFF);
             set(&self.found);
+        } else {
+            // To write, or to wait until what was written is drained, would block.
+            let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &lock(&self.found));
         }
     }
 }

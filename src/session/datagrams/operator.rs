@@ -9,6 +9,7 @@ use crate::console::event::{Event, Payload};
 use crate::console::prompt::Options;
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
+use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Dump, HexDump};
 use crate::net::poller::{Interest, Poller};
@@ -25,6 +26,9 @@ pub(super) const SIGNALS: u64 = 2;
 pub(super) const PROGRAMS: u64 = 3;
 
 pub(super) const READ: Interest = Interest { read: true, write: false };
+
+/// How long a stdout that is not read may keep a run that is to end.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub struct Operator {
     shown: Shown,
     dump: Option<RefCell<HexDump<Dump>>>,
     began: Instant,
+    /// Once a signal has come: how long stdout may take what is shown.
+    until: Deadline,
 }
 
 impl Operator {
@@ -69,7 +75,8 @@ impl Operator {
             Seat::in_pipe(&inbox, talk.clone())?
         };
         let dump = dump.map(|dump| RefCell::new(HexDump::new(dump, None)));
-        Ok(Self { seat, inbox, signals, talk: talk.clone(), shown, dump, began: Instant::now() })
+        let (talk, began, until) = (talk.clone(), Instant::now(), Deadline::NEVER);
+        Ok(Self { seat, inbox, signals, talk, shown, dump, began, until })
     }
 
     /// Shows one datagram.
@@ -124,9 +131,16 @@ impl Operator {
         Ok(poller)
     }
 
-    /// Gives terminal or stdout back at the end of a run.
-    pub fn finish(self, result: Result<(), Failure>) -> Result<(), Failure> {
-        let written = self.seat.finish(Duration::ZERO);
+    /// A signal has come: stdout has little time left.
+    pub(super) fn stop(&mut self) {
+        self.until = self.until.min(Deadline::after(LAST_WRITE));
+    }
+
+    /// Gives terminal or stdout back at the end of a run that `--deadline` bounds.
+    pub fn finish(self, result: Result<(), Failure>, deadline: Deadline) -> Result<(), Failure> {
+        let left = deadline.left().map(|left| left.max(LAST_WRITE));
+        let until = self.until.min(left.map_or(Deadline::NEVER, Deadline::after));
+        let written = self.seat.finish(until);
         result.and(written)
     }
 }

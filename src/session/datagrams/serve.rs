@@ -187,8 +187,11 @@ impl<'a> Service<'a> {
 
     /// Takes a signal: the first stops the server in good order, the second at once.
     fn stops_at_once(&mut self) -> bool {
-        self.operator.signals.as_ref().and_then(Deferred::take).is_some()
-            && self.stopping.replace(Deadline::after(GRACE)).is_some()
+        if self.operator.signals.as_ref().and_then(Deferred::take).is_none() {
+            return false;
+        }
+        self.operator.stop();
+        self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
 
     /// Receives a batch from the socket.

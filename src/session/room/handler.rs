@@ -26,6 +26,8 @@ const TURN: usize = 256 << 10;
 const STEP: usize = 2 << 10;
 /// How often senders that wait for slow readers look again.
 const RETRY: Duration = Duration::from_millis(20);
+/// What the reader of our stdout gets at least, however short the grace.
+const LAST_WRITE: Duration = Duration::from_millis(100);
 
 /// The room: its members, the operator among them.
 pub struct Room {
@@ -37,6 +39,8 @@ pub struct Room {
     unfinished: VecDeque<(Instant, u64)>,
     /// stdin waits, and this is when to look again.
     waits: Option<Instant>,
+    /// The end of the grace, once the run is to stop.
+    stopping: Deadline,
 }
 
 /// What has come from one member and is no whole line yet.
@@ -64,14 +68,16 @@ impl Room {
             incoming: HashMap::new(),
             unfinished: VecDeque::new(),
             waits: Some(Instant::now()),
+            stopping: Deadline::NEVER,
         };
         room.incoming.insert(OPERATOR.number, Incoming::new(OPERATOR));
         room
     }
 
-    /// Gives terminal or stdout back; a stdout that is not read has until `limit`.
-    pub fn finish(self, limit: Duration) -> Result<(), Failure> {
-        self.operator.finish(limit)
+    /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
+    pub fn finish(self, grace: Duration) -> Result<(), Failure> {
+        let limit = self.stopping.left().unwrap_or(grace).max(LAST_WRITE);
+        self.operator.finish(Deadline::after(limit))
     }
 
     /// A member's turn: delivers what it sent, as far as one turn goes; the bytes that were taken,
@@ -287,6 +293,10 @@ impl Handler for Room {
         }
         self.finish_lines(clients);
         self.update(clients);
+    }
+
+    fn stopping(&mut self, until: Deadline, _clients: &mut dyn Clients) {
+        self.stopping = until;
     }
 
     fn is_social(&self) -> bool {

@@ -112,8 +112,8 @@ impl Operator {
     }
 
     /// Gives terminal or stdout back; a line that was typed but not entered is reported.
-    pub fn finish(mut self, limit: Duration) -> Result<(), Failure> {
+    pub fn finish(mut self, until: Deadline) -> Result<(), Failure> {
         self.report_missed();
-        self.seat.finish(limit)
+        self.seat.finish(until)
     }
 }
