@@ -256,9 +256,12 @@ fn descriptors_that_a_unix_peer_sends_are_closed() {
     let folder = Folder::new();
     let server = sockctl(format!("udp-serve unix:{} --echo", folder.text("s"))).start();
     server.address();
-    let before = server.vitals().descriptors;
     let peer = UnixDatagram::bind(folder.at("peer")).unwrap();
     peer.set_read_timeout(Some(DEADLINE)).unwrap();
+    // An answer shows that its event loop is there, descriptors and all.
+    peer.send_to(b"first", folder.at("s")).unwrap();
+    assert_eq!(datagram(&peer), b"first");
+    let before = server.vitals().descriptors;
     let to = UnixAddr::new(&folder.at("s")).unwrap();
     let descriptors = [ControlMessage::ScmRights(&[peer.as_raw_fd(); 60])];
     for _ in 0..10 {
