@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser};
+use clap::builder::{
+    OsStringValueParser, PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser,
+};
 use clap::{Args, ValueEnum, ValueHint};
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -136,7 +138,7 @@ pub struct SocketArgs {
     #[command(flatten)]
     pub family: FamilyArgs,
     /// Set a socket option (see `sockctl opts`); repeatable
-    #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = option_names(setting), hide_possible_values = true,
+    #[arg(short, long = "opt", value_name = "NAME[=VALUE]", value_parser = OptionNames(setting), hide_possible_values = true,
         help_heading = "Sockets")]
     pub opt: Vec<Setting>,
     /// Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -301,16 +303,8 @@ pub struct Bytes(pub Vec<u8>);
 
 /// A value that begins with a socket option's name, which shells can complete; `parse` may accept
 /// more.
-pub fn option_names<T: Clone + Send + Sync + 'static>(
-    parse: fn(&str) -> Result<T, String>,
-) -> impl TypedValueParser<Value = T> {
-    OptionNames { parse }
-}
-
 #[derive(Clone)]
-struct OptionNames<T> {
-    parse: fn(&str) -> Result<T, String>,
-}
+pub struct OptionNames<T>(pub fn(&str) -> Result<T, String>);
 
 impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
     type Value = T;
@@ -321,7 +315,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
         arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<T, clap::Error> {
-        let parse = self.parse;
+        let parse = self.0;
         StringValueParser::new().try_map(move |text| parse(&text)).parse_ref(command, arg, value)
     }
 
@@ -347,6 +341,11 @@ pub fn regex(text: &str) -> Result<Regex, String> {
     })
 }
 
+/// The name of a digest.
+fn digest() -> impl TypedValueParser<Value = Digest> {
+    PossibleValuesParser::new(Digest::ALL.map(Digest::name)).try_map(|name| name.parse::<Digest>())
+}
+
 fn setting(text: &str) -> Result<Setting, String> {
     Setting::parse(text).map_err(|failure| failure.to_string())
 }
@@ -356,8 +355,8 @@ fn setting(text: &str) -> Result<Setting, String> {
 pub struct KeyArgs {
     /// Prove the key with HMAC over this digest, unencrypted: the challenge-response of Python's hmac
     /// examples
-    #[arg(long, value_name = "NAME", value_parser = ["md5", "sha256", "sha512"], help_heading = "Keys")]
-    pub digest: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = digest(), help_heading = "Keys")]
+    pub digest: Option<Digest>,
     /// Speak the protocol of Python's multiprocessing.connection: each line is one `send_bytes` (with
     /// --raw, each chunk)
     #[arg(long, help_heading = "Keys")]
@@ -393,14 +392,13 @@ impl KeyArgs {
     /// How the key is proved, with the keys ready for it: those of a passphrase take their time
     /// here, once. `keys` is a server's `--keys` file; a message of `--python` is a `unit`.
     pub fn proof(&self, keys: Option<&PathBuf>, unit: Unit, talk: &Talk) -> Result<Proof, Failure> {
-        let digest = self.digest.as_deref().map(str::parse).transpose();
-        let digest: Option<Digest> = digest.map_err(Failure::usage)?;
-        let keyring = Rc::new(self.load(keys)?);
+        let keys = keys.map(PathBuf::as_path);
+        let keyring = Rc::new(load(self.key_file.as_deref(), keys, self.key_fd)?);
         if self.python {
-            let md5 = Secrets::allows_md5(digest)?;
+            let md5 = Secrets::allows_md5(self.digest)?;
             return Ok(Proof::Python(Rc::new(Secrets { keyring, md5, unit })));
         }
-        if let Some(digest) = digest {
+        if let Some(digest) = self.digest {
             return Ok(Proof::Challenge(digest, keyring));
         }
         let context = self.context.as_ref().map_or(&[][..], |Bytes(text)| text);
@@ -409,11 +407,6 @@ impl KeyArgs {
             talk.warn(&warning);
         }
         Ok(Proof::Noise(identity))
-    }
-
-    /// The key or keys; `keys` is a server's `--keys` file.
-    fn load(&self, keys: Option<&PathBuf>) -> Result<Keyring, Failure> {
-        load(self.key_file.as_deref(), keys.map(PathBuf::as_path), self.key_fd)
     }
 }
 

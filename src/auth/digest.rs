@@ -23,6 +23,15 @@ impl Digest {
     /// All of them, the shortest first.
     pub const ALL: [Self; 3] = [Self::Md5, Self::Sha256, Self::Sha512];
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
     /// How many hex digits an HMAC takes.
     pub fn hex_len(self) -> usize {
         match self {
@@ -44,11 +53,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Md5 => "md5",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -58,7 +63,7 @@ impl FromStr for Digest {
     fn from_str(name: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|digest| digest.to_string() == name)
+            .find(|digest| digest.name() == name)
             .ok_or_else(|| "the digest is one of md5, sha256, sha512".into())
     }
 }

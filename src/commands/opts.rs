@@ -33,7 +33,7 @@ use summary::Summary;
 pub struct Opts {
     /// Options to show (NAME) or set (NAME=VALUE); all of them by default. LEVEL:NUMBER[=HEX] for
     /// one without a name
-    #[arg(value_name = "NAME[=VALUE]", value_parser = args::option_names(|word| Ok(word.to_owned())),
+    #[arg(value_name = "NAME[=VALUE]", value_parser = args::OptionNames(|word| Ok(word.to_owned())),
         hide_possible_values = true)]
     words: Vec<String>,
     /// Use a UDP socket

@@ -51,7 +51,7 @@ pub struct Listener {
 impl Listener {
     /// socket, bind, listen.
     pub fn open(address: &Address, how: &Listen<'_>) -> Result<Self, Failure> {
-        let (socket, _, path) = bind(address, how, Type::STREAM)?;
+        let (socket, path) = bind(address, how, Type::STREAM)?;
         let start = || {
             socket.listen(how.backlog)?;
             socket.set_nonblocking(true)?;
@@ -114,12 +114,12 @@ impl AsFd for Listener {
     }
 }
 
-/// A bound socket of `kind`, its address as shown in messages, and the UNIX path it made.
+/// A bound socket of `kind`, and the UNIX path it made.
 pub fn bind(
     address: &Address,
     how: &Listen<'_>,
     kind: Type,
-) -> Result<(Socket, String, Option<OwnPath>), Failure> {
+) -> Result<(Socket, Option<OwnPath>), Failure> {
     let target = target(address, how, kind)?;
     if let Address::Unix(UnixName::Path(path)) = address {
         clear_stale(path, &target, kind)?;
@@ -133,7 +133,7 @@ pub fn bind(
         Address::Unix(UnixName::Path(path)) => OwnPath::of(path, how.mode).map(Some),
         _ => Ok(None),
     });
-    Ok((socket, address.to_string(), bound.during("listen on", address)?))
+    Ok((socket, bound.during("listen on", address)?))
 }
 
 /// A socket to bind to `target`, or to the IPv4 half of it in a kernel without IPv6.

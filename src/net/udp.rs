@@ -15,7 +15,7 @@ use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
 use super::listen::{self, Listen, OwnPath};
 use super::socket::Socket;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 
 mod batch;
 mod control;
@@ -71,17 +71,16 @@ impl Envelope {
 impl Datagrams {
     /// A socket bound to `address`, and where it listens.
     pub fn bind(address: &Address, how: &Listen<'_>) -> Result<(Self, Endpoint), Failure> {
-        let (socket, shown, path) = listen::bind(address, how, Type::DGRAM)?;
-        let fail = |e| Failure::system("listen on", &shown, &e);
-        let local = listen::local(&socket, address, how.family).map_err(fail)?;
-        let family = socket.options().domain().map_err(fail)?;
+        let (socket, path) = listen::bind(address, how, Type::DGRAM)?;
+        let local = listen::local(&socket, address, how.family).during("listen on", address)?;
+        let family = socket.options().domain().during("listen on", address)?;
         // Each datagram comes with the address of ours that it was sent to.
         match family {
             Domain::IPV6 => socket.set_int("IPV6_RECVPKTINFO", 1),
             Domain::IPV4 => socket.set_int("IP_PKTINFO", 1),
             _ => Ok(()),
         }
-        .map_err(fail)?;
+        .during("listen on", address)?;
         Ok((Self::new(socket, family, false, path), local))
     }
 
