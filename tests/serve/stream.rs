@@ -420,7 +420,7 @@ fn row_96_messages_in_the_error_queue_are_no_reset_and_nothing_spins() {
             echoes(&client, "first");
             server.rests();
             // Many small sends: while some messages are discarded, more are queued.
-            let text = pattern(16 << 20);
+            let text = pattern(8 << 20);
             let got = std::thread::scope(|scope| {
                 scope.spawn(|| {
                     text.chunks(80).for_each(|piece| (&client).write_all(piece).unwrap());
