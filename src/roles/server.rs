@@ -1,4 +1,4 @@
-//! The server role: listen, let in, talk. All of `serve`; `auth-serve` authenticates before that.
+//! The server role: listen, admit, talk. All of `serve`; `auth-serve` authenticates before that.
 //!
 //! Over 300 lines: a third is the flags, with their help.
 
@@ -133,7 +133,7 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
     }
     let dump = args.socket.dump(talk)?;
     if !args.socket.opt.is_empty() {
-        // What would fail for every client is better known before the first.
+        // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
     }
     let choice = Choice::of(args)?;
@@ -292,7 +292,7 @@ fn domain(address: &Address, family: Family) -> Domain {
 }
 
 /// Raises the limit on open files: a connection is a file. With programs only as far as that many
-/// connections need, the unproved ones, a program's end of each and some of our own included.
+/// connections need, with pending authentications, a program's end of each and our own.
 pub fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
     let most = programs.and_then(|most| u64::try_from(most).ok());
     OpenFiles::raise(most.map_or(u64::MAX, |most| most.saturating_mul(2).saturating_add(256)))
@@ -305,8 +305,8 @@ impl ServerArgs {
         deadline: Deadline,
         dump: Option<Dump>,
     ) -> Config {
-        let believed: Networks = self.accept_proxy.iter().cloned().collect();
-        let proxies = Proxies { believed, timeout: self.socket.timeout };
+        let trusted: Networks = self.accept_proxy.iter().cloned().collect();
+        let proxies = Proxies { trusted, timeout: self.socket.timeout };
         Config {
             once: self.once,
             bounds: Bounds {

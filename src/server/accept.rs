@@ -1,4 +1,4 @@
-//! The listener and admission: accepts connections, and admits each, has it wait or refuses it.
+//! The accept loop and admission: accepts connections, and admits each, has it wait or refuses it.
 
 use std::io;
 use std::time::Duration;
@@ -23,11 +23,11 @@ const BATCH: usize = 64;
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// `--accept-proxy`: the proxies that are believed.
+/// `--accept-proxy`: the proxies whose PROXY headers are trusted.
 #[derive(Debug)]
 pub struct Proxies {
     /// Their networks.
-    pub believed: Networks,
+    pub trusted: Networks,
     /// `-w`: how long a header may take; zero: no limit.
     pub timeout: Duration,
 }
@@ -58,7 +58,7 @@ impl EventLoop<'_> {
         Ok(())
     }
 
-    /// An accepted connection: a proxy first announces whose it is.
+    /// An accepted connection: a trusted proxy first sends the client's address.
     fn receive_accepted(&mut self, socket: Socket, peer: Endpoint) -> Result<(), Failure> {
         self.count += 1;
         if let Err(failure) = sockopt::apply(&self.config.settings, &socket, Stage::Accepted) {
@@ -66,7 +66,7 @@ impl EventLoop<'_> {
             return Ok(());
         }
         let until = match &self.config.proxies {
-            Some(proxies) if peer.ip().is_some_and(|ip| proxies.believed.contain(ip)) => {
+            Some(proxies) if peer.ip().is_some_and(|ip| proxies.trusted.contain(ip)) => {
                 Some(Deadline::after(proxies.timeout))
             }
             _ => None,
@@ -121,7 +121,7 @@ impl EventLoop<'_> {
         }
         self.table.open(slot);
         if self.config.once {
-            // A second client is refused, not left hanging.
+            // A second client is refused instead of waiting in the backlog.
             self.listener = None;
             for other in self.table.slots().into_iter().filter(|&other| other != slot) {
                 self.table.remove(other, Reason::Once);

@@ -34,7 +34,7 @@ pub type NewHandshake = Box<dyn Fn() -> Result<Box<dyn Handshake>, Failure>>;
 pub struct Authenticator {
     handshake: NewHandshake,
     key_names: Vec<String>,
-    /// The protocol can tell the holder of a key why it is not admitted.
+    /// The protocol has a message for a client that holds a key and is not admitted.
     explains: bool,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
@@ -75,8 +75,8 @@ impl Authenticator {
         self.key_names.clone()
     }
 
-    /// Whether a connection from an address that is not allowed may authenticate, to be told that
-    /// it is not. Not while many come.
+    /// Whether a connection from a denied address may authenticate, so that the protocol can report
+    /// the reason. Not while many connections are pending: they share the pre-auth limits.
     pub(super) fn would_explain(&self) -> bool {
         self.explains && self.limits.is_calm()
     }
@@ -205,10 +205,10 @@ impl EventLoop<'_> {
             step,
             HandshakeEvent::More | HandshakeEvent::Done(_) | HandshakeEvent::Refused(_)
         );
-        let shows_key = negotiation.shows_key();
+        let shows_key = negotiation.machine.shows_key();
         let step = match step {
             // For the proof, a connection that failed has ended.
-            HandshakeEvent::Failed(_) => HandshakeEvent::Refused(negotiation.on_eof()),
+            HandshakeEvent::Failed(_) => HandshakeEvent::Refused(negotiation.machine.on_eof()),
             step => step,
         };
         if heard {

@@ -91,7 +91,7 @@ impl Table {
         if hand_off.gone.replace(reason).is_some() {
             return;
         }
-        // The client need not wait until the program has heeded its signal.
+        // The client sees the end at once; the program may take seconds to react to its signal.
         let _ = entry.conn.socket.shutdown_both();
         self.left.push(Id { number: entry.number, slot });
     }
@@ -130,7 +130,7 @@ fn is_reset(entry: &Entry) -> bool {
     TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset())
 }
 
-/// Payload bytes read and written by the program, as far as the kernel tells.
+/// Payload bytes read and written by the program, as the kernel counts them.
 fn counts(entry: &Entry) -> Option<(u64, u64)> {
     let info = TcpInfo::read(&entry.conn).ok()?;
     let unread = entry.conn.socket.unread().unwrap_or_default();

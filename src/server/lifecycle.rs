@@ -12,7 +12,7 @@ use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
 impl Table {
-    /// Removes a connection: it failed, or nothing is owed to it any more.
+    /// Removes a connection at once: it failed, or everything queued is sent.
     pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
         let Some(mut entry) = self.take(slot) else {
             return;
@@ -99,13 +99,13 @@ impl Table {
         self.end(slot, Reason::Denied);
     }
 
-    /// Closes a connection in good order: what is queued is sent, then FIN.
+    /// Closes a connection gracefully: what is queued is sent, then FIN; received data is drained.
     pub(super) fn end(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
         match entry.phase {
-            // It does not take what it was to be sent.
+            // The peer does not read what is queued.
             Phase::Closing(_) if reason == Reason::Slow => return self.remove(slot, reason),
             Phase::Closing(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),

@@ -1,10 +1,10 @@
-//! The LINK loop: connections come into being here, accepted or dialled, and are let in; from then
-//! on they talk (`session/`). One thread and one readiness loop serve all connections of a run:
+//! The event loop, or LINK loop: connections are accepted or dialled, and admitted; from then on
+//! they talk (`session/`). One thread and one readiness loop serve all connections of a run:
 //! `serve` is the loop with a listener, `connect` is the loop with one connection to dial.
 //!
 //! The crate's documentation has [a turn of the loop](crate#a-turn-of-the-loop), the
 //! [phases](crate#the-phases-of-a-connection) and the [names in
-//! `socketserver`](crate#two-loops). Over 300 lines: the loop is told in one file, its parts are in
+//! `socketserver`](crate#two-loops). Over 300 lines: the whole loop is in one file, its parts are in
 //! the others of this folder.
 
 mod accept;
@@ -379,7 +379,8 @@ impl<'a> EventLoop<'a> {
         self.watch_listener();
     }
 
-    /// Stops accepting and reading input; every connection is ended once it is quiet.
+    /// Graceful shutdown: stops accepting and reading input; every connection is closed once it is
+    /// quiet, and cut when `--grace` is over.
     fn stop(&mut self) {
         if self.table.stopping.is_some() {
             return;
@@ -393,7 +394,7 @@ impl<'a> EventLoop<'a> {
         self.table.pause_all(false);
         for slot in self.table.slots() {
             match self.table.get(slot).map(|entry| &entry.phase) {
-                // It has proved its key, and is told why it is closed.
+                // Its key is proved: the protocol reports why it is closed.
                 Some(Phase::Waiting) => self.table.end(slot, Reason::Shutdown),
                 Some(Phase::Handshake(_)) => self.table.remove(slot, Reason::Shutdown),
                 _ => {}

@@ -85,25 +85,41 @@ impl EventLoop<'_> {
         else {
             return Ok(false);
         };
-        if negotiation.is_decided() {
+        if negotiation.verdict.is_some() {
             return Ok(false);
         }
         let purpose = negotiation.purpose;
-        if negotiation.opens_soon() {
-            self.open_dialled(slot);
+        if negotiation.opens_at.is_some() {
+            self.admit(slot);
             return Ok(true);
         }
         let buffer = &mut self.buffer;
         let step = self.table.with(slot, |entry, log, now| step(entry, buffer, log, now));
         let step = step.unwrap_or(HandshakeEvent::Nothing);
         let came = !matches!(step, HandshakeEvent::Nothing);
-        match purpose {
-            Purpose::ProxyHeader => self.proxy_header(slot, step)?,
-            Purpose::PreAuth => self.authenticate(slot, step),
-            Purpose::Tunnel => self.tunnel(slot, step)?,
-            Purpose::Login => self.login(slot, step),
-        }
+        self.handle(slot, purpose, step)?;
         Ok(came)
+    }
+
+    /// What follows from an event of a handshake: see the table above.
+    fn handle(
+        &mut self,
+        slot: usize,
+        purpose: Purpose,
+        event: HandshakeEvent,
+    ) -> Result<(), Failure> {
+        match purpose {
+            Purpose::ProxyHeader => self.proxy_header(slot, event),
+            Purpose::Tunnel => self.tunnel(slot, event),
+            Purpose::PreAuth => {
+                self.authenticate(slot, event);
+                Ok(())
+            }
+            Purpose::Login => {
+                self.login(slot, event);
+                Ok(())
+            }
+        }
     }
 
     /// The timer of a handshake.
@@ -111,8 +127,8 @@ impl EventLoop<'_> {
         let Some(Phase::Handshake(negotiation)) = self.table.get(slot).map(|e| &mut e.phase) else {
             return Ok(());
         };
-        if negotiation.opens_soon() {
-            self.open_dialled(slot);
+        if negotiation.opens_at.is_some() {
+            self.admit(slot);
             return Ok(());
         }
         let purpose = negotiation.purpose;
@@ -120,14 +136,8 @@ impl EventLoop<'_> {
             self.tell_verdict(slot, farewell);
             return Ok(());
         }
-        let refused = HandshakeEvent::Refused(negotiation.on_timeout());
-        match purpose {
-            Purpose::ProxyHeader => self.proxy_header(slot, refused)?,
-            Purpose::PreAuth => self.authenticate(slot, refused),
-            Purpose::Tunnel => self.tunnel(slot, refused)?,
-            Purpose::Login => self.login(slot, refused),
-        }
-        Ok(())
+        let refused = HandshakeEvent::Refused(negotiation.machine.on_timeout());
+        self.handle(slot, purpose, refused)
     }
 
     /// `--accept-proxy`: the header says whose the connection is.
@@ -146,7 +156,7 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Refused(why) => why.reason,
             HandshakeEvent::Failed(_) => match &mut entry.phase {
-                Phase::Handshake(negotiation) => negotiation.on_eof().reason,
+                Phase::Handshake(negotiation) => negotiation.machine.on_eof().reason,
                 _ => return Ok(()),
             },
         };

@@ -263,7 +263,7 @@ impl EventLoop<'_> {
                 let now = self.table.now;
                 self.table.with(slot, |entry, _, _| {
                     if let Phase::Handshake(negotiation) = &mut entry.phase {
-                        negotiation.open_at(now + ALONE);
+                        negotiation.opens_at = Some(now + ALONE);
                     }
                 });
                 return;
@@ -275,7 +275,7 @@ impl EventLoop<'_> {
             }
             // The verdict may have come before the reset.
             HandshakeEvent::Failed(e) => match &mut entry.phase {
-                Phase::Handshake(negotiation) => match negotiation.on_eof() {
+                Phase::Handshake(negotiation) => match negotiation.machine.on_eof() {
                     why if why.exit == Exit::NotAuthenticated => refused(why),
                     _ => Failure::system(op, &peer, &e),
                 },
@@ -284,10 +284,5 @@ impl EventLoop<'_> {
         };
         self.table.remove(slot, Reason::Auth);
         self.table.quit.get_or_insert(Err(failure));
-    }
-
-    /// The peer has read our answer, or has had the time to.
-    pub(super) fn open_dialled(&mut self, slot: usize) {
-        self.admit(slot);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The way from one to the next is drawn in [the crate's documentation](crate#the-phases-of-a-connection).
 //!
-//! | phase     | what comes is            | what is sent               | known to the handler |
+//! | phase     | received bytes are       | what is sent               | known to the handler |
 //! |-----------|--------------------------|----------------------------|----------------------|
 //! | Handshake | the handshake's          | the handshake's replies    | no                   |
 //! | Waiting   | left in the socket       | nothing                    | no                   |
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::event::Reason;
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Refusal};
+use crate::net::handshake::Handshake;
 
 /// How far a connection is.
 pub(super) enum Phase {
@@ -22,18 +22,18 @@ pub(super) enum Phase {
     Handshake(Box<Negotiation>),
     /// Its handshakes are over, but the server is full.
     Waiting,
-    /// Let in: it talks to the handler.
+    /// Admitted: it talks to the handler.
     Open,
-    /// Let in, and a program has its socket.
+    /// Admitted, and a program has its socket.
     HandedOff(Box<HandOff>),
-    /// It is being ended: what is queued is sent, what comes is dropped.
+    /// It is being closed: what is queued is sent, received bytes are drained and dropped.
     Closing(Reason),
 }
 
 impl Phase {
     /// Whether it waits for a PROXY header.
     pub(super) fn is_announcing(&self) -> bool {
-        matches!(self, Self::Handshake(negotiation) if negotiation.is_proxy_header())
+        matches!(self, Self::Handshake(negotiation) if negotiation.purpose == Purpose::ProxyHeader)
     }
 }
 
@@ -55,10 +55,10 @@ pub(super) struct Negotiation {
     pub(super) machine: Box<dyn Handshake>,
     pub(super) purpose: Purpose,
     until: Deadline,
-    /// A verdict that is delayed: until when, and the bytes that tell it.
+    /// A delayed verdict: until when, and its bytes.
     pub(super) verdict: Option<(Instant, &'static [u8])>,
     /// Our last message is out; the connection opens when the peer answers, or then.
-    opens_at: Option<Instant>,
+    pub(super) opens_at: Option<Instant>,
 }
 
 impl Negotiation {
@@ -70,37 +70,6 @@ impl Negotiation {
     pub(super) fn due(&self) -> Deadline {
         let at = self.verdict.map(|(at, _)| at).or(self.opens_at);
         at.map_or(self.until, Deadline::at)
-    }
-
-    /// Whether only its verdict is still to be told.
-    pub(super) fn is_decided(&self) -> bool {
-        self.verdict.is_some()
-    }
-
-    pub(super) fn is_proxy_header(&self) -> bool {
-        self.purpose == Purpose::ProxyHeader
-    }
-
-    /// What the bytes so far prove, for the pre-auth limits.
-    pub(super) fn shows_key(&self) -> bool {
-        self.machine.shows_key()
-    }
-
-    pub(super) fn on_timeout(&mut self) -> Refusal {
-        self.machine.on_timeout()
-    }
-
-    pub(super) fn on_eof(&mut self) -> Refusal {
-        self.machine.on_eof()
-    }
-
-    /// Keeps the connection quiet until the peer answers, or until then.
-    pub(super) fn open_at(&mut self, at: Instant) {
-        self.opens_at = Some(at);
-    }
-
-    pub(super) fn opens_soon(&self) -> bool {
-        self.opens_at.is_some()
     }
 }
 

@@ -5,13 +5,13 @@
 //!
 //! | limit                               | over it                                            |
 //! |-------------------------------------|----------------------------------------------------|
-//! | 64 pending connections              | the longest silent is evicted, from the newcomer's |
+//! | 64 pending connections              | the longest silent is evicted, from the new one's  |
 //! |                                     | address if it holds another                        |
 //! | 8 from one address                  | the longest silent of that address is evicted      |
 //! | 5 wrong proofs in 60 s from one     | later wrong verdicts come 1 s late, and the        |
 //! | address: a penalty                  | address may hold one pending connection            |
 //!
-//! A newcomer is never refused, so that holding connections locks out no one else; it cannot be
+//! A new connection is never refused, so that holding connections locks out no one else; it cannot be
 //! evicted in its grace, so that opening ever new ones does not either, and one that has shown a
 //! key is evicted last. A right key is admitted whatever the penalty. An IPv6 address counts as its
 //! /64, which is what one customer gets. UNIX peers have no address: only the first limit holds.

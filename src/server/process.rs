@@ -137,7 +137,7 @@ impl Table {
         let reads = match &entry.phase {
             Phase::Open => !is_held && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
             Phase::Waiting | Phase::HandedOff(_) => false,
-            Phase::Handshake(negotiation) => !negotiation.is_decided(),
+            Phase::Handshake(negotiation) => negotiation.verdict.is_none(),
             Phase::Closing(_) => true,
         };
         let interest =

@@ -1,5 +1,5 @@
-//! Events of one connection. Here the link loop hands over to the talk loop: what comes on an open
-//! connection goes to the handler, in order: data, what the handler had left, the end.
+//! Events of one connection. Here the link loop hands over to the talk loop: received data goes to
+//! the handler, in order: data, what the handler had left of it, the end.
 
 use super::phase::Phase;
 use super::{CODEC_BUFFER, EventLoop};

@@ -40,7 +40,7 @@ pub(super) struct Entry {
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
     pub(super) is_admitted: bool,
-    /// The handler does not want bytes from it for now.
+    /// The handler has paused it: its bytes stay in the socket.
     pub(super) is_paused: bool,
     /// Something works for it: silence does not end it when the run is to stop.
     pub(super) is_occupied: bool,
@@ -58,13 +58,13 @@ pub(super) struct Entry {
 /// What holds for every connection, in both roles.
 #[derive(Clone, Copy)]
 pub struct Bounds {
-    /// `-i`: silence in both directions that ends a connection; zero: no limit.
+    /// `-i`, the idle timeout: silence in both directions that ends a connection; zero: no limit.
     pub idle: Duration,
     /// `--linger`: how long the peer has to end its side once ours has ended.
     pub linger: Option<Duration>,
     /// `--max-bytes`: ends the connection once so much payload has come.
     pub max_bytes: u64,
-    /// The end of our side is passed on as FIN.
+    /// Half-close: the end of our side is passed on as FIN.
     pub half_close: bool,
     /// Which side of the connections we are.
     pub role: Role,
@@ -142,7 +142,7 @@ pub(super) struct Table {
     pub(super) log: BroadcastLog,
     pub(super) flush: FlushSchedule,
     pub(super) back_pressure: BackPressure,
-    /// The handler wants bytes from no connection for now.
+    /// The handler has paused all connections.
     pub(super) is_paused: bool,
     /// Kept where the connections of an address are counted.
     pub(super) census: Option<Census>,

@@ -1,5 +1,5 @@
-//! The timers of the connections: what is due, and when to look next. One heap with one entry a
-//! connection; an entry that comes too early is pushed again.
+//! The timers of the connections: idle timeout, linger, drain, handshakes, back-pressure. One heap
+//! with one entry a connection; an entry that comes too early is pushed again.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -75,6 +75,7 @@ impl Table {
         handshakes
     }
 
+    /// A timer other than a handshake's: idle timeout, linger, or the end of draining.
     fn expire(&mut self, slot: usize) {
         let Some(entry) = self.entries.get(slot) else {
             return;

@@ -1,5 +1,5 @@
-//! The TALK loop: what a connection talks to. `server/` accepts or dials, and lets in; from then on
-//! a [`Handler`] gets what comes. It has no socket: it answers through [`Clients`].
+//! The TALK loop: what a connection talks to. `server/` accepts or dials, and admits; from then on a
+//! [`Handler`] gets the received data. It has no socket: it answers through [`Clients`].
 //!
 //! [What a handler is in `socketserver`](crate#two-loops); [how to add one](crate#how-to-add).
 
@@ -51,7 +51,7 @@ pub enum StreamEnd {
 /// For each client the order is: `joined`, then `received` as often as bytes come, `ended` at most
 /// once and only after all bytes are taken, `left`.
 pub trait Handler {
-    /// A client was let in.
+    /// A client was admitted.
     fn joined(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
     /// Bytes came from a client; the number that was taken. The rest is offered again, before
@@ -72,13 +72,13 @@ pub trait Handler {
         }
     }
 
-    /// The client is gone, for whatever reason.
+    /// The client is gone.
     fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
     /// The client's send queue is empty again, or its socket has room again.
     fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
-    /// The operator typed something, or stdin delivered.
+    /// Input of the operator: typed lines, or a piece of stdin.
     fn input(&mut self, _input: Input, _clients: &mut dyn Clients) {}
 
     /// When [`Handler::tick`] is due.
@@ -145,16 +145,16 @@ pub trait Clients {
     /// the flush schedule says so.
     fn broadcast_later(&mut self, bytes: &[u8]);
 
-    /// Ends our side once everything queued is sent; the client may go on.
+    /// Half-close: ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
 
-    /// Ends the connection once everything queued is sent, whatever the client does.
+    /// Closes the connection once everything queued is sent; received data is drained.
     fn close(&mut self, client: Id, reason: Reason);
 
-    /// Everybody who is in, in the order they came.
+    /// All open connections, oldest first.
     fn all(&self) -> Vec<Id>;
 
-    /// Where a client is.
+    /// The address of a client.
     fn peer(&self, client: Id) -> Option<Endpoint>;
 
     /// Bytes queued for a client, and for how long it has taken none of them.
@@ -169,13 +169,13 @@ pub trait Clients {
     /// Removes a client at once, whatever is queued for it.
     fn abort(&mut self, client: Id, reason: Reason);
 
-    /// Whether reading from a client waits.
+    /// Back-pressure on a client: pauses reading from it, or resumes.
     fn pause(&mut self, client: Id, on: bool);
 
-    /// Whether reading from every client waits.
+    /// The same for all clients.
     fn pause_all(&mut self, on: bool);
 
-    /// Whether it waits now: for the handler, or for back-pressure.
+    /// Whether reading is paused now: by the handler, or while a reader is over the high-water mark.
     fn is_paused(&self) -> bool;
 
     /// Something works for this client: silence does not end it when the run is to stop.
@@ -209,7 +209,7 @@ pub trait Clients {
     /// (`SO_RCVLOWAT`); false where the user has set that or the system refuses.
     fn set_low_water(&mut self, client: Id, bytes: i32) -> bool;
 
-    /// Ends the run in good order, as SIGTERM does.
+    /// Graceful shutdown, as on SIGTERM.
     fn stop(&mut self);
 
     /// Ends the run at once: with success, or with this failure.

@@ -27,12 +27,12 @@ const LINE: usize = 64 << 10;
 /// of `input()` sends none.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// Who is at the other end.
+/// How many peers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// `connect`: one, whose end is ours.
+    /// `connect`: one; its end is the end of the run.
     One,
-    /// `serve`: all that come.
+    /// `serve`: any number.
     Many,
 }
 
@@ -41,7 +41,7 @@ pub enum Peers {
 pub struct LineFormat {
     /// What is sent after a line: `\n`, `\r\n` (`-C`) or nothing (`--no-newline`).
     pub newline: &'static str,
-    /// `--raw`: strangers' text goes to the terminal as it came.
+    /// `--raw`: received text is not escaped.
     pub raw: bool,
     /// What is added to a line.
     pub style: Style,
@@ -223,7 +223,7 @@ impl<'a> Conversation<'a> {
         clients.send(client, &[text.as_bytes(), self.format.newline.as_bytes()].concat());
     }
 
-    /// We end the conversation: what is queued is sent, and for a while what comes is shown.
+    /// Ends the conversation: what is queued is sent, and received text is shown for the linger time.
     fn leave(&mut self, how: Leave, clients: &mut dyn Clients) {
         if self.leaving.is_some() {
             return;

@@ -1,5 +1,5 @@
-//! Carries out a script on a connection; everything that comes goes to stdout. The script decides,
-//! this file sends, writes and watches the clocks.
+//! Carries out a script on a connection; received data goes to stdout. The script decides, this file
+//! sends, writes and watches the timeouts.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Takes stdout, unless what comes is dropped. `sanitize`: stdout is a terminal.
+    /// Takes stdout, unless received data is dropped. `sanitize`: stdout is a terminal.
     pub fn new(
         script: Script,
         receive: bool,

@@ -7,7 +7,7 @@
 //! |----------------|------------------------------------------------------------------------|
 //! | `--send`       | these bytes, all of them, before the next step                          |
 //! | `--expect`     | to wait, until the leftmost match in all unread bytes; it is read then  |
-//! | `--expect-eof` | to wait, until the peer ends; what comes before is read                 |
+//! | `--expect-eof` | to wait, until the peer ends; data before the end is read               |
 //! | (none left)    | after a `--send` the answer to its end, else to close                   |
 
 pub mod handler;
@@ -43,14 +43,14 @@ pub enum Step {
 pub enum Action {
     /// Send all of this, then ask again.
     Send(Vec<u8>),
-    /// An expectation is met: tell it, then ask again.
+    /// An expectation is met: report it, then ask again.
     Met {
         /// As it was written.
         pattern: String,
         /// What matched.
         matched: Vec<u8>,
     },
-    /// Ask again when something came: an expectation is pending.
+    /// An expectation is pending: ask again when data was received.
     Await,
     /// The peer ended before a pending expectation was met.
     Unmet,
@@ -189,7 +189,7 @@ impl Script {
         }
     }
 
-    /// What came instead, as an error line tells it: escaped, and cut in the middle.
+    /// What was received instead, for an error line: escaped, and cut in the middle.
     pub fn account(&self) -> String {
         let unread = &self.unread;
         let count = self.lost + unread.len() as u64;
