@@ -10,7 +10,7 @@ use socket2::SockAddr;
 
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
-use crate::net::address::{Address, Family, Port, PortRange, Targets};
+use crate::net::address::{Address, Port, Target};
 use crate::net::deadline::Deadline;
 use crate::net::dial::resolve;
 use crate::net::retry::Retry;
@@ -45,13 +45,14 @@ impl Connect {
         }
         let deadline = socket.end();
         let mut report = Report::new(socket.talk.json, socket.talk.verbose);
-        let targets = expand(targets, family)?;
-        for (address, range) in &targets {
-            report.expect(address.to_string(), *range);
+        let mut pending: Vec<(usize, Address)> = Vec::with_capacity(targets.len());
+        for (index, Target { address, range }) in targets.into_iter().enumerate() {
+            address.check_family(family)?;
+            let address = address.resolve_default(family);
+            report.expect(address.to_string(), range);
+            pending.push((index, address));
         }
         let mut retry = self.client.wait.map(|wait| Retry::new(wait, deadline));
-        let mut pending: Vec<(usize, Address)> =
-            targets.into_iter().map(|(address, _)| address).enumerate().collect();
         let mut run_out = false;
         loop {
             let mut failed: Vec<(usize, Checked)> = Vec::new();
@@ -167,31 +168,6 @@ fn through_proxy(
     };
     let took = began.elapsed();
     Ok(Checked { code, took })
-}
-
-/// Every address to check; those of a range know which entry of the list they belong to.
-fn expand(targets: Targets, family: Family) -> Result<Vec<(Address, Option<usize>)>, Failure> {
-    let (host, ports) = match targets {
-        Targets::Unix(name) => {
-            name.check_family(family)?;
-            return Ok(vec![(Address::Unix(name), None)]);
-        }
-        Targets::Inet { host, ports } => (host, ports),
-    };
-    host.check_family(family)?;
-    let host = host.resolve_default(family);
-    let address = |port| Address::Inet { host: host.clone(), port };
-    let mut each = Vec::new();
-    for (entry, ports) in ports.into_iter().enumerate() {
-        match ports {
-            PortRange::One(port) => each.push((address(port), None)),
-            PortRange::Range(first, last) => {
-                let ports = (first..=last).map(Port::Number);
-                each.extend(ports.map(|port| (address(port), Some(entry))));
-            }
-        }
-    }
-    Ok(each)
 }
 
 fn with_port(address: &SockAddr, port: u16) -> SockAddr {

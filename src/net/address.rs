@@ -75,45 +75,50 @@ pub enum Address {
     Unix(UnixName),
 }
 
-/// One item of a port list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PortRange {
-    /// `80` or `http`.
-    One(Port),
-    /// `8000-8100`, both ends included, the lower one first.
-    Range(u16, u16),
-}
-
-/// What `connect -z` checks: the ports of one host in the order written, or a UNIX socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Targets {
-    /// A host and its ports, none of them 0.
-    Inet {
-        /// The host; never the wildcard.
-        host: Host,
-        /// At least one.
-        ports: Vec<PortRange>,
-    },
-    /// A UNIX socket.
-    Unix(UnixName),
+/// An address that `connect -z` checks.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The address.
+    pub address: Address,
+    /// The place in the port list of the range that the port is from.
+    pub range: Option<usize>,
 }
 
 impl Address {
-    /// The address with the left-out host filled in.
+    /// The address with the left-out host filled in: `127.0.0.1`, with `-6` `::1`.
     #[must_use]
     pub fn resolve_default(self, family: Family) -> Self {
-        match self {
-            Self::Inet { host, port } => Self::Inet { host: host.resolve_default(family), port },
-            unix @ Self::Unix(_) => unix,
-        }
+        let Self::Inet { host: Host::Loopback, port } = self else {
+            return self;
+        };
+        let ip = match family {
+            Family::V6 => Ipv6Addr::LOCALHOST.into(),
+            Family::Any | Family::V4 => Ipv4Addr::LOCALHOST.into(),
+        };
+        Self::Inet { host: Host::Ip(ip), port }
     }
 
-    /// Refuses `-4` and `-6` for a literal of another family.
+    /// Refuses `-4` and `-6` for a literal of the other family, and for a UNIX socket.
     pub fn check_family(&self, family: Family) -> Result<(), Failure> {
-        match self {
-            Self::Inet { host, .. } => host.check_family(family),
-            Self::Unix(name) => name.check_family(family),
-        }
+        let flag = match family {
+            Family::Any => return Ok(()),
+            Family::V4 => "-4",
+            Family::V6 => "-6",
+        };
+        let excluded = match (self, family) {
+            (Self::Inet { host: host @ Host::Ip(IpAddr::V4(_)), .. }, Family::V6) => {
+                format!("IPv4 address {host}")
+            }
+            (
+                Self::Inet { host: host @ (Host::Ip(IpAddr::V6(_)) | Host::Scoped(..)), .. },
+                Family::V4,
+            ) => {
+                format!("IPv6 address {host}")
+            }
+            (Self::Unix(name), _) => format!("UNIX socket {}", quoted(name.to_string())),
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(format!("{flag} excludes the {excluded}")))
     }
 
     /// Refuses a `-s` of another family than the literal, or than `-4` or `-6`.
@@ -149,28 +154,6 @@ impl Address {
 }
 
 impl Host {
-    /// The host with the left-out one filled in: `127.0.0.1`, with `-6` `::1`.
-    #[must_use]
-    pub fn resolve_default(self, family: Family) -> Self {
-        match (self, family) {
-            (Self::Loopback, Family::V6) => Self::Ip(Ipv6Addr::LOCALHOST.into()),
-            (Self::Loopback, _) => Self::Ip(Ipv4Addr::LOCALHOST.into()),
-            (host, _) => host,
-        }
-    }
-
-    /// Refuses `-4` and `-6` for a literal of the other family.
-    pub fn check_family(&self, family: Family) -> Result<(), Failure> {
-        let other = match (self, family) {
-            (Self::Ip(IpAddr::V4(_)), Family::V6) => "-6 excludes the IPv4 address",
-            (Self::Ip(IpAddr::V6(_)) | Self::Scoped(..), Family::V4) => {
-                "-4 excludes the IPv6 address"
-            }
-            _ => return Ok(()),
-        };
-        Err(Failure::usage(format!("{other} {self}")))
-    }
-
     /// The scope id of the zone, by `if_nametoindex(3)` or as a number; 0 where there is none.
     pub fn scope_id(&self) -> Result<u32, Failure> {
         let Self::Scoped(ip, zone) = self else {
@@ -203,19 +186,6 @@ impl Port {
             ));
         }
         Ok(())
-    }
-}
-
-impl UnixName {
-    /// Refuses `-4` and `-6`, which do not apply to a UNIX socket.
-    pub fn check_family(&self, family: Family) -> Result<(), Failure> {
-        let flag = match family {
-            Family::Any => return Ok(()),
-            Family::V4 => "-4",
-            Family::V6 => "-6",
-        };
-        let name = quoted(self.to_string());
-        Err(Failure::usage(format!("{flag} excludes the UNIX socket {name}")))
     }
 }
 

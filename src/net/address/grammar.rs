@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::host::{FORMS, host, ipv6, no_address};
-use super::{Address, Host, Port, PortRange, Targets, UnixName};
+use super::{Address, Host, Port, Target, UnixName};
 use crate::exit::{Failure, quoted};
 
 /// The port when no address is given.
@@ -32,18 +32,27 @@ impl Address {
         Ok((address, used))
     }
 
-    /// The same for `connect -z`, where the port may be a list: `22,http,8000-8100`.
-    pub fn take_list(words: &[OsString]) -> Result<(Targets, usize), Failure> {
+    /// The same for `connect -z`, where the port may be a list, `22,http,8000-8100`: a target for
+    /// each port.
+    pub fn take_list(words: &[OsString]) -> Result<(Vec<Target>, usize), Failure> {
         let (place, used) = place(words)?;
-        let targets = match place {
-            Place::Inet(host, text) => {
-                let ports = text.split(',').map(range).collect::<Result<_, _>>()?;
-                host.check_dial()?;
-                Targets::Inet { host, ports }
+        let (host, list) = match place {
+            Place::Unix(name) => {
+                return Ok((vec![Target { address: Self::Unix(name), range: None }], used));
             }
-            Place::Unix(name) => Targets::Unix(name),
+            Place::Inet(host, list) => (host, list),
         };
-        Ok((targets, used))
+        let mut each = Vec::new();
+        for (entry, item) in list.split(',').enumerate() {
+            let (ports, is_range) = range(item)?;
+            let range = is_range.then_some(entry);
+            each.extend(ports.into_iter().map(|port| {
+                let address = Self::Inet { host: host.clone(), port };
+                Target { address, range }
+            }));
+        }
+        host.check_dial()?;
+        Ok((each, used))
     }
 }
 
@@ -178,15 +187,15 @@ pub(super) fn port(text: &str) -> Result<Port, Failure> {
     Err(bad_port(text))
 }
 
-/// Reads one item of a port list.
-fn range(item: &str) -> Result<PortRange, Failure> {
+/// The ports of one item of a port list, and whether it is a range.
+fn range(item: &str) -> Result<(Vec<Port>, bool), Failure> {
     let (first, last) = match item.split_once('-') {
         // A service name may have a dash in it.
         Some(ends) if item.starts_with(|c: char| c.is_ascii_digit()) => ends,
         _ => {
             let port = port(item)?;
             port.check_dial()?;
-            return Ok(PortRange::One(port));
+            return Ok((vec![port], false));
         }
     };
     let (Ok(Port::Number(first)), Ok(Port::Number(last))) = (port(first), port(last)) else {
@@ -199,7 +208,7 @@ fn range(item: &str) -> Result<PortRange, Failure> {
             quoted(item)
         )));
     }
-    Ok(PortRange::Range(first, last))
+    Ok(((first..=last).map(Port::Number).collect(), true))
 }
 
 fn text(word: &OsStr) -> Result<&str, Failure> {
