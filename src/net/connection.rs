@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use super::codec::{Codec, Reject};
 use super::endpoint::Endpoint;
-use super::hexdump::{Direction, Dump, HexDump};
+use super::hexdump::{Direction, HexDump};
 use super::outbox::{BroadcastLog, Outbox};
 use super::socket::{Socket, would_block};
 use super::splice::{CHUNK, Moved, Splice};
@@ -68,7 +68,7 @@ pub struct Connection {
     output_ended: Option<Instant>,
     /// The error that ended the connection.
     failure: Option<io::Error>,
-    dump: Option<Box<HexDump<Dump>>>,
+    dump: Option<Box<HexDump>>,
     /// Payload bytes; with a codec those inside it.
     pub received: u64,
     /// The same in the other direction.
@@ -83,12 +83,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection over an open socket.
-    pub fn new(
-        socket: Socket,
-        peer: Endpoint,
-        dump: Option<Box<HexDump<Dump>>>,
-        now: Instant,
-    ) -> Self {
+    pub fn new(socket: Socket, peer: Endpoint, dump: Option<Box<HexDump>>, now: Instant) -> Self {
         Self {
             socket,
             peer,
@@ -464,7 +459,7 @@ impl Connection {
         let Some(dump) = self.dump.as_mut().filter(|_| !payload.is_empty()) else {
             return Ok(());
         };
-        dump.tell(direction, self.opened.elapsed(), payload).map_err(|failure| {
+        dump.record(direction, self.opened.elapsed(), payload).map_err(|failure| {
             failure
                 .hint(&format!("received {}, sent {} bytes until then", self.received, self.sent))
         })

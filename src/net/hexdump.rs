@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,16 +25,6 @@ impl Dump {
     }
 }
 
-impl Write for Dump {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.borrow_mut().flush()
-    }
-}
-
 /// Which way bytes went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -44,33 +34,39 @@ pub enum Direction {
     Received,
 }
 
-/// The dump of one connection. Connections that share a file have a `HexDump` each over a shared
-/// writer ([`Dump`]): offsets begin anew with each, and end with it.
+/// The dump of one connection. Connections have a `HexDump` each, with offsets of its own, over a
+/// shared [`Dump`].
 ///
 /// A line is `> 0.001234 00000000  68 65 … 0a  |hello.|`: `>` sent or `<` received, seconds since
 /// the start, the offset in that direction, the bytes; `[ID] ` before it where there is an id.
-#[derive(Debug)]
-pub struct HexDump<W: Write> {
-    out: W,
+pub struct HexDump {
+    out: Dump,
     id: Option<u64>,
     sent: u64,
     received: u64,
 }
 
-impl<W: Write> HexDump<W> {
+impl HexDump {
     /// A dump to `out`; a server gives the `id` of the client.
-    pub fn new(out: W, id: Option<u64>) -> Self {
+    pub fn new(out: Dump, id: Option<u64>) -> Self {
         Self { out, id, sent: 0, received: 0 }
     }
 
     /// Dumps bytes that went over the connection together, in one write: records of several
-    /// connections do not mix. An empty datagram is a line without bytes.
+    /// connections do not mix. A failure is one of local output.
     pub fn record(
         &mut self,
         direction: Direction,
         elapsed: Duration,
         bytes: &[u8],
-    ) -> io::Result<()> {
+    ) -> Result<(), Failure> {
+        let text = self.format(direction, elapsed, bytes);
+        let written = self.out.out.borrow_mut().write_all(text.as_bytes());
+        written.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
+    }
+
+    /// The lines of a record. An empty datagram is a line without bytes.
+    fn format(&mut self, direction: Direction, elapsed: Duration, bytes: &[u8]) -> String {
         let (arrow, offset) = match direction {
             Direction::Sent => ('>', &mut self.sent),
             Direction::Received => ('<', &mut self.received),
@@ -84,20 +80,7 @@ impl<W: Write> HexDump<W> {
             push_row(&mut text, *offset, row);
             *offset += row.len() as u64;
         }
-        self.out.write_all(text.as_bytes())
-    }
-}
-
-impl HexDump<Dump> {
-    /// [`HexDump::record`]; its failure names the file, and is one of local output.
-    pub fn tell(
-        &mut self,
-        direction: Direction,
-        elapsed: Duration,
-        bytes: &[u8],
-    ) -> Result<(), Failure> {
-        let result = self.record(direction, elapsed, bytes);
-        result.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
+        text
     }
 }
 
@@ -130,12 +113,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn dump(id: Option<u64>, records: &[(Direction, &[u8])]) -> String {
-        let mut out = Vec::new();
-        let mut dump = HexDump::new(&mut out, id);
-        for (direction, bytes) in records {
-            dump.record(*direction, Duration::from_micros(1234), bytes).unwrap();
-        }
-        String::from_utf8(out).unwrap()
+        let mut dump = HexDump::new(Dump::to("", Box::new(std::io::sink())), id);
+        let elapsed = Duration::from_micros(1234);
+        records.iter().map(|(direction, bytes)| dump.format(*direction, elapsed, bytes)).collect()
     }
 
     #[test]

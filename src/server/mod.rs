@@ -180,7 +180,7 @@ impl<'a> EventLoop<'a> {
     }
 
     /// The `--hex` dump of the connection that is added next.
-    fn new_dump(&self) -> Option<Box<HexDump<Dump>>> {
+    fn new_dump(&self) -> Option<Box<HexDump>> {
         let (dump, numbered) = self.config.dump.as_ref()?;
         Some(Box::new(HexDump::new(dump.clone(), numbered.then_some(self.count))))
     }

@@ -53,7 +53,7 @@ pub struct Operator {
     pub(super) signals: Option<Deferred>,
     pub(super) talk: Talk,
     shown: Shown,
-    dump: Option<RefCell<HexDump<Dump>>>,
+    dump: Option<RefCell<HexDump>>,
     began: Instant,
     /// Once a signal has come: how long stdout may take what is shown.
     until: Deadline,
@@ -117,7 +117,7 @@ impl Operator {
     /// Dumps a datagram, if there is a dump.
     pub(super) fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
         let Some(dump) = &self.dump else { return Ok(()) };
-        dump.borrow_mut().tell(direction, self.began.elapsed(), bytes)
+        dump.borrow_mut().record(direction, self.began.elapsed(), bytes)
     }
 
     /// A poller for a socket and for what the operator does.
