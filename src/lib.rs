@@ -100,9 +100,10 @@
 //!
 //! - Whatever changes an entry puts its slot into `pending`; FIN, removal, watched events and timers
 //!   are derived from the entry's state, in `server/process.rs` alone.
-//! - `queued` is the sum of what all outboxes own: changes go through `Table::with`.
+//! - `queued` is the sum of what all outboxes own: changes go through `Table::with`, or count as it does.
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one
-//!   `left`, after which its [`session::Id`] finds nothing, even when the slot is used again.
+//!   `left`. What a handler does to a client in another phase has no effect, and a
+//!   [`session::Id`] never means a later connection in the same slot.
 //! - `admitted` counts the entries that hold a place of `--max-conns`, from `Open` to removal.
 //!
 //! Of a connection ([`net::connection`]):
@@ -192,8 +193,8 @@
 //!
 //! # How to add
 //!
-//! Each list is whole: it was followed with a toy, and nothing else had to change. Flags and commands
-//! also need `SOCKCTL_UPDATE=1 cargo test completions`, and a line in `CHANGELOG.md`.
+//! Each list is whole: it was followed with a toy, and nothing else had to change. Options, flags and
+//! commands also need `SOCKCTL_UPDATE=1 cargo test completions`, and a line in `CHANGELOG.md`.
 //!
 //! A **socket option** (1 file):
 //! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. A new form of value
@@ -205,11 +206,12 @@
 //! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), a variant of `Choice`, and its arms in
 //!   `of` and `serve`.
 //!
-//! A **command** (3 files, 2 of tests):
+//! A **command** (3 files):
 //! - `commands/NAME.rs`: clap `Args` and `run`.
 //! - `commands/mod.rs`: `pub mod NAME`.
 //! - `cli.rs`: a row of `COMMANDS`.
-//! - `tests/arguments.rs` and `tests/completions.rs`: their lists of commands.
+//! - Its tests: a file in `tests/`, and the lists of commands in `tests/arguments.rs` and
+//!   `tests/completions.rs`.
 //!
 //! A **handshake** with a proxy (2 files):
 //! - `net/proxy/NAME.rs`: implements [`net::handshake::Handshake`].

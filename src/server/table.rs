@@ -1,7 +1,8 @@
 //! The table of connections: which there are, how far each is, and what the loop knows of it.
 //!
 //! Invariants:
-//! - `queued` is the sum of what all outboxes own: every change goes through [`Table::with`].
+//! - `queued` is the sum of what all outboxes own: every change goes through [`Table::with`], or is
+//!   counted as there ([`Table::flush_broadcasts`]).
 //! - Whatever changes an entry pushes its slot to `pending`; [`Table::process_pending`] derives
 //!   FIN, removal, the watched events and the next timer from the entry's state alone.
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each of them was `joined` and
