@@ -308,7 +308,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F
@@ -1365,7 +1365,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-byt
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches what comes; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F

@@ -84,7 +84,7 @@ module completions {
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
@@ -284,7 +284,7 @@ module completions {
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX, over bytes, matches what comes; else exit with 8
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate

@@ -14,11 +14,11 @@ use crate::console::decoration::Style;
 use crate::console::event::{Event, Reason};
 use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure, quoted};
+use crate::exit::{Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::sanitize;
-use crate::session::seat::{Inbox, Input, Seat};
+use crate::session::seat::{Inbox, Input, Leave, Seat};
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// A longer line is shown in pieces.
@@ -60,13 +60,6 @@ pub struct Conversation<'a> {
     incoming: HashMap<u64, Incoming>,
     /// We left; what still comes is shown.
     leaving: Option<Leave>,
-}
-
-/// How we left.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
-    Quit,
-    Interrupted,
 }
 
 /// What has come from one client and is not shown yet.
@@ -348,9 +341,6 @@ impl Handler for Conversation<'_> {
 impl Conversation<'_> {
     /// How a conversation that we left ends; `None` if we did not leave it.
     pub fn left(&self) -> Option<Result<(), Failure>> {
-        Some(match self.leaving? {
-            Leave::Quit => Ok(()),
-            Leave::Interrupted => Err(Failure::silent(Exit::Interrupted)),
-        })
+        self.leaving.map(Leave::result)
     }
 }

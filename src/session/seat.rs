@@ -9,7 +9,7 @@ use crate::console::decoration::Decoration;
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
-use crate::exit::{During, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::poller::Waker;
 use crate::net::signal;
@@ -37,6 +37,25 @@ pub enum Input {
     End,
     /// stdin could not be read.
     Failed(io::Error),
+}
+
+/// How the user left a prompt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// `/quit`, or the end of input.
+    Quit,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Leave {
+    /// What that means for a client's run.
+    pub fn result(self) -> Result<(), Failure> {
+        match self {
+            Self::Quit => Ok(()),
+            Self::Interrupted => Err(Failure::silent(Exit::Interrupted)),
+        }
+    }
 }
 
 /// The channel from the threads that read input to the event loop.

@@ -54,32 +54,26 @@ impl Args for Steps {
                 .action(ArgAction::Append)
                 .conflicts_with("recv_only")
         };
-        command
-            .arg(
-                step(
-                    "send",
-                    "send",
-                    "Send TEXT (escapes, or @FILE); steps are done in the order given",
-                )
-                .value_name("TEXT")
-                .allow_hyphen_values(true)
-                .value_parser(ValueParser::from(args::text_parser())),
-            )
-            .arg(
-                step(
-                    "expect",
-                    "expect",
-                    "Wait until REGEX, over bytes, matches what comes; else exit with 8",
-                )
-                .value_name("REGEX")
-                .allow_hyphen_values(true)
-                .value_parser(args::regex as fn(&str) -> Result<Regex, String>),
-            )
-            .arg(
-                step("expect_eof", "expect-eof", "Wait until the peer ends; else exit with 8")
-                    .num_args(0)
-                    .default_missing_value(""),
-            )
+        let send = step(
+            "send",
+            "send",
+            "Send TEXT (escapes, or @FILE); steps are done in the order given",
+        )
+        .value_name("TEXT")
+        .allow_hyphen_values(true)
+        .value_parser(ValueParser::from(args::text_parser()));
+        let expect = step(
+            "expect",
+            "expect",
+            "Wait until REGEX, over bytes, matches received data; else exit with 8",
+        )
+        .value_name("REGEX")
+        .allow_hyphen_values(true)
+        .value_parser(args::regex as fn(&str) -> Result<Regex, String>);
+        let eof = step("expect_eof", "expect-eof", "Wait until the peer ends; else exit with 8")
+            .num_args(0)
+            .default_missing_value("");
+        command.args([send, expect, eof])
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::console::event::{Event, Payload};
-use crate::console::prompt::Options;
+use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
@@ -17,7 +17,7 @@ use crate::net::signal::Deferred;
 use crate::net::text;
 use crate::net::udp::Datagrams;
 use crate::sanitize;
-use crate::session::seat::{Inbox, Seat};
+use crate::session::seat::{Inbox, Input, Leave, Seat};
 
 /// The poller's tokens.
 pub(super) const SOCKET: u64 = 0;
@@ -129,6 +129,26 @@ impl Operator {
             poller.add(signals, SIGNALS, READ)?;
         }
         Ok(poller)
+    }
+
+    /// The lines that were typed since the last call, and how the operator left the prompt after
+    /// them. The caller asks for more.
+    pub(super) fn typed(&mut self) -> (Vec<String>, Option<Leave>) {
+        self.inbox.waker.quiet();
+        let mut lines = Vec::new();
+        while let Some(input) = self.inbox.take() {
+            self.seat.came(&input);
+            match input {
+                Input::Typed(Typed::Lines(typed)) => lines.extend(typed),
+                Input::Typed(Typed::Interrupt) => return (lines, Some(Leave::Interrupted)),
+                _ => return (lines, Some(Leave::Quit)),
+            }
+            if let Some(quit) = lines.iter().position(|line| line == "/quit") {
+                lines.truncate(quit);
+                return (lines, Some(Leave::Quit));
+            }
+        }
+        (lines, None)
     }
 
     /// A signal has come: stdout has little time left.

@@ -11,7 +11,6 @@ use regex::bytes::Regex;
 
 use super::operator::Operator;
 use crate::console::event::Event;
-use crate::console::prompt::Typed;
 use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::dial::timed_out;
@@ -22,7 +21,6 @@ use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, MOST, limit};
 use crate::net::{quantity, text};
-use crate::session::seat::Input;
 
 /// What is sent.
 pub enum Content {
@@ -255,26 +253,15 @@ impl Sender<'_> {
                 Err(e) if would_block(&e) => {}
                 Err(e) => self.operator.talk.failure(&self.failed(&e)),
             }
-            self.operator.inbox.waker.quiet();
-            while let Some(input) = self.operator.inbox.take() {
-                self.operator.seat.came(&input);
-                match input {
-                    Input::Typed(Typed::Lines(lines)) => {
-                        for line in lines {
-                            if line == "/quit" {
-                                return Ok(());
-                            }
-                            if let Err(failure) = self.send(&[line.as_bytes()]) {
-                                self.operator.talk.failure(&failure);
-                            }
-                        }
-                        self.operator.seat.ask();
-                    }
-                    Input::Typed(Typed::Interrupt) => {
-                        return Err(Failure::silent(Exit::Interrupted));
-                    }
-                    _ => return Ok(()),
+            let (lines, left) = self.operator.typed();
+            for line in lines {
+                if let Err(failure) = self.send(&[line.as_bytes()]) {
+                    self.operator.talk.failure(&failure);
                 }
+            }
+            match left {
+                None => self.operator.seat.ask(),
+                Some(left) => return left.result(),
             }
         }
     }

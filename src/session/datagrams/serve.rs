@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::answers::AnswerQueue;
 use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
-use crate::console::prompt::Typed;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::Access;
 use crate::net::deadline::Deadline;
@@ -17,7 +16,6 @@ use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
 use crate::net::udp::{BATCH, Batch, Datagrams, Envelope};
-use crate::session::seat::Input;
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -261,21 +259,14 @@ impl<'a> Service<'a> {
 
     /// Takes what the operator typed: whether that ends the run.
     fn quits(&mut self) -> bool {
-        self.operator.inbox.waker.quiet();
-        while let Some(input) = self.operator.inbox.take() {
-            self.operator.seat.came(&input);
-            let Input::Typed(Typed::Lines(lines)) = input else {
-                return true;
-            };
-            for line in lines {
-                if line == "/quit" {
-                    return true;
-                }
-                self.say(&line);
-            }
+        let (lines, left) = self.operator.typed();
+        for line in &lines {
+            self.say(line);
+        }
+        if self.operator.seat.is_prompt() {
             self.operator.seat.ask();
         }
-        false
+        left.is_some()
     }
 
     /// Sends what the operator typed: `text` to the last peer, `@peer text` to a given one.
