@@ -1,4 +1,6 @@
 //! The room as a handler: cuts received bytes into lines, and carries out what follows from them.
+//!
+//! Over 300 lines: turns, unfinished lines and delivery work on the same members.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
