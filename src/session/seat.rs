@@ -206,6 +206,11 @@ impl Seat {
         self.output.is_full()
     }
 
+    /// Waits until everything shown is written, writing failed, or the deadline has passed.
+    pub fn flush(&self, until: Deadline) {
+        self.output.flush(until);
+    }
+
     /// What writing failed with, if it did.
     pub fn failure(&self) -> Option<Failure> {
         self.output.failure().map(Failure::output)

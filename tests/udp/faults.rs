@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::net::UdpSocket;
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::serve::ASK;
 use crate::run::{
-    DEADLINE, Folder, REFUSED, datagram, datagrams, datagrams_to, free_port, python, shell, sockctl,
+    DEADLINE, Folder, REFUSED, datagram, datagrams, datagrams_to, free_port, python, shell,
+    sockctl, until,
 };
 
 #[test]
@@ -136,4 +139,30 @@ fn row_109_a_stdout_that_is_not_read_keeps_no_server() {
         assert_eq!(code, wanted, "{words}");
         drop(reader);
     }
+}
+
+#[test]
+fn answers_wait_for_a_reader_of_stdout_and_end_with_it() {
+    let folder = Folder::new();
+    let fifo = folder.at("out");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+    // It would end if answers were taken that cannot be shown.
+    let mut echo = sockctl("udp-serve 127.0.0.1:0 --echo --count 5000").start();
+    let line = format!(r#"exec "$0" udp-send {echo} --reply > "$1""#);
+    let mut client = shell(&line, [&fifo]).start();
+    client.feed([[b'x'; 999].as_slice(), b"\n"].concat().repeat(30_000));
+    let mut room = [PollFd::new(reader.as_fd(), PollFlags::POLLOUT)];
+    until("stdout is full", || poll(&mut room, 0_u8) == Ok(0));
+    client.rests();
+    assert!(echo.is_running());
+    client.signal("TERM");
+    assert_eq!(client.ends().code, 143);
+    drop(reader);
+
+    let echo = sockctl("udp-serve 127.0.0.1:0 --echo").start();
+    let line = format!(r#"{{ "$0" udp-send {echo} --reply; echo "status $?" >&2; }} | head -c 3"#);
+    let mut client = shell(&line, "").start();
+    client.feed(b"one\n".repeat(1_000_000));
+    client.stderr_has("status 141\n");
 }

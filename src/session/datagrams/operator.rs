@@ -109,6 +109,14 @@ impl Operator {
         self.seat.show(line.as_bytes());
     }
 
+    /// Waits while stdout has not taken what was shown before; a failure if it takes no more.
+    pub(super) fn wait_for_room(&self, until: Deadline) -> Result<(), Failure> {
+        if self.seat.is_full() {
+            self.seat.flush(until);
+        }
+        self.seat.failure().map_or(Ok(()), Err)
+    }
+
     /// Whether there is a dump.
     pub(super) fn dumps(&self) -> bool {
         self.dump.is_some()

@@ -182,6 +182,7 @@ impl Sender<'_> {
             match self.socket.recv(batch, 1) {
                 Ok(()) => {
                     self.show(batch)?;
+                    self.operator.wait_for_room(self.deadline)?;
                     return Ok(true);
                 }
                 Err(e) if would_block(&e) => {
