@@ -25,7 +25,7 @@ pub(super) use super::errno::retry;
 pub use super::errno::would_block;
 use super::options::{self, DOMAINS, Row, TYPES, name_of};
 use super::raw;
-use super::trace::{self, Outcome};
+use super::trace::{self, CallResult};
 
 /// The most messages of an error queue that are discarded before others have their turn.
 const ERRORS_AT_ONCE: usize = 1024;
@@ -48,8 +48,9 @@ impl Socket {
             .then(|| if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP });
         let result = socket2::Socket::new(domain, kind, protocol);
         if trace::on() {
-            let outcome =
-                result.as_ref().map_or_else(trace::failed, |s| Outcome::Descriptor(s.as_raw_fd()));
+            let outcome = result
+                .as_ref()
+                .map_or_else(trace::failed, |s| CallResult::Descriptor(s.as_raw_fd()));
             trace::call("socket", &[&domain_name(domain), &kind_name(kind)], outcome);
         }
         Ok(result?.into())
@@ -73,7 +74,7 @@ impl Socket {
         if trace::on() {
             match &result {
                 Ok((socket, peer)) => {
-                    trace::call("accept", &[], Outcome::Accepted(socket.as_raw_fd(), peer));
+                    trace::call("accept", &[], CallResult::Accepted(socket.as_raw_fd(), peer));
                 }
                 Err(e) if would_block(e) => {}
                 Err(e) => trace::call("accept", &[], trace::failed(e)),
@@ -286,7 +287,7 @@ impl Socket {
     pub fn local(&self) -> io::Result<Endpoint> {
         let address = self.inner.local_addr()?;
         let local = Endpoint::of(&address);
-        trace::call("getsockname", &[], Outcome::Value(&local));
+        trace::call("getsockname", &[], CallResult::Value(&local));
         Ok(local)
     }
 
@@ -297,7 +298,7 @@ impl Socket {
             (Err(_), Some(dialled)) => dialled.clone(),
             (Err(e), None) => return Err(e),
         };
-        trace::call("getpeername", &[], Outcome::Value(&peer));
+        trace::call("getpeername", &[], CallResult::Value(&peer));
         Ok(peer)
     }
 
@@ -315,7 +316,7 @@ impl Socket {
         if trace::on() {
             let args: [&dyn Display; 2] = [&option.level, &option.spoken()];
             match &result {
-                Ok(value) => trace::call("getsockopt", &args, Outcome::Value(&Plain(value))),
+                Ok(value) => trace::call("getsockopt", &args, CallResult::Value(&Plain(value))),
                 Err(e) => trace::call("getsockopt", &args, trace::failed(e)),
             }
         }
@@ -355,7 +356,11 @@ pub struct Credentials {
 impl Drop for Socket {
     fn drop(&mut self) {
         if trace::on() {
-            trace::call("close", &[&format_args!("fd {}", self.inner.as_raw_fd())], Outcome::Done);
+            trace::call(
+                "close",
+                &[&format_args!("fd {}", self.inner.as_raw_fd())],
+                CallResult::Done,
+            );
         }
     }
 }

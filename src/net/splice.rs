@@ -18,7 +18,7 @@ use nix::poll::PollFlags;
 
 use super::deadline::{Deadline, wait};
 use super::errno::restart;
-use super::stdio::{Kind, Stdio};
+use super::stdio::{Stdio, StreamKind};
 
 /// The most one call moves; also the size that pipes are grown to.
 pub const CHUNK: usize = 1 << 20;
@@ -62,28 +62,28 @@ impl Splice {
     /// From this stdin to a socket, if the kernel has a way.
     pub fn from_input(input: Stdio) -> Option<Self> {
         match input.kind() {
-            Kind::Pipe => {
+            StreamKind::Pipe => {
                 grow(input.as_fd());
                 Some(Self(Way::Splice))
             }
-            Kind::File => Some(Self(Way::SendFile)),
-            Kind::Socket | Kind::Terminal | Kind::Device => None,
+            StreamKind::File => Some(Self(Way::SendFile)),
+            StreamKind::Socket | StreamKind::Terminal | StreamKind::Device => None,
         }
     }
 
     /// From a socket to this stdout, if the kernel has a way.
     pub fn to_output(output: Stdio) -> Option<Self> {
         match output.kind() {
-            Kind::Pipe => {
+            StreamKind::Pipe => {
                 grow(output.as_fd());
                 Some(Self(Way::Splice))
             }
-            Kind::File | Kind::Device => {
+            StreamKind::File | StreamKind::Device => {
                 let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).ok()?;
                 grow(writer.as_fd());
                 Some(Self(Way::Through { reader, writer, inside: 0 }))
             }
-            Kind::Socket | Kind::Terminal => None,
+            StreamKind::Socket | StreamKind::Terminal => None,
         }
     }
 

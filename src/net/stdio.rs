@@ -20,7 +20,7 @@ const PIPE_BUF: usize = 4096;
 
 /// What a descriptor is, as far as moving bytes cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamKind {
     /// A pipe or FIFO: splice(2) works straight on it.
     Pipe,
     /// A regular file: never blocks.
@@ -37,7 +37,7 @@ pub enum Kind {
 #[derive(Clone, Copy)]
 pub struct Stdio {
     fd: BorrowedFd<'static>,
-    kind: Kind,
+    kind: StreamKind,
     /// The same pipe or terminal, opened once more: a description of our own may be non-blocking,
     /// and takes writes of any size.
     own: Option<BorrowedFd<'static>>,
@@ -60,7 +60,7 @@ impl Stdio {
             options.open("/proc/self/fd/1").ok()
         });
         let mut stdout = Self::new(STDOUT.as_fd());
-        if matches!(stdout.kind, Kind::Pipe | Kind::Terminal) {
+        if matches!(stdout.kind, StreamKind::Pipe | StreamKind::Terminal) {
             stdout.own = OWN.as_ref().map(AsFd::as_fd);
         }
         stdout
@@ -69,23 +69,23 @@ impl Stdio {
     fn new(fd: BorrowedFd<'static>) -> Self {
         let kind =
             match fstat(fd).map(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT) {
-                Ok(SFlag::S_IFIFO) => Kind::Pipe,
-                Ok(SFlag::S_IFREG) => Kind::File,
-                Ok(SFlag::S_IFSOCK) => Kind::Socket,
-                _ if io::IsTerminal::is_terminal(&fd) => Kind::Terminal,
-                _ => Kind::Device,
+                Ok(SFlag::S_IFIFO) => StreamKind::Pipe,
+                Ok(SFlag::S_IFREG) => StreamKind::File,
+                Ok(SFlag::S_IFSOCK) => StreamKind::Socket,
+                _ if io::IsTerminal::is_terminal(&fd) => StreamKind::Terminal,
+                _ => StreamKind::Device,
             };
         Self { fd, kind, own: None }
     }
 
     /// What it is.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> StreamKind {
         self.kind
     }
 
     /// Whether poll(2) can wait for it: regular files are always ready.
     pub fn can_wait(self) -> bool {
-        self.kind != Kind::File
+        self.kind != StreamKind::File
     }
 
     /// read(2) if there is something to read, else `WouldBlock`. 0 is the end.
@@ -102,11 +102,11 @@ impl Stdio {
     /// write(2) as much as there is room for, else `WouldBlock`.
     pub fn write(self, bytes: &[u8]) -> io::Result<usize> {
         match self.kind {
-            Kind::File | Kind::Device => retry(|| nix::unistd::write(self.fd, bytes)),
-            Kind::Socket => {
+            StreamKind::File | StreamKind::Device => retry(|| nix::unistd::write(self.fd, bytes)),
+            StreamKind::Socket => {
                 retry(|| nix::sys::socket::send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
             }
-            Kind::Pipe | Kind::Terminal => {
+            StreamKind::Pipe | StreamKind::Terminal => {
                 if let Some(own) = self.own {
                     return retry(|| nix::unistd::write(own, bytes));
                 }

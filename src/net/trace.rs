@@ -21,12 +21,12 @@ pub struct Call<'a> {
     /// The arguments, each as shown between the parentheses.
     args: &'a [&'a dyn Display],
     /// What the call returned.
-    outcome: Outcome<'a>,
+    outcome: CallResult<'a>,
 }
 
 /// What a socket call returned.
 #[derive(Clone, Copy)]
-pub enum Outcome<'a> {
+pub enum CallResult<'a> {
     /// Nothing (Python's None).
     Done,
     /// A new descriptor.
@@ -54,13 +54,13 @@ impl Display for Call<'_> {
         }
         f.write_str(")")?;
         match self.outcome {
-            Outcome::Done => Ok(()),
-            Outcome::Descriptor(fd) => write!(f, " -> fd {fd}"),
-            Outcome::Accepted(fd, peer) => write!(f, " -> fd {fd} from {peer}"),
-            Outcome::Count(n) => write!(f, " -> {n}"),
-            Outcome::CountFrom(n, peer) => write!(f, " -> {n} from {peer}"),
-            Outcome::Value(value) => write!(f, " -> {value}"),
-            Outcome::Failed(code) => write!(f, " -> {} {code}", errno_name(code)),
+            CallResult::Done => Ok(()),
+            CallResult::Descriptor(fd) => write!(f, " -> fd {fd}"),
+            CallResult::Accepted(fd, peer) => write!(f, " -> fd {fd} from {peer}"),
+            CallResult::Count(n) => write!(f, " -> {n}"),
+            CallResult::CountFrom(n, peer) => write!(f, " -> {n} from {peer}"),
+            CallResult::Value(value) => write!(f, " -> {value}"),
+            CallResult::Failed(code) => write!(f, " -> {} {code}", errno_name(code)),
         }
     }
 }
@@ -73,13 +73,15 @@ impl Serialize for Call<'_> {
         map.serialize_entry("call", self.name)?;
         map.serialize_entry("args", &args)?;
         match self.outcome {
-            Outcome::Done => map.serialize_entry("result", &()),
-            Outcome::Descriptor(fd) => map.serialize_entry("result", &fd),
-            Outcome::Accepted(fd, peer) => map.serialize_entry("result", &(fd, peer.to_string())),
-            Outcome::Count(n) => map.serialize_entry("result", &n),
-            Outcome::CountFrom(n, peer) => map.serialize_entry("result", &(n, peer.to_string())),
-            Outcome::Value(value) => map.serialize_entry("result", &value.to_string()),
-            Outcome::Failed(code) => map.serialize_entry("errno", &errno_name(code)),
+            CallResult::Done => map.serialize_entry("result", &()),
+            CallResult::Descriptor(fd) => map.serialize_entry("result", &fd),
+            CallResult::Accepted(fd, peer) => {
+                map.serialize_entry("result", &(fd, peer.to_string()))
+            }
+            CallResult::Count(n) => map.serialize_entry("result", &n),
+            CallResult::CountFrom(n, peer) => map.serialize_entry("result", &(n, peer.to_string())),
+            CallResult::Value(value) => map.serialize_entry("result", &value.to_string()),
+            CallResult::Failed(code) => map.serialize_entry("errno", &errno_name(code)),
         }?;
         map.end()
     }
@@ -101,7 +103,7 @@ pub fn on() -> bool {
 }
 
 /// Reports one call.
-pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: Outcome<'_>) {
+pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: CallResult<'_>) {
     if let Some(sink) = SINK.get() {
         sink(&Call { name, args, outcome });
     }
@@ -114,7 +116,7 @@ pub(super) fn done<T>(
     result: io::Result<T>,
 ) -> io::Result<T> {
     if on() {
-        call(name, args, result.as_ref().map_or_else(failed, |_| Outcome::Done));
+        call(name, args, result.as_ref().map_or_else(failed, |_| CallResult::Done));
     }
     result
 }
@@ -128,8 +130,8 @@ pub(super) fn counted(
     if on() {
         match &result {
             // Python's sendall takes the data and returns None: its length says all.
-            Ok(n) if name == "sendall" => call(name, &[n], Outcome::Done),
-            Ok(n) => call(name, &[&room], Outcome::Count(*n)),
+            Ok(n) if name == "sendall" => call(name, &[n], CallResult::Done),
+            Ok(n) => call(name, &[&room], CallResult::Count(*n)),
             Err(e) if would_block(e) => {}
             Err(e) => call(name, &[&room], failed(e)),
         }
@@ -138,6 +140,6 @@ pub(super) fn counted(
 }
 
 /// The errno value a failed call is shown with.
-pub(super) fn failed<'a>(error: &io::Error) -> Outcome<'a> {
-    Outcome::Failed(error.raw_os_error().unwrap_or_default())
+pub(super) fn failed<'a>(error: &io::Error) -> CallResult<'a> {
+    CallResult::Failed(error.raw_os_error().unwrap_or_default())
 }

@@ -61,6 +61,9 @@ fn result(closed: Closed, role: Role, idle: Duration) -> Result<(), Failure> {
         (Reason::Idle, _) => Err(Failure { cause: idle_timeout(idle), ..timed_out(op, peer) }),
         (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
         (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, &peer.to_string(), e)),
+        (Reason::Slow, _) => {
+            Err(Failure::new(op, peer, "closed: it did not read what was sent", Exit::Broken))
+        }
         (reason, _) => Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken)),
     }
 }

@@ -15,7 +15,7 @@ use super::control::{Source, envelope, room};
 use super::{Datagrams, Envelope, MOST, UDP_ROOM};
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::{retry, would_block};
-use crate::net::trace::{self, Outcome};
+use crate::net::trace::{self, CallResult};
 
 /// Datagrams in a batch.
 pub const BATCH: usize = 64;
@@ -88,7 +88,7 @@ impl Datagrams {
         if trace::on() {
             let room = batch.each;
             for (_, Envelope { len, from, .. }) in &batch.datagrams {
-                trace::call("recvfrom", &[&room], Outcome::CountFrom(*len, from));
+                trace::call("recvfrom", &[&room], CallResult::CountFrom(*len, from));
             }
             if let Err(e) = result.as_ref()
                 && !would_block(e)
@@ -154,7 +154,7 @@ impl Datagrams {
                 Ok(sent) => {
                     for (bytes, to) in &datagrams[..*sent] {
                         let len = bytes.len();
-                        trace::call("sendto", &[&len, &to.from], Outcome::Count(len));
+                        trace::call("sendto", &[&len, &to.from], CallResult::Count(len));
                     }
                 }
                 Err(e) if would_block(e) => {}
