@@ -67,6 +67,10 @@ pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
         return work();
     };
     let before = signals.at_once.swap(true, Ordering::SeqCst);
+    if let Ok(signal @ 1..) = i32::try_from(signals.last.load(Ordering::SeqCst)) {
+        // It came while it was deferred, and would not be taken any more.
+        low_level::exit(128 + signal);
+    }
     let result = work();
     signals.at_once.store(before, Ordering::SeqCst);
     result

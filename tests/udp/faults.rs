@@ -125,11 +125,16 @@ fn row_109_a_stdout_that_is_not_read_keeps_no_server() {
         let line = format!(r#"exec "$0" udp-serve 127.0.0.1:0 {words} > "$1""#);
         let server = shell(&line, [&fifo]).start();
         let socket = datagrams_to(server.port());
-        for _ in 0..2000 {
+        let mut room = [PollFd::new(reader.as_fd(), PollFlags::POLLOUT)];
+        until("stdout is full", || {
             // A port that is closed by now has had enough.
             let _ = socket.send(&[b'x'; 1000]);
+            poll(&mut room, 0_u8) == Ok(0)
+        });
+        (0..100).for_each(|_| _ = socket.send(&[b'x'; 1000]));
+        if words.contains("--count") {
+            until("it only writes", || socket.send(&[b'x'; 1000]).is_err());
         }
-        server.rests();
         if is_signalled {
             server.signal("TERM");
         }
