@@ -208,7 +208,12 @@ impl<'a> EventLoop<'a> {
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;
             self.table.now = Instant::now();
+            // Connections that end come first: their places are free for those that are accepted.
+            ready.sort_by_key(|event| event.token == LISTENER);
             for event in ready.drain(..) {
+                if event.token == LISTENER {
+                    self.process();
+                }
                 if self.dispatch(event)? {
                     return Ok(RunEnd::Stopped(self.signal));
                 }

@@ -17,6 +17,15 @@ fn is_served(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
+fn a_place_is_free_once_its_client_has_gone() {
+    let server = sockctl("serve 0 --reply hey --per-ip 1").start();
+    for _ in 0..100 {
+        assert_eq!(read_all(&server.connect()), b"hey");
+    }
+    server.stops("", "");
+}
+
+#[test]
 fn an_address_has_its_share_of_connections() {
     let server = sockctl("serve 0 --echo --per-ip 2 -v").start();
     let mut held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
