@@ -32,6 +32,18 @@ fn row_36_a_reader_that_has_gone_is_141_in_silence() {
 }
 
 #[test]
+fn row_36_a_reader_that_goes_while_nothing_comes_is_noticed() {
+    for reader in ["true", "sleep 0.3"] {
+        // stdin stays open, and the peer is silent.
+        let line = format!(r#"{{ "$0" connect $1; echo "status $?" >&2; }} | {reader}"#);
+        let mut client = shell(&line, peer(hold).to_string()).start();
+        client.stderr_has("status 141\n");
+        client.close();
+        client.finish().is(0, "", "status 141\n");
+    }
+}
+
+#[test]
 #[ignore = "needs unshare, ip and root"]
 fn row_36_a_list_of_ports_ends_with_its_reader() {
     // In a network of its own: a scan would take the place of the clients of other tests.

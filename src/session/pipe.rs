@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::stdio::Streams;
 use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
@@ -84,6 +86,8 @@ pub struct Pipe {
     /// Clients that ended their side, and when.
     ended: Vec<(Id, Instant)>,
     last_input: Instant,
+    /// The reader of stdout has gone.
+    is_broken: bool,
     /// stdin has nothing to read: no client holds it up.
     waits_for_input: bool,
     /// When a stdin that waits for one of several clients looks again.
@@ -105,6 +109,7 @@ impl Pipe {
             coalescing: Coalescing::Off,
             ended: Vec::new(),
             last_input: Instant::now(),
+            is_broken: false,
             waits_for_input: false,
             look_at: None,
             stopping: Deadline::NEVER,
@@ -330,6 +335,13 @@ impl Pipe {
         }
     }
 
+    /// Ends the only connection once the reader of stdout has gone, though nothing comes.
+    fn check_reader(&self, clients: &mut dyn Clients) {
+        if self.is_broken && self.options.sole && !clients.all().is_empty() {
+            clients.quit(Err(Failure::output(Errno::EPIPE)));
+        }
+    }
+
     /// So much has come at once.
     fn coalesce(&mut self, client: Id, count: usize, clients: &mut dyn Clients) {
         if self.coalescing == Coalescing::Off && count >= BULK_SIGN && self.options.sole {
@@ -372,6 +384,7 @@ impl Handler for Pipe {
         self.last_input = Instant::now();
         self.waits_for_input = true;
         self.streams.watch_input(true);
+        self.check_reader(clients);
     }
 
     fn readable(&mut self, client: Id, clients: &mut dyn Clients) -> bool {
@@ -424,6 +437,8 @@ impl Handler for Pipe {
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         let ready = self.streams.ready();
+        self.is_broken |= ready.is_broken;
+        self.check_reader(clients);
         if ready.output {
             let flushed = self.streams.flush();
             self.check_output(flushed, clients);

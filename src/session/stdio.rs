@@ -7,7 +7,7 @@ use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Poller};
 use crate::net::socket::would_block;
-use crate::net::stdio::Stdio;
+use crate::net::stdio::{Stdio, StreamKind};
 
 const STDIN: u64 = 0;
 const STDOUT: u64 = 1;
@@ -36,6 +36,8 @@ pub struct StreamsReady {
     pub input: bool,
     /// stdout has room.
     pub output: bool,
+    /// The reader of a stdout that is a pipe has gone.
+    pub is_broken: bool,
 }
 
 impl Streams {
@@ -144,14 +146,21 @@ impl Streams {
         let waits = |stream: &Option<Watched>| {
             stream.as_ref().is_some_and(|stream| stream.is_always_ready && stream.is_awaited)
         };
-        let mut ready = StreamsReady { input: waits(&self.input), output: waits(&self.output) };
+        let mut ready = StreamsReady {
+            input: waits(&self.input),
+            output: waits(&self.output),
+            is_broken: false,
+        };
+        let is_pipe = self.output().is_some_and(|output| output.kind() == StreamKind::Pipe);
         let mut events = Vec::new();
         // What cannot be waited for now is waited for again.
         let _ = self.poller.wait(&mut events, Deadline::now());
         for event in events {
-            match event.token {
-                STDIN => ready.input = true,
-                _ => ready.output = true,
+            if event.token == STDIN {
+                ready.input = true;
+            } else {
+                ready.output = true;
+                ready.is_broken = event.failed && is_pipe;
             }
         }
         ready
