@@ -69,6 +69,8 @@ pub struct Script {
     window: usize,
     /// How many bytes before the unread ones were dropped since a step last consumed any.
     lost: u64,
+    /// A step has consumed bytes.
+    has_consumed: bool,
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
     ended: bool,
@@ -94,6 +96,7 @@ impl Script {
             unread: Vec::new(),
             window: WINDOW,
             lost: 0,
+            has_consumed: false,
             fresh: false,
             ended: false,
             last: Last::Expectation,
@@ -157,6 +160,7 @@ impl Script {
 
     /// The step on hand consumes so many of the unread bytes, and all that were dropped before.
     fn consume(&mut self, count: usize) {
+        self.has_consumed |= count > 0;
         self.unread.drain(..count);
         self.lost = 0;
     }
@@ -194,8 +198,10 @@ impl Script {
         let unread = &self.unread;
         let count = self.lost + unread.len() as u64;
         let bytes = if count == 1 { "byte" } else { "bytes" };
-        if count == 0 {
-            return "nothing received".into();
+        match count {
+            0 if self.has_consumed => return "nothing received after that".into(),
+            0 => return "nothing received".into(),
+            _ => {}
         }
         if self.lost == 0 && unread.len() <= HEAD + TAIL {
             return format!("received {count} {bytes}: '{}'", text::show(unread));
