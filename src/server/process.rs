@@ -2,16 +2,13 @@
 
 use std::time::Instant;
 
-use super::backpressure::{HIGH_WATER, PROGRESS};
+use super::backpressure::{HIGH_WATER, POOL, PROGRESS};
 use super::phase::Phase;
 use super::table::{Role, Table};
 use crate::console::event::Reason;
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::poller::Interest;
 use crate::session::Id;
-
-/// What all outboxes together may own for clients that write everything before they read.
-const POOL: usize = 128 << 20;
 
 impl Table {
     /// Processes every entry that was changed since the last call.
