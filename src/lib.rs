@@ -172,7 +172,7 @@
 //! 2. **Sources are not read while a reader that still reads is over the high-water mark**
 //!    (`HIGH_WATER`, 256 KiB; one that has taken nothing for `PROGRESS`, 100 ms, is not waited for).
 //!    The sources are: the connection itself (`Table::process`; it may write all before it reads any
-//!    while all queues together own less than `POOL`, 128 MiB); for broadcasts every connection
+//!    while all queues together own less than `TOTAL_QUEUE_LIMIT`, 128 MiB); for broadcasts every connection
 //!    (`server/backpressure.rs`, with `RATE` and `GRACE`); stdin (`Pipe::has_room`, a room's
 //!    [`Clients::is_paused`](session::Clients::is_paused)). The other way round a handler that has no
 //!    room takes fewer bytes than it was offered, or pauses clients.

@@ -1,6 +1,7 @@
 //! One connection, in either role: the socket, the codec on it, what waits to be sent, both
-//! directions' ends, the counters and the dump. Half-close, the ends inside a codec and the order
-//! of data and end are decided here and nowhere else.
+//! directions' ends, the counters and the dump. The ends inside a codec and the order of data
+//! and end are decided here; what ends our side is the handler's decision (`Handler::ended`), and
+//! when both have ended follows in `server/process.rs`.
 //!
 //! | direction     | bytes are                          | then                              |
 //! |---------------|------------------------------------|-----------------------------------|

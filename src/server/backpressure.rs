@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 /// A reader with this much waiting is over the mark; also where reading from a connection stops
 /// until it takes what it was sent.
 pub(super) const HIGH_WATER: usize = 256 << 10;
-/// What all outboxes together may own for clients that write everything before they read.
-pub(super) const POOL: usize = 128 << 20;
+/// What all outboxes together may own. Below it a client may write everything before it reads, and
+/// the broadcasts that wait for a slow one are copied for it.
+pub(super) const TOTAL_QUEUE_LIMIT: usize = 128 << 20;
 /// A reader that has taken nothing for this long is not waited for.
 pub(super) const PROGRESS: Duration = Duration::from_millis(100);
 /// All readers over the mark together must take this much a second, after a first grace.

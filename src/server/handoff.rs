@@ -6,7 +6,7 @@
 //! | nothing       | talks, or has ended its side: the program's end of input | |
 //! | ERR and HUP, or HUP without an end | reset the connection | it is gone at once |
 //! | ERR alone     | talks: the error (an ICMP error with `IP_RECVERR`) is the program's to read | |
-//! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PATIENCE`] after the program has read everything |
+//! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PROGRAM_EXIT_GRACE`] after the program has read everything |
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +20,7 @@ use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
 /// How long a program may go on after its connection has ended in both directions.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PROGRAM_EXIT_GRACE: Duration = Duration::from_secs(1);
 
 impl Table {
     /// Gives out a duplicate of the socket, in blocking mode.
@@ -51,7 +51,7 @@ impl Table {
             && event.hung_up
             && hand_off.ended.is_none()
         {
-            hand_off.ended = Some(now + PATIENCE);
+            hand_off.ended = Some(now + PROGRAM_EXIT_GRACE);
             self.pending.push(slot);
         }
     }
@@ -67,7 +67,7 @@ impl Table {
         };
         if hand_off.ended.is_some() {
             return match entry.conn.socket.unread() {
-                Ok(1..) => hand_off.ended = Some(now + PATIENCE),
+                Ok(1..) => hand_off.ended = Some(now + PROGRAM_EXIT_GRACE),
                 _ => self.hang_up(slot, Reason::Eof),
             };
         }

@@ -29,9 +29,9 @@ impl Default for Limits {
 
 /// How many connections each address has, where that is limited.
 #[derive(Debug, Default)]
-pub(super) struct Census(HashMap<IpAddr, usize>);
+pub(super) struct PerAddressCounts(HashMap<IpAddr, usize>);
 
-impl Census {
+impl PerAddressCounts {
     /// The connections from where this peer is; UNIX peers are not counted.
     pub(super) fn of(&self, peer: &Endpoint) -> usize {
         let count = peer.ip().and_then(|ip| self.0.get(&network(ip)));

@@ -58,7 +58,8 @@ const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
 const DIALER: u64 = u64::MAX - 4;
 
-/// One recv(2), and so what one connection gets of a turn; more where a codec makes bytes dearer.
+/// One recv(2), and so what one connection gets of a turn; larger reads
+/// make up for the cost of each record where there is a codec.
 const BUFFER: usize = 64 << 10;
 const CODEC_BUFFER: usize = 256 << 10;
 

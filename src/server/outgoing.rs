@@ -28,7 +28,7 @@ use crate::net::socket::Socket;
 
 /// How long our answer to a challenge has the connection to itself. A server that reads it with a
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
-const ALONE: Duration = Duration::from_millis(25);
+const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
 
 /// A connection to dial.
 pub struct Route {
@@ -263,7 +263,7 @@ impl EventLoop<'_> {
                 let now = self.table.now;
                 self.table.with(slot, |entry, _, _| {
                     if let Phase::Handshake(negotiation) = &mut entry.phase {
-                        negotiation.opens_at = Some(now + ALONE);
+                        negotiation.opens_at = Some(now + POST_AUTH_DELAY);
                     }
                 });
                 return;

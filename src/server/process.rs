@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::backpressure::{HIGH_WATER, POOL, PROGRESS};
+use super::backpressure::{HIGH_WATER, PROGRESS, TOTAL_QUEUE_LIMIT};
 use super::phase::Phase;
 use super::table::{Role, Table};
 use crate::console::event::Reason;
@@ -96,12 +96,12 @@ impl Table {
         };
         if entry.conn.outbox().held(&self.log) >= self.queue_limit {
             let waiting = entry.conn.outbox().len(&self.log);
-            if waiting >= self.queue_limit || self.queued + waiting > POOL {
+            if waiting >= self.queue_limit || self.queued + waiting > TOTAL_QUEUE_LIMIT {
                 return self.end(slot, Reason::Slow);
             }
             // What waits is little; the log, which holds much, must not be kept because of it.
             self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
-            self.pending.pop();
+            self.pending.pop(); // this call goes on with it
         }
         let is_held = self.is_held(slot);
         let Some(entry) = self.entries.get_mut(slot) else {
@@ -130,7 +130,7 @@ impl Table {
             return self.remove(slot, reason);
         }
         let waiting = conn.outbox().len(&self.log);
-        let is_stalled = self.now - conn.progress >= PROGRESS && self.queued < POOL;
+        let is_stalled = self.now - conn.progress >= PROGRESS && self.queued < TOTAL_QUEUE_LIMIT;
         let reads = match &entry.phase {
             Phase::Open => !is_held && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
             Phase::Waiting | Phase::HandedOff(_) => false,

@@ -21,7 +21,7 @@ use slab::Slab;
 
 use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
-use super::limits::Census;
+use super::limits::PerAddressCounts;
 use super::phase::Phase;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
@@ -146,7 +146,7 @@ pub(super) struct Table {
     /// The handler has paused all connections.
     pub(super) is_paused: bool,
     /// Kept where the connections of an address are counted.
-    pub(super) census: Option<Census>,
+    pub(super) per_address: Option<PerAddressCounts>,
     /// A connection with this much waiting is cut off.
     pub(super) queue_limit: usize,
     /// Joins and leaves are reported without `-v`.
@@ -192,7 +192,7 @@ impl Table {
             flush: FlushSchedule::default(),
             back_pressure: BackPressure::default(),
             is_paused: false,
-            census: counts.then(Census::default),
+            per_address: counts.then(PerAddressCounts::default),
             queue_limit: handler.queue_limit(),
             is_social: handler.is_social(),
             has_dump: false,
@@ -294,8 +294,8 @@ impl Table {
         self.announcing -= usize::from(entry.phase.is_announcing());
         if entry.is_admitted {
             self.admitted -= 1;
-            if let Some(census) = &mut self.census {
-                census.remove(&entry.conn.peer);
+            if let Some(per_address) = &mut self.per_address {
+                per_address.remove(&entry.conn.peer);
             }
         }
         Some(entry)
@@ -313,8 +313,8 @@ impl Table {
 
     /// How many admitted connections have the address of this one.
     pub(super) fn neighbours(&self, slot: usize) -> usize {
-        match (&self.census, self.entries.get(slot)) {
-            (Some(census), Some(entry)) => census.of(&entry.conn.peer),
+        match (&self.per_address, self.entries.get(slot)) {
+            (Some(per_address), Some(entry)) => per_address.of(&entry.conn.peer),
             _ => 0,
         }
     }
@@ -330,8 +330,8 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        if let Some(census) = &mut self.census {
-            census.add(&entry.conn.peer);
+        if let Some(per_address) = &mut self.per_address {
+            per_address.add(&entry.conn.peer);
         }
         let joined = self.is_social;
         if self.bounds.role == Role::Server

@@ -18,9 +18,9 @@ const STOP_QUIET: Duration = Duration::from_millis(250);
 const DRAIN_QUIET: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(10);
 /// How soon a timer that could not be dealt with when it was due is looked at again.
-const RETRY: Duration = Duration::from_millis(100);
+const RECHECK: Duration = Duration::from_millis(100);
 /// How often back-pressure is updated while it is on.
-const BACK_PRESSURE: Duration = Duration::from_millis(20);
+const BACK_PRESSURE_POLL: Duration = Duration::from_millis(20);
 
 impl Table {
     /// Sets the timer for what is due next on a connection.
@@ -31,7 +31,7 @@ impl Table {
         let Some(due) = due(entry, &self.bounds, self.stopping, &self.log).instant() else {
             return;
         };
-        let due = if due > self.now { due } else { self.now + RETRY };
+        let due = if due > self.now { due } else { self.now + RECHECK };
         if entry.armed.is_none_or(|armed| due < armed) {
             entry.armed = Some(due);
             self.timers.push(Reverse((due, slot, entry.number)));
@@ -44,7 +44,7 @@ impl Table {
         let due = timer.map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due));
         let due = due.min(self.flush.deadline(self.log.end()));
         if self.back_pressure.is_on() {
-            due.min(Deadline::at(self.now + BACK_PRESSURE))
+            due.min(Deadline::at(self.now + BACK_PRESSURE_POLL))
         } else {
             due
         }

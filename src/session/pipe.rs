@@ -22,7 +22,7 @@ use crate::net::splice::{self, Moved, Splice, grow};
 use crate::net::stdio::Stdio;
 use crate::sanitize::Sanitizer;
 
-/// One read of stdin; more where a codec makes each byte dearer.
+/// One read of stdin; larger where a codec costs for each record.
 const CHUNK: usize = 64 << 10;
 const CODEC_CHUNK: usize = 256 << 10;
 /// Moves in one turn before others have theirs.
@@ -30,18 +30,18 @@ const TURN: usize = 16;
 /// A client with this much queued makes stdin wait.
 const FULL: usize = 256 << 10;
 /// How often a stdin that waits for one of several clients looks again.
-const LOOK: Duration = Duration::from_millis(50);
+const FULL_POLL: Duration = Duration::from_millis(50);
 /// The kernel shows a half-close and a close alike: once a client has ended its side, a stdin with
 /// nothing to read for this long ends ours.
-const QUIET: Duration = Duration::from_millis(500);
+const HALF_CLOSE_DELAY: Duration = Duration::from_millis(500);
 
 /// So much at once is a sign of bulk: a reader that is woken for each segment then spends its time
 /// on being woken.
-const BULK_SIGN: usize = 64 << 10;
+const COALESCE_FROM: usize = 64 << 10;
 /// `SO_RCVLOWAT` keeps it asleep until so much is there …
-const BULK: i32 = 128 << 10;
+const LOW_WATER: i32 = 128 << 10;
 /// … and this bounds the latency that it adds.
-const BULK_DELAY: Duration = Duration::from_micros(200);
+const COALESCE_DELAY: Duration = Duration::from_micros(200);
 
 /// What is done to the bytes, and with how many clients.
 #[derive(Clone, Copy)]
@@ -168,7 +168,7 @@ impl Pipe {
         if full.is_empty() {
             return !all.is_empty();
         }
-        self.look_at = Some(Instant::now() + LOOK);
+        self.look_at = Some(Instant::now() + FULL_POLL);
         let limit = self.options.stall_limit;
         let is_stuck = |id: &Id| !limit.is_zero() && clients.queued(*id).1 >= limit;
         let stuck: Vec<Id> = full.into_iter().filter(is_stuck).collect();
@@ -262,7 +262,8 @@ impl Pipe {
         let last = self.last_input;
         let waits = self.waits_for_input || !self.options.sole;
         self.ended.retain(|&(id, at)| {
-            let over = at.max(last).elapsed() >= QUIET && waits && clients.queued(id).0 == 0;
+            let over =
+                at.max(last).elapsed() >= HALF_CLOSE_DELAY && waits && clients.queued(id).0 == 0;
             if over {
                 clients.finish(id);
             }
@@ -344,9 +345,9 @@ impl Pipe {
 
     /// So much has come at once.
     fn coalesce(&mut self, client: Id, count: usize, clients: &mut dyn Clients) {
-        if self.coalescing == Coalescing::Off && count >= BULK_SIGN && self.options.sole {
-            self.coalescing = if clients.set_low_water(client, BULK) {
-                Coalescing::On(Instant::now() + BULK_DELAY)
+        if self.coalescing == Coalescing::Off && count >= COALESCE_FROM && self.options.sole {
+            self.coalescing = if clients.set_low_water(client, LOW_WATER) {
+                Coalescing::On(Instant::now() + COALESCE_DELAY)
             } else {
                 Coalescing::Unavailable
             };
@@ -356,7 +357,7 @@ impl Pipe {
     /// Something was read.
     fn extend_coalescing(&mut self) {
         if let Coalescing::On(until) = &mut self.coalescing {
-            *until = Instant::now() + BULK_DELAY;
+            *until = Instant::now() + COALESCE_DELAY;
         }
     }
 
@@ -425,7 +426,8 @@ impl Handler for Pipe {
     }
 
     fn deadline(&self) -> Deadline {
-        let quiet = self.ended.iter().map(|&(_, at)| at.max(self.last_input) + QUIET).min();
+        let quiet =
+            self.ended.iter().map(|&(_, at)| at.max(self.last_input) + HALF_CLOSE_DELAY).min();
         let bulk = match self.coalescing {
             Coalescing::On(until) => Some(until),
             _ => None,
