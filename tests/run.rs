@@ -126,7 +126,7 @@ pub fn apart(line: &str, words: impl Words) -> Program {
 }
 
 /// strace(1), where these calls are injected with something else; the program follows. That is what
-/// is started (`-D`): whoever ends it ends the program.
+/// is started (`-D`): ending it ends the program.
 pub fn strace(calls: &str) -> Program {
     let strace = program("strace", "-D -f -qq -o /dev/null -e signal=none -e");
     strace.arg(format!("inject={calls}"))
@@ -186,7 +186,7 @@ impl Program {
         self
     }
 
-    /// The command itself, for whoever has other ideas about its streams.
+    /// The command itself, for tests that set its streams themselves.
     pub fn into_command(self) -> Command {
         self.command
     }
@@ -774,7 +774,7 @@ impl Folder {
         self.at(name).to_str().unwrap().into()
     }
 
-    /// A file in it that nobody else may read; its path as text.
+    /// A file in it of mode 0600; its path as text.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.at(name), content).unwrap();
         fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -816,9 +816,9 @@ pub fn deserted_socket(path: &Path) {
     mknod(path, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).unwrap();
 }
 
-/// A port of 127.0.0.1 that nobody has, TCP or UDP, for programs that cannot choose one themselves.
+/// A port of 127.0.0.1 that is free, TCP or UDP, for programs that cannot choose one themselves.
 /// Below those that the kernel gives out by itself, it stays free until it is used; the one after it
-/// is nobody else's either.
+/// is free, too.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Several runs at a time begin at different places.

@@ -14,7 +14,7 @@ const FULL: &str = "sockctl: write stdout: no space left on device (ENOSPC 28)\n
 const WILD: &[u8] =
     b"\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[31mred\x1b[0m\xc2\x9b1m\r\xe2\x80\xae\x7f\0\xff\x80\n";
 
-/// Sends without end; whoever hangs up ends it.
+/// Sends until the peer closes the connection.
 fn flood(mut stream: TcpStream) {
     let lines = b"y\n".repeat(32 << 10);
     while stream.write_all(&lines).is_ok() {}

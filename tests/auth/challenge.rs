@@ -163,14 +163,14 @@ pub fn closed_without_a_word(port: u16) -> String {
 }
 
 #[test]
-fn whoever_proves_its_key_waits_for_room() {
+fn a_client_with_the_key_waits_for_room() {
     // No clock of its own that would let it in by the way.
     let server = server("md5", "--echo -m 1 -w 0").start();
     let first = proved(&server, "md5");
     echoes(&first, b"first");
     let mut second = proved(&server, "md5");
     second.write_all(b"second").unwrap();
-    // The server lets nobody else in, and goes on with the first.
+    // The server admits no other client, and goes on with the first.
     echoes(&first, b"again");
     second.set_nonblocking(true).unwrap();
     assert!(second.read(&mut [0; 8]).is_err(), "it is not let in");

@@ -210,7 +210,7 @@ fn challenge(stream: &mut TcpStream) -> [u8; 32] {
 }
 
 #[test]
-fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
+fn row_57_the_silent_are_evicted_and_block_no_other_client() {
     let server = server("md5", "--echo -w 60 --json").start();
     let port = server.port();
     // 64 in all, 8 from each of 8 addresses: the wall is full.
@@ -229,7 +229,7 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
         matches!(result, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
     };
     assert!(silent.iter_mut().all(still), "64 are let be");
-    // An honest one from an address that holds eight: let in, and in nobody's way either.
+    // A client with the key, from an address that holds eight: admitted, and no other is evicted.
     let came = Instant::now();
     let mut honest = connect(port);
     let bytes = challenge(&mut honest);
@@ -243,13 +243,13 @@ fn row_57_the_silent_are_cut_off_and_in_nobody_s_way() {
     let mut ninth = from([127, 0, 0, 1], port);
     challenge(&mut ninth);
     assert!(is_closed(&mut silent[0]), "the longest silent is closed");
-    assert!(silent[1..].iter_mut().all(still), "and nobody else");
+    assert!(silent[1..].iter_mut().all(still), "and no other connection");
     // One from a new address: the longest silent of all makes way; those that were heard stay.
     silent[1].write_all(b"0").unwrap();
     let mut stranger = from([127, 0, 0, 99], port);
     challenge(&mut stranger);
     assert!(is_closed(&mut silent[2]), "the longest silent of all");
-    assert!(silent[3..].iter_mut().all(still), "and nobody else");
+    assert!(silent[3..].iter_mut().all(still), "and no other connection");
     until("both are evicted", || events_of(&server.stderr_has("evicted"), "auth").len() == 3);
 }
 
@@ -527,7 +527,7 @@ fn a_flood_of_wrong_answers_leaves_no_descriptors_behind() {
         strangers.push(stream);
     }
     let held = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
-    // Those who are told are fewer: the log has its limit, too.
+    // Fewer are logged: the log has its limit, too.
     server.stderr_has("[100] ");
     until("no more than 64 are waited for", || held() < 64 + 40);
     let honest = proved(&server, "md5");

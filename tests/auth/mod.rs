@@ -18,7 +18,7 @@ mod noise;
 mod noise_faults;
 mod python;
 
-/// A key file that nobody else may read.
+/// A key file of mode 0600.
 pub fn key_file(key: impl AsRef<[u8]>) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(key.as_ref()).unwrap();

@@ -70,7 +70,7 @@ fn row_56_encrypted_no_hello_but_a_right_one_is_answered() {
 }
 
 #[test]
-fn row_57_encrypted_the_silent_are_cut_off_and_in_nobody_s_way() {
+fn row_57_encrypted_the_silent_are_evicted_and_block_no_other_client() {
     let server = server("--echo -w 3");
     let mut silent: Vec<TcpStream> = (0..64).map(|_| server.connect()).collect();
     for (number, stream) in (0..).zip(&mut silent) {

@@ -8,7 +8,7 @@ use crate::run::{
     Folder, Program, Running, Words, peer as rogue, program, python, read_all, sockctl,
 };
 
-/// Listener and client: what each does is told by words.
+/// Listener and client: the words of its arguments say what each does.
 const PEER: &str = r"
 import sys
 from multiprocessing.connection import Client, Listener

@@ -394,7 +394,7 @@ fn check_takes_a_range_that_succeeds_by_one_open_port() {
     let high = listener.local_addr().unwrap().port();
     let open = format!("127.0.0.77:{high} open\n");
     check(format!("127.0.0.77:{}-{high}", high - 1), 0, &open);
-    // 1–3 are tcpmux, compressnet: nobody listens.
+    // 1–3 are tcpmux, compressnet: no process listens there.
     check("127.0.0.1:1-3", 3, "");
     let closed = "127.0.0.77:1 ECONNREFUSED (111)\n";
     check("-v 127.0.0.77:1-2", 3, format!("{closed}127.0.0.77:2 ECONNREFUSED (111)\n"));
@@ -459,8 +459,8 @@ fn check_scans_all_ports() {
     apart(line, "").run().is(0, "127.0.0.1:22 open\n127.0.0.1:65535 open\n65533\n", "");
 }
 
-/// Takes the only place in the queue of a listener on `argv[1]` `argv[2]`, so that whoever comes
-/// next hears nothing, as behind a filter; then runs `argv[3:]`.
+/// Takes the only place in the queue of a listener on `argv[1]` `argv[2]`, so that a client that comes
+/// next gets no answer, as behind a packet filter; then runs `argv[3:]`.
 const FILTERED: &str = r#"
 import socket, subprocess, sys
 address = (sys.argv[1], int(sys.argv[2]))

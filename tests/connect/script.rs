@@ -27,7 +27,7 @@ fn hear(stream: &mut TcpStream, last: &str) -> String {
     String::from_utf8(heard).unwrap()
 }
 
-/// Sends without end; whoever hangs up ends it.
+/// Sends until the peer closes the connection.
 fn flood(mut stream: TcpStream) {
     let chunk = vec![b'y'; 64 << 10];
     while stream.write_all(&chunk).is_ok() {}

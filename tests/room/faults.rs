@@ -1,4 +1,4 @@
-//! A member who floods, stalls, falls silent or sends what acts on terminals harms nobody else in the
+//! A member who floods, stalls, falls silent or sends what acts on terminals harms no one else in the
 //! room (rows 27, 28, 34, 46 and 95).
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! `serve --room` and `auth-serve --room`: whoever can send a line can chat.
+//! `serve --room` and `auth-serve --room`: every program that can send a line can chat.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
@@ -147,7 +147,7 @@ fn the_notes_client_needs_no_newline() {
 }
 
 #[test]
-fn whoever_ends_its_side_has_said_its_last_line() {
+fn the_last_line_before_a_half_close_is_delivered() {
     let room = room("");
     let mut other = Member::join(&room, "guest1");
     let mut short = Member::over(room.connect());
@@ -282,7 +282,7 @@ fn messages_are_events() {
 }
 
 #[test]
-fn whoever_reads_stdout_may_go() {
+fn the_reader_of_stdout_may_go() {
     let line = r#"{ "$0" serve --room 127.0.0.1:0; echo "status $?" >&2; } | head -1"#;
     let room = shell(line, "").start();
     let first = Member::join(&room, "guest1");

@@ -48,7 +48,7 @@ fn row_23_a_peer_that_ends_first_gets_everything_that_is_still_to_be_sent() {
     drop(client);
     server.finish().is(0, "", &said);
 
-    // The same from a server for many: whoever ended first hears stdin to its end.
+    // The same from a server for many: a client that ended first still gets stdin to its end.
     let mut server = serve("");
     let client = server.connect();
     server.stderr_has("joined");

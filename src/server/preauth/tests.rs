@@ -96,7 +96,7 @@ fn row_57_while_a_newcomer_is_heard_nobody_is_in_question() {
     assert_eq!(limits.closes_now(), closed);
     let until = limits.now + Duration::from_millis(1);
     assert_eq!(limits.limits.deadline(), Deadline::at(until));
-    // Whoever proves its key within it is gone before anybody asks.
+    // A connection that proves its key within it has left before it is looked at.
     limits.limits.leave(id(499));
     let closed: Vec<u64> = (250 - 8..499 - 8).collect();
     assert_eq!(limits.closes(), closed);
@@ -112,7 +112,7 @@ fn row_57_more_newcomers_than_can_be_heard_shorten_the_hearing() {
 }
 
 #[test]
-fn row_57_whoever_has_shown_a_key_goes_last() {
+fn row_57_a_connection_that_has_shown_a_key_is_evicted_last() {
     let mut limits = Limited::new();
     limits.comes(0, nth(1));
     limits.speaks(0, true);

@@ -142,7 +142,7 @@ fn commands_do_what_help_says() {
 }
 
 #[test]
-fn a_mistake_is_told_to_whoever_makes_it() {
+fn a_mistake_is_answered_to_its_sender_alone() {
     let mut world = World::of_two();
     for (line, answer) in [
         ("/nosuch x", "! no command 'nosuch'; /help lists them\n"),
