@@ -381,11 +381,20 @@ pub struct KeyArgs {
 
 impl KeyArgs {
     /// Creates a key, if `--create-key` is given.
-    pub fn create(&self) -> Result<bool, Failure> {
+    pub fn create(&self, talk: &Talk) -> Result<bool, Failure> {
         let (Some(name), Some(path)) = (&self.create_key, &self.key_file) else {
             return Ok(false);
         };
         create_key(path, name.as_deref())?;
+        let file = path.display();
+        for notice in [
+            format!("wrote a new key to {file}, which only you can read"),
+            format!(
+                "copy it to the other machine (scp), then use it on both: sockctl auth-serve --key-file {file}, sockctl auth-connect HOST:PORT --key-file {file}"
+            ),
+        ] {
+            talk.notice(Level::Silent, &notice);
+        }
         Ok(true)
     }
 

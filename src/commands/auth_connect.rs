@@ -26,7 +26,7 @@ pub struct AuthConnect {
 impl AuthConnect {
     /// Talks until the connection ends.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
-        if self.key.create()? {
+        if self.key.create(talk)? {
             return Ok(());
         }
         // What is sent at a time may be a line without its newline.

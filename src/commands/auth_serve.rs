@@ -31,7 +31,7 @@ pub struct AuthServe {
 impl AuthServe {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
-        if self.key.create()? {
+        if self.key.create(talk)? {
             return Ok(());
         }
         let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };

@@ -8,8 +8,9 @@ use clap::Args;
 use nix::errno::Errno;
 use socket2::SockAddr;
 
+use crate::console::event::Level;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure, quoted};
+use crate::exit::{Exit, Failure, errno_name, quoted};
 use crate::net::address::{Address, Port, Target};
 use crate::net::deadline::Deadline;
 use crate::net::dial::resolve;
@@ -32,10 +33,10 @@ pub struct Connect {
 impl Connect {
     /// Talks until the connection ends, or checks ports.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
-        if self.check { self.check() } else { client::run(&self.client, None, talk) }
+        if self.check { self.check(talk) } else { client::run(&self.client, None, talk) }
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self, talk: &Talk) -> Result<(), Failure> {
         let socket = &self.client.socket;
         let family = socket.family.family();
         let (targets, used) = Address::take_list(&self.client.address)?;
@@ -67,6 +68,9 @@ impl Connect {
             let again = retry.as_mut().is_some_and(|retry| {
                 let may_pass = failed.iter().all(|(_, checked)| may_pass(checked.code));
                 may_pass && !report.is_met_without(&failed) && {
+                    if let Some(notice) = waiting(retry, &pending, &failed) {
+                        talk.notice(Level::Verbose, &notice);
+                    }
                     pause(retry);
                     run_out = retry.is_over();
                     !run_out
@@ -146,6 +150,21 @@ impl Connect {
         }
         Ok(())
     }
+}
+
+/// What `--wait` waits for: the first that failed, and how many others.
+fn waiting(
+    retry: &Retry,
+    pending: &[(usize, Address)],
+    failed: &[(usize, Checked)],
+) -> Option<String> {
+    let (first, checked) = failed.first()?;
+    let (_, address) = pending.iter().find(|(index, _)| index == first)?;
+    let notice = retry.notice(address, &errno_name(checked.code))?;
+    Some(match failed.len() - 1 {
+        0 => notice,
+        others => format!("{notice}, and for {others} more"),
+    })
 }
 
 /// Waits for the next attempt. Signals are fatal meanwhile.

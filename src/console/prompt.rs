@@ -173,6 +173,13 @@ impl Prompt {
         let _ = self.again.send(());
     }
 
+    /// Reads no more: Ctrl-C is a signal, as in any program without a prompt.
+    pub fn stop_reading(&self) {
+        if let Some(modes) = &self.modes {
+            modes.signal_interrupts();
+        }
+    }
+
     /// Ends the prompt, restores the terminal, and reports what was typed but not entered; false if
     /// the terminal takes no output, which would block: then only its modes are restored.
     pub fn stop(self) -> bool {

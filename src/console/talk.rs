@@ -108,6 +108,20 @@ impl Talk {
         }
     }
 
+    /// Whether notices are written: at a terminal, unless `-q` or `--json` is given. Where stderr is
+    /// no terminal, from the level `elsewhere` on.
+    pub fn gives_notice(&self, elsewhere: Level) -> bool {
+        let level = if io::stderr().is_terminal() { Level::Normal } else { elsewhere };
+        !self.is_json() && self.says(level)
+    }
+
+    /// Writes a notice: what a person at a terminal wants to know, and no script does.
+    pub fn notice(&self, elsewhere: Level, line: &str) {
+        if self.gives_notice(elsewhere) {
+            self.line(line.into());
+        }
+    }
+
     /// From now on lines go through the prompt's own queue, if stderr is the terminal too, so that
     /// they do not disturb the line being typed.
     pub fn share_terminal(&self, terminal: &Queue, style: Style) {

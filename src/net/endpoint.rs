@@ -88,6 +88,20 @@ impl Endpoint {
         }
     }
 
+    /// Where other machines may reach a socket that listens here on all addresses; empty for one
+    /// that listens on a single address.
+    pub fn reached_at(&self) -> Vec<SocketAddr> {
+        let (port, fits): (u16, fn(&IpAddr) -> bool) = match self {
+            Self::Any(port) => (*port, |_| true),
+            Self::Inet(inet) if !inet.ip().is_unspecified() => return Vec::new(),
+            Self::Inet(SocketAddr::V4(v4)) => (v4.port(), IpAddr::is_ipv4),
+            Self::Inet(SocketAddr::V6(v6)) => (v6.port(), IpAddr::is_ipv6),
+            Self::Unix(_) | Self::Beyond(_) => return Vec::new(),
+        };
+        let addresses = interface::addresses().into_iter().filter(fits);
+        addresses.map(|address| (address, port).into()).collect()
+    }
+
     /// The IP address, where there is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

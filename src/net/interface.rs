@@ -1,6 +1,9 @@
 //! Network interfaces: their names and indices.
 
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use std::net::IpAddr;
+
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 
 use crate::sanitize;
 
@@ -12,6 +15,28 @@ pub fn index(name: &str) -> Option<u32> {
 /// Whether an interface has this index.
 pub fn exists(index: u32) -> bool {
     name(index).is_some()
+}
+
+/// The addresses under which other machines may reach this one: of interfaces that are up, neither
+/// loopback nor link-local.
+pub fn addresses() -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for interface in getifaddrs().into_iter().flatten() {
+        let flags = interface.flags;
+        if !flags.contains(InterfaceFlags::IFF_UP) || flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            continue;
+        }
+        let address = interface.address;
+        let v4 =
+            address.as_ref().and_then(|address| address.as_sockaddr_in()).map(|v4| v4.ip().into());
+        let v6 =
+            address.as_ref().and_then(|address| address.as_sockaddr_in6()).map(|v6| v6.ip().into());
+        found.extend(v4.or(v6).filter(|address| match address {
+            IpAddr::V4(v4) => !v4.is_link_local(),
+            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+        }));
+    }
+    found
 }
 
 /// How an interface is shown: its name, or its index where it has gone.

@@ -1,5 +1,6 @@
 //! `--wait`: attempts that are repeated while they fail in a way that may pass.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -44,6 +45,12 @@ impl Retry {
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
         self.until.passed()
+    }
+
+    /// What is waited for, to be said once: after the first attempt.
+    pub fn notice(&self, target: impl Display, cause: &str) -> Option<String> {
+        let limit = quantity::shown(self.limit);
+        (self.attempts == 1).then(|| format!("waiting up to {limit} for {target}: {cause}"))
     }
 
     /// The last failure, when the time is over.

@@ -12,7 +12,7 @@ use socket2::{Domain, Type};
 
 use super::{Ended, Run, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
-use crate::console::event::Event;
+use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::access::{self, Networks};
@@ -277,6 +277,12 @@ pub fn announce(
         ready::write_port_file(path, local)?;
     }
     talk.say(&Event::Listening { local });
+    if talk.gives_notice(Level::Silent) {
+        let addresses: Vec<String> = local.reached_at().iter().map(ToString::to_string).collect();
+        if !addresses.is_empty() {
+            talk.notice(Level::Silent, &format!("from other machines: {}", addresses.join(", ")));
+        }
+    }
     ready::notify();
     Ok(())
 }

@@ -28,7 +28,7 @@ mod timers;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::console::event::Reason;
+use crate::console::event::{Level, Reason};
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
@@ -37,6 +37,7 @@ use crate::net::dial::timed_out;
 use crate::net::hexdump::{Dump, HexDump};
 use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
+use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
@@ -120,6 +121,8 @@ pub struct EventLoop<'a> {
     /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
     grace_end: Deadline,
+    /// When a person is told what stopping waits for.
+    stop_notice: Deadline,
     /// The signal that asked us to stop.
     signal: Option<i32>,
     /// [`Handler::deadline`] when this turn began.
@@ -129,6 +132,9 @@ pub struct EventLoop<'a> {
     buffer: Vec<u8>,
     decoded: Vec<u8>,
 }
+
+/// Most servers have stopped by then.
+const STOP_NOTICE: Duration = Duration::from_secs(1);
 
 /// How often progress is shown.
 const METER: Duration = Duration::from_millis(250);
@@ -172,6 +178,7 @@ impl<'a> EventLoop<'a> {
             accept_logged: None,
             resume: None,
             grace_end: Deadline::NEVER,
+            stop_notice: Deadline::NEVER,
             signal: None,
             handler_due: Deadline::NEVER,
             meter_at: Instant::now() + METER,
@@ -242,6 +249,7 @@ impl<'a> EventLoop<'a> {
             self.resume.map_or(Deadline::NEVER, Deadline::at),
             meter.map_or(Deadline::NEVER, |_| Deadline::at(self.meter_at)),
             self.grace_end,
+            self.stop_notice,
             self.config.deadline,
         ]
         .into_iter()
@@ -340,8 +348,27 @@ impl<'a> EventLoop<'a> {
             self.resume = None;
             self.watch_listener();
         }
+        if self.stop_notice.passed() {
+            self.stop_notice = Deadline::NEVER;
+            self.tell_stopping();
+        }
         self.show_progress(false);
         Ok(())
+    }
+
+    /// Says what stopping waits for.
+    fn tell_stopping(&self) {
+        let (who, them) = match self.table.slots().len() {
+            0 => return,
+            1 => ("1 connection".into(), "it"),
+            more => (format!("{more} connections"), "them"),
+        };
+        let left = self.grace_end.left().map_or_else(String::new, |left| {
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            format!(" up to {}", quantity::shown(Duration::from_secs(seconds)))
+        });
+        let notice = format!("stopping: waiting{left} for {who}; Ctrl-C again cuts {them} off");
+        self.talk.notice(Level::Silent, &notice);
     }
 
     /// `--progress`, a few times a second and at the end.
@@ -394,6 +421,7 @@ impl<'a> EventLoop<'a> {
         self.table.stopping = Some(self.table.now);
         let end = self.table.now.checked_add(self.config.grace);
         self.grace_end = end.map_or(Deadline::NEVER, Deadline::at);
+        self.stop_notice = Deadline::after(STOP_NOTICE);
         self.listener = None;
         self.outgoing = None;
         self.handler.stopping(self.grace_end, &mut self.table);

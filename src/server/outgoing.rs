@@ -12,7 +12,7 @@ use super::EventLoop;
 use super::authenticator::NewHandshake;
 use super::negotiation::HandshakeEvent;
 use super::phase::{Phase, Purpose};
-use crate::console::event::{Event, Reason};
+use crate::console::event::{Event, Level, Reason};
 use crate::exit::{During, Exit, Failure};
 use crate::net::address::Address;
 use crate::net::connection::Connection;
@@ -165,6 +165,9 @@ impl EventLoop<'_> {
         };
         if retry.is_over() {
             return Err(retry.run_out(last));
+        }
+        if let Some(notice) = retry.notice(&out.route.address, &last.cause) {
+            self.talk.notice(Level::Verbose, &notice);
         }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);

@@ -113,6 +113,12 @@ impl<'a> Conversation<'a> {
         self.seat.map_or(Ok(()), |seat| seat.finish(Deadline::NEVER))
     }
 
+    fn stop_reading(&self) {
+        if let Some(seat) = &self.seat {
+            seat.stop_reading();
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.seat.as_ref().is_some_and(Seat::is_full)
     }
@@ -222,6 +228,7 @@ impl<'a> Conversation<'a> {
             return;
         }
         self.leaving = Some(how);
+        self.stop_reading();
         match self.peers {
             Peers::One => clients.all().into_iter().for_each(|id| clients.finish(id)),
             Peers::Many => clients.stop(),
@@ -311,6 +318,10 @@ impl Handler for Conversation<'_> {
         if let (None, Some(seat)) = (self.leaving, &mut self.seat) {
             seat.ask();
         }
+    }
+
+    fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {
+        self.stop_reading();
     }
 
     fn deadline(&self) -> Deadline {

@@ -172,6 +172,13 @@ impl Seat {
         }
     }
 
+    /// No more input is asked for: at a prompt, Ctrl-C is a signal from now on.
+    pub fn stop_reading(&self) {
+        if let InputSource::Prompt(prompt, _) = &self.source {
+            prompt.stop_reading();
+        }
+    }
+
     /// This piece of input has come.
     pub fn came(&mut self, input: &Input) {
         self.asked = false;

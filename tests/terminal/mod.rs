@@ -6,6 +6,7 @@ mod ends;
 mod faults;
 mod hostile;
 mod keys;
+mod notices;
 mod ornaments;
 mod proof;
 mod pty;

@@ -91,6 +91,19 @@ impl Modes {
         self.suspended.store(false, Ordering::SeqCst);
     }
 
+    /// From now on Ctrl-C is a SIGINT: lines are no longer read, or soon will not be.
+    pub fn signal_interrupts(&self) {
+        let mut raw = lock(&self.raw);
+        raw.local_flags.insert(LocalFlags::ISIG);
+        for index in [Index::VQUIT, Index::VSUSP] {
+            raw.control_chars[index as usize] = 0;
+        }
+        // In the background, touching the terminal would stop us.
+        if is_foreground() {
+            let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &raw);
+        }
+    }
+
     /// Makes the terminal raw again if something else stopped and continued us.
     pub fn resume(&self) {
         let continued = self.continued.swap(false, Ordering::SeqCst);

@@ -299,6 +299,7 @@ impl Handler for Room {
 
     fn stopping(&mut self, until: Deadline, _clients: &mut dyn Clients) {
         self.stopping = until;
+        self.operator.stop_reading();
     }
 
     fn is_social(&self) -> bool {

@@ -59,6 +59,11 @@ impl Operator {
         self.seat.ask();
     }
 
+    /// No more input is asked for.
+    pub fn stop_reading(&self) {
+        self.seat.stop_reading();
+    }
+
     /// What was asked for has come.
     pub fn came(&mut self, input: &Input) {
         self.seat.came(input);

@@ -1,0 +1,79 @@
+//! What a person at a terminal is told beside the conversation, and a script is not.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::pty::terminal;
+use crate::run::{Folder, REFUSED, connect, free_port, sockctl};
+
+#[test]
+fn a_client_that_waits_says_for_what() {
+    let port = free_port();
+    let mut client = terminal(format!("connect {port} --wait 300ms"));
+    let text = client.ends(4);
+    let said = format!("waiting up to 300ms for 127.0.0.1:{port}: {REFUSED}");
+    assert_eq!(text.matches(&*said).count(), 1, "{text}");
+    let mut check = terminal(format!("connect -z 127.0.0.1:{port},{port} --wait 200ms"));
+    let text = check.ends(3 + 1);
+    let said = format!("waiting up to 200ms for 127.0.0.1:{port}: ECONNREFUSED, and for 1 more\n");
+    assert!(text.starts_with(&said), "{text}");
+
+    let wait = format!("connect {port} --wait 100ms");
+    let quiet = sockctl(&wait).run();
+    assert!(quiet.stderr.starts_with("sockctl: "), "{}", quiet.stderr);
+    let verbose = sockctl(format!("{wait} -v")).run();
+    assert!(verbose.stderr.starts_with("waiting up to 100ms"), "{}", verbose.stderr);
+}
+
+#[test]
+fn a_server_that_stops_says_for_whom_it_waits_and_ctrl_c_ends_that() {
+    for handler in ["", "--room", "--discard -v"] {
+        let mut server = terminal(format!("serve 127.0.0.1:0 --grace 60s {handler}"));
+        let port = server.announced_port();
+        let mut client = connect(port);
+        client.write_all(b"hello\n").unwrap();
+        server.shows(if handler.starts_with("--discard") { "accepted" } else { "hello" });
+        // Something arrives all the time: the server waits for it.
+        let busy = std::thread::spawn(move || {
+            while client.write_all(b"more\n").is_ok() {
+                std::thread::sleep(Duration::from_millis(50)); // the rate
+            }
+        });
+        server.press(b"\x03");
+        server.came("stopping: waiting up to 59s for 1 connection; Ctrl-C again cuts it off");
+        server.press(b"\x03");
+        server.ends(0);
+        busy.join().unwrap();
+    }
+}
+
+#[test]
+fn a_new_key_is_announced_with_its_use() {
+    let folder = Folder::new();
+    let file = folder.at("key");
+    let create = |file: &str| format!("auth-serve --create-key=ann --key-file {file}");
+    let mut created = terminal(create(file.to_str().unwrap()));
+    let text = created.ends(0).replace('\n', "");
+    let file = file.display();
+    for said in [
+        format!("wrote a new key to {file}, which only you can read"),
+        format!("sockctl auth-connect HOST:PORT --key-file {file}"),
+    ] {
+        assert!(text.contains(&said), "{text}");
+    }
+    sockctl(create(&format!("{file}2"))).run().is(0, "", "");
+}
+
+#[test]
+fn a_server_on_all_addresses_names_those_of_this_machine() {
+    let mut server = terminal("serve *:0");
+    let port = server.port();
+    let text = server.quits();
+    let addresses = text.lines().find_map(|line| line.strip_prefix("from other machines: "));
+    if let Some(addresses) = addresses {
+        for address in addresses.split(", ") {
+            let address: std::net::SocketAddr = address.parse().unwrap();
+            assert!(address.port() == port && !address.ip().is_loopback(), "{address}");
+        }
+    }
+}
