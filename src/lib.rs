@@ -182,7 +182,7 @@
 //! Facts for what may be built on them:
 //!
 //! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec, as Noise is. The
-//!   drivers look into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
+//!   driver looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
 //!   answer on its own (TLS alerts, key updates) has no way to. Splicing and handing off stop by
 //!   themselves where there is a codec.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take

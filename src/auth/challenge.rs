@@ -21,7 +21,7 @@ pub use super::digest::Digest;
 use super::key::Keyring;
 use super::{NOISE_MAGIC, PYTHON_CHALLENGE};
 use crate::exit::Exit;
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 #[cfg(test)]
 mod tests;
@@ -34,34 +34,38 @@ pub struct Server {
     digest: Digest,
     keyring: Rc<Keyring>,
     challenge: [u8; CHALLENGE_LEN],
-    answer: Vec<u8>,
 }
 
 impl Server {
     /// A server whose handshake begins now. `challenge` must be fresh random bytes.
     pub fn new(digest: Digest, keyring: Rc<Keyring>, challenge: [u8; CHALLENGE_LEN]) -> Self {
-        let answer = Vec::with_capacity(digest.hex_len());
-        Self { digest, keyring, challenge, answer }
+        Self { digest, keyring, challenge }
+    }
+}
+
+impl Handshake for Server {
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (self.challenge.to_vec(), self.digest.hex_len())
     }
 
-    fn step(&self) -> Progress {
-        let digits = self.answer.iter().take_while(|byte| is_digit(**byte)).count();
-        if digits < self.answer.len() {
-            return Err(Refusal::new(self.stray(digits), Exit::NotAuthenticated));
+    fn receive(&mut self, answer: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        let digits = answer.iter().take_while(|byte| is_digit(**byte)).count();
+        if digits < answer.len() {
+            return Err(Refusal::new(stray(answer, digits), Exit::NotAuthenticated));
         }
         if digits < self.digest.hex_len() {
-            return Ok(None);
+            return Ok(Next::Rest(self.digest.hex_len() - digits));
         }
         // Every key is tried, and every comparison made to its end: the time it takes depends
         // neither on the key nor on how much of an answer is right.
         let mut found = u64::MAX;
         for (index, key) in (0..).zip(self.keyring.keys()) {
             let expected = hex::encode(self.digest.mac(key.bytes(), &self.challenge));
-            found.conditional_assign(&index, expected.as_bytes().ct_eq(&self.answer));
+            found.conditional_assign(&index, expected.as_bytes().ct_eq(answer));
         }
         let found = usize::try_from(found).ok().and_then(|found| self.keyring.keys().get(found));
         if let Some(key) = found {
-            return Ok(Some(Outcome { key: key.name.clone(), ..Outcome::default() }));
+            return Ok(Next::Payload(Outcome { key: key.name.clone(), ..Outcome::default() }));
         }
         let reason = match self.digest {
             Digest::Sha512 => "wrong key".into(),
@@ -72,63 +76,31 @@ impl Server {
         Err(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))
     }
 
-    /// What the byte at `at`, the first that is no lowercase hex digit, shows of the client.
-    fn stray(&self, at: usize) -> String {
-        let byte = at + 1;
-        match self.answer[at] {
-            _ if self.answer.starts_with(NOISE_MAGIC) => {
-                "the client uses the encrypted protocol; drop --digest here or add it there".into()
-            }
-            // The length of a frame: big-endian, and no first message has 64 KiB or more.
-            _ if self.answer.len() >= 4 && self.answer.starts_with(&[0, 0]) => {
-                "the client uses Python's multiprocessing protocol; use --python here".into()
-            }
-            b'A'..=b'F' => {
-                format!("byte {byte} of the answer is a capital; hex digits must be lowercase")
-            }
-            _ if at == 0 => {
-                "the client does not answer the challenge; does it use auth-connect --digest?"
-                    .into()
-            }
-            _ => format!("byte {byte} of the answer is no hex digit{}", digest_hint(at)),
-        }
-    }
-
-    /// An answer that is too short.
-    fn incomplete(&self) -> String {
-        let got = self.answer.len();
-        format!("after {got} of {} answer digits{}", self.digest.hex_len(), digest_hint(got))
+    fn stopped(&self, stop: Stop, answer: &[u8]) -> Refusal {
+        let mut refusal = stop.refusal("the client", "answer", answer.len(), "");
+        refusal.reason += &digest_hint(answer.len());
+        refusal
     }
 }
 
-impl Handshake for Server {
-    fn greeting(&mut self) -> Vec<u8> {
-        self.challenge.to_vec()
-    }
-
-    fn wanted(&self) -> usize {
-        self.digest.hex_len() - self.answer.len()
-    }
-
-    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
-        self.answer.extend_from_slice(bytes);
-        self.step()
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        let reason = match self.answer.len() {
-            0 => "the client ended without an answer".into(),
-            _ => format!("the client ended {}", self.incomplete()),
-        };
-        Refusal::new(reason, Exit::NotAuthenticated)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        let reason = match self.answer.len() {
-            0 => "no answer in time".into(),
-            _ => format!("timed out {}", self.incomplete()),
-        };
-        Refusal::new(reason, Exit::NotAuthenticated)
+/// What the byte at `at`, the first that is no lowercase hex digit, shows of the client.
+fn stray(answer: &[u8], at: usize) -> String {
+    let byte = at + 1;
+    match answer[at] {
+        _ if answer.starts_with(NOISE_MAGIC) => {
+            "the client uses the encrypted protocol; drop --digest here or add it there".into()
+        }
+        // The length of a frame: big-endian, and no first message has 64 KiB or more.
+        _ if answer.len() >= 4 && answer.starts_with(&[0, 0]) => {
+            "the client uses Python's multiprocessing protocol; use --python here".into()
+        }
+        b'A'..=b'F' => {
+            format!("byte {byte} of the answer is a capital; hex digits must be lowercase")
+        }
+        _ if at == 0 => {
+            "the client does not answer the challenge; does it use auth-connect --digest?".into()
+        }
+        _ => format!("byte {byte} of the answer is no hex digit{}", digest_hint(at)),
     }
 }
 
@@ -148,49 +120,36 @@ fn digest_hint(digits: usize) -> String {
 pub struct Client {
     digest: Digest,
     keyring: Rc<Keyring>,
-    challenge: Vec<u8>,
 }
 
 impl Client {
     /// A client whose handshake begins now.
     pub fn new(digest: Digest, keyring: Rc<Keyring>) -> Self {
-        Self { digest, keyring, challenge: Vec::with_capacity(CHALLENGE_LEN) }
+        Self { digest, keyring }
     }
 }
 
 impl Handshake for Client {
-    fn wanted(&self) -> usize {
-        CHALLENGE_LEN - self.challenge.len()
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (Vec::new(), CHALLENGE_LEN)
     }
 
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
-        self.challenge.extend_from_slice(bytes);
-        let frame = self.challenge.get(4..).unwrap_or_default();
-        if self.challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON_CHALLENGE) {
+    fn receive(&mut self, challenge: &[u8], reply: &mut Vec<u8>) -> Progress {
+        let frame = challenge.get(4..).unwrap_or_default();
+        if challenge.starts_with(&[0, 0]) && frame.starts_with(PYTHON_CHALLENGE) {
             let reason = "the server uses Python's multiprocessing protocol; use --python here";
             return Err(Refusal::new(reason, Exit::NotAuthenticated));
         }
-        if self.wanted() > 0 {
-            return Ok(None);
+        if challenge.len() < CHALLENGE_LEN {
+            return Ok(Next::Rest(CHALLENGE_LEN - challenge.len()));
         }
-        let mac = self.digest.mac(self.keyring.first().bytes(), &self.challenge);
+        let mac = self.digest.mac(self.keyring.first().bytes(), challenge);
         reply.extend_from_slice(hex::encode(mac).as_bytes());
-        Ok(Some(Outcome::default()))
+        Ok(Next::Payload(Outcome::default()))
     }
 
-    fn on_eof(&mut self) -> Refusal {
-        let reason = match self.challenge.len() {
-            0 => "the server closed without a challenge; does it use auth-serve --digest?".into(),
-            got => format!("the server closed after {got} of {CHALLENGE_LEN} challenge bytes"),
-        };
-        Refusal::new(reason, Exit::Broken)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        let reason = match self.challenge.len() {
-            0 => "no challenge in time; does the server use auth-serve --digest?".into(),
-            got => format!("timed out after {got} of {CHALLENGE_LEN} challenge bytes"),
-        };
-        Refusal::new(reason, Exit::TimedOut)
+    fn stopped(&self, stop: Stop, challenge: &[u8]) -> Refusal {
+        let hint = "; does the server use auth-serve --digest?";
+        stop.refusal("the server", "challenge", challenge.len(), hint)
     }
 }

@@ -24,7 +24,7 @@ use super::key::{Key, Keyring};
 use super::{NOISE_MAGIC, PYTHON_CHALLENGE};
 use crate::codec::python::{Frames, Unit, frame};
 use crate::exit::{Exit, Failure};
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,9 @@ const FAILURE: &[u8] = b"#FAILURE#";
 const FAREWELL: &[u8] = b"\0\0\0\x09#FAILURE#";
 /// The first bytes of our own challenges.
 const PREFIX: &[u8] = b"{sha256}";
-/// The longest frame of a handshake (Python's own limit).
+/// The bytes of a frame's length.
+const LENGTH: usize = 4;
+/// The longest message of a handshake (Python's own limit).
 const LONGEST: usize = 256;
 /// The lengths of a challenge and of an answer of Python 3.11 and older.
 const OLD_CHALLENGE: usize = 20;
@@ -70,7 +72,6 @@ pub struct Side {
     secrets: Rc<Secrets>,
     /// Our challenge, without its mark.
     challenge: Vec<u8>,
-    held: Vec<u8>,
     state: State,
     listens: bool,
     /// The key that the peer has proved.
@@ -100,49 +101,15 @@ impl Side {
         Self {
             secrets,
             challenge: [PREFIX, &random].concat(),
-            held: Vec::with_capacity(4 + LONGEST),
-            state: if listens { State::Answer } else { State::Challenge },
+            state: Self::first(listens),
             listens,
             proved: None,
         }
     }
 
-    /// The length of the frame that is being read, once it is known.
-    fn length(&self) -> Result<Option<usize>, Refusal> {
-        let Some(length) = self.held.first_chunk().copied().map(i32::from_be_bytes) else {
-            return Ok(None);
-        };
-        match usize::try_from(length) {
-            Ok(length) if length <= LONGEST => Ok(Some(length)),
-            _ if NOISE_MAGIC.starts_with(&self.held) => Err(refusal(
-                "the client uses the encrypted protocol; drop --python here or add it there",
-            )),
-            _ => Err(refusal(
-                "this is not Python's multiprocessing protocol; is --python right here?",
-            )),
-        }
-    }
-
-    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
-        if self.length()?.is_none() || self.wanted() > 0 {
-            return Ok(None);
-        }
-        let message = self.held.split_off(4);
-        self.held.clear();
-        let next = match self.state {
-            State::Challenge => self.answer(&message, reply)?,
-            State::Verdict => self.verdict(&message, reply)?,
-            State::Answer => self.judge(&message, reply)?,
-        };
-        if let Some(next) = next {
-            self.state = next;
-            return Ok(None);
-        }
-        Ok(Some(Outcome {
-            key: self.key().name.clone(),
-            codec: Some(Box::new(Frames::new(self.secrets.unit))),
-            source: None,
-        }))
+    /// The listener challenges first.
+    fn first(listens: bool) -> State {
+        if listens { State::Answer } else { State::Challenge }
     }
 
     /// The key to answer with: a listener answers with the one that was proved to it.
@@ -227,15 +194,6 @@ impl Side {
         }
         Ok(self.listens.then_some(State::Challenge))
     }
-
-    /// What the peer should have sent.
-    fn awaited(&self) -> &'static str {
-        match self.state {
-            State::Challenge => "challenge",
-            State::Verdict => "welcome",
-            State::Answer => "answer",
-        }
-    }
 }
 
 fn refusal(reason: &str) -> Refusal {
@@ -254,30 +212,61 @@ fn named(message: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Handshake for Side {
-    fn greeting(&mut self) -> Vec<u8> {
+    fn start(&mut self) -> (Vec<u8>, usize) {
         let mut greeting = Vec::new();
         if self.listens {
             self.ask(&mut greeting);
         }
-        greeting
+        (greeting, LENGTH)
     }
 
-    fn wanted(&self) -> usize {
-        self.length().map_or(0, |length| 4 + length.unwrap_or(0) - self.held.len())
+    fn receive(&mut self, frame: &[u8], reply: &mut Vec<u8>) -> Progress {
+        let Some((length, message)) = frame.split_first_chunk::<LENGTH>() else {
+            return Ok(Next::Rest(LENGTH - frame.len()));
+        };
+        let length = match usize::try_from(i32::from_be_bytes(*length)) {
+            Ok(length) if length <= LONGEST => length,
+            _ if NOISE_MAGIC.starts_with(frame) => {
+                return Err(refusal(
+                    "the client uses the encrypted protocol; drop --python here or add it there",
+                ));
+            }
+            _ => {
+                return Err(refusal(
+                    "this is not Python's multiprocessing protocol; is --python right here?",
+                ));
+            }
+        };
+        if message.len() < length {
+            return Ok(Next::Rest(length - message.len()));
+        }
+        let next = match self.state {
+            State::Challenge => self.answer(message, reply)?,
+            State::Verdict => self.verdict(message, reply)?,
+            State::Answer => self.judge(message, reply)?,
+        };
+        Ok(match next {
+            Some(next) => {
+                self.state = next;
+                Next::Message(LENGTH)
+            }
+            None => Next::Payload(Outcome {
+                key: self.key().name.clone(),
+                codec: Some(Box::new(Frames::new(self.secrets.unit))),
+                source: None,
+            }),
+        })
     }
 
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
-        self.held.extend_from_slice(bytes);
-        self.step(reply)
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        let peer = if self.listens { "client" } else { "server" };
-        Refusal::new(format!("the {peer} closed without its {}", self.awaited()), Exit::Broken)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        let hint = if self.held.is_empty() { "; does the other side use --python?" } else { "" };
-        Refusal::new(format!("no {} in time{hint}", self.awaited()), Exit::TimedOut)
+    fn stopped(&self, stop: Stop, frame: &[u8]) -> Refusal {
+        let peer = if self.listens { "the client" } else { "the server" };
+        let awaited = match self.state {
+            State::Challenge => "challenge",
+            State::Verdict => "welcome",
+            State::Answer => "answer",
+        };
+        let is_first = self.state == Self::first(self.listens);
+        let hint = if is_first { "; does the other side use --python?" } else { "" };
+        stop.refusal(peer, awaited, frame.len(), hint)
     }
 }

@@ -11,7 +11,7 @@ use super::python::Secrets;
 use super::{challenge, digest::Digest, noise, python};
 use crate::codec::python::Unit;
 use crate::net::handshake::tests::{Script, connect, feed};
-use crate::net::handshake::{Handshake, Outcome, Refusal};
+use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
 use crate::net::proxy::{Login, Place, Proxy};
 use crate::net::proxy_header;
 
@@ -66,7 +66,7 @@ fn scripted(which: usize) -> (Machine, Vec<u8>) {
     let proxy = |url: &str| Proxy::parse(url).unwrap().handshake(Some(&login), &place, 80);
     let socks = || proxy("socks5://proxy:1");
     let http = || proxy("http://proxy:1");
-    let header = || Box::new(proxy_header::Reader::default());
+    let header = || Box::new(proxy_header::Reader);
     let keys = || Rc::new(ring(&[BOB]));
     let (machine, script): (Machine, &[u8]) = match which {
         0 => (socks(), b"\x05\0\x05\0\0\x01\0\0\0\0\0\0"),
@@ -134,13 +134,13 @@ proptest! {
         payload: Vec<u8>,
         sizes in prop::collection::vec(1usize..20, 1..8),
     ) {
-        let (mut machine, script) = scripted(which);
-        let greeting = machine.greeting();
+        let (machine, script) = scripted(which);
+        let (mut driver, greeting) = Driver::start(machine);
         let bytes = [&script[..], &payload].concat();
-        let whole = feed(&mut *machine, &bytes, &[]);
-        let (mut machine, _) = scripted(which);
-        prop_assert_eq!(machine.greeting(), greeting);
-        let run = feed(&mut *machine, &bytes, &sizes);
+        let whole = feed(&mut driver, &bytes, &[]);
+        let (mut driver, again) = Driver::start(scripted(which).0);
+        prop_assert_eq!(again, greeting);
+        let run = feed(&mut driver, &bytes, &sizes);
         prop_assert_eq!(&run.sent, &whole.sent);
         let succeeds = which < REFUSED;
         prop_assert_eq!(matches!(run.result, Some(Ok(_))), succeeds);
@@ -157,9 +157,9 @@ proptest! {
         payload: Vec<u8>,
         sizes in prop::collection::vec(1usize..9, 0..8),
     ) {
-        let (mut machine, script) = scripted(which);
-        let mut script = Script([&script[..], &payload].concat());
-        let [here, _] = connect([&mut *machine, &mut script], &sizes, b"");
+        let (machine, script) = scripted(which);
+        let script = Script([&script[..], &payload].concat());
+        let [here, _] = connect([machine, Box::new(script)], &sizes, b"");
         prop_assert!(matches!(here.0, Some(Ok(_))));
         prop_assert_eq!(here.1, payload);
     }
@@ -171,8 +171,7 @@ proptest! {
         payload: Vec<u8>,
         sizes in prop::collection::vec(1usize..9, 0..8),
     ) {
-        let [mut client, mut server] = pair(which, same);
-        let [client, server] = connect([&mut *client, &mut *server], &sizes, &payload);
+        let [client, server] = connect(pair(which, same), &sizes, &payload);
         if same {
             prop_assert_eq!(&server.0.unwrap().unwrap().key.unwrap(), "bob");
             prop_assert!(matches!(client.0, Some(Ok(_))));
@@ -190,12 +189,12 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..600),
         sizes in prop::collection::vec(1usize..20, 0..8),
     ) {
-        let (mut machine, script) = scripted(which);
+        let (machine, script) = scripted(which);
         let stream = [&script[..cut.index(script.len())], &bytes].concat();
-        machine.greeting();
-        let run = feed(&mut *machine, &stream, &sizes);
+        let (mut driver, _) = Driver::start(machine);
+        let run = feed(&mut driver, &stream, &sizes);
         prop_assert!(run.read <= stream.len());
-        for refusal in [machine.on_eof(), machine.on_timeout()] {
+        for refusal in [Stop::Closed, Stop::TimedOut].map(|stop| driver.stopped(stop)) {
             prop_assert!(!refusal.reason.is_empty() && !refusal.wrong_proof);
         }
     }

@@ -23,7 +23,7 @@ use super::address::{Address, Family, Host, Port};
 use super::deadline::Deadline;
 use super::dial::{Dial, resolve};
 use super::handshake::{Handshake, Refusal};
-use crate::exit::{Exit, Failure, cause};
+use crate::exit::{Exit, Failure};
 
 /// The protocols of proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,19 +201,6 @@ fn place(target: &Address, how: &Dial, until: Deadline) -> Result<(Place, u16), 
         }
     };
     Ok((place, port))
-}
-
-const SILENT: &str = "the proxy is silent";
-
-/// The end of a connection before the proxy has answered.
-fn ended() -> Refusal {
-    Refusal::new("the proxy ended the connection", Exit::Broken)
-}
-
-/// The deadline before the proxy has answered.
-fn silent() -> Refusal {
-    let timed_out = cause(&Errno::ETIMEDOUT.into());
-    Refusal::new(format!("{timed_out}; {SILENT}"), Exit::TimedOut)
 }
 
 impl fmt::Display for Proxy {

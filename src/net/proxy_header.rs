@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use ppp::{v1, v2};
 
 use super::endpoint::Endpoint;
-use super::handshake::{Handshake, Outcome, Progress, Refusal};
+use super::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 use crate::exit::Exit;
 
 /// §2.1: the longest line of version 1, with its CRLF.
 const LINE: usize = 107;
+/// The shortest line of version 1: no header is shorter.
+const SHORTEST: usize = "PROXY UNKNOWN\r\n".len();
 /// §2.2: the first bytes of every header of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The fixed part of a header of version 2.
@@ -55,37 +57,25 @@ pub fn header(version: Version, source: &Endpoint, destination: &Endpoint) -> io
 }
 
 /// The server's side: reads the header of a connection.
-#[derive(Default)]
-pub struct Reader {
-    held: Vec<u8>,
-}
-
-impl Reader {
-    fn step(&self) -> Result<Option<Outcome>, &'static str> {
-        match missing(&self.held)? {
-            0 => Ok(Some(Outcome { source: parse(&self.held)?, ..Outcome::default() })),
-            _ => Ok(None),
-        }
-    }
-}
+pub struct Reader;
 
 impl Handshake for Reader {
-    fn wanted(&self) -> usize {
-        missing(&self.held).unwrap_or(0)
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (Vec::new(), SHORTEST)
     }
 
-    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
-        self.held.extend_from_slice(bytes);
-        self.step().map_err(|why| Refusal::new(why, Exit::Broken))
+    fn receive(&mut self, header: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        let next = match missing(header) {
+            Ok(0) => {
+                parse(header).map(|source| Next::Payload(Outcome { source, ..Outcome::default() }))
+            }
+            more => more.map(Next::Rest),
+        };
+        next.map_err(|why| Refusal::new(why, Exit::Broken))
     }
 
-    fn on_eof(&mut self) -> Refusal {
-        let reason = "the connection ended before the PROXY header was whole";
-        Refusal::new(reason, Exit::Broken)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        Refusal::new("timed out", Exit::Broken)
+    fn stopped(&self, stop: Stop, header: &[u8]) -> Refusal {
+        stop.refusal("the proxy", "PROXY header", header.len(), "")
     }
 }
 
@@ -148,7 +138,7 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::handshake::tests::feed;
+    use crate::net::handshake::tests::{begun, feed};
 
     fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
         let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
@@ -161,12 +151,12 @@ mod tests {
 
     /// How much of `bytes` is read, and the source they tell.
     fn read(bytes: &[u8]) -> (usize, Option<SocketAddr>) {
-        let run = feed(&mut Reader::default(), bytes, &[]);
+        let run = feed(&mut begun(Reader), bytes, &[]);
         (run.read, run.outcome().source)
     }
 
     fn refusal(bytes: &[u8]) -> String {
-        feed(&mut Reader::default(), bytes, &[]).refusal().reason
+        feed(&mut begun(Reader), bytes, &[]).refusal().reason
     }
 
     fn inet(text: &str) -> SocketAddr {

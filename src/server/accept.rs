@@ -78,7 +78,7 @@ impl EventLoop<'_> {
         match until {
             None => self.receive_newcomer(id.slot),
             Some(until) => {
-                let header = Box::new(proxy_header::Reader::default());
+                let header = Box::new(proxy_header::Reader);
                 self.begin_handshake(id.slot, header, Purpose::ProxyHeader, until);
                 Ok(())
             }

@@ -14,7 +14,7 @@ use super::table::Table;
 use crate::console::event::{Event, Reason};
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Outcome, Refusal};
+use crate::net::handshake::{Handshake, Outcome, Refusal, Stop};
 use crate::net::open_files;
 use crate::session::Id;
 
@@ -164,8 +164,8 @@ impl EventLoop<'_> {
             return Ok(());
         };
         auth.limits.admit(id, from, now);
-        let (machine, until) = ((auth.handshake)()?, Deadline::after(auth.timeout));
-        self.begin_handshake(id.slot, machine, Purpose::PreAuth, until);
+        let (handshake, until) = ((auth.handshake)()?, Deadline::after(auth.timeout));
+        self.begin_handshake(id.slot, handshake, Purpose::PreAuth, until);
         self.evict()
     }
 
@@ -205,10 +205,12 @@ impl EventLoop<'_> {
             step,
             HandshakeEvent::More | HandshakeEvent::Done(_) | HandshakeEvent::Refused(_)
         );
-        let shows_key = negotiation.machine.shows_key();
+        let shows_key = negotiation.driver.shows_key();
         let step = match step {
             // For the proof, a connection that failed has ended.
-            HandshakeEvent::Failed(_) => HandshakeEvent::Refused(negotiation.machine.on_eof()),
+            HandshakeEvent::Failed(_) => {
+                HandshakeEvent::Refused(negotiation.driver.stopped(Stop::Closed))
+            }
             step => step,
         };
         if heard {

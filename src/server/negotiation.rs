@@ -18,7 +18,7 @@ use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Outcome, Refusal};
+use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
 use crate::net::outbox::BroadcastLog;
 use crate::net::socket::would_block;
 
@@ -40,10 +40,10 @@ fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) 
         let Phase::Handshake(negotiation) = &mut entry.phase else {
             return HandshakeEvent::Nothing;
         };
-        let machine = &mut negotiation.machine;
-        let wanted = machine.wanted().min(buffer.len());
+        let driver = &mut negotiation.driver;
+        let wanted = driver.wanted().min(buffer.len());
         let count = match entry.conn.socket.recv(&mut buffer[..wanted]) {
-            Ok(0) => return HandshakeEvent::Refused(machine.on_eof()),
+            Ok(0) => return HandshakeEvent::Refused(driver.stopped(Stop::Closed)),
             Ok(count) => count,
             Err(e) if would_block(&e) => {
                 return if came { HandshakeEvent::More } else { HandshakeEvent::Nothing };
@@ -53,7 +53,7 @@ fn step(entry: &mut Entry, buffer: &mut [u8], log: &BroadcastLog, now: Instant) 
         came = true;
         // A reply may hold a password: it is wiped, and does not move while it grows.
         let mut reply = Zeroizing::new(Vec::with_capacity(1024));
-        let progress = machine.feed(&buffer[..count], &mut reply);
+        let progress = driver.feed(&buffer[..count], &mut reply);
         entry.conn.active = now;
         entry.conn.transmit(&reply, log, now);
         match progress {
@@ -69,12 +69,13 @@ impl EventLoop<'_> {
     pub(super) fn begin_handshake(
         &mut self,
         slot: usize,
-        mut machine: Box<dyn Handshake>,
+        handshake: Box<dyn Handshake>,
         purpose: Purpose,
         until: Deadline,
     ) {
-        let greeting = Zeroizing::new(machine.greeting());
-        let negotiation = Box::new(Negotiation::new(machine, purpose, until));
+        let (driver, greeting) = Driver::start(handshake);
+        let greeting = Zeroizing::new(greeting);
+        let negotiation = Box::new(Negotiation::new(driver, purpose, until));
         self.table.set_phase(slot, Phase::Handshake(negotiation));
         self.table.with(slot, |entry, log, now| entry.conn.transmit(&greeting, log, now));
     }
@@ -136,7 +137,7 @@ impl EventLoop<'_> {
             self.tell_verdict(slot, farewell);
             return Ok(());
         }
-        let refused = HandshakeEvent::Refused(negotiation.machine.on_timeout());
+        let refused = HandshakeEvent::Refused(negotiation.driver.stopped(Stop::TimedOut));
         self.handle(slot, purpose, refused)
     }
 
@@ -156,7 +157,7 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Refused(why) => why.reason,
             HandshakeEvent::Failed(_) => match &mut entry.phase {
-                Phase::Handshake(negotiation) => negotiation.machine.on_eof().reason,
+                Phase::Handshake(negotiation) => negotiation.driver.stopped(Stop::Closed).reason,
                 _ => return Ok(()),
             },
         };

@@ -19,7 +19,7 @@ use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, Dialer};
 use crate::net::endpoint::Endpoint;
-use crate::net::handshake::Refusal;
+use crate::net::handshake::{Refusal, Stop};
 use crate::net::poller::Interest;
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
@@ -193,8 +193,8 @@ impl EventLoop<'_> {
         let conn = Connection::new(socket, peer, dump, self.table.now);
         let slot = self.table.insert(self.count, conn).during("connect to", target)?.slot;
         match tunnel {
-            Some(machine) => {
-                self.begin_handshake(slot, machine, Purpose::Tunnel, until);
+            Some(handshake) => {
+                self.begin_handshake(slot, handshake, Purpose::Tunnel, until);
                 Ok(())
             }
             None => self.reached(slot),
@@ -238,10 +238,10 @@ impl EventLoop<'_> {
             self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });
         }
         let until = Deadline::after(out.route.timeout).min(self.config.deadline);
-        let machine = out.route.login.as_ref().map(|login| login()).transpose()?;
+        let handshake = out.route.login.as_ref().map(|login| login()).transpose()?;
         self.table.with(slot, |entry, log, now| entry.conn.transmit(&announcement, log, now));
-        match machine {
-            Some(machine) => self.begin_handshake(slot, machine, Purpose::Login, until),
+        match handshake {
+            Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Login, until),
             None => self.admit(slot),
         }
         Ok(())
@@ -278,7 +278,7 @@ impl EventLoop<'_> {
             }
             // The verdict may have come before the reset.
             HandshakeEvent::Failed(e) => match &mut entry.phase {
-                Phase::Handshake(negotiation) => match negotiation.machine.on_eof() {
+                Phase::Handshake(negotiation) => match negotiation.driver.stopped(Stop::Closed) {
                     why if why.exit == Exit::NotAuthenticated => refused(why),
                     _ => Failure::system(op, &peer, &e),
                 },

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::event::Reason;
 use crate::net::deadline::Deadline;
-use crate::net::handshake::Handshake;
+use crate::net::handshake::Driver;
 
 /// How far a connection is.
 pub(super) enum Phase {
@@ -52,7 +52,7 @@ pub(super) enum Purpose {
 
 /// A handshake under way.
 pub(super) struct Negotiation {
-    pub(super) machine: Box<dyn Handshake>,
+    pub(super) driver: Driver,
     pub(super) purpose: Purpose,
     until: Deadline,
     /// A delayed verdict: until when, and its bytes.
@@ -62,8 +62,8 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    pub(super) fn new(machine: Box<dyn Handshake>, purpose: Purpose, until: Deadline) -> Self {
-        Self { machine, purpose, until, verdict: None, opens_at: None }
+    pub(super) fn new(driver: Driver, purpose: Purpose, until: Deadline) -> Self {
+        Self { driver, purpose, until, verdict: None, opens_at: None }
     }
 
     /// When its timer is due.

@@ -169,12 +169,12 @@ fn row_56_no_answer_but_the_right_one_is_taken() {
     let no_answer = "the client does not answer the challenge; does it use auth-connect --digest?";
     let cases: [(Forge<'_>, &str); 7] = [
         (&|c| right(c).to_ascii_uppercase(), capital),
-        (&|c| right(c)[..31].to_vec(), "the client ended after 31 of 32 answer digits"),
+        (&|c| right(c)[..31].to_vec(), "the client closed after 31 bytes of its answer"),
         (&|c| answer("sha256", "wangwang", c), longer),
-        (&|c| right(c)[..16].to_vec(), "the client ended after 16 of 32 answer digits"),
+        (&|c| right(c)[..16].to_vec(), "the client closed after 16 bytes of its answer"),
         (&|_| vec![b'\xfe'; 10 << 20], no_answer),
         (&|_| b"GET / HTTP/1.1\r\n\r\n".to_vec(), no_answer),
-        (&|_| Vec::new(), "the client ended without an answer"),
+        (&|_| Vec::new(), "the client closed without its answer"),
     ];
     for (number, (forge, why)) in (1..).zip(cases) {
         let (mut stream, challenge) = challenged(&server);
@@ -375,8 +375,12 @@ fn row_57_no_penalty_turns_it_off() {
 #[test]
 fn row_58_servers_that_do_not_challenge() {
     let cases: [(&[u8], i32, &str); 2] = [
-        (&[7; 31], 7, "the server closed after 31 of 32 challenge bytes"),
-        (b"", 7, "the server closed without a challenge; does it use auth-serve --digest?"),
+        (&[7; 31], 7, "the server closed after 31 bytes of its challenge"),
+        (
+            b"",
+            7,
+            "the server closed without its challenge; does the server use auth-serve --digest?",
+        ),
     ];
     for (bytes, code, why) in cases {
         let peer = peer(move |mut stream| {
@@ -387,7 +391,7 @@ fn row_58_servers_that_do_not_challenge() {
     }
     for (bytes, why) in [
         (&b""[..], "no challenge in time; does the server use auth-serve --digest?"),
-        (&[7; 31], "timed out after 31 of 32 challenge bytes"),
+        (&[7; 31], "timed out after 31 bytes of the challenge"),
     ] {
         let peer = peer(move |mut stream| {
             stream.write_all(bytes).unwrap();

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::key::Key;
-use crate::net::handshake::tests::feed;
+use crate::net::handshake::Driver;
+use crate::net::handshake::tests::{begun, feed};
 
 const CHALLENGE: [u8; 32] = *b"\x00\x01\xfe\xff0123456789abcdef0123456789ab";
 
@@ -19,15 +20,19 @@ fn one(key: &[u8]) -> Rc<Keyring> {
     Rc::new(Key::parse(key).unwrap().into())
 }
 
-fn server(digest: Digest) -> Server {
-    Server::new(digest, one(b"wangwang"), CHALLENGE)
+fn server(digest: Digest) -> Driver {
+    begun(Server::new(digest, one(b"wangwang"), CHALLENGE))
+}
+
+fn client(digest: Digest, key: &[u8]) -> Driver {
+    let (driver, greeting) = Driver::start(Box::new(Client::new(digest, one(key))));
+    assert!(greeting.is_empty());
+    driver
 }
 
 /// The answer that the holder of `key` gives.
 fn answer(digest: Digest, key: &[u8]) -> Vec<u8> {
-    let mut client = Client::new(digest, one(key));
-    assert!(client.greeting().is_empty());
-    let run = feed(&mut client, &CHALLENGE, &[]);
+    let run = feed(&mut client(digest, key), &CHALLENGE, &[]);
     assert_eq!((run.read, run.result.unwrap().unwrap().key), (32, None));
     run.sent
 }
@@ -44,8 +49,9 @@ fn refusal(digest: Digest, bytes: &[u8]) -> Refusal {
 fn both_sides_compute_what_python_does() {
     for (digest, expected) in Digest::ALL.into_iter().zip(PYTHONS) {
         assert_eq!(answer(digest, b"wangwang"), expected.as_bytes());
-        let mut server = server(digest);
-        assert_eq!(server.greeting(), CHALLENGE);
+        let server = Server::new(digest, one(b"wangwang"), CHALLENGE);
+        let (mut server, greeting) = Driver::start(Box::new(server));
+        assert_eq!(greeting, CHALLENGE);
         assert_eq!(server.wanted(), expected.len());
         assert_eq!(feed(&mut server, expected.as_bytes(), &[]).outcome().key, None);
     }
@@ -56,7 +62,7 @@ fn any_key_of_the_ring_is_accepted_and_named() {
     let lines: Vec<String> = (0..64).map(|i| format!("n{i}:key {i}")).collect();
     let ring = Rc::new(Keyring::parse(lines.join("\n").as_bytes()).unwrap());
     let run = |key: &str| {
-        let mut server = Server::new(Digest::Sha256, Rc::clone(&ring), CHALLENGE);
+        let mut server = begun(Server::new(Digest::Sha256, Rc::clone(&ring), CHALLENGE));
         feed(&mut server, &answer(Digest::Sha256, key.as_bytes()), &[])
     };
     for i in 0..64 {
@@ -91,22 +97,24 @@ fn row_56_capitals_and_junk_stop_at_once_and_are_no_wrong_proof() {
 
 #[test]
 fn row_56_a_short_answer_is_no_wrong_proof() {
-    let half = "32 of 64 answer digits; does the client use --digest md5?";
-    for (got, on_eof, on_timeout) in [
-        (0, "the client ended without an answer", "no answer in time"),
+    for (got, closed, timed_out) in [
+        (0, "the client closed without its answer", "no answer in time"),
         (
             31,
-            "the client ended after 31 of 64 answer digits",
-            "timed out after 31 of 64 answer digits",
+            "the client closed after 31 bytes of its answer",
+            "timed out after 31 bytes of the answer",
         ),
-        (32, &format!("the client ended after {half}"), &format!("timed out after {half}")),
+        (
+            32,
+            "the client closed after 32 bytes of its answer; does the client use --digest md5?",
+            "timed out after 32 bytes of the answer; does the client use --digest md5?",
+        ),
     ] {
         let mut server = server(Digest::Sha256);
         assert!(feed(&mut server, &vec![b'0'; got], &[]).result.is_none());
         assert_eq!(server.wanted(), 64 - got);
-        for (refusal, line) in [(server.on_eof(), on_eof), (server.on_timeout(), on_timeout)] {
-            assert_eq!(refusal, Refusal::new(line, Exit::NotAuthenticated));
-        }
+        assert_eq!(server.stopped(Stop::Closed), Refusal::new(closed, Exit::Broken));
+        assert_eq!(server.stopped(Stop::TimedOut), Refusal::new(timed_out, Exit::TimedOut));
     }
 }
 
@@ -122,7 +130,7 @@ fn row_62_other_modes_are_recognised() {
         assert!(refusal(digest, frame).reason.contains("use --python"));
         assert!(refusal(digest, b"S").reason.contains("does not answer the challenge"));
     }
-    let mut client = Client::new(Digest::Md5, one(b"wangwang"));
+    let mut client = client(Digest::Md5, b"wangwang");
     let listener = b"\0\0\0\x1f#CHALLENGE#0123456789abcdefghij";
     let refusal = feed(&mut client, &listener[..32], &[]).refusal();
     assert!(refusal.reason.contains("use --python"));
@@ -135,13 +143,15 @@ fn row_62_another_digest_is_refused_with_a_hint() {
     assert_eq!(refusal.reason, "wrong key, or a longer digest than md5 on the client");
     let mut server = server(Digest::Sha512);
     feed(&mut server, &answer(Digest::Sha256, b"wangwang"), &[]);
-    assert!(server.on_timeout().reason.ends_with("does the client use --digest sha256?"));
+    assert!(
+        server.stopped(Stop::TimedOut).reason.ends_with("does the client use --digest sha256?")
+    );
 }
 
 #[test]
 fn row_59_a_replayed_answer_is_refused() {
     for digest in Digest::ALL {
-        let mut server = Server::new(digest, one(b"wangwang"), [7; 32]);
+        let mut server = begun(Server::new(digest, one(b"wangwang"), [7; 32]));
         let recorded = answer(digest, b"wangwang");
         assert!(feed(&mut server, &recorded, &[]).refusal().wrong_proof);
     }
@@ -159,22 +169,22 @@ fn row_60_a_reflected_challenge_is_refused() {
 
 #[test]
 fn row_58_a_short_challenge_has_a_precise_message() {
-    for (got, on_eof, on_timeout) in [
+    for (got, closed, timed_out) in [
         (
             0,
-            "the server closed without a challenge; does it use auth-serve --digest?",
+            "the server closed without its challenge; does the server use auth-serve --digest?",
             "no challenge in time; does the server use auth-serve --digest?",
         ),
         (
             31,
-            "the server closed after 31 of 32 challenge bytes",
-            "timed out after 31 of 32 challenge bytes",
+            "the server closed after 31 bytes of its challenge",
+            "timed out after 31 bytes of the challenge",
         ),
     ] {
-        let mut client = Client::new(Digest::Md5, one(b"wangwang"));
+        let mut client = client(Digest::Md5, b"wangwang");
         assert!(feed(&mut client, &CHALLENGE[..got], &[]).result.is_none());
-        assert_eq!(client.on_eof(), Refusal::new(on_eof, Exit::Broken));
-        assert_eq!(client.on_timeout(), Refusal::new(on_timeout, Exit::TimedOut));
+        assert_eq!(client.stopped(Stop::Closed), Refusal::new(closed, Exit::Broken));
+        assert_eq!(client.stopped(Stop::TimedOut), Refusal::new(timed_out, Exit::TimedOut));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::auth::PYTHON_CHALLENGE;
 use crate::codec::noise::{Record, Records, SHORTEST};
 use crate::exit::{Exit, Failure};
 use crate::net::codec::Reject;
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// The length of a REFUSED record, which carries a reason.
 const REFUSED: u8 = SHORTEST + 1;
@@ -31,7 +31,6 @@ const OTHER_PROTOCOL: &str =
 /// The client's side of a handshake.
 pub struct Client {
     hello: Vec<u8>,
-    held: Vec<u8>,
     state: State,
 }
 
@@ -50,147 +49,102 @@ impl Client {
         let begin = || {
             let mut state = identity.builder(&identity.keys[0])?.build_initiator()?;
             let hello = [&PREFACE[..], &write_message(&mut state)?].concat();
-            let state = State::Message(Box::new(state));
-            Ok(Self { hello, held: Vec::with_capacity(FRAMED), state })
+            Ok(Self { hello, state: State::Message(Box::new(state)) })
         };
         begin().map_err(|e| failure(&e))
     }
-
-    /// The session before its verdict.
-    #[cfg(test)]
-    pub(super) fn take_records(&mut self) -> Box<Records> {
-        match take(&mut self.state) {
-            State::Verdict(records) => records,
-            _ => panic!("it waits for no verdict"),
-        }
-    }
-
-    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
-        match self.state {
-            State::Message(_) => self.message(reply).map(|()| None),
-            State::Verdict(_) if self.wanted() == 0 => self.verdict().map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    fn message(&mut self, reply: &mut Vec<u8>) -> Result<(), Refusal> {
-        if self.held.starts_with(NO_KEY) {
-            // The end may follow, or this is the length of a Python listener's challenge.
-            let frame = self.held.get(4..).unwrap_or_default();
-            return match frame {
-                PYTHON_CHALLENGE => {
-                    refuse("the server uses Python's multiprocessing protocol; use --python here")
-                }
-                _ if PYTHON_CHALLENGE.starts_with(frame) => Ok(()),
-                _ => refuse(OTHER_PROTOCOL),
-            };
-        }
-        match self.held.get(..2) {
-            None => return Ok(()),
-            Some(length) if length == MESSAGE_LENGTH => {}
-            Some(length) if PREFACE.starts_with(length) => {
-                return refuse("the server sends back what it gets: it is no auth-serve");
-            }
-            Some(_) => return refuse(OTHER_PROTOCOL),
-        }
-        if self.held.len() < FRAMED {
-            return Ok(());
-        }
-        let State::Message(state) = take(&mut self.state) else { return Ok(()) };
-        let Ok(mut records) = read_message(*state, &self.held[2..]).and_then(records) else {
-            return refuse("the server does not have our key, or the connection is tampered with");
-        };
-        self.held.clear();
-        records.write(Record::Ready, &[], reply).or_else(|e| refuse(&e.0))?;
-        self.state = State::Verdict(records);
-        Ok(())
-    }
-
-    fn verdict(&mut self) -> Result<Outcome, Refusal> {
-        let State::Verdict(mut records) = take(&mut self.state) else {
-            return refuse(OTHER_PROTOCOL);
-        };
-        let why = match records.read(&self.held[2..]) {
-            Ok((Record::Welcome, [])) => {
-                return Ok(Outcome { codec: Some(records), ..Outcome::default() });
-            }
-            Ok((Record::Refused, [byte])) => *byte,
-            _ => {
-                let reason = "the server's verdict was changed on its way";
-                return Err(Refusal::new(reason, Exit::Broken));
-            }
-        };
-        let (reason, exit) = match Reject::ALL.into_iter().find(|reject| *reject as u8 == why) {
-            Some(Reject::Auth) => ("the server does not accept this key", Exit::NotAuthenticated),
-            Some(Reject::Full) => ("rejected: the server is full", Exit::Refused),
-            Some(Reject::Access) => ("rejected: our address is not allowed", Exit::Refused),
-            Some(Reject::Shutdown) => ("rejected: the server is stopping", Exit::Refused),
-            None => ("rejected", Exit::Refused),
-        };
-        Err(Refusal::new(reason, exit))
-    }
-}
-
-fn refuse<T>(reason: &str) -> Result<T, Refusal> {
-    Err(Refusal::new(reason, Exit::NotAuthenticated))
 }
 
 impl Handshake for Client {
-    fn greeting(&mut self) -> Vec<u8> {
-        take(&mut self.hello)
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (take(&mut self.hello), MESSAGE_LENGTH.len())
     }
 
-    fn wanted(&self) -> usize {
-        let whole = match self.state {
-            State::Message(_) if self.held.starts_with(NO_KEY) => 4 + PYTHON_CHALLENGE.len(),
-            State::Message(_) if self.held.len() < 2 => 2,
-            State::Message(_) => FRAMED,
-            // WELCOME or REFUSED, with its length before it.
-            State::Verdict(_) => match self.held[..] {
-                [0, length @ (SHORTEST | REFUSED), ..] => 2 + usize::from(length),
-                _ => 2,
-            },
-            State::Over => return 0,
-        };
-        whole.saturating_sub(self.held.len())
+    fn receive(&mut self, received: &[u8], reply: &mut Vec<u8>) -> Progress {
+        let is_verdict = matches!(self.state, State::Verdict(_));
+        let length = if is_verdict { verdict_length(received) } else { message_length(received)? };
+        if received.len() < length {
+            return Ok(Next::Rest(length - received.len()));
+        }
+        match take(&mut self.state) {
+            State::Message(state) => {
+                let Ok(mut records) = read_message(*state, &received[2..]).and_then(records) else {
+                    return Err(refused(
+                        "the server does not have our key, or the connection is tampered with",
+                    ));
+                };
+                records.write(Record::Ready, &[], reply).map_err(|e| refused(&e.0))?;
+                self.state = State::Verdict(records);
+                Ok(Next::Message(2))
+            }
+            State::Verdict(records) => verdict(records, &received[2..]),
+            State::Over => Err(refused(OTHER_PROTOCOL)),
+        }
     }
 
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
-        self.held.extend_from_slice(bytes);
-        self.step(reply)
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        let reason = match (&self.state, &self.held[..]) {
-            (State::Message(_), NO_KEY) => return no_key(),
-            (State::Message(_), []) => {
-                "the server closed without an answer; is it an auth-serve without --digest?".into()
+    fn stopped(&self, stop: Stop, received: &[u8]) -> Refusal {
+        match self.state {
+            State::Message(_) if received == NO_KEY => {
+                refused("the server rejected our key: wrong key, or another --context")
             }
-            (State::Message(_), held) => {
-                format!("the server closed after {} of {FRAMED} bytes of its answer", held.len())
+            State::Message(_) => {
+                let hint = "; is it an auth-serve without --digest?";
+                stop.refusal("the server", "answer", received.len(), hint)
             }
-            _ => "the server closed without a verdict".into(),
-        };
-        Refusal::new(reason, Exit::Broken)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        let reason = match (&self.state, &self.held[..]) {
-            (State::Message(_), NO_KEY) => return no_key(),
-            (State::Message(_), []) => {
-                "no answer in time; is it an auth-serve without --digest?".into()
-            }
-            (State::Message(_), held) => {
-                format!("timed out after {} of {FRAMED} bytes of the server's answer", held.len())
-            }
-            _ => "no verdict of the server in time".into(),
-        };
-        Refusal::new(reason, Exit::TimedOut)
+            _ => stop.refusal("the server", "verdict", received.len(), ""),
+        }
     }
 }
 
-/// `00 00`, and nothing behind it.
-fn no_key() -> Refusal {
-    let reason = "the server rejected our key: wrong key, or another --context";
+/// The length of message 2, as far as it is known, with its length field.
+fn message_length(received: &[u8]) -> Result<usize, Refusal> {
+    match received {
+        // The end may follow, or this is the length of a Python listener's challenge.
+        [0, 0, rest @ ..] => match rest.get(2..).unwrap_or_default() {
+            PYTHON_CHALLENGE => {
+                Err(refused("the server uses Python's multiprocessing protocol; use --python here"))
+            }
+            frame if PYTHON_CHALLENGE.starts_with(frame) => Ok(4 + PYTHON_CHALLENGE.len()),
+            _ => Err(refused(OTHER_PROTOCOL)),
+        },
+        [a, b, ..] if [*a, *b] == MESSAGE_LENGTH => Ok(FRAMED),
+        [a, b, ..] if PREFACE.starts_with(&[*a, *b]) => {
+            Err(refused("the server sends back what it gets: it is no auth-serve"))
+        }
+        [_, _, ..] => Err(refused(OTHER_PROTOCOL)),
+        _ => Ok(MESSAGE_LENGTH.len()),
+    }
+}
+
+/// The same of WELCOME or REFUSED.
+fn verdict_length(received: &[u8]) -> usize {
+    match received {
+        [0, length @ (SHORTEST | REFUSED), ..] => 2 + usize::from(*length),
+        _ => 2,
+    }
+}
+
+/// What the server has made of our READY.
+fn verdict(mut records: Box<Records>, record: &[u8]) -> Progress {
+    let why = match records.read(record) {
+        Ok((Record::Welcome, [])) => {
+            return Ok(Next::Payload(Outcome { codec: Some(records), ..Outcome::default() }));
+        }
+        Ok((Record::Refused, [byte])) => *byte,
+        _ => {
+            return Err(Refusal::new("the server's verdict was changed on its way", Exit::Broken));
+        }
+    };
+    let (reason, exit) = match Reject::ALL.into_iter().find(|reject| *reject as u8 == why) {
+        Some(Reject::Auth) => ("the server does not accept this key", Exit::NotAuthenticated),
+        Some(Reject::Full) => ("rejected: the server is full", Exit::Refused),
+        Some(Reject::Access) => ("rejected: our address is not allowed", Exit::Refused),
+        Some(Reject::Shutdown) => ("rejected: the server is stopping", Exit::Refused),
+        None => ("rejected", Exit::Refused),
+    };
+    Err(Refusal::new(reason, exit))
+}
+
+fn refused(reason: &str) -> Refusal {
     Refusal::new(reason, Exit::NotAuthenticated)
 }

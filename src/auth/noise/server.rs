@@ -8,7 +8,6 @@
 //! | READY              | READY                             | done                                |
 //! |                    | anything else                     | refused, no answer: a wrong proof   |
 
-use std::mem::take;
 use std::rc::Rc;
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::codec::noise::{Record, Records, SHORTEST};
 use crate::exit::Exit;
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// Preface and message 1.
 const HELLO: usize = PREFACE.len() + FRAMED;
@@ -27,36 +26,19 @@ const READY: usize = 2 + SHORTEST as usize;
 /// The server's side of a handshake.
 pub struct Server {
     identity: Rc<Identity>,
-    held: Vec<u8>,
-    state: State,
-}
-
-/// What is waited for.
-#[derive(Default)]
-enum State {
-    Hello,
-    Ready(Box<Records>, Option<String>),
-    #[default]
-    Over,
+    /// The session and the key's name, once a hello was opened: READY is waited for.
+    opened: Option<(Box<Records>, Option<String>)>,
 }
 
 impl Server {
     /// A server whose handshake begins now.
     pub fn new(identity: Rc<Identity>) -> Self {
-        Self { identity, held: Vec::with_capacity(HELLO), state: State::Hello }
+        Self { identity, opened: None }
     }
 
-    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
-        match self.state {
-            State::Hello => self.hello(reply).map(|()| None),
-            State::Ready(..) => self.ready(),
-            State::Over => Ok(None),
-        }
-    }
-
-    fn hello(&mut self, reply: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn hello(&mut self, hello: &[u8], reply: &mut Vec<u8>) -> Progress {
         let refused = |reason: &str| Refusal::new(reason, Exit::NotAuthenticated);
-        let mut begins = PREFACE.iter().chain(&MESSAGE_LENGTH).zip(&self.held);
+        let mut begins = PREFACE.iter().chain(&MESSAGE_LENGTH).zip(hello);
         match begins.position(|(expected, byte)| expected != byte) {
             None => {}
             Some(0..6) => {
@@ -67,10 +49,10 @@ impl Server {
             }
             Some(_) => return Err(refused("its hello has another length")),
         }
-        if self.held.len() < HELLO {
-            return Ok(());
+        if hello.len() < HELLO {
+            return Ok(Next::Rest(HELLO - hello.len()));
         }
-        let message = &self.held[HELLO - MESSAGE..];
+        let message = &hello[HELLO - MESSAGE..];
         // Every key is tried: the time it takes does not depend on which one it is.
         let mut found = None;
         for key in &self.identity.keys {
@@ -79,7 +61,6 @@ impl Server {
                 found = Some((state, key.name.clone()));
             }
         }
-        self.held.clear();
         let (mut state, key) =
             found.ok_or_else(|| refused("wrong key, or another --context").wrong_proof(NO_KEY))?;
         let answer = write_message(&mut state).and_then(|answer| Ok((answer, records(state)?)));
@@ -89,62 +70,43 @@ impl Server {
             e => Refusal::new(format!("cannot answer: {e}"), Exit::Other),
         })?;
         reply.extend_from_slice(&answer);
-        self.state = State::Ready(records, key);
-        Ok(())
-    }
-
-    fn ready(&mut self) -> Progress {
-        let begins = self.held.iter().zip(&[0, SHORTEST]).all(|(a, b)| a == b);
-        if begins && self.held.len() < READY {
-            return Ok(None);
-        }
-        if let State::Ready(mut records, key) = take(&mut self.state)
-            && begins
-            && let Ok((Record::Ready, [])) = records.read(&self.held[2..])
-        {
-            return Ok(Some(Outcome { key, codec: Some(records), source: None }));
-        }
-        let reason = "its hello was a replay, or was changed on its way";
-        Err(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))
+        self.opened = Some((records, key));
+        Ok(Next::Message(READY))
     }
 }
 
 impl Handshake for Server {
-    fn wanted(&self) -> usize {
-        let whole = match self.state {
-            State::Hello => HELLO,
-            State::Ready(..) => READY,
-            State::Over => return 0,
-        };
-        whole - self.held.len()
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (Vec::new(), HELLO)
     }
 
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
-        self.held.extend_from_slice(bytes);
-        self.step(reply)
+    fn receive(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Progress {
+        if self.opened.is_none() {
+            return self.hello(message, reply);
+        }
+        let begins = message.iter().zip(&[0, SHORTEST]).all(|(a, b)| a == b);
+        if begins && message.len() < READY {
+            return Ok(Next::Rest(READY - message.len()));
+        }
+        if begins
+            && let Some((mut records, key)) = self.opened.take()
+            && let Ok((Record::Ready, [])) = records.read(&message[2..])
+        {
+            return Ok(Next::Payload(Outcome { key, codec: Some(records), source: None }));
+        }
+        let reason = "its hello was a replay, or was changed on its way";
+        Err(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))
     }
 
     fn shows_key(&self) -> bool {
-        matches!(self.state, State::Ready(..))
+        self.opened.is_some()
     }
 
-    fn on_eof(&mut self) -> Refusal {
-        let reason = match (&self.state, self.held.len()) {
-            (State::Hello, 0) => "the client ended without a hello".into(),
-            (State::Hello, got) => format!("the client ended after {got} of {HELLO} bytes"),
-            _ => "the client ended before its proof".into(),
+    fn stopped(&self, stop: Stop, message: &[u8]) -> Refusal {
+        let (awaited, hint) = match &self.opened {
+            None => ("hello", "; does the client use --digest, or --python?"),
+            Some(_) => ("proof", ""),
         };
-        Refusal::new(reason, Exit::Broken)
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        let reason = match (&self.state, self.held.len()) {
-            (State::Hello, 0) => {
-                "no hello in time; does the client use --digest, or --python?".into()
-            }
-            (State::Hello, got) => format!("timed out after {got} of {HELLO} bytes"),
-            _ => "the client did not prove itself in time".into(),
-        };
-        Refusal::new(reason, Exit::TimedOut)
+        stop.refusal("the client", awaited, message.len(), hint)
     }
 }

@@ -11,8 +11,8 @@ use super::*;
 use crate::auth::key::Key;
 use crate::codec::noise::{DATA_MAX, Record};
 use crate::net::codec::{Codec, Reject};
-use crate::net::handshake::tests::feed;
-use crate::net::handshake::{Handshake, Outcome};
+use crate::net::handshake::tests::{begun, feed};
+use crate::net::handshake::{Driver, Outcome, Stop};
 
 fn line(name: &str, byte: u8) -> String {
     use base64::Engine;
@@ -32,28 +32,35 @@ fn alice() -> Rc<Identity> {
     identity(&[&line("alice", 1)], b"")
 }
 
+fn server(identity: &Rc<Identity>) -> Driver {
+    begun(Server::new(Rc::clone(identity)))
+}
+
+/// A client, and its hello.
+fn client(identity: &Identity) -> (Driver, Vec<u8>) {
+    Driver::start(Box::new(Client::new(identity).unwrap()))
+}
+
 /// Both ends of a session: the client's before its WELCOME, and the server's.
 fn pair() -> (Box<Records>, Box<dyn Codec>) {
     let identity = alice();
-    let (mut client, mut server) = (Client::new(&identity).unwrap(), Server::new(identity));
-    let ready = ready(&mut client, &mut server);
-    let codec = feed(&mut server, &ready, &[]).outcome().codec.unwrap();
-    (client.take_records(), codec)
-}
-
-/// The READY record of a client, once a server has answered its hello.
-fn ready(client: &mut Client, server: &mut Server) -> Vec<u8> {
-    let answer = feed(server, &client.greeting(), &[]).sent;
-    feed(client, &answer, &[]).sent
+    let mut server = server(&identity);
+    let mut state = identity.builder(&identity.keys[0]).unwrap().build_initiator().unwrap();
+    let hello = [&PREFACE[..], &write_message(&mut state).unwrap()].concat();
+    let answer = feed(&mut server, &hello, &[]).sent;
+    let mut client = read_message(state, &answer[2..]).and_then(records).unwrap();
+    let mut ready = Vec::new();
+    client.write(Record::Ready, &[], &mut ready).unwrap();
+    (client, feed(&mut server, &ready, &[]).outcome().codec.unwrap())
 }
 
 #[test]
 fn each_message_has_its_length_and_the_key_its_name() {
     let keys = [line("alice", 1), line("bob", 2), line("carol", 3)];
-    let mut server = Server::new(identity(&[&keys[0], &keys[1], &keys[2]], b"here"));
-    let mut client = Client::new(&identity(&[&keys[1]], b"here")).unwrap();
+    let mut server = server(&identity(&[&keys[0], &keys[1], &keys[2]], b"here"));
+    let (mut client, hello) = client(&identity(&[&keys[1]], b"here"));
     assert_eq!(server.wanted(), 58);
-    let answer = feed(&mut server, &client.greeting(), &[]).sent;
+    let answer = feed(&mut server, &hello, &[]).sent;
     assert_eq!((answer.len(), server.wanted(), server.shows_key()), (50, 19, true));
     let ready = feed(&mut client, &answer, &[]).sent;
     assert_eq!(ready.len(), 19);
@@ -67,12 +74,12 @@ fn each_message_has_its_length_and_the_key_its_name() {
 #[test]
 fn every_bit_of_the_hello_counts() {
     let identity = alice();
-    let hello = Client::new(&identity).unwrap().greeting();
+    let (_, hello) = client(&identity);
     assert_eq!(hello.len(), 58);
     for bit in 0..58 * 8 {
         let mut changed = hello.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        let run = feed(&mut Server::new(Rc::clone(&identity)), &changed, &[1]);
+        let run = feed(&mut server(&identity), &changed, &[1]);
         assert!(run.sent.is_empty(), "bit {bit}");
         let why = run.refusal();
         // Only a well-formed hello is answered, and only it is a guess.
@@ -85,9 +92,8 @@ fn every_bit_of_the_hello_counts() {
 fn every_bit_of_the_answer_counts() {
     let identity = alice();
     for bit in 0..50 * 8 {
-        let mut client = Client::new(&identity).unwrap();
-        let mut server = Server::new(Rc::clone(&identity));
-        let mut answer = feed(&mut server, &client.greeting(), &[]).sent;
+        let (mut client, hello) = client(&identity);
+        let mut answer = feed(&mut server(&identity), &hello, &[]).sent;
         answer[bit / 8] ^= 1 << (bit % 8);
         let run = feed(&mut client, &answer, &[]);
         assert!(matches!(run.result, Some(Err(_)) | None), "bit {bit}");
@@ -98,12 +104,11 @@ fn every_bit_of_the_answer_counts() {
 #[test]
 fn row_59_a_replayed_hello_proves_nothing() {
     let identity = alice();
-    let mut client = Client::new(&identity).unwrap();
-    let (hello, mut first) = (client.greeting(), Server::new(Rc::clone(&identity)));
-    let answer = feed(&mut first, &hello, &[]).sent;
+    let (mut client, hello) = client(&identity);
+    let answer = feed(&mut server(&identity), &hello, &[]).sent;
     let ready = feed(&mut client, &answer, &[]).sent;
     // The same again: the server answers, but what was READY then is not READY now.
-    let mut second = Server::new(identity);
+    let mut second = server(&identity);
     let run = feed(&mut second, &hello, &[]);
     assert!(run.result.is_none() && answer != run.sent);
     let why = feed(&mut second, &ready, &[]).refusal();
@@ -113,14 +118,12 @@ fn row_59_a_replayed_hello_proves_nothing() {
 #[test]
 fn row_60_our_own_bytes_prove_nothing_to_us() {
     let identity = alice();
-    let mut client = Client::new(&identity).unwrap();
-    let hello = client.greeting();
-    let why = feed(&mut client, &hello, &[]).refusal();
+    let (mut ours, hello) = client(&identity);
+    let why = feed(&mut ours, &hello, &[]).refusal();
     assert!(why.reason.contains("sends back"), "{}", why.reason);
     // The message without the preface, as a server would frame it.
-    let mut client = Client::new(&identity).unwrap();
-    let message = client.greeting()[8..].to_vec();
-    feed(&mut client, &message, &[]).refusal();
+    let (mut ours, hello) = client(&identity);
+    feed(&mut ours, &hello[8..], &[]).refusal();
 
     let (mut records, _) = pair();
     let mut wire = Vec::new();
@@ -138,7 +141,7 @@ fn row_62_other_protocols_get_a_hint() {
         (b"SKCTL\0\x01\x02", "another version"),
         (b"SKCTL\0\x01\x01\0\x31", "another length"),
     ] {
-        let why = feed(&mut Server::new(Rc::clone(&identity)), first, &[1]).refusal();
+        let why = feed(&mut server(&identity), first, &[1]).refusal();
         assert!(why.reason.contains(hint), "{}", why.reason);
         assert!(!why.wrong_proof && why.farewell.is_empty());
     }
@@ -148,7 +151,7 @@ fn row_62_other_protocols_get_a_hint() {
         (b"\0\x31", "use auth-serve --digest"),
         (b"\0\0\0\0\0", "use auth-serve --digest"),
     ] {
-        let why = feed(&mut Client::new(&identity).unwrap(), first, &[]).refusal();
+        let why = feed(&mut client(&identity).0, first, &[]).refusal();
         assert!(why.reason.contains(hint), "{}", why.reason);
     }
 }
@@ -156,28 +159,28 @@ fn row_62_other_protocols_get_a_hint() {
 #[test]
 fn an_end_tells_how_far_it_was() {
     let identity = alice();
-    let mut client = Client::new(&identity).unwrap();
-    assert_eq!(client.on_eof().exit, Exit::Broken);
-    assert_eq!(client.on_timeout().exit, Exit::TimedOut);
-    feed(&mut client, &[0, 0], &[]);
-    for why in [client.on_eof(), client.on_timeout()] {
+    let (mut ours, _) = client(&identity);
+    assert_eq!(ours.stopped(Stop::Closed).exit, Exit::Broken);
+    assert_eq!(ours.stopped(Stop::TimedOut).exit, Exit::TimedOut);
+    feed(&mut ours, &[0, 0], &[]);
+    for why in [Stop::Closed, Stop::TimedOut].map(|stop| ours.stopped(stop)) {
         assert_eq!(why.exit, Exit::NotAuthenticated);
         assert!(why.reason.contains("wrong key, or another --context"));
     }
-    let mut client = Client::new(&identity).unwrap();
-    feed(&mut client, &[0, 48, 7], &[]);
-    assert!(client.on_eof().reason.contains("after 3 of 50 bytes"));
-    let mut server = Server::new(identity);
-    feed(&mut server, b"SKC", &[]);
-    assert!(server.on_eof().reason.contains("after 3 of 58 bytes"));
-    assert!(server.on_timeout().reason.contains("after 3 of 58 bytes"));
+    let (mut ours, _) = client(&identity);
+    feed(&mut ours, &[0, 48, 7], &[]);
+    assert!(ours.stopped(Stop::Closed).reason.contains("after 3 bytes of its answer"));
+    let mut theirs = server(&identity);
+    feed(&mut theirs, b"SKC", &[]);
+    assert!(theirs.stopped(Stop::Closed).reason.contains("after 3 bytes of its hello"));
+    assert!(theirs.stopped(Stop::TimedOut).reason.contains("after 3 bytes of the hello"));
 }
 
 #[test]
 fn another_key_or_context_opens_nothing() {
     for (key, context) in [(2, &b""[..]), (1, b"x")] {
-        let hello = Client::new(&identity(&[&line("alice", key)], context)).unwrap().greeting();
-        let why = feed(&mut Server::new(alice()), &hello, &[]).refusal();
+        let (_, hello) = client(&identity(&[&line("alice", key)], context));
+        let why = feed(&mut server(&alice()), &hello, &[]).refusal();
         assert_eq!((why.farewell, why.wrong_proof), (&[0, 0][..], true));
     }
 }
@@ -191,8 +194,9 @@ fn a_rejected_client_gets_the_reason() {
         (Reject::Shutdown, Exit::Refused),
     ] {
         let identity = alice();
-        let (mut client, mut server) = (Client::new(&identity).unwrap(), Server::new(identity));
-        let ready = ready(&mut client, &mut server);
+        let ((mut client, hello), mut server) = (client(&identity), server(&identity));
+        let answer = feed(&mut server, &hello, &[]).sent;
+        let ready = feed(&mut client, &answer, &[]).sent;
         let (mut wire, outcome) = (Vec::new(), feed(&mut server, &ready, &[]).outcome());
         outcome.codec.unwrap().reject(why, &mut wire);
         let refusal = feed(&mut client, &wire, &[]).refusal();
@@ -403,7 +407,7 @@ fn a_key_of_low_order_makes_no_session() {
         .build_initiator()
         .unwrap();
     let hello = [&PREFACE[..], &write_message(&mut state).unwrap()].concat();
-    let run = feed(&mut Server::new(identity), &hello, &[]);
+    let run = feed(&mut server(&identity), &hello, &[]);
     assert!(run.sent.is_empty());
     let why = run.refusal();
     assert_eq!(why.reason, "its hello makes no secret: a key of low order");

@@ -3,19 +3,20 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::net::handshake::tests::feed;
+use crate::net::handshake::Driver;
+use crate::net::handshake::tests::{begun, feed};
 
 fn secrets(md5: bool) -> Rc<Secrets> {
     let keyring = Rc::new(Keyring::from(Key::parse(b"wangwang").unwrap()));
     Rc::new(Secrets { keyring, md5, unit: Unit::Line })
 }
 
-fn listener(secrets: &Rc<Secrets>) -> Side {
-    Side::listener(Rc::clone(secrets), [7; 40])
+fn listener(secrets: &Rc<Secrets>) -> Driver {
+    begun(Side::listener(Rc::clone(secrets), [7; 40]))
 }
 
-fn client(secrets: &Rc<Secrets>) -> Side {
-    Side::client(Rc::clone(secrets), [8; 40])
+fn client(secrets: &Rc<Secrets>) -> Driver {
+    begun(Side::client(Rc::clone(secrets), [8; 40]))
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Handshake, Outcome, Progress, Refusal};
+use super::{Driver, Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// The result of a handshake; `None` where it waits for more.
 pub type Ended = Option<Result<Outcome, Refusal>>;
@@ -38,19 +38,24 @@ impl Run {
     }
 }
 
+/// A handshake that has begun.
+pub fn begun(handshake: impl Handshake + 'static) -> Driver {
+    Driver::start(Box::new(handshake)).0
+}
+
 /// Feeds `stream` in pieces of these sizes in turn (none: as large as wanted), to the end of it or
 /// of the handshake.
-pub fn feed(machine: &mut dyn Handshake, stream: &[u8], sizes: &[usize]) -> Run {
+pub fn feed(driver: &mut Driver, stream: &[u8], sizes: &[usize]) -> Run {
     let mut run = Run { sent: Vec::new(), result: None, read: 0 };
     let mut sizes = sizes.iter().cycle();
     while run.result.is_none() && run.read < stream.len() {
-        let wanted = machine.wanted();
+        let wanted = driver.wanted();
         assert!(wanted > 0, "it waits for nothing and is not over");
         let size = sizes.next().copied().unwrap_or(wanted);
         let rest = &stream[run.read..];
         let piece = &rest[..size.min(wanted).min(rest.len())];
         run.read += piece.len();
-        run.result = machine.feed(piece, &mut run.sent).transpose();
+        run.result = driver.feed(piece, &mut run.sent).transpose();
     }
     run
 }
@@ -59,30 +64,22 @@ pub fn feed(machine: &mut dyn Handshake, stream: &[u8], sizes: &[usize]) -> Run 
 pub struct Script(pub Vec<u8>);
 
 impl Handshake for Script {
-    fn greeting(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.0), usize::MAX)
     }
 
-    fn wanted(&self) -> usize {
-        usize::MAX
+    fn receive(&mut self, _: &[u8], _: &mut Vec<u8>) -> Progress {
+        Ok(Next::Message(usize::MAX))
     }
 
-    fn feed(&mut self, _: &[u8], _: &mut Vec<u8>) -> Progress {
-        Ok(None)
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        unreachable!()
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
+    fn stopped(&self, _: Stop, _: &[u8]) -> Refusal {
         unreachable!()
     }
 }
 
 /// One end of a connection.
-struct End<'a> {
-    machine: &'a mut dyn Handshake,
+struct End {
+    driver: Driver,
     result: Ended,
     /// What it has to send.
     queue: VecDeque<u8>,
@@ -96,13 +93,14 @@ struct End<'a> {
 /// once they may; `sizes` are the most read at a time. Returns what each side came to, and the
 /// payload it received.
 pub fn connect(
-    machines: [&mut dyn Handshake; 2],
+    handshakes: [Box<dyn Handshake>; 2],
     sizes: &[usize],
     payload: &[u8],
 ) -> [(Ended, Vec<u8>); 2] {
-    let mut ends = machines.map(|machine| {
-        let queue = machine.greeting().into();
-        End { machine, result: None, queue, pipe: VecDeque::new(), rest: Vec::new() }
+    let mut ends = handshakes.map(|handshake| {
+        let (driver, greeting) = Driver::start(handshake);
+        let queue = greeting.into();
+        End { driver, result: None, queue, pipe: VecDeque::new(), rest: Vec::new() }
     });
     let mut sizes = sizes.iter().cycle();
     let mut idle = 0;
@@ -118,7 +116,7 @@ pub fn connect(
             };
             ends[here].pipe.extend(&sent);
             let wanted = match ends[here].result {
-                None => ends[here].machine.wanted(),
+                None => ends[here].driver.wanted(),
                 Some(_) => 8,
             };
             let size = sizes.next().copied().unwrap_or(8).min(wanted).min(ends[there].pipe.len());
@@ -144,14 +142,14 @@ pub fn connect(
     })
 }
 
-impl End<'_> {
+impl End {
     fn take(&mut self, bytes: &[u8], payload: &[u8]) {
         if self.result.is_some() {
             self.rest.extend(bytes);
             return;
         }
         let mut reply = Vec::new();
-        match self.machine.feed(bytes, &mut reply) {
+        match self.driver.feed(bytes, &mut reply) {
             Ok(None) => {}
             Ok(Some(mut outcome)) => {
                 match &mut outcome.codec {

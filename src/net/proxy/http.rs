@@ -10,9 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Login, Place, ended, silent};
+use super::{Login, Place};
 use crate::exit::{Exit, quoted};
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// The longest head of an answer that is read.
 const LONGEST: usize = 16 << 10;
@@ -22,7 +22,6 @@ const SHORTEST: usize = 13;
 /// One handshake.
 pub(super) struct Http {
     request: Zeroizing<Vec<u8>>,
-    head: Vec<u8>,
 }
 
 impl Http {
@@ -47,24 +46,7 @@ impl Http {
             request.extend(b"\r\n");
         }
         request.extend(b"\r\n");
-        Self { request, head: Vec::with_capacity(256) }
-    }
-
-    fn step(&self) -> Progress {
-        if !self.head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
-            return Err(Refusal::new("its answer is not HTTP", Exit::Broken));
-        }
-        if let Some(end) = self.head.iter().position(|byte| *byte == b'\n') {
-            let line = String::from_utf8_lossy(&self.head[..end]);
-            judge(line.trim_end())?;
-        }
-        if self.head.ends_with(b"\n\n") || self.head.ends_with(b"\n\r\n") {
-            return Ok(Some(Outcome::default()));
-        }
-        if self.head.len() > LONGEST {
-            return Err(Refusal::new("its answer has a head of more than 16 KiB", Exit::Broken));
-        }
-        Ok(None)
+        Self { request }
     }
 }
 
@@ -85,29 +67,34 @@ fn judge(line: &str) -> Result<(), Refusal> {
 }
 
 impl Handshake for Http {
-    fn greeting(&mut self) -> Vec<u8> {
-        take(&mut *self.request)
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        (take(&mut *self.request), SHORTEST)
     }
 
-    /// The least that is still missing of an empty line.
-    fn wanted(&self) -> usize {
-        match self.head.len() {
-            got @ 0..SHORTEST => SHORTEST - got,
-            _ if self.head.ends_with(b"\n") || self.head.ends_with(b"\n\r") => 1,
-            _ => 2,
+    fn receive(&mut self, head: &[u8], _reply: &mut Vec<u8>) -> Progress {
+        if !head.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+            return Err(Refusal::new("its answer is not HTTP", Exit::Broken));
         }
+        if let Some(end) = head.iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&head[..end]);
+            judge(line.trim_end())?;
+        }
+        if head.ends_with(b"\n\n") || head.ends_with(b"\n\r\n") {
+            return Ok(Next::Payload(Outcome::default()));
+        }
+        // The least that is missing of an empty line.
+        Ok(Next::Rest(match head.len() {
+            got @ 0..SHORTEST => SHORTEST - got,
+            got if got > LONGEST => {
+                let reason = "its answer has a head of more than 16 KiB";
+                return Err(Refusal::new(reason, Exit::Broken));
+            }
+            _ if head.ends_with(b"\n") || head.ends_with(b"\n\r") => 1,
+            _ => 2,
+        }))
     }
 
-    fn feed(&mut self, bytes: &[u8], _reply: &mut Vec<u8>) -> Progress {
-        self.head.extend_from_slice(bytes);
-        self.step()
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        ended()
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        silent()
+    fn stopped(&self, stop: Stop, head: &[u8]) -> Refusal {
+        stop.refusal("the proxy", "answer", head.len(), "")
     }
 }

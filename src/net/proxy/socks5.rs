@@ -10,13 +10,15 @@ use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-use super::{Login, Place, ended, silent};
+use super::{Login, Place};
 use crate::exit::Exit;
-use crate::net::handshake::{Handshake, Outcome, Progress, Refusal};
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// Methods: no authentication, and user and password.
 const OPEN: u8 = 0;
 const LOGIN: u8 = 2;
+/// A reply up to the first byte of its address, which may be a length.
+const SHORTEST_REPLY: usize = 5;
 
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,6 @@ pub(super) struct Socks5 {
     login: Option<Zeroizing<Vec<u8>>>,
     request: Vec<u8>,
     state: State,
-    held: Vec<u8>,
 }
 
 impl Socks5 {
@@ -62,58 +63,7 @@ impl Socks5 {
             bytes.extend(login.password.iter());
             bytes
         });
-        Self { login, request, state: State::Method, held: Vec::with_capacity(7 + 255) }
-    }
-
-    /// The length of the message awaited, as far as it is known. A refusal is known before its
-    /// message is whole.
-    fn length(&self) -> Result<usize, Refusal> {
-        let version = if self.state == State::Status { 1 } else { 5 };
-        if self.held.first().is_some_and(|first| *first != version) {
-            return Err(Refusal::new("its answer is not SOCKS5", Exit::Broken));
-        }
-        if self.state != State::Reply {
-            return Ok(2);
-        }
-        if let Some(&reply) = self.held.get(1).filter(|reply| **reply != 0) {
-            return Err(meaning(reply));
-        }
-        match self.held.get(3..5) {
-            None => Ok(5),
-            Some([1, _]) => Ok(10),
-            Some([3, length]) => Ok(7 + usize::from(*length)),
-            Some([4, _]) => Ok(22),
-            Some(_) => Err(Refusal::new("its reply has an address of no known type", Exit::Broken)),
-        }
-    }
-
-    fn step(&mut self, reply: &mut Vec<u8>) -> Progress {
-        if self.held.len() < self.length()? {
-            return Ok(None);
-        }
-        let unproved = |reason: &str| Err(Refusal::new(reason, Exit::NotAuthenticated));
-        let code = self.held[1];
-        self.held.clear();
-        match (self.state, code, &self.login) {
-            (State::Method, OPEN, _) | (State::Status, 0, _) => {
-                reply.extend_from_slice(&self.request);
-                self.state = State::Reply;
-                Ok(None)
-            }
-            (State::Method, LOGIN, Some(login)) => {
-                // A buffer that grows leaves a copy of what it held.
-                reply.reserve_exact(login.len());
-                reply.extend_from_slice(login);
-                self.state = State::Status;
-                Ok(None)
-            }
-            (State::Method, _, None) => {
-                unproved("it requires a user and a password (socks5://USER@…)")
-            }
-            (State::Method, ..) => unproved("it accepts no method of authentication that we have"),
-            (State::Status, ..) => unproved("it does not accept the user and the password"),
-            (State::Reply, ..) => Ok(Some(Outcome::default())),
-        }
+        Self { login, request, state: State::Method }
     }
 }
 
@@ -138,28 +88,62 @@ fn meaning(reply: u8) -> Refusal {
     Refusal::new(format!("{text} (SOCKS reply {reply})"), exit)
 }
 
+/// The length of a reply, as far as it is known. A refusal is known before its message is whole.
+fn reply_length(message: &[u8]) -> Result<usize, Refusal> {
+    if let Some(&code) = message.get(1).filter(|code| **code != 0) {
+        return Err(meaning(code));
+    }
+    match message.get(3..5) {
+        None => Ok(SHORTEST_REPLY),
+        Some([1, _]) => Ok(10),
+        Some([3, length]) => Ok(7 + usize::from(*length)),
+        Some([4, _]) => Ok(22),
+        Some(_) => Err(Refusal::new("its reply has an address of no known type", Exit::Broken)),
+    }
+}
+
 impl Handshake for Socks5 {
-    fn greeting(&mut self) -> Vec<u8> {
-        match self.login {
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        let greeting = match self.login {
             Some(_) => vec![5, 2, OPEN, LOGIN],
             None => vec![5, 1, OPEN],
+        };
+        (greeting, 2)
+    }
+
+    fn receive(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Progress {
+        let version = if self.state == State::Status { 1 } else { 5 };
+        if message[0] != version {
+            return Err(Refusal::new("its answer is not SOCKS5", Exit::Broken));
+        }
+        let length = if self.state == State::Reply { reply_length(message)? } else { 2 };
+        if message.len() < length {
+            return Ok(Next::Rest(length - message.len()));
+        }
+        let unproved = |reason: &str| Err(Refusal::new(reason, Exit::NotAuthenticated));
+        match (self.state, message[1], &self.login) {
+            (State::Method, OPEN, _) | (State::Status, 0, _) => {
+                reply.extend_from_slice(&self.request);
+                self.state = State::Reply;
+                Ok(Next::Message(SHORTEST_REPLY))
+            }
+            (State::Method, LOGIN, Some(login)) => {
+                // A buffer that grows leaves a copy of what it held.
+                reply.reserve_exact(login.len());
+                reply.extend_from_slice(login);
+                self.state = State::Status;
+                Ok(Next::Message(2))
+            }
+            (State::Method, _, None) => {
+                unproved("it requires a user and a password (socks5://USER@…)")
+            }
+            (State::Method, ..) => unproved("it accepts no method of authentication that we have"),
+            (State::Status, ..) => unproved("it does not accept the user and the password"),
+            (State::Reply, ..) => Ok(Next::Payload(Outcome::default())),
         }
     }
 
-    fn wanted(&self) -> usize {
-        self.length().map_or(0, |length| length - self.held.len())
-    }
-
-    fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Progress {
-        self.held.extend_from_slice(bytes);
-        self.step(reply)
-    }
-
-    fn on_eof(&mut self) -> Refusal {
-        ended()
-    }
-
-    fn on_timeout(&mut self) -> Refusal {
-        silent()
+    fn stopped(&self, stop: Stop, message: &[u8]) -> Refusal {
+        stop.refusal("the proxy", "answer", message.len(), "")
     }
 }

@@ -1,6 +1,7 @@
 //! What each proxy is sent and may answer; every split of that is tested in `auth::tests`.
 
 use super::*;
+use crate::net::handshake::Driver;
 use crate::net::handshake::tests::feed;
 
 fn login() -> Login {
@@ -20,9 +21,8 @@ fn played(
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>, usize) {
     let proxy = Proxy::parse(&format!("{scheme}://proxy:1")).unwrap();
-    let mut handshake = proxy.handshake(login, place, 80);
-    let mut sent = handshake.greeting();
-    let run = feed(&mut *handshake, said, &[]);
+    let (mut driver, mut sent) = Driver::start(proxy.handshake(login, place, 80));
+    let run = feed(&mut driver, said, &[]);
     sent.extend(run.sent);
     (sent, run.result.map(|result| result.map(|_| ())), run.read)
 }

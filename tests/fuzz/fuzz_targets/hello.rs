@@ -6,7 +6,7 @@ use std::rc::Rc;
 use libfuzzer_sys::fuzz_target;
 use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::noise::{Client, Identity, Server};
-use sockctl::net::handshake::Handshake;
+use sockctl::net::handshake::{Driver, Handshake};
 
 thread_local! {
     static IDENTITY: Rc<Identity> = {
@@ -17,11 +17,12 @@ thread_local! {
 }
 
 /// Feeds these bytes in pieces of `step` at most.
-fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
+fn feed(handshake: impl Handshake + 'static, mut rest: &[u8], step: usize) {
+    let (mut driver, _) = Driver::start(Box::new(handshake));
     let mut reply = Vec::new();
-    while !rest.is_empty() && machine.wanted() > 0 {
-        let (some, more) = rest.split_at(step.min(machine.wanted()).min(rest.len()));
-        match machine.feed(some, &mut reply) {
+    while !rest.is_empty() && driver.wanted() > 0 {
+        let (some, more) = rest.split_at(step.min(driver.wanted()).min(rest.len()));
+        match driver.feed(some, &mut reply) {
             Ok(None) => rest = more,
             Err(_) => return,
             Ok(Some(_)) => panic!("a peer without the key was accepted"),
@@ -32,6 +33,6 @@ fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
 fuzz_target!(|data: (u8, &[u8])| {
     let (step, bytes) = (usize::from(data.0).max(1), data.1);
     let identity = IDENTITY.with(Rc::clone);
-    feed(&mut Client::new(&identity).unwrap(), bytes, step);
-    feed(&mut Server::new(identity), bytes, step);
+    feed(Client::new(&identity).unwrap(), bytes, step);
+    feed(Server::new(identity), bytes, step);
 });

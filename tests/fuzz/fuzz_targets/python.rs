@@ -8,14 +8,15 @@ use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::python::{Secrets, Side};
 use sockctl::codec::python::{Frames, Unit};
 use sockctl::net::codec::Codec;
-use sockctl::net::handshake::Handshake;
+use sockctl::net::handshake::{Driver, Handshake};
 
 /// Feeds these bytes in pieces of `step` at most.
-fn feed(machine: &mut dyn Handshake, mut rest: &[u8], step: usize) {
+fn feed(handshake: impl Handshake + 'static, mut rest: &[u8], step: usize) {
+    let (mut driver, _) = Driver::start(Box::new(handshake));
     let mut reply = Vec::new();
-    while !rest.is_empty() && machine.wanted() > 0 {
-        let (some, more) = rest.split_at(step.min(machine.wanted()).min(rest.len()));
-        match machine.feed(some, &mut reply) {
+    while !rest.is_empty() && driver.wanted() > 0 {
+        let (some, more) = rest.split_at(step.min(driver.wanted()).min(rest.len()));
+        match driver.feed(some, &mut reply) {
             Ok(None) => rest = more,
             Err(_) => return,
             Ok(Some(_)) => panic!("a peer without the key was accepted"),
@@ -28,8 +29,8 @@ fuzz_target!(|data: (u8, bool, &[u8])| {
     let keyring = Rc::new(Keyring::from(Key::parse(b"wangwang").unwrap()));
     let unit = Unit::Line;
     let secrets = Rc::new(Secrets { keyring, md5, unit });
-    feed(&mut Side::listener(Rc::clone(&secrets), [7; 40]), bytes, step);
-    feed(&mut Side::client(secrets, [8; 40]), bytes, step);
+    feed(Side::listener(Rc::clone(&secrets), [7; 40]), bytes, step);
+    feed(Side::client(secrets, [8; 40]), bytes, step);
     let (mut frames, mut payload) = (Frames::new(unit), Vec::new());
     for piece in bytes.chunks(step) {
         if frames.decode(piece, &mut payload).is_err() {

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use sockctl::auth::key::{Key, Keyring};
 use sockctl::auth::noise::{Client, Identity, Server};
 use sockctl::net::codec::Codec;
-use sockctl::net::handshake::Handshake;
+use sockctl::net::handshake::Driver;
 
 thread_local! {
     static IDENTITY: Rc<Identity> = {
@@ -20,9 +20,9 @@ thread_local! {
 /// An open session: the client's end, and the server's.
 fn session() -> (Box<dyn Codec>, Box<dyn Codec>) {
     let identity = IDENTITY.with(Rc::clone);
-    let (mut client, mut server) = (Client::new(&identity).unwrap(), Server::new(identity));
+    let (mut client, hello) = Driver::start(Box::new(Client::new(&identity).unwrap()));
+    let (mut server, _) = Driver::start(Box::new(Server::new(identity)));
     let (mut answer, mut ready, mut welcome) = (Vec::new(), Vec::new(), Vec::new());
-    let hello = client.greeting();
     feed(&mut server, &hello, &mut answer);
     feed(&mut client, &answer, &mut ready);
     let mut server = feed(&mut server, &ready, &mut Vec::new()).unwrap();
@@ -30,14 +30,10 @@ fn session() -> (Box<dyn Codec>, Box<dyn Codec>) {
     (feed(&mut client, &welcome, &mut Vec::new()).unwrap(), server)
 }
 
-fn feed(
-    machine: &mut dyn Handshake,
-    mut bytes: &[u8],
-    reply: &mut Vec<u8>,
-) -> Option<Box<dyn Codec>> {
+fn feed(driver: &mut Driver, mut bytes: &[u8], reply: &mut Vec<u8>) -> Option<Box<dyn Codec>> {
     while !bytes.is_empty() {
-        let (some, more) = bytes.split_at(machine.wanted().min(bytes.len()));
-        match machine.feed(some, reply) {
+        let (some, more) = bytes.split_at(driver.wanted().min(bytes.len()));
+        match driver.feed(some, reply) {
             Ok(Some(outcome)) => return outcome.codec,
             Ok(None) => bytes = more,
             Err(why) => panic!("{}", why.reason),
