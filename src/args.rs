@@ -320,7 +320,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let names = options::rows().map(|row| PossibleValue::new(row.name.as_ref()));
+        let names = options::all().map(|option| PossibleValue::new(option.name.as_ref()));
         Some(Box::new(names))
     }
 }

@@ -198,7 +198,7 @@
 //!
 //! A **socket option** (1 file):
 //! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. A new form of value
-//!   is a `Kind` in `net/options/row.rs`, which `net/sockopt/parse.rs` reads and `value.rs` shows.
+//!   is a `Format` in `net/options/format.rs`, which `net/options/value.rs` shows.
 //!
 //! A **handler** (3 files):
 //! - `session/NAME.rs`: implements [`session::Handler`]; only `received` is required.

@@ -17,12 +17,12 @@ use crate::args::{self, FamilyArgs, TalkArgs};
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, dial};
-use crate::net::options::{self, Row, Sockets};
+use crate::net::options::{self, SocketOption, Sockets};
 use crate::net::process::{self, Held};
 use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
-use inspect::{Inspected, State};
+use inspect::{Inspected, SocketState};
 use report::{Entry, Table, write_json, write_list};
 use summary::Summary;
 
@@ -51,7 +51,7 @@ pub struct Opts {
         hide_default_value = true,
         help_heading = "Which socket"
     )]
-    state: State,
+    state: SocketState,
     /// Inspect a connection to ADDRESS, with its addresses, mode and timeouts
     #[arg(long, value_name = "ADDRESS", group = "live", conflicts_with_all = ["state", "unix"],
         help_heading = "Which socket")]
@@ -86,7 +86,7 @@ const SOCKET: &str = "the socket";
 
 /// An option to show or to set.
 enum Word {
-    Show(Row),
+    Show(SocketOption),
     Set(Setting),
 }
 
@@ -114,7 +114,7 @@ impl Opts {
             }
             (Some(pid), None, _) => run.several(&process::sockets(pid)?),
             (_, _, Some(port)) => run.several(&process::at_port(port, self.udp)?),
-            _ if (self.udp, self.state) == (true, State::Listening) => {
+            _ if (self.udp, self.state) == (true, SocketState::Listening) => {
                 Err(Failure::usage("datagram sockets do not listen"))
             }
             _ => run.options(&mut Inspected::fresh(self.kind(), self.domain(), self.state)),
@@ -216,11 +216,11 @@ impl Run<'_> {
         let mut entries = Vec::new();
         let all = self.words.is_empty();
         if all {
-            entries.extend(inspected.rows().map(|row| inspected.show(row)));
+            entries.extend(inspected.options().map(|option| inspected.show(option)));
         }
         for word in &self.words {
             entries.push(match word {
-                Word::Show(row) => inspected.show(row),
+                Word::Show(option) => inspected.show(option),
                 Word::Set(setting) => {
                     let effect = inspected.set(setting)?;
                     failed = failed.or(effect.failure());

@@ -22,9 +22,10 @@ use socket2::{Domain, SockAddr, Type};
 use super::address::{Address, Family, Host, Port, UnixName};
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
+use super::options::Stage;
 use super::poller::{Interest, Poller, Waker};
 use super::socket::{Socket, would_block};
-use super::sockopt::{self, Setting, Stage};
+use super::sockopt::{self, Setting};
 use crate::exit::{During, Exit, Failure, cause};
 
 /// RFC 8305 §5: how long one address has before the next is tried beside it.
@@ -397,7 +398,7 @@ pub fn open(address: &SockAddr, how: &Dial) -> Result<Socket, Failure> {
         io::Result::Ok(socket)
     };
     let socket = new().during("open a socket for", Endpoint::of(address))?;
-    sockopt::apply(&how.settings, &socket, Stage::Dialled)?;
+    sockopt::apply(&how.settings, &socket, Stage::Any)?;
     if let Some(source) = how.source {
         socket.bind(&source.into()).during("bind", source)?;
     }

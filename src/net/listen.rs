@@ -16,9 +16,10 @@ use super::address::{Address, Family, Host, Port, UnixName};
 use super::deadline::Deadline;
 use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
+use super::options::Stage;
 use super::signal;
 use super::socket::Socket;
-use super::sockopt::{self, Setting, Stage};
+use super::sockopt::{self, Setting};
 use crate::exit::{During, Exit, Failure, cause};
 
 /// How to open a listener.
@@ -127,7 +128,7 @@ pub fn bind(
     let both = is_both(address, how.family);
     let (socket, target) =
         unbound(target, both, how.reuse_port, kind).during("listen on", address)?;
-    let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Datagram };
+    let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Any };
     sockopt::apply(how.settings, &socket, stage)?;
     let bound = socket.bind(&target).and_then(|()| match address {
         Address::Unix(UnixName::Path(path)) => OwnPath::of(path, how.mode).map(Some),

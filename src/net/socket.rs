@@ -23,7 +23,7 @@ use super::endpoint::Endpoint;
 use super::errno::is_reset;
 pub(super) use super::errno::retry;
 pub use super::errno::would_block;
-use super::options::{self, DOMAINS, Row, TYPES, name_of};
+use super::options::{self, DOMAINS, SocketOption, TYPES, name_of};
 use super::raw;
 use super::trace::{self, CallResult};
 
@@ -303,18 +303,19 @@ impl Socket {
     }
 
     /// setsockopt(2) with the bytes of a value.
-    pub fn set_option(&self, option: &Row, value: &[u8]) -> io::Result<()> {
-        let (level, number) = (option.level.number(), option.number);
-        let result = raw::setsockopt(self.as_fd(), level, number, value);
-        trace::done("setsockopt", &[&option.level, &option.spoken(), &Plain(value)], result)
+    pub fn set_option(&self, option: &SocketOption, value: &[u8]) -> io::Result<()> {
+        let result = raw::setsockopt(self.as_fd(), option.level, option.number, value);
+        let (level, name) = option.level_and_name();
+        trace::done("setsockopt", &[&level, &name, &Plain(value)], result)
     }
 
     /// getsockopt(2): the bytes of the value.
-    pub fn get_option(&self, option: &Row) -> io::Result<Vec<u8>> {
-        let (level, number) = (option.level.number(), option.number);
-        let result = raw::getsockopt(self.as_fd(), level, number, option.kind.room());
+    pub fn get_option(&self, option: &SocketOption) -> io::Result<Vec<u8>> {
+        let room = option.format.room();
+        let result = raw::getsockopt(self.as_fd(), option.level, option.number, room);
         if trace::on() {
-            let args: [&dyn Display; 2] = [&option.level, &option.spoken()];
+            let (level, name) = option.level_and_name();
+            let args: [&dyn Display; 2] = [&level, &name];
             match &result {
                 Ok(value) => trace::call("getsockopt", &args, CallResult::Value(&Plain(value))),
                 Err(e) => trace::call("getsockopt", &args, trace::failed(e)),

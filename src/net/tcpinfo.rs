@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::options;
+use super::options::{self, Number, Value};
 use super::quantity;
 use super::raw;
-use super::sockopt::{Number, Value};
 
 /// A snapshot: the fields of `struct tcp_info` in the kernel's order. A field that this kernel does
 /// not have is missing.
@@ -41,10 +40,10 @@ const PEER_ENDED: [Number; 4] = [8, 9, 11, 6];
 impl TcpInfo {
     /// getsockopt(2), untraced. A socket that is not TCP is an error (ENOPROTOOPT, EOPNOTSUPP).
     pub fn read(socket: &impl AsFd) -> io::Result<Self> {
-        let row = options::named("TCP_INFO")?;
-        let (level, room) = (row.level.number(), row.kind.room());
-        let bytes = raw::getsockopt(socket.as_fd(), level, row.number, room)?;
-        match Value::decode(row.kind, &bytes) {
+        let option = options::named("TCP_INFO")?;
+        let (level, number, format) = (option.level, option.number, option.format);
+        let bytes = raw::getsockopt(socket.as_fd(), level, number, format.room())?;
+        match Value::decode(format, &bytes) {
             Value::Record(fields) => Ok(Self(fields)),
             _ => Ok(Self::default()),
         }

@@ -12,10 +12,11 @@ use crate::net::access::Networks;
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::options::Stage;
 use crate::net::poller::Interest;
 use crate::net::proxy_header;
 use crate::net::socket::Socket;
-use crate::net::sockopt::{self, Stage};
+use crate::net::sockopt;
 
 /// Connections accepted before the others have their turn again.
 const BATCH: usize = 64;

@@ -4,14 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::ValueEnum;
-use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
 use super::report::Entry;
 use crate::exit::{During, Failure, errno_name};
-use crate::net::options::{self, Access, Level, Row, Sockets};
+use crate::net::options::{self, Calls, SocketOption, Sockets, Value};
 use crate::net::socket::Socket;
-use crate::net::sockopt::{self, Effect, Setting, Value};
+use crate::net::sockopt::{self, Effect, Setting};
 
 /// Counters and identifiers, which differ on every socket: no change.
 #[rustfmt::skip]
@@ -22,7 +21,7 @@ const COUNTED: &[&str] = &[
 
 /// How far a socket is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum State {
+pub(super) enum SocketState {
     /// As socket(2) makes it
     #[default]
     Unbound,
@@ -35,103 +34,112 @@ pub(super) enum State {
 }
 
 /// The socket whose options are shown or set: a live one, or fresh ones, which are opened when an
-/// option needs them. Several words share a socket, so that one option's effect on another is seen.
+/// option needs them.
 pub(super) struct Inspected {
     asked: Option<Sockets>,
     family: Option<Domain>,
-    state: State,
-    /// What a live socket is; it is then the only one open.
-    live: Option<(Domain, Type)>,
-    open: Vec<(Domain, Type, Socket)>,
-    /// Unbound sockets to compare with.
-    fresh: Vec<(Domain, Type, Socket)>,
-    /// Peers of connected ones.
-    peers: Vec<Socket>,
+    state: SocketState,
+    live: Option<(Domain, Type, Socket)>,
+    /// Fresh ones, each followed by its peers. Several options share one, so that the effect of one
+    /// option on another is seen.
+    fresh: Vec<(Domain, Type, SocketState, Vec<Socket>)>,
 }
 
 impl Inspected {
     /// Fresh sockets: of this kind and family, where one was asked for.
-    pub(super) fn fresh(asked: Option<Sockets>, family: Option<Domain>, state: State) -> Self {
-        let (open, fresh, peers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { asked, family, state, live: None, open, fresh, peers }
+    pub(super) fn fresh(
+        asked: Option<Sockets>,
+        family: Option<Domain>,
+        state: SocketState,
+    ) -> Self {
+        Self { asked, family, state, live: None, fresh: Vec::new() }
     }
 
     /// A live socket.
     pub(super) fn live(socket: Socket) -> io::Result<Self> {
         let (domain, kind) = (socket.options().domain()?, socket.options().r#type()?);
-        let asked = sockopt::kind_of(&socket);
-        Ok(Self {
-            live: Some((domain, kind)),
-            open: vec![(domain, kind, socket)],
-            ..Self::fresh(Some(asked), Some(domain), State::Unbound)
-        })
+        let asked = Some(sockopt::kind_of(&socket));
+        let fresh = Self::fresh(asked, Some(domain), SocketState::Unbound);
+        Ok(Self { live: Some((domain, kind, socket)), ..fresh })
     }
 
     /// Whether there is a fresh socket to compare with.
     pub(super) fn compares(&self) -> bool {
-        self.live.is_some() || self.state != State::Unbound
+        self.live.is_some() || self.state != SocketState::Unbound
     }
 
     /// Every option of the socket.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static SocketOption> + use<> {
         let (kind, family) = (self.asked.unwrap_or(Sockets::TCP), self.family);
-        options::rows()
-            .filter(move |row| row.on.contains(kind))
-            .filter(move |row| row.level != Level::Ipv6 || family != Some(Domain::IPV4))
-            .filter(move |row| row.level == Level::Socket || kind != Sockets::UNIX)
+        options::all().filter(move |option| {
+            option.on.contains(kind)
+                && (option.level != libc::IPPROTO_IPV6 || family != Some(Domain::IPV4))
+                && (option.level == libc::SOL_SOCKET || kind != Sockets::UNIX)
+        })
     }
 
     /// The kind of socket that has this option: as asked for; else TCP where it applies, else
     /// UDP, else UNIX, and IPv6 for options of that level.
-    fn kind(&self, row: &Row) -> (Domain, Type) {
-        if let Some(live) = self.live {
-            return live;
+    fn kind(&self, option: &SocketOption) -> (Domain, Type) {
+        if let Some((domain, kind, _)) = self.live {
+            return (domain, kind);
         }
         let mut kinds = [Sockets::TCP, Sockets::UDP, Sockets::UNIX].into_iter();
-        let kind = self.asked.or_else(|| kinds.find(|kind| row.on.contains(*kind)));
-        let domain = match (kind, self.family, row.level) {
-            (Some(Sockets::UNIX), ..) => Domain::UNIX,
-            (_, Some(family), _) => family,
-            (_, None, Level::Ipv6) => Domain::IPV6,
+        let kind = self.asked.or_else(|| kinds.find(|kind| option.on.contains(*kind)));
+        let domain = match (kind, self.family) {
+            (Some(Sockets::UNIX), _) => Domain::UNIX,
+            (_, Some(family)) => family,
+            (_, None) if option.level == libc::IPPROTO_IPV6 => Domain::IPV6,
             _ => Domain::IPV4,
         };
         (domain, if kind == Some(Sockets::UDP) { Type::DGRAM } else { Type::STREAM })
     }
 
+    /// The fresh socket in a state that has this option.
+    fn fresh_for(&mut self, option: &SocketOption, state: SocketState) -> io::Result<&Socket> {
+        let (domain, kind) = self.kind(option);
+        let found = |(d, k, s, _): &_| (*d, *k, *s) == (domain, kind, state);
+        let at = self.fresh.iter().position(found).unwrap_or(self.fresh.len());
+        if at == self.fresh.len() {
+            self.fresh.push((domain, kind, state, in_state(domain, kind, state)?));
+        }
+        Ok(&self.fresh[at].3[0])
+    }
+
     /// The socket that has this option.
-    fn socket(&mut self, row: &Row) -> io::Result<&Socket> {
-        let (domain, kind) = self.kind(row);
-        let (state, peers) = (self.state, &mut self.peers);
-        opened(&mut self.open, domain, kind, || in_state(domain, kind, state, peers))
+    fn socket(&mut self, option: &SocketOption) -> io::Result<&Socket> {
+        if let Some((.., ref socket)) = self.live {
+            return Ok(socket);
+        }
+        self.fresh_for(option, self.state)
     }
 
     /// The value of an option on a fresh socket of the same kind.
-    fn default(&mut self, row: &Row) -> Option<Value> {
-        let (domain, kind) = self.kind(row);
-        let fresh = opened(&mut self.fresh, domain, kind, || Socket::new(domain, kind)).ok()?;
-        sockopt::read(fresh, row).ok().map(|reading| reading.value)
+    fn default(&mut self, option: &SocketOption) -> Option<Value> {
+        let fresh = self.fresh_for(option, SocketState::Unbound).ok()?;
+        sockopt::read(fresh, option).ok().map(|reading| reading.value)
     }
 
     /// Reads an option, and what it is on a fresh socket where that is worth comparing.
-    pub(super) fn show(&mut self, row: &Row) -> Entry {
-        let mut entry = Entry::of(row);
-        if row.access == Access::Set {
+    pub(super) fn show(&mut self, option: &SocketOption) -> Entry {
+        let mut entry = Entry::of(option);
+        if option.calls == Calls::Set {
             entry.why = Some("set only".into());
             return entry;
         }
         if self.compares() {
-            entry.default = self.default(row);
+            entry.default = self.default(option);
         }
-        let reading = self.socket(row).and_then(|socket| {
-            let reading = sockopt::read(socket, row);
-            entry.why =
-                reading.as_ref().err().and_then(|error| sockopt::reason(socket, row, error));
+        let reading = self.socket(option).and_then(|socket| {
+            let reading = sockopt::read(socket, option);
+            let reason = |error| sockopt::reason(socket, option, error);
+            entry.why = reading.as_ref().err().and_then(reason);
             reading
         });
         match reading {
             Ok(reading) => {
                 entry.raw = Some(hex::encode(&reading.raw));
-                entry.differs = !COUNTED.contains(&&*row.name)
+                entry.differs = !COUNTED.contains(&&*option.name)
                     && entry.default.as_ref().is_some_and(|default| *default != reading.value);
                 entry.value = Some(reading.value);
             }
@@ -141,58 +149,33 @@ impl Inspected {
     }
 
     /// Sets an option and reads it back.
-    pub(super) fn set(&mut self, setting: &Setting) -> Result<Effect, Failure> {
-        let socket = self.socket(setting.row()).during("open a socket for", setting)?;
+    pub(super) fn set<'a>(&mut self, setting: &'a Setting) -> Result<Effect<'a>, Failure> {
+        let socket = self.socket(setting.option()).during("open a socket for", setting)?;
         Ok(sockopt::set(socket, setting))
     }
 }
 
-/// The socket of this kind among those that are open, or a new one.
-fn opened(
-    open: &mut Vec<(Domain, Type, Socket)>,
-    domain: Domain,
-    kind: Type,
-    make: impl FnOnce() -> io::Result<Socket>,
-) -> io::Result<&Socket> {
-    let known = open.iter().position(|(d, t, _)| (*d, *t) == (domain, kind));
-    let at = known.unwrap_or(open.len());
-    if known.is_none() {
-        open.push((domain, kind, make()?));
-    }
-    Ok(&open[at].2)
-}
-
-/// A fresh socket, brought into a state on loopback; with the `peers` it needs.
-fn in_state(
-    domain: Domain,
-    kind: Type,
-    state: State,
-    peers: &mut Vec<Socket>,
-) -> io::Result<Socket> {
+/// A fresh socket, brought into a state on loopback, and the peers that keep it there.
+fn in_state(domain: Domain, kind: Type, state: SocketState) -> io::Result<Vec<Socket>> {
     let socket = Socket::new(domain, kind)?;
-    match (state, kind) {
-        (State::Unbound, _) => {}
-        (State::Bound, _) => socket.bind(&loopback(domain)?)?,
-        (State::Listening, Type::STREAM) => {
-            socket.bind(&loopback(domain)?)?;
-            socket.listen(1)?;
-        }
-        // Datagram sockets do not listen.
-        (State::Listening, _) => return Err(Errno::EOPNOTSUPP.into()),
-        (State::Connected, _) => {
-            let peer = Socket::new(domain, kind)?;
-            peer.bind(&loopback(domain)?)?;
-            if kind == Type::STREAM {
-                peer.listen(1)?;
-            }
-            socket.start_connect(&peer.options().local_addr()?)?;
-            if kind == Type::STREAM {
-                peers.push(peer.accept()?.0);
-            }
-            peers.push(peer);
+    if matches!(state, SocketState::Bound | SocketState::Listening) {
+        socket.bind(&loopback(domain)?)?;
+    }
+    if state == SocketState::Listening {
+        socket.listen(1)?;
+    }
+    let mut sockets = vec![socket];
+    if state == SocketState::Connected {
+        let is_stream = kind == Type::STREAM;
+        let wanted = if is_stream { SocketState::Listening } else { SocketState::Bound };
+        sockets.extend(in_state(domain, kind, wanted)?);
+        sockets[0].start_connect(&sockets[1].options().local_addr()?)?;
+        if is_stream {
+            let (accepted, _) = sockets[1].accept()?;
+            sockets.push(accepted);
         }
     }
-    Ok(socket)
+    Ok(sockets)
 }
 
 /// An address of this machine, any free port; an abstract name of the kernel's choice.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::console::json;
 use crate::exit::{cut, errno_name};
-use crate::net::options::{Access, Row};
-use crate::net::sockopt::{Effect, Value};
+use crate::net::options::{Calls, SocketOption, Value};
+use crate::net::sockopt::Effect;
 use crate::sanitize;
 
 /// Widest column; names are no longer.
@@ -32,7 +32,7 @@ pub(super) struct Entry {
     level: String,
     number: i32,
     r#type: &'static str,
-    access: Access,
+    access: Calls,
     pub(super) value: Option<Value>,
     /// Its value on a fresh socket, where that is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,28 +66,28 @@ struct Change {
 
 impl Entry {
     /// An option that has not been read yet.
-    pub(super) fn of(row: &Row) -> Self {
+    pub(super) fn of(option: &SocketOption) -> Self {
         Self {
-            name: row.name.to_string(),
-            level: row.level.to_string(),
-            number: row.number,
-            r#type: row.kind.name(),
-            access: row.access,
+            name: option.name.to_string(),
+            level: option.level_and_name().0.to_owned(),
+            number: option.number,
+            r#type: option.format.name(),
+            access: option.calls,
             value: None,
             default: None,
             differs: false,
             raw: None,
             errno: None,
             why: None,
-            meaning: row.meaning,
-            sysctl: row.sysctl,
+            meaning: option.meaning,
+            sysctl: option.sysctl,
             change: None,
         }
     }
 
     /// A setting and its effect.
-    pub(super) fn set(effect: Effect) -> Self {
-        let mut entry = Self::of(effect.setting.row());
+    pub(super) fn set(effect: Effect<'_>) -> Self {
+        let mut entry = Self::of(effect.setting.option());
         let (requested, line) = (effect.setting.requested(), effect.to_string());
         match effect.effective {
             Ok(Some(reading)) => {
@@ -217,7 +217,7 @@ impl Table {
         Ok(())
     }
 
-    /// One row, its last cell wrapped under itself, or under the row where that gets too narrow.
+    /// One row, its last cell wrapped under itself, or under the row where that gets too naroption.
     fn row(&self, cells: &[String; 5], last: &str) -> String {
         let shown = cells.iter().zip(self.columns).filter(|(_, column)| *column > 0);
         let padded = shown.map(|(cell, column)| format!("{cell:<column$}  "));

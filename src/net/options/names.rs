@@ -4,7 +4,7 @@
 
 use libc::*;
 
-use super::row::{Fields, Names, Width::*};
+use super::format::{Fields, Names, Width::*};
 
 /// Values of `IP_MTU_DISCOVER` and `IPV6_MTU_DISCOVER`.
 pub(super) const PMTUDISC: Names = &[
@@ -18,6 +18,12 @@ pub(super) const TOS: Names = &[
     ("af21", 0x48), ("af22", 0x50), ("af23", 0x58), ("cs3", 0x60), ("af31", 0x68), ("af32", 0x70),
     ("af33", 0x78), ("cs4", 0x80), ("af41", 0x88), ("af42", 0x90), ("af43", 0x98), ("cs5", 0xa0),
     ("va", 0xb0), ("ef", 0xb8), ("cs6", 0xc0), ("cs7", 0xe0),
+];
+
+/// Levels.
+pub(super) const LEVELS: Names = &[
+    ("SOL_SOCKET", SOL_SOCKET), ("IPPROTO_IP", IPPROTO_IP), ("IPPROTO_IPV6", IPPROTO_IPV6),
+    ("IPPROTO_TCP", IPPROTO_TCP), ("IPPROTO_UDP", IPPROTO_UDP),
 ];
 
 /// Types of sockets.

@@ -8,16 +8,14 @@ use nix::errno::Errno;
 use nix::time::{ClockId, clock_getres};
 use socket2::{Domain, Type};
 
-use super::parse;
-use super::setting::Setting;
-use super::value::{Number, Value};
-use crate::net::options::{Kind, Level, Row, Sockets};
+use super::Setting;
+use crate::net::options::{Format, Number, SocketOption, Sockets, Value, listed};
 use crate::net::socket::Socket;
 
 /// Why this value was refused.
 pub(super) fn refusal(socket: &Socket, setting: &Setting, error: &io::Error) -> Option<String> {
-    let row = setting.row();
-    let why = match (Errno::from_raw(error.raw_os_error()?), row.name.as_ref()) {
+    let option = setting.option();
+    let why = match (Errno::from_raw(error.raw_os_error()?), option.name.as_ref()) {
         (Errno::ENOENT, "TCP_CONGESTION") => {
             return available("net.ipv4.tcp_available_congestion_control");
         }
@@ -27,11 +25,11 @@ pub(super) fn refusal(socket: &Socket, setting: &Setting, error: &io::Error) -> 
             let allowed = sysctl("net.ipv4.tcp_allowed_congestion_control")?;
             return Some(format!("without CAP_NET_ADMIN only {allowed}"));
         }
-        (Errno::EPERM | Errno::EACCES, _) if row.needs.is_some() => {
-            return row.needs.map(|needs| format!("needs {needs}"));
+        (Errno::EPERM | Errno::EACCES, _) if option.needs.is_some() => {
+            return option.needs.map(|needs| format!("needs {needs}"));
         }
-        (Errno::EINVAL, _) if !row.on.contains(kind_of(socket)) => {
-            return Some(foreign(socket, row));
+        (Errno::EINVAL, _) if !option.on.contains(kind_of(socket)) => {
+            return Some(foreign(socket, option));
         }
         (Errno::EINVAL | Errno::EDOM, _) if accepted(setting).is_some() => {
             return accepted(setting);
@@ -40,21 +38,21 @@ pub(super) fn refusal(socket: &Socket, setting: &Setting, error: &io::Error) -> 
         (Errno::EADDRNOTAVAIL, _) => "no such interface or address",
         (Errno::ENOPROTOOPT, "UDP_ENCAP") => "this kind is not in this kernel",
         (Errno::EOPNOTSUPP, "SO_RESERVE_MEM") => "needs a control group that counts socket memory",
-        _ => return reason(socket, row, error),
+        _ => return reason(socket, option, error),
     };
     Some(why.into())
 }
 
 /// What the kernel accepts, where the value is not that.
 fn accepted(setting: &Setting) -> Option<String> {
-    let row = setting.row();
-    if let Kind::Names(names) | Kind::Bits(names) = row.kind
+    let option = setting.option();
+    if let Format::Names(names) | Format::Bits(names) = option.format
         && names.len() < 10
     {
-        return Some(parse::listed(names));
+        return Some(listed(names, ", "));
     }
-    let (mut least, most) = row.range?;
-    if matches!(row.name.as_ref(), "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US") {
+    let (mut least, most) = option.range?;
+    if matches!(option.name.as_ref(), "TCP_RTO_MIN_US" | "TCP_DELACK_MAX_US") {
         // Rounded up, it has to be two ticks.
         least = i64::try_from(tick()?.as_micros()).ok()? + 1;
     }
@@ -66,8 +64,8 @@ fn accepted(setting: &Setting) -> Option<String> {
 }
 
 /// What an error of reading or setting an option means, whatever the value.
-pub fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
-    let why = match (Errno::from_raw(error.raw_os_error()?), row.name.as_ref()) {
+pub fn reason(socket: &Socket, option: &SocketOption, error: &io::Error) -> Option<String> {
+    let why = match (Errno::from_raw(error.raw_os_error()?), option.name.as_ref()) {
         (
             Errno::EPERM | Errno::EINVAL,
             "TCP_REPAIR_QUEUE" | "TCP_QUEUE_SEQ" | "TCP_REPAIR_OPTIONS" | "TCP_REPAIR_WINDOW"
@@ -79,19 +77,19 @@ pub fn reason(socket: &Socket, row: &Row, error: &io::Error) -> Option<String> {
         }
         (Errno::ENOENT, "IPV6_FLOWLABEL_MGR") => "no flow label",
         (Errno::EAFNOSUPPORT, _) => "no IPv6 on this system",
-        (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP, _) => return Some(foreign(socket, row)),
+        (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP, _) => return Some(foreign(socket, option)),
         _ => return None,
     };
     Some(why.into())
 }
 
 /// Why a socket does not know an option: it belongs to other sockets, or the kernel lacks it.
-fn foreign(socket: &Socket, row: &Row) -> String {
+fn foreign(socket: &Socket, option: &SocketOption) -> String {
     let domain = socket.options().domain().ok();
-    match row.level {
-        _ if !row.on.contains(kind_of(socket)) => format!("an option of {} sockets", row.on),
-        Level::Ipv6 if domain == Some(Domain::IPV4) => "an option of IPv6 sockets".into(),
-        Level::Other(_) => "not in this kernel, or not of this socket".into(),
+    match option.level {
+        _ if !option.on.contains(kind_of(socket)) => format!("an option of {} sockets", option.on),
+        _ if option.name.contains(':') => "not in this kernel, or not of this socket".into(),
+        libc::IPPROTO_IPV6 if domain == Some(Domain::IPV4) => "an option of IPv6 sockets".into(),
         _ => "not in this kernel".into(),
     }
 }
@@ -114,9 +112,11 @@ fn with_value(name: &str) -> String {
 
 /// Why the option reads as `effective` and not as what was asked for.
 pub(super) fn difference(socket: &Socket, setting: &Setting, effective: &Value) -> String {
-    let row = setting.row();
-    let why = match (row.name.as_ref(), setting.requested(), effective) {
-        (_, Value::Number(asked), Value::Number(got)) => return number(socket, row, asked, *got),
+    let option = setting.option();
+    let why = match (option.name.as_ref(), setting.requested(), effective) {
+        (_, Value::Number(asked), Value::Number(got)) => {
+            return number(socket, option, asked, *got);
+        }
         (_, Value::Duration(_), Value::Duration(got)) if got.is_zero() => {
             "too long to count: no limit"
         }
@@ -129,16 +129,18 @@ pub(super) fn difference(socket: &Socket, setting: &Setting, effective: &Value) 
         ("IP_TOS" | "IPV6_TCLASS", ..) => tos(socket, 0),
         ("TCP_REPAIR", ..) => "both leave repair",
         (_, Value::Flag(_), _) => return format!("accepted, and ignored: it stays {effective}"),
-        _ if matches!(row.kind, Kind::Bits(_)) => "with the kernel's choice for what was left open",
+        _ if matches!(option.format, Format::Bits(_)) => {
+            "with the kernel's choice for what was left open"
+        }
         (_, requested, _) => return format!("{requested} became {effective}"),
     };
     why.into()
 }
 
-fn number(socket: &Socket, row: &Row, asked: Number, got: Number) -> String {
+fn number(socket: &Socket, option: &SocketOption, asked: Number, got: Number) -> String {
     let default = |name: &str| format!("{asked} is the default, {}", with_value(name));
-    let why = match row.name.as_ref() {
-        "SO_RCVBUF" | "SO_SNDBUF" => return buffer(row.sysctl, asked, got),
+    let why = match option.name.as_ref() {
+        "SO_RCVBUF" | "SO_SNDBUF" => return buffer(option.sysctl, asked, got),
         "SO_RCVBUFFORCE" | "SO_SNDBUFFORCE" => return buffer(None, asked, got),
         "SO_RCVLOWAT" if asked == 0 => "at least one byte",
         "SO_RCVLOWAT" => "cut to half of the receive buffer",

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::net::options::{ALIASES, Access, lookup, named, rows};
+use crate::net::options::{ALIASES, all};
 
 fn fresh() -> Vec<Socket> {
     [
@@ -31,11 +31,11 @@ fn line(text: &str) -> String {
 fn names_and_numbers_are_unique() {
     let mut names = HashSet::new();
     let mut numbers = HashSet::new();
-    for row in rows() {
-        assert!(names.insert(row.name.clone()), "{}", row.name);
-        assert!(numbers.insert((row.level, row.number)), "{}", row.name);
-        assert!(!row.meaning.is_empty() && !row.meaning.ends_with('.'));
-        assert!(row.name.len() <= 25, "{}", row.name);
+    for option in all() {
+        assert!(names.insert(option.name.clone()), "{}", option.name);
+        assert!(numbers.insert((option.level, option.number)), "{}", option.name);
+        assert!(!option.meaning.is_empty() && !option.meaning.ends_with('.'));
+        assert!(option.name.len() <= 25, "{}", option.name);
     }
     for (alias, name) in ALIASES {
         assert!(names.insert((*alias).into()), "{alias}");
@@ -46,8 +46,8 @@ fn names_and_numbers_are_unique() {
 #[test]
 fn every_option_reads_or_says_why_not() {
     for socket in fresh() {
-        for row in rows().filter(|row| row.access != Access::Set) {
-            if let Ok(reading) = read(&socket, row) {
+        for option in all().filter(|option| option.calls != Calls::Set) {
+            if let Ok(reading) = read(&socket, option) {
                 let _ = (reading.value.to_string(), serde_json::to_string(&reading.value).unwrap());
             }
         }
@@ -78,10 +78,10 @@ fn every_option_survives_legal_and_wild_values() {
         "1,0",
         "0,0,0,0,0",
     ];
-    for row in rows().filter(|row| row.access != Access::Get) {
+    for option in all().filter(|option| option.calls != Calls::Get) {
         let mut settable = false;
         for word in words {
-            let Ok(setting) = Setting::parse(&format!("{}={word}", row.name)) else {
+            let Ok(setting) = Setting::parse(&format!("{}={word}", option.name)) else {
                 continue;
             };
             settable = true;
@@ -89,7 +89,7 @@ fn every_option_survives_legal_and_wild_values() {
                 let _ = set(&socket, &setting).to_string();
             }
         }
-        assert!(settable, "{} took none of the values", row.name);
+        assert!(settable, "{} took none of the values", option.name);
     }
 }
 
@@ -112,7 +112,7 @@ fn the_options_that_the_program_sets_are_in_the_table() {
         "TCP_NODELAY",
         "UDP_GRO",
     ] {
-        assert!(named(name).is_ok_and(|row| row.kind.room() >= 4), "{name}");
+        assert!(named(name).is_ok_and(|option| option.format.room() >= 4), "{name}");
     }
     assert!(tcp().set_int("SO_NOSUCH", 1).is_err());
     tcp().set_int("SO_KEEPALIVE", 1).unwrap();
@@ -122,7 +122,7 @@ fn the_options_that_the_program_sets_are_in_the_table() {
 fn names_are_found_without_regard_to_case_and_by_number() {
     assert_eq!(lookup("tcp_nodelay").unwrap().number, 1);
     let raw = lookup("6:1").unwrap();
-    assert_eq!((raw.level.number(), raw.number), (6, 1));
+    assert_eq!((raw.level, raw.number), (6, 1));
     assert_eq!(lookup("IPPROTO_TCP:1").unwrap().name, "6:1");
     assert!(lookup("nowhere:1").is_err() && lookup("6:+1").is_err());
 }
@@ -182,13 +182,13 @@ fn settings_are_applied_at_their_moment() {
         let socket = tcp();
         apply(&settings, &socket, stage).unwrap();
         ["SO_REUSEADDR", "SO_KEEPALIVE", "IP_TOS"].map(|name| {
-            let row = lookup(name).unwrap();
-            read(&socket, &row).unwrap().raw[0] != 0
+            let option = lookup(name).unwrap();
+            read(&socket, &option).unwrap().raw[0] != 0
         })
     };
     assert_eq!(seen(Stage::Listener), [true, false, true]);
     assert_eq!(seen(Stage::Accepted), [false, true, true]);
-    assert_eq!(seen(Stage::Dialled), [true, true, true]);
+    assert_eq!(seen(Stage::Any), [true, true, true]);
 }
 
 #[test]

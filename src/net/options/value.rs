@@ -4,30 +4,35 @@ use std::fmt::{self, Display};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::ser::{Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
+use super::format::{Fields, Format, Names, Width};
+use super::name_of;
 use crate::exit::errno_name;
 use crate::net::interface;
-use crate::net::options::{Fields, Kind, Names, Width, name_of};
 use crate::sanitize;
 
 /// What an option is set to. As JSON: flags are booleans, numbers numbers, durations seconds,
 /// records objects; values with names, addresses and hex are strings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// On or off, shown as 1 and 0: the way it is typed.
     Flag(bool),
     /// A number.
     Number(Number),
     /// A time.
+    #[serde(serialize_with = "seconds")]
     Duration(Duration),
-    /// `SO_LINGER`: seconds, or off.
-    Linger(Option<i32>),
+    /// `SO_LINGER`; no seconds where it is off.
+    #[allow(missing_docs, reason = "the fields of struct linger")]
+    Linger { on: bool, seconds: i32 },
     /// A string, the name of a number, or bytes in hex.
     Text(String),
     /// The index of an interface, 0 for none.
     Interface(u32),
     /// A struct of numbers.
+    #[serde(serialize_with = "object")]
     Record(Vec<(&'static str, Number)>),
     /// Several numbers.
     List(Vec<u32>),
@@ -37,42 +42,42 @@ pub enum Value {
 pub type Number = i128;
 
 impl Value {
-    /// The value that `bytes` stand for; in hex where they do not fit the kind.
-    pub fn decode(kind: Kind, bytes: &[u8]) -> Self {
-        Self::understood(kind, bytes).unwrap_or_else(|| Self::Text(hex::encode(bytes)))
+    /// The value that `bytes` stand for; in hex where they do not fit the format.
+    pub fn decode(format: Format, bytes: &[u8]) -> Self {
+        Self::understood(format, bytes).unwrap_or_else(|| Self::Text(hex::encode(bytes)))
     }
 
-    fn understood(kind: Kind, bytes: &[u8]) -> Option<Self> {
+    fn understood(format: Format, bytes: &[u8]) -> Option<Self> {
         let unsigned = |bytes| int(bytes).map(i32::cast_unsigned);
-        Some(match kind {
-            Kind::Flag => Self::Flag(int(bytes)? != 0),
-            Kind::Int | Kind::Size | Kind::Seconds | Kind::Millis | Kind::Micros => {
+        Some(match format {
+            Format::Flag => Self::Flag(int(bytes)? != 0),
+            Format::Int | Format::Size | Format::Seconds | Format::Millis | Format::Micros => {
                 Self::Number(int(bytes)?.into())
             }
-            Kind::Unsigned => Self::Number(unsigned(bytes)?.into()),
-            Kind::Wide => Self::Number(u64::from_ne_bytes(bytes.try_into().ok()?).into()),
-            Kind::Duration => Self::Duration(duration(bytes)?),
-            Kind::Linger => {
-                let (on, seconds) = (int(bytes.get(..4)?)?, int(bytes.get(4..)?)?);
-                Self::Linger((on != 0).then_some(seconds))
+            Format::Unsigned => Self::Number(unsigned(bytes)?.into()),
+            Format::Unsigned64 => Self::Number(u64::from_ne_bytes(bytes.try_into().ok()?).into()),
+            Format::Duration => Self::Duration(duration(bytes)?),
+            Format::Linger => {
+                let (on, seconds) = (int(bytes.get(..4)?)? != 0, int(bytes.get(4..)?)?);
+                Self::Linger { on, seconds: if on { seconds } else { 0 } }
             }
-            Kind::Text => {
+            Format::Text => {
                 let text = bytes.split(|byte| *byte == 0).next()?;
                 Self::Text(String::from_utf8_lossy(text).into_owned())
             }
-            Kind::Interface => Self::Interface(unsigned(bytes)?),
-            Kind::InterfaceSwapped => Self::Interface(u32::from_be(unsigned(bytes)?)),
-            Kind::Ipv4 => ipv4(bytes)?,
-            Kind::Address => Self::Text(socket_address(bytes)?),
-            Kind::Names(names) => named(names, int(bytes)?),
-            Kind::Bits(names) => bits(names, int(bytes)?),
-            Kind::Errno => match int(bytes)? {
+            Format::Interface => Self::Interface(unsigned(bytes)?),
+            Format::InterfaceSwapped => Self::Interface(u32::from_be(unsigned(bytes)?)),
+            Format::MulticastInterface => ipv4(bytes)?,
+            Format::Address => Self::Text(socket_address(bytes)?),
+            Format::Names(names) => named(names, int(bytes)?),
+            Format::Bits(names) => bits(names, int(bytes)?),
+            Format::Errno => match int(bytes)? {
                 0 => Self::Number(0),
                 code => Self::Text(errno_name(code)),
             },
-            Kind::Record(fields) => Self::Record(record(fields, bytes)),
-            Kind::List => Self::List(bytes.chunks_exact(4).filter_map(unsigned).collect()),
-            Kind::Filter => {
+            Format::Record(fields) => Self::Record(record(fields, bytes)),
+            Format::List => Self::List(bytes.chunks_exact(4).filter_map(unsigned).collect()),
+            Format::Filter => {
                 Self::Number((bytes.len() / size_of::<libc::sock_filter>()).try_into().ok()?)
             }
             _ => return None,
@@ -86,8 +91,8 @@ impl Display for Value {
             Self::Flag(on) => write!(f, "{}", u8::from(*on)),
             Self::Number(number) => write!(f, "{number}"),
             Self::Duration(time) => write!(f, "{}", time.as_secs_f64()),
-            Self::Linger(None) => f.write_str("off"),
-            Self::Linger(Some(seconds)) => write!(f, "{seconds}"),
+            Self::Linger { on: false, .. } => f.write_str("off"),
+            Self::Linger { seconds, .. } => write!(f, "{seconds}"),
             Self::Text(text) => f.write_str(&sanitize::line(text.as_bytes())),
             Self::Interface(index) => f.write_str(&interface::shown(*index)),
             Self::Record(fields) => {
@@ -102,25 +107,16 @@ fn joined(f: &mut fmt::Formatter<'_>, parts: impl Iterator<Item = String>) -> fm
     f.write_str(&parts.collect::<Vec<_>>().join(","))
 }
 
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Flag(on) => serializer.serialize_bool(*on),
-            Self::Number(number) => serializer.serialize_i128(*number),
-            Self::Duration(time) => serializer.serialize_f64(time.as_secs_f64()),
-            Self::Linger(seconds) => {
-                let parts = [
-                    ("on", Self::Flag(seconds.is_some())),
-                    ("seconds", Self::Number(seconds.unwrap_or(0).into())),
-                ];
-                serializer.collect_map(parts)
-            }
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Interface(index) => serializer.serialize_u32(*index),
-            Self::Record(fields) => serializer.collect_map(fields.iter().copied()),
-            Self::List(numbers) => serializer.collect_seq(numbers),
-        }
-    }
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+/// The fields of a struct as an object.
+pub fn object<S: Serializer>(
+    fields: &[(&'static str, Number)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().copied())
 }
 
 /// An int; some options answer with a single byte, `SO_TIMESTAMPING` with more than one int.
@@ -204,7 +200,7 @@ mod tests {
 
     #[test]
     fn flags_are_booleans_for_scripts_and_digits_for_people() {
-        let value = Value::decode(Kind::Flag, &1_i32.to_ne_bytes());
+        let value = Value::decode(Format::Flag, &1_i32.to_ne_bytes());
         assert_eq!(value.to_string(), "1");
         assert_eq!(serde_json::to_string(&value).unwrap(), "true");
     }
@@ -213,7 +209,7 @@ mod tests {
     fn records_are_objects() {
         const FIELDS: Fields = &[("pid", Width::I32), ("wide", Width::U64)];
         let bytes = [[255_u8; 4].as_slice(), &7_u64.to_ne_bytes()].concat();
-        let value = Value::decode(Kind::Record(FIELDS), &bytes);
+        let value = Value::decode(Format::Record(FIELDS), &bytes);
         assert_eq!(value.to_string(), "pid=-1,wide=7");
         assert_eq!(serde_json::to_string(&value).unwrap(), r#"{"pid":-1,"wide":7}"#);
     }
@@ -230,28 +226,28 @@ mod tests {
 
     #[test]
     fn bytes_of_any_length_are_shown_somehow() {
-        let kinds = [
-            Kind::Flag,
-            Kind::Int,
-            Kind::Unsigned,
-            Kind::Wide,
-            Kind::Duration,
-            Kind::Linger,
-            Kind::Text,
-            Kind::Interface,
-            Kind::InterfaceSwapped,
-            Kind::Ipv4,
-            Kind::Address,
-            Kind::Names(&[("x", 1)]),
-            Kind::Bits(&[("x", 1)]),
-            Kind::Errno,
-            Kind::List,
-            Kind::Bytes,
+        let formats = [
+            Format::Flag,
+            Format::Int,
+            Format::Unsigned,
+            Format::Unsigned64,
+            Format::Duration,
+            Format::Linger,
+            Format::Text,
+            Format::Interface,
+            Format::InterfaceSwapped,
+            Format::MulticastInterface,
+            Format::Address,
+            Format::Names(&[("x", 1)]),
+            Format::Bits(&[("x", 1)]),
+            Format::Errno,
+            Format::List,
+            Format::Bytes,
         ];
-        for kind in kinds {
+        for format in formats {
             for len in 0..64 {
                 for fill in [0, 1, 10, 255] {
-                    let value = Value::decode(kind, &vec![fill; len]);
+                    let value = Value::decode(format, &vec![fill; len]);
                     let _ = (value.to_string(), serde_json::to_string(&value).unwrap());
                 }
             }
@@ -264,6 +260,6 @@ mod tests {
         bytes[..2].copy_from_slice(&u16::try_from(libc::AF_INET).unwrap().to_ne_bytes());
         bytes[2..4].copy_from_slice(&80_u16.to_be_bytes());
         bytes[4..8].copy_from_slice(&[192, 0, 2, 1]);
-        assert_eq!(Value::decode(Kind::Address, &bytes).to_string(), "192.0.2.1:80");
+        assert_eq!(Value::decode(Format::Address, &bytes).to_string(), "192.0.2.1:80");
     }
 }
