@@ -50,7 +50,7 @@
 //! | `RequestHandlerClass`       | [`session::Handler`], one object for all connections            |
 //! | `setup`, `handle`, `finish` | [`joined`](session::Handler::joined), [`received`](session::Handler::received) and [`ended`](session::Handler::ended), [`left`](session::Handler::left) |
 //! | `service_actions`           | [`server::EventLoop::process`]                                  |
-//! | `shutdown_request`          | `Table::end` and `Table::remove` in `server/lifecycle.rs`       |
+//! | `shutdown_request`          | `Table::close` and `Table::remove` in `server/lifecycle.rs`       |
 //! | `shutdown`                  | [`session::Clients::stop`], SIGTERM                             |
 //!
 //! Datagrams have no connections: [`session::datagrams`] has a loop of its own over the same poller

@@ -35,9 +35,9 @@ impl AuthConnect {
         let proof = self.key.proof(None, unit, talk)?;
         // Made before the connection: under load a server evicts clients that send nothing.
         let first = Cell::new(Some(machine(&proof)?));
-        let login: NewHandshake =
+        let handshake: NewHandshake =
             Box::new(move || first.take().map_or_else(|| machine(&proof), Ok));
-        client::run(&self.client, Some(login), talk)
+        client::run(&self.client, Some(handshake), talk)
     }
 }
 

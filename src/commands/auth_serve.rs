@@ -11,7 +11,7 @@ use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::handshake::Handshake;
 use crate::roles::server::{self, ServerArgs};
-use crate::server::Authenticator;
+use crate::server::Security;
 
 /// Serve only clients that prove they hold the key
 #[derive(Args, Debug, Clone)]
@@ -40,14 +40,14 @@ impl AuthServe {
         random::bytes::<32>()?;
         let names = key_names(&proof);
         let explains = matches!(proof, Proof::Noise(_));
-        let auth = Authenticator::new(
+        let security = Security::new(
             Box::new(move || machine(&proof)),
             names,
             explains,
             self.server.socket.timeout,
             !self.no_penalty,
         );
-        server::run(&self.server, Some(auth), talk)
+        server::run(&self.server, Some(security), talk)
     }
 }
 

@@ -69,6 +69,13 @@ impl Deadline {
     }
 }
 
+impl From<Option<Instant>> for Deadline {
+    /// At this point in time; never, if there is none.
+    fn from(when: Option<Instant>) -> Self {
+        Self(when)
+    }
+}
+
 /// Waits until one of `fds` is ready for what is asked of it, or the deadline passes.
 /// Returns what each is ready for (empty: nothing). EINTR is retried without starting over.
 pub fn wait<const N: usize>(

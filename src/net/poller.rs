@@ -48,6 +48,9 @@ pub struct Ready {
 }
 
 impl Interest {
+    /// To read only.
+    pub const READ: Self = Self { read: true, write: false };
+
     fn event(self, token: u64) -> EpollEvent {
         let mut flags = EpollFlags::empty();
         flags.set(EpollFlags::EPOLLIN, self.read);

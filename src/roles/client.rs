@@ -105,8 +105,8 @@ pub struct ClientArgs {
     pub socket: SocketArgs,
 }
 
-/// Connects, proves our key where `login` is given, talks.
-pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Result<(), Failure> {
+/// Connects, proves our key where `security` is given, talks.
+pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Result<(), Failure> {
     let deadline = args.socket.end();
     let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;
@@ -115,9 +115,10 @@ pub fn run(args: &ClientArgs, login: Option<NewHandshake>, talk: &Talk) -> Resul
     }
     let dump = args.socket.dump(talk)?;
     let mode = Mode::of(args);
-    let proves = login.is_some();
+    let proves = security.is_some();
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));
-    let route = Opener::new(args)?.route(address, retry, login, mode == Mode::Prompt, deadline)?;
+    let route =
+        Opener::new(args)?.route(address, retry, security, mode == Mode::Prompt, deadline)?;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
@@ -273,7 +274,7 @@ impl ClientArgs {
             deadline,
             settings: Vec::new(),
             dump: dump.map(|dump| (dump, false)),
-            auth: None,
+            security: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),
             tcp_info: self.tcp_info,
         }

@@ -26,7 +26,7 @@ use crate::net::quantity;
 use crate::net::ready;
 use crate::net::signal;
 use crate::net::sockopt;
-use crate::server::{Authenticator, Bounds, Config, Limits, Proxies, Role, RunEnd};
+use crate::server::{Bounds, Config, Limits, Proxies, Role, RunEnd, Security};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::pipe::{Pipe, PipeOptions};
@@ -124,7 +124,7 @@ fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// Serves until it is stopped, or until the only connection ends.
-pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Result<(), Failure> {
+pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
@@ -152,7 +152,7 @@ pub fn run(args: &ServerArgs, auth: Option<Authenticator>, talk: &Talk) -> Resul
         route: None,
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(auth, deadline, dump),
+        config: args.config(security, deadline, dump),
         talk: talk.clone(),
     };
     let limits = ProgramLimits { files, relayed };
@@ -231,8 +231,8 @@ impl Choice {
                 } else {
                     Operator::in_pipe(run.inbox, talk.clone())?
                 };
-                let auth = run.config.auth.as_ref();
-                let reserved = auth.map_or_else(Vec::new, Authenticator::key_names);
+                let security = run.config.security.as_ref();
+                let reserved = security.map_or_else(Vec::new, Security::key_names);
                 let reserved = reserved.iter().map(String::as_str);
                 let mut room = Room::new(operator, reserved, raw, talk);
                 let ended = run.serve(&mut room);
@@ -305,12 +305,7 @@ pub fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
 }
 
 impl ServerArgs {
-    fn config(
-        &self,
-        auth: Option<Authenticator>,
-        deadline: Deadline,
-        dump: Option<Dump>,
-    ) -> Config {
+    fn config(&self, security: Option<Security>, deadline: Deadline, dump: Option<Dump>) -> Config {
         let trusted: Networks = self.accept_proxy.iter().cloned().collect();
         let proxies = Proxies { trusted, timeout: self.socket.timeout };
         Config {
@@ -334,7 +329,7 @@ impl ServerArgs {
             settings: self.socket.opt.clone(),
             dump: dump.map(|dump| (dump, true)),
             // The limit on open files is the one that was raised.
-            auth: auth.map(Authenticator::within_open_files),
+            security: security.map(Security::within_open_files),
             meter: None,
             tcp_info: false,
         }

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::authenticator::Authenticator;
 use super::phase::{Phase, Purpose};
+use super::security::Security;
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;
@@ -20,9 +20,8 @@ use crate::net::sockopt;
 
 /// Connections accepted before the others have their turn again.
 const BATCH: usize = 64;
-/// The first pause after a failed accept; it doubles up to the longest.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after a failed accept(2): a lack of descriptors or memory makes it fail at once again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// `--accept-proxy`: the proxies whose PROXY headers are trusted.
 #[derive(Debug)]
@@ -35,36 +34,29 @@ pub struct Proxies {
 
 impl EventLoop<'_> {
     /// Accepts what waits, a batch at a time. socketserver: `get_request`.
-    pub(super) fn accept(&mut self) -> Result<(), Failure> {
+    pub(super) fn accept(&mut self) {
         for _ in 0..BATCH {
             if self.must_wait() {
-                self.watch_listener();
-                return Ok(());
+                return self.watch_listener();
             }
             let Some(listener) = &self.listener else {
-                return Ok(());
+                return;
             };
             match listener.accept() {
                 Ok((socket, peer)) => {
-                    self.accept_pause = PAUSE;
-                    self.receive_accepted(socket, peer)?;
+                    self.receive_accepted(socket, peer);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => {
-                    self.back_off(&e);
-                    return Ok(());
-                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) => return self.pause_accept(&e),
             }
         }
-        Ok(())
     }
 
     /// An accepted connection: a trusted proxy first sends the client's address.
-    fn receive_accepted(&mut self, socket: Socket, peer: Endpoint) -> Result<(), Failure> {
+    fn receive_accepted(&mut self, socket: Socket, peer: Endpoint) {
         self.count += 1;
         if let Err(failure) = sockopt::apply(&self.config.settings, &socket, Stage::Accepted) {
-            self.talk.failure(&failure); // of that client only
-            return Ok(());
+            return self.talk.failure(&failure); // of that client only
         }
         let until = match &self.config.proxies {
             Some(proxies) if peer.ip().is_some_and(|ip| proxies.trusted.contain(ip)) => {
@@ -74,35 +66,32 @@ impl EventLoop<'_> {
         };
         let conn = Connection::new(socket, peer, self.new_dump(), self.table.now);
         let Ok(id) = self.table.insert(self.count, conn) else {
-            return Ok(()); // what epoll cannot watch is closed
+            return; // what epoll cannot watch is closed
         };
         match until {
             None => self.receive_newcomer(id.slot),
             Some(until) => {
                 let header = Box::new(proxy_header::Reader);
                 self.begin_handshake(id.slot, header, Purpose::ProxyHeader, until);
-                Ok(())
             }
         }
     }
 
     /// A connection whose address is known: refused, asked for its key, or admitted.
-    pub(super) fn receive_newcomer(&mut self, slot: usize) -> Result<(), Failure> {
+    pub(super) fn receive_newcomer(&mut self, slot: usize) {
         let (Some(id), Some(entry)) = (self.table.id(slot), self.table.get(slot)) else {
-            return Ok(());
+            return;
         };
         let from = entry.conn.peer.ip();
-        let auth = self.config.auth.as_ref();
+        let security = self.config.security.as_ref();
         let is_denied = !self.config.limits.access.admits(from);
-        if is_denied && !auth.is_some_and(Authenticator::would_explain) {
+        if is_denied && !security.is_some_and(Security::would_explain) {
             self.table.remove(slot, Reason::Denied);
-            return Ok(());
+        } else if security.is_some() {
+            self.challenge(id, from);
+        } else {
+            self.admit(slot);
         }
-        if auth.is_some() {
-            return self.challenge(id, from);
-        }
-        self.admit(slot);
-        Ok(())
     }
 
     /// Admits a connection if there is room; else it waits or is refused. socketserver:
@@ -110,11 +99,11 @@ impl EventLoop<'_> {
     pub(super) fn admit(&mut self, slot: usize) {
         let max = self.config.limits.per_ip.unwrap_or(usize::MAX);
         if self.table.neighbours(slot) >= max {
-            return self.table.end(slot, Reason::PerAddress);
+            return self.table.close(slot, Reason::PerAddress);
         }
         if self.is_full() {
             if self.config.limits.reject {
-                self.table.end(slot, Reason::Full);
+                self.table.close(slot, Reason::Full);
             } else {
                 self.table.set_phase(slot, Phase::Waiting);
             }
@@ -139,6 +128,7 @@ impl EventLoop<'_> {
     pub(super) fn admit_waiting(&mut self) -> bool {
         let mut any = false;
         while self.table.stopping.is_none()
+            && self.table.quit.is_none()
             && !self.is_full()
             && let Some(slot) = self.table.first_waiting()
         {
@@ -154,7 +144,7 @@ impl EventLoop<'_> {
 
     /// Whether connections stay in the backlog until there is room.
     fn must_wait(&self) -> bool {
-        self.is_full() && !self.config.limits.reject && self.config.auth.is_none()
+        self.is_full() && !self.config.limits.reject && self.config.security.is_none()
     }
 
     /// Watches the listener exactly while a connection could be accepted.
@@ -171,20 +161,17 @@ impl EventLoop<'_> {
         }
     }
 
-    /// accept(2) failed: logs that, at most once a second, and pauses. Running out of descriptors
-    /// or memory passes; nothing here ends the server.
-    fn back_off(&mut self, error: &io::Error) {
+    /// accept(2) failed: logs that, and pauses. Running out of descriptors or memory passes; nothing
+    /// here ends the server.
+    fn pause_accept(&mut self, error: &io::Error) {
         let now = self.table.now;
-        let is_due = self.accept_logged.is_none_or(|at| now - at >= Duration::from_secs(1));
         if let Some(listener) = &self.listener
-            && is_due
             && error.kind() != io::ErrorKind::Interrupted
+            && let Some(_) = self.accept_log.admit(now)
         {
-            self.accept_logged = Some(now);
             self.talk.failure(&Failure::system("accept on", listener.local(), error));
         }
-        self.resume = Some(now + self.accept_pause);
-        self.accept_pause = (self.accept_pause * 2).min(LONGEST_PAUSE);
+        self.resume = Some(now + PAUSE);
         self.watch_listener();
     }
 }

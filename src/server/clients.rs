@@ -23,9 +23,7 @@ impl Clients for Table {
         let sent = self
             .with(client.slot, |entry, log, now| entry.conn.send(bytes, log, &mut scratch, now));
         self.scratch = scratch;
-        if let Some(Err(failure)) = sent {
-            self.quit(Err(failure));
-        }
+        self.or_quit(sent.transpose());
     }
 
     fn broadcast(&mut self, bytes: &[u8], except: Option<Id>) {
@@ -48,7 +46,7 @@ impl Clients for Table {
 
     fn close(&mut self, client: Id, reason: Reason) {
         if self.open_entry(client).is_some() {
-            self.end(client.slot, reason);
+            Table::close(self, client.slot, reason);
         }
     }
 

@@ -77,30 +77,8 @@ impl Table {
         self.remove(slot, reason);
     }
 
-    /// Ends a connection at once, a program's with it.
-    pub(super) fn expel(&mut self, slot: usize, reason: Reason) {
-        match self.entries.get(slot).map(|entry| &entry.phase) {
-            Some(Phase::HandedOff(_)) => self.hang_up(slot, reason),
-            _ => self.remove(slot, reason),
-        }
-    }
-
-    /// Ends our side and removes the connection: what the socket does not take now is lost.
-    pub(super) fn finish_now(&mut self, slot: usize, reason: Reason) {
-        self.with(slot, |entry, log, now| {
-            entry.conn.end_output(true, log, now);
-            entry.conn.flush(log, now);
-        });
-        self.remove(slot, reason);
-    }
-
-    /// Closes a connection that has proved a key from an address that is not allowed.
-    pub(super) fn deny(&mut self, slot: usize) {
-        self.end(slot, Reason::Denied);
-    }
-
     /// Closes a connection gracefully: what is queued is sent, then FIN; received data is drained.
-    pub(super) fn end(&mut self, slot: usize, reason: Reason) {
+    pub(super) fn close(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };

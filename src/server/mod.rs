@@ -8,7 +8,6 @@
 //! the others of this folder.
 
 mod accept;
-mod authenticator;
 mod backpressure;
 mod clients;
 mod flush;
@@ -22,6 +21,7 @@ mod phase;
 mod preauth;
 mod process;
 mod receive;
+mod security;
 mod table;
 mod timers;
 
@@ -42,13 +42,13 @@ use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
-use accept::PAUSE;
 pub use accept::Proxies;
-pub use authenticator::{Authenticator, NewHandshake};
 pub use limits::Limits;
+use log_limit::LogLimit;
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
+pub use security::{NewHandshake, Security};
 use table::Table;
 pub use table::{Bounds, Closed, Role};
 
@@ -63,8 +63,6 @@ const DIALER: u64 = u64::MAX - 4;
 /// make up for the cost of each record where there is a codec.
 const BUFFER: usize = 64 << 10;
 const CODEC_BUFFER: usize = 256 << 10;
-
-const READ: Interest = Interest { read: true, write: false };
 
 /// What a run of the loop does beside talking.
 pub struct Config {
@@ -85,7 +83,7 @@ pub struct Config {
     /// `--hex`, and whether its lines carry the connection's number.
     pub dump: Option<(Dump, bool)>,
     /// `auth-serve`.
-    pub auth: Option<Authenticator>,
+    pub security: Option<Security>,
     /// `--progress`.
     pub meter: Option<Meter>,
     /// `--tcp-info`.
@@ -116,8 +114,7 @@ pub struct EventLoop<'a> {
     count: u64,
     /// The listener is watched.
     accepting: bool,
-    accept_pause: Duration,
-    accept_logged: Option<Instant>,
+    accept_log: LogLimit,
     /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
     grace_end: Deadline,
@@ -153,15 +150,15 @@ impl<'a> EventLoop<'a> {
         let mut table = Table::new(talk.clone(), config.bounds, counts, handler)?;
         table.has_dump = config.dump.is_some();
         table.has_tcp_info = config.tcp_info;
-        table.poller.add(&inbox.waker, INBOX, READ)?;
+        table.poller.add(&inbox.waker, INBOX, Interest::READ)?;
         if let Some(signals) = signals {
-            table.poller.add(signals, SIGNAL, READ)?;
+            table.poller.add(signals, SIGNAL, Interest::READ)?;
         }
         if let Some(source) = handler.source() {
-            table.poller.add(source, HANDLER, READ)?;
+            table.poller.add(source, HANDLER, Interest::READ)?;
         }
         if let Some(listener) = &listener {
-            table.poller.add(listener, LISTENER, READ)?;
+            table.poller.add(listener, LISTENER, Interest::READ)?;
         }
         Ok(Self {
             accepting: listener.is_some(),
@@ -174,8 +171,7 @@ impl<'a> EventLoop<'a> {
             table,
             talk,
             count: 0,
-            accept_pause: PAUSE,
-            accept_logged: None,
+            accept_log: LogLimit::new(1, Duration::from_secs(1)),
             resume: None,
             grace_end: Deadline::NEVER,
             stop_notice: Deadline::NEVER,
@@ -222,7 +218,7 @@ impl<'a> EventLoop<'a> {
                 if event.token == LISTENER {
                     self.process();
                 }
-                if self.dispatch(event)? {
+                if self.dispatch(event) {
                     return Ok(RunEnd::Stopped(self.signal));
                 }
                 if self.table.flush.is_burst(self.table.log.end()) {
@@ -230,7 +226,7 @@ impl<'a> EventLoop<'a> {
                 }
             }
             self.offer_unread();
-            self.run_timers()?;
+            self.run_timers();
         }
     }
 
@@ -239,15 +235,14 @@ impl<'a> EventLoop<'a> {
         if self.has_offers() {
             return Deadline::at(self.table.now);
         }
-        let auth = self.config.auth.as_ref();
         let meter = self.config.meter.as_ref();
         [
             self.table.deadline(),
-            auth.map_or(Deadline::NEVER, Authenticator::deadline),
+            self.config.security.as_ref().map_or(Deadline::NEVER, Security::deadline),
             self.handler_due,
             self.outgoing.as_ref().map_or(Deadline::NEVER, Outgoing::deadline),
-            self.resume.map_or(Deadline::NEVER, Deadline::at),
-            meter.map_or(Deadline::NEVER, |_| Deadline::at(self.meter_at)),
+            self.resume.into(),
+            meter.map(|_| self.meter_at).into(),
             self.grace_end,
             self.stop_notice,
             self.config.deadline,
@@ -267,7 +262,10 @@ impl<'a> EventLoop<'a> {
             if self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
-                    self.table.expel(slot, Reason::Shutdown);
+                    match self.table.get(slot).map(|entry| &entry.phase) {
+                        Some(Phase::HandedOff(_)) => self.table.hang_up(slot, Reason::Shutdown),
+                        _ => self.table.remove(slot, Reason::Shutdown),
+                    }
                 }
                 self.process();
             }
@@ -300,10 +298,10 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Deals with one event; whether a second signal ends the run at once.
-    fn dispatch(&mut self, event: Ready) -> Result<bool, Failure> {
+    fn dispatch(&mut self, event: Ready) -> bool {
         match event.token {
-            LISTENER => self.accept()?,
-            DIALER => self.step_dialer()?,
+            LISTENER => self.accept(),
+            DIALER => self.step_dialer(),
             INBOX => {
                 self.inbox.waker.quiet();
                 if self.table.stopping.is_none() {
@@ -320,25 +318,23 @@ impl<'a> EventLoop<'a> {
                     if self.table.stopping.is_some() {
                         let now = Deadline::at(self.table.now);
                         self.handler.stopping(now, &mut self.table);
-                        return Ok(true);
+                        return true;
                     }
                     self.signal = Some(signal);
                     self.table.stop();
                 }
             }
-            token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event)?,
+            token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event),
         }
-        Ok(false)
+        false
     }
 
     /// Everything that is due.
-    fn run_timers(&mut self) -> Result<(), Failure> {
-        for slot in self.table.run_timers() {
-            self.handshake_due(slot)?;
-        }
-        self.evict()?;
+    fn run_timers(&mut self) {
+        self.run_connection_timers();
+        self.evict();
         if self.outgoing.as_ref().is_some_and(|out| out.deadline().passed()) {
-            self.step_dialer()?;
+            self.step_dialer();
         }
         // One that was set in this turn is due in the next: what has arrived comes first.
         if self.handler_due.passed() {
@@ -353,7 +349,6 @@ impl<'a> EventLoop<'a> {
             self.tell_stopping();
         }
         self.show_progress(false);
-        Ok(())
     }
 
     /// Says what stopping waits for.
@@ -406,9 +401,6 @@ impl<'a> EventLoop<'a> {
                 self.handler.drained(client, &mut self.table);
             }
         }
-        if self.table.has_freed() && self.resume.take().is_some() {
-            self.accept_pause = PAUSE; // what accept(2) lacked may be there again
-        }
         self.watch_listener();
     }
 
@@ -420,7 +412,7 @@ impl<'a> EventLoop<'a> {
         }
         self.table.stopping = Some(self.table.now);
         let end = self.table.now.checked_add(self.config.grace);
-        self.grace_end = end.map_or(Deadline::NEVER, Deadline::at);
+        self.grace_end = end.into();
         self.stop_notice = Deadline::after(STOP_NOTICE);
         self.listener = None;
         self.outgoing = None;
@@ -429,7 +421,7 @@ impl<'a> EventLoop<'a> {
         for slot in self.table.slots() {
             match self.table.get(slot).map(|entry| &entry.phase) {
                 // Its key is proved: the protocol reports why it is closed.
-                Some(Phase::Waiting) => self.table.end(slot, Reason::Shutdown),
+                Some(Phase::Waiting) => self.table.close(slot, Reason::Shutdown),
                 Some(Phase::Handshake(_)) => self.table.remove(slot, Reason::Shutdown),
                 _ => {}
             }

@@ -2,16 +2,16 @@
 //! with a PROXY header in front, and with the handshake of our key behind all that. The order:
 //!
 //! ```text
-//! Dialer ──> Tunnel (handshake) ──> PROXY header (sent) ──> Login (handshake) ──> admitted
+//! Dialer ──> Tunnel (handshake) ──> PROXY header (sent) ──> Security (handshake) ──> admitted
 //!    ^──────────── pause <───── a failure that may pass, while --wait lasts
 //! ```
 
 use std::time::{Duration, Instant};
 
 use super::EventLoop;
-use super::authenticator::NewHandshake;
 use super::negotiation::HandshakeEvent;
-use super::phase::{Phase, Purpose};
+use super::phase::Purpose;
+use super::security::NewHandshake;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{During, Exit, Failure};
 use crate::net::address::Address;
@@ -19,16 +19,12 @@ use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, Dialer};
 use crate::net::endpoint::Endpoint;
-use crate::net::handshake::{Refusal, Stop};
 use crate::net::poller::Interest;
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
 use crate::net::retry::Retry;
 use crate::net::socket::Socket;
-
-/// How long our answer to a challenge has the connection to itself. A server that reads it with a
-/// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
-const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
+use crate::session::Clients;
 
 /// A connection to dial.
 pub struct Route {
@@ -42,10 +38,10 @@ pub struct Route {
     pub header: Option<Version>,
     /// `--wait`: how long to try again.
     pub retry: Option<Retry>,
-    /// `-w`: bounds one attempt, and the login; zero: no limit.
+    /// `-w`: bounds one attempt, and the handshake that secures it; zero: no limit.
     pub timeout: Duration,
     /// `auth-connect`: makes our side of its handshake.
-    pub login: Option<NewHandshake>,
+    pub security: Option<NewHandshake>,
     /// Whether connecting is reported without `-v`.
     pub greet: bool,
 }
@@ -89,21 +85,22 @@ impl Outgoing {
 
 impl EventLoop<'_> {
     /// Dials the only connection of this run.
-    pub fn dial(&mut self, route: Route) -> Result<(), Failure> {
+    pub fn dial(&mut self, route: Route) {
         let attempt = Attempt::Pausing(Instant::now());
         self.outgoing = Some(Outgoing { route, attempt, until: Deadline::NEVER, last: None });
-        self.begin_attempt()
+        self.begin_attempt();
     }
 
     /// Begins one attempt.
-    fn begin_attempt(&mut self) -> Result<(), Failure> {
+    fn begin_attempt(&mut self) {
         let Some(out) = &mut self.outgoing else {
-            return Ok(());
+            return;
         };
-        if let (Some(retry), Some(last)) = (&out.route.retry, &mut out.last)
+        if let Some(retry) = &out.route.retry
             && retry.is_over()
+            && let Some(last) = out.last.take()
         {
-            return Err(retry.run_out(std::mem::replace(last, Failure::silent(Exit::Other))));
+            return self.table.quit(Err(retry.run_out(last)));
         }
         let end = match &mut out.route.retry {
             Some(retry) => retry.attempt(),
@@ -113,50 +110,51 @@ impl EventLoop<'_> {
         let address = out.route.tunnel.as_ref().map_or(&out.route.address, Tunnel::address);
         match Dialer::new(address, out.route.dial.clone(), out.until) {
             Ok(dialer) => {
-                let read = Interest { read: true, write: false };
-                let watched = self.table.poller.add(&dialer, super::DIALER, read);
-                watched.during("connect to", &out.route.address)?;
+                let watched = self.table.poller.add(&dialer, super::DIALER, Interest::READ);
+                let watched = watched.during("connect to", &out.route.address);
                 out.attempt = Attempt::Dialing(Box::new(dialer));
-                self.step_dialer()
+                if self.table.or_quit(watched).is_some() {
+                    self.step_dialer();
+                }
             }
             Err(failure) => self.attempt_failed(failure),
         }
     }
 
     /// The dialer has something to do, or the pause is over.
-    pub(super) fn step_dialer(&mut self) -> Result<(), Failure> {
+    pub(super) fn step_dialer(&mut self) {
         let Some(out) = &mut self.outgoing else {
-            return Ok(());
+            return;
         };
         let result = match &mut out.attempt {
             Attempt::Pausing(until) if *until <= Instant::now() => return self.begin_attempt(),
-            Attempt::Pausing(_) | Attempt::Connected => return Ok(()),
+            Attempt::Pausing(_) | Attempt::Connected => return,
             Attempt::Dialing(dialer) => dialer.step(),
         };
         match result {
-            None => Ok(()),
-            Some(Ok(socket)) => self.connected(socket),
+            None => {}
+            Some(Ok(socket)) => {
+                let connected = self.connected(socket);
+                self.table.or_quit(connected);
+            }
             Some(Err(failure)) => {
                 let failure = match &out.route.tunnel {
                     Some(tunnel) => tunnel.unreached(failure),
                     None => failure,
                 };
-                self.attempt_failed(failure)
+                self.attempt_failed(failure);
             }
         }
     }
 
     /// A failed attempt: another one after a pause, or the end.
-    fn attempt_failed(&mut self, failure: Failure) -> Result<(), Failure> {
+    fn attempt_failed(&mut self, failure: Failure) {
         let Some(out) = &mut self.outgoing else {
-            return Err(failure);
+            return;
         };
-        let Some(retry) = &mut out.route.retry else {
-            return Err(failure);
+        let Some(retry) = out.route.retry.as_mut().filter(|_| Retry::may_pass(&failure)) else {
+            return self.table.quit(Err(failure));
         };
-        if !Retry::may_pass(&failure) {
-            return Err(failure);
-        }
         // An attempt that its own end cut short says less than the one before it.
         let cut_short = failure.exit == Exit::TimedOut && retry.is_over();
         let last = match out.last.take() {
@@ -164,14 +162,13 @@ impl EventLoop<'_> {
             _ => failure,
         };
         if retry.is_over() {
-            return Err(retry.run_out(last));
+            return self.table.quit(Err(retry.run_out(last)));
         }
         if let Some(notice) = retry.notice(&out.route.address, &last.cause) {
             self.talk.notice(Level::Verbose, &notice);
         }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);
-        Ok(())
     }
 
     /// The socket is connected: to the target, or to the proxy, which is asked for the target.
@@ -193,33 +190,32 @@ impl EventLoop<'_> {
         let conn = Connection::new(socket, peer, dump, self.table.now);
         let slot = self.table.insert(self.count, conn).during("connect to", target)?.slot;
         match tunnel {
-            Some(handshake) => {
-                self.begin_handshake(slot, handshake, Purpose::Tunnel, until);
-                Ok(())
-            }
-            None => self.reached(slot),
+            Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
+            None => self.reached(slot)?,
         }
+        Ok(())
     }
 
     /// A step of the proxy's handshake.
-    pub(super) fn tunnel(&mut self, slot: usize, step: HandshakeEvent) -> Result<(), Failure> {
-        let Some(out) = &self.outgoing else {
-            return Ok(());
+    pub(super) fn tunnel(&mut self, slot: usize, event: HandshakeEvent) {
+        let Some(tunnel) = self.outgoing.as_ref().and_then(|out| out.route.tunnel.as_ref()) else {
+            return;
         };
-        let Some(tunnel) = out.route.tunnel.as_ref() else {
-            return Ok(());
-        };
-        let failure = match step {
-            HandshakeEvent::Nothing | HandshakeEvent::More => return Ok(()),
-            HandshakeEvent::Done(_) => return self.reached(slot),
+        let failure = match event {
+            HandshakeEvent::More => return,
+            HandshakeEvent::Done(_) => {
+                let reached = self.reached(slot);
+                self.table.or_quit(reached);
+                return;
+            }
             HandshakeEvent::Refused(why) => tunnel.refused(why),
-            HandshakeEvent::Failed(e) => tunnel.broken(&e),
+            HandshakeEvent::Broken(e, _) => tunnel.broken(&e),
         };
         self.table.remove(slot, Reason::Error);
-        self.attempt_failed(failure)
+        self.attempt_failed(failure);
     }
 
-    /// The connection reaches the target: it is announced, and our key proved.
+    /// The connection reaches the target: it is announced, and secured.
     fn reached(&mut self, slot: usize) -> Result<(), Failure> {
         let (Some(out), Some(entry)) = (&self.outgoing, self.table.get(slot)) else {
             return Ok(());
@@ -238,54 +234,12 @@ impl EventLoop<'_> {
             self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });
         }
         let until = Deadline::after(out.route.timeout).min(self.config.deadline);
-        let handshake = out.route.login.as_ref().map(|login| login()).transpose()?;
+        let handshake = out.route.security.as_ref().map(|new| new()).transpose()?;
         self.table.with(slot, |entry, log, now| entry.conn.transmit(&announcement, log, now));
         match handshake {
-            Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Login, until),
+            Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Security, until),
             None => self.admit(slot),
         }
         Ok(())
-    }
-
-    /// A step of our proof.
-    pub(super) fn login(&mut self, slot: usize, step: HandshakeEvent) {
-        let Some(entry) = self.table.get(slot) else {
-            return;
-        };
-        let peer = entry.conn.peer.clone();
-        let op = "authenticate to";
-        let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
-        let failure = match step {
-            HandshakeEvent::Nothing | HandshakeEvent::More => return,
-            HandshakeEvent::Done(outcome) => {
-                let has_codec = outcome.codec.is_some();
-                entry.conn.establish(outcome.codec);
-                if has_codec {
-                    return self.admit(slot);
-                }
-                let now = self.table.now;
-                self.table.with(slot, |entry, _, _| {
-                    if let Phase::Handshake(negotiation) = &mut entry.phase {
-                        negotiation.opens_at = Some(now + POST_AUTH_DELAY);
-                    }
-                });
-                return;
-            }
-            HandshakeEvent::Refused(why) => {
-                let farewell = why.farewell;
-                self.table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
-                refused(why)
-            }
-            // The verdict may have come before the reset.
-            HandshakeEvent::Failed(e) => match &mut entry.phase {
-                Phase::Handshake(negotiation) => match negotiation.driver.stopped(Stop::Closed) {
-                    why if why.exit == Exit::NotAuthenticated => refused(why),
-                    _ => Failure::system(op, &peer, &e),
-                },
-                _ => return,
-            },
-        };
-        self.table.remove(slot, Reason::Auth);
-        self.table.quit.get_or_insert(Err(failure));
     }
 }

@@ -42,35 +42,28 @@ impl Phase {
 pub(super) enum Purpose {
     /// `--accept-proxy`: the proxy announces the client's address.
     ProxyHeader,
-    /// `auth-serve`: the client proves its key.
-    PreAuth,
     /// `--proxy`: we ask the proxy for a connection.
     Tunnel,
-    /// `auth-connect`: we prove our key.
-    Login,
+    /// `auth-serve`, `auth-connect`: keys are proved, and a codec is agreed on.
+    Security,
+}
+
+/// What a handshake waits for, until its deadline.
+pub(super) enum Awaiting {
+    /// The peer's next message; the deadline is a timeout.
+    Message,
+    /// The end of the delay of a refusal, which is sent then.
+    Verdict(&'static [u8]),
+    /// The peer's first byte after our last message: the connection opens with it, or then.
+    Payload,
 }
 
 /// A handshake under way.
 pub(super) struct Negotiation {
     pub(super) driver: Driver,
     pub(super) purpose: Purpose,
-    until: Deadline,
-    /// A delayed verdict: until when, and its bytes.
-    pub(super) verdict: Option<(Instant, &'static [u8])>,
-    /// Our last message is out; the connection opens when the peer answers, or then.
-    pub(super) opens_at: Option<Instant>,
-}
-
-impl Negotiation {
-    pub(super) fn new(driver: Driver, purpose: Purpose, until: Deadline) -> Self {
-        Self { driver, purpose, until, verdict: None, opens_at: None }
-    }
-
-    /// When its timer is due.
-    pub(super) fn due(&self) -> Deadline {
-        let at = self.verdict.map(|(at, _)| at).or(self.opens_at);
-        at.map_or(self.until, Deadline::at)
-    }
+    pub(super) awaiting: Awaiting,
+    pub(super) until: Deadline,
 }
 
 /// What is kept of a connection while a program has its socket.

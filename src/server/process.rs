@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::backpressure::{HIGH_WATER, PROGRESS, TOTAL_QUEUE_LIMIT};
-use super::phase::Phase;
+use super::phase::{Awaiting, Phase};
 use super::table::{Role, Table};
 use crate::console::event::Reason;
 use crate::net::connection::{ReadHalf, WriteHalf};
@@ -97,7 +97,7 @@ impl Table {
         if entry.conn.outbox().held(&self.log) >= self.queue_limit {
             let waiting = entry.conn.outbox().len(&self.log);
             if waiting >= self.queue_limit || self.queued + waiting > TOTAL_QUEUE_LIMIT {
-                return self.end(slot, Reason::Slow);
+                return self.close(slot, Reason::Slow);
             }
             // What waits is little; the log, which holds much, must not be kept because of it.
             self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
@@ -134,7 +134,7 @@ impl Table {
         let reads = match &entry.phase {
             Phase::Open => !is_held && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
             Phase::Waiting | Phase::HandedOff(_) => false,
-            Phase::Handshake(negotiation) => negotiation.verdict.is_none(),
+            Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
             Phase::Closing(_) => true,
         };
         let interest =

@@ -10,7 +10,7 @@ use crate::net::poller::Ready;
 use crate::session::{Id, StreamEnd};
 
 impl EventLoop<'_> {
-    pub(super) fn connection(&mut self, slot: usize, mut event: Ready) -> Result<(), Failure> {
+    pub(super) fn connection(&mut self, slot: usize, mut event: Ready) {
         if event.failed
             && let Some(entry) = self.table.get(slot)
         {
@@ -22,11 +22,11 @@ impl EventLoop<'_> {
             self.table.writable(slot);
         }
         if !event.read {
-            return Ok(());
+            return;
         }
         let is_held = self.table.is_held(slot);
         let Some(entry) = self.table.get(slot) else {
-            return Ok(());
+            return;
         };
         match entry.phase {
             // The end was read before: this is a hang-up.
@@ -37,7 +37,7 @@ impl EventLoop<'_> {
                 }
             }
             Phase::Handshake(_) => {
-                self.negotiate(slot)?;
+                self.negotiate(slot);
             }
             // It is not read while it waits.
             Phase::Waiting if is_gone => self.table.remove(slot, Reason::Reset),
@@ -48,23 +48,21 @@ impl EventLoop<'_> {
                 self.table.remove(slot, Reason::Reset);
             }
             Phase::Open if is_held || entry.conn.has_unread() => self.table.pending.push(slot),
-            Phase::Open | Phase::Closing(_) => self.receive(slot)?,
+            Phase::Open | Phase::Closing(_) => self.receive(slot),
         }
-        Ok(())
     }
 
     /// One read of a connection, for the handler.
-    fn receive(&mut self, slot: usize) -> Result<(), Failure> {
+    fn receive(&mut self, slot: usize) {
         let Some(id) = self.table.id(slot) else {
-            return Ok(());
+            return;
         };
         let is_open = self.table.open_entry(id).is_some();
         if is_open && self.handler.readable(id, &mut self.table) {
-            self.report_end(slot);
-            return Ok(());
+            return self.report_end(slot);
         }
         let Some(entry) = self.table.entries.get_mut(slot) else {
-            return Ok(());
+            return;
         };
         let most =
             if is_open { self.table.bounds.max_bytes - entry.conn.received } else { u64::MAX };
@@ -72,8 +70,9 @@ impl EventLoop<'_> {
             self.buffer.resize(CODEC_BUFFER, 0);
         }
         let now = self.table.now;
-        let payload = entry.conn.read(&mut self.buffer, &mut self.decoded, most, now)?;
+        let payload = entry.conn.read(&mut self.buffer, &mut self.decoded, most, now);
         self.table.pending.push(slot);
+        let payload = self.table.or_quit(payload).flatten();
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
             let taken = self.handler.received(id, bytes, &mut self.table);
             if taken < bytes.len() {
@@ -82,7 +81,6 @@ impl EventLoop<'_> {
             }
         }
         self.report_end(slot);
-        Ok(())
     }
 
     /// Keeps bytes that the handler has not taken.

@@ -1,13 +1,5 @@
 //! The table of connections: which there are, how far each is, and what the loop knows of it.
-//!
-//! Invariants:
-//! - `queued` is the sum of what all outboxes own: every change goes through [`Table::with`], or is
-//!   counted as there ([`Table::flush_broadcasts`]).
-//! - Whatever changes an entry pushes its slot to `pending`; [`Table::process_pending`] derives
-//!   FIN, removal, the watched events and the next timer from the entry's state alone.
-//! - A handler knows exactly the entries in `Open` and `HandedOff`: each of them was `joined` and
-//!   gets one `left`.
-//! - `admitted` counts the entries that hold a place of `-m`, from `Open` to their removal.
+//! Its invariants are [in the guide](crate#invariants).
 //!
 //! Over 300 lines: a third declares what is kept, each field with its meaning.
 
@@ -22,7 +14,7 @@ use slab::Slab;
 use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
 use super::limits::PerAddressCounts;
-use super::phase::Phase;
+use super::phase::{Negotiation, Phase};
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -155,8 +147,6 @@ pub(super) struct Table {
     pub(super) has_dump: bool,
     /// `--tcp-info` is on.
     pub(super) has_tcp_info: bool,
-    /// A place was freed since the last [`Table::has_freed`].
-    pub(super) freed: bool,
     pub(super) last: Option<Closed>,
     /// Encoded payload on its way into an outbox.
     pub(super) scratch: Vec<u8>,
@@ -197,7 +187,6 @@ impl Table {
             is_social: handler.is_social(),
             has_dump: false,
             has_tcp_info: false,
-            freed: false,
             last: None,
             scratch: Vec::new(),
         })
@@ -207,8 +196,7 @@ impl Table {
     pub(super) fn insert(&mut self, number: u64, conn: Connection) -> io::Result<Id> {
         let vacant = self.entries.vacant_entry();
         let slot = vacant.key();
-        let interest = Interest { read: true, write: false };
-        self.poller.add(&conn, slot as u64, interest)?;
+        self.poller.add(&conn, slot as u64, Interest::READ)?;
         vacant.insert(Entry {
             number,
             conn,
@@ -220,7 +208,7 @@ impl Table {
             wants_room: false,
             is_shared: false,
             has_counts: true,
-            interest,
+            interest: Interest::READ,
             armed: None,
         });
         self.waiting.insert(number, slot);
@@ -288,7 +276,6 @@ impl Table {
             // Closing a descriptor that has a duplicate does not end the watch.
             let _ = self.poller.remove(&entry.conn);
         }
-        self.freed = true;
         self.waiting.remove(&entry.number);
         self.queued -= entry.conn.outbox().own();
         self.announcing -= usize::from(entry.phase.is_announcing());
@@ -301,14 +288,22 @@ impl Table {
         Some(entry)
     }
 
+    /// The state of a connection in a handshake.
+    pub(super) fn negotiation(&mut self, slot: usize) -> Option<&mut Negotiation> {
+        match &mut self.entries.get_mut(slot)?.phase {
+            Phase::Handshake(negotiation) => Some(negotiation),
+            _ => None,
+        }
+    }
+
+    /// The value; a failure ends the run.
+    pub(super) fn or_quit<T>(&mut self, result: Result<T, Failure>) -> Option<T> {
+        result.map_err(|failure| self.quit.get_or_insert(Err(failure))).ok()
+    }
+
     /// The connection that has waited longest to be admitted.
     pub(super) fn first_waiting(&self) -> Option<usize> {
         self.waiting.first_key_value().map(|(_, &slot)| slot)
-    }
-
-    /// Whether a place was freed since this was last asked.
-    pub(super) fn has_freed(&mut self) -> bool {
-        std::mem::take(&mut self.freed)
     }
 
     /// How many admitted connections have the address of this one.

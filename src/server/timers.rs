@@ -4,13 +4,13 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use super::EventLoop;
 use super::backpressure::{HIGH_WATER, PROGRESS};
 use super::phase::Phase;
-use super::table::{Bounds, Entry, Table};
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
-use crate::net::outbox::BroadcastLog;
 
 /// While stopping: silence that ends a connection, and then again its draining.
 const STOP_QUIET: Duration = Duration::from_millis(250);
@@ -22,16 +22,68 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// How often back-pressure is updated while it is on.
 const BACK_PRESSURE_POLL: Duration = Duration::from_millis(20);
 
+/// What is due next on a connection.
+enum Timer {
+    Handshake,
+    HandedOff,
+    /// Gracefully: it was silent for too long.
+    Close(Reason),
+    /// The peer took, or sent, nothing more for too long.
+    Remove(Reason),
+    /// The time to linger is over: our end is sent first.
+    Finish,
+    /// It takes nothing: it is read nevertheless, which follows from processing it.
+    Stalled,
+}
+
 impl Table {
+    /// What is due next on a connection, and when.
+    fn next_timer(&self, entry: &Entry) -> Option<(Instant, Timer)> {
+        let conn = &entry.conn;
+        match (&entry.phase, conn.write_half()) {
+            (Phase::Handshake(negotiation), _) => {
+                Some((negotiation.until.instant()?, Timer::Handshake))
+            }
+            (Phase::Waiting, _) => None,
+            (Phase::HandedOff(hand_off), _) => {
+                let due = hand_off.due(conn.active, self.bounds.idle);
+                Some((due.instant()?, Timer::HandedOff))
+            }
+            (Phase::Closing(_), WriteHalf::Ended(at)) => {
+                let quiet = if self.stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
+                let due = (conn.active.max(at) + quiet).min(at + DRAIN);
+                Some((due, Timer::Remove(Reason::Eof)))
+            }
+            (Phase::Closing(_), _) => Some((conn.progress + DRAIN, Timer::Remove(Reason::Slow))),
+            (Phase::Open, _) => {
+                let waiting = conn.outbox().len(&self.log);
+                let is_quiet = !entry.is_occupied && waiting == 0;
+                let is_stalled =
+                    waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
+                let (idle, linger) = (self.bounds.idle, self.bounds.linger);
+                let stopping = self.stopping.filter(|_| is_quiet);
+                [
+                    stopping.map(|since| {
+                        (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))
+                    }),
+                    (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
+                    linger.zip(conn.output_ended()).map(|(time, at)| (at + time, Timer::Finish)),
+                    is_stalled.then(|| (conn.progress + PROGRESS, Timer::Stalled)),
+                ]
+                .into_iter()
+                .flatten()
+                .min_by_key(|(at, _)| *at)
+            }
+        }
+    }
+
     /// Sets the timer for what is due next on a connection.
     pub(super) fn arm(&mut self, slot: usize) {
-        let Some(entry) = self.entries.get_mut(slot) else {
-            return;
-        };
-        let Some(due) = due(entry, &self.bounds, self.stopping, &self.log).instant() else {
+        let Some((due, _)) = self.entries.get(slot).and_then(|entry| self.next_timer(entry)) else {
             return;
         };
         let due = if due > self.now { due } else { self.now + RECHECK };
+        let entry = &mut self.entries[slot];
         if entry.armed.is_none_or(|armed| due < armed) {
             entry.armed = Some(due);
             self.timers.push(Reverse((due, slot, entry.number)));
@@ -40,8 +92,7 @@ impl Table {
 
     /// When the next timer is due.
     pub(super) fn deadline(&self) -> Deadline {
-        let timer = self.timers.peek();
-        let due = timer.map_or(Deadline::NEVER, |Reverse((due, ..))| Deadline::at(*due));
+        let due = Deadline::from(self.timers.peek().map(|Reverse((due, ..))| *due));
         let due = due.min(self.flush.deadline(self.log.end()));
         if self.back_pressure.is_on() {
             due.min(Deadline::at(self.now + BACK_PRESSURE_POLL))
@@ -50,9 +101,8 @@ impl Table {
         }
     }
 
-    /// Deals with all timers that are due, but those of handshakes: their slots are returned.
-    pub(super) fn run_timers(&mut self) -> Vec<usize> {
-        let mut handshakes = Vec::new();
+    /// Takes out a connection whose timer is due, with what is due.
+    fn next_due(&mut self) -> Option<(usize, Timer)> {
         while let Some(&Reverse((at, slot, number))) = self.timers.peek()
             && at <= self.now
         {
@@ -62,82 +112,35 @@ impl Table {
                 continue;
             };
             entry.armed = None;
-            let due = due(entry, &self.bounds, self.stopping, &self.log).instant();
-            if due.is_some_and(|due| due <= self.now) {
-                if let Phase::Handshake(_) = entry.phase {
-                    handshakes.push(slot);
-                    continue;
-                }
-                self.expire(slot);
-            }
             self.pending.push(slot);
-        }
-        handshakes
-    }
-
-    /// A timer other than a handshake's: idle timeout, linger, or the end of draining.
-    fn expire(&mut self, slot: usize) {
-        let Some(entry) = self.entries.get(slot) else {
-            return;
-        };
-        let is_idle = is_over(entry.conn.active, self.bounds.idle, self.now);
-        let lingered = self.bounds.linger.zip(entry.conn.output_ended());
-        match (&entry.phase, entry.conn.write_half()) {
-            (Phase::HandedOff(_), _) => self.check_handed_off(slot),
-            (Phase::Closing(_), WriteHalf::Ended(_)) => self.remove(slot, Reason::Eof),
-            (Phase::Closing(_), _) => self.remove(slot, Reason::Slow),
-            (Phase::Open, _)
-                if self.stopping.is_some()
-                    && !entry.is_occupied
-                    && entry.conn.outbox().is_empty(&self.log) =>
-            {
-                self.end(slot, Reason::Shutdown);
+            let next = self.next_timer(&self.entries[slot]);
+            if let Some((_, timer)) = next.filter(|(due, _)| *due <= self.now) {
+                return Some((slot, timer));
             }
-            (Phase::Open, _) if is_idle => self.end(slot, Reason::Idle),
-            (Phase::Open, _)
-                if lingered.is_some_and(|(linger, since)| self.now - since >= linger) =>
-            {
-                self.finish_now(slot, Reason::Eof);
-            }
-            _ => {} // stalled: processing lets it be read
         }
+        None
     }
 }
 
-fn is_over(since: Instant, limit: Duration, now: Instant) -> bool {
-    !limit.is_zero() && now - since >= limit
-}
-
-/// When a connection must be looked at next.
-fn due(entry: &Entry, bounds: &Bounds, stopping: Option<Instant>, log: &BroadcastLog) -> Deadline {
-    let conn = &entry.conn;
-    match (&entry.phase, conn.write_half()) {
-        (Phase::Handshake(negotiation), _) => negotiation.due(),
-        (Phase::Waiting, _) => Deadline::NEVER,
-        (Phase::HandedOff(hand_off), _) => hand_off.due(conn.active, bounds.idle),
-        (Phase::Closing(_), WriteHalf::Ended(at)) => {
-            let quiet = if stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
-            Deadline::at((conn.active.max(at) + quiet).min(at + DRAIN))
-        }
-        (Phase::Closing(_), _) => Deadline::at(conn.progress + DRAIN),
-        (Phase::Open, _) => {
-            let mut due = Deadline::NEVER;
-            if let Some(since) = stopping
-                && !entry.is_occupied
-                && conn.outbox().is_empty(log)
-            {
-                due = Deadline::at(conn.active.max(since) + STOP_QUIET);
+impl EventLoop<'_> {
+    /// Deals with all timers of connections that are due.
+    pub(super) fn run_connection_timers(&mut self) {
+        while let Some((slot, timer)) = self.table.next_due() {
+            match timer {
+                Timer::Handshake => self.handshake_due(slot),
+                Timer::HandedOff => self.table.check_handed_off(slot),
+                Timer::Close(reason) => self.table.close(slot, reason),
+                Timer::Remove(reason) => self.table.remove(slot, reason),
+                Timer::Finish => {
+                    // What the socket does not take now is lost.
+                    self.table.with(slot, |entry, log, now| {
+                        entry.conn.end_output(true, log, now);
+                        entry.conn.flush(log, now);
+                    });
+                    self.table.remove(slot, Reason::Eof);
+                }
+                Timer::Stalled => {}
             }
-            if !bounds.idle.is_zero() {
-                due = due.min(Deadline::at(conn.active + bounds.idle));
-            }
-            if let (Some(linger), Some(since)) = (bounds.linger, conn.output_ended()) {
-                due = due.min(Deadline::at(since + linger));
-            }
-            if conn.outbox().len(log) >= HIGH_WATER && !entry.interest.read && !conn.wire_ended() {
-                due = due.min(Deadline::at(conn.progress + PROGRESS));
-            }
-            due
         }
     }
 }

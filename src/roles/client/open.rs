@@ -46,7 +46,7 @@ impl<'a> Opener<'a> {
         &self,
         address: Address,
         retry: Option<Retry>,
-        login: Option<NewHandshake>,
+        security: Option<NewHandshake>,
         greet: bool,
         deadline: Deadline,
     ) -> Result<Route, Failure> {
@@ -63,7 +63,7 @@ impl<'a> Opener<'a> {
             1 => Version::One,
             _ => Version::Two,
         });
-        Ok(Route { address, dial, tunnel, header, retry, timeout, login, greet })
+        Ok(Route { address, dial, tunnel, header, retry, timeout, security, greet })
     }
 
     /// Connects once and closes: `connect --check` through a proxy. Nothing is reported.

@@ -1,23 +1,30 @@
-//! `auth-serve`: a connection proves that it holds a key before any handler knows of it.
+//! Handshakes that secure a connection before any handler knows of it: keys are proved, and a codec
+//! is agreed on. `auth-serve` asks each client ([`Security`]), `auth-connect` answers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::EventLoop;
 use super::log_limit::LogLimit;
 use super::negotiation::HandshakeEvent;
-use super::phase::{Phase, Purpose};
+use super::phase::{Awaiting, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::Table;
 use crate::console::event::{Event, Reason};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Outcome, Refusal, Stop};
+use crate::net::handshake::{Handshake, Outcome, Refusal};
 use crate::net::open_files;
-use crate::session::Id;
+use crate::session::{Clients, Id};
 
+/// How long our answer to a challenge has the connection to itself. A server that reads it with a
+/// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
+const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
+/// Lines about refused connections, in [`LOG_INTERVAL`]: they must not fill the log.
+const LOG_BURST: u32 = 100;
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.
 const MAX_CLOSING: usize = 64;
@@ -31,7 +38,7 @@ const GRACE_PART: usize = 16;
 pub type NewHandshake = Box<dyn Fn() -> Result<Box<dyn Handshake>, Failure>>;
 
 /// What a server asks of new connections.
-pub struct Authenticator {
+pub struct Security {
     handshake: NewHandshake,
     key_names: Vec<String>,
     /// The protocol has a message for a client that holds a key and is not admitted.
@@ -43,7 +50,7 @@ pub struct Authenticator {
     closing: VecDeque<Id>,
 }
 
-impl Authenticator {
+impl Security {
     /// For holders of the keys of these names; `penalty` is off with `--no-penalty`.
     pub fn new(
         handshake: NewHandshake,
@@ -58,7 +65,7 @@ impl Authenticator {
             explains,
             timeout,
             limits: PreAuthLimits::new(penalty, MAX_GRACE),
-            log_limit: LogLimit::default(),
+            log_limit: LogLimit::new(LOG_BURST, LOG_INTERVAL),
             closing: VecDeque::new(),
         }
     }
@@ -117,8 +124,9 @@ impl Authenticator {
         };
         if delay.is_zero() {
             self.close(table, slot, why.farewell);
-        } else if let Phase::Handshake(negotiation) = &mut entry.phase {
-            negotiation.verdict = Some((now + delay, why.farewell));
+        } else if let Some(negotiation) = table.negotiation(slot) {
+            negotiation.awaiting = Awaiting::Verdict(why.farewell);
+            negotiation.until = Deadline::at(now + delay);
             table.pending.push(slot);
         }
     }
@@ -128,7 +136,7 @@ impl Authenticator {
         let Some(id) = table.id(slot) else { return };
         self.limits.leave(id);
         table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
-        table.end(slot, Reason::Auth);
+        table.close(slot, Reason::Auth);
         self.closing.push_back(id);
         if self.closing.len() > MAX_CLOSING
             && let Some(first) = self.closing.pop_front()
@@ -158,83 +166,110 @@ impl Authenticator {
 
 impl EventLoop<'_> {
     /// Begins the handshake of a new connection.
-    pub(super) fn challenge(&mut self, id: Id, from: Option<IpAddr>) -> Result<(), Failure> {
+    pub(super) fn challenge(&mut self, id: Id, from: Option<IpAddr>) {
         let now = self.table.now;
-        let Some(auth) = &mut self.config.auth else {
-            return Ok(());
+        let Some(security) = &mut self.config.security else {
+            return;
         };
-        auth.limits.admit(id, from, now);
-        let (handshake, until) = ((auth.handshake)()?, Deadline::after(auth.timeout));
-        self.begin_handshake(id.slot, handshake, Purpose::PreAuth, until);
-        self.evict()
+        security.limits.admit(id, from, now);
+        let until = Deadline::after(security.timeout);
+        if let Some(handshake) = self.table.or_quit((security.handshake)()) {
+            self.begin_handshake(id.slot, handshake, Purpose::Security, until);
+            self.evict();
+        }
     }
 
     /// Evicts what is over the limits. Each connection is read first: it may have sent its proof.
-    pub(super) fn evict(&mut self) -> Result<(), Failure> {
-        let now: Instant = self.table.now;
-        while let Some(auth) = &mut self.config.auth
-            && let Some(victim) = auth.limits.next_eviction(now)
+    pub(super) fn evict(&mut self) {
+        let now = self.table.now;
+        while let Some(security) = &mut self.config.security
+            && let Some(victim) = security.limits.next_eviction(now)
         {
-            if self.table.id(victim.slot) == Some(victim) && self.negotiate(victim.slot)? {
+            let is_here = self.table.id(victim.slot) == Some(victim);
+            if is_here && self.negotiate(victim.slot) {
                 continue;
             }
-            if let Some(auth) = &mut self.config.auth {
-                auth.limits.leave(victim);
-                if self.table.id(victim.slot) == Some(victim) {
+            if let Some(security) = &mut self.config.security {
+                security.limits.leave(victim);
+                if is_here {
                     let reason = "evicted: too many unauthenticated connections";
-                    auth.log(&mut self.table, victim.slot, reason);
+                    security.log(&mut self.table, victim.slot, reason);
                     self.table.remove(victim.slot, Reason::Auth);
                 }
             }
         }
-        Ok(())
     }
 
-    /// A step of a client's proof.
-    pub(super) fn authenticate(&mut self, slot: usize, step: HandshakeEvent) {
-        let now = self.table.now;
-        let (Some(auth), Some(id)) = (&mut self.config.auth, self.table.id(slot)) else {
-            return;
-        };
-        let table = &mut self.table;
-        let Some(Phase::Handshake(negotiation)) = table.get(slot).map(|entry| &mut entry.phase)
-        else {
-            return;
-        };
-        let heard = matches!(
-            step,
-            HandshakeEvent::More | HandshakeEvent::Done(_) | HandshakeEvent::Refused(_)
-        );
-        let shows_key = negotiation.driver.shows_key();
-        let step = match step {
-            // For the proof, a connection that failed has ended.
-            HandshakeEvent::Failed(_) => {
-                HandshakeEvent::Refused(negotiation.driver.stopped(Stop::Closed))
-            }
-            step => step,
-        };
-        if heard {
-            auth.limits.heard(id, shows_key, now);
+    /// A step of the handshake: of a client's proof, or of ours.
+    pub(super) fn secure(&mut self, slot: usize, event: HandshakeEvent) {
+        match self.config.security {
+            Some(_) => self.secure_accepted(slot, event),
+            None => self.secure_dialled(slot, event),
         }
-        match step {
-            HandshakeEvent::Nothing | HandshakeEvent::More | HandshakeEvent::Failed(_) => {}
-            HandshakeEvent::Refused(why) => auth.refuse(table, slot, &why),
+    }
+
+    fn secure_accepted(&mut self, slot: usize, event: HandshakeEvent) {
+        let (Some(security), Some(id)) = (&mut self.config.security, self.table.id(slot)) else {
+            return;
+        };
+        if let Some(negotiation) = self.table.negotiation(slot) {
+            security.limits.heard(id, negotiation.driver.shows_key(), self.table.now);
+        }
+        match event {
+            HandshakeEvent::More => {}
+            HandshakeEvent::Refused(why) | HandshakeEvent::Broken(_, why) => {
+                security.refuse(&mut self.table, slot, &why);
+            }
             HandshakeEvent::Done(outcome) => {
-                auth.succeed(table, id, outcome);
-                let from = table.get(slot).and_then(|entry| entry.conn.peer.ip());
+                security.succeed(&mut self.table, id, outcome);
+                let from = self.table.get(slot).and_then(|entry| entry.conn.peer.ip());
                 if self.config.limits.access.admits(from) {
                     self.admit(slot);
                 } else {
-                    self.table.deny(slot);
+                    self.table.close(slot, Reason::Denied);
                 }
             }
         }
     }
 
+    fn secure_dialled(&mut self, slot: usize, event: HandshakeEvent) {
+        let now = self.table.now;
+        let Some(entry) = self.table.get(slot) else {
+            return;
+        };
+        let peer = entry.conn.peer.clone();
+        let op = "authenticate to";
+        let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
+        let failure = match event {
+            HandshakeEvent::More => return,
+            HandshakeEvent::Done(Outcome { codec: Some(codec), .. }) => {
+                entry.conn.establish(Some(codec));
+                return self.admit(slot);
+            }
+            HandshakeEvent::Done(_) => {
+                if let Some(negotiation) = self.table.negotiation(slot) {
+                    negotiation.awaiting = Awaiting::Payload;
+                    negotiation.until = Deadline::at(now + POST_AUTH_DELAY);
+                }
+                return self.table.pending.push(slot);
+            }
+            HandshakeEvent::Refused(why) => {
+                let farewell = why.farewell;
+                self.table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
+                refused(why)
+            }
+            // The verdict may have come before the reset.
+            HandshakeEvent::Broken(_, why) if why.exit == Exit::NotAuthenticated => refused(why),
+            HandshakeEvent::Broken(e, _) => Failure::system(op, &peer, &e),
+        };
+        self.table.remove(slot, Reason::Auth);
+        self.table.quit(Err(failure));
+    }
+
     /// The delay of a verdict is over.
-    pub(super) fn tell_verdict(&mut self, slot: usize, farewell: &[u8]) {
-        if let Some(auth) = &mut self.config.auth {
-            auth.close(&mut self.table, slot, farewell);
+    pub(super) fn send_verdict(&mut self, slot: usize, farewell: &[u8]) {
+        if let Some(security) = &mut self.config.security {
+            security.close(&mut self.table, slot, farewell);
         }
     }
 }
