@@ -20,6 +20,7 @@ use clap::builder::{
 use clap::{Args, ValueEnum, ValueHint};
 
 use regex::bytes::{Regex, RegexBuilder};
+use socket2::Type;
 
 use crate::auth::digest::Digest;
 use crate::auth::key::{Keyring, create_key, load};
@@ -36,6 +37,7 @@ use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
 use crate::net::options;
 use crate::net::quantity;
+use crate::net::resolve::Query;
 use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace;
@@ -129,6 +131,11 @@ impl FamilyArgs {
             (_, true) => Family::V6,
             _ => Family::Any,
         }
+    }
+
+    /// What is asked for besides a name.
+    pub fn query(&self, kind: Type, source: Option<SocketAddr>) -> Query {
+        Query { family: self.family(), numeric: self.numeric, source, kind }
     }
 }
 

@@ -112,6 +112,11 @@ impl Failure {
         Self { code, ..Self::new(op, target, cause(error), Exit::of(error)) }
     }
 
+    /// The end of a wait at a deadline of ours, reported as ETIMEDOUT.
+    pub fn timed_out(op: &'static str, target: impl fmt::Display) -> Self {
+        Self::system(op, target, &Errno::ETIMEDOUT.into())
+    }
+
     /// A name that getaddrinfo(3) could not resolve; `code` is one of its own (`EAI_NONAME`, -2).
     pub fn resolver(name: &str, code: i32) -> Self {
         let (short, text) = eai(code);

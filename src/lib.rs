@@ -90,7 +90,7 @@
 //! 6. `run_timers`: idle timeouts, lingering, handshakes (`server/timers.rs`), evictions
 //!    (`server/preauth.rs`), the handler's deadline.
 //!
-//! One thread does all this. Helper threads look names up ([`net::dial`]), edit lines
+//! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), and write to
 //! descriptors that may block ([`console::printer`]), and start programs ([`session::program`]).
 //!

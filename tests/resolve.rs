@@ -141,6 +141,17 @@ fn row_15_an_address_that_is_not_ours_is_10() {
 }
 
 #[test]
+#[ignore = "needs unshare, ip and root"]
+fn a_service_of_every_address_is_listened_on_at_every_address() {
+    let line = r#"exec "$0" serve '*:http' --deadline 0.1"#;
+    apart(line, "").run().is(
+        4,
+        "",
+        "listening on *:80\nsockctl: serve on *:80: the deadline has passed\n",
+    );
+}
+
+#[test]
 #[ignore = "needs unshare, ip, setpriv and root"]
 fn row_15_a_privileged_port_is_11_for_a_user() {
     // A user is who lacks this capability; a network of its own has the usual limit.

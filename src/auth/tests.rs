@@ -10,9 +10,10 @@ use super::key::{Key, Keyring};
 use super::python::Secrets;
 use super::{challenge, digest::Digest, noise, python};
 use crate::codec::python::Unit;
+use crate::net::address::Host;
 use crate::net::handshake::tests::{Script, connect, feed};
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
-use crate::net::proxy::{Login, Place, Proxy};
+use crate::net::proxy::{Login, Proxy};
 use crate::net::proxy_header;
 
 type Machine = Box<dyn Handshake>;
@@ -62,8 +63,8 @@ fn pair(which: usize, same: bool) -> [Machine; 2] {
 /// A machine whose peer sends the same whatever it gets; and that.
 fn scripted(which: usize) -> (Machine, Vec<u8>) {
     let login = Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) };
-    let place = Place::Name("db.test".into());
-    let proxy = |url: &str| Proxy::parse(url).unwrap().handshake(Some(&login), &place, 80);
+    let host = Host::Name("db.test".into());
+    let proxy = |url: &str| Proxy::parse(url).unwrap().handshake(Some(&login), &host, 80);
     let socks = || proxy("socks5://proxy:1");
     let http = || proxy("http://proxy:1");
     let header = || Box::new(proxy_header::Reader);

@@ -13,7 +13,7 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, errno_name, quoted};
 use crate::net::address::{Address, Port, Target};
 use crate::net::deadline::Deadline;
-use crate::net::dial::resolve;
+use crate::net::resolve::resolve;
 use crate::net::retry::Retry;
 use crate::net::scan::{Checked, scan};
 use crate::roles::client::open::Opener;
@@ -117,7 +117,7 @@ impl Connect {
                 (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
                     Ok(known.iter().map(|a| with_port(a, *port)).collect())
                 }
-                _ => resolve(address, &how, until),
+                _ => resolve(address, how.query, until),
             };
             match found {
                 Ok(found) => {

@@ -125,13 +125,8 @@ impl Opts {
         let family = self.family.family();
         let address = args::address(std::slice::from_ref(address), family)?;
         address.check_dial()?;
-        let how = Dial {
-            family,
-            numeric: self.family.numeric,
-            source: None,
-            settings: Vec::new(),
-            kind: if self.udp { Type::DGRAM } else { Type::STREAM },
-        };
+        let kind = if self.udp { Type::DGRAM } else { Type::STREAM };
+        let how = Dial { query: self.family.query(kind, None), settings: Vec::new() };
         dial(&address, &how, Deadline::after(self.timeout))
     }
 

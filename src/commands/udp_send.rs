@@ -104,13 +104,8 @@ impl UdpSend {
             return Err(Failure::usage(format!("{flag} is for UDP, not {address}")));
         }
         let deadline = self.socket.end();
-        let how = Dial {
-            family,
-            numeric: self.socket.family.numeric,
-            source: self.source,
-            settings: self.socket.opt.clone(),
-            kind: Type::DGRAM,
-        };
+        let query = self.socket.family.query(Type::DGRAM, self.source);
+        let how = Dial { query, settings: self.socket.opt.clone() };
         let until = Deadline::after(self.socket.timeout).min(deadline);
         let (socket, to) = Datagrams::dial(&address, &how, self.broadcast, until)?;
         if let Some(ttl) = self.ttl {

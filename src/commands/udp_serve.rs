@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use socket2::Type;
 
 use crate::args::{self, AccessArgs, Bytes, SocketArgs};
 use crate::console::talk::Talk;
@@ -95,8 +96,7 @@ impl UdpServe {
         self.check_groups(&address)?;
         let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
         let how = Listen {
-            family,
-            numeric: self.socket.family.numeric,
+            query: self.socket.family.query(Type::DGRAM, None),
             until: deadline,
             settings: &settings,
             backlog: 0,

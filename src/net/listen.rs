@@ -12,11 +12,11 @@ use listenfd::ListenFd;
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
-use super::address::{Address, Family, Host, Port, UnixName};
+use super::address::{Address, Family, Host, UnixName};
 use super::deadline::Deadline;
-use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
 use super::options::Stage;
+use super::resolve::{self, Query};
 use super::signal;
 use super::socket::Socket;
 use super::sockopt::{self, Setting};
@@ -24,10 +24,8 @@ use crate::exit::{During, Exit, Failure, cause};
 
 /// How to open a listener.
 pub struct Listen<'a> {
-    /// `-4`, `-6`.
-    pub family: Family,
-    /// `-n`: names are refused, not looked up.
-    pub numeric: bool,
+    /// The address, and the socket for it.
+    pub query: Query,
     /// Bound on looking a name up.
     pub until: Deadline,
     /// `-o`, set before bind.
@@ -52,13 +50,9 @@ pub struct Listener {
 impl Listener {
     /// socket, bind, listen.
     pub fn open(address: &Address, how: &Listen<'_>) -> Result<Self, Failure> {
-        let (socket, path) = bind(address, how, Type::STREAM)?;
-        let start = || {
-            socket.listen(how.backlog)?;
-            socket.set_nonblocking(true)?;
-            local(&socket, address, how.family)
-        };
-        let local = start().during("listen on", address)?;
+        let (socket, local, path) = bind(address, how)?;
+        let started = socket.listen(how.backlog).and_then(|()| socket.set_nonblocking(true));
+        started.during("listen on", address)?;
         Ok(Self { socket, local, path })
     }
 
@@ -79,17 +73,11 @@ impl Listener {
         }
         let start = || {
             socket.set_nonblocking(true)?;
-            let local = socket.local()?;
-            if matches!(local, Endpoint::Inet(_)) {
+            let local = local(&socket, !socket.options().only_v6().unwrap_or(true))?;
+            if !matches!(local, Endpoint::Unix(_)) {
                 socket.set_defaults()?;
             }
-            let only_v6 = || socket.options().only_v6().unwrap_or(true);
-            io::Result::Ok(match local {
-                Endpoint::Inet(SocketAddr::V6(v6)) if v6.ip().is_unspecified() && !only_v6() => {
-                    Endpoint::Any(v6.port())
-                }
-                local => local,
-            })
+            io::Result::Ok(local)
         };
         let local = start().during("listen on", "the socket of the service manager")?;
         sockopt::apply(settings, &socket, Stage::Listener)?;
@@ -115,26 +103,32 @@ impl AsFd for Listener {
     }
 }
 
-/// A bound socket of `kind`, and the UNIX path it made.
+/// A bound socket, the address it announces, and the UNIX path it made.
 pub fn bind(
     address: &Address,
     how: &Listen<'_>,
-    kind: Type,
-) -> Result<(Socket, Option<OwnPath>), Failure> {
-    let target = target(address, how, kind)?;
+) -> Result<(Socket, Endpoint, Option<OwnPath>), Failure> {
+    let target = target(address, how)?;
+    let kind = how.query.kind;
     if let Address::Unix(UnixName::Path(path)) = address {
         clear_stale(path, &target, kind)?;
     }
-    let both = is_both(address, how.family);
+    let both = how.query.family == Family::Any
+        && matches!(address, Address::Inet { host: Host::Wildcard, .. });
     let (socket, target) =
         unbound(target, both, how.reuse_port, kind).during("listen on", address)?;
     let stage = if kind == Type::STREAM { Stage::Listener } else { Stage::Any };
     sockopt::apply(how.settings, &socket, stage)?;
-    let bound = socket.bind(&target).and_then(|()| match address {
-        Address::Unix(UnixName::Path(path)) => OwnPath::of(path, how.mode).map(Some),
-        _ => Ok(None),
-    });
-    Ok((socket, bound.during("listen on", address)?))
+    let bound = || {
+        socket.bind(&target)?;
+        let path = match address {
+            Address::Unix(UnixName::Path(path)) => Some(OwnPath::of(path, how.mode)?),
+            _ => None,
+        };
+        io::Result::Ok((local(&socket, both)?, path))
+    };
+    let (local, path) = bound().during("listen on", address)?;
+    Ok((socket, local, path))
 }
 
 /// A socket to bind to `target`, or to the IPv4 half of it in a kernel without IPv6.
@@ -169,31 +163,24 @@ fn unbound(
 }
 
 /// The address a bound socket announces: the real port, and `*` for both families.
-pub fn local(socket: &Socket, address: &Address, family: Family) -> io::Result<Endpoint> {
+fn local(socket: &Socket, both: bool) -> io::Result<Endpoint> {
     Ok(match socket.local()? {
-        Endpoint::Inet(inet) if inet.ip().is_unspecified() && is_both(address, family) => {
-            Endpoint::Any(inet.port())
-        }
+        Endpoint::Inet(inet) if both && inet.ip().is_unspecified() => Endpoint::Any(inet.port()),
         local => local,
     })
 }
 
-fn is_both(address: &Address, family: Family) -> bool {
-    matches!(address, Address::Inet { host: Host::Wildcard, .. }) && family == Family::Any
-}
-
 /// The system address to bind. A name binds its first IPv4 address, else its first IPv6.
-fn target(address: &Address, how: &Listen<'_>, kind: Type) -> Result<SockAddr, Failure> {
-    if let Address::Inet { host: Host::Wildcard, port: Port::Number(port) } = address {
-        return Ok(match how.family {
-            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)),
-            Family::Any | Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)),
+fn target(address: &Address, how: &Listen<'_>) -> Result<SockAddr, Failure> {
+    if let Address::Inet { host: Host::Wildcard, port } = address {
+        let port = resolve::port(port, how.query, how.until)?;
+        return Ok(match how.query.family {
+            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            Family::Any | Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
         }
         .into());
     }
-    let look_up =
-        Dial { family: how.family, numeric: how.numeric, source: None, settings: Vec::new(), kind };
-    let found = signal::fatal_during(|| dial::resolve(address, &look_up, how.until))?;
+    let found = signal::fatal_during(|| resolve::resolve(address, how.query, how.until))?;
     let first_v4 = found.iter().find(|a| a.is_ipv4());
     first_v4
         .or(found.first())

@@ -23,6 +23,7 @@ pub mod proxy_header;
 pub mod quantity;
 mod raw;
 pub mod ready;
+pub mod resolve;
 pub mod retry;
 pub mod scan;
 pub mod signal;

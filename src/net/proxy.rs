@@ -11,18 +11,16 @@ use http::Http;
 use socks5::Socks5;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::{fmt, io};
 
 use nix::errno::Errno;
-use socket2::SockAddr;
 use zeroize::Zeroizing;
 
-use super::address::{Address, Family, Host, Port};
+use super::address::{Address, Family, Host};
 use super::deadline::Deadline;
-use super::dial::{Dial, resolve};
 use super::handshake::{Handshake, Refusal};
+use super::resolve::{self, Query};
 use crate::exit::{Exit, Failure};
 
 /// The protocols of proxies.
@@ -51,15 +49,6 @@ pub struct Login {
     pub user: String,
     /// The password.
     pub password: Zeroizing<Vec<u8>>,
-}
-
-/// The target of a proxied connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A name, which the proxy looks up.
-    Name(String),
-    /// An address.
-    Ip(IpAddr),
 }
 
 impl Proxy {
@@ -103,11 +92,11 @@ impl Proxy {
         Ok(Self { scheme, user: user.map(Into::into), address })
     }
 
-    /// The handshake that asks the proxy for a connection to `place`.
-    pub fn handshake(&self, login: Option<&Login>, place: &Place, port: u16) -> Box<dyn Handshake> {
+    /// The handshake that asks the proxy for a connection to `host`.
+    pub fn handshake(&self, login: Option<&Login>, host: &Host, port: u16) -> Box<dyn Handshake> {
         match self.scheme {
-            Scheme::Socks5 => Box::new(Socks5::new(login, place, port)),
-            Scheme::Http => Box::new(Http::new(login, place, port)),
+            Scheme::Socks5 => Box::new(Socks5::new(login, host, port)),
+            Scheme::Http => Box::new(Http::new(login, host, port)),
         }
     }
 }
@@ -117,7 +106,7 @@ pub struct Tunnel {
     proxy: Proxy,
     login: Option<Rc<Login>>,
     target: Address,
-    place: Place,
+    host: Host,
     port: u16,
 }
 
@@ -128,11 +117,11 @@ impl Tunnel {
         proxy: Proxy,
         login: Option<Rc<Login>>,
         target: Address,
-        how: &Dial,
+        query: Query,
         until: Deadline,
     ) -> Result<Self, Failure> {
-        let (place, port) = place(&target, how, until)?;
-        Ok(Self { proxy, login, target, place, port })
+        let (host, port) = destination(&target, query, until)?;
+        Ok(Self { proxy, login, target, host, port })
     }
 
     /// The address to dial.
@@ -142,7 +131,7 @@ impl Tunnel {
 
     /// Our side of the handshake.
     pub fn handshake(&self) -> Box<dyn Handshake> {
-        self.proxy.handshake(self.login.as_deref(), &self.place, self.port)
+        self.proxy.handshake(self.login.as_deref(), &self.host, self.port)
     }
 
     /// The failure of a proxy that could not be dialled.
@@ -176,31 +165,16 @@ impl Tunnel {
     }
 }
 
-/// The target as it is sent to a proxy.
-fn place(target: &Address, how: &Dial, until: Deadline) -> Result<(Place, u16), Failure> {
+/// The target as a proxy is asked for it: a literal or a name, and a number.
+fn destination(target: &Address, query: Query, until: Deadline) -> Result<(Host, u16), Failure> {
     let refuse = |why: &str| Err(Failure::usage(format!("--proxy: {target}: {why}")));
-    let Address::Inet { host, port } = target else {
-        return refuse("a proxy cannot reach a UNIX socket of this machine");
-    };
-    let place = match host {
-        Host::Name(name) if name.len() > 255 => return refuse("a name of over 255 bytes"),
-        Host::Name(name) => Place::Name(name.clone()),
-        Host::Ip(ip) => Place::Ip(*ip),
-        Host::Loopback | Host::Wildcard => Place::Ip(Ipv4Addr::LOCALHOST.into()),
-        Host::Scoped(..) => return refuse("a zone of this machine means nothing to a proxy"),
-    };
-    let port = match port {
-        Port::Number(port) => *port,
-        Port::Service(_) => {
-            let local =
-                Address::Inet { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: port.clone() };
-            let how = Dial { source: None, family: Family::Any, ..how.clone() };
-            let found = resolve(&local, &how, until)?;
-            let found = found.first().and_then(SockAddr::as_socket);
-            found.map_or(0, |inet| inet.port())
+    match target.clone().resolve_default(Family::V4) {
+        Address::Unix(_) => refuse("a proxy cannot reach a UNIX socket of this machine"),
+        Address::Inet { host: Host::Scoped(..), .. } => {
+            refuse("a zone of this machine means nothing to a proxy")
         }
-    };
-    Ok((place, port))
+        Address::Inet { host, port } => Ok((host, resolve::port(&port, query, until)?)),
+    }
 }
 
 impl fmt::Display for Proxy {

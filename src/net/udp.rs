@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr};
 
 use super::address::Address;
 use super::deadline::{Deadline, wait};
 use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
 use super::listen::{self, Listen, OwnPath};
+use super::resolve::resolve;
 use super::socket::Socket;
 use crate::exit::{During, Exit, Failure};
 
@@ -71,8 +72,7 @@ impl Envelope {
 impl Datagrams {
     /// A socket bound to `address`, and where it listens.
     pub fn bind(address: &Address, how: &Listen<'_>) -> Result<(Self, Endpoint), Failure> {
-        let (socket, path) = listen::bind(address, how, Type::DGRAM)?;
-        let local = listen::local(&socket, address, how.family).during("listen on", address)?;
+        let (socket, local, path) = listen::bind(address, how)?;
         let family = socket.options().domain().during("listen on", address)?;
         // Each datagram comes with the address of ours that it was sent to.
         match family {
@@ -97,7 +97,7 @@ impl Datagrams {
         broadcast: bool,
         until: Deadline,
     ) -> Result<(Self, Endpoint), Failure> {
-        let addresses = dial::resolve(address, how, until)?;
+        let addresses = resolve(address, how.query, until)?;
         let Some(system) = addresses.first() else {
             return Err(Failure::new("send to", address, "no address", Exit::Unresolved));
         };

@@ -282,13 +282,8 @@ impl ClientArgs {
 
     /// How connections are opened.
     pub fn dial(&self) -> Dial {
-        Dial {
-            family: self.socket.family.family(),
-            numeric: self.socket.family.numeric,
-            source: self.source,
-            settings: self.socket.opt.clone(),
-            kind: Type::STREAM,
-        }
+        let query = self.socket.family.query(Type::STREAM, self.source);
+        Dial { query, settings: self.socket.opt.clone() }
     }
 }
 

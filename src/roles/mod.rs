@@ -12,7 +12,6 @@ use nix::errno::Errno;
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
-use crate::net::dial::timed_out;
 use crate::net::listen::Listener;
 use crate::net::quantity;
 use crate::net::signal::Deferred;
@@ -58,7 +57,9 @@ fn result(closed: Closed, role: Role, idle: Duration) -> Result<(), Failure> {
     match (closed.reason, closed.error) {
         (Reason::Eof | Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
         (reason, _) if reason.refusal().is_some() => Ok(()),
-        (Reason::Idle, _) => Err(Failure { cause: idle_timeout(idle), ..timed_out(op, peer) }),
+        (Reason::Idle, _) => {
+            Err(Failure { cause: idle_timeout(idle), ..Failure::timed_out(op, peer) })
+        }
         (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
         (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, &peer.to_string(), e)),
         (Reason::Slow, _) => {

@@ -256,8 +256,7 @@ fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listene
         return Listener::inherited(&args.socket.opt);
     }
     let how = Listen {
-        family: args.socket.family.family(),
-        numeric: args.socket.family.numeric,
+        query: args.socket.family.query(Type::STREAM, None),
         until,
         settings: &args.socket.opt,
         backlog: args.backlog,

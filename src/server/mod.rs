@@ -33,7 +33,6 @@ use crate::console::progress::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::dial::timed_out;
 use crate::net::hexdump::{Dump, HexDump};
 use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
@@ -288,8 +287,10 @@ impl<'a> EventLoop<'a> {
         let only = self.table.all().first().and_then(|&id| self.table.peer(id));
         let dialled = self.outgoing.as_ref().map(Outgoing::address);
         match (&self.listener, only, dialled) {
-            (None, Some(peer), _) => timed_out(self.config.bounds.role.op(), &peer).hint(cause),
-            (None, None, Some(address)) => timed_out("connect to", address).hint(cause),
+            (None, Some(peer), _) => {
+                Failure::timed_out(self.config.bounds.role.op(), &peer).hint(cause)
+            }
+            (None, None, Some(address)) => Failure::timed_out("connect to", address).hint(cause),
             (Some(listener), ..) => {
                 Failure::new("serve on", listener.local(), cause, Exit::TimedOut)
             }

@@ -483,8 +483,8 @@ fn the_trace_tells_a_whole_connection() {
          setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)\n\
          setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)\n\
          bind(127.0.0.1:0)\n\
-         listen(4096)\n\
          getsockname() -> {address}\n\
+         listen(4096)\n\
          listening on {address}\n\
          accept() -> fd {accepted} from {peer}\n\
          close(fd {listener})\n\

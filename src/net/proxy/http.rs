@@ -4,14 +4,14 @@
 //! target's; `Content-Length` means nothing there.
 
 use std::mem::take;
-use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Login, Place};
+use super::Login;
 use crate::exit::{Exit, quoted};
+use crate::net::address::Host;
 use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// The longest head of an answer that is read.
@@ -25,13 +25,8 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// A request for a connection to `place`.
-    pub(super) fn new(login: Option<&Login>, place: &Place, port: u16) -> Self {
-        let host = match place {
-            Place::Name(name) => name.clone(),
-            Place::Ip(IpAddr::V4(ip)) => ip.to_string(),
-            Place::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
-        };
+    /// A request for a connection to `host`.
+    pub(super) fn new(login: Option<&Login>, host: &Host, port: u16) -> Self {
         let mut request = Zeroizing::new(Vec::with_capacity(2048));
         let head = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
         request.extend(head.bytes());

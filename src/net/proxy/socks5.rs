@@ -10,8 +10,9 @@ use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-use super::{Login, Place};
+use super::Login;
 use crate::exit::Exit;
+use crate::net::address::Host;
 use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 
 /// Methods: no authentication, and user and password.
@@ -37,19 +38,20 @@ pub(super) struct Socks5 {
 }
 
 impl Socks5 {
-    /// A request for a connection to `place`.
-    pub(super) fn new(login: Option<&Login>, place: &Place, port: u16) -> Self {
+    /// A request for a connection to `host`.
+    pub(super) fn new(login: Option<&Login>, host: &Host, port: u16) -> Self {
         let mut request = vec![5, 1, 0];
-        match place {
-            Place::Ip(IpAddr::V4(ip)) => {
+        match host {
+            Host::Ip(IpAddr::V4(ip)) => {
                 request.push(1);
                 request.extend(ip.octets());
             }
-            Place::Ip(IpAddr::V6(ip)) => {
+            Host::Ip(IpAddr::V6(ip)) => {
                 request.push(4);
                 request.extend(ip.octets());
             }
-            Place::Name(name) => {
+            name => {
+                let name = name.to_string();
                 request.extend([3, length(name.as_bytes())]);
                 request.extend(name.bytes());
             }

@@ -8,8 +8,8 @@ fn login() -> Login {
     Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) }
 }
 
-fn name(name: &str) -> Place {
-    Place::Name(name.into())
+fn name(name: &str) -> Host {
+    Host::Name(name.into())
 }
 
 /// What a client sends while a proxy says this, greeting included; how it ends, and how many bytes
@@ -17,11 +17,11 @@ fn name(name: &str) -> Place {
 fn played(
     scheme: &str,
     login: Option<&Login>,
-    place: &Place,
+    host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>, usize) {
     let proxy = Proxy::parse(&format!("{scheme}://proxy:1")).unwrap();
-    let (mut driver, mut sent) = Driver::start(proxy.handshake(login, place, 80));
+    let (mut driver, mut sent) = Driver::start(proxy.handshake(login, host, 80));
     let run = feed(&mut driver, said, &[]);
     sent.extend(run.sent);
     (sent, run.result.map(|result| result.map(|_| ())), run.read)
@@ -29,10 +29,10 @@ fn played(
 
 fn socks(
     login: Option<&Login>,
-    place: &Place,
+    host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>) {
-    let (sent, result, _) = played("socks5", login, place, said);
+    let (sent, result, _) = played("socks5", login, host, said);
     (sent, result)
 }
 
@@ -43,11 +43,11 @@ fn refusal(result: Option<Result<(), Refusal>>) -> (String, Exit) {
 
 #[test]
 fn socks_without_a_login() {
-    let four = Place::Ip("192.0.2.7".parse().unwrap());
+    let four = Host::Ip("192.0.2.7".parse().unwrap());
     let (sent, result) = socks(None, &four, b"\x05\0\x05\0\0\x01\0\0\0\0\0\0");
     assert_eq!(sent, b"\x05\x01\0\x05\x01\0\x01\xc0\0\x02\x07\0\x50");
     assert_eq!(result, Some(Ok(())));
-    let six = Place::Ip("2001:db8::1".parse().unwrap());
+    let six = Host::Ip("2001:db8::1".parse().unwrap());
     let reply = [b"\x05\0\x05\0\0\x04".as_slice(), &[0; 18]].concat();
     let (sent, result) = socks(None, &six, &reply);
     assert_eq!(sent[3..8], *b"\x05\x01\0\x04\x20");
@@ -101,10 +101,10 @@ fn each_socks_refusal_has_its_status() {
 
 fn http(
     login: Option<&Login>,
-    place: &Place,
+    host: &Host,
     said: &str,
 ) -> (String, Option<Result<(), Refusal>>, usize) {
-    let (sent, result, read) = played("http", login, place, said.as_bytes());
+    let (sent, result, read) = played("http", login, host, said.as_bytes());
     (String::from_utf8(sent).unwrap(), result, read)
 }
 
@@ -114,7 +114,7 @@ fn connect_over_http() {
     let (sent, result, read) = http(None, &name("db"), &format!("{said}+OK"));
     assert_eq!(sent, "CONNECT db:80 HTTP/1.1\r\nHost: db:80\r\n\r\n");
     assert_eq!((result, read), (Some(Ok(())), said.len()));
-    let six = Place::Ip("::1".parse().unwrap());
+    let six = Host::Ip("::1".parse().unwrap());
     let (sent, result, read) = http(Some(&login()), &six, "HTTP/1.1 204 x\n\n\n");
     assert_eq!(
         sent,

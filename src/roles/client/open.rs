@@ -56,7 +56,7 @@ impl<'a> Opener<'a> {
             None => None,
             Some((proxy, login)) => {
                 let until = Deadline::after(timeout).min(deadline);
-                Some(Tunnel::new(proxy, login, address.clone(), &dial, until)?)
+                Some(Tunnel::new(proxy, login, address.clone(), dial.query, until)?)
             }
         };
         let header = self.args.send_proxy.map(|version| match version {

@@ -13,7 +13,6 @@ use super::operator::Operator;
 use crate::console::event::Event;
 use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
-use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Direction;
 use crate::net::poller::Ready;
@@ -100,7 +99,9 @@ impl Sender<'_> {
 
     fn check_deadline(&self) -> Result<(), Failure> {
         if self.deadline.passed() {
-            return Err(timed_out("send to", &self.to.from).hint("the deadline has passed"));
+            return Err(
+                Failure::timed_out("send to", &self.to.from).hint("the deadline has passed")
+            );
         }
         Ok(())
     }
@@ -137,7 +138,7 @@ impl Sender<'_> {
             };
             return self.unmet(pattern, &format!("{cause}; nothing received"));
         }
-        let failure = timed_out("answer from", &self.to.from);
+        let failure = Failure::timed_out("answer from", &self.to.from);
         failure.hint(&format!("received {received} of {wanted} answers"))
     }
 

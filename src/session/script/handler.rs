@@ -9,7 +9,6 @@ use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::dial::timed_out;
 use crate::net::endpoint::Endpoint;
 use crate::net::line::Crlf;
 use crate::net::quantity;
@@ -215,9 +214,9 @@ impl Scripted {
     /// The failure of a peer that read nothing, or answered nothing, for too long.
     fn late(&self, limit: &str, peer: &Endpoint, sent: u64) -> Failure {
         if self.script.is_done() {
-            timed_out("answer from", peer).hint(&format!("no reply within {limit} (-w)"))
+            Failure::timed_out("answer from", peer).hint(&format!("no reply within {limit} (-w)"))
         } else {
-            timed_out("send to", peer)
+            Failure::timed_out("send to", peer)
                 .hint(&format!("the peer read nothing for {limit} (-w), after {sent} bytes"))
         }
     }

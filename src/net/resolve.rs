@@ -1,0 +1,176 @@
+//! The addresses that an ADDRESS stands for: a literal is itself, a name is looked up.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+
+use dns_lookup::{AddrInfoHints, LookupErrorKind};
+use socket2::{Domain, SockAddr, Type};
+
+use super::address::{Address, Family, Host, Port, UnixName};
+use super::deadline::Deadline;
+use super::poller::Waker;
+use crate::exit::{During, Exit, Failure};
+
+/// What is asked for besides a name.
+#[derive(Clone, Copy)]
+pub struct Query {
+    /// `-4`, `-6`.
+    pub family: Family,
+    /// `-n`: names are refused, not looked up.
+    pub numeric: bool,
+    /// `-s`: the local address (port 0: any), whose family a peer must have.
+    pub source: Option<SocketAddr>,
+    /// `SOCK_STREAM` or `SOCK_DGRAM`.
+    pub kind: Type,
+}
+
+/// What a name stands for, in the order in which the addresses are tried.
+type Found = Result<Vec<SockAddr>, Failure>;
+
+/// A lookup under way. getaddrinfo(3) has no timeout: it runs in a thread of its own, which is
+/// abandoned at the deadline and ends with the process.
+pub struct Lookup {
+    name: String,
+    found: Receiver<Found>,
+}
+
+impl Lookup {
+    /// Starts the resolver, which wakes `waker` when it is done. A literal needs none: it is found
+    /// at once.
+    pub fn start(address: &Address, query: Query, waker: Option<Waker>) -> Result<Self, Failure> {
+        let address = address.clone().resolve_default(query.family);
+        if let Some(source) = query.source {
+            address.check_source(source.ip(), query.family)?;
+        }
+        let name = match &address {
+            // getaddrinfo(3) wants no brackets.
+            Address::Inet { host, .. } => host.to_string().replace(['[', ']'], ""),
+            Address::Unix(name) => name.to_string(),
+        };
+        let (sender, found) = mpsc::channel();
+        let lookup = Self { name: name.clone(), found };
+        if let Some(literal) = literal(&address)? {
+            let _ = sender.send(Ok(vec![literal]));
+            return Ok(lookup);
+        }
+        let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
+            // After the deadline the receiver is gone.
+            let _ = sender.send(look_up(&name, &address, query));
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        thread.during("start the resolver for", &lookup.name)?;
+        Ok(lookup)
+    }
+
+    /// What was found; `None` while the resolver is at work and the deadline has not passed.
+    pub fn poll(&self, until: Deadline) -> Option<Found> {
+        match self.found.try_recv() {
+            Ok(found) => Some(found),
+            Err(TryRecvError::Empty) if !until.passed() => None,
+            Err(_) => Some(Err(self.timed_out())),
+        }
+    }
+
+    fn timed_out(&self) -> Failure {
+        Failure::timed_out("resolve", &self.name)
+    }
+}
+
+/// The addresses that `address` stands for. Waits for the resolver.
+pub fn resolve(address: &Address, query: Query, until: Deadline) -> Found {
+    let lookup = Lookup::start(address, query, None)?;
+    let found = match until.left() {
+        None => lookup.found.recv().ok(),
+        Some(left) => lookup.found.recv_timeout(left).ok(),
+    };
+    found.unwrap_or_else(|| Err(lookup.timed_out()))
+}
+
+/// The number of a port, which may be the name of a service.
+pub fn port(port: &Port, query: Query, until: Deadline) -> Result<u16, Failure> {
+    let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
+    let query = Query { source: None, family: Family::Any, ..query };
+    let found = resolve(&Address::Inet { host, port: port.clone() }, query, until)?;
+    Ok(found.first().and_then(SockAddr::as_socket).map_or(0, |inet| inet.port()))
+}
+
+/// The system address of an ADDRESS without a name.
+fn literal(address: &Address) -> Result<Option<SockAddr>, Failure> {
+    Ok(match address {
+        Address::Inet { host: Host::Ip(ip), port: Port::Number(port) } => {
+            Some(SocketAddr::new(*ip, *port).into())
+        }
+        Address::Inet { host: host @ Host::Scoped(ip, _), port: Port::Number(port) } => {
+            Some(SocketAddrV6::new(*ip, *port, 0, host.scope_id()?).into())
+        }
+        Address::Inet { .. } => None,
+        Address::Unix(name) => {
+            let system = match name {
+                UnixName::Path(path) => SockAddr::unix(path),
+                // unix(7): a name that begins with a zero byte is abstract.
+                UnixName::Abstract(name) => {
+                    SockAddr::unix(OsStr::from_bytes(&[b"\0", &name[..]].concat()))
+                }
+            };
+            let system = system.during("use the UNIX name", address);
+            Some(system.map_err(|failure| failure.exit(Exit::Usage))?)
+        }
+    })
+}
+
+/// Asks getaddrinfo(3).
+fn look_up(name: &str, address: &Address, query: Query) -> Found {
+    let service = match address {
+        Address::Inet { port, .. } => port.to_string(),
+        Address::Unix(_) => String::new(),
+    };
+    let hints = AddrInfoHints {
+        socktype: query.kind.into(),
+        address: match query.family {
+            Family::Any => 0,
+            Family::V4 => Domain::IPV4.into(),
+            Family::V6 => Domain::IPV6.into(),
+        },
+        flags: if query.numeric { libc::AI_NUMERICHOST } else { 0 },
+        protocol: 0,
+    };
+    let found = dns_lookup::getaddrinfo(Some(name), Some(&service), Some(hints)).map_err(|e| {
+        match e.kind() {
+            LookupErrorKind::Service => {
+                Failure::resolver(&format!("{name}:{service}"), e.error_num())
+            }
+            _ => Failure::resolver(name, e.error_num()),
+        }
+    })?;
+    let mut found: Vec<SocketAddr> = found.flatten().map(|info| info.sockaddr).collect();
+    found.dedup();
+    if found.is_empty() {
+        return Err(Failure::new("resolve", name, "no address", Exit::Unresolved));
+    }
+    if let Some(source) = query.source {
+        found.retain(|address| address.is_ipv4() == source.is_ipv4());
+        if found.is_empty() {
+            let cause = format!("no address of the family of the source {}", source.ip());
+            return Err(Failure::new("connect to", address, cause, Exit::Unresolved));
+        }
+    }
+    Ok(interleave(found).into_iter().map(SockAddr::from).collect())
+}
+
+/// IPv6 first, then the families in turn (RFC 8305 §4), each in the resolver's order.
+fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let (six, four): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv6);
+    let mut mixed = Vec::with_capacity(six.len() + four.len());
+    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    loop {
+        let pair = [six.next(), four.next()];
+        if pair == [None, None] {
+            return mixed;
+        }
+        mixed.extend(pair.into_iter().flatten());
+    }
+}
