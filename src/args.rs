@@ -208,7 +208,12 @@ pub struct PromptArgs {
 impl PromptArgs {
     /// How lines are shown at a terminal.
     pub fn style(&self, color: Color) -> Style {
-        Style { timestamps: self.timestamps, bell: self.bell, color: color.is_on(true) }
+        Style {
+            timestamps: self.timestamps,
+            bell: self.bell,
+            color: color.is_on(true),
+            marks: false,
+        }
     }
 }
 

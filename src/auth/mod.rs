@@ -10,6 +10,17 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 
+/// The command for a server whose first bytes are these, if they ask for a proof of a key. The
+/// encrypted protocol's server says nothing first.
+pub fn asks_for_key(first: &[u8]) -> Option<&'static str> {
+    if first.get(4..).is_some_and(|message| message.starts_with(PYTHON_CHALLENGE)) {
+        return Some("auth-connect --python");
+    }
+    // Of 32 random bytes hardly any are text.
+    let is_challenge = first.len() == challenge::CHALLENGE_LEN && str::from_utf8(first).is_err();
+    is_challenge.then_some("auth-connect --digest NAME")
+}
+
 /// How the hello of the encrypted protocol begins, whatever its version.
 const NOISE_MAGIC: &[u8] = b"SKCTL\0";
 /// How the challenge of a Python listener begins, behind the four bytes of its length.

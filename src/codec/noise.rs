@@ -157,6 +157,10 @@ fn measure(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
 }
 
 impl Codec for Records {
+    fn is_encrypted(&self) -> bool {
+        true
+    }
+
     fn encode(&mut self, payload: &[u8], wire: &mut Vec<u8>) -> Result<(), ProtocolError> {
         for data in payload.chunks(DATA_MAX) {
             self.write(Record::Data, data, wire)?;

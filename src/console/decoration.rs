@@ -1,4 +1,4 @@
-//! Decoration of lines at a terminal: the time, a colour for each name, the bell.
+//! Decoration of lines at a terminal: the time, a mark, a colour for each name, the bell.
 //!
 //! | line                                | its name  | rings the bell              |
 //! |-------------------------------------|-----------|-----------------------------|
@@ -9,7 +9,7 @@
 //! | any other                           |           | yes: a one-to-one chat      |
 //!
 //! These are the lines of a room, and of `serve`, whose clients are `[1]`, `[2]` …; a peer that
-//! imitates them gains only a colour. Names seen are added to what Tab completes.
+//! imitates them gains only a colour, or loses the mark. Names seen are added to what Tab completes.
 
 use std::time::{Duration, Instant};
 
@@ -20,11 +20,15 @@ const BELL_INTERVAL: Duration = Duration::from_secs(1);
 /// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
 const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
 
+/// Stands before a line that came, as `>>> ` before one that is typed.
+const MARK: &[u8] = b"<<< ";
+
 /// The commands of a room's member; completed once a notice shows that we are in a room.
 pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who"];
 
 /// How lines are decorated.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each can be switched on alone")]
 pub struct Style {
     /// `--timestamps`: the local time before each line.
     pub timestamps: bool,
@@ -32,6 +36,8 @@ pub struct Style {
     pub bell: bool,
     /// `--color`: of names.
     pub color: bool,
+    /// Lines of a peer that is no room are marked: they could be taken for lines of ours.
+    pub marks: bool,
 }
 
 /// Decorates lines by what they look like, wherever they come from.
@@ -82,6 +88,9 @@ impl Decoration {
         };
         if self.style.timestamps {
             out.extend_from_slice(stamp(self.style.color).as_bytes());
+        }
+        if self.style.marks && self.me.is_none() {
+            out.extend_from_slice(MARK);
         }
         match shape {
             Shape::Said { head, name, .. } if self.style.color => {

@@ -20,6 +20,11 @@ pub trait Codec {
     /// Whether the peer has ended its direction.
     fn peer_ended(&self) -> bool;
 
+    /// Whether the wire shows nothing of the payload.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// Appends, as a server, that the client is accepted.
     fn accept(&mut self, _wire: &mut Vec<u8>) {}
 

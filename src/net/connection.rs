@@ -122,6 +122,11 @@ impl Connection {
         (self.received, self.sent) = (0, 0);
     }
 
+    /// Whether the wire shows nothing of the payload.
+    pub fn is_encrypted(&self) -> bool {
+        self.codec.as_ref().is_some_and(|codec| codec.is_encrypted())
+    }
+
     /// Whether a codec stands between the wire and the payload.
     pub fn has_codec(&self) -> bool {
         self.codec.is_some()

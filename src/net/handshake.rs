@@ -117,7 +117,7 @@ impl Stop {
 /// The result of a handshake.
 #[derive(Default)]
 pub struct Outcome {
-    /// The name of the key that the peer has proved, if it has one.
+    /// The name of the key that was proved, if it has one.
     pub key: Option<String>,
     /// The codec of the payload, if it has one.
     pub codec: Option<Box<dyn Codec>>,

@@ -16,6 +16,7 @@ use socket2::Type;
 
 use super::{Ended, Run, idle_timeout, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
+use crate::console::decoration::Style;
 use crate::console::event::Reason;
 use crate::console::progress::Meter;
 use crate::console::talk::Talk;
@@ -129,7 +130,7 @@ pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Re
         config: args.config(mode == Mode::Prompt, deadline, dump, talk),
         talk: talk.clone(),
     };
-    let (ended, own_result) = mode.serve(args, run)?;
+    let (ended, own_result) = mode.serve(args, proves, run)?;
     // A protocol without a verdict: a server that rejects the key closes without a reply.
     let silent_peer = match &ended {
         (RunEnd::Over, Some(closed))
@@ -178,11 +179,12 @@ impl Mode {
         }
     }
 
-    /// Builds the handler, and runs the loop with it. The second is a result that comes before the
+    /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that comes before the
     /// connection's: the user left the prompt, or an expectation was not met.
     fn serve(
         self,
         args: &ClientArgs,
+        proves: bool,
         run: Run<'_>,
     ) -> Result<(Ended, Option<Result<(), Failure>>), Failure> {
         let raw = args.socket.raw;
@@ -193,11 +195,14 @@ impl Mode {
                     (_, true) => "",
                     _ => "\n",
                 };
-                let style = args.prompt.style(args.socket.talk.color);
+                let style = Style { marks: true, ..args.prompt.style(args.socket.talk.color) };
                 let format = LineFormat { newline, raw, style };
                 let (history, talk) = (args.prompt.history.clone(), run.talk.clone());
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::One, format, history, talk)?;
+                if !proves {
+                    conversation = conversation.hinting_at_keys();
+                }
                 let ended = run.serve(&mut conversation);
                 let left = conversation.left();
                 conversation.finish()?;

@@ -219,6 +219,10 @@ impl Choice {
                 stall_limit: args.socket.timeout,
             })?),
             Self::Prompt => {
+                talk.notice(
+                    Level::Silent,
+                    "/help lists the commands; clients do not see each other without --room",
+                );
                 let format = LineFormat { newline: "\n", raw, style };
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::Many, format, history, talk)?;
@@ -227,6 +231,7 @@ impl Choice {
             }
             Self::Room => {
                 let operator = if is_terminal() {
+                    talk.notice(Level::Silent, "/help lists the commands");
                     Operator::at_terminal(run.inbox, history, style, talk.clone())?
                 } else {
                     Operator::in_pipe(run.inbox, talk.clone())?

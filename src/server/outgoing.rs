@@ -72,6 +72,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether a person is told how it went.
+    pub(super) fn greets(&self) -> bool {
+        self.route.greet
+    }
+
     /// The target.
     pub(super) fn address(&self) -> &Address {
         &self.route.address

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::EventLoop;
 use super::log_limit::LogLimit;
 use super::negotiation::HandshakeEvent;
+use super::outgoing::Outgoing;
 use super::phase::{Awaiting, Purpose};
 use super::preauth::PreAuthLimits;
-use super::table::Table;
-use crate::console::event::{Event, Reason};
+use super::table::{Table, encrypted};
+use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Handshake, Outcome, Refusal};
@@ -242,11 +243,20 @@ impl EventLoop<'_> {
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
         let failure = match event {
             HandshakeEvent::More => return,
-            HandshakeEvent::Done(Outcome { codec: Some(codec), .. }) => {
-                entry.conn.establish(Some(codec));
-                return self.admit(slot);
-            }
-            HandshakeEvent::Done(_) => {
+            HandshakeEvent::Done(outcome) => {
+                let has_codec = outcome.codec.is_some();
+                entry.conn.establish(outcome.codec);
+                if self.outgoing.as_ref().is_some_and(Outgoing::greets) {
+                    let notice = if entry.conn.is_encrypted() {
+                        encrypted(outcome.key.as_deref())
+                    } else {
+                        "not encrypted: only the key is proved".into()
+                    };
+                    self.talk.notice(Level::Silent, &notice);
+                }
+                if has_codec {
+                    return self.admit(slot);
+                }
                 if let Some(negotiation) = self.table.negotiation(slot) {
                     negotiation.awaiting = Awaiting::Payload;
                     negotiation.until = Deadline::at(now + POST_AUTH_DELAY);

@@ -335,6 +335,10 @@ impl Table {
         {
             let (id, peer) = (entry.number, &entry.conn.peer);
             self.talk.say(&Event::Accepted { id, peer, local: &local, joined });
+            if joined && entry.conn.is_encrypted() {
+                let notice = format!("[{id}] {}", encrypted(entry.key.as_deref()));
+                self.talk.notice(Level::Silent, &notice);
+            }
         }
     }
 
@@ -342,4 +346,9 @@ impl Table {
     pub(super) fn touch_all(&mut self) {
         self.pending.extend(self.entries.iter().map(|(slot, _)| slot));
     }
+}
+
+/// What a person is told of a session: whose key opened it.
+pub(super) fn encrypted(key: Option<&str>) -> String {
+    format!("encrypted with {}", key.map_or("the shared key".into(), |name| format!("key {name}")))
 }

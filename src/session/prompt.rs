@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::auth::asks_for_key;
 use crate::console::completion::Words;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Reason};
@@ -26,6 +27,14 @@ const LINE: usize = 64 << 10;
 /// What arrives without a newline is shown after this much quiet: a Python peer that sends the result
 /// of `input()` sends none.
 const QUIET: Duration = Duration::from_millis(50);
+
+/// The answer to `/help`, where there are many.
+const HELP: &str = "\
+-- @ID TEXT    send TEXT to client ID alone
+-- /who        list the clients
+-- /kick ID    disconnect client ID
+-- /quit       stop the server
+-- a leading space sends such a line as text";
 
 /// How many peers there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +67,10 @@ pub struct Conversation<'a> {
     peers: Peers,
     format: LineFormat,
     incoming: HashMap<u64, Incoming>,
+    /// The peer may be a server that asks for a key, which nothing shows so far.
+    may_ask_for_key: bool,
+    /// A line was sent to the only peer.
+    has_sent: bool,
     /// We left; what still comes is shown.
     leaving: Option<Leave>,
 }
@@ -80,7 +93,7 @@ impl<'a> Conversation<'a> {
     ) -> Result<Self, Failure> {
         let commands: &[&str] = match peers {
             Peers::One => &["/quit"],
-            Peers::Many => &["/kick", "/quit", "/who"],
+            Peers::Many => &["/help", "/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
         let options = Options { history, words: words.clone(), style: format.style, name: None };
@@ -93,12 +106,21 @@ impl<'a> Conversation<'a> {
             peers,
             format,
             incoming: HashMap::new(),
+            may_ask_for_key: false,
+            has_sent: false,
             leaving: None,
         };
         if peers == Peers::Many {
             conversation.open()?;
         }
         Ok(conversation)
+    }
+
+    /// Tells the user of a server that asks for a key, which we do not prove.
+    #[must_use]
+    pub fn hinting_at_keys(mut self) -> Self {
+        self.may_ask_for_key = true;
+        self
     }
 
     fn open(&mut self) -> Result<(), Failure> {
@@ -170,6 +192,7 @@ impl<'a> Conversation<'a> {
         let Some(&peer) = clients.all().first() else {
             return self.print(&format!("not sent: {line}"));
         };
+        self.has_sent |= line != "/quit";
         match line {
             "/quit" => self.leave(Leave::Quit, clients),
             "q" => {
@@ -190,6 +213,7 @@ impl<'a> Conversation<'a> {
             return;
         }
         match word {
+            "/help" => HELP.lines().for_each(|line| self.print(line)),
             "/quit" => self.leave(Leave::Quit, clients),
             "/who" => self.who(clients),
             "/kick" => match find(rest.trim(), clients) {
@@ -199,6 +223,9 @@ impl<'a> Conversation<'a> {
                     quoted(rest.trim())
                 )),
             },
+            _ if word.starts_with('/') => {
+                self.print(&format!("! no command {}; /help lists them", quoted(&word[1..])));
+            }
             _ if clients.all().is_empty() => self.print("! no client is connected: not sent"),
             _ => {
                 let text = [unescaped(line).as_bytes(), self.format.newline.as_bytes()].concat();
@@ -265,6 +292,11 @@ impl Handler for Conversation<'_> {
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
+        if std::mem::take(&mut self.may_ask_for_key)
+            && let Some(command) = asks_for_key(bytes)
+        {
+            self.print(&format!("the server seems to ask for a key: use sockctl {command}"));
+        }
         let mut lines = Vec::new();
         if let Some(incoming) = self.incoming.get_mut(&client.number) {
             incoming.last = Instant::now();
@@ -285,7 +317,12 @@ impl Handler for Conversation<'_> {
         }
         if self.peers == Peers::One && self.leaving.is_none() {
             let peer = clients.peer(client).map_or_else(String::new, |peer| format!(" by {peer}"));
-            self.print(&format!("connection closed{peer}"));
+            let hint = if self.may_ask_for_key && self.has_sent {
+                " without a reply; if it asks for a key, use sockctl auth-connect"
+            } else {
+                ""
+            };
+            self.print(&format!("connection closed{peer}{hint}"));
         }
         clients.close(client, Reason::Eof);
     }

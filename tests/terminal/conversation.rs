@@ -71,14 +71,14 @@ fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
     client.enter("hello from the client");
     server.ends_in(&["[1] hello from the client", ">>>"]);
     server.enter("hello from the server");
-    client.ends_in(&[">>> hello from the client", "hello from the server", ">>>"]);
+    client.ends_in(&[">>> hello from the client", "<<< hello from the server", ">>>"]);
 
     let mut third = joins(&server, 2);
     let third_address = third.local_addr().unwrap();
     third.write_all(b"hi all\n").unwrap();
     server.ends_in(&["[2] hi all", ">>>"]);
     server.enter("everybody hears this");
-    client.ends_in(&["everybody hears this", ">>>"]);
+    client.ends_in(&["<<< everybody hears this", ">>>"]);
     reads(&third, "everybody hears this\n");
     drop(third);
     server.ends_in(&[&format!("[2] {third_address} left"), ">>>"]);
@@ -128,7 +128,8 @@ fn who_lists_kick_throws_out_and_quit_ends_the_server() {
     server.enter("/kick 3").ends_in(&["! no client '3' to kick (/who lists them)", ">>>"]);
     server.enter("/kick 1").ends_in(&[&format!("[1] {} left (kicked)", addresses[0]), ">>>"]);
     assert_eq!(read_all(&first), b"");
-    server.enter("/other is sent");
+    server.enter("/other").ends_in(&["! no command 'other'; /help lists them", ">>>"]);
+    server.enter(" /other is sent");
     reads(&second, "/other is sent\n");
     server.quits();
     assert_eq!(read_all(&second), b"");
@@ -141,7 +142,7 @@ fn q_is_sent_and_leaves_and_what_still_comes_is_shown() {
     assert_eq!(read_all(&peer), b"q\n");
     peer.write_all(b"good bye\n").unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
-    assert!(client.ends(0).ends_with(">>> q\ngood bye"));
+    assert!(client.ends(0).ends_with(">>> q\n<<< good bye"));
 }
 
 #[test]
@@ -191,14 +192,14 @@ fn lines_end_as_asked() {
 fn a_peer_without_newlines_is_shown_after_a_moment_of_quiet() {
     let (mut client, mut peer) = connected("");
     peer.write_all(b"no newline").unwrap();
-    client.ends_in(&["no newline", ">>>"]);
+    client.ends_in(&["<<< no newline", ">>>"]);
     peer.write_all(b"next").unwrap();
-    client.ends_in(&["no newline", "next", ">>>"]);
+    client.ends_in(&["<<< no newline", "<<< next", ">>>"]);
     // The end of a line that was shown already adds no empty one.
     peer.write_all(b"\nmore\n").unwrap();
-    client.ends_in(&["next", "more", ">>>"]);
+    client.ends_in(&["<<< next", "<<< more", ">>>"]);
     peer.write_all("split 漢".as_bytes()).unwrap();
-    client.ends_in(&["split 漢", ">>>"]);
+    client.ends_in(&["<<< split 漢", ">>>"]);
     ends(&mut client, &peer);
 }
 
@@ -231,7 +232,7 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
     let (mut client, mut peer) = connected_as("--json", 80, |program| program);
     client.press("half").awaits(">>> half");
     peer.write_all(b"hi\n").unwrap();
-    client.ends_in(&["hi", ">>> half"]);
+    client.ends_in(&["<<< hi", ">>> half"]);
     let text = client.text();
     assert!(text.contains(r#"{"event":"message","id":1,"text":"hi","t":"#), "{text}");
     client.press("\r\x04");

@@ -185,7 +185,7 @@ fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
     let mut say = |lines: &mut Vec<String>| {
         let text = format!("message {} that is of some length", lines.len() - 1);
         peer.write_all(format!("{text}\n").as_bytes()).unwrap();
-        lines.insert(lines.len() - 1, text);
+        lines.insert(lines.len() - 1, format!("<<< {text}"));
     };
     for _ in 0..5 {
         say(&mut lines);
@@ -242,7 +242,7 @@ fn row_43_after_ctrl_z_the_line_is_drawn_once_whatever_the_width_is_then() {
             let mut lines = vec!["shell$ fg".into(), command.clone(), line.clone()];
             tmux.shows(&lines);
             peer.write_all(b"hello\n").unwrap();
-            lines.insert(2, "hello".into());
+            lines.insert(2, "<<< hello".into());
             tmux.shows(&lines);
         }
     }
@@ -289,7 +289,7 @@ fn row_44_a_dumb_terminal_gets_plain_lines() {
     client.enter("hi").awaits(">>>");
     reads(&peer, "hi\n");
     peer.write_all(b"<ann> hello\x1b[31m\n").unwrap();
-    client.ends_in(&["<ann> hello\\x1b[31m", ">>>"]);
+    client.ends_in(&["<<< <ann> hello\\x1b[31m", ">>>"]);
     client.press("\x04");
     assert_eq!(read_all(&peer), b"");
     ends(&mut client, &peer);
@@ -306,7 +306,7 @@ fn row_44_no_color_at_a_terminal() {
     ] {
         let (client, mut peer) = connected_as(flags, 80, |it| it.env("NO_COLOR", no_color));
         peer.write_all(b"<ann> hi\n").unwrap();
-        client.ends_in(&["<ann> hi", ">>>"]);
+        client.ends_in(&["<<< <ann> hi", ">>>"]);
         let color = client.color_of("ann> hi");
         assert_eq!(color != vt100::Color::Default, colored, "{flags:?} {no_color:?}");
         assert_eq!(client.color_of("hi"), vt100::Color::Default);

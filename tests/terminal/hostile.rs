@@ -44,7 +44,7 @@ fn row_46_hostile_text_is_visible_notation_at_every_prompt() {
 fn row_46_raw_lets_it_through_and_a_pipe_always_does() {
     let (client, mut peer) = connected("--raw");
     peer.write_all(b"\x1b[31mred\n").unwrap();
-    client.ends_in(&["red", ">>>"]);
+    client.ends_in(&["<<< red", ">>>"]);
     assert_eq!(client.color_of("red"), vt100::Color::Idx(1));
 
     let (listener, address) = listener();

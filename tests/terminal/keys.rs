@@ -71,7 +71,7 @@ fn a_lone_escape_holds_nothing_up() {
     let (mut client, mut peer) = connected("");
     client.press("text\x1b");
     peer.write_all(b"comes all the same\n").unwrap();
-    client.ends_in(&["comes all the same", ">>> text"]);
+    client.ends_in(&["<<< comes all the same", ">>> text"]);
     client.press("\r");
     reads(&peer, "text\n");
     client.press("\x04");
@@ -136,7 +136,7 @@ fn wide_and_combining_characters_take_the_room_they_need() {
     client.press("\x1b[D文"); // before it
     client.awaits(">>> 文漢");
     peer.write_all("広い\n".as_bytes()).unwrap();
-    client.ends_in(&["広い", ">>> 文漢"]);
+    client.ends_in(&["<<< 広い", ">>> 文漢"]);
     until("the cursor is between", || client.cursor().1 == 6);
     client.press("\r");
     reads(&peer, "文漢\n");

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use super::conversation::{connected, quits};
 use super::pty::terminal;
-use crate::run::{Folder, REFUSED, connect, free_port, sockctl};
+use crate::run::{Folder, REFUSED, connect, free_port, python, sockctl};
 
 #[test]
 fn a_client_that_waits_says_for_what() {
@@ -76,4 +77,99 @@ fn a_server_on_all_addresses_names_those_of_this_machine() {
             assert!(address.port() == port && !address.ip().is_loopback(), "{address}");
         }
     }
+}
+
+#[test]
+fn an_encrypted_chat_says_so_and_with_whose_key() {
+    let folder = Folder::new();
+    let key = folder.text("key");
+    sockctl(format!("auth-serve --create-key=ann --key-file {key}")).run().is(0, "", "");
+    for handler in ["", "--room"] {
+        let serve = format!("auth-serve 127.0.0.1:0 --key-file {key} {handler}");
+        let mut server = terminal(serve);
+        let address = server.address();
+        let mut client = terminal(format!("auth-connect {address} --key-file {key}"));
+        client.shows(&format!("connected to {address}\nencrypted with key ann\n"));
+        server.shows("\n[1] encrypted with key ann\n");
+        client.quits();
+        server.quits();
+    }
+
+    let secret = folder.file("secret", "wang wang");
+    let mut server = terminal(format!("auth-serve 127.0.0.1:0 --digest md5 --key-file {secret}"));
+    let address = server.address();
+    let mut client = terminal(format!("auth-connect {address} --digest md5 --key-file {secret}"));
+    client.ends_in(&[
+        &format!("connected to {address}"),
+        "not encrypted: only the key is proved",
+        ">>>",
+    ]);
+    server.shows(" joined");
+    client.quits();
+    assert!(!server.quits().contains("encrypted"));
+}
+
+#[test]
+fn a_server_that_asks_for_a_key_is_recognised() {
+    let folder = Folder::new();
+    let key = folder.file("key", "correct horse battery staple");
+    for (protocol, hint) in [
+        ("--digest sha256", "the server seems to ask for a key: use sockctl auth-connect --digest"),
+        ("--python", "the server seems to ask for a key: use sockctl auth-connect --python"),
+        ("", " without a reply; if it asks for a key, use sockctl auth-connect"),
+    ] {
+        let server = sockctl(format!("auth-serve 127.0.0.1:0 --key-file {key} {protocol}")).start();
+        let mut client = terminal(format!("connect {}", server.address()));
+        client.awaits(">>>");
+        if protocol.is_empty() {
+            client.enter("hello");
+            client.until(hint, |text| text.replace('\n', "").contains(hint));
+            client.ends(0);
+        } else {
+            client.until(hint, |text| text.replace('\n', "").contains(hint));
+        }
+    }
+    let mut server = python(SAYS_32_LETTERS, "").start();
+    let port = server.stdout_has("\n").trim().to_string();
+    let mut client = terminal(format!("connect {port}"));
+    client.ends_in(&[&format!("<<< {}", "x".repeat(32)), ">>>"]);
+    server.send("\n");
+    let text = client.ends(0);
+    assert!(!text.contains("key"), "{text}");
+}
+
+const SAYS_32_LETTERS: &str = "
+import socket
+server = socket.create_server(('127.0.0.1', 0))
+print(server.getsockname()[1])
+peer, _ = server.accept()
+peer.sendall(b'x' * 32)
+input()
+";
+
+#[test]
+fn a_server_names_its_commands_once() {
+    let mut server = terminal("serve 127.0.0.1:0");
+    server.shows("/help lists the commands; clients do not see each other without --room\n");
+    server.enter("/help").ends_in(&[
+        "-- /kick ID    disconnect client ID",
+        "-- /quit       stop the server",
+        "-- a leading space sends such a line as text",
+        ">>>",
+    ]);
+    server.quits();
+    let mut room = terminal("serve --room 127.0.0.1:0");
+    room.shows("\n/help lists the commands\n");
+    room.quits();
+    sockctl("serve --once 127.0.0.1:0").start().stops("", "");
+}
+
+#[test]
+fn lines_that_came_are_marked_but_in_a_room() {
+    let (mut client, mut peer) = connected("");
+    peer.write_all(b"connection closed\n").unwrap();
+    client.ends_in(&["<<< connection closed", ">>>"]);
+    peer.write_all(b"-- guest1 joined\n<ann> hi\n").unwrap();
+    client.ends_in(&["-- guest1 joined", "<ann> hi", ">>>"]);
+    quits(&mut client, &peer);
 }

@@ -19,7 +19,7 @@ fn timestamps_stand_before_every_line() {
     peer.write_all(b"hi\n").unwrap();
     let text = client.shows("hi");
     let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
-    assert_eq!(untimed(line), Some("hi"));
+    assert_eq!(untimed(line), Some("<<< hi"));
     client.enter("not stamped").press("\x04");
     ends(&mut client, &peer);
 
@@ -36,7 +36,7 @@ fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
     for (flags, rings) in [("--bell", true), ("", false)] {
         let (client, mut peer) = connected(flags);
         peer.write_all(b"hi\n").unwrap();
-        client.ends_in(&["hi", ">>>"]);
+        client.ends_in(&["<<< hi", ">>>"]);
         until("the bell", || (client.bells() > 0) == rings);
     }
 }

@@ -22,7 +22,7 @@ fn two_terminals_prove_a_typed_key_and_chat() {
         client.enter("upload");
         server.ends_in(&["[1] upload", ">>>"]);
         server.enter("done");
-        client.ends_in(&["done", ">>>"]);
+        client.ends_in(&["<<< done", ">>>"]);
         client.enter("q");
         client.ends(0);
         server.shows(" left");

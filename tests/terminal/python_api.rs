@@ -40,11 +40,11 @@ fn connect_chats_with_the_threaded_server() {
     let mut client = terminal(format!("connect --no-newline 127.0.0.1:{port}"));
     client.awaits(">>>");
     server.send("你好\n");
-    client.ends_in(&["你好", ">>>"]);
+    client.ends_in(&["<<< 你好", ">>>"]);
     client.enter("hello");
     server.stdout_has("got: hello\n");
     server.send("again\n");
-    client.ends_in(&["again", ">>>"]);
+    client.ends_in(&["<<< again", ">>>"]);
     client.enter("q");
     server.stdout_has("got: q\n");
     client.ends(0);

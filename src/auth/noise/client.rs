@@ -30,6 +30,7 @@ const OTHER_PROTOCOL: &str =
 
 /// The client's side of a handshake.
 pub struct Client {
+    key: Option<String>,
     hello: Vec<u8>,
     state: State,
 }
@@ -49,7 +50,8 @@ impl Client {
         let begin = || {
             let mut state = identity.builder(&identity.keys[0])?.build_initiator()?;
             let hello = [&PREFACE[..], &write_message(&mut state)?].concat();
-            Ok(Self { hello, state: State::Message(Box::new(state)) })
+            let key = identity.keys[0].name.clone();
+            Ok(Self { key, hello, state: State::Message(Box::new(state)) })
         };
         begin().map_err(|e| failure(&e))
     }
@@ -77,7 +79,7 @@ impl Handshake for Client {
                 self.state = State::Verdict(records);
                 Ok(Next::Message(2))
             }
-            State::Verdict(records) => verdict(records, &received[2..]),
+            State::Verdict(records) => verdict(records, &received[2..], self.key.take()),
             State::Over => Err(refused(OTHER_PROTOCOL)),
         }
     }
@@ -125,10 +127,10 @@ fn verdict_length(received: &[u8]) -> usize {
 }
 
 /// What the server has made of our READY.
-fn verdict(mut records: Box<Records>, record: &[u8]) -> Progress {
+fn verdict(mut records: Box<Records>, record: &[u8], key: Option<String>) -> Progress {
     let why = match records.read(record) {
         Ok((Record::Welcome, [])) => {
-            return Ok(Next::Payload(Outcome { codec: Some(records), ..Outcome::default() }));
+            return Ok(Next::Payload(Outcome { key, codec: Some(records), source: None }));
         }
         Ok((Record::Refused, [byte])) => *byte,
         _ => {
