@@ -72,6 +72,34 @@
 //! from every phase. `server/phase.rs` has what each phase keeps and what happens to bytes in it;
 //! a connection that is still being dialled is not in the table (`server/outgoing.rs`).
 //!
+//! How `connect` gets its connection:
+//!
+//! ```text
+//! commands/connect.rs     Connect::run                one target, or a report on several
+//! roles/client.rs         run, Mode::serve            which handler
+//! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
+//! roles/mod.rs            Run::serve
+//! server/outgoing.rs      EventLoop::dial, step_dialer    <- net/dial.rs Dialer::step
+//!                         EventLoop::connected, tunnel, reached
+//! server/security.rs      EventLoop::secure           our key, where there is one
+//! server/accept.rs        EventLoop::admit            as for an accepted connection
+//! ```
+//!
+//! # How a connection ends
+//!
+//! | verb | what is queued | the peer gets | used for |
+//! |------|----------------|---------------|----------|
+//! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
+//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent, but with the reason `slow` dropped | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over | the handler's wish, limits, idle timeouts |
+//! | [`Clients::abort`](session::Clients::abort), `Table::remove` | is lost | close(2): a reset if it has sent more than was read | failures, refusals; the last step of all other ends |
+//! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2) of both sides; once the program is done, as with `close` | sockets of programs |
+//!
+//! Half-close is decided in three places. The peer's FIN is [`Handler::ended`](session::Handler::ended),
+//! which finishes our side unless the handler has more to send. Our own end is
+//! [`Connection::end_output`](net::connection::Connection::end_output), which sends no FIN with
+//! `--no-half-close`. `Table::process` removes a connection both of whose sides have ended, and sends
+//! the FIN that was held back before.
+//!
 //! # A turn of the loop
 //!
 //! `serve_forever` in `server/mod.rs` repeats:
@@ -162,18 +190,18 @@
 //!
 //! # Back-pressure
 //!
-//! Two rules, and the constants of each:
+//! Two rules. The marks that several files share are in [`net::flow`]:
 //!
 //! 1. **What waits for one connection is bounded, and so is how long.** Over its handler's
 //!    [`queue_limit`](session::Handler::queue_limit) (a room's `QUEUE`, 1 MiB) it is cut off with the
-//!    reason `slow` (`Table::process`). So is one that has taken nothing for `-w` with a pipe's `FULL`
-//!    (256 KiB) waiting, and one that takes nothing for `DRAIN` (10 s, `server/timers.rs`) while it is
-//!    being closed.
+//!    reason `slow` (`Table::process`). So is one that has taken nothing for `-w` while a pipe waits for it,
+//!    and one that takes nothing for `DRAIN` (10 s, `server/timers.rs`) while it is being closed.
 //! 2. **Sources are not read while a reader that still reads is over the high-water mark**
-//!    (`HIGH_WATER`, 256 KiB; one that has taken nothing for `PROGRESS`, 100 ms, is not waited for).
-//!    The sources are: the connection itself (`Table::process`; it may write all before it reads any
-//!    while all queues together own less than `TOTAL_QUEUE_LIMIT`, 128 MiB); for broadcasts every connection
-//!    (`server/backpressure.rs`, with `RATE` and `GRACE`); stdin (`Pipe::has_room`, a room's
+//!    ([`HIGH_WATER`](net::flow::HIGH_WATER), 256 KiB; one that has taken nothing for
+//!    [`STALL_AFTER`](net::flow::STALL_AFTER), 100 ms, is not waited for). The sources are: the
+//!    connection itself (`Table::process`; it may write all before it reads any while all queues
+//!    together own less than [`TOTAL_QUEUE_LIMIT`](net::flow::TOTAL_QUEUE_LIMIT), 128 MiB); for
+//!    broadcasts every connection (`server/backpressure.rs`, with `RATE`); stdin (`Pipe::has_room`, a room's
 //!    [`Clients::is_paused`](session::Clients::is_paused)). The other way round a handler that has no
 //!    room takes fewer bytes than it was offered, or pauses clients.
 //!
@@ -181,10 +209,12 @@
 //!
 //! Facts for what may be built on them:
 //!
-//! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec, as Noise is. The
-//!   driver looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
-//!   answer on its own (TLS alerts, key updates) has no way to. Splicing and handing off stop by
-//!   themselves where there is a codec.
+//! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec, as Noise is;
+//!   `server/security.rs` runs it in both roles, with the pre-auth limits of a server. The driver
+//!   looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
+//!   answer on its own (TLS alerts, key updates) needs a second buffer there, which
+//!   [`net::connection::Connection::read`] transmits. Splicing and handing off stop by themselves
+//!   where there is a codec.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. A run dials at most one connection (`EventLoop::outgoing`), and one
 //!   [`server::Role`] holds for all of its connections.

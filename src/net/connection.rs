@@ -79,7 +79,7 @@ pub struct Connection {
     /// When bytes last moved in either direction.
     pub active: Instant,
     /// When the peer last took bytes, or the outbox was last empty.
-    pub progress: Instant,
+    pub last_taken: Instant,
 }
 
 impl Connection {
@@ -101,7 +101,7 @@ impl Connection {
             sent: 0,
             opened: now,
             active: now,
-            progress: now,
+            last_taken: now,
         }
     }
 
@@ -315,7 +315,7 @@ impl Connection {
         match splice.step(input, self.socket.as_fd(), CHUNK) {
             Moved::Bytes(n) => {
                 self.sent += n as u64;
-                (self.active, self.progress) = (now, now);
+                (self.active, self.last_taken) = (now, now);
                 drop(trace::counted("sendall", n, Ok(n)));
                 Moved::Bytes(n)
             }
@@ -334,7 +334,7 @@ impl Connection {
         }
         let mut taken = 0;
         if self.outbox.is_empty(log) {
-            self.progress = now;
+            self.last_taken = now;
             match self.socket.send(wire) {
                 Ok(n) => {
                     taken = n;
@@ -359,7 +359,7 @@ impl Connection {
             }
         };
         if taken > 0 {
-            (self.active, self.progress) = (now, now);
+            (self.active, self.last_taken) = (now, now);
             self.count_sent(taken);
         }
         taken as u64
@@ -422,24 +422,23 @@ impl Connection {
         &self.outbox
     }
 
-    /// The send queue, for broadcasts.
+    /// The send queue, to change what waits in it; [`Connection::send`] adds to it.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
-    /// Copies what waits of the broadcast log, so that the log can forget it.
-    pub fn copy_shared(&mut self, log: &BroadcastLog) {
-        self.encode_shared(log);
-        let Ok(()) = self.outbox.copy_shared(log, Ok::<_, std::convert::Infallible>);
-    }
-
     /// With a codec: encodes the broadcasts that wait, all that came in this turn together.
     fn encode_shared(&mut self, log: &BroadcastLog) {
-        let Some(codec) = &mut self.codec else {
-            return;
-        };
-        let sent = &mut self.sent;
+        if self.codec.is_some() {
+            self.copy_shared(log);
+        }
+    }
+
+    /// Copies what waits of the broadcast log, encoded, so that the log can forget it.
+    pub fn copy_shared(&mut self, log: &BroadcastLog) {
+        let (codec, sent) = (&mut self.codec, &mut self.sent);
         let result = self.outbox.copy_shared(log, |payload| {
+            let Some(codec) = codec else { return Ok(payload) };
             let mut wire = Vec::new();
             *sent += payload.len() as u64;
             codec.encode(&payload, &mut wire).map(|()| wire)
@@ -456,12 +455,8 @@ impl Connection {
         }
     }
 
-    /// Dumps a broadcast.
-    pub fn dump_sent(&mut self, payload: &[u8]) -> Result<(), Failure> {
-        self.dump(Direction::Sent, payload)
-    }
-
-    fn dump(&mut self, direction: Direction, payload: &[u8]) -> Result<(), Failure> {
+    /// `--hex`: dumps payload.
+    pub fn dump(&mut self, direction: Direction, payload: &[u8]) -> Result<(), Failure> {
         let Some(dump) = self.dump.as_mut().filter(|_| !payload.is_empty()) else {
             return Ok(());
         };
@@ -495,11 +490,6 @@ impl Connection {
     fn fail_output(&mut self, error: io::Error) {
         self.outbox.clear();
         self.failure.get_or_insert(error);
-    }
-
-    /// Drops what is queued: a peer that does not read would not take it either.
-    pub fn discard_output(&mut self) {
-        self.outbox.clear();
     }
 }
 

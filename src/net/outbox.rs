@@ -11,9 +11,6 @@ use super::socket::{Socket, would_block};
 
 /// The most pieces one sendmsg(2) takes here.
 const BATCH: usize = 64;
-/// An empty log or queue keeps this much memory for the next burst.
-const KEPT: usize = 256 << 10;
-const KEPT_PIECES: usize = 8;
 
 /// The broadcasts that some subscriber has not been sent yet. A position counts all bytes ever
 /// appended.
@@ -31,10 +28,6 @@ impl BroadcastLog {
 
     /// Appends a broadcast.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.bytes.capacity() == 0 {
-            // The size that is kept anyway: growing to it step by step touches twice the memory.
-            self.bytes.reserve(KEPT);
-        }
         self.bytes.extend(bytes);
     }
 
@@ -43,8 +36,8 @@ impl BroadcastLog {
         let count = length(&(self.start..position)).min(self.bytes.len());
         self.bytes.drain(..count);
         self.start += count as u64;
-        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
-            self.bytes = VecDeque::new();
+        if self.bytes.is_empty() {
+            self.bytes = VecDeque::new(); // a burst does not cost memory for ever
         }
     }
 
@@ -138,10 +131,7 @@ impl Outbox {
         if bytes.is_empty() {
             return;
         }
-        if self.cursor != UNSUBSCRIBED {
-            self.push_shared(log.end());
-            self.cursor = log.end();
-        }
+        self.push_shared(log.end());
         self.own += bytes.len();
         self.pieces.push_back(Piece::Own(bytes.into()));
     }
@@ -152,9 +142,7 @@ impl Outbox {
         log: &BroadcastLog,
         mut encode: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
-        if self.cursor != UNSUBSCRIBED {
-            self.push_shared(log.end());
-        }
+        self.push_shared(log.end());
         for piece in &mut self.pieces {
             if let Piece::Shared(range) = piece {
                 let bytes = encode(log.slices(range).concat())?;
@@ -168,10 +156,8 @@ impl Outbox {
 
     /// Adds no broadcast from now on.
     pub fn unsubscribe(&mut self, log: &BroadcastLog) {
-        if self.cursor != UNSUBSCRIBED {
-            self.push_shared(log.end());
-            self.cursor = UNSUBSCRIBED;
-        }
+        self.push_shared(log.end());
+        self.cursor = UNSUBSCRIBED;
     }
 
     /// Drops everything and unsubscribes.
@@ -199,12 +185,9 @@ impl Outbox {
         Ok(total)
     }
 
-    /// One send(2) or sendmsg(2): the bytes offered, and the result.
+    /// One sendmsg(2): the bytes offered, and the result.
     fn send_some(&self, socket: &Socket, log: &BroadcastLog) -> (usize, io::Result<usize>) {
         let tail = log.slices(&(self.cursor..log.end()));
-        if self.pieces.is_empty() && tail[1].is_empty() {
-            return (tail[0].len(), socket.send(tail[0])); // the common case: one broadcast
-        }
         let pieces = self.pieces.iter().flat_map(|piece| match piece {
             Piece::Own(bytes) => [&bytes[..], &[]],
             Piece::Shared(range) => log.slices(range),
@@ -225,7 +208,7 @@ impl Outbox {
         (wanted, socket.send_vectored(&slices))
     }
 
-    /// Adds the log up to `position`, as far as it is not there yet.
+    /// Adds the log up to `position`, as far as it is not there yet; nothing if not subscribed.
     fn push_shared(&mut self, position: u64) {
         if self.cursor < position {
             self.shared += length(&(self.cursor..position));
@@ -261,7 +244,9 @@ impl Outbox {
         if n > 0 {
             self.cursor += n as u64;
         }
-        self.pieces.shrink_to(KEPT_PIECES);
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new(); // neither do many small pieces
+        }
     }
 }
 

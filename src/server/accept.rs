@@ -167,7 +167,7 @@ impl EventLoop<'_> {
         let now = self.table.now;
         if let Some(listener) = &self.listener
             && error.kind() != io::ErrorKind::Interrupted
-            && let Some(_) = self.accept_log.admit(now)
+            && let Some(_) = self.accept_log.allow(now)
         {
             self.talk.failure(&Failure::system("accept on", listener.local(), error));
         }

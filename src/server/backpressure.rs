@@ -1,23 +1,18 @@
 //! Back-pressure on those who send to all: they are not read from while a reader that is still
 //! reading is over the high-water mark. Pure: times and counts are passed in.
 //!
-//! A reader that takes nothing does not count (its `progress` is too old), and readers that take
+//! A reader that takes nothing does not count (its `last_taken` is too old), and readers that take
 //! too little hold the senders up once for every [`HIGH_WATER`] bytes only. So a flood costs a slow
 //! reader no line, and a very slow reader cannot hold up the others.
 
 use std::time::{Duration, Instant};
 
-/// A reader with this much waiting is over the mark; also where reading from a connection stops
-/// until it takes what it was sent.
-pub(super) const HIGH_WATER: usize = 256 << 10;
-/// What all outboxes together may own. Below it a client may write everything before it reads, and
-/// the broadcasts that wait for a slow one are copied for it.
-pub(super) const TOTAL_QUEUE_LIMIT: usize = 128 << 20;
-/// A reader that has taken nothing for this long is not waited for.
-pub(super) const PROGRESS: Duration = Duration::from_millis(100);
-/// All readers over the mark together must take this much a second, after a first grace.
+use crate::net::flow::HIGH_WATER;
+
+/// All readers over the mark together must take this much a second, once senders have waited for
+/// [`RATE_AFTER`].
 const RATE: u64 = 4 << 20;
-const GRACE: Duration = Duration::from_millis(250);
+const RATE_AFTER: Duration = Duration::from_millis(250);
 
 /// Whether senders wait.
 #[derive(Default)]
@@ -42,7 +37,7 @@ impl BackPressure {
         }
         let (since, before) = *self.since.get_or_insert((now, taken));
         let earned = Duration::from_micros((taken - before).saturating_mul(1_000_000) / RATE);
-        if now - since > GRACE + earned {
+        if now - since > RATE_AFTER + earned {
             self.since = None;
             self.next = position + HIGH_WATER as u64;
         }
@@ -68,8 +63,8 @@ mod tests {
     fn readers_that_take_too_little_are_waited_for_once_a_mark() {
         let (mut pressure, start) = (BackPressure::default(), Instant::now());
         assert!(pressure.update(start, true, 0, 0));
-        assert!(pressure.update(start + GRACE, true, 1, 0));
-        let late = start + GRACE + Duration::from_millis(1);
+        assert!(pressure.update(start + RATE_AFTER, true, 1, 0));
+        let late = start + RATE_AFTER + Duration::from_millis(1);
         assert!(!pressure.update(late, true, 2, 0));
         assert!(!pressure.update(late, true, 2, HIGH_WATER as u64 - 1));
         assert!(pressure.update(late, true, 2, HIGH_WATER as u64));

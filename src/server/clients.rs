@@ -11,6 +11,7 @@ use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
 use crate::net::endpoint::Endpoint;
+use crate::net::hexdump::Direction;
 use crate::net::splice::{Moved, Splice};
 use crate::session::{About, Clients, Id};
 
@@ -71,7 +72,7 @@ impl Clients for Table {
     fn queued(&self, client: Id) -> (usize, Duration) {
         match self.find(client) {
             Some(entry) if !entry.conn.outbox().is_empty(&self.log) => {
-                (entry.conn.outbox().len(&self.log), self.now - entry.conn.progress)
+                (entry.conn.outbox().len(&self.log), self.now - entry.conn.last_taken)
             }
             _ => (0, Duration::ZERO),
         }
@@ -196,7 +197,7 @@ impl Table {
         for (slot, entry) in &mut self.entries {
             if receives(entry)
                 && except.is_none_or(|id| id.slot != slot)
-                && let Err(failure) = entry.conn.dump_sent(bytes)
+                && let Err(failure) = entry.conn.dump(Direction::Sent, bytes)
             {
                 self.quit.get_or_insert(Err(failure));
             }

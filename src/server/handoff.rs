@@ -119,7 +119,7 @@ impl Table {
         }
         self.set_phase(client.slot, Phase::Closing(reason));
         self.with(client.slot, |entry, log, _| {
-            (entry.conn.active, entry.conn.progress) = (now, now);
+            (entry.conn.active, entry.conn.last_taken) = (now, now);
             entry.conn.end_output(true, log, now);
         });
     }

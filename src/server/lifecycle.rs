@@ -100,9 +100,9 @@ impl Table {
         }
         self.set_phase(slot, Phase::Closing(reason));
         self.with(slot, |entry, log, now| {
-            entry.conn.progress = now;
+            entry.conn.last_taken = now;
             if reason == Reason::Slow {
-                entry.conn.discard_output();
+                entry.conn.outbox_mut().clear(); // the peer would not read it either
             }
             entry.conn.end_output(true, log, now);
         });

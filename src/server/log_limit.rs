@@ -18,7 +18,7 @@ impl LogLimit {
     }
 
     /// One more line: `Some` if it is to be logged, with how many were suppressed before it.
-    pub(super) fn admit(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn allow(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now - since >= self.interval) {
             self.since = Some(now);
             self.lines = 0;
@@ -41,12 +41,12 @@ mod tests {
         const INTERVAL: Duration = Duration::from_secs(10);
         let (mut limit, start) = (LogLimit::new(100, INTERVAL), Instant::now());
         for _ in 0..100 {
-            assert_eq!(limit.admit(start), Some(0));
+            assert_eq!(limit.allow(start), Some(0));
         }
         for _ in 0..1000 {
-            assert_eq!(limit.admit(start + INTERVAL / 2), None);
+            assert_eq!(limit.allow(start + INTERVAL / 2), None);
         }
-        assert_eq!(limit.admit(start + INTERVAL), Some(1000));
-        assert_eq!(limit.admit(start + INTERVAL), Some(0));
+        assert_eq!(limit.allow(start + INTERVAL), Some(1000));
+        assert_eq!(limit.allow(start + INTERVAL), Some(0));
     }
 }

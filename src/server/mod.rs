@@ -58,10 +58,8 @@ const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
 const DIALER: u64 = u64::MAX - 4;
 
-/// One recv(2), and so what one connection gets of a turn; larger reads
-/// make up for the cost of each record where there is a codec.
+/// One recv(2), and so what one connection gets of a turn.
 const BUFFER: usize = 64 << 10;
-const CODEC_BUFFER: usize = 256 << 10;
 
 /// What a run of the loop does beside talking.
 pub struct Config {

@@ -31,7 +31,7 @@ const MAX_PENDING: usize = 64;
 /// Pending connections of one address.
 const MAX_PER_ADDRESS: usize = 8;
 /// How long a new connection counts towards neither: more than one round trip around the world.
-const GRACE: Duration = Duration::from_millis(250);
+const LOGIN_GRACE: Duration = Duration::from_millis(250);
 /// Wrong proofs that bring a penalty.
 const PENALTY_PROOFS: usize = 5;
 /// The time within which they count.
@@ -91,7 +91,7 @@ impl PreAuthLimits {
     }
 
     /// A connection begins its handshake.
-    pub fn admit(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
+    pub fn add(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
         self.in_grace.push_back(Pending {
             id,
             from: from.map(network),
@@ -110,7 +110,7 @@ impl PreAuthLimits {
     /// heard or have left.
     pub fn next_eviction(&mut self, now: Instant) -> Option<Id> {
         while let Some(first) = self.in_grace.front()
-            && (first.since + GRACE <= now || self.in_grace.len() > self.max_grace)
+            && (first.since + LOGIN_GRACE <= now || self.in_grace.len() > self.max_grace)
         {
             let victim = self.evictable(first.from, now);
             if victim.is_some() {
@@ -124,7 +124,7 @@ impl PreAuthLimits {
     /// When the next grace is over.
     pub fn deadline(&self) -> Deadline {
         let first = self.in_grace.front();
-        first.map_or(Deadline::NEVER, |one| Deadline::at(one.since + GRACE))
+        first.map(|one| one.since + LOGIN_GRACE).into()
     }
 
     /// Bytes came on a pending connection, and whether they show a key.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::backpressure::{HIGH_WATER, PROGRESS, TOTAL_QUEUE_LIMIT};
 use super::phase::{Awaiting, Phase};
 use super::table::{Role, Table};
 use crate::console::event::Reason;
 use crate::net::connection::{ReadHalf, WriteHalf};
+use crate::net::flow::{HIGH_WATER, STALL_AFTER, TOTAL_QUEUE_LIMIT};
 use crate::net::poller::Interest;
-use crate::session::Id;
+use crate::session::{Clients, Id};
 
 impl Table {
     /// Processes every entry that was changed since the last call.
@@ -37,7 +37,7 @@ impl Table {
     pub(super) fn flush_entry(&mut self, slot: usize) {
         let taken = self.with(slot, |entry, log, now| {
             if !entry.interest.write {
-                entry.conn.progress = now; // it has not waited before
+                entry.conn.last_taken = now; // it has not waited before
             }
             entry.conn.flush(log, now)
         });
@@ -60,7 +60,7 @@ impl Table {
             let conn = &mut entry.conn;
             if !entry.interest.write && !conn.outbox().is_empty(&self.log) {
                 let before = conn.outbox().own();
-                conn.progress = self.now;
+                conn.last_taken = self.now;
                 self.taken += conn.flush(&self.log, self.now);
                 self.queued = self.queued + conn.outbox().own() - before;
                 if conn.failure().is_some() {
@@ -70,7 +70,7 @@ impl Table {
             let waiting = conn.outbox().len(&self.log);
             if waiting > 0 {
                 oldest = oldest.min(conn.outbox().oldest());
-                over |= waiting >= HIGH_WATER && self.now - conn.progress < PROGRESS;
+                over |= waiting >= HIGH_WATER && self.now - conn.last_taken < STALL_AFTER;
                 self.pending.push(slot);
             }
         }
@@ -83,11 +83,9 @@ impl Table {
         is_due || was_on != is_on
     }
 
-    /// Whether bytes from this connection are not wanted now: they stay in its socket.
-    pub(super) fn is_held(&self, slot: usize) -> bool {
-        self.is_paused
-            || self.back_pressure.is_on()
-            || self.entries.get(slot).is_some_and(|entry| entry.is_paused)
+    /// Whether reading from this connection is paused: its bytes stay in the socket.
+    pub(super) fn is_paused_at(&self, slot: usize) -> bool {
+        self.is_paused() || self.entries.get(slot).is_some_and(|entry| entry.is_paused)
     }
 
     fn process(&mut self, slot: usize) {
@@ -103,7 +101,7 @@ impl Table {
             self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
             self.pending.pop(); // this call goes on with it
         }
-        let is_held = self.is_held(slot);
+        let is_paused = self.is_paused_at(slot);
         let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
@@ -130,9 +128,10 @@ impl Table {
             return self.remove(slot, reason);
         }
         let waiting = conn.outbox().len(&self.log);
-        let is_stalled = self.now - conn.progress >= PROGRESS && self.queued < TOTAL_QUEUE_LIMIT;
+        let is_stalled =
+            self.now - conn.last_taken >= STALL_AFTER && self.queued < TOTAL_QUEUE_LIMIT;
         let reads = match &entry.phase {
-            Phase::Open => !is_held && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
+            Phase::Open => !is_paused && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
             Phase::Waiting | Phase::HandedOff(_) => false,
             Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
             Phase::Closing(_) => true,

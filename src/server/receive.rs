@@ -1,8 +1,8 @@
 //! Events of one connection. Here the link loop hands over to the talk loop: received data goes to
 //! the handler, in order: data, what the handler had left of it, the end.
 
+use super::EventLoop;
 use super::phase::Phase;
-use super::{CODEC_BUFFER, EventLoop};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::ReadHalf;
@@ -24,7 +24,7 @@ impl EventLoop<'_> {
         if !event.read {
             return;
         }
-        let is_held = self.table.is_held(slot);
+        let is_paused = self.table.is_paused_at(slot);
         let Some(entry) = self.table.get(slot) else {
             return;
         };
@@ -44,10 +44,10 @@ impl EventLoop<'_> {
             Phase::Waiting => {}
             Phase::HandedOff(_) => self.table.hung_up_handed_off(slot, &event),
             // Its reset is not read, and what works for it does not read either.
-            Phase::Open if is_held && event.failed && entry.is_occupied => {
+            Phase::Open if is_paused && event.failed && entry.is_occupied => {
                 self.table.remove(slot, Reason::Reset);
             }
-            Phase::Open if is_held || entry.conn.has_unread() => self.table.pending.push(slot),
+            Phase::Open if is_paused || entry.conn.has_unread() => self.table.pending.push(slot),
             Phase::Open | Phase::Closing(_) => self.receive(slot),
         }
     }
@@ -66,9 +66,6 @@ impl EventLoop<'_> {
         };
         let most =
             if is_open { self.table.bounds.max_bytes - entry.conn.received } else { u64::MAX };
-        if entry.conn.has_codec() && self.buffer.len() < CODEC_BUFFER && self.config.once {
-            self.buffer.resize(CODEC_BUFFER, 0);
-        }
         let now = self.table.now;
         let payload = entry.conn.read(&mut self.buffer, &mut self.decoded, most, now);
         self.table.pending.push(slot);
@@ -93,7 +90,7 @@ impl EventLoop<'_> {
 
     /// Whether bytes could be offered now that a handler has left.
     pub(super) fn has_offers(&self) -> bool {
-        self.table.unread.iter().any(|&slot| !self.table.is_held(slot))
+        self.table.unread.iter().any(|&slot| !self.table.is_paused_at(slot))
     }
 
     /// Offers the bytes that handlers have left, once to each connection that is not paused.
@@ -103,7 +100,7 @@ impl EventLoop<'_> {
             else {
                 continue;
             };
-            if self.table.is_held(slot) {
+            if self.table.is_paused_at(slot) {
                 self.table.unread.push(slot);
                 continue;
             }

@@ -97,7 +97,7 @@ impl Security {
     /// Logs why a connection is not admitted, within the log rate limit.
     fn log(&mut self, table: &mut Table, slot: usize, reason: &str) {
         let (now, talk) = (table.now, table.talk.clone());
-        let (Some(entry), Some(suppressed)) = (table.get(slot), self.log_limit.admit(now)) else {
+        let (Some(entry), Some(suppressed)) = (table.get(slot), self.log_limit.allow(now)) else {
             return;
         };
         if suppressed > 0 {
@@ -172,7 +172,7 @@ impl EventLoop<'_> {
         let Some(security) = &mut self.config.security else {
             return;
         };
-        security.limits.admit(id, from, now);
+        security.limits.add(id, from, now);
         let until = Deadline::after(security.timeout);
         if let Some(handshake) = self.table.or_quit((security.handshake)()) {
             self.begin_handshake(id.slot, handshake, Purpose::Security, until);

@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::EventLoop;
-use super::backpressure::{HIGH_WATER, PROGRESS};
 use super::phase::Phase;
 use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
+use crate::net::flow::{HIGH_WATER, STALL_AFTER};
 
 /// While stopping: silence that ends a connection, and then again its draining.
 const STOP_QUIET: Duration = Duration::from_millis(250);
@@ -54,7 +54,7 @@ impl Table {
                 let due = (conn.active.max(at) + quiet).min(at + DRAIN);
                 Some((due, Timer::Remove(Reason::Eof)))
             }
-            (Phase::Closing(_), _) => Some((conn.progress + DRAIN, Timer::Remove(Reason::Slow))),
+            (Phase::Closing(_), _) => Some((conn.last_taken + DRAIN, Timer::Remove(Reason::Slow))),
             (Phase::Open, _) => {
                 let waiting = conn.outbox().len(&self.log);
                 let is_quiet = !entry.is_occupied && waiting == 0;
@@ -68,7 +68,7 @@ impl Table {
                     }),
                     (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
                     linger.zip(conn.output_ended()).map(|(time, at)| (at + time, Timer::Finish)),
-                    is_stalled.then(|| (conn.progress + PROGRESS, Timer::Stalled)),
+                    is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
                 ]
                 .into_iter()
                 .flatten()

@@ -112,7 +112,8 @@ pub trait Handler {
         false
     }
 
-    /// The bytes that may wait for a client before it is cut off as slow.
+    /// The bytes that may wait for a client before it is cut off as slow. Without a limit of its own
+    /// a handler sends what it reads, and reading stops at the [marks](crate::net::flow).
     fn queue_limit(&self) -> usize {
         usize::MAX
     }

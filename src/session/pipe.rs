@@ -17,6 +17,7 @@ use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
+use crate::net::flow::HIGH_WATER;
 use crate::net::line::Crlf;
 use crate::net::splice::{self, Moved, Splice, grow};
 use crate::net::stdio::Stdio;
@@ -27,8 +28,6 @@ const CHUNK: usize = 64 << 10;
 const CODEC_CHUNK: usize = 256 << 10;
 /// Moves in one turn before others have theirs.
 const TURN: usize = 16;
-/// A client with this much queued makes stdin wait.
-const FULL: usize = 256 << 10;
 /// How often a stdin that waits for one of several clients looks again.
 const FULL_POLL: Duration = Duration::from_millis(50);
 /// The kernel shows a half-close and a close alike: once a client has ended its side, a stdin with
@@ -164,7 +163,7 @@ impl Pipe {
             return all.first().is_some_and(|&id| clients.queued(id).0 == 0);
         }
         let full: Vec<Id> =
-            all.iter().copied().filter(|&id| clients.queued(id).0 >= FULL).collect();
+            all.iter().copied().filter(|&id| clients.queued(id).0 >= HIGH_WATER).collect();
         if full.is_empty() {
             return !all.is_empty();
         }

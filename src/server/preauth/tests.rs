@@ -41,7 +41,7 @@ impl Limited {
     /// One comes from there, a millisecond after what was before.
     fn comes(&mut self, number: u64, from: Option<IpAddr>) {
         self.now = later(self.now, 1);
-        self.limits.admit(id(number), from, self.now);
+        self.limits.add(id(number), from, self.now);
     }
 
     fn speaks(&mut self, number: u64, shows_key: bool) {
@@ -51,7 +51,7 @@ impl Limited {
 
     /// Those who have to make way once everybody was heard; they have nothing to say.
     fn closes(&mut self) -> Vec<u64> {
-        self.now += GRACE;
+        self.now += LOGIN_GRACE;
         self.closes_now()
     }
 
@@ -106,7 +106,7 @@ fn row_57_while_a_newcomer_is_heard_nobody_is_in_question() {
 #[test]
 fn row_57_more_newcomers_than_can_be_heard_shorten_the_hearing() {
     let mut limits = Limited::new();
-    (0..1010).for_each(|number| limits.limits.admit(id(number), nth(1), limits.now));
+    (0..1010).for_each(|number| limits.limits.add(id(number), nth(1), limits.now));
     assert_eq!(limits.closes_now(), [0, 1]);
     assert_eq!(limits.limits.in_grace.len(), 1000);
 }
@@ -146,7 +146,7 @@ fn row_57_the_65th_replaces_the_longest_silent_its_own_address_first() {
 #[test]
 fn of_equally_silent_ones_the_first_goes_and_never_the_newcomer() {
     let mut limits = Limited::new();
-    (0..10).for_each(|number| limits.limits.admit(id(number), nth(1), limits.now));
+    (0..10).for_each(|number| limits.limits.add(id(number), nth(1), limits.now));
     assert_eq!(limits.closes(), [0, 1]);
 }
 
@@ -317,7 +317,7 @@ proptest! {
                     prop_assert!(delay.is_zero() || (penalty && delay == PENALTY_DELAY));
                 }
                 Happening::Admit(from) => {
-                    limits.admit(id(next), from, now);
+                    limits.add(id(next), from, now);
                     model.push((id(next), from.map(network), now, Some(now)));
                     next += 1;
                 }
@@ -325,7 +325,7 @@ proptest! {
             while let Some(victim) = limits.next_eviction(now) {
                 let at = model.iter().position(|one| one.0 == victim).unwrap();
                 let (_, of, since, heard) = model.remove(at);
-                let heard_out = since + GRACE <= now;
+                let heard_out = since + LOGIN_GRACE <= now;
                 prop_assert!(heard_out || limits.in_grace.len() > most, "it was not heard");
                 let counts = |one: &Id| limits.pending.iter().any(|pending| pending.id == *one);
                 let longer = model.iter().any(|one| counts(&one.0) && one.1 == of && one.3 < heard);
@@ -338,7 +338,7 @@ proptest! {
                 prop_assert!(same <= most);
             }
             prop_assert!(limits.pending.len() <= MAX_PENDING && limits.in_grace.len() <= most);
-            prop_assert!(limits.in_grace.iter().all(|one| now < one.since + GRACE));
+            prop_assert!(limits.in_grace.iter().all(|one| now < one.since + LOGIN_GRACE));
             let held = limits.pending.iter().chain(&limits.in_grace).map(|one| one.id);
             let expected: Vec<Id> = model.iter().map(|one| one.0).collect();
             prop_assert_eq!(held.collect::<Vec<_>>(), expected);
