@@ -23,7 +23,7 @@ use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use inspect::{Inspected, SocketState};
-use report::{Entry, Table, write_json, write_list};
+use report::{Entry, Layout, write_json, write_list};
 use summary::Summary;
 
 /// Show socket options, or set them and show the effect: of a new socket, a connection, or another
@@ -104,20 +104,20 @@ impl Opts {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
         let words = words.collect::<Result<_, Failure>>()?;
-        let mut run = Run { words, changed: self.changed, json, color, width, out };
+        let mut inspection = Inspection { words, changed: self.changed, json, color, width, out };
         if let Some(address) = &self.connect {
-            return run.one(self.dial(address)?, None);
+            return inspection.one(self.dial(address)?, None);
         }
         match (self.pid, self.fd, self.port) {
             (Some(pid), Some(fd), _) => {
-                run.one(process::borrow(pid, fd)?, Some(Held { pid, fd, inode: 0 }))
+                inspection.one(process::borrow(pid, fd)?, Some(Held { pid, fd, inode: 0 }))
             }
-            (Some(pid), None, _) => run.several(&process::sockets(pid)?),
-            (_, _, Some(port)) => run.several(&process::at_port(port, self.udp)?),
+            (Some(pid), None, _) => inspection.several(&process::sockets(pid)?),
+            (_, _, Some(port)) => inspection.several(&process::at_port(port, self.udp)?),
             _ if (self.udp, self.state) == (true, SocketState::Listening) => {
                 Err(Failure::usage("datagram sockets do not listen"))
             }
-            _ => run.options(&mut Inspected::fresh(self.kind(), self.domain(), self.state)),
+            _ => inspection.options(&mut Inspected::fresh(self.kind(), self.domain(), self.state)),
         }
     }
 
@@ -149,7 +149,7 @@ fn understand(word: &str) -> Result<Word, Failure> {
 }
 
 /// What is asked of each socket, and how the answer is written.
-struct Run<'a> {
+struct Inspection<'a> {
     words: Vec<Word>,
     changed: bool,
     json: bool,
@@ -158,7 +158,7 @@ struct Run<'a> {
     out: &'a mut dyn Write,
 }
 
-impl Run<'_> {
+impl Inspection<'_> {
     /// One live socket: what it is, then its options.
     fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<(), Failure> {
         if self.words.is_empty() {
@@ -229,9 +229,8 @@ impl Run<'_> {
         let written = if self.json {
             entries.iter().try_for_each(|entry| write_json(entry, self.out))
         } else {
-            let all = all && !entries.is_empty();
-            let compares = inspected.compares();
-            Table::of(&entries, all, compares, self.color, self.width).write(&entries, self.out)
+            let (all, compares) = (all && !entries.is_empty(), inspected.compares());
+            Layout { all, compares, color: self.color, width: self.width }.write(&entries, self.out)
         };
         written.and_then(|()| self.out.flush()).map_err(Failure::output)?;
         failed.map_or(Ok(()), Err)

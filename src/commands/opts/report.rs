@@ -37,7 +37,7 @@ pub(super) struct Entry {
     /// Its value on a fresh socket, where that is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) default: Option<Value>,
-    /// It was set, or changed with the socket's state.
+    /// It is not as on a fresh socket, or not what was asked for.
     #[serde(skip)]
     pub(super) differs: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,11 +98,12 @@ impl Entry {
             Err(error) => entry.errno = error.raw_os_error().map(errno_name),
         }
         let (effective, why) = (entry.value.clone(), effect.why);
+        entry.differs = why.is_some();
         entry.change = Some(Change { requested, effective, why, line });
         entry
     }
 
-    /// Whether it is a setting, or not as on a fresh socket.
+    /// Whether it is a setting, or differs.
     pub(super) fn is_change(&self) -> bool {
         self.differs || self.change.is_some()
     }
@@ -133,48 +134,56 @@ fn column(value: Option<&Value>, most: usize) -> String {
     }
 }
 
-/// How the entries are laid out for people.
-pub(super) struct Table {
-    /// Widths of name, value, default, level and type.
-    columns: [usize; 5],
+/// How entries are laid out for people.
+pub(super) struct Layout {
     /// Every option is listed: under a heading, long values cut.
-    all: bool,
-    color: bool,
+    pub(super) all: bool,
+    /// Values on a fresh socket have a column.
+    pub(super) compares: bool,
+    pub(super) color: bool,
     /// The terminal's: nothing is wrapped without one.
-    width: Option<usize>,
+    pub(super) width: Option<usize>,
 }
 
-impl Table {
-    /// Of columns as wide as these entries, with defaults where the socket `compares` with them.
-    pub(super) fn of(
-        entries: &[Entry],
-        all: bool,
-        compares: bool,
-        color: bool,
-        width: Option<usize>,
-    ) -> Self {
-        let columns = if all { [4, 5, 7, 5, 4] } else { [0; 5] };
-        let mut table = Self { columns, all, color, width };
-        for entry in entries.iter().filter(|entry| entry.change.is_none()) {
-            let widths = table.cells(entry).map(|cell| cell.chars().count());
-            for (column, width) in table.columns.iter_mut().zip(widths) {
-                // What is longer pushes its own line only.
-                *column = (*column).max(width.min(WIDE_NAME));
-            }
+impl Layout {
+    pub(super) fn write(&self, entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
+        // At a terminal each level of the whole table has a heading instead of a column; in a pipe
+        // every line is an option.
+        let grouped = self.all && self.width.is_some();
+        let head = ["NAME", "VALUE", "DEFAULT", "LEVEL", "TYPE"].map(str::to_owned);
+        let head = self.all.then_some(head);
+        let cells = entries.iter().filter(|entry| entry.change.is_none());
+        let cells = head.iter().cloned().chain(cells.map(|entry| self.cells(entry)));
+        // What is longer pushes its own line only.
+        let mut columns = widths(&cells.collect::<Vec<_>>()).map(|width| width.min(WIDE_NAME));
+        if !self.compares {
+            columns[2] = 0;
         }
-        if !compares {
-            table.columns[2] = 0;
+        if grouped {
+            columns[3] = 0;
         }
-        if table.grouped() {
-            table.columns[3] = 0;
+        if let Some(head) = head {
+            self.line(&self.row(&padded(&head, &columns), "MEANING"), "1", out)?;
         }
-        table
-    }
-
-    /// At a terminal each level of the whole table has a heading instead of a column; in a pipe
-    /// every line is an option.
-    fn grouped(&self) -> bool {
-        self.all && self.width.is_some()
+        let mut level = None;
+        for entry in entries {
+            let row = if let Some(change) = &entry.change {
+                change.line.clone()
+            } else {
+                if level.replace(&entry.level) != Some(&entry.level) && grouped {
+                    writeln!(out)?;
+                    self.line(&entry.level, "1", out)?;
+                }
+                self.row(&padded(&self.cells(entry), &columns), &entry.remark())
+            };
+            let color = match &entry.change {
+                Some(_) if entry.errno.is_some() => "31",
+                _ if entry.differs => "33",
+                _ => "",
+            };
+            self.line(&row, color, out)?;
+        }
+        Ok(())
     }
 
     fn cells(&self, entry: &Entry) -> [String; 5] {
@@ -192,60 +201,40 @@ impl Table {
         ]
     }
 
-    pub(super) fn write(&self, entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
-        if self.all {
-            let head = ["NAME", "VALUE", "DEFAULT", "LEVEL", "TYPE"].map(str::to_owned);
-            writeln!(out, "{}", self.painted(&self.row(&head, "MEANING"), "1"))?;
-        }
-        let mut level = None;
-        for entry in entries {
-            let (line, color) = match &entry.change {
-                Some(change) if entry.errno.is_some() => (change.line.clone(), "31"),
-                Some(Change { line, why: Some(_), .. }) => (line.clone(), "33"),
-                Some(change) => (change.line.clone(), ""),
-                None => {
-                    let new = level.replace(&entry.level) != Some(&entry.level);
-                    if new && self.grouped() {
-                        writeln!(out, "\n{}", self.painted(&entry.level, "1"))?;
-                    }
-                    let color = if entry.differs { "33" } else { "" };
-                    (self.row(&self.cells(entry), &entry.remark()), color)
-                }
-            };
-            writeln!(out, "{}", self.painted(&line, color))?;
-        }
-        Ok(())
-    }
-
-    /// One row, its last cell wrapped under itself, or under the row where that gets too naroption.
-    fn row(&self, cells: &[String; 5], last: &str) -> String {
-        let shown = cells.iter().zip(self.columns).filter(|(_, column)| *column > 0);
-        let padded = shown.map(|(cell, column)| format!("{cell:<column$}  "));
-        let mut text = padded.collect::<Vec<_>>().concat();
-        let start = text.chars().count();
+    /// A row, its last cell wrapped under itself, or under the row where that gets too narrow.
+    fn row(&self, cells: &str, last: &str) -> String {
         let Some(width) = self.width else {
-            text.push_str(last);
-            return text;
+            return format!("{cells}{last}");
         };
-        let indent = if width < start + MEANING_WIDTH {
-            text = cut(text.trim_end(), width);
-            text.push_str("\n    ");
-            4
-        } else {
-            start
-        };
-        let lines = wrapped(last, width.saturating_sub(indent));
-        text.push_str(&lines.join(&format!("\n{:indent$}", "")));
-        text
+        let mut indent = cells.chars().count();
+        let mut row = cells.to_owned();
+        if width < indent + MEANING_WIDTH {
+            row = cut(cells.trim_end(), width);
+            row.push_str("\n    ");
+            indent = 4;
+        }
+        row + &wrapped(last, width.saturating_sub(indent)).join(&format!("\n{:indent$}", ""))
     }
 
-    fn painted(&self, text: &str, color: &str) -> String {
+    fn line(&self, text: &str, color: &str, out: &mut dyn Write) -> io::Result<()> {
         if self.color && !color.is_empty() {
-            format!("\u{1b}[{color}m{text}\u{1b}[0m")
+            writeln!(out, "\u{1b}[{color}m{text}\u{1b}[0m")
         } else {
-            text.to_owned()
+            writeln!(out, "{text}")
         }
     }
+}
+
+/// The widest cell of each column.
+fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    std::array::from_fn(width)
+}
+
+/// The cells of a row in their columns, without those that have no width.
+fn padded<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
+    let shown = cells.iter().zip(widths).filter(|(_, width)| **width > 0);
+    shown.fold(String::new(), |row, (cell, width)| row + &format!("{cell:<width$}  "))
 }
 
 /// The text in lines of at most `width` characters, broken between words, and within those that
@@ -272,22 +261,16 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 /// Sockets, a line each under a heading; nothing for none.
-pub(super) fn write_list(mut lines: Vec<[String; 8]>, out: &mut dyn Write) -> io::Result<()> {
-    if lines.is_empty() {
+pub(super) fn write_list(mut rows: Vec<[String; 8]>, out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
         return Ok(());
     }
     let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
-    lines.insert(0, head.map(str::to_owned));
+    rows.insert(0, head.map(str::to_owned));
     // A process chooses its name and the paths of its UNIX sockets.
-    let lines: Vec<_> = lines
-        .iter()
-        .map(|line| line.each_ref().map(|cell| sanitize::line(cell.as_bytes())))
-        .collect();
-    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 8] = std::array::from_fn(width);
-    for line in &lines {
-        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    for cell in rows.as_flattened_mut() {
+        *cell = sanitize::line(cell.as_bytes());
     }
-    Ok(())
+    let columns = widths(&rows);
+    rows.iter().try_for_each(|row| writeln!(out, "{}", padded(row, &columns).trim_end()))
 }

@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use socket2::Domain;
 
 use crate::net::endpoint::Endpoint;
+use crate::net::options::Value;
 use crate::net::process::Held;
 use crate::net::socket::{Socket, domain_name, kind_name};
 use crate::net::tcpinfo::{TcpInfo, with_unit};
@@ -27,8 +28,8 @@ pub(super) struct Summary {
     rcvtimeo: Option<f64>,
     sndtimeo: Option<f64>,
     /// TCP only: the kernel's numbers, in its units.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "fields")]
-    tcp_info: Option<TcpInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_info: Option<Value>,
 }
 
 impl Summary {
@@ -56,7 +57,7 @@ impl Summary {
             blocking: !flags.contains(OFlag::O_NONBLOCK),
             rcvtimeo: seconds(options.read_timeout()),
             sndtimeo: seconds(options.write_timeout()),
-            tcp_info,
+            tcp_info: tcp_info.map(|info| Value::Record(info.fields().to_vec())),
         })
     }
 
@@ -104,21 +105,15 @@ impl Summary {
         ] {
             writeln!(out, "{name:<16} {value}")?;
         }
-        let Some(info) = &self.tcp_info else {
+        let Some(Value::Record(fields)) = &self.tcp_info else {
             return Ok(());
         };
         writeln!(out, "\nTCP_INFO")?;
-        for (name, number) in info.fields() {
+        for (name, number) in fields {
             writeln!(out, "{name:<19} {}", with_unit(name, *number))?;
         }
         Ok(())
     }
-}
-
-/// `TCP_INFO` whole, as an object.
-#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-fn fields<S: Serializer>(info: &Option<TcpInfo>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(info.iter().flat_map(TcpInfo::fields).map(|(name, n)| (name, n)))
 }
 
 /// The state of a TCP socket as the kernel names it; of others, what there is to it.

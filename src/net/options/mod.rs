@@ -20,7 +20,7 @@ use crate::exit::{Failure, shortened};
 pub use format::{Format, Names, listed};
 pub use names::{DOMAINS, TYPES};
 pub use table::ALIASES;
-pub use value::{Number, Value, object};
+pub use value::{Number, Value};
 
 /// A socket option.
 #[derive(Clone, Debug)]

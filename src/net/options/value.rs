@@ -111,8 +111,7 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_f64(time.as_secs_f64())
 }
 
-/// The fields of a struct as an object.
-pub fn object<S: Serializer>(
+fn object<S: Serializer>(
     fields: &[(&'static str, Number)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
