@@ -13,6 +13,7 @@
 //! change either.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -369,7 +370,7 @@ impl Connection {
     pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
         if self.write_half == WriteHalf::Ending && self.outbox.is_empty(log) {
             // If the peer is gone, the next read fails.
-            let _ = self.socket.shutdown_write();
+            let _ = self.socket.shutdown(Shutdown::Write);
             self.write_half = WriteHalf::Ended(now);
         }
     }

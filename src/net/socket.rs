@@ -15,7 +15,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::PeerCredentials;
-use nix::sys::socket::{MsgFlags, getsockopt};
+use nix::sys::socket::{MsgFlags, UnixCredentials, getsockopt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::deadline::{Deadline, wait};
@@ -46,14 +46,10 @@ impl Socket {
     pub fn new(domain: Domain, kind: Type) -> io::Result<Self> {
         let protocol = (domain != Domain::UNIX)
             .then(|| if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP });
-        let result = socket2::Socket::new(domain, kind, protocol);
-        if trace::on() {
-            let outcome = result
-                .as_ref()
-                .map_or_else(trace::failed, |s| CallResult::Descriptor(s.as_raw_fd()));
-            trace::call("socket", &[&domain_name(domain), &kind_name(kind)], outcome);
-        }
-        Ok(result?.into())
+        let socket = socket2::Socket::new(domain, kind, protocol);
+        let args: [&dyn Display; 2] = [&domain_name(domain), &kind_name(kind)];
+        let opened = |socket: &socket2::Socket| CallResult::Descriptor(socket.as_raw_fd());
+        Ok(trace::result("socket", &args, socket, opened)?.into())
     }
 
     /// bind(2).
@@ -69,18 +65,13 @@ impl Socket {
     /// accept4(2), close-on-exec: the new socket and the peer. Never blocks: the listener is
     /// non-blocking. The new socket is in blocking mode, as a program it is handed to expects.
     pub fn accept(&self) -> io::Result<(Self, Endpoint)> {
-        let result =
-            self.inner.accept().map(|(inner, address)| (Self::from(inner), Endpoint::of(&address)));
-        if trace::on() {
-            match &result {
-                Ok((socket, peer)) => {
-                    trace::call("accept", &[], CallResult::Accepted(socket.as_raw_fd(), peer));
-                }
-                Err(e) if would_block(e) => {}
-                Err(e) => trace::call("accept", &[], trace::failed(e)),
-            }
-        }
-        result
+        let accepted = match self.inner.accept() {
+            Err(e) if would_block(&e) => return Err(e),
+            accepted => accepted.map(|(inner, peer)| (Self::from(inner), Endpoint::of(&peer))),
+        };
+        trace::result("accept", &[], accepted, |(socket, peer)| {
+            CallResult::Accepted(socket.as_raw_fd(), peer.to_string())
+        })
     }
 
     /// Starts a connect(2) on this (non-blocking) socket: whether it is connected. While it is not,
@@ -224,19 +215,15 @@ impl Socket {
         trace::counted("sendall", pieces.iter().map(|piece| piece.len()).sum(), result)
     }
 
-    /// shutdown(2) of the write side: the peer sees our end. A connection that is gone already
-    /// (ENOTCONN) has ended as well as it can.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write, "SHUT_WR")
-    }
-
-    /// shutdown(2) of both sides, for all processes that have this socket: the peer sees our end,
-    /// and a program that reads sees one too.
-    pub fn shutdown_both(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Both, "SHUT_RDWR")
-    }
-
-    fn shutdown(&self, how: Shutdown, name: &str) -> io::Result<()> {
+    /// shutdown(2), for all processes that have this socket: of the write side, so that the peer
+    /// sees our end, or of both, so that a program that reads sees one too. A connection that is
+    /// gone already (ENOTCONN) has ended as well as it can.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let name = match how {
+            Shutdown::Read => "SHUT_RD",
+            Shutdown::Write => "SHUT_WR",
+            Shutdown::Both => "SHUT_RDWR",
+        };
         match trace::done("shutdown", &[&name], self.inner.shutdown(how)) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
@@ -250,20 +237,14 @@ impl Socket {
         self.set_int("SO_KEEPALIVE", 1)
     }
 
-    /// A second descriptor for the same socket, close-on-exec, to be given away.
-    pub fn duplicate(&self) -> io::Result<OwnedFd> {
-        Ok(self.inner.try_clone()?.into())
-    }
-
     /// The bytes that could be read now (`SIOCINQ`).
     pub fn unread(&self) -> io::Result<u64> {
         raw::unread(self.as_fd())
     }
 
     /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
-    pub fn credentials(&self) -> Option<Credentials> {
-        let found = getsockopt(self, PeerCredentials).ok()?;
-        Some(Credentials { user: found.uid(), group: found.gid(), process: found.pid() })
+    pub fn credentials(&self) -> Option<UnixCredentials> {
+        getsockopt(self, PeerCredentials).ok()
     }
 
     /// setsockopt(2) of an int by the option's name in the table: the one door for the options
@@ -285,10 +266,8 @@ impl Socket {
 
     /// getsockname(2).
     pub fn local(&self) -> io::Result<Endpoint> {
-        let address = self.inner.local_addr()?;
-        let local = Endpoint::of(&address);
-        trace::call("getsockname", &[], CallResult::Value(&local));
-        Ok(local)
+        let local = Endpoint::of(&self.inner.local_addr()?);
+        trace::result("getsockname", &[], Ok(local), |local| CallResult::Value(local.to_string()))
     }
 
     /// getpeername(2). For a connection that is gone already, the address that was dialled.
@@ -298,8 +277,7 @@ impl Socket {
             (Err(_), Some(dialled)) => dialled.clone(),
             (Err(e), None) => return Err(e),
         };
-        trace::call("getpeername", &[], CallResult::Value(&peer));
-        Ok(peer)
+        trace::result("getpeername", &[], Ok(peer), |peer| CallResult::Value(peer.to_string()))
     }
 
     /// setsockopt(2) with the bytes of a value.
@@ -312,16 +290,11 @@ impl Socket {
     /// getsockopt(2): the bytes of the value.
     pub fn get_option(&self, option: &SocketOption) -> io::Result<Vec<u8>> {
         let room = option.format.room();
-        let result = raw::getsockopt(self.as_fd(), option.level, option.number, room);
-        if trace::on() {
-            let (level, name) = option.level_and_name();
-            let args: [&dyn Display; 2] = [&level, &name];
-            match &result {
-                Ok(value) => trace::call("getsockopt", &args, CallResult::Value(&Plain(value))),
-                Err(e) => trace::call("getsockopt", &args, trace::failed(e)),
-            }
-        }
-        result
+        let value = raw::getsockopt(self.as_fd(), option.level, option.number, room);
+        let (level, name) = option.level_and_name();
+        trace::result("getsockopt", &[&level, &name], value, |value| {
+            CallResult::Value(Plain(value).to_string())
+        })
     }
 
     /// The typed getters of socket2, untraced. Nothing is set through them: see
@@ -343,25 +316,11 @@ impl From<OwnedFd> for Socket {
     }
 }
 
-/// Who a process is that connected to a UNIX socket.
-#[derive(Clone, Copy, Debug)]
-pub struct Credentials {
-    /// Its effective user.
-    pub user: u32,
-    /// Its effective group.
-    pub group: u32,
-    /// Its process id, then.
-    pub process: i32,
-}
-
 impl Drop for Socket {
     fn drop(&mut self) {
         if trace::on() {
-            trace::call(
-                "close",
-                &[&format_args!("fd {}", self.inner.as_raw_fd())],
-                CallResult::Done,
-            );
+            let descriptor = format!("fd {}", self.inner.as_raw_fd());
+            trace::call("close", &[&descriptor], CallResult::Done);
         }
     }
 }

@@ -9,7 +9,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::errno::would_block;
 use crate::exit::errno_name;
@@ -21,24 +22,25 @@ pub struct Call<'a> {
     /// The arguments, each as shown between the parentheses.
     args: &'a [&'a dyn Display],
     /// What the call returned.
-    outcome: CallResult<'a>,
+    outcome: CallResult,
 }
 
 /// What a socket call returned.
-#[derive(Clone, Copy)]
-pub enum CallResult<'a> {
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum CallResult {
     /// Nothing (Python's None).
     Done,
     /// A new descriptor.
     Descriptor(RawFd),
     /// A new descriptor and the peer's address (`accept`).
-    Accepted(RawFd, &'a dyn Display),
+    Accepted(RawFd, String),
     /// A number of bytes.
     Count(usize),
     /// A number of bytes and the sender's address (`recvfrom`).
-    CountFrom(usize, &'a dyn Display),
+    CountFrom(usize, String),
     /// A value read (`getsockopt`, `getsockname`).
-    Value(&'a dyn Display),
+    Value(String),
     /// The errno value of a failure.
     Failed(i32),
 }
@@ -53,14 +55,14 @@ impl Display for Call<'_> {
             write!(f, "{arg}")?;
         }
         f.write_str(")")?;
-        match self.outcome {
+        match &self.outcome {
             CallResult::Done => Ok(()),
             CallResult::Descriptor(fd) => write!(f, " -> fd {fd}"),
             CallResult::Accepted(fd, peer) => write!(f, " -> fd {fd} from {peer}"),
             CallResult::Count(n) => write!(f, " -> {n}"),
             CallResult::CountFrom(n, peer) => write!(f, " -> {n} from {peer}"),
             CallResult::Value(value) => write!(f, " -> {value}"),
-            CallResult::Failed(code) => write!(f, " -> {} {code}", errno_name(code)),
+            CallResult::Failed(code) => write!(f, " -> {} {code}", errno_name(*code)),
         }
     }
 }
@@ -72,16 +74,9 @@ impl Serialize for Call<'_> {
         let args: Vec<String> = self.args.iter().map(ToString::to_string).collect();
         map.serialize_entry("call", self.name)?;
         map.serialize_entry("args", &args)?;
-        match self.outcome {
-            CallResult::Done => map.serialize_entry("result", &()),
-            CallResult::Descriptor(fd) => map.serialize_entry("result", &fd),
-            CallResult::Accepted(fd, peer) => {
-                map.serialize_entry("result", &(fd, peer.to_string()))
-            }
-            CallResult::Count(n) => map.serialize_entry("result", &n),
-            CallResult::CountFrom(n, peer) => map.serialize_entry("result", &(n, peer.to_string())),
-            CallResult::Value(value) => map.serialize_entry("result", &value.to_string()),
-            CallResult::Failed(code) => map.serialize_entry("errno", &errno_name(code)),
+        match &self.outcome {
+            CallResult::Failed(code) => map.serialize_entry("errno", &errno_name(*code)),
+            result => map.serialize_entry("result", result),
         }?;
         map.end()
     }
@@ -103,22 +98,32 @@ pub fn on() -> bool {
 }
 
 /// Reports one call.
-pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: CallResult<'_>) {
+pub(super) fn call(name: &'static str, args: &[&dyn Display], outcome: CallResult) {
     if let Some(sink) = SINK.get() {
         sink(&Call { name, args, outcome });
     }
 }
 
-/// Reports a call that returns nothing but success or an error, and passes the result on.
-pub(super) fn done<T>(
+/// Reports a call, with what `returned` makes of its result, and passes the result on.
+pub(super) fn result<T>(
     name: &'static str,
     args: &[&dyn Display],
     result: io::Result<T>,
+    returned: impl FnOnce(&T) -> CallResult,
 ) -> io::Result<T> {
     if on() {
-        call(name, args, result.as_ref().map_or_else(failed, |_| CallResult::Done));
+        call(name, args, result.as_ref().map_or_else(failed, returned));
     }
     result
+}
+
+/// Reports a call that returns nothing but success or an error, and passes the result on.
+pub(super) fn done(
+    name: &'static str,
+    args: &[&dyn Display],
+    result: io::Result<()>,
+) -> io::Result<()> {
+    self::result(name, args, result, |()| CallResult::Done)
 }
 
 /// Reports a call that moves bytes, unless it would only have blocked, and passes the result on.
@@ -140,6 +145,6 @@ pub(super) fn counted(
 }
 
 /// The errno value a failed call is shown with.
-pub(super) fn failed<'a>(error: &io::Error) -> CallResult<'a> {
+pub(super) fn failed(error: &io::Error) -> CallResult {
     CallResult::Failed(error.raw_os_error().unwrap_or_default())
 }

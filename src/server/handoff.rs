@@ -9,7 +9,8 @@
 //! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PROGRAM_EXIT_GRACE`] after the program has read everything |
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::phase::{HandOff, Phase};
@@ -27,7 +28,7 @@ impl Table {
     pub(super) fn hand_off_socket(&mut self, client: Id) -> io::Result<OwnedFd> {
         let token = client.slot as u64;
         let entry = self.open_entry(client).ok_or(io::ErrorKind::NotConnected)?;
-        let socket = entry.conn.socket.duplicate()?;
+        let socket = entry.conn.socket.as_fd().try_clone_to_owned()?;
         entry.interest = Interest::default();
         // The mode belongs to both descriptors; ours is not waited on.
         entry.conn.socket.set_nonblocking(false)?;
@@ -92,7 +93,7 @@ impl Table {
             return;
         }
         // The client sees the end at once; the program may take seconds to react to its signal.
-        let _ = entry.conn.socket.shutdown_both();
+        let _ = entry.conn.socket.shutdown(Shutdown::Both);
         self.left.push(Id { number: entry.number, slot });
     }
 

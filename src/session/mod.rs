@@ -20,11 +20,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::sys::socket::UnixCredentials;
+
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::socket::Credentials;
 use crate::net::splice::{Moved, Splice};
 use seat::Input;
 
@@ -128,7 +129,7 @@ pub struct About {
     /// Clients with the same address, this one included.
     pub neighbours: usize,
     /// The process that connected, for UNIX sockets.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<UnixCredentials>,
     /// Whether a codec stands between the wire and the payload: then the socket is of no use to a
     /// program.
     pub has_codec: bool,

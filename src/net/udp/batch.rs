@@ -88,7 +88,7 @@ impl Datagrams {
         if trace::on() {
             let room = batch.each;
             for (_, Envelope { len, from, .. }) in &batch.datagrams {
-                trace::call("recvfrom", &[&room], CallResult::CountFrom(*len, from));
+                trace::call("recvfrom", &[&room], CallResult::CountFrom(*len, from.to_string()));
             }
             if let Err(e) = result.as_ref()
                 && !would_block(e)

@@ -10,8 +10,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use nix::sys::socket::UnixCredentials;
+
 use crate::net::endpoint::Endpoint;
-use crate::net::socket::Credentials;
 
 /// The protocols of UCSPI tools.
 const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
@@ -31,7 +32,7 @@ pub struct Request<'a> {
     /// Connections from the client's address, this one included.
     pub neighbours: usize,
     /// The process that connected, for UNIX sockets.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<UnixCredentials>,
     /// The name of the key that was proved.
     pub key: Option<&'a str>,
 }
@@ -67,9 +68,9 @@ impl Request<'_> {
         if let Some(who) = &self.credentials
             && protocol == "UNIX"
         {
-            set("REMOTEEUID", who.user.to_string().into());
-            set("REMOTEEGID", who.group.to_string().into());
-            set("REMOTEPID", who.process.to_string().into());
+            set("REMOTEEUID", who.uid().to_string().into());
+            set("REMOTEEGID", who.gid().to_string().into());
+            set("REMOTEPID", who.pid().to_string().into());
         }
         if let Some(key) = self.key {
             all.push(("SOCKCTL_KEY_NAME".into(), key.into()));
@@ -149,7 +150,7 @@ mod tests {
         let path = Unix(b"/run/x".to_vec());
         assert_eq!(
             variables(&path, &path, |request| {
-                request.credentials = Some(Credentials { user: 1, group: 2, process: 3 });
+                request.credentials = Some(libc::ucred { uid: 1, gid: 2, pid: 3 }.into());
             }),
             "PROTO=UNIX UNIXLOCALPATH=/run/x UNIXREMOTEEUID=1 UNIXREMOTEEGID=2 UNIXREMOTEPID=3"
         );
