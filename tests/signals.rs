@@ -86,6 +86,7 @@ fn row_48_a_terminal_that_goes_away_ends_it_in_good_order_and_nohup_does_not() {
     let server = sockctl("serve 0 --echo").start();
     let address = server.address();
     let client = server.connect();
+    echoes(&client, "it is accepted");
     server.signal("HUP");
     assert_eq!(read_all(&client), b"");
     drop(client);
