@@ -46,8 +46,8 @@ module completions {
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl serve opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -95,8 +95,8 @@ module completions {
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl connect opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -133,8 +133,8 @@ module completions {
     --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --port-file: path         # Write the port to FILE once bound
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl udp-serve opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -172,8 +172,8 @@ module completions {
     --broadcast               # Allow sending to a broadcast address
     --source(-s): string      # Send from this address
     --ttl: string             # Time to live (hop limit) of what is sent
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl udp-send opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -237,8 +237,8 @@ module completions {
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl auth-serve opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -295,8 +295,8 @@ module completions {
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl auth-connect opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
@@ -335,8 +335,8 @@ module completions {
     --fd: string              # Only the socket with this descriptor of that process
     --port: string            # Inspect the sockets that listen on this port (with --udp: are bound to it)
     --changed                 # Show only what differs from a new socket
-    --ipv4(-4)                # IPv4 only
-    --ipv6(-6)                # IPv6 only
+    --ipv4(-4)                # Use IPv4 only
+    --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --timeout(-w): string     # Timeout for connecting; 0 disables it
     --verbose(-v)             # Show connection details

@@ -112,10 +112,10 @@ impl TalkArgs {
 /// Which addresses a host may have.
 #[derive(Args, Debug, Clone)]
 pub struct FamilyArgs {
-    /// IPv4 only
+    /// Use IPv4 only
     #[arg(short = '4', long = "ipv4", conflicts_with = "v6", help_heading = "Sockets")]
     pub v4: bool,
-    /// IPv6 only
+    /// Use IPv6 only
     #[arg(short = '6', long = "ipv6", help_heading = "Sockets")]
     pub v6: bool,
     /// Do not resolve names: numeric addresses only

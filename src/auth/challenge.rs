@@ -100,7 +100,7 @@ fn stray(answer: &[u8], at: usize) -> String {
         _ if at == 0 => {
             "the client does not answer the challenge; does it use auth-connect --digest?".into()
         }
-        _ => format!("byte {byte} of the answer is no hex digit{}", digest_hint(at)),
+        _ => format!("byte {byte} of the answer is not a hex digit{}", digest_hint(at)),
     }
 }
 

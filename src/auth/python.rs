@@ -135,7 +135,7 @@ impl Side {
     fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
         let challenge = message
             .strip_prefix(PYTHON_CHALLENGE)
-            .ok_or_else(|| refusal("no challenge of Python's multiprocessing came"))?;
+            .ok_or_else(|| refusal("the peer sent no challenge of Python's multiprocessing"))?;
         // A peer must not get our answer to our own challenge.
         if challenge == self.challenge {
             return Err(refusal("our own challenge came back"));
@@ -160,7 +160,7 @@ impl Side {
             }
             FAILURE if self.listens => Err(refusal("the client does not accept our answer")),
             FAILURE => Err(refusal("the server does not accept our answer: wrong key?")),
-            _ => Err(refusal("neither welcome nor failure came")),
+            _ => Err(refusal("the peer sent neither welcome nor failure")),
         }
     }
 

@@ -351,7 +351,7 @@ impl<'a> Event<'a> {
             Self::Expect { pattern, matched: Some(matched), .. } if !matched.is_empty() => {
                 format!("expected {}: {}", quoted(pattern), quoted(matched))
             }
-            Self::Expect { pattern, .. } => format!("expected {}: it came", quoted(pattern)),
+            Self::Expect { pattern, .. } => format!("expected {}: matched", quoted(pattern)),
             Self::Message { .. } => String::new(),
         }
     }

@@ -171,7 +171,7 @@ fn destination(target: &Address, query: Query, until: Deadline) -> Result<(Host,
     match target.clone().resolve_default(Family::V4) {
         Address::Unix(_) => refuse("a proxy cannot reach a UNIX socket of this machine"),
         Address::Inet { host: Host::Scoped(..), .. } => {
-            refuse("a zone of this machine means nothing to a proxy")
+            refuse("an IPv6 zone is local to this machine; a proxy cannot use it")
         }
         Address::Inet { host, port } => Ok((host, resolve::port(&port, query, until)?)),
     }

@@ -112,7 +112,7 @@ pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Re
     let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;
     if args.tcp_info && matches!(address, Address::Unix(_)) {
-        return Err(Failure::usage(format!("--tcp-info: {address} is no TCP connection")));
+        return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
     let dump = args.socket.dump(talk)?;
     let mode = Mode::of(args);
@@ -295,7 +295,7 @@ impl ClientArgs {
 /// `--max-bytes`: nothing at all is not a session.
 fn max_bytes(text: &str) -> Result<u64, String> {
     match quantity::size(text)? {
-        0 => Err("at least 1 byte".into()),
+        0 => Err("expected at least 1 byte".into()),
         size => Ok(size),
     }
 }

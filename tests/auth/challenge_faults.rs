@@ -446,7 +446,7 @@ fn row_62_mismatched_sides_end_with_a_hint() {
             let why = if digits > len {
                 format!("wrong key, or a longer digest than {ours} on the client")
             } else {
-                format!("of the answer is no hex digit; does the client use --digest {theirs}?")
+                format!("of the answer is not a hex digit; does the client use --digest {theirs}?")
             };
             let line = said(&server, &format!("[{number}] ")).pop().unwrap();
             assert!(line.ends_with(&why), "{line}, not {why}");

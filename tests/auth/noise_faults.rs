@@ -180,7 +180,7 @@ fn row_60_encrypted_what_is_ours_proves_nothing_to_us() {
     let echo = sockctl("serve 127.0.0.1:0 --echo").start();
     let port = echo.port();
     let done = client(port, "").input("payload").run();
-    done.fails(9, refused(port, "the server sends back what it gets: it is no auth-serve"));
+    done.fails(9, refused(port, "the server sends back what it gets: it is not an auth-serve"));
     // Behind the handshake: the client's own record comes back instead of the server's.
     let server = server("--echo");
     let held: Arc<Mutex<Vec<u8>>> = Arc::default();

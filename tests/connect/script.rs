@@ -236,7 +236,7 @@ fn max_bytes_ends_a_pipe_exactly_there() {
         shell(&line, words).run().is(0, vec![b'y'; 100 << 10], "");
         peer.done();
     }
-    sockctl("connect 1 --max-bytes 0").run().refuses("--max-bytes '0': at least 1 byte");
+    sockctl("connect 1 --max-bytes 0").run().refuses("--max-bytes '0': expected at least 1 byte");
 }
 
 #[test]
@@ -431,7 +431,9 @@ fn tcp_info_tells_at_the_end_how_the_connection_fared() {
     assert_eq!((&event["event"], &event["peer"]), (&"tcp_info".into(), &address.into()));
     assert_eq!(event["retransmits"], 0);
     assert!(event["rtt_us"].is_u64() && event["cwnd"].is_u64() && event["delivery_rate"].is_u64());
-    sockctl("connect unix:/x --tcp-info").run().refuses("--tcp-info: unix:/x is no TCP connection");
+    sockctl("connect unix:/x --tcp-info")
+        .run()
+        .refuses("--tcp-info: unix:/x is not a TCP connection");
 }
 
 /// Runs `sys.argv[1:]` with a terminal as its stderr, and prints what that terminal shows.

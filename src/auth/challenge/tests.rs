@@ -85,9 +85,9 @@ fn row_56_capitals_and_junk_stop_at_once_and_are_no_wrong_proof() {
     let junk = vec![b'z'; 10 << 20];
     for (bytes, line) in [
         (&capitals[..], "byte 4 of the answer is a capital; hex digits must be lowercase"),
-        (b"0123456789abcdefg", "byte 17 of the answer is no hex digit"),
+        (b"0123456789abcdefg", "byte 17 of the answer is not a hex digit"),
         (&junk, "the client does not answer the challenge; does it use auth-connect --digest?"),
-        (b"0\n", "byte 2 of the answer is no hex digit"),
+        (b"0\n", "byte 2 of the answer is not a hex digit"),
     ] {
         let refusal = refusal(Digest::Md5, bytes);
         assert_eq!((refusal.reason.as_str(), refusal.wrong_proof), (line, false));

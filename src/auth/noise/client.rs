@@ -111,7 +111,7 @@ fn message_length(received: &[u8]) -> Result<usize, Refusal> {
         },
         [a, b, ..] if [*a, *b] == MESSAGE_LENGTH => Ok(FRAMED),
         [a, b, ..] if PREFACE.starts_with(&[*a, *b]) => {
-            Err(refused("the server sends back what it gets: it is no auth-serve"))
+            Err(refused("the server sends back what it gets: it is not an auth-serve"))
         }
         [_, _, ..] => Err(refused(OTHER_PROTOCOL)),
         _ => Ok(MESSAGE_LENGTH.len()),

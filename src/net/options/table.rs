@@ -211,7 +211,7 @@ pub(super) static ROWS: &[SocketOption] = &[
     row(IPPROTO_IPV6, "IPV6_RTHDR",               57, Bytes,         Both, Open, INET, "routing header of sent packets"),
     row(IPPROTO_IPV6, "IPV6_RECVDSTOPTS",         58, Flag,          Both, Any,  INET, "receive the destination options of each datagram"),
     row(IPPROTO_IPV6, "IPV6_DSTOPTS",             59, Bytes,         Both, Open, INET, "destination options of sent packets").needs("CAP_NET_RAW"),
-    row(IPPROTO_IPV6, "IPV6_RECVPATHMTU",         60, Flag,          Both, Any,  INET, "be told when the path's MTU changes"),
+    row(IPPROTO_IPV6, "IPV6_RECVPATHMTU",         60, Flag,          Both, Any,  INET, "report changes of the path's MTU"),
     row(IPPROTO_IPV6, "IPV6_PATHMTU",             61, Record(PATHMTU), Get,  Any,  INET, "the path's MTU and whose it is"),
     row(IPPROTO_IPV6, "IPV6_DONTFRAG",            62, Flag,          Both, Any,  UDP,  "refuse what is larger than the MTU instead of fragmenting it"),
     row(IPPROTO_IPV6, "IPV6_RECVTCLASS",          66, Flag,          Both, Any,  INET, "receive the traffic class of each datagram"),
