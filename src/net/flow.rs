@@ -1,0 +1,13 @@
+//! The marks of flow control, which the link loop and the handlers share. The rules are [in the
+//! guide](crate#back-pressure).
+
+use std::time::Duration;
+
+/// The high-water mark: sources wait for a reader with this much queued. It covers
+/// the bursts of a reader that keeps up.
+pub const HIGH_WATER: usize = 256 << 10;
+/// A reader that has taken nothing for this long is stalled: sources do not wait for it any more.
+pub const STALL_AFTER: Duration = Duration::from_millis(100);
+/// What all send queues together may own. Below it a client may write everything before it reads, and
+/// the broadcasts that wait for a slow one are copied for it.
+pub const TOTAL_QUEUE_LIMIT: usize = 128 << 20;
