@@ -8,7 +8,7 @@ use super::security::Security;
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;
-use crate::net::access::Networks;
+use crate::net::access::{Access, Networks};
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
@@ -22,6 +22,26 @@ use crate::net::sockopt;
 const BATCH: usize = 64;
 /// The pause after a failed accept(2): a lack of descriptors or memory makes it fail at once again.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who may connect, and how many.
+#[derive(Debug)]
+pub struct Limits {
+    /// `-m`: connections at a time.
+    pub max: usize,
+    /// `--on-full reject`: a connection too many is closed; otherwise it waits.
+    pub reject: bool,
+    /// `--per-ip`: connections from one address at a time.
+    pub per_ip: Option<usize>,
+    /// `--allow`, `--deny`.
+    pub access: Access,
+}
+
+impl Default for Limits {
+    /// No limits.
+    fn default() -> Self {
+        Self { max: usize::MAX, reject: false, per_ip: None, access: Access::default() }
+    }
+}
 
 /// `--accept-proxy`: the proxies whose PROXY headers are trusted.
 #[derive(Debug)]
@@ -97,8 +117,9 @@ impl EventLoop<'_> {
     /// Admits a connection if there is room; else it waits or is refused. socketserver:
     /// `process_request`.
     pub(super) fn admit(&mut self, slot: usize) {
-        let max = self.config.limits.per_ip.unwrap_or(usize::MAX);
-        if self.table.neighbours(slot) >= max {
+        if let Some(max) = self.config.limits.per_ip
+            && self.table.neighbours(slot) >= max
+        {
             return self.table.close(slot, Reason::PerAddress);
         }
         if self.is_full() {

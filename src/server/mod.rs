@@ -13,7 +13,6 @@ mod clients;
 mod flush;
 mod handoff;
 mod lifecycle;
-mod limits;
 mod log_limit;
 mod negotiation;
 mod outgoing;
@@ -41,8 +40,7 @@ use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
-pub use accept::Proxies;
-pub use limits::Limits;
+pub use accept::{Limits, Proxies};
 use log_limit::LogLimit;
 use outgoing::Outgoing;
 pub use outgoing::Route;
@@ -58,8 +56,9 @@ const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
 const DIALER: u64 = u64::MAX - 4;
 
-/// One recv(2), and so what one connection gets of a turn.
-const BUFFER: usize = 64 << 10;
+/// One recv(2), and so what one connection gets of a turn. 1 GB that is discarded costs 0.24 s of
+/// CPU time; 0.39 s with 64 KiB.
+const BUFFER: usize = 128 << 10;
 
 /// What a run of the loop does beside talking.
 pub struct Config {
@@ -143,8 +142,7 @@ impl<'a> EventLoop<'a> {
         config: Config,
         talk: Talk,
     ) -> io::Result<Self> {
-        let counts = config.limits.per_ip.is_some() || handler.counts_neighbours();
-        let mut table = Table::new(talk.clone(), config.bounds, counts, handler)?;
+        let mut table = Table::new(talk.clone(), config.bounds, handler)?;
         table.has_dump = config.dump.is_some();
         table.has_tcp_info = config.tcp_info;
         table.poller.add(&inbox.waker, INBOX, Interest::READ)?;

@@ -51,7 +51,8 @@ pub struct PreAuthLimits {
     max_grace: usize,
     /// Connections that count. So few that a scan is cheaper than an index.
     pending: Vec<Pending>,
-    offenders: HashMap<IpAddr, Offender>,
+    /// When the last wrong proofs came from an address, up to [`PENALTY_PROOFS`] of them.
+    offenders: HashMap<IpAddr, VecDeque<Instant>>,
 }
 
 /// A connection that has not authenticated yet.
@@ -64,13 +65,6 @@ struct Pending {
     last_heard: Option<Instant>,
     /// What it sent was made with a key, unless it is a replay.
     shows_key: bool,
-}
-
-/// When the last wrong proofs came from an address: a ring, `last` is the newest.
-#[derive(Debug)]
-struct Offender {
-    times: [Option<Instant>; PENALTY_PROOFS],
-    last: usize,
 }
 
 impl PreAuthLimits {
@@ -193,50 +187,25 @@ impl PreAuthLimits {
     }
 
     fn is_penalised(&self, from: IpAddr, now: Instant) -> bool {
-        self.offenders.get(&from).is_some_and(|offender| offender.is_penalised(now))
+        let times = self.offenders.get(&from).filter(|times| times.len() == PENALTY_PROOFS);
+        let oldest = times.and_then(VecDeque::front);
+        oldest.is_some_and(|&time| now.saturating_duration_since(time) < PENALTY_WINDOW)
     }
 
     fn remember(&mut self, from: IpAddr, now: Instant) {
-        if !self.offenders.contains_key(&from) && self.offenders.len() >= MAX_OFFENDERS {
-            self.offenders.retain(|_, one| is_recent(one.newest(), now));
-            self.forget_one();
+        if !self.offenders.contains_key(&from)
+            && self.offenders.len() >= MAX_OFFENDERS
+            && let Some((&least_recent, _)) =
+                self.offenders.iter().min_by_key(|(_, times)| times.back().copied())
+        {
+            self.offenders.remove(&least_recent);
         }
-        self.offenders
-            .entry(from)
-            .or_insert(Offender { times: [None; PENALTY_PROOFS], last: 0 })
-            .add(now);
-    }
-
-    /// Makes room for one address by dropping the one whose last wrong proof is oldest.
-    fn forget_one(&mut self) {
-        if self.offenders.len() < MAX_OFFENDERS {
-            return;
+        let times = self.offenders.entry(from).or_default();
+        if times.len() == PENALTY_PROOFS {
+            times.pop_front();
         }
-        let oldest = self.offenders.iter().min_by_key(|(_, one)| one.newest());
-        if let Some((&oldest, _)) = oldest {
-            self.offenders.remove(&oldest);
-        }
+        times.push_back(now);
     }
-}
-
-impl Offender {
-    fn add(&mut self, now: Instant) {
-        self.last = (self.last + 1) % PENALTY_PROOFS;
-        self.times[self.last] = Some(now);
-    }
-
-    fn newest(&self) -> Option<Instant> {
-        self.times[self.last]
-    }
-
-    /// Whether even the oldest of the last five is recent.
-    fn is_penalised(&self, now: Instant) -> bool {
-        is_recent(self.times[(self.last + 1) % PENALTY_PROOFS], now)
-    }
-}
-
-fn is_recent(time: Option<Instant>, now: Instant) -> bool {
-    time.is_some_and(|time| now.saturating_duration_since(time) < PENALTY_WINDOW)
 }
 
 /// What counts as one address: an IPv4 address, also a v4-mapped one, or an IPv6 /64.

@@ -13,8 +13,8 @@ use slab::Slab;
 
 use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
-use super::limits::PerAddressCounts;
 use super::phase::{Negotiation, Phase};
+use super::preauth::network;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -137,8 +137,6 @@ pub(super) struct Table {
     pub(super) back_pressure: BackPressure,
     /// The handler has paused all connections.
     pub(super) is_paused: bool,
-    /// Kept where the connections of an address are counted.
-    pub(super) per_address: Option<PerAddressCounts>,
     /// A connection with this much waiting is cut off.
     pub(super) queue_limit: usize,
     /// Joins and leaves are reported without `-v`.
@@ -153,12 +151,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(
-        talk: Talk,
-        bounds: Bounds,
-        counts: bool,
-        handler: &dyn Handler,
-    ) -> io::Result<Self> {
+    pub(super) fn new(talk: Talk, bounds: Bounds, handler: &dyn Handler) -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
@@ -182,7 +175,6 @@ impl Table {
             flush: FlushSchedule::default(),
             back_pressure: BackPressure::default(),
             is_paused: false,
-            per_address: counts.then(PerAddressCounts::default),
             queue_limit: handler.queue_limit(),
             is_social: handler.is_social(),
             has_dump: false,
@@ -281,9 +273,6 @@ impl Table {
         self.announcing -= usize::from(entry.phase.is_announcing());
         if entry.is_admitted {
             self.admitted -= 1;
-            if let Some(per_address) = &mut self.per_address {
-                per_address.remove(&entry.conn.peer);
-            }
         }
         Some(entry)
     }
@@ -306,12 +295,14 @@ impl Table {
         self.waiting.first_key_value().map(|(_, &slot)| slot)
     }
 
-    /// How many admitted connections have the address of this one.
+    /// How many admitted connections have the address of this one; UNIX peers have none.
     pub(super) fn neighbours(&self, slot: usize) -> usize {
-        match (&self.per_address, self.entries.get(slot)) {
-            (Some(per_address), Some(entry)) => per_address.of(&entry.conn.peer),
-            _ => 0,
-        }
+        let of = |entry: &Entry| entry.conn.peer.ip().map(network);
+        let Some(address) = self.entries.get(slot).and_then(of) else {
+            return 0;
+        };
+        let admitted = self.entries.iter().filter(|(_, entry)| entry.is_admitted);
+        admitted.filter(|(_, entry)| of(entry) == Some(address)).count()
     }
 
     /// Admits a connection: from now on it talks to the handler.
@@ -325,9 +316,6 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        if let Some(per_address) = &mut self.per_address {
-            per_address.add(&entry.conn.peer);
-        }
         let joined = self.is_social;
         if self.bounds.role == Role::Server
             && self.talk.says(if joined { Level::Normal } else { Level::Verbose })

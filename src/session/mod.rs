@@ -103,11 +103,6 @@ pub trait Handler {
         false
     }
 
-    /// Whether it asks how many clients have the same address.
-    fn counts_neighbours(&self) -> bool {
-        false
-    }
-
     /// Whether people take part: joins and leaves are reported without `-v`.
     fn is_social(&self) -> bool {
         false

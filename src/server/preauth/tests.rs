@@ -232,7 +232,7 @@ fn without_penalty_wrong_proofs_change_nothing() {
 }
 
 #[test]
-fn old_offenders_are_forgotten_and_the_table_has_an_end() {
+fn the_table_of_offenders_has_an_end() {
     let start = Instant::now();
     let mut limits = PreAuthLimits::new(true, 0);
     for n in 0..5000 {
@@ -245,8 +245,6 @@ fn old_offenders_are_forgotten_and_the_table_has_an_end() {
     }
     let delay = limits.wrong_proof(id(0), nth(4999), later(start, 5000));
     assert_eq!(delay, PENALTY_DELAY);
-    limits.wrong_proof(id(0), nth(5000), later(start, 70_000));
-    assert_eq!(limits.offenders.len(), 1);
 }
 
 #[test]

@@ -217,8 +217,4 @@ impl Handler for ClientPrograms {
     fn is_busy(&self) -> bool {
         self.runner.is_busy()
     }
-
-    fn counts_neighbours(&self) -> bool {
-        true
-    }
 }
