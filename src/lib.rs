@@ -147,7 +147,7 @@
 //!
 //! ```text
 //! server/mod.rs       EventLoop::dispatch (HANDLER)
-//! session/pipe.rs     Pipe::tick, feed, feed_some     <- session/stdio.rs Streams::read
+//! session/pipe.rs     Pipe::tick, feed, feed_some, copy  <- session/stdio.rs Streams::read
 //!                     Pipe::send                         <- net/stdio.rs Stdio::read
 //! server/clients.rs   Table::send
 //! net/connection.rs   Connection::send                -> the codec's encode
@@ -162,8 +162,8 @@
 //! server/receive.rs   EventLoop::connection, receive
 //! net/connection.rs   Connection::read                <- net/socket.rs Socket::recv
 //!                                                     -> the codec's decode
-//! session/pipe.rs     Pipe::received, write
-//! session/stdio.rs    Streams::write                  -> net/stdio.rs Stdio::write
+//! session/pipe.rs     Pipe::received
+//! session/stdio.rs    Streams::write, put             -> net/stdio.rs Stdio::write
 //! ```
 //!
 //! Where neither a codec nor `--hex` has to see the bytes, the kernel moves them: `feed_some` calls

@@ -1,5 +1,7 @@
 //! Lines out of a stream of bytes, and line ends into one; whatever pieces the bytes come in.
 
+use std::borrow::Cow;
+
 /// The handling of a line that is longer than the cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlong {
@@ -105,16 +107,26 @@ impl Lines {
     }
 }
 
-/// Adds the CR where it is missing before a LF.
-#[derive(Debug, Default)]
-pub struct Crlf {
-    /// The last byte of the feed before was a CR.
+/// Line ends as they are sent: as they are, or as CRLF.
+#[derive(Debug)]
+pub struct LineEnds {
+    crlf: bool,
+    /// The last byte so far was a CR.
     after_cr: bool,
 }
 
-impl Crlf {
-    /// Appends `bytes` to `out`, every line end in it as CRLF.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+impl LineEnds {
+    /// With `crlf` the CR is added where it is missing before a LF.
+    pub fn new(crlf: bool) -> Self {
+        Self { crlf, after_cr: false }
+    }
+
+    /// The next bytes as they are sent.
+    pub fn convert<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.crlf {
+            return bytes.into();
+        }
+        let mut out = Vec::with_capacity(bytes.len());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             if let Some(line) = piece.strip_suffix(b"\n") {
                 out.extend_from_slice(line);
@@ -127,6 +139,7 @@ impl Crlf {
             }
             self.after_cr = piece.ends_with(b"\r");
         }
+        out.into()
     }
 }
 
@@ -197,9 +210,9 @@ mod tests {
 
     #[test]
     fn the_cr_is_added_only_where_it_is_missing() {
-        let (mut crlf, mut out) = (Crlf::default(), Vec::new());
+        let (mut ends, mut out) = (LineEnds::new(true), Vec::new());
         for part in ["a\nb\r\n\n", "\n", "c\r", "\nd\r", "", "\n\re\n"] {
-            crlf.feed(part.as_bytes(), &mut out);
+            out.extend_from_slice(&ends.convert(part.as_bytes()));
         }
         let text = String::from_utf8_lossy(&out);
         assert_eq!(text, "a\r\nb\r\n\r\n\r\nc\r\nd\r\n\re\r\n");
@@ -245,11 +258,8 @@ mod tests {
         #[test]
         fn any_split_gives_the_same_crlf((bytes, cuts) in stream()) {
             let run = |parts: Vec<&[u8]>| {
-                let (mut crlf, mut out) = (Crlf::default(), Vec::new());
-                for part in parts {
-                    crlf.feed(part, &mut out);
-                }
-                out
+                let mut ends = LineEnds::new(true);
+                parts.iter().flat_map(|part| ends.convert(part).into_owned()).collect::<Vec<_>>()
             };
             let whole = run(vec![&bytes]);
             prop_assert_eq!(&run(parts(&bytes, &cuts)), &whole);

@@ -166,13 +166,6 @@ impl Socket {
         false // epoll reports what is left
     }
 
-    /// Sets how many bytes must have come before the socket counts as readable (`SO_RCVLOWAT`);
-    /// false where the user has set that, or the system refuses.
-    pub fn set_low_water(&self, bytes: i32) -> bool {
-        let is_ours = bytes == 1 || self.get_int("SO_RCVLOWAT").is_ok_and(|now| now == 1);
-        is_ours && self.set_int("SO_RCVLOWAT", bytes).is_ok()
-    }
-
     /// recv(2). 0 is the peer's end.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let result =

@@ -62,10 +62,7 @@ impl Splice {
     /// From this stdin to a socket, if the kernel has a way.
     pub fn from_input(input: Stdio) -> Option<Self> {
         match input.kind() {
-            StreamKind::Pipe => {
-                grow(input.as_fd());
-                Some(Self(Way::Splice))
-            }
+            StreamKind::Pipe => Some(Self(Way::Splice)),
             StreamKind::File => Some(Self(Way::SendFile)),
             StreamKind::Socket | StreamKind::Terminal | StreamKind::Device => None,
         }
@@ -74,10 +71,7 @@ impl Splice {
     /// From a socket to this stdout, if the kernel has a way.
     pub fn to_output(output: Stdio) -> Option<Self> {
         match output.kind() {
-            StreamKind::Pipe => {
-                grow(output.as_fd());
-                Some(Self(Way::Splice))
-            }
+            StreamKind::Pipe => Some(Self(Way::Splice)),
             StreamKind::File | StreamKind::Device => {
                 let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).ok()?;
                 grow(writer.as_fd());

@@ -166,10 +166,6 @@ impl Clients for Table {
         moved
     }
 
-    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool {
-        self.open_entry(client).is_some_and(|entry| entry.conn.socket.set_low_water(bytes))
-    }
-
     fn stop(&mut self) {
         self.stop_wanted = true;
     }

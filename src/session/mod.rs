@@ -202,10 +202,6 @@ pub trait Clients {
     /// [`Handler::drained`] reports when it has again.
     fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved;
 
-    /// Sets how many bytes a client's socket must have before it counts as readable
-    /// (`SO_RCVLOWAT`); false where the user has set that or the system refuses.
-    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool;
-
     /// Graceful shutdown, as on SIGTERM.
     fn stop(&mut self);
 

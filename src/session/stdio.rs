@@ -1,13 +1,18 @@
 //! stdin and stdout in the event loop: read and written without blocking, and watched by a poller
-//! of their own, which the loop watches as the handler's source.
+//! of their own, which the loop watches as the handler's source. Clients are not read while stdout
+//! is full; a failure to write ends the run.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::{Clients, Id};
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::errno::would_block;
 use crate::net::poller::{Interest, Poller};
-use crate::net::socket::would_block;
+use crate::net::splice::grow;
 use crate::net::stdio::{Stdio, StreamKind};
+use crate::sanitize::Sanitizer;
 
 const STDIN: u64 = 0;
 const STDOUT: u64 = 1;
@@ -27,30 +32,35 @@ pub struct Streams {
     output: Option<Watched>,
     /// Written by the handler, and not taken by stdout yet.
     pending: Vec<u8>,
-}
-
-/// What the streams are ready for.
-#[derive(Default)]
-pub struct StreamsReady {
-    /// stdin can be read.
-    pub input: bool,
-    /// stdout has room.
-    pub output: bool,
+    /// One a client, where stdout is a terminal.
+    sanitizers: Option<HashMap<u64, Sanitizer>>,
     /// The reader of a stdout that is a pipe has gone.
     pub is_broken: bool,
+    /// Once the run is to stop: how long stdout may take what is pending.
+    until: Deadline,
 }
 
 impl Streams {
-    /// Takes the streams that the handler uses. Nothing is read yet.
-    pub fn new(input: bool, output: bool) -> Result<Self, Failure> {
+    /// Takes the streams that the handler uses. Nothing is read yet. `sanitize`: received text is
+    /// escaped.
+    pub fn new(input: bool, output: bool, sanitize: bool) -> Result<Self, Failure> {
         let poller = Poller::new().during("watch", "stdin and stdout")?;
         let watched = |fd: Stdio, token| {
+            if fd.kind() == StreamKind::Pipe {
+                grow(fd.as_fd());
+            }
             let added = poller.add(fd, token, Interest::default());
             Watched { fd, is_always_ready: added.is_err(), is_awaited: false }
         };
-        let input = input.then(|| watched(Stdio::input(), STDIN));
-        let output = output.then(|| watched(Stdio::output(), STDOUT));
-        Ok(Self { poller, input, output, pending: Vec::new() })
+        Ok(Self {
+            input: input.then(|| watched(Stdio::input(), STDIN)),
+            output: output.then(|| watched(Stdio::output(), STDOUT)),
+            poller,
+            pending: Vec::new(),
+            sanitizers: sanitize.then(HashMap::new),
+            is_broken: false,
+            until: Deadline::NEVER,
+        })
     }
 
     /// stdin, until it has ended.
@@ -69,60 +79,105 @@ impl Streams {
         self.input = None;
     }
 
-    /// Whether stdin is to be reported when it can be read.
+    /// Whether [`Streams::tick`] is to report when stdin can be read.
     pub fn watch_input(&mut self, on: bool) {
-        watch(&self.poller, &mut self.input, STDIN, Interest { read: on, write: false });
+        if let Some(input) = &mut self.input {
+            input.watch(&self.poller, STDIN, Interest { read: on, write: false });
+        }
     }
 
-    /// Whether stdout is to be reported when it has room.
-    pub fn watch_output(&mut self, on: bool) {
-        watch(&self.poller, &mut self.output, STDOUT, Interest { read: false, write: on });
+    /// Whether stdin is watched.
+    pub fn awaits_input(&self) -> bool {
+        self.input.as_ref().is_some_and(|input| input.is_awaited)
     }
 
     /// read(2) on stdin: 0 at its end, `None` where nothing is there.
     pub fn read(&self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
         match self.input.as_ref().map_or(Ok(0), |input| input.fd.read(buffer)) {
-            Ok(count) => Ok(Some(count)),
             Err(e) if would_block(&e) => Ok(None),
-            Err(e) => Err(Failure::system("read", "stdin", &e)),
+            read => read.map(Some).during("read", "stdin"),
         }
     }
 
-    /// Writes to stdout; what it does not take waits, and stdout is watched.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if !self.pending.is_empty() {
-            self.pending.extend_from_slice(bytes);
-            return Ok(());
+    /// Writes what a client sent. What stdout does not take waits.
+    pub fn write(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) {
+        let Some(sanitizers) = &mut self.sanitizers else {
+            return self.put(bytes, clients);
+        };
+        let mut text = String::new();
+        sanitizers.entry(client.number).or_default().feed(bytes, &mut text);
+        self.put(text.as_bytes(), clients);
+    }
+
+    /// A client sends no more: writes a character that was cut off by that.
+    pub fn end_text(&mut self, client: Id, clients: &mut dyn Clients) {
+        let sanitizers = self.sanitizers.as_mut();
+        if let Some(mut sanitizer) = sanitizers.and_then(|all| all.remove(&client.number)) {
+            let mut text = String::new();
+            sanitizer.finish(&mut text);
+            self.put(text.as_bytes(), clients);
         }
-        let taken = self.write_some(bytes)?;
+    }
+
+    fn put(&mut self, bytes: &[u8], clients: &mut dyn Clients) {
+        let taken = if self.has_pending() { 0 } else { self.write_some(bytes, clients) };
         if taken < bytes.len() {
             self.pending.extend_from_slice(&bytes[taken..]);
-            self.watch_output(true);
+            self.pause(true, clients);
         }
-        Ok(())
     }
 
-    fn write_some(&self, bytes: &[u8]) -> Result<usize, Failure> {
+    fn write_some(&self, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         let Some(output) = &self.output else {
-            return Ok(bytes.len());
+            return bytes.len();
         };
         let mut taken = 0;
         while taken < bytes.len() {
             match output.fd.write(&bytes[taken..]) {
                 Ok(count) => taken += count,
                 Err(e) if would_block(&e) => break,
-                Err(e) => return Err(Failure::output(e)),
+                Err(e) => {
+                    clients.quit(Err(Failure::output(e)));
+                    return bytes.len();
+                }
             }
         }
-        Ok(taken)
+        taken
     }
 
-    /// Writes what waits, as far as stdout takes it.
-    pub fn flush(&mut self) -> Result<(), Failure> {
-        let taken = self.write_some(&self.pending)?;
-        self.pending.drain(..taken);
-        self.watch_output(!self.pending.is_empty());
-        Ok(())
+    /// Pauses all clients until stdout has room, or resumes them.
+    pub fn pause(&mut self, on: bool, clients: &mut dyn Clients) {
+        if let Some(output) = &mut self.output {
+            output.watch(&self.poller, STDOUT, Interest { read: false, write: on });
+        }
+        clients.pause_all(on);
+    }
+
+    /// Writes what waits, if stdout has room. Returns whether stdin is watched and can be read.
+    pub fn tick(&mut self, clients: &mut dyn Clients) -> bool {
+        let is_due = |stream: &Option<Watched>| stream.as_ref().is_some_and(Watched::is_due);
+        let (mut readable, mut writable) = (is_due(&self.input), is_due(&self.output));
+        let mut events = Vec::new();
+        // What cannot be waited for now is waited for again.
+        let _ = self.poller.wait(&mut events, Deadline::now());
+        for event in events {
+            if event.token == STDIN {
+                readable = true;
+            } else {
+                writable = true;
+                self.is_broken |= event.failed && self.is_to_pipe();
+            }
+        }
+        if writable {
+            let taken = self.write_some(&self.pending, clients);
+            self.pending.drain(..taken);
+            self.pause(self.has_pending(), clients);
+        }
+        readable
+    }
+
+    fn is_to_pipe(&self) -> bool {
+        self.output().is_some_and(|output| output.kind() == StreamKind::Pipe)
     }
 
     /// Whether bytes wait for room in stdout.
@@ -130,53 +185,43 @@ impl Streams {
         !self.pending.is_empty()
     }
 
-    /// When the handler must look though nothing is reported: at once where it waits for a stream
-    /// that is always ready.
+    /// The run is to stop: stdin is not read any more, and what is pending has until then.
+    pub fn stop(&mut self, until: Deadline) {
+        self.close_input();
+        self.until = until;
+    }
+
+    /// Whether the run must not end yet: bytes wait, and have time.
+    pub fn is_busy(&self) -> bool {
+        self.has_pending() && !self.until.passed()
+    }
+
+    /// When [`Streams::tick`] must be called though the poller reports nothing: at once where a
+    /// stream that is always ready is awaited.
     pub fn deadline(&self) -> Deadline {
-        let is_ready = |stream: &Watched| stream.is_always_ready && stream.is_awaited;
-        if self.input.iter().chain(&self.output).any(is_ready) {
+        if self.input.iter().chain(&self.output).any(Watched::is_due) {
             Deadline::now()
+        } else if self.is_busy() {
+            self.until
         } else {
             Deadline::NEVER
         }
     }
-
-    /// What is ready now, of what is watched.
-    pub fn ready(&mut self) -> StreamsReady {
-        let waits = |stream: &Option<Watched>| {
-            stream.as_ref().is_some_and(|stream| stream.is_always_ready && stream.is_awaited)
-        };
-        let mut ready = StreamsReady {
-            input: waits(&self.input),
-            output: waits(&self.output),
-            is_broken: false,
-        };
-        let is_pipe = self.output().is_some_and(|output| output.kind() == StreamKind::Pipe);
-        let mut events = Vec::new();
-        // What cannot be waited for now is waited for again.
-        let _ = self.poller.wait(&mut events, Deadline::now());
-        for event in events {
-            if event.token == STDIN {
-                ready.input = true;
-            } else {
-                ready.output = true;
-                ready.is_broken = event.failed && is_pipe;
-            }
-        }
-        ready
-    }
 }
 
-fn watch(poller: &Poller, stream: &mut Option<Watched>, token: u64, interest: Interest) {
-    let Some(stream) = stream else {
-        return;
-    };
-    let on = interest != Interest::default();
-    if stream.is_awaited != on {
-        stream.is_awaited = on;
-        if !stream.is_always_ready {
-            // A stream that was added can be changed.
-            let _ = poller.change(stream.fd, token, interest);
+impl Watched {
+    fn is_due(&self) -> bool {
+        self.is_always_ready && self.is_awaited
+    }
+
+    fn watch(&mut self, poller: &Poller, token: u64, interest: Interest) {
+        let on = interest != Interest::default();
+        if self.is_awaited != on {
+            self.is_awaited = on;
+            if !self.is_always_ready {
+                // A stream that was added can be changed.
+                let _ = poller.change(self.fd, token, interest);
+            }
         }
     }
 }

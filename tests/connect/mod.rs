@@ -546,26 +546,3 @@ fn a_name_with_several_addresses_is_tried_in_turn_and_a_failure_names_each() {
     assert!(said.contains("connected to 127.0.0.1:8520 from 127.0.0.1:"), "{said}");
     with_many(r#""$0" connect -z two 1"#).is(3, "two:1 ECONNREFUSED (111)\n", "");
 }
-
-#[test]
-fn trace_tells_of_bulk_before_the_wait_for_more() {
-    let peer = peer(|mut stream| {
-        stream.write_all(&vec![b'.'; 4 << 20]).unwrap();
-        stream.write_all(b"end").unwrap();
-        assert_eq!(read_all(&stream), b"");
-    });
-    let mut client = sockctl(format!("connect --trace {peer}")).start();
-    client.stdout_bytes((4 << 20) + 3); // and the peer goes on
-    client.close();
-    peer.done();
-    let said = client.finish().stderr;
-    let (before, after) = said
-        .split_once("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 131072)\n")
-        .unwrap_or_else(|| panic!("{said}"));
-    let mut before = before.lines().rev();
-    let asked = before.next().unwrap_or_default();
-    assert_eq!(asked, "getsockopt(SOL_SOCKET, SO_RCVLOWAT) -> 1", "{said}");
-    let what_it_follows_from = before.next().unwrap_or_default();
-    assert!(what_it_follows_from.starts_with("recv("), "{said}");
-    assert!(after.contains("\nsetsockopt(SOL_SOCKET, SO_RCVLOWAT, 1)\n"), "{said}");
-}

@@ -10,14 +10,16 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::line::Crlf;
+use crate::net::line::LineEnds;
 use crate::net::quantity;
-use crate::sanitize::Sanitizer;
 use crate::session::stdio::Streams;
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum Phase {
+    /// The first step comes after what the peer has sent already: a peer that has closed would
+    /// answer bytes with a reset, which destroys what is on its way.
+    Opening,
     /// There are steps to do.
     Steps,
     /// Our side has ended (if it should), the answer is read to its end.
@@ -27,23 +29,16 @@ enum Part {
 }
 
 /// The handler.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Scripted {
     script: Script,
     streams: Streams,
-    crlf: Option<Crlf>,
-    sanitizer: Option<Sanitizer>,
+    line_ends: LineEnds,
     /// `-w`: bounds each expectation, how long the peer may take nothing, and how long it may take
     /// to begin its answer to the last step; zero: no limit.
     step_limit: Duration,
     talk: Talk,
     client: Option<Id>,
-    phase: Part,
-    /// What a step sends is not on its way yet.
-    is_sending: bool,
-    /// The first step comes after what the peer has sent already: a peer that has closed would
-    /// answer bytes with a reset, which destroys what is on its way.
-    is_waiting: bool,
+    phase: Phase,
     /// When the step on hand began, or last got on.
     step_began: Instant,
     /// Bytes came since the last send began.
@@ -52,7 +47,6 @@ pub struct Scripted {
     is_late: bool,
     /// The event of an expectation that is not met was written.
     is_reported: bool,
-    stopping: Deadline,
 }
 
 impl Scripted {
@@ -67,20 +61,16 @@ impl Scripted {
     ) -> Result<Self, Failure> {
         Ok(Self {
             script,
-            streams: Streams::new(false, receive)?,
-            crlf: crlf.then(Crlf::default),
-            sanitizer: sanitize.then(Sanitizer::default),
+            streams: Streams::new(false, receive, sanitize)?,
+            line_ends: LineEnds::new(crlf),
             step_limit,
             talk,
             client: None,
-            phase: Part::Steps,
-            is_sending: false,
-            is_waiting: false,
+            phase: Phase::Opening,
             step_began: Instant::now(),
             has_answer: false,
             is_late: false,
             is_reported: false,
-            stopping: Deadline::NEVER,
         })
     }
 
@@ -89,20 +79,14 @@ impl Scripted {
         let Some(client) = self.client else {
             return;
         };
-        while self.phase == Part::Steps && !self.is_sending {
+        while self.phase == Phase::Steps {
             match self.script.act() {
                 Action::Send(bytes) => {
                     self.has_answer = false;
-                    let mut converted = Vec::new();
-                    let payload = match &mut self.crlf {
-                        None => &bytes,
-                        Some(crlf) => {
-                            crlf.feed(&bytes, &mut converted);
-                            &converted
-                        }
-                    };
-                    clients.send(client, payload);
-                    self.is_sending = clients.queued(client).0 > 0;
+                    clients.send(client, &self.line_ends.convert(&bytes));
+                    if clients.queued(client).0 == 0 {
+                        self.script.sent();
+                    }
                 }
                 Action::Met { pattern, matched } => {
                     self.talk.say(&Event::expected(&pattern, Some(&matched)));
@@ -114,48 +98,27 @@ impl Scripted {
                 }
                 Action::Answer => {
                     clients.finish(client);
-                    self.phase = Part::Answer;
+                    self.phase = Phase::Answer;
                 }
-                Action::Close => self.phase = Part::Closing,
+                Action::Close => self.phase = Phase::Closing,
             }
             self.step_began = Instant::now();
         }
-        if self.phase == Part::Closing && !self.streams.has_pending() {
+        if self.phase == Phase::Closing && !self.streams.has_pending() {
             clients.close(client, Reason::Eof);
         }
     }
 
-    /// Writes to stdout; no bytes are the end.
-    fn write(&mut self, bytes: &[u8], clients: &mut dyn Clients) {
-        let written = match &mut self.sanitizer {
-            None => self.streams.write(bytes),
-            Some(sanitizer) => {
-                let mut text = String::new();
-                sanitizer.feed(bytes, &mut text);
-                if bytes.is_empty() {
-                    sanitizer.finish(&mut text);
-                }
-                self.streams.write(text.as_bytes())
-            }
-        };
-        self.check_output(written, clients);
-    }
-
-    fn check_output(&mut self, written: Result<(), Failure>, clients: &mut dyn Clients) {
-        match written {
-            Ok(()) => clients.pause_all(self.streams.has_pending()),
-            Err(failure) => clients.quit(Err(failure)),
-        }
-    }
-
-    /// When the step on hand is late.
+    /// When the step on hand is late; before the first one, when that begins.
     fn step_deadline(&self) -> Deadline {
         let is_bounded = match self.phase {
-            Part::Steps => true,
-            Part::Answer => !self.has_answer,
-            Part::Closing => false,
+            _ if self.client.is_none() => false,
+            Phase::Opening => return Deadline::at(self.step_began),
+            Phase::Steps => true,
+            Phase::Answer => !self.has_answer,
+            Phase::Closing => false,
         };
-        if self.client.is_none() || !is_bounded || self.step_limit.is_zero() {
+        if !is_bounded || self.step_limit.is_zero() {
             return Deadline::NEVER;
         }
         self.step_began.checked_add(self.step_limit).map_or(Deadline::NEVER, Deadline::at)
@@ -165,17 +128,14 @@ impl Scripted {
         if let Some(client) = self.client
             && self.step_deadline().passed()
         {
-            if self.is_sending {
-                // Whatever the peer takes is progress.
-                let (_, stalled) = clients.queued(client);
-                if stalled < self.step_limit {
-                    let now = Instant::now();
-                    self.step_began = now.checked_sub(stalled).unwrap_or(now);
-                    return;
-                }
+            // Whatever the peer takes is progress.
+            let (queued, stalled) = clients.queued(client);
+            if queued > 0 && stalled < self.step_limit {
+                let now = Instant::now();
+                self.step_began = now.checked_sub(stalled).unwrap_or(now);
+                return;
             }
             self.is_late = true;
-            self.cut_short();
             self.report_unmet();
             clients.abort(client, Reason::Error);
         }
@@ -189,17 +149,9 @@ impl Scripted {
         }
     }
 
-    /// A step whose bytes are not all sent is the last one that was begun.
-    fn cut_short(&mut self) {
-        if self.is_sending {
-            self.script.cut_short();
-        }
-    }
-
     /// The failure of the script, whatever the end of the connection means: an expectation that was
     /// pending then, for `cause`, or a step that was late.
     pub fn verdict(&mut self, cause: String, peer: &Endpoint, sent: u64) -> Option<Failure> {
-        self.cut_short();
         let limit = quantity::shown(self.step_limit);
         let Some((_, named)) = self.script.pending() else {
             return self.is_late.then(|| self.late(&limit, peer, sent));
@@ -226,21 +178,20 @@ impl Handler for Scripted {
     fn joined(&mut self, client: Id, _clients: &mut dyn Clients) {
         self.client = Some(client);
         self.step_began = Instant::now();
-        self.is_waiting = true;
     }
 
-    fn received(&mut self, _client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        if self.phase != Part::Closing {
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
+        if self.phase != Phase::Closing {
             self.script.feed(bytes);
             self.has_answer = true;
-            self.write(bytes, clients);
+            self.streams.write(client, bytes, clients);
             self.act(clients);
         }
         bytes.len()
     }
 
     fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
-        self.write(&[], clients);
+        self.streams.end_text(client, clients);
         if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
         }
@@ -253,31 +204,26 @@ impl Handler for Scripted {
     }
 
     fn drained(&mut self, _client: Id, clients: &mut dyn Clients) {
-        self.is_sending = false;
+        self.script.sent();
         self.step_began = Instant::now();
         self.act(clients);
     }
 
     fn deadline(&self) -> Deadline {
-        let stopping = if self.is_busy() { self.stopping } else { Deadline::NEVER };
-        let start = if self.is_waiting { Deadline::at(self.step_began) } else { Deadline::NEVER };
-        self.step_deadline().min(self.streams.deadline()).min(stopping).min(start)
+        self.step_deadline().min(self.streams.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
-        if self.streams.ready().output {
-            let flushed = self.streams.flush();
-            self.check_output(flushed, clients);
-            self.act(clients);
+        self.streams.tick(clients);
+        if self.client.is_some() && self.phase == Phase::Opening {
+            self.phase = Phase::Steps;
         }
-        if std::mem::take(&mut self.is_waiting) {
-            self.act(clients);
-        }
+        self.act(clients);
         self.check_step(clients);
     }
 
     fn stopping(&mut self, until: Deadline, _clients: &mut dyn Clients) {
-        self.stopping = until;
+        self.streams.stop(until);
     }
 
     fn source(&self) -> Option<BorrowedFd<'_>> {
@@ -285,6 +231,6 @@ impl Handler for Scripted {
     }
 
     fn is_busy(&self) -> bool {
-        self.streams.has_pending() && !self.stopping.passed()
+        self.streams.is_busy()
     }
 }

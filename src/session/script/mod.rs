@@ -41,7 +41,7 @@ pub enum Step {
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send all of this, then ask again.
+    /// Send all of this, call [`Script::sent`], then ask again.
     Send(Vec<u8>),
     /// An expectation is met: report it, then ask again.
     Met {
@@ -50,7 +50,7 @@ pub enum Action {
         /// What matched.
         matched: Vec<u8>,
     },
-    /// An expectation is pending: ask again when data was received.
+    /// A step goes on: ask again when data was received, or all is sent.
     Await,
     /// The peer ended before a pending expectation was met.
     Unmet,
@@ -62,6 +62,7 @@ pub enum Action {
 
 /// The steps still to be done, and what came from the peer that no step has read.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Script {
     steps: VecDeque<Step>,
     unread: Vec<u8>,
@@ -74,18 +75,10 @@ pub struct Script {
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
     ended: bool,
-    last: Last,
-}
-
-/// The last step that was begun.
-#[derive(Debug, PartialEq, Eq)]
-enum Last {
-    /// A send.
-    Send,
-    /// A send that could not be finished.
-    CutShort,
-    /// An expectation, or none yet.
-    Expectation,
+    /// The step on hand is a send that has begun.
+    is_sending: bool,
+    /// The last step that was done is a send.
+    has_sent: bool,
 }
 
 impl Script {
@@ -99,7 +92,8 @@ impl Script {
             has_consumed: false,
             fresh: false,
             ended: false,
-            last: Last::Expectation,
+            is_sending: false,
+            has_sent: false,
         }
     }
 
@@ -123,10 +117,10 @@ impl Script {
     /// What is to be done next.
     pub fn act(&mut self) -> Action {
         match self.steps.front_mut() {
+            Some(Step::Send(_)) if self.is_sending => Action::Await,
             Some(Step::Send(bytes)) => {
-                let bytes = std::mem::take(bytes);
-                self.pass(Last::Send);
-                Action::Send(bytes)
+                self.is_sending = true;
+                Action::Send(std::mem::take(bytes))
             }
             Some(Step::Expect(regex)) => {
                 let found = if self.fresh && !self.unread.is_empty() {
@@ -140,7 +134,7 @@ impl Script {
                         let pattern = regex.as_str().to_string();
                         let matched = self.unread[found.clone()].to_vec();
                         self.consume(found.end);
-                        self.pass(Last::Expectation);
+                        self.pass(false);
                         Action::Met { pattern, matched }
                     }
                     None if self.ended => Action::Unmet,
@@ -149,11 +143,11 @@ impl Script {
             }
             Some(Step::ExpectEof) if self.ended => {
                 self.consume(self.unread.len());
-                self.pass(Last::Expectation);
+                self.pass(false);
                 Action::Met { pattern: "--expect-eof".into(), matched: Vec::new() }
             }
             Some(Step::ExpectEof) => Action::Await,
-            None if self.last == Last::Send => Action::Answer,
+            None if self.has_sent => Action::Answer,
             None => Action::Close,
         }
     }
@@ -165,26 +159,28 @@ impl Script {
         self.lost = 0;
     }
 
-    fn pass(&mut self, last: Last) {
+    fn pass(&mut self, is_send: bool) {
         self.steps.pop_front();
-        self.last = last;
+        self.is_sending = false;
+        self.has_sent = is_send;
         self.fresh = true;
     }
 
-    /// Not all of what [`Action::Send`] asked for could be sent: no later step has begun.
-    pub fn cut_short(&mut self) {
-        self.last = Last::CutShort;
+    /// All of what [`Action::Send`] asked for is sent.
+    pub fn sent(&mut self) {
+        if self.is_sending {
+            self.pass(true);
+        }
     }
 
     /// Whether no step is left.
     pub fn is_done(&self) -> bool {
-        self.steps.is_empty() && self.last != Last::CutShort
+        self.steps.is_empty()
     }
 
     /// What is expected and has not come: the pattern, and how an error line names it.
     pub fn pending(&self) -> Option<(&str, String)> {
         match self.steps.front()? {
-            _ if self.last == Last::CutShort => None,
             Step::Send(_) => None,
             Step::Expect(regex) => {
                 Some((regex.as_str(), format!("{} from", quoted(regex.as_str()))))

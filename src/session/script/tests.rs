@@ -34,6 +34,7 @@ fn played<'a>(
                 }
                 action => actions.push(action),
             }
+            script.sent();
         }
     };
     let mut over = act(&mut script);
@@ -136,6 +137,8 @@ fn what_nobody_waits_for_is_not_held() {
     let mut script = Script::new(vec![send("x")]);
     script.feed(b"before");
     assert_eq!(script.act(), Action::Send(b"x".to_vec()));
+    assert_eq!(script.act(), Action::Await);
+    script.sent();
     script.feed(b"after");
     assert!(script.unread.is_empty());
     assert_eq!(script.act(), Action::Answer);
@@ -225,7 +228,7 @@ proptest! {
                     prop_assert_eq!(script.lost, 0);
                     *waiting = script.unread.len();
                 }
-                Action::Send(_) => {}
+                Action::Send(_) => script.sent(),
                 _ => return Ok(()),
             }
         };
