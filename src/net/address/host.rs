@@ -1,6 +1,8 @@
 //! The HOST of an address: which words are literals, which are names, and which are neither.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use dns_lookup::{AddrInfoHints, getaddrinfo};
 
 use super::Host;
 use crate::exit::{Failure, quoted};
@@ -73,26 +75,12 @@ fn numeric(label: &str) -> bool {
     }
 }
 
-/// What `inet_aton(3)` makes of two to four numbers: the last one fills the bytes that are left.
-fn spelled_out(word: &str) -> Option<Ipv4Addr> {
-    let number = |label: &str| match label.get(..2) {
-        Some("0x" | "0X") => u32::from_str_radix(&label[2..], 16).ok(),
-        Some(_) if label.starts_with('0') => u32::from_str_radix(label, 8).ok(),
-        _ => label.parse().ok(),
-    };
-    let numbers: Vec<u32> = word.split('.').map(number).collect::<Option<_>>()?;
-    let (&last, bytes) = numbers.split_last()?;
-    if !(1..=3).contains(&bytes.len()) {
-        return None;
-    }
-    let mut ip = last.to_be_bytes();
-    for (place, &byte) in bytes.iter().enumerate() {
-        if ip[place] != 0 {
-            return None;
-        }
-        ip[place] = u8::try_from(byte).ok()?;
-    }
-    Some(ip.into())
+/// What `inet_aton(3)` makes of two to four numbers. getaddrinfo(3) calls it.
+fn spelled_out(word: &str) -> Option<IpAddr> {
+    let flags = libc::AI_NUMERICHOST;
+    let hints = AddrInfoHints { flags, address: libc::AF_INET, ..AddrInfoHints::default() };
+    let mut found = getaddrinfo(Some(word), None, Some(hints)).ok()?.flatten();
+    found.next().map(|found| found.sockaddr.ip()).filter(|_| word.contains('.'))
 }
 
 /// An IPv6 literal without brackets, with a zone or not. std refuses zones that are names.
