@@ -5,10 +5,19 @@ pub mod digest;
 pub mod key;
 pub mod noise;
 pub mod python;
-pub mod random;
 pub mod secret;
 #[cfg(test)]
 mod tests;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::exit::{During, Failure};
+
+/// How the hello of the encrypted protocol begins, whatever its version.
+const NOISE_MAGIC: &[u8] = b"SKCTL\0";
+/// How the challenge of a Python listener begins, behind the four bytes of its length.
+const PYTHON_CHALLENGE: &[u8] = b"#CHALLENGE#";
 
 /// The command for a server whose first bytes are these, if they ask for a proof of a key. The
 /// encrypted protocol's server says nothing first.
@@ -21,7 +30,9 @@ pub fn asks_for_key(first: &[u8]) -> Option<&'static str> {
     is_challenge.then_some("auth-connect --digest NAME")
 }
 
-/// How the hello of the encrypted protocol begins, whatever its version.
-const NOISE_MAGIC: &[u8] = b"SKCTL\0";
-/// How the challenge of a Python listener begins, behind the four bytes of its length.
-const PYTHON_CHALLENGE: &[u8] = b"#CHALLENGE#";
+/// Random bytes of the operating system, for a challenge or a new key. There is no other source.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).during("read", "the system's random numbers")?;
+    Ok(bytes)
+}

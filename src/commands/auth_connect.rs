@@ -6,7 +6,7 @@ use std::rc::Rc;
 use clap::Args;
 
 use crate::args::{KeyArgs, Proof};
-use crate::auth::{challenge, noise, python, random};
+use crate::auth::{challenge, noise, python, random_bytes};
 use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -48,7 +48,7 @@ fn machine(proof: &Proof) -> Result<Box<dyn Handshake>, Failure> {
             Box::new(challenge::Client::new(*digest, Rc::clone(keyring)))
         }
         Proof::Python(secrets) => {
-            Box::new(python::Side::client(Rc::clone(secrets), random::bytes()?))
+            Box::new(python::Side::client(Rc::clone(secrets), random_bytes()?))
         }
         Proof::Noise(identity) => Box::new(noise::Client::new(identity)?),
     })

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use clap::Args;
 
 use crate::args::{KeyArgs, Proof};
-use crate::auth::{challenge, noise, python, random};
+use crate::auth::{challenge, noise, python, random_bytes};
 use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -37,7 +37,7 @@ impl AuthServe {
         let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(self.keys.as_ref(), unit, talk)?;
         // Without randomness no client can be challenged: an error at the start, not at the first.
-        random::bytes::<32>()?;
+        random_bytes::<32>()?;
         let names = key_names(&proof);
         let explains = matches!(proof, Proof::Noise(_));
         let security = Security::new(
@@ -56,10 +56,10 @@ fn machine(proof: &Proof) -> Result<Box<dyn Handshake>, Failure> {
     Ok(match proof {
         Proof::Challenge(digest, keyring) => {
             let keyring = Rc::clone(keyring);
-            Box::new(challenge::Server::new(*digest, keyring, random::bytes()?))
+            Box::new(challenge::Server::new(*digest, keyring, random_bytes()?))
         }
         Proof::Python(secrets) => {
-            Box::new(python::Side::listener(Rc::clone(secrets), random::bytes()?))
+            Box::new(python::Side::listener(Rc::clone(secrets), random_bytes()?))
         }
         Proof::Noise(identity) => Box::new(noise::Server::new(Rc::clone(identity))),
     })

@@ -10,9 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{BASE64_LEN, MARK, key_name};
-use crate::auth::random;
+use crate::auth::random_bytes;
 use crate::auth::secret::shown;
-use crate::exit::{Exit, Failure};
+use crate::exit::{During, Exit, Failure};
+
+/// The beginning of an error line.
+const OP: &str = "create key";
 
 /// Writes a new random key into a new file that only its owner can read, as one
 /// `sockctl-key-1 NAME BASE64URL` line; without a name it is called `default`.
@@ -21,7 +24,7 @@ pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
     if key_name(name.as_bytes()).is_none() {
         return Err(Failure::usage("the name of a key is 1 to 32 of A-Z a-z 0-9 _ . -"));
     }
-    let bytes = Zeroizing::new(random::bytes::<32>()?);
+    let bytes = Zeroizing::new(random_bytes::<32>()?);
     let mut text = Zeroizing::new([0; BASE64_LEN]);
     // 32 bytes always fill exactly these 43 characters.
     let _ = URL_SAFE_NO_PAD.encode_slice(bytes.as_slice(), text.as_mut_slice());
@@ -31,20 +34,19 @@ pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
         line.extend_from_slice(part);
     }
 
-    let failed = |e: &io::Error| Failure::system("create key", shown(path), e);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => {
-            failed(&e).exit(Exit::Usage).hint("a key is never overwritten: name a new file")
+    let mut file = file.during(OP, shown(path)).map_err(|failure| match failure.code {
+        Some(libc::EEXIST) => {
+            failure.exit(Exit::Usage).hint("a key is never overwritten: name a new file")
         }
-        _ => failed(&e),
+        _ => failure,
     })?;
     let written =
         file.write_all(&line).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
-    written.map_err(|e| {
+    written.during(OP, shown(path)).map_err(|failure| {
         // Half a key is of no use, and would stand in the way of the next attempt.
         let _ = fs::remove_file(path);
-        failed(&e).exit(Exit::Output)
+        failure.exit(Exit::Output)
     })
 }
 
