@@ -31,7 +31,7 @@ use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure, quoted};
-use crate::net::access::{self, Access, Networks};
+use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
@@ -230,8 +230,8 @@ pub struct AccessArgs {
 
 impl AccessArgs {
     /// The rules, together.
-    pub fn access(&self) -> Access {
-        Access {
+    pub fn access(&self) -> AccessList {
+        AccessList {
             allow: (!self.allow.is_empty()).then(|| self.allow.iter().cloned().collect()),
             deny: self.deny.iter().cloned().collect(),
         }

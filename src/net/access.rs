@@ -1,6 +1,7 @@
 //! `--allow` and `--deny`: which addresses a server accepts connections from.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -34,11 +35,13 @@ pub fn networks(word: &str) -> Result<Networks, String> {
     let Some(path) = word.strip_prefix('@') else {
         return network(word).map(|network| Networks(vec![network]));
     };
-    let text = fs::metadata(path).and_then(|found| {
-        if found.len() > FILE {
+    let text = File::open(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE {
             return Err(std::io::ErrorKind::FileTooLarge.into());
         }
-        fs::read_to_string(path)
+        Ok(text)
     });
     let text = text.map_err(|e| format!("read {}: {}", quoted(path), cause(&e)))?;
     let rules = text.lines().enumerate().filter_map(|(number, line)| {
@@ -75,14 +78,14 @@ fn unmapped(network: IpNet) -> IpNet {
 
 /// The access rules.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub struct AccessList {
     /// If given, only these.
     pub allow: Option<Networks>,
     /// Never these, whatever is allowed.
     pub deny: Networks,
 }
 
-impl Access {
+impl AccessList {
     /// Whether a peer at this address is accepted. UNIX peers have none: the mode of the path
     /// restricts them.
     pub fn admits(&self, from: Option<IpAddr>) -> bool {
@@ -94,14 +97,16 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn access(allow: &[&str], deny: &[&str]) -> Access {
+    fn access(allow: &[&str], deny: &[&str]) -> AccessList {
         let read = |words: &[&str]| words.iter().map(|word| networks(word).unwrap()).collect();
-        Access { allow: (!allow.is_empty()).then(|| read(allow)), deny: read(deny) }
+        AccessList { allow: (!allow.is_empty()).then(|| read(allow)), deny: read(deny) }
     }
 
-    fn admits(access: &Access, from: &str) -> bool {
+    fn admits(access: &AccessList, from: &str) -> bool {
         access.admits(Some(from.parse().unwrap()))
     }
 

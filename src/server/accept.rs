@@ -8,7 +8,7 @@ use super::security::Security;
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;
-use crate::net::access::{Access, Networks};
+use crate::net::access::{AccessList, Networks};
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
@@ -33,13 +33,13 @@ pub struct Limits {
     /// `--per-ip`: connections from one address at a time.
     pub per_ip: Option<usize>,
     /// `--allow`, `--deny`.
-    pub access: Access,
+    pub access: AccessList,
 }
 
 impl Default for Limits {
     /// No limits.
     fn default() -> Self {
-        Self { max: usize::MAX, reject: false, per_ip: None, access: Access::default() }
+        Self { max: usize::MAX, reject: false, per_ip: None, access: AccessList::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use super::answers::AnswerQueue;
 use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
 use crate::exit::{During, Exit, Failure};
-use crate::net::access::Access;
+use crate::net::access::AccessList;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Direction;
@@ -39,7 +39,7 @@ pub struct Rules {
     /// `--count`: ends after this many datagrams.
     pub count: Option<u64>,
     /// `--allow`, `--deny`: whose datagrams count.
-    pub access: Access,
+    pub access: AccessList,
     /// `-i`: ends when there was none for this long; zero: no limit.
     pub idle: Duration,
     /// `--deadline`.
