@@ -72,15 +72,15 @@ pub struct Side {
     secrets: Rc<Secrets>,
     /// Our challenge, without its mark.
     challenge: Vec<u8>,
-    state: State,
+    expected: Expected,
     listens: bool,
     /// The key that the peer has proved.
     proved: Option<usize>,
 }
 
-/// What is waited for.
+/// The message of the peer that is expected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum Expected {
     Challenge,
     Verdict,
     Answer,
@@ -101,15 +101,15 @@ impl Side {
         Self {
             secrets,
             challenge: [PREFIX, &random].concat(),
-            state: Self::first(listens),
+            expected: Self::first(listens),
             listens,
             proved: None,
         }
     }
 
     /// The listener challenges first.
-    fn first(listens: bool) -> State {
-        if listens { State::Answer } else { State::Challenge }
+    fn first(listens: bool) -> Expected {
+        if listens { Expected::Answer } else { Expected::Challenge }
     }
 
     /// The key to answer with: a listener answers with the one that was proved to it.
@@ -132,7 +132,7 @@ impl Side {
         frame(&[PYTHON_CHALLENGE, &self.challenge].concat(), wire);
     }
 
-    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
+    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
         let challenge = message
             .strip_prefix(PYTHON_CHALLENGE)
             .ok_or_else(|| refusal("the peer sent no challenge of Python's multiprocessing"))?;
@@ -148,15 +148,15 @@ impl Side {
         let mac = self.mac(name, self.key(), challenge).ok_or_else(|| refusal(refused))?;
         let is_bare = challenge.len() == OLD_CHALLENGE;
         frame(&if is_bare { mac } else { [b"{", name, b"}", &mac[..]].concat() }, reply);
-        Ok(Some(State::Verdict))
+        Ok(Some(Expected::Verdict))
     }
 
-    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
+    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
         match message {
             WELCOME if self.listens => Ok(None),
             WELCOME => {
                 self.ask(reply);
-                Ok(Some(State::Answer))
+                Ok(Some(Expected::Answer))
             }
             FAILURE if self.listens => Err(refusal("the client does not accept our answer")),
             FAILURE => Err(refusal("the server does not accept our answer: wrong key?")),
@@ -164,7 +164,7 @@ impl Side {
         }
     }
 
-    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<State>, Refusal> {
+    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
         let wrong = |reason: &str| refusal(reason).wrong_proof(FAREWELL);
         let (name, answer) = match named(message) {
             Some(parts) => parts,
@@ -192,7 +192,7 @@ impl Side {
             None => return Err(wrong("the server does not hold this key")),
             Some(_) => frame(WELCOME, reply),
         }
-        Ok(self.listens.then_some(State::Challenge))
+        Ok(self.listens.then_some(Expected::Challenge))
     }
 }
 
@@ -240,14 +240,14 @@ impl Handshake for Side {
         if message.len() < length {
             return Ok(Next::Rest(length - message.len()));
         }
-        let next = match self.state {
-            State::Challenge => self.answer(message, reply)?,
-            State::Verdict => self.verdict(message, reply)?,
-            State::Answer => self.judge(message, reply)?,
+        let next = match self.expected {
+            Expected::Challenge => self.answer(message, reply)?,
+            Expected::Verdict => self.verdict(message, reply)?,
+            Expected::Answer => self.judge(message, reply)?,
         };
         Ok(match next {
             Some(next) => {
-                self.state = next;
+                self.expected = next;
                 Next::Message(LENGTH)
             }
             None => Next::Payload(Outcome {
@@ -260,12 +260,12 @@ impl Handshake for Side {
 
     fn stopped(&self, stop: Stop, frame: &[u8]) -> Refusal {
         let peer = if self.listens { "the client" } else { "the server" };
-        let awaited = match self.state {
-            State::Challenge => "challenge",
-            State::Verdict => "welcome",
-            State::Answer => "answer",
+        let awaited = match self.expected {
+            Expected::Challenge => "challenge",
+            Expected::Verdict => "welcome",
+            Expected::Answer => "answer",
         };
-        let is_first = self.state == Self::first(self.listens);
+        let is_first = self.expected == Self::first(self.listens);
         let hint = if is_first { "; does the other side use --python?" } else { "" };
         stop.refusal(peer, awaited, frame.len(), hint)
     }

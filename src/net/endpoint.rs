@@ -20,8 +20,8 @@ pub enum Endpoint {
     Any(u16),
     /// A UNIX socket's path, abstract name (with its leading `@`), or nothing where it has none.
     Unix(Vec<u8>),
-    /// What a proxy connects us to, as it was asked for.
-    Beyond(String),
+    /// What a proxy connects us to, as it is asked for.
+    ViaProxy(String),
 }
 
 impl Endpoint {
@@ -84,7 +84,7 @@ impl Endpoint {
                 Some((v4.ip().to_ipv6_mapped(), v4.port()).into())
             }
             Self::Inet(inet) => Some(*inet),
-            Self::Any(_) | Self::Unix(_) | Self::Beyond(_) => None,
+            Self::Any(_) | Self::Unix(_) | Self::ViaProxy(_) => None,
         }
     }
 
@@ -96,7 +96,7 @@ impl Endpoint {
             Self::Inet(inet) if !inet.ip().is_unspecified() => return Vec::new(),
             Self::Inet(SocketAddr::V4(v4)) => (v4.port(), IpAddr::is_ipv4),
             Self::Inet(SocketAddr::V6(v6)) => (v6.port(), IpAddr::is_ipv6),
-            Self::Unix(_) | Self::Beyond(_) => return Vec::new(),
+            Self::Unix(_) | Self::ViaProxy(_) => return Vec::new(),
         };
         let addresses = interface::addresses().into_iter().filter(fits);
         addresses.map(|address| (address, port).into()).collect()
@@ -106,7 +106,7 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(inet) => Some(inet.ip()),
-            Self::Any(_) | Self::Unix(_) | Self::Beyond(_) => None,
+            Self::Any(_) | Self::Unix(_) | Self::ViaProxy(_) => None,
         }
     }
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Endpoint {
             Self::Inet(inet) => write!(f, "{inet}"),
             Self::Any(port) => write!(f, "*:{port}"),
             Self::Unix(name) => write!(f, "unix:{}", sanitize::line(name)),
-            Self::Beyond(name) => f.write_str(name),
+            Self::ViaProxy(name) => f.write_str(name),
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn write_port_file(path: &Path, local: &Endpoint) -> Result<(), Failure> {
         Endpoint::Inet(inet) => inet.port().to_string().into_bytes(),
         Endpoint::Any(port) => port.to_string().into_bytes(),
         Endpoint::Unix(name) => name.clone(),
-        Endpoint::Beyond(name) => name.clone().into_bytes(),
+        Endpoint::ViaProxy(name) => name.clone().into_bytes(),
     };
     text.push(b'\n');
     replace(path, &text).map_err(|e| {

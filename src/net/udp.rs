@@ -29,7 +29,7 @@ pub fn limit(to: &Endpoint) -> Option<usize> {
     match to {
         Endpoint::Inet(SocketAddr::V4(_)) => Some(65_507),
         Endpoint::Inet(SocketAddr::V6(_)) => Some(65_527),
-        Endpoint::Any(_) | Endpoint::Unix(_) | Endpoint::Beyond(_) => None,
+        Endpoint::Any(_) | Endpoint::Unix(_) | Endpoint::ViaProxy(_) => None,
     }
 }
 

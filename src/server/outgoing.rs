@@ -189,7 +189,7 @@ impl EventLoop<'_> {
         let tunnel = out.route.tunnel.as_ref().map(Tunnel::handshake);
         let target = &out.route.address;
         let peer = match tunnel {
-            Some(_) => Endpoint::Beyond(out.route.address.to_string()),
+            Some(_) => Endpoint::ViaProxy(out.route.address.to_string()),
             None => socket.peer().during("connect to", target)?,
         };
         let conn = Connection::new(socket, peer, dump, self.table.now);

@@ -32,12 +32,12 @@ const OTHER_PROTOCOL: &str =
 pub struct Client {
     key: Option<String>,
     hello: Vec<u8>,
-    state: State,
+    expected: Expected,
 }
 
-/// What is waited for.
+/// The message of the peer that is expected.
 #[derive(Default)]
-enum State {
+enum Expected {
     Message(Box<HandshakeState>),
     Verdict(Box<Records>),
     #[default]
@@ -51,7 +51,7 @@ impl Client {
             let mut state = identity.builder(&identity.keys[0])?.build_initiator()?;
             let hello = [&PREFACE[..], &write_message(&mut state)?].concat();
             let key = identity.keys[0].name.clone();
-            Ok(Self { key, hello, state: State::Message(Box::new(state)) })
+            Ok(Self { key, hello, expected: Expected::Message(Box::new(state)) })
         };
         begin().map_err(|e| failure(&e))
     }
@@ -63,33 +63,33 @@ impl Handshake for Client {
     }
 
     fn receive(&mut self, received: &[u8], reply: &mut Vec<u8>) -> Progress {
-        let is_verdict = matches!(self.state, State::Verdict(_));
+        let is_verdict = matches!(self.expected, Expected::Verdict(_));
         let length = if is_verdict { verdict_length(received) } else { message_length(received)? };
         if received.len() < length {
             return Ok(Next::Rest(length - received.len()));
         }
-        match take(&mut self.state) {
-            State::Message(state) => {
+        match take(&mut self.expected) {
+            Expected::Message(state) => {
                 let Ok(mut records) = read_message(*state, &received[2..]).and_then(records) else {
                     return Err(refused(
                         "the server does not have our key, or the connection is tampered with",
                     ));
                 };
                 records.write(Record::Ready, &[], reply).map_err(|e| refused(&e.0))?;
-                self.state = State::Verdict(records);
+                self.expected = Expected::Verdict(records);
                 Ok(Next::Message(2))
             }
-            State::Verdict(records) => verdict(records, &received[2..], self.key.take()),
-            State::Over => Err(refused(OTHER_PROTOCOL)),
+            Expected::Verdict(records) => verdict(records, &received[2..], self.key.take()),
+            Expected::Over => Err(refused(OTHER_PROTOCOL)),
         }
     }
 
     fn stopped(&self, stop: Stop, received: &[u8]) -> Refusal {
-        match self.state {
-            State::Message(_) if received == NO_KEY => {
+        match self.expected {
+            Expected::Message(_) if received == NO_KEY => {
                 refused("the server rejected our key: wrong key, or another --context")
             }
-            State::Message(_) => {
+            Expected::Message(_) => {
                 let hint = "; is it an auth-serve without --digest?";
                 stop.refusal("the server", "answer", received.len(), hint)
             }

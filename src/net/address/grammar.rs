@@ -15,7 +15,7 @@ const DEFAULT_PORT: &str = "8520";
 const UNIX_MAX: usize = 107;
 
 /// An address whose port is not parsed yet: it may be a list.
-enum Place<'a> {
+enum Split<'a> {
     Inet(Host, &'a str),
     Unix(UnixName),
 }
@@ -24,10 +24,10 @@ impl Address {
     /// Reads an ADDRESS off the front of `words`, and says how many of them it took: none where
     /// there is none (`127.0.0.1:8520`), one if the first is complete, else two: HOST and PORT.
     pub fn take(words: &[OsString]) -> Result<(Self, usize), Failure> {
-        let (place, used) = place(words)?;
-        let address = match place {
-            Place::Inet(host, text) => Self::Inet { host, port: port(text)? },
-            Place::Unix(name) => Self::Unix(name),
+        let (split, used) = split(words)?;
+        let address = match split {
+            Split::Inet(host, text) => Self::Inet { host, port: port(text)? },
+            Split::Unix(name) => Self::Unix(name),
         };
         Ok((address, used))
     }
@@ -35,12 +35,12 @@ impl Address {
     /// The same for `connect -z`, where the port may be a list, `22,http,8000-8100`: a target for
     /// each port.
     pub fn take_list(words: &[OsString]) -> Result<(Vec<Target>, usize), Failure> {
-        let (place, used) = place(words)?;
-        let (host, list) = match place {
-            Place::Unix(name) => {
+        let (split, used) = split(words)?;
+        let (host, list) = match split {
+            Split::Unix(name) => {
                 return Ok((vec![Target { address: Self::Unix(name), range: None }], used));
             }
-            Place::Inet(host, list) => (host, list),
+            Split::Inet(host, list) => (host, list),
         };
         let mut each = Vec::new();
         for (entry, item) in list.split(',').enumerate() {
@@ -56,20 +56,20 @@ impl Address {
     }
 }
 
-/// The place that `words` begin with, and how many of them it took.
-fn place(words: &[OsString]) -> Result<(Place<'_>, usize), Failure> {
+/// The address that `words` begin with, and how many of them it took.
+fn split(words: &[OsString]) -> Result<(Split<'_>, usize), Failure> {
     let Some(first) = words.first() else {
-        return Ok((Place::Inet(Host::Loopback, DEFAULT_PORT), 0));
+        return Ok((Split::Inet(Host::Loopback, DEFAULT_PORT), 0));
     };
     if let Some(name) = first.as_bytes().strip_prefix(b"unix:") {
-        return Ok((Place::Unix(unix(name)?), 1));
+        return Ok((Split::Unix(unix(name)?), 1));
     }
     let word = text(first)?;
     if let Some((host, port)) = complete(word)? {
-        return Ok((Place::Inet(host, port), 1));
+        return Ok((Split::Inet(host, port), 1));
     }
     match words.get(1) {
-        Some(second) => Ok((Place::Inet(host(word)?, text(second)?), 2)),
+        Some(second) => Ok((Split::Inet(host(word)?, text(second)?), 2)),
         None => Err(lone(word)),
     }
 }

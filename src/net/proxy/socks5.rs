@@ -21,9 +21,9 @@ const LOGIN: u8 = 2;
 /// A reply up to the first byte of its address, which may be a length.
 const SHORTEST_REPLY: usize = 5;
 
-/// What is waited for.
+/// The message of the peer that is expected.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Expected {
     Method,
     Status,
     Reply,
@@ -34,7 +34,7 @@ pub(super) struct Socks5 {
     /// The message with user and password.
     login: Option<Zeroizing<Vec<u8>>>,
     request: Vec<u8>,
-    state: State,
+    expected: Expected,
 }
 
 impl Socks5 {
@@ -65,7 +65,7 @@ impl Socks5 {
             bytes.extend(login.password.iter());
             bytes
         });
-        Self { login, request, state: State::Method }
+        Self { login, request, expected: Expected::Method }
     }
 }
 
@@ -114,34 +114,36 @@ impl Handshake for Socks5 {
     }
 
     fn receive(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Progress {
-        let version = if self.state == State::Status { 1 } else { 5 };
+        let version = if self.expected == Expected::Status { 1 } else { 5 };
         if message[0] != version {
             return Err(Refusal::new("its answer is not SOCKS5", Exit::Broken));
         }
-        let length = if self.state == State::Reply { reply_length(message)? } else { 2 };
+        let length = if self.expected == Expected::Reply { reply_length(message)? } else { 2 };
         if message.len() < length {
             return Ok(Next::Rest(length - message.len()));
         }
         let unproved = |reason: &str| Err(Refusal::new(reason, Exit::NotAuthenticated));
-        match (self.state, message[1], &self.login) {
-            (State::Method, OPEN, _) | (State::Status, 0, _) => {
+        match (self.expected, message[1], &self.login) {
+            (Expected::Method, OPEN, _) | (Expected::Status, 0, _) => {
                 reply.extend_from_slice(&self.request);
-                self.state = State::Reply;
+                self.expected = Expected::Reply;
                 Ok(Next::Message(SHORTEST_REPLY))
             }
-            (State::Method, LOGIN, Some(login)) => {
+            (Expected::Method, LOGIN, Some(login)) => {
                 // A buffer that grows leaves a copy of what it held.
                 reply.reserve_exact(login.len());
                 reply.extend_from_slice(login);
-                self.state = State::Status;
+                self.expected = Expected::Status;
                 Ok(Next::Message(2))
             }
-            (State::Method, _, None) => {
+            (Expected::Method, _, None) => {
                 unproved("it requires a user and a password (socks5://USER@…)")
             }
-            (State::Method, ..) => unproved("it accepts no method of authentication that we have"),
-            (State::Status, ..) => unproved("it does not accept the user and the password"),
-            (State::Reply, ..) => Ok(Next::Payload(Outcome::default())),
+            (Expected::Method, ..) => {
+                unproved("it accepts no method of authentication that we have")
+            }
+            (Expected::Status, ..) => unproved("it does not accept the user and the password"),
+            (Expected::Reply, ..) => Ok(Next::Payload(Outcome::default())),
         }
     }
 
