@@ -1,5 +1,7 @@
 //! Noise records: the wire format of an encrypted session (specified in `auth::noise`).
 
+use std::mem::{replace, take};
+
 use snow::TransportState;
 
 use crate::net::codec::{Codec, ProtocolError, Reject};
@@ -119,12 +121,9 @@ impl Records {
         }
     }
 
-    /// Decodes one record, given with its length.
+    /// Decodes one record, given without its length.
     fn decode_record(&mut self, record: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        if self.peer_ended {
-            return Err(error(AFTER_END));
-        }
-        let (kind, data) = self.read(&record[2..])?;
+        let (kind, data) = self.read(record)?;
         let count = data.len();
         match kind {
             Record::Data => {
@@ -137,8 +136,6 @@ impl Records {
         Ok(())
     }
 }
-
-const AFTER_END: &str = "data after the end";
 
 fn error(cause: &str) -> ProtocolError {
     ProtocolError(cause.into())
@@ -170,39 +167,29 @@ impl Codec for Records {
     }
 
     fn encode_eof(&mut self, wire: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.ended, true) {
+        if !replace(&mut self.ended, true) {
             // Fails only behind 2^64 records, whose peer then sees a truncation.
             let _ = self.write(Record::Eof, &[], wire);
         }
     }
 
-    fn decode(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        if self.peer_ended && !wire.is_empty() {
-            return Err(error(AFTER_END));
-        }
-        while !self.partial.is_empty() && !wire.is_empty() {
-            // First the length, then the rest of the record.
-            let missing = measure(&self.partial)?.unwrap_or(2) - self.partial.len();
-            let (more, rest) = wire.split_at(missing.min(wire.len()));
-            self.partial.extend_from_slice(more);
-            wire = rest;
-            if measure(&self.partial)? == Some(self.partial.len()) {
-                let mut record = std::mem::take(&mut self.partial);
-                let result = self.decode_record(&record, payload);
-                record.clear();
-                self.partial = record; // keeps its capacity
-                result?;
+    fn decode(&mut self, wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        let mut received = take(&mut self.partial);
+        received.extend_from_slice(wire);
+        let mut rest = &received[..];
+        while !rest.is_empty() {
+            if self.peer_ended {
+                return Err(error("data after the end"));
             }
+            let Some(length) = measure(rest)?.filter(|length| *length <= rest.len()) else {
+                break;
+            };
+            self.decode_record(&rest[2..length], payload)?;
+            rest = &rest[length..];
         }
-        while let Some(length) = measure(wire)?.filter(|length| *length <= wire.len()) {
-            let (record, rest) = wire.split_at(length);
-            self.decode_record(record, payload)?;
-            wire = rest;
-        }
-        if self.peer_ended && !wire.is_empty() {
-            return Err(error(AFTER_END));
-        }
-        self.partial.extend_from_slice(wire);
+        let used = received.len() - rest.len();
+        received.drain(..used);
+        self.partial = received; // keeps its capacity
         self.shrink();
         Ok(())
     }
