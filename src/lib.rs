@@ -43,7 +43,7 @@
 //! | socketserver                | here                                                            |
 //! |-----------------------------|-----------------------------------------------------------------|
 //! | `server_bind`, `server_activate` | [`net::listen::Listener::open`]                            |
-//! | `serve_forever`             | [`server::EventLoop::run`]                                      |
+//! | `serve_forever`             | [`server::Run::serve`]                                          |
 //! | `get_request`               | [`server::EventLoop::accept`]                                   |
 //! | `verify_request`            | [`server::EventLoop::receive_newcomer`]: access lists, then the key |
 //! | `process_request`           | [`server::EventLoop::admit`]: connection limits                 |
@@ -78,7 +78,7 @@
 //! commands/connect.rs     Connect::run                one target, or a report on several
 //! roles/client.rs         run, Mode::serve            which handler
 //! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
-//! roles/mod.rs            Run::serve
+//! server/mod.rs           Run::serve
 //! server/outgoing.rs      EventLoop::dial, step_dialer    <- net/dial.rs Dialer::step
 //!                         EventLoop::connected, tunnel, reached
 //! server/security.rs      EventLoop::secure           our key, where there is one

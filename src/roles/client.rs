@@ -14,7 +14,7 @@ use clap::{Args, ValueHint};
 use nix::errno::Errno;
 use socket2::Type;
 
-use super::{Ended, Run, idle_timeout, result, sanitizes};
+use super::{Ended, idle_timeout, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
 use crate::console::decoration::Style;
 use crate::console::event::Reason;
@@ -28,7 +28,7 @@ use crate::net::hexdump::Dump;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
-use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Role, RunEnd};
+use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Role, Run, RunEnd};
 use crate::session::pipe::{Pipe, PipeOptions};
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
@@ -272,6 +272,7 @@ impl ClientArgs {
                 max_bytes: self.max_bytes.unwrap_or(u64::MAX),
                 half_close: !self.no_half_close && !self.recv_only,
                 role: Role::Client,
+                tcp_info: self.tcp_info,
             },
             limits: Limits::default(),
             proxies: None,
@@ -281,7 +282,6 @@ impl ClientArgs {
             dump: dump.map(|dump| (dump, false)),
             security: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),
-            tcp_info: self.tcp_info,
         }
     }
 

@@ -10,40 +10,12 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::console::event::Reason;
-use crate::console::talk::Talk;
-use crate::exit::{During, Exit, Failure};
-use crate::net::listen::Listener;
+use crate::exit::{Exit, Failure};
 use crate::net::quantity;
-use crate::net::signal::Deferred;
-use crate::server::{Closed, Config, EventLoop, Role, Route, RunEnd};
-use crate::session::Handler;
-use crate::session::seat::Inbox;
+use crate::server::{Closed, Role, RunEnd};
 
 /// Why a run ended, and how its last connection did.
 type Ended = (RunEnd, Option<Closed>);
-
-/// A run of the event loop: everything but its handler.
-struct Run<'a> {
-    listener: Option<Listener>,
-    route: Option<Route>,
-    inbox: &'a Inbox,
-    signals: Option<&'a Deferred>,
-    config: Config,
-    talk: Talk,
-}
-
-impl Run<'_> {
-    /// Accepts, or dials, and talks.
-    fn serve(self, handler: &mut dyn Handler) -> Result<Ended, Failure> {
-        let Self { listener, route, inbox, signals, config, talk } = self;
-        let mut events = EventLoop::new(listener, handler, inbox, signals, config, talk)
-            .during("start", "the event loop")?;
-        if let Some(route) = route {
-            events.dial(route);
-        }
-        events.run()
-    }
-}
 
 /// Whether received text is escaped: stdout is a terminal, and `--raw` is off.
 pub fn sanitizes(raw: bool) -> bool {

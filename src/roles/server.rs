@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use socket2::{Domain, Type};
 
-use super::{Ended, Run, result, sanitizes};
+use super::{Ended, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
@@ -26,7 +26,7 @@ use crate::net::quantity;
 use crate::net::ready;
 use crate::net::signal;
 use crate::net::sockopt;
-use crate::server::{Bounds, Config, Limits, Proxies, Role, RunEnd, Security};
+use crate::server::{Bounds, Config, Limits, Proxies, Role, Run, RunEnd, Security};
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::pipe::{Pipe, PipeOptions};
@@ -320,6 +320,7 @@ impl ServerArgs {
                 max_bytes: u64::MAX,
                 half_close: true,
                 role: Role::Server,
+                tcp_info: false,
             },
             limits: Limits {
                 max: self.max_conns,
@@ -335,7 +336,6 @@ impl ServerArgs {
             // The limit on open files is the one that was raised.
             security: security.map(Security::within_open_files),
             meter: None,
-            tcp_info: false,
         }
     }
 }

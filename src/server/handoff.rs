@@ -32,7 +32,6 @@ impl Table {
         entry.interest = Interest::default();
         // The mode belongs to both descriptors; ours is not waited on.
         entry.conn.socket.set_nonblocking(false)?;
-        entry.is_shared = true;
         let before = counts(entry);
         self.poller.change(&self.entries[client.slot].conn, token, Interest::default())?;
         let hand_off = HandOff { before, ended: None, gone: None };

@@ -5,7 +5,7 @@ use std::io;
 use super::phase::Phase;
 use super::table::{Closed, Entry, Table};
 use crate::console::event::{Event, Reason};
-use crate::exit::Failure;
+use crate::exit::During;
 use crate::net::codec::Reject;
 use crate::net::connection::ReadHalf;
 use crate::net::tcpinfo::TcpInfo;
@@ -53,17 +53,12 @@ impl Table {
             reason,
             left: self.is_social && entry.is_admitted,
         });
-        if !self.has_tcp_info {
-            return;
-        }
-        match TcpInfo::read(conn) {
-            Ok(info) => {
-                self.talk.say(&Event::TcpInfo { id: entry.number, peer: &conn.peer, info: &info });
-            }
-            Err(e) => {
-                let op = "read TCP_INFO of the connection to";
-                self.quit.get_or_insert(Err(Failure::system(op, &conn.peer, &e)));
-            }
+        if self.bounds.tcp_info
+            && let info =
+                TcpInfo::read(conn).during("read TCP_INFO of the connection to", &conn.peer)
+            && let Some(info) = self.or_quit(info)
+        {
+            self.talk.say(&Event::TcpInfo { id: entry.number, peer: &conn.peer, info: &info });
         }
     }
 

@@ -82,8 +82,41 @@ pub struct Config {
     pub security: Option<Security>,
     /// `--progress`.
     pub meter: Option<Meter>,
-    /// `--tcp-info`.
-    pub tcp_info: bool,
+}
+
+/// A run of the loop, but for its handler.
+pub struct Run<'a> {
+    /// Where to accept connections.
+    pub listener: Option<Listener>,
+    /// The connection to dial.
+    pub route: Option<Route>,
+    /// Where input comes from.
+    pub inbox: &'a Inbox,
+    /// SIGINT, SIGTERM.
+    pub signals: Option<&'a Deferred>,
+    /// What it does beside talking.
+    pub config: Config,
+    /// Where events go.
+    pub talk: Talk,
+}
+
+impl Run<'_> {
+    /// Accepts, or dials, and talks until it is over; connections that are left then are cut off.
+    /// Also returns how the last connection ended.
+    pub fn serve(mut self, handler: &mut dyn Handler) -> Result<(RunEnd, Option<Closed>), Failure> {
+        let route = self.route.take();
+        let mut events = EventLoop::new(self, handler).during("start", "the event loop")?;
+        if let Some(route) = route {
+            events.dial(route);
+        }
+        let end = events.serve_forever();
+        events.show_progress(true);
+        let reason = if end.is_ok() { Reason::Shutdown } else { Reason::Error };
+        for slot in events.table.slots() {
+            events.table.remove(slot, reason);
+        }
+        Ok((end?, events.table.last.take()))
+    }
 }
 
 /// Why a run ended.
@@ -133,18 +166,10 @@ const STOP_NOTICE: Duration = Duration::from_secs(1);
 const METER: Duration = Duration::from_millis(250);
 
 impl<'a> EventLoop<'a> {
-    /// A loop over a listener; without one, for the connection of [`EventLoop::dial`].
-    pub fn new(
-        listener: Option<Listener>,
-        handler: &'a mut dyn Handler,
-        inbox: &'a Inbox,
-        signals: Option<&'a Deferred>,
-        config: Config,
-        talk: Talk,
-    ) -> io::Result<Self> {
+    fn new(run: Run<'a>, handler: &'a mut dyn Handler) -> io::Result<Self> {
+        let Run { listener, inbox, signals, config, talk, .. } = run;
         let mut table = Table::new(talk.clone(), config.bounds, handler)?;
         table.has_dump = config.dump.is_some();
-        table.has_tcp_info = config.tcp_info;
         table.poller.add(&inbox.waker, INBOX, Interest::READ)?;
         if let Some(signals) = signals {
             table.poller.add(signals, SIGNAL, Interest::READ)?;
@@ -182,18 +207,6 @@ impl<'a> EventLoop<'a> {
     fn new_dump(&self) -> Option<Box<HexDump>> {
         let (dump, numbered) = self.config.dump.as_ref()?;
         Some(Box::new(HexDump::new(dump.clone(), numbered.then_some(self.count))))
-    }
-
-    /// Serves until it is over; connections that are left then are cut off. Also returns how the
-    /// last connection ended.
-    pub fn run(mut self) -> Result<(RunEnd, Option<Closed>), Failure> {
-        let end = self.serve_forever();
-        self.show_progress(true);
-        let reason = if end.is_ok() { Reason::Shutdown } else { Reason::Error };
-        for slot in self.table.slots() {
-            self.table.remove(slot, reason);
-        }
-        Ok((end?, self.table.last.take()))
     }
 
     fn serve_forever(&mut self) -> Result<RunEnd, Failure> {

@@ -90,7 +90,7 @@ impl Outgoing {
 
 impl EventLoop<'_> {
     /// Dials the only connection of this run.
-    pub fn dial(&mut self, route: Route) {
+    pub(super) fn dial(&mut self, route: Route) {
         let attempt = Attempt::Pausing(Instant::now());
         self.outgoing = Some(Outgoing { route, attempt, until: Deadline::NEVER, last: None });
         self.begin_attempt();

@@ -39,8 +39,6 @@ pub(super) struct Entry {
     pub(super) is_occupied: bool,
     /// The handler waits for room in the socket.
     pub(super) wants_room: bool,
-    /// A program may hold a duplicate of the socket.
-    pub(super) is_shared: bool,
     /// The byte counts are known.
     pub(super) has_counts: bool,
     pub(super) interest: Interest,
@@ -61,6 +59,8 @@ pub struct Bounds {
     pub half_close: bool,
     /// Which side of the connections we are.
     pub role: Role,
+    /// `--tcp-info`: statistics are reported at the end.
+    pub tcp_info: bool,
 }
 
 /// The side of a connection.
@@ -143,8 +143,6 @@ pub(super) struct Table {
     pub(super) is_social: bool,
     /// `--hex` is on.
     pub(super) has_dump: bool,
-    /// `--tcp-info` is on.
-    pub(super) has_tcp_info: bool,
     pub(super) last: Option<Closed>,
     /// Encoded payload on its way into an outbox.
     pub(super) scratch: Vec<u8>,
@@ -178,7 +176,6 @@ impl Table {
             queue_limit: handler.queue_limit(),
             is_social: handler.is_social(),
             has_dump: false,
-            has_tcp_info: false,
             last: None,
             scratch: Vec::new(),
         })
@@ -198,7 +195,6 @@ impl Table {
             is_paused: false,
             is_occupied: false,
             wants_room: false,
-            is_shared: false,
             has_counts: true,
             interest: Interest::READ,
             armed: None,
@@ -264,10 +260,8 @@ impl Table {
     /// Takes an entry out.
     pub(super) fn take(&mut self, slot: usize) -> Option<Entry> {
         let entry = self.entries.try_remove(slot)?;
-        if entry.is_shared {
-            // Closing a descriptor that has a duplicate does not end the watch.
-            let _ = self.poller.remove(&entry.conn);
-        }
+        // Closing a descriptor of which a program has a duplicate would not end the watch.
+        let _ = self.poller.remove(&entry.conn);
         self.waiting.remove(&entry.number);
         self.queued -= entry.conn.outbox().own();
         self.announcing -= usize::from(entry.phase.is_announcing());

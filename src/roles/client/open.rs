@@ -12,8 +12,7 @@ use crate::net::deadline::Deadline;
 use crate::net::proxy::{Login, Proxy, Tunnel};
 use crate::net::proxy_header::Version;
 use crate::net::retry::Retry;
-use crate::roles::Run;
-use crate::server::{NewHandshake, Route};
+use crate::server::{NewHandshake, Route, Run};
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
 
