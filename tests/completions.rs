@@ -16,9 +16,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 fn generated(kind: &str) -> String {
-    let done = sockctl(["--generate", kind]).run();
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{kind}");
-    done.text()
+    sockctl(["--generate", kind]).run().output()
 }
 
 #[test]
@@ -54,8 +52,7 @@ fn the_man_page_has_a_section_for_each_command_and_every_option() {
                 .is_some_and(|title| part.starts_with(&format!("{title}\n")))
         });
         let section = section.unwrap_or_else(|| panic!("no section {heading}"));
-        let help = sockctl([command, "--help"]).run();
-        let help = help.text();
+        let help = sockctl([command, "--help"]).run().output();
         let options = help
             .split([' ', ',', '\n'])
             .filter_map(|word| word.strip_prefix("--"))
@@ -88,15 +85,4 @@ fn the_man_page_tells_what_no_option_does() {
     for variable in ["SOCKCTL_KEY", "SOCKCTL_PROXY_PASSWORD", "NO_COLOR", "TCPREMOTEIP"] {
         assert!(page.contains(variable), "{variable}");
     }
-}
-
-#[test]
-fn generating_needs_a_kind_that_exists() {
-    let done = sockctl("--generate postcard").run();
-    assert_eq!(done.code, 2);
-    assert!(
-        done.stderr.starts_with("sockctl: --generate 'postcard': expected one of man, "),
-        "{}",
-        done.stderr
-    );
 }

@@ -62,6 +62,13 @@ impl Place {
         server
     }
 
+    /// The command sends this, and prints what the peer answers.
+    fn sends(&self, command: &str, wanted: &str) {
+        let peer = self.peer("", "seen\n");
+        self.run(command).is(0, "seen\n", "");
+        assert_eq!(peer.join().unwrap(), wanted);
+    }
+
     /// A peer on the port that answers one connection: reads what `until` is the end of, sends
     /// `answer`, ends. Gives what it read.
     fn peer(&self, end: &'static str, answer: &'static str) -> JoinHandle<String> {
@@ -109,16 +116,10 @@ const HABITS: &[Habit] = &[
         waiting.finish().is(0, "+PONG\r\n", "");
         assert_eq!(peer.join().unwrap(), "PING\r\n");
     }),
-    (r"sockctl connect 8520 --send 'hello\n'", |place, command| {
-        let peer = place.peer("", "seen\n");
-        place.run(command).is(0, "seen\n", "");
-        assert_eq!(peer.join().unwrap(), "hello\n");
-    }),
+    (r"sockctl connect 8520 --send 'hello\n'", |place, command| place.sends(command, "hello\n")),
     ("sockctl connect 8520 <file", |place, command| {
-        std::fs::write(place.folder.at("file"), "all of it").unwrap();
-        let peer = place.peer("", "seen\n");
-        place.run(command).is(0, "seen\n", "");
-        assert_eq!(peer.join().unwrap(), "all of it");
+        place.folder.file("file", "all of it");
+        place.sends(command, "all of it");
     }),
     ("sockctl serve 8520 --once >file", |place, command| {
         let server = place.serve(command);
@@ -127,7 +128,7 @@ const HABITS: &[Habit] = &[
         assert_eq!(std::fs::read(place.folder.at("file")).unwrap(), b"all of it");
     }),
     ("sockctl serve 8520 --once <file", |place, command| {
-        std::fs::write(place.folder.at("file"), "all of it").unwrap();
+        place.folder.file("file", "all of it");
         let server = place.serve(command);
         assert_eq!(read_all(&connect(place.port)), b"all of it");
         assert_eq!(server.finish().code, 0);
@@ -142,10 +143,8 @@ const HABITS: &[Habit] = &[
         client.finish().is(0, "news\n", "");
     }),
     ("sockctl connect 8520 -C <file", |place, command| {
-        std::fs::write(place.folder.at("file"), "a\nb\r\n").unwrap();
-        let peer = place.peer("", "");
-        place.run(command).is(0, "", "");
-        assert_eq!(peer.join().unwrap(), "a\r\nb\r\n");
+        place.folder.file("file", "a\nb\r\n");
+        place.sends(command, "a\r\nb\r\n");
     }),
     ("sockctl connect 8520 -s 127.0.0.2", |place, command| {
         let listener = listen(place.port);
@@ -231,8 +230,7 @@ const HABITS: &[Habit] = &[
     }),
     ("sockctl connect 8520 --hex -", |place, command| {
         let peer = place.peer("", "ok\n");
-        let done = place.run(command).gives(0, "ok\n");
-        assert!(done.starts_with("< ") && done.contains("6f 6b 0a"), "{}", done);
+        place.run(command).is(0, "ok\n", "< … 00000000  6f 6b 0a … |ok.|\n");
         peer.join().unwrap();
     }),
 ];

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::run::{BINARY, Folder, free_port, program, sockctl, with_ports};
+use crate::run::{BINARY, Folder, free_port, is_like, program, sockctl, with_ports};
 
 const README: &str = include_str!("../README.md");
 
@@ -70,23 +70,6 @@ fn script(steps: &[Step]) -> String {
     script + "kill $(jobs -p) 2>/dev/null; wait\nexit 0\n"
 }
 
-/// Whether a line is the shown one, in which `…` stands for anything.
-fn is(shown: &str, line: &str) -> bool {
-    let mut parts = shown.split('…');
-    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-        last = Some(part);
-    }
-    rest.is_empty() || last.is_some_and(|part| part.is_empty() || line.ends_with(part))
-}
-
 /// Replaces the README's ports by free ones.
 fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
     let free: Vec<u16> = (0..10).map(|_| free_port()).collect();
@@ -121,10 +104,8 @@ fn every_console_block_prints_what_it_shows() {
             if step.command.ends_with('&') {
                 lines.truncate(step.shown.len()); // it went on meanwhile
             }
-            let same = lines.len() == step.shown.len()
-                && step.shown.iter().zip(&lines).all(|(shown, line)| is(shown, line));
             assert!(
-                same,
+                is_like(&step.shown.join("\n"), &lines.join("\n")),
                 "README.md, block at line {line}: $ {}\nshown:\n{}\nprinted:\n{printed}",
                 step.command,
                 step.shown.join("\n")
@@ -136,8 +117,7 @@ fn every_console_block_prints_what_it_shows() {
 /// The rows of the exit-status table are those of `exit.rs`, as the help tells them.
 #[test]
 fn the_exit_statuses_are_those_of_the_help() {
-    let help = sockctl("--help").run();
-    let help = help.text();
+    let help = sockctl("--help").run().output();
     for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
         assert!(README.contains(&format!("| {code} | ")), "README: no row {code}");
         assert!(help.contains(&format!("{code} ")), "help: no status {code}");

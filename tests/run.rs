@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::mkfifo;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -99,6 +100,14 @@ impl<T: AsRef<OsStr>> Words for Vec<T> {
 /// sockctl with these words.
 pub fn sockctl(words: impl Words) -> Program {
     program(BINARY, words)
+}
+
+/// Command lines, and the message with which each is refused.
+#[track_caller]
+pub fn refused(cases: &[(&str, &str)]) {
+    for (words, message) in cases {
+        sockctl(*words).run().refuses(message);
+    }
 }
 
 /// A Python peer: the script, and its `sys.argv[1:]`.
@@ -322,7 +331,7 @@ impl Running {
         self.address().rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// Waits for the line that says who joined first; the address it names.
+    /// Waits for the line about the first client that joined; the address it names.
     #[track_caller]
     pub fn guest(&self) -> String {
         let said = self.stderr_has(" joined\n");
@@ -483,6 +492,29 @@ pub struct Vitals {
     pub peak: usize,
 }
 
+/// Whether a text has the wanted lines, in which `…` stands for anything.
+pub fn is_like(wanted: &str, text: &str) -> bool {
+    let is_line = |wanted: &str, line: &str| {
+        let Some((start, parts)) = wanted.split_once('…') else {
+            return wanted == line;
+        };
+        let Some(mut rest) = line.strip_prefix(start) else {
+            return false;
+        };
+        let (parts, end) = parts.rsplit_once('…').unwrap_or(("", parts));
+        for part in parts.split('…') {
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(end)
+    };
+    let (wanted, lines) = (wanted.split('\n'), text.split('\n'));
+    wanted.clone().count() == lines.clone().count()
+        && wanted.zip(lines).all(|(wanted, line)| is_line(wanted, line))
+}
+
 /// What a program came to.
 pub struct Finished {
     /// Its exit status; 1000 + the signal's number, if a signal ended it.
@@ -515,7 +547,7 @@ impl Finished {
         );
     }
 
-    /// Compares all three.
+    /// Compares all three; `…` stands for anything in a line of stderr.
     #[track_caller]
     pub fn is(&self, code: i32, stdout: impl AsRef<[u8]>, stderr: impl AsRef<str>) {
         let (stdout, stderr) = (stdout.as_ref(), stderr.as_ref());
@@ -524,7 +556,7 @@ impl Finished {
             format!("{code}, {} bytes '{start}', {stderr:?}", stdout.len())
         };
         assert!(
-            (self.code, &self.stdout[..], &self.stderr[..]) == (code, stdout, stderr),
+            (self.code, &self.stdout[..]) == (code, stdout) && is_like(stderr, &self.stderr),
             "{}\n   got: {}\nwanted: {}",
             self.words,
             shown(self.code, &self.stdout, &self.stderr),
@@ -543,6 +575,13 @@ impl Finished {
     pub fn gives(self, code: i32, stdout: impl AsRef<[u8]>) -> String {
         self.is(code, stdout, &self.stderr);
         self.stderr
+    }
+
+    /// What it wrote to stdout, as text; it ended well and said nothing on stderr.
+    #[track_caller]
+    pub fn output(self) -> String {
+        self.is(0, &self.stdout, "");
+        self.text()
     }
 
     /// All of stdout, which is text.
@@ -674,6 +713,12 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
+/// Waits until connections to this port of 127.0.0.1 are refused.
+#[track_caller]
+pub fn until_refused(port: u16) {
+    until("connections are refused", || TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
 /// Whether a process runs; a zombie does not.
 pub fn is_alive(id: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -694,24 +739,23 @@ pub fn hold(mut stream: TcpStream) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
-/// Sends these bytes, ends the write side, and reads the answer to its end.
+/// Sends lines of `y` until the peer closes the connection.
+pub fn flood(mut stream: TcpStream) {
+    let lines = b"y\n".repeat(32 << 10);
+    while stream.write_all(&lines).is_ok() {}
+}
+
+/// Sends these bytes and ends the write side, and meanwhile reads the answer to its end.
 #[track_caller]
-pub fn ask<S: AsFd>(stream: &S, bytes: impl AsRef<[u8]>) -> Vec<u8>
+pub fn ask<S: AsFd + Sync>(stream: &S, bytes: impl AsRef<[u8]>) -> Vec<u8>
 where
     for<'a> &'a S: Read + Write,
 {
-    { stream }.write_all(bytes.as_ref()).unwrap();
-    socket2::SockRef::from(stream).shutdown(Shutdown::Write).unwrap();
-    read_all(stream)
-}
-
-/// Sends these bytes and ends the write side while it reads to the end.
-#[track_caller]
-pub fn exchange(stream: &TcpStream, bytes: &[u8]) -> Vec<u8> {
+    let bytes = bytes.as_ref();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             { stream }.write_all(bytes).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+            socket2::SockRef::from(stream).shutdown(Shutdown::Write).unwrap();
         });
         read_all(stream)
     })
@@ -781,6 +825,12 @@ impl Folder {
         self.text(name)
     }
 
+    /// A FIFO in it, open for reading and writing: no program that opens it waits for the other end.
+    pub fn fifo(&self, name: &str) -> File {
+        mkfifo(&self.at(name), Mode::S_IRWXU).unwrap();
+        File::options().read(true).write(true).open(self.at(name)).unwrap()
+    }
+
     /// How many names it holds.
     pub fn count(&self) -> usize {
         fs::read_dir(&self.0).unwrap().count()
@@ -810,8 +860,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A UNIX socket that is there and that nobody has open. One that was closed may be open for a
-/// moment still, in a child of another test that is on its way to exec(2).
+/// A UNIX socket that no process has open. One that was closed may still be open for a moment, in a
+/// child of another test between fork(2) and exec(2).
 pub fn deserted_socket(path: &Path) {
     mknod(path, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).unwrap();
 }
@@ -844,7 +894,7 @@ pub fn unread(port: u16, is_listening: bool) -> u64 {
 
 /// Whether any socket has this port, as the system lists them: one bound to find out could be held
 /// by what another test is just starting, and be in the way itself.
-fn is_taken(port: u16) -> bool {
+pub fn is_taken(port: u16) -> bool {
     let end = format!(":{port:04X}");
     ["tcp", "tcp6", "udp", "udp6"].iter().any(|protocol| {
         // No IPv6, no list of it.

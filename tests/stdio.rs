@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpStream;
 
 use crate::run::{
-    DEADLINE, Folder, Running, apart, ask, connect, hold, peer, port_in, read_all, shell, sockctl,
+    DEADLINE, Folder, Running, apart, ask, connect, flood, hold, peer, port_in, read_all, shell,
+    sockctl,
 };
 
 const FULL: &str = "sockctl: write stdout: no space left on device (ENOSPC 28)\n";
@@ -13,12 +13,6 @@ const FULL: &str = "sockctl: write stdout: no space left on device (ENOSPC 28)\n
 /// What a peer may send to take over a terminal: title, clipboard, colours, C1, bidi, CR, BEL.
 const WILD: &[u8] =
     b"\x1b]0;title\x07\x1b]52;c;aGk=\x07\x1b[31mred\x1b[0m\xc2\x9b1m\r\xe2\x80\xae\x7f\0\xff\x80\n";
-
-/// Sends until the peer closes the connection.
-fn flood(mut stream: TcpStream) {
-    let lines = b"y\n".repeat(32 << 10);
-    while stream.write_all(&lines).is_ok() {}
-}
 
 #[test]
 fn row_36_a_reader_that_has_gone_is_141_in_silence() {
@@ -208,6 +202,7 @@ fn row_40_a_daemon_serves_on() {
         drop(client);
         server.stdout_has(text);
     }
+    server.rests();
     assert!(server.is_running());
     server.signal("TERM");
     server.finish().gives(0, "one\ntwo\nthree\n");

@@ -42,7 +42,7 @@ fn row_77_an_unwritable_hex_file_is_2_before_anything_is_sent() {
         (folder.to_string(), "is a directory (EISDIR 21)"),
     ] {
         let message = format!("sockctl: write the hex dump {file}: {cause}\n");
-        // Nobody listens there: it does not come so far.
+        // The port is closed: the error comes before connect(2).
         sockctl(format!("connect --hex {file} 127.0.0.1:1")).run().is(2, "", &message);
         sockctl(format!("serve --hex {file} 127.0.0.1:0")).run().is(2, "", &message);
     }
@@ -104,7 +104,7 @@ fn row_78_without_home_and_in_locale_c_it_works() {
 
 #[test]
 fn row_79_a_blocked_stderr_never_holds_up_the_data() {
-    // Nobody reads this pipe, and the trace of 10 MiB in small pieces is far more than it holds.
+    // This pipe is not read, and the trace of 10 MiB in small pieces is far more than it holds.
     let (kept, blocked) = std::io::pipe().unwrap();
     let size = 10 << 20;
     let peer = peer(move |mut stream| {

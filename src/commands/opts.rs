@@ -3,9 +3,6 @@
 mod inspect;
 mod report;
 mod summary;
-#[cfg(test)]
-mod tests;
-
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::RawFd;

@@ -136,7 +136,7 @@ mod tests {
         fs::write(&file, "10.0.0.0/8\n10.0.0.0/33\n").unwrap();
         let refusal = networks(&word).unwrap_err();
         assert!(refusal.starts_with("line 2 of '"), "{refusal}");
-        fs::write(&file, "# nobody yet\n").unwrap();
+        fs::write(&file, "# none yet\n").unwrap();
         assert!(!admits(&access(&[&word], &[]), "10.0.0.1"));
         assert!(networks("@/nonexistent").unwrap_err().contains("ENOENT 2"));
     }

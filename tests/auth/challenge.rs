@@ -144,20 +144,20 @@ fn every_handler_works_behind_the_gate() {
 fn once_serves_the_first_that_proves_its_key() {
     let mut server = server("md5", "--once").start();
     let port = server.port();
-    let stranger = server.connect();
+    let silent = server.connect();
     client("md5", port, "").env("SOCKCTL_KEY", "other").run().fails(9, closed_without_a_word(port));
     let mut member = client("md5", port, "").start();
     member.send("question\n");
     server.stdout_has("question\n");
     client("md5", port, "").run().fails(3, format!("connect to 127.0.0.1:{port}: {REFUSED}"));
-    drop(stranger);
+    drop(silent);
     server.send("answer\n").close();
     member.stdout_has("answer\n");
     member.finish().is(0, "answer\n", "");
     server.finish().gives(0, "question\n");
 }
 
-/// What a client says whose key was wrong.
+/// The error of a client with a wrong key.
 pub fn closed_without_a_word(port: u16) -> String {
     refused(port, "the server closed without a reply (it may have rejected the key)")
 }

@@ -114,10 +114,6 @@ fn a_passphrase_is_as_good_as_its_letters() {
 fn a_context_binds_both_sides() {
     let server = server("--echo --context db\\n");
     client(server.port(), "--context db\\x0a").input("hi").run().is(0, "hi", "");
-    for digest in ["--digest md5", "--python"] {
-        let done = sockctl("auth-connect 1 --context x").args(digest).run();
-        assert_eq!(done.code, 2, "{}", done.stderr);
-    }
 }
 
 #[test]
@@ -182,13 +178,11 @@ fn python_speaks_to_our_client() {
     let (server, port) =
         python_server("", "record hold welcome 'data:hello ' data:you read data:! eof shut");
     client(port, "").input("hi there").run().is(0, "hello you!", "");
-    let said = server.finish();
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
-    assert!(said.stdout.ends_with(b"ready\nhi there<eof>"));
+    assert!(server.finish().output().ends_with("ready\nhi there<eof>"));
 }
 
 #[test]
-fn who_is_turned_away_is_told_why() {
+fn a_rejected_client_reports_the_reason() {
     for (reason, exit, why) in [
         (1, 9, "the server does not accept this key"),
         (2, 3, "rejected: the server is full"),
@@ -214,7 +208,7 @@ fn a_full_server_says_so() {
 }
 
 #[test]
-fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
+fn a_client_at_a_denied_address_gets_the_reason_only_if_it_has_the_key() {
     let server = server("--reply secret --deny 127.0.0.1 -v");
     let port = server.port();
     let why = refused(port, "rejected: our address is not allowed");
@@ -227,7 +221,7 @@ fn a_key_from_a_denied_address_is_told_so_and_a_stranger_from_there_nothing() {
 }
 
 #[test]
-fn one_who_waits_for_room_is_welcomed_later() {
+fn a_client_that_waits_for_room_is_welcomed_later() {
     let server = server("--echo -m 1 -v -w 0");
     let port = server.port();
     let mut first = client(port, "").start();

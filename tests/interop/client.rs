@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use crate::run::{BINARY, Finished, Folder, Running, events, free_port, pattern, program, sockctl};
 
-/// Waits until somebody listens, as a user would.
+/// Waits until the port is open, as a user would.
 #[track_caller]
 fn is_up(port: u16) {
     let done = sockctl(format!("connect -z {port} --wait 30")).run();

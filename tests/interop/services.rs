@@ -15,9 +15,7 @@ fn is_up(port: u16) {
 fn git(folder: &Path, words: &str) -> String {
     let line =
         format!("-c user.name=t -c user.email=t@localhost -c init.defaultBranch=main {words}");
-    let done = program("git", line).env("GIT_PROXY_COMMAND", proxy(folder)).within(folder).run();
-    assert_eq!(done.code, 0, "git {words}: {}", done.stderr);
-    done.text()
+    program("git", line).env("GIT_PROXY_COMMAND", proxy(folder)).within(folder).run().output()
 }
 
 /// `sockctl connect` as a program that takes a host and a port.
@@ -99,21 +97,15 @@ fn a_name_server_answers_a_datagram() {
 #[ignore = "needs ucspi-tcp"]
 fn tcpserver_is_talked_to() {
     let port = free_port();
-    let server = program("tcpserver", format!("-q -H -R -l0 127.0.0.1 {port} cat")).start();
+    let _server = program("tcpserver", format!("-q -H -R -l0 127.0.0.1 {port} cat")).start();
     is_up(port);
-    let bytes: Vec<u8> =
-        (0..10_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let done = sockctl(format!("connect {port}")).input(bytes.clone()).run();
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
-    assert!(done.stdout == bytes, "{} of {} bytes", done.stdout.len(), bytes.len());
-    drop(server);
+    let bytes = pattern(10 << 20);
+    sockctl(format!("connect {port}")).input(&bytes[..]).run().is(0, bytes, "");
 }
 
 /// The options that differ from a fresh socket's on what listens at a port.
 fn changed(port: impl Display) -> String {
-    let done = sockctl(format!("opts --port {port} --changed")).run();
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
-    done.text()
+    sockctl(format!("opts --port {port} --changed")).run().output()
 }
 
 /// What `opts` finds of a server at this port.
@@ -124,8 +116,7 @@ fn is_seen(server: &Running, command: &str, port: u16) {
         let is_there = shown.lines().any(|line| line.starts_with(option));
         assert!(is_there, "{option}: {shown}");
     }
-    let listed = sockctl(format!("opts --pid {}", server.id())).run();
-    let listed = listed.text();
+    let listed = sockctl(format!("opts --pid {}", server.id())).run().output();
     let local = format!("127.0.0.1:{port}");
     let is_there = |line: &str| line.contains(" LISTEN ") && line.contains(&local);
     assert!(listed.lines().any(is_there), "{listed}");
@@ -144,8 +135,7 @@ fn opts_sees_what_redis_set() {
     // A client's connection: redis turns Nagle's algorithm off.
     let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     until("redis has accepted", || {
-        let all = sockctl(format!("opts --pid {} --changed", server.id())).run();
-        let all = all.text();
+        let all = sockctl(format!("opts --pid {} --changed", server.id())).run().output();
         all.contains("ESTABLISHED") && all.lines().any(|line| line.starts_with("TCP_NODELAY "))
     });
     drop(client);
@@ -195,7 +185,7 @@ fn haproxy(server: &str) -> (Running, Folder, u16) {
 
 #[test]
 #[ignore = "needs haproxy"]
-fn haproxy_in_front_says_whose_a_connection_is() {
+fn haproxy_in_front_passes_the_address_of_its_client() {
     for version in ["send-proxy", "send-proxy-v2"] {
         let server = sockctl("serve 0 --echo -v --accept-proxy 127.0.0.1").start();
         let (_proxy, _folder, port) = haproxy(&format!("127.0.0.1:{} {version}", server.port()));

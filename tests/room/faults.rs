@@ -1,7 +1,6 @@
-//! A member who floods, stalls, falls silent or sends what acts on terminals harms no one else in the
+//! A member that floods, stalls, falls silent or sends terminal escapes harms no other member of the
 //! room (rows 27, 28, 34, 46 and 95).
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -25,8 +24,8 @@ fn flood(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn row_27_who_stops_reading_is_cut_off_and_nobody_else_loses_a_line() {
-    const LINES: usize = 40_000; // of 1 KiB: far more than the kernel keeps for anybody
+fn row_27_a_member_that_stops_reading_is_cut_off_and_the_others_lose_no_line() {
+    const LINES: usize = 40_000; // of 1 KiB: far more than the kernel keeps for a connection
     let room = room("");
     let port = room.port().to_string();
     let mut sender = Member::join(&room, "guest1");
@@ -76,8 +75,8 @@ fn silent(room: &Running) -> TcpStream {
     stream
 }
 
-/// A room with one who has heard all that was said, and this many who read nothing and have about
-/// 512 KiB of it waiting; and how many lines that was.
+/// A room with one member that has read everything, and this many that read nothing and have about
+/// 512 KiB queued; and how many lines that is.
 fn crowd(count: usize) -> (Running, Member, Vec<TcpStream>, usize) {
     let room = room("");
     let mut listener = Member::join(&room, "guest1");
@@ -125,12 +124,12 @@ fn row_27_a_crowd_that_leaves_at_once_without_reading_costs_nothing() {
 }
 
 #[test]
-fn row_27_who_leaves_and_reads_on_gets_what_waits_whatever_is_said_meanwhile() {
+fn row_27_a_member_that_leaves_and_reads_on_gets_what_is_queued_for_it() {
     let (room, mut listener, mut silent, said) = crowd(1);
     let silent = silent.remove(0);
     silent.shutdown(Shutdown::Write).unwrap();
     listener.hears("-- guest4 left\n");
-    // More than may wait for anybody.
+    // More than may be queued for one member.
     let mut talker = Member::join(&room, "guest5");
     listener.hears("-- guest5 joined\n");
     let lines = 2000;
@@ -147,7 +146,7 @@ fn row_27_who_leaves_and_reads_on_gets_what_waits_whatever_is_said_meanwhile() {
 }
 
 #[test]
-fn row_27_who_talks_without_reading_costs_no_more_than_who_is_silent() {
+fn row_27_a_member_that_talks_without_reading_costs_no_memory() {
     let (room, mut listener, silent, _) = crowd(1);
     let before = peak(&room);
     let lines = 50_000;
@@ -163,7 +162,7 @@ fn row_27_who_talks_without_reading_costs_no_more_than_who_is_silent() {
 }
 
 #[test]
-fn row_27_who_asks_without_reading_the_answers_is_cut_off_too() {
+fn row_27_a_member_that_asks_without_reading_the_answers_is_cut_off() {
     let room = room("");
     let asker = silent(&room);
     let _ = (&asker).write_all("/help\n".repeat(1 << 20).as_bytes());
@@ -173,7 +172,7 @@ fn row_27_who_asks_without_reading_the_answers_is_cut_off_too() {
 }
 
 #[test]
-fn row_27_whispers_to_who_does_not_read_are_refused_and_cut_nobody_off() {
+fn row_27_private_messages_to_a_member_that_does_not_read_are_refused_and_cut_no_member_off() {
     let room = room("");
     let mut whisperer = Member::join(&room, "guest1");
     let deaf = Member::over(silent(&room));
@@ -252,7 +251,7 @@ fn row_28_a_line_of_100_mb_costs_64_kib() {
 
 #[test]
 fn row_28_lines_of_nothing_are_no_weapon() {
-    // Each byte is a line that is a dozen for everybody else.
+    // Each byte is a line that is a dozen for each other member.
     let room = room("");
     let [mut reader, mut sender] = members(&room);
     sender.says("\n".repeat(1 << 20));
@@ -266,7 +265,7 @@ fn row_28_lines_of_nothing_are_no_weapon() {
 }
 
 #[test]
-fn row_34_a_silent_member_is_ended_and_nobody_waits() {
+fn row_34_a_silent_member_is_ended_and_the_others_do_not_wait() {
     let room = room("-i 1s");
     let [mut silent, mut other] = members(&room);
     let mut answers = 0;
@@ -331,7 +330,7 @@ fn row_46_a_character_split_over_two_packets_is_whole() {
 
 #[test]
 fn row_46_what_the_operator_misses_is_counted_and_told() {
-    // Nobody reads what it sees until a line comes.
+    // The output of the room is not read until a line comes.
     let line =
         r#"exec 3<&0; "$0" serve --room --once 127.0.0.1:0 </dev/null | { read -r go <&3; cat; }"#;
     for leaves in [false, true] {
@@ -387,11 +386,9 @@ fn row_95_nothing_is_lost_of_60_000_lines_of_an_encrypted_member_that_then_ends(
 #[test]
 fn row_109_the_grace_is_for_members_and_stdout_together() {
     let folder = Folder::new();
-    let fifo = folder.at("out");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+    let _unread = folder.fifo("out");
     let line = r#"exec "$0" serve --room 127.0.0.1:0 --grace 3s > "$1""#;
-    let room = shell(line, [&fifo]).start();
+    let room = shell(line, [folder.at("out")]).start();
     let mut member = Member::join(&room, "guest1");
     member.says(flood(200));
     // Something arrives all the time: the room waits for it.
@@ -406,5 +403,4 @@ fn row_109_the_grace_is_for_members_and_stdout_together() {
     let took = began.elapsed().as_secs_f64();
     assert!((3.0..5.5).contains(&took), "{took}");
     talk.join().unwrap();
-    drop(reader);
 }

@@ -15,7 +15,7 @@ pub fn room(words: impl Words) -> Running {
     sockctl("serve --room 127.0.0.1:0").args(words).start()
 }
 
-/// Somebody in a room, over nothing but a socket.
+/// A member of a room, over nothing but a socket.
 pub struct Member {
     reader: BufReader<TcpStream>,
 }
@@ -72,7 +72,7 @@ impl Member {
     }
 }
 
-/// So many members, guest1 and on, who have heard of each other.
+/// So many members, guest1 and on, each of which has read that the others joined.
 #[track_caller]
 pub fn members<const N: usize>(room: &Running) -> [Member; N] {
     let mut all: Vec<Member> = Vec::new();
@@ -190,7 +190,7 @@ fn the_end_of_stdin_only_silences_the_operator() {
 }
 
 #[test]
-fn a_member_killed_leaves_and_nobody_else_notices() {
+fn a_member_that_is_killed_leaves_and_the_others_talk_on() {
     let room = room("");
     let [mut ann, mut bob] = members(&room);
     let port = room.port().to_string();
@@ -287,7 +287,7 @@ fn the_reader_of_stdout_may_go() {
     let room = shell(line, "").start();
     let first = Member::join(&room, "guest1");
     room.stdout_has("-- guest1 joined\n");
-    // head has had its line: somebody has to say something that nobody reads any more.
+    // head has read its line and ended: what the room writes next has no reader.
     let mut crowd = Vec::new();
     until("the room ends", || {
         TcpStream::connect(("127.0.0.1", room.port())).map(|stream| crowd.push(stream)).is_err()
@@ -317,14 +317,14 @@ fn with_keys_the_names_are_the_keys() {
     let mut again = proved(&room, "open sesame");
     again.hears("-- ann~2 joined\n");
     ann.hears("-- ann~2 joined\n");
-    ann.says("/nick somebody\nhello\n");
+    ann.says("/nick other\nhello\n");
     ann.hears("! you stay ann\n");
     again.hears("<ann> hello\n");
     let bob = proved(&room, "wangwang");
     ann.hears("-- Bob joined\n");
     drop(bob);
     ann.hears("-- Bob left\n");
-    // Without the key nobody gets in, and nobody hears of it.
+    // A client without the key is not let in, and the members do not hear of it.
     let mut wrong = proved(&room, "guess");
     wrong.ends();
     again.says("psst\n");
@@ -343,7 +343,7 @@ fn members_with_keys_talk_encrypted_under_their_names() {
     let mut bob = member(&bob_key);
     ann.stdout_has("-- Bob joined\n");
     bob.stdout_has("-- Bob joined\n");
-    ann.send("hello\n/msg bob psst\n/nick somebody\n");
+    ann.send("hello\n/msg bob psst\n/nick other\n");
     ann.stdout_has("! you stay ann\n");
     bob.stdout_has("<ann> hello\n[ann] psst\n");
     bob.send("/me waves\n/msg ANN heard\n");

@@ -1,5 +1,5 @@
-//! A peer on a stream may end, reset, flood, stall or vanish: everybody gets all there is, and what
-//! ended how is said (rows 22 to 35).
+//! A peer on a stream may end, reset, flood, stall or vanish: every other peer gets all its bytes,
+//! and the reason of each end is reported (rows 22 to 35).
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -7,33 +7,16 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::serve;
 use crate::run::{
-    BINARY, Folder, Program, RESET, Running, TIMED_OUT, Words, apart, ask, conversation, echoes,
-    events_of, exchange, listener, pattern, peer, python, read_all, reset, shell, sockctl, strace,
+    Folder, RESET, Running, TIMED_OUT, apart, ask, conversation, echoes, events_of, injected,
+    listener, pattern, peer, python, read_all, reset, shell,
 };
-
-/// A server on a free port with these words.
-fn serve(words: impl Words) -> Running {
-    let server = sockctl("serve 0").args(words).start();
-    server.stderr_has("listening");
-    server
-}
 
 /// A new client is served, and nothing spins.
 fn serves_on(server: &Running) {
     assert_eq!(ask(&server.connect(), b"on"), b"on");
     server.rests();
-}
-
-#[test]
-fn row_22_an_answer_that_comes_after_the_half_close_is_delivered() {
-    let peer = peer(|mut stream| {
-        assert_eq!(read_all(&stream), b"request");
-        std::thread::sleep(Duration::from_secs(3)); // the case itself
-        stream.write_all(b"answer").unwrap();
-    });
-    sockctl(format!("connect {peer}")).input("request").run().is(0, "answer", "");
-    peer.done();
 }
 
 #[test]
@@ -151,8 +134,7 @@ fn row_25_a_reset_after_the_end_is_noticed_while_stdin_is_idle() {
 #[test]
 #[ignore = "needs strace"]
 fn row_25_a_reset_right_behind_the_connect_costs_nothing_that_came() {
-    let line = r#"exec "$0" connect $1 $2 </dev/null"#;
-    // The peer is gone when we look whether we are connected, or with whom.
+    // The peer is gone when the result of connect(2) or the peer's address is asked for.
     for calls in ["getsockopt:delay_enter=300000", "getpeername:delay_enter=300000"] {
         for (flag, stdout) in
             [("-n", "all it says"), ("--send-only", ""), ("--hex=-", "all it says")]
@@ -161,7 +143,7 @@ fn row_25_a_reset_right_behind_the_connect_costs_nothing_that_came() {
                 (&stream).write_all(b"all it says").unwrap();
                 reset(stream);
             });
-            let done = injected(calls, line, format!("{peer} {flag}")).run();
+            let done = injected(calls, format!("connect {peer} {flag}")).run();
             let why = format!("sockctl: connection to {peer}: {RESET}");
             peer.done();
             assert_eq!(done.stderr.lines().last(), Some(&*why), "{calls} {flag}");
@@ -193,7 +175,7 @@ fn row_28_a_line_without_an_end_is_exact_and_memory_stays_flat() {
     let before = server.vitals().peak;
     let client = server.connect();
     let text = pattern(100 << 20);
-    assert!(exchange(&client, &text) == text);
+    assert!(ask(&client, &text) == text);
     assert!(server.vitals().peak < before + (64 << 20));
 }
 
@@ -276,42 +258,24 @@ print('exact')
 }
 
 #[test]
-fn row_34_a_silent_peer_is_ended_by_the_idle_timeout_and_nobody_waits_for_it() {
-    let server = serve("--echo -i 1s -v");
-    let silent = server.connect();
-    let peer = silent.local_addr().unwrap();
-    echoes(&silent, b"x");
-    assert_eq!(ask(&server.connect(), b"quick"), b"quick");
-    server.stderr_has(&format!("[1] {peer} closed (idle; received 1, sent 1 bytes"));
-    assert_eq!(read_all(&silent), b"");
-    server.rests();
-}
-
-/// A line of the shell in which `"$0"` is sockctl, under strace(1).
-fn injected(calls: &str, line: &str, words: impl Words) -> Program {
-    strace(calls).args(["sh", "-c", line, BINARY]).args(words)
-}
-
-#[test]
 #[ignore = "needs strace"]
 fn row_32_interrupted_calls_are_tried_again() {
     let text = pattern(3 << 20);
     let calls = "accept4,connect,recvfrom,sendto,sendmsg,splice,sendfile,write,poll,ppoll,\
                  epoll_wait,epoll_pwait:error=EINTR:when=2+2";
     for serve in ["--echo", "--once"] {
-        let line = format!(r#"exec "$0" serve 0 {serve}"#);
-        let mut server = injected(calls, &line, "").start();
+        let mut server = injected(calls, format!("serve 0 {serve}")).start();
         let client = server.connect();
         if serve == "--once" {
             server.feed(text.clone());
             client.shutdown(Shutdown::Write).unwrap();
             assert!(read_all(&client) == text);
         } else {
-            assert!(exchange(&client, &text) == text);
+            assert!(ask(&client, &text) == text);
         }
     }
     let server = serve("--echo");
-    let client = injected(calls, r#"exec "$0" connect $1"#, server.address());
+    let client = injected(calls, format!("connect {server}"));
     client.input(text.clone()).run().is(0, &text, "");
 }
 
@@ -322,7 +286,7 @@ fn row_32_an_interruption_does_not_restart_a_deadline() {
     let calls = "poll,ppoll,epoll_wait,epoll_pwait:error=EINTR:when=1+2";
     for (flag, code) in [("--deadline=1s", 4), ("-i1s", 4), ("--linger=1s", 0)] {
         let began = Instant::now();
-        let client = injected(calls, r#"exec "$0" connect $1 $2 </dev/null"#, [&address, flag]);
+        let client = injected(calls, format!("connect {address} {flag}"));
         assert_eq!(client.run().code, code, "{flag}");
         let took = began.elapsed();
         assert!((1..10).contains(&took.as_secs()), "{flag}: {took:?}");
@@ -339,8 +303,7 @@ fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() 
         "shutdown:error=EINVAL",
     ] {
         for flags in ["", "-v", "--json", "--trace"] {
-            let line = format!(r#"exec "$0" serve 127.0.0.1:0 --echo {flags}"#);
-            let server = injected(calls, &line, "").start();
+            let server = injected(calls, format!("serve 0 --echo {flags}")).start();
             let client = server.connect();
             echoes(&client, b"still");
             assert!(!server.stderr_has("").contains("panicked"));
@@ -349,8 +312,7 @@ fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() 
     }
     let server = serve("--echo");
     for calls in ["shutdown:error=ENOTCONN", "getpeername,getsockname:error=ENOTCONN"] {
-        let line = r#"exec "$0" connect $1 --linger 500ms"#;
-        let done = injected(calls, line, server.address()).input("hi").run();
+        let done = injected(calls, format!("connect {server} --linger 500ms")).input("hi").run();
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
         assert!(done.stderr.lines().count() <= 1, "{}", done.stderr);
     }
@@ -361,10 +323,10 @@ fn row_33_a_connection_that_is_gone_at_shutdown_or_has_no_address_is_no_panic() 
 fn a_send_that_finds_no_memory_is_tried_again() {
     for error in ["ENOBUFS", "ENOMEM"] {
         let calls = format!("sendto,sendmsg:error={error}:when=2+3");
-        let server = injected(&calls, r#"exec "$0" serve 0 --echo"#, "").start();
+        let server = injected(&calls, "serve 0 --echo").start();
         let client = server.connect();
         let text = pattern(1 << 20);
-        assert!(exchange(&client, &text) == text);
+        assert!(ask(&client, &text) == text);
     }
 }
 

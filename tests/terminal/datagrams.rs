@@ -3,17 +3,11 @@
 use std::net::UdpSocket;
 
 use super::pty::terminal;
-use crate::run::datagrams;
-
-fn socket() -> UdpSocket {
-    datagrams()
-}
+use crate::run::{datagram, datagrams};
 
 #[track_caller]
 fn receives(socket: &UdpSocket, wanted: &str) {
-    let mut buffer = [0; 2048];
-    let count = socket.recv(&mut buffer).unwrap();
-    assert_eq!(String::from_utf8_lossy(&buffer[..count]), wanted);
+    assert_eq!(String::from_utf8_lossy(&datagram(socket)), wanted);
 }
 
 #[test]
@@ -21,7 +15,7 @@ fn a_server_answers_the_last_peer_or_a_given_one() {
     let mut server = terminal("udp-serve 127.0.0.1:0");
     let port = server.port();
     server.enter("lost").ends_in(&["! no datagram received yet: not sent", ">>>"]);
-    let (first, second) = (socket(), socket());
+    let (first, second) = (datagrams(), datagrams());
     let addresses = [&first, &second].map(|socket| socket.local_addr().unwrap());
     first.send_to(b"one\n", ("127.0.0.1", port)).unwrap();
     server.ends_in(&[&format!("{} one", addresses[0]), ">>>"]);
@@ -34,7 +28,7 @@ fn a_server_answers_the_last_peer_or_a_given_one() {
     receives(&second, "half for the second");
     server.enter(&format!("@{} back to you", addresses[0]));
     receives(&first, "back to you");
-    server.enter("@nobody lost");
+    server.enter("@none lost");
     server.ends_in(&["! not an address: not sent (@192.0.2.1:5000 text)", ">>>"]);
     server.press("\x1b[200~a\nb\x1b[201~\r");
     receives(&second, "a");
@@ -60,7 +54,7 @@ fn every_way_to_leave_a_datagram_prompt() {
 
 #[test]
 fn each_line_is_a_datagram_and_answers_appear_above_the_next() {
-    let peer = socket();
+    let peer = datagrams();
     let address = peer.local_addr().unwrap().to_string();
     let mut client = terminal(format!("udp-send {address}"));
     client.awaits(">>>");
@@ -75,10 +69,10 @@ fn each_line_is_a_datagram_and_answers_appear_above_the_next() {
     receives(&peer, "next");
     client.enter("");
     receives(&peer, "");
-    // A closed port is told, and the prompt goes on.
+    // A closed port is an error line, and the prompt goes on.
     drop(peer);
     // What another test has forked holds it until it is executed.
-    let probe = socket();
+    let probe = datagrams();
     probe.connect(&address).unwrap();
     while probe.send(b"").is_ok() {}
     client.enter("into the void").shows("connection refused (ECONNREFUSED 111)");

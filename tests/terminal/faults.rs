@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-use super::conversation::{connected, connected_as, ends, quits, reads};
+use super::conversation::{among_messages, connected, connected_as, ends, quits, reads};
 use super::proof::asks;
 use super::pty::{Terminal, anything_there, signal};
 use super::tmux::Tmux;
@@ -33,24 +33,13 @@ fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() 
 fn row_42_fifty_messages_a_second_leave_a_slowly_typed_line_intact() {
     let (mut client, peer) = connected("");
     let text = "this line is typed slowly, key by key, äöü 漢字";
-    let typing = std::sync::atomic::AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0.. {
-                if !typing.load(std::sync::atomic::Ordering::SeqCst) {
-                    return;
-                }
-                (&peer).write_all(format!("message {n}\n").as_bytes()).unwrap();
-                std::thread::sleep(Duration::from_millis(20)); // the rate
-            }
-        });
+    among_messages(&peer, || {
         for (n, key) in text.char_indices() {
             client.press(key.to_string());
             let so_far = format!(">>> {}", &text[..n + key.len_utf8()]);
             client.awaits(&so_far);
-            std::thread::sleep(Duration::from_millis(40)); // how fast somebody types
+            std::thread::sleep(Duration::from_millis(40)); // how fast a person types
         }
-        typing.store(false, std::sync::atomic::Ordering::SeqCst);
     });
     client.press("\r");
     reads(&peer, &format!("{text}\n"));
@@ -349,13 +338,12 @@ fn row_45_a_history_that_cannot_be_used_is_one_warning() {
     let folder = Folder::new();
     let corrupt = folder.at("corrupt");
     std::fs::write(&corrupt, b"#V2\nfine\n\xff\xfe\n").unwrap();
-    let fifo = folder.at("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let _open = folder.fifo("fifo");
     for (path, cause) in [
         (folder.path().to_path_buf(), "is a directory (EISDIR 21)"),
         (folder.at("no/such"), "no such file or directory (ENOENT 2)"),
         (corrupt.clone(), "it is not text"),
-        (fifo, "not a regular file"),
+        (folder.at("fifo"), "not a regular file"),
     ] {
         let (mut client, peer) =
             connected_as(&format!("--history {}", path.display()), 80, |program| program);

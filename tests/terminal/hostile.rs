@@ -2,17 +2,11 @@
 //! a terminal that takes no output keeps no run from its end (row 109).
 
 use std::io::Write;
-use std::path::Path;
-
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::conversation::{connected, ends, quits, reads};
 use super::pty::{Terminal, anything_there, terminal};
 use crate::auth::key_line;
-use crate::run::{
-    BINARY, Folder, Running, Words, accept, connect, datagrams, listener, sockctl, until,
-};
+use crate::run::{BINARY, Folder, Running, Words, connect, datagrams, sockctl, until};
 
 /// A title, the clipboard, colours, cursor movement, C1, bidi, a carriage return, broken UTF-8.
 const HOSTILE: &[u8] =
@@ -41,18 +35,11 @@ fn row_46_hostile_text_is_visible_notation_at_every_prompt() {
 }
 
 #[test]
-fn row_46_raw_lets_it_through_and_a_pipe_always_does() {
+fn row_46_raw_lets_it_through() {
     let (client, mut peer) = connected("--raw");
     peer.write_all(b"\x1b[31mred\n").unwrap();
     client.ends_in(&["<<< red", ">>>"]);
     assert_eq!(client.color_of("red"), vt100::Color::Idx(1));
-
-    let (listener, address) = listener();
-    let running = sockctl(format!("connect {address}")).start();
-    let mut peer = accept(&listener);
-    peer.write_all(HOSTILE).unwrap();
-    drop(peer);
-    running.finish().is(0, HOSTILE, "");
 }
 
 /// sockctl with these words and this as its stdin: no prompt, though stdout is a terminal.
@@ -73,8 +60,7 @@ fn guest(command: &str, port: u16) -> Running {
 #[test]
 fn row_46_a_server_without_prompt_shows_each_client_escaped_and_its_characters_whole() {
     let folder = Folder::new();
-    let silent = folder.text("silent");
-    mkfifo(Path::new(&silent), Mode::S_IRWXU).unwrap();
+    let (silent, _open) = (folder.text("silent"), folder.fifo("silent"));
     for (serve, connect) in [("serve", "connect"), ("auth-serve", "auth-connect")] {
         let server = without_prompt(&silent, format!("{serve} 127.0.0.1:0"));
         let port = server.announced_port();

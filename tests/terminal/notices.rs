@@ -1,4 +1,4 @@
-//! What a person at a terminal is told beside the conversation, and a script is not.
+//! Notices at a terminal beside the conversation, which a script does not get.
 
 use std::io::Write;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::pty::terminal;
 use crate::run::{Folder, REFUSED, connect, free_port, python, sockctl};
 
 #[test]
-fn a_client_that_waits_says_for_what() {
+fn a_client_that_waits_says_what_for() {
     let port = free_port();
     let mut client = terminal(format!("connect {port} --wait 300ms"));
     let text = client.ends(4);
@@ -27,7 +27,7 @@ fn a_client_that_waits_says_for_what() {
 }
 
 #[test]
-fn a_server_that_stops_says_for_whom_it_waits_and_ctrl_c_ends_that() {
+fn a_server_that_stops_says_what_it_waits_for_and_ctrl_c_ends_that() {
     for handler in ["", "--room", "--discard -v"] {
         let mut server = terminal(format!("serve 127.0.0.1:0 --grace 60s {handler}"));
         let port = server.announced_port();

@@ -1,9 +1,9 @@
-//! What is added to lines: time, colour, bell; and names that Tab completes.
+//! What is added to lines: time, colour, bell; names that Tab completes; the width of tables.
 
 use std::io::Write;
 
 use super::conversation::{connected, ends, reads};
-use super::pty::terminal;
+use super::pty::{Terminal, sockctl_there, terminal};
 use crate::run::{connect, until};
 
 /// Whether a line begins with a time of day, and what follows it.
@@ -62,4 +62,15 @@ fn each_client_of_a_server_has_its_colour() {
     server.ends_in(&["[1] hi", ">>>"]);
     assert_ne!(server.color_of("1] hi"), vt100::Color::Default);
     assert_eq!(server.color_of("hi"), vt100::Color::Default);
+}
+
+#[test]
+fn a_table_of_options_is_as_wide_as_the_window() {
+    for columns in [1, 40, 80, 200] {
+        let mut opts = Terminal::start(sockctl_there("opts").env("NO_COLOR", "1"), columns);
+        opts.ends(0);
+        let text = String::from_utf8(opts.raw()).unwrap();
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(columns == 1 || widest <= columns.into(), "{text}");
+    }
 }

@@ -64,7 +64,7 @@ struct State {
 }
 
 impl State {
-    /// The screen, without the blanks that nobody sees.
+    /// The screen, without the blanks at the ends of its lines.
     fn text(&self) -> String {
         let text = self.parser.screen().contents();
         let lines: Vec<_> = text.lines().map(str::trim_end).collect();

@@ -1,10 +1,9 @@
 //! `serve --room` with the operator and members at terminals.
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::conversation::among_messages;
 use super::pty::{Terminal, terminal};
 use crate::run::{connect, until};
 
@@ -25,9 +24,9 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
     let mut ann = member(&address, 1, "ann");
     let mut bob = member(&address, 2, "Bob");
     server.ends_in(&["-- guest2 is now Bob", ">>>"]);
-    ann.enter("hello everybody");
+    ann.enter("hello all");
     for other in [&server, &bob] {
-        other.ends_in(&["<ann> hello everybody", ">>>"]);
+        other.ends_in(&["<ann> hello all", ">>>"]);
     }
     server.enter("welcome");
     for other in [&ann, &bob] {
@@ -39,7 +38,7 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
     let silent = [ann.bells(), bob.bells(), server.bells()];
     assert_eq!(silent, [0, 0, 0]);
 
-    // Names and commands are completed from who is there.
+    // Commands, and the names of members, are completed.
     bob.press("/ms\tan\tpsst\r");
     ann.ends_in(&["[Bob] psst", ">>>"]);
     until("the bell for a private word", || ann.bells() == 1);
@@ -66,19 +65,9 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
     let server = terminal("serve --room 127.0.0.1:0");
     let address = server.address();
     let (ann, bob) = (member(&address, 1, "ann"), member(&address, 2, "bob"));
-    let mut talker = connect(server.port());
+    let talker = connect(server.port());
     server.shows("-- guest3 joined");
-    let typing = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0.. {
-                if !typing.load(Ordering::SeqCst) {
-                    return;
-                }
-                talker.write_all(format!("message {n}.\n").as_bytes()).unwrap();
-                std::thread::sleep(Duration::from_millis(20)); // the rate
-            }
-        });
+    among_messages(&talker, || {
         let mut typed = String::new();
         for key in "slowly typed, 漢字 and all".chars() {
             typed.push(key);
@@ -88,9 +77,8 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
             for terminal in [&server, &ann, &bob] {
                 terminal.awaits(&format!(">>> {typed}"));
             }
-            std::thread::sleep(Duration::from_millis(40)); // how fast somebody types
+            std::thread::sleep(Duration::from_millis(40)); // how fast a person types
         }
-        typing.store(false, Ordering::SeqCst);
     });
     for (terminal, name) in [(&server, "server"), (&ann, "ann"), (&bob, "bob")] {
         terminal.press("\r");
@@ -100,7 +88,7 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
             }
         }
     }
-    // Everybody saw every message, once and in order.
+    // Each terminal shows every message, once and in order.
     let mut counts = HashMap::new();
     for (terminal, name) in [(&server, "server"), (&ann, "ann"), (&bob, "bob")] {
         let numbers = terminal.numbers("message ");

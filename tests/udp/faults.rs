@@ -1,12 +1,9 @@
 //! Datagrams of every size arrive whole and alone, and errors of one peer are its own (rows 72 to 76).
 
-use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 use super::serve::ASK;
 use crate::run::{
@@ -119,11 +116,9 @@ fn row_76_without_reply_it_ends_as_soon_as_it_has_sent() {
 fn row_109_a_stdout_that_is_not_read_keeps_no_server() {
     for (is_signalled, words) in [(true, ""), (false, "--deadline 2"), (true, "--count 100")] {
         let folder = Folder::new();
-        let fifo = folder.at("out");
-        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-        let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+        let reader = folder.fifo("out");
         let line = format!(r#"exec "$0" udp-serve 127.0.0.1:0 {words} > "$1""#);
-        let server = shell(&line, [&fifo]).start();
+        let server = shell(&line, [folder.at("out")]).start();
         let socket = datagrams_to(server.port());
         let mut room = [PollFd::new(reader.as_fd(), PollFlags::POLLOUT)];
         until("stdout is full", || {
@@ -142,20 +137,17 @@ fn row_109_a_stdout_that_is_not_read_keeps_no_server() {
         // Once it only writes, a signal ends it as it ends any filter.
         let wanted = if words.contains("--count") { 143 } else { 4 * i32::from(!is_signalled) };
         assert_eq!(code, wanted, "{words}");
-        drop(reader);
     }
 }
 
 #[test]
 fn answers_wait_for_a_reader_of_stdout_and_end_with_it() {
     let folder = Folder::new();
-    let fifo = folder.at("out");
-    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+    let reader = folder.fifo("out");
     // It would end if answers were taken that cannot be shown.
     let mut echo = sockctl("udp-serve 127.0.0.1:0 --echo --count 5000").start();
     let line = format!(r#"exec "$0" udp-send {echo} --reply > "$1""#);
-    let mut client = shell(&line, [&fifo]).start();
+    let mut client = shell(&line, [folder.at("out")]).start();
     client.feed([[b'x'; 999].as_slice(), b"\n"].concat().repeat(30_000));
     let mut room = [PollFd::new(reader.as_fd(), PollFlags::POLLOUT)];
     until("stdout is full", || poll(&mut room, 0_u8) == Ok(0));
@@ -163,7 +155,6 @@ fn answers_wait_for_a_reader_of_stdout_and_end_with_it() {
     assert!(echo.is_running());
     client.signal("TERM");
     assert_eq!(client.ends().code, 143);
-    drop(reader);
 
     let echo = sockctl("udp-serve 127.0.0.1:0 --echo").start();
     let line = format!(r#"{{ "$0" udp-send {echo} --reply; echo "status $?" >&2; }} | head -c 3"#);

@@ -10,7 +10,7 @@ use snow::types::{Cipher, Dh, Hash, Random};
 use super::*;
 use crate::auth::key::Key;
 use crate::codec::noise::{DATA_MAX, Record};
-use crate::net::codec::{Codec, Reject};
+use crate::net::codec::Codec;
 use crate::net::handshake::tests::{begun, feed};
 use crate::net::handshake::{Driver, Outcome, Stop};
 
@@ -174,34 +174,6 @@ fn an_end_tells_how_far_it_was() {
     feed(&mut theirs, b"SKC", &[]);
     assert!(theirs.stopped(Stop::Closed).reason.contains("after 3 bytes of its hello"));
     assert!(theirs.stopped(Stop::TimedOut).reason.contains("after 3 bytes of the hello"));
-}
-
-#[test]
-fn another_key_or_context_opens_nothing() {
-    for (key, context) in [(2, &b""[..]), (1, b"x")] {
-        let (_, hello) = client(&identity(&[&line("alice", key)], context));
-        let why = feed(&mut server(&alice()), &hello, &[]).refusal();
-        assert_eq!((why.farewell, why.wrong_proof), (&[0, 0][..], true));
-    }
-}
-
-#[test]
-fn a_rejected_client_gets_the_reason() {
-    for (why, exit) in [
-        (Reject::Auth, Exit::NotAuthenticated),
-        (Reject::Full, Exit::Refused),
-        (Reject::Access, Exit::Refused),
-        (Reject::Shutdown, Exit::Refused),
-    ] {
-        let identity = alice();
-        let ((mut client, hello), mut server) = (client(&identity), server(&identity));
-        let answer = feed(&mut server, &hello, &[]).sent;
-        let ready = feed(&mut client, &answer, &[]).sent;
-        let (mut wire, outcome) = (Vec::new(), feed(&mut server, &ready, &[]).outcome());
-        outcome.codec.unwrap().reject(why, &mut wire);
-        let refusal = feed(&mut client, &wire, &[]).refusal();
-        assert_eq!(refusal.exit, exit, "{}", refusal.reason);
-    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn taken(line: &[&str]) -> (String, usize) {
     (address.to_string(), used)
 }
 
-/// The line a refusal is told in.
+/// The line of a refusal.
 fn told<T: fmt::Debug>(result: Result<T, Failure>) -> String {
     let failure = result.unwrap_err();
     assert_eq!(failure.exit, Exit::Usage);

@@ -49,7 +49,7 @@ impl Limited {
         self.limits.heard(id(number), shows_key, self.now);
     }
 
-    /// Those who have to make way once everybody was heard; they have nothing to say.
+    /// Those that are evicted once all graces are over.
     fn closes(&mut self) -> Vec<u64> {
         self.now += LOGIN_GRACE;
         self.closes_now()
@@ -88,10 +88,10 @@ fn row_57_the_ninth_from_an_address_replaces_its_longest_silent() {
 }
 
 #[test]
-fn row_57_while_a_newcomer_is_heard_nobody_is_in_question() {
+fn row_57_during_the_grace_of_a_newcomer_none_is_evicted() {
     let mut limits = Limited::new();
     (0..500).for_each(|number| limits.comes(number, nth(1)));
-    // Half of them have had their quarter of a second: 8 count, and the first have made way.
+    // Half of them have had their quarter of a second: 8 count, and the first are evicted.
     let closed: Vec<u64> = (0..250 - 8).collect();
     assert_eq!(limits.closes_now(), closed);
     let until = limits.now + Duration::from_millis(1);
@@ -104,7 +104,7 @@ fn row_57_while_a_newcomer_is_heard_nobody_is_in_question() {
 }
 
 #[test]
-fn row_57_more_newcomers_than_can_be_heard_shorten_the_hearing() {
+fn row_57_more_newcomers_than_have_room_shorten_the_grace() {
     let mut limits = Limited::new();
     (0..1010).for_each(|number| limits.limits.add(id(number), nth(1), limits.now));
     assert_eq!(limits.closes_now(), [0, 1]);
@@ -248,7 +248,7 @@ fn the_table_of_offenders_has_an_end() {
 }
 
 #[test]
-fn who_has_left_is_unknown() {
+fn a_connection_that_has_left_is_unknown() {
     let mut limits = Limited::new();
     limits.comes(1, nth(1));
     limits.limits.leave(id(1));
@@ -267,7 +267,7 @@ enum Happening {
     Pass(u64),
 }
 
-fn someone() -> impl Strategy<Value = Option<IpAddr>> {
+fn source() -> impl Strategy<Value = Option<IpAddr>> {
     prop_oneof![
         4 => (0..4_u16).prop_map(nth),
         4 => (0..200_u16).prop_map(nth),
@@ -278,10 +278,10 @@ fn someone() -> impl Strategy<Value = Option<IpAddr>> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        8 => someone().prop_map(Happening::Admit),
+        8 => source().prop_map(Happening::Admit),
         4 => any::<usize>().prop_map(Happening::Heard),
         1 => any::<usize>().prop_map(Happening::Leave),
-        2 => someone().prop_map(Happening::WrongProof),
+        2 => source().prop_map(Happening::WrongProof),
         2 => (0..20_000_u64).prop_map(Happening::Pass),
     ]
 }

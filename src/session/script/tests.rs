@@ -133,7 +133,7 @@ fn of_a_flood_the_last_mebibyte_is_searched() {
 }
 
 #[test]
-fn what_nobody_waits_for_is_not_held() {
+fn bytes_that_no_step_waits_for_are_not_kept() {
     let mut script = Script::new(vec![send("x")]);
     script.feed(b"before");
     assert_eq!(script.act(), Action::Send(b"x".to_vec()));

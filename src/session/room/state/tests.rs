@@ -176,10 +176,10 @@ fn a_new_name_is_told_to_all_and_the_old_one_is_free() {
 #[test]
 fn the_operator_throws_out() {
     let mut world = World::of_two();
-    world.send(0, b"/kick nobody\n/kick server\n/kick \n/kick GUEST2\n");
+    world.send(0, b"/kick zoe\n/kick server\n/kick \n/kick GUEST2\n");
     assert_eq!(
         world.got(0),
-        "! no 'nobody' here; /who lists all\n! that is you; /quit ends the room\n! /kick NAME\n"
+        "! no 'zoe' here; /who lists all\n! that is you; /quit ends the room\n! /kick NAME\n"
     );
     assert_eq!(world.got(2), "! kicked\n");
     assert_eq!(world.closed, [(2, Reason::Kicked)]);
@@ -263,7 +263,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Everybody else who is in gets each line once, in the order they arrived, whoever comes,
+    /// Every other member gets each line once, in the order they arrived, whichever member comes,
     /// goes or changes its name and however the bytes are split; no two have the same name.
     #[test]
     fn everyone_else_gets_each_line_once_and_in_order(
