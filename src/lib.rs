@@ -176,10 +176,9 @@
 //! server/mod.rs           EventLoop::dispatch
 //! server/receive.rs       EventLoop::connection, receive
 //! net/connection.rs       Connection::read            <- net/socket.rs Socket::recv
-//! session/room/handler.rs Room::received, take_turn
-//! net/line.rs             Lines::feed                 bytes become lines
-//! session/room/state.rs   State::receive, relay       a line becomes an effect
-//! session/room/handler.rs Delivery::apply, broadcast
+//! session/room/handler.rs Room::received, take_turn <- net/line.rs Lines::next
+//! session/room/members.rs Members::receive, message   a line becomes what the others get
+//! session/room/handler.rs Delivery::broadcast
 //! server/clients.rs       Table::broadcast
 //! net/outbox.rs           BroadcastLog::push          once, for all members
 //!                         ---- the end of the turn ----

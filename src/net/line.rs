@@ -1,6 +1,7 @@
 //! Lines out of a stream of bytes, and line ends into one; whatever pieces the bytes come in.
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 /// The handling of a line that is longer than the cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,10 +12,6 @@ pub enum Overlong {
     Cut,
 }
 
-/// What is kept of the buffer after a line that came in pieces: most come whole, and many
-/// splitters are idle.
-const KEPT: usize = 64;
-
 /// Splits a stream into lines, which end in LF or CRLF. Holds `cap` bytes of it at most; the
 /// first `cap` bytes of a line are delivered without waiting for its end.
 #[derive(Debug)]
@@ -23,6 +20,8 @@ pub struct Lines {
     overlong: Overlong,
     /// The beginning of a line whose end has not come yet.
     held: Vec<u8>,
+    /// When the last of it came.
+    last: Instant,
     /// A piece of this line was delivered already: a line end right behind it adds no line.
     begun: bool,
     /// Dropping the rest of a cut line.
@@ -32,37 +31,48 @@ pub struct Lines {
 impl Lines {
     /// A splitter for lines of up to `cap` bytes, which must not be 0, line ends not counted.
     pub fn new(cap: usize, overlong: Overlong) -> Self {
-        Self { cap: cap.max(1), overlong, held: Vec::new(), begun: false, dropping: false }
+        let (held, last) = (Vec::new(), Instant::now());
+        Self { cap: cap.max(1), overlong, held, last, begun: false, dropping: false }
     }
 
-    /// Takes the next bytes; `each` gets every line they complete, without its LF and without a
-    /// CR right before that.
-    pub fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
-            if self.held.is_empty() && !self.dropping {
-                self.whole(line, &mut each);
-            } else {
-                self.hold(line, &mut each);
-                let held = std::mem::take(&mut self.held);
-                if !self.dropping {
-                    self.whole(&held, &mut each);
-                }
-                if held.capacity() <= KEPT {
-                    self.held = held;
-                    self.held.clear();
-                }
+    /// The next line that `bytes` complete, without its LF and without a CR right before that. What
+    /// was used is taken off `bytes`: all of them, where there is no line.
+    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        while !bytes.is_empty() {
+            if self.dropping {
+                let end = memchr::memchr(b'\n', bytes);
+                *bytes = &bytes[end.map_or(bytes.len(), |end| end + 1)..];
+                self.dropping = end.is_none();
+                self.begun = self.dropping;
+                continue;
             }
-            self.begun = false;
-            self.dropping = false;
-            bytes = rest;
+            let room = self.cap - self.held.len();
+            let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(room + 1)]);
+            let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len().min(room)));
+            if end.is_some() {
+                *bytes = &rest[1..];
+                let line = without_cr(self.join(piece));
+                if !std::mem::take(&mut self.begun) || !line.is_empty() {
+                    return Some(line);
+                }
+                continue;
+            }
+            *bytes = rest;
+            // A CR in the last place waits for the next byte: it may belong to the line end.
+            if piece.len() == room && !(piece.ends_with(b"\r") && rest.is_empty()) {
+                self.begun = true;
+                self.dropping = self.overlong == Overlong::Cut;
+                return Some(self.join(piece));
+            }
+            self.held.extend_from_slice(piece);
+            self.last = Instant::now();
         }
-        self.hold(bytes, &mut each);
+        None
     }
 
-    /// The beginning of a line whose end has not come yet.
-    pub fn partial(&self) -> &[u8] {
-        &self.held
+    /// When that beginning has waited so long for more; `None` where there is none.
+    pub fn due(&self, quiet: Duration) -> Option<Instant> {
+        (!self.held.is_empty()).then(|| self.last + quiet)
     }
 
     /// Takes that beginning as a line of its own: after a pause, and at the end of the stream. A CR
@@ -75,36 +85,22 @@ impl Lines {
         Some(std::mem::take(&mut self.held))
     }
 
-    /// A line, or the last piece of one, whose LF has come.
-    fn whole(&self, line: &[u8], each: &mut impl FnMut(&[u8])) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() && !self.begun {
-            each(line);
+    /// What is held, with the rest of it.
+    fn join<'a>(&mut self, rest: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.held.is_empty() {
+            return Cow::Borrowed(rest);
         }
-        let pieces = match self.overlong {
-            Overlong::Split => usize::MAX,
-            Overlong::Cut => 1,
-        };
-        line.chunks(self.cap).take(pieces).for_each(each);
+        self.held.extend_from_slice(rest);
+        Cow::Owned(std::mem::take(&mut self.held))
     }
+}
 
-    /// Keeps bytes that are no line end, and delivers pieces as long as the cap.
-    fn hold(&mut self, mut bytes: &[u8], each: &mut impl FnMut(&[u8])) {
-        while !bytes.is_empty() && !self.dropping {
-            let room = self.cap - self.held.len();
-            let (taken, rest) = bytes.split_at(room.min(bytes.len()));
-            self.held.extend_from_slice(taken);
-            bytes = rest;
-            // A CR in the last place waits for the next byte: it may belong to the line end.
-            let full = self.held.len() == self.cap;
-            if full && (!self.held.ends_with(b"\r") || !bytes.is_empty()) {
-                each(&self.held);
-                self.held.clear();
-                self.begun = true;
-                self.dropping = self.overlong == Overlong::Cut;
-            }
-        }
+fn without_cr(mut line: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match &mut line {
+        Cow::Borrowed(bytes) => *bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes),
+        Cow::Owned(bytes) => _ = bytes.pop_if(|byte| *byte == b'\r'),
     }
+    line
 }
 
 /// Line ends as they are sent: as they are, or as CRLF.
@@ -156,9 +152,11 @@ mod tests {
     ) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
         let mut splitter = Lines::new(cap, overlong);
         let mut lines = Vec::new();
-        for part in parts {
-            splitter.feed(part, |line| lines.push(line.to_vec()));
-            assert!(splitter.partial().len() <= cap, "holds no more than the cap");
+        for mut part in parts {
+            while let Some(line) = splitter.next(&mut part) {
+                lines.push(line.into_owned());
+            }
+            assert!(splitter.held.len() <= cap, "holds no more than the cap");
         }
         (lines, splitter.take_partial())
     }
@@ -200,12 +198,13 @@ mod tests {
     #[test]
     fn a_taken_partial_is_ended_by_the_line_end_that_follows() {
         let mut splitter = Lines::new(100, Overlong::Split);
-        let mut lines = Vec::new();
-        splitter.feed(b"hi", |_| ());
+        assert_eq!(splitter.next(&mut &b"hi"[..]), None);
         assert_eq!(splitter.take_partial(), Some(b"hi".to_vec()));
         assert_eq!(splitter.take_partial(), None);
-        splitter.feed(b"\r\n\nyes\n", |line| lines.push(line.to_vec()));
-        assert_eq!(lines, [b"".to_vec(), b"yes".to_vec()]);
+        let mut bytes = &b"\r\n\nyes\n"[..];
+        assert_eq!(splitter.next(&mut bytes).as_deref(), Some(&b""[..]));
+        assert_eq!(splitter.next(&mut bytes).as_deref(), Some(&b"yes"[..]));
+        assert_eq!(splitter.next(&mut bytes), None);
     }
 
     #[test]

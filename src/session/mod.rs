@@ -30,7 +30,7 @@ use crate::net::splice::{Moved, Splice};
 use seat::Input;
 
 /// A client: its number as people see it, and its place in the table of connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
     /// Counts up from 1; never used again.
     pub number: u64,

@@ -66,20 +66,14 @@ pub struct Conversation<'a> {
     talk: Talk,
     peers: Peers,
     format: LineFormat,
-    incoming: HashMap<u64, Incoming>,
+    /// What has come from each client and is not shown yet.
+    incoming: HashMap<Id, Lines>,
     /// The peer may be a server that asks for a key, which nothing shows so far.
     may_ask_for_key: bool,
     /// A line was sent to the only peer.
     has_sent: bool,
     /// We left; what still comes is shown.
     leaving: Option<Leave>,
-}
-
-/// What has come from one client and is not shown yet.
-struct Incoming {
-    id: Id,
-    lines: Lines,
-    last: Instant,
 }
 
 impl<'a> Conversation<'a> {
@@ -172,12 +166,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// Shows what came without a newline.
-    fn show_rest(&mut self, number: u64) {
-        if let Some(incoming) = self.incoming.get_mut(&number)
-            && let Some(rest) = incoming.lines.take_partial()
-        {
-            let id = incoming.id;
-            self.show(id, &rest);
+    fn show_rest(&mut self, client: Id) {
+        if let Some(rest) = self.incoming.get_mut(&client).and_then(Lines::take_partial) {
+            self.show(client, &rest);
         }
     }
 
@@ -281,9 +272,7 @@ impl Handler for Conversation<'_> {
         if let Err(failure) = self.open() {
             return clients.quit(Err(failure));
         }
-        let incoming =
-            Incoming { id: client, lines: Lines::new(LINE, Overlong::Split), last: Instant::now() };
-        self.incoming.insert(client.number, incoming);
+        self.incoming.insert(client, Lines::new(LINE, Overlong::Split));
         if self.peers == Peers::Many {
             // For `@1 text`, and for `/kick 1`.
             self.words.add(format!("@{}", client.number));
@@ -297,20 +286,18 @@ impl Handler for Conversation<'_> {
         {
             self.print(&format!("the server seems to ask for a key: use sockctl {command}"));
         }
-        let mut lines = Vec::new();
-        if let Some(incoming) = self.incoming.get_mut(&client.number) {
-            incoming.last = Instant::now();
-            incoming.lines.feed(bytes, |line| lines.push(line.to_vec()));
-        }
-        for line in &lines {
-            self.show(client, line);
+        let mut rest = bytes;
+        while let Some(line) =
+            self.incoming.get_mut(&client).and_then(|lines| lines.next(&mut rest))
+        {
+            self.show(client, &line);
         }
         clients.pause_all(self.is_full());
         bytes.len()
     }
 
     fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
-        self.show_rest(client.number);
+        self.show_rest(client);
         if end == StreamEnd::Limit {
             self.leaving.get_or_insert(Leave::Quit);
             return clients.close(client, Reason::Limit);
@@ -328,8 +315,8 @@ impl Handler for Conversation<'_> {
     }
 
     fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
-        self.show_rest(client.number);
-        self.incoming.remove(&client.number);
+        self.show_rest(client);
+        self.incoming.remove(&client);
         self.words.remove(&format!("@{}", client.number));
         self.words.remove(&client.number.to_string());
     }
@@ -362,21 +349,16 @@ impl Handler for Conversation<'_> {
     }
 
     fn deadline(&self) -> Deadline {
-        let waiting =
-            self.incoming.values().filter(|incoming| !incoming.lines.partial().is_empty());
-        let quiet = waiting.map(|incoming| incoming.last + QUIET).min();
-        quiet.map_or(Deadline::NEVER, Deadline::at)
+        let due = self.incoming.values().filter_map(|lines| lines.due(QUIET)).min();
+        due.map_or(Deadline::NEVER, Deadline::at)
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         let now = Instant::now();
-        let due = |incoming: &Incoming| {
-            !incoming.lines.partial().is_empty() && incoming.last + QUIET <= now
-        };
-        let quiet: Vec<u64> =
-            self.incoming.iter().filter(|(_, i)| due(i)).map(|(number, _)| *number).collect();
-        for number in quiet {
-            self.show_rest(number);
+        let is_due = |lines: &Lines| lines.due(QUIET).is_some_and(|due| due <= now);
+        let due = self.incoming.iter().filter(|(_, lines)| is_due(lines)).map(|(id, _)| *id);
+        for client in due.collect::<Vec<_>>() {
+            self.show_rest(client);
         }
         clients.pause_all(self.is_full());
     }

@@ -1,12 +1,10 @@
-//! The room as a handler: cuts received bytes into lines, and carries out what follows from them.
-//!
-//! Over 300 lines: turns, unfinished lines and delivery work on the same members.
+//! The room as a handler: cuts received bytes into lines, and delivers what the members send.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::members::{LINE, Members, OPERATOR, Output};
 use super::operator::Operator;
-use super::state::{Effect, LINE, OPERATOR, State};
 use crate::console::event::{Event, Reason};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
@@ -24,32 +22,28 @@ const PRIVATE: usize = QUEUE / 4;
 const QUIET: Duration = Duration::from_millis(200);
 /// Bytes delivered for one member in one turn; the rest of what it sent waits for the next.
 const TURN: usize = 256 << 10;
-/// Bytes received between two checks of that: a line of one byte is many with its name.
-const STEP: usize = 2 << 10;
-/// How often senders that wait for slow readers look again.
+/// How often stdin is considered again while slow readers are waited for.
 const RETRY: Duration = Duration::from_millis(20);
 /// What the reader of our stdout gets at least, however short the grace.
 const LAST_WRITE: Duration = Duration::from_millis(100);
 
 /// The room: its members, the operator among them.
 pub struct Room {
-    state: State,
+    members: Members,
     operator: Operator,
     talk: Talk,
-    incoming: HashMap<u64, Incoming>,
-    /// Unfinished lines, and when to look at them.
-    unfinished: VecDeque<(Instant, u64)>,
+    /// What has come from each member and is no whole line yet.
+    incoming: HashMap<Id, Incoming>,
+    /// Who has an unfinished line, and when to look at it.
+    unfinished: VecDeque<(Instant, Id)>,
     /// stdin waits, and this is when to look again.
     waits: Option<Instant>,
     /// The end of the grace, once the run is to stop.
     stopping: Deadline,
 }
 
-/// What has come from one member and is no whole line yet.
 struct Incoming {
-    id: Id,
     lines: Lines,
-    last: Instant,
     /// It is in `unfinished`.
     is_watched: bool,
 }
@@ -63,17 +57,15 @@ impl Room {
         raw: bool,
         talk: Talk,
     ) -> Self {
-        let mut room = Self {
-            state: State::new(reserved, raw),
+        Self {
+            members: Members::new(reserved, raw),
             operator,
             talk,
-            incoming: HashMap::new(),
+            incoming: HashMap::from([(OPERATOR, Incoming::new())]),
             unfinished: VecDeque::new(),
             waits: Some(Instant::now()),
             stopping: Deadline::NEVER,
-        };
-        room.incoming.insert(OPERATOR.number, Incoming::new(OPERATOR));
-        room
+        }
     }
 
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
@@ -82,72 +74,70 @@ impl Room {
         self.operator.finish(Deadline::after(limit))
     }
 
-    /// A member's turn: delivers what it sent, as far as one turn goes; the bytes that were taken,
-    /// all of the operator's.
-    fn take_turn(&mut self, number: u64, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        let Some(member) = self.incoming.get_mut(&number) else {
+    /// Delivers what a member sent, as far as one turn goes; the bytes that were taken, all of the
+    /// operator's.
+    fn take_turn(&mut self, id: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
+        let Some(incoming) = self.incoming.get_mut(&id) else {
             return bytes.len();
         };
-        let id = member.id;
-        let mut delivery = Delivery::new(&mut self.operator, &self.talk, clients);
-        member.last = Instant::now();
-        let mut taken = 0;
-        for step in bytes.chunks(STEP) {
-            if delivery.delivered >= TURN && id != OPERATOR {
-                break;
-            }
-            taken += step.len();
-            let state = &mut self.state;
-            member.lines.feed(step, |line| {
-                state.receive(id, line, &mut |effect| delivery.apply(&effect));
-            });
+        let (operator, talk) = (&mut self.operator, &self.talk);
+        let mut delivery = Delivery { operator, talk, clients, delivered: 0 };
+        let mut rest = bytes;
+        while (delivery.delivered < TURN || id == OPERATOR)
+            && let Some(line) = incoming.lines.next(&mut rest)
+        {
+            self.members.receive(id, &line, &mut delivery);
         }
-        if !member.lines.partial().is_empty() && !member.is_watched {
-            member.is_watched = true;
-            self.unfinished.push_back((member.last + QUIET, number));
+        if let Some(due) = incoming.lines.due(QUIET)
+            && !incoming.is_watched
+        {
+            incoming.is_watched = true;
+            self.unfinished.push_back((due, id));
         }
-        taken
+        bytes.len() - rest.len()
     }
 
     /// What came without a newline is a line.
-    fn finish_line(&mut self, number: u64, clients: &mut dyn Clients) {
-        if let Some(member) = self.incoming.get_mut(&number)
-            && let Some(line) = member.lines.take_partial()
-        {
-            let id = member.id;
-            self.receive(id, &line, clients);
+    fn finish_line(&mut self, id: Id, clients: &mut dyn Clients) {
+        let incoming = self.incoming.get_mut(&id);
+        if let Some(line) = incoming.and_then(|incoming| incoming.lines.take_partial()) {
+            self.change(clients, |members, out| members.receive(id, &line, out));
         }
     }
 
     /// Unfinished lines that have waited long enough are lines.
     fn finish_lines(&mut self, clients: &mut dyn Clients) {
         let now = Instant::now();
-        while let Some(&(due, number)) = self.unfinished.front()
+        while let Some(&(due, id)) = self.unfinished.front()
             && due <= now
         {
             self.unfinished.pop_front();
-            let Some(member) = self.incoming.get_mut(&number) else {
+            let Some(incoming) = self.incoming.get_mut(&id) else {
                 continue;
             };
             // Bytes that we have not read yet are no silence.
-            let has_more = match member.id {
-                OPERATOR => self.waits.is_some(),
-                id => clients.has_unread(id),
-            };
-            if member.lines.partial().is_empty() {
-                member.is_watched = false;
-            } else if member.last + QUIET > now || has_more {
-                self.unfinished.push_back((now.max(member.last) + QUIET, number));
-            } else {
-                member.is_watched = false;
-                self.finish_line(number, clients);
+            let has_more =
+                if id == OPERATOR { self.waits.is_some() } else { clients.has_unread(id) };
+            match incoming.lines.due(QUIET) {
+                Some(due) if due > now || has_more => self.unfinished.push_back((now + QUIET, id)),
+                due => {
+                    incoming.is_watched = false;
+                    if due.is_some() {
+                        self.finish_line(id, clients);
+                    }
+                }
             }
         }
     }
 
-    fn receive(&mut self, from: Id, line: &[u8], clients: &mut dyn Clients) {
-        let mut delivery = Delivery::new(&mut self.operator, &self.talk, clients);
-        self.state.receive(from, line, &mut |effect| delivery.apply(&effect));
+    /// Does something with the members, and delivers what follows.
+    fn change(
+        &mut self,
+        clients: &mut dyn Clients,
+        act: impl FnOnce(&mut Members, &mut Delivery<'_>),
+    ) {
+        let (operator, talk) = (&mut self.operator, &self.talk);
+        act(&mut self.members, &mut Delivery { operator, talk, clients, delivered: 0 });
     }
 
     /// Ends every call of the handler: the operator sees what happened, and is asked for input
@@ -168,12 +158,12 @@ impl Room {
 }
 
 impl Incoming {
-    fn new(id: Id) -> Self {
-        Self { id, lines: Lines::new(LINE, Overlong::Cut), last: Instant::now(), is_watched: false }
+    fn new() -> Self {
+        Self { lines: Lines::new(LINE, Overlong::Cut), is_watched: false }
     }
 }
 
-/// Carries out effects.
+/// Delivers lines to the members; those of the operator go to its seat.
 struct Delivery<'a> {
     operator: &'a mut Operator,
     talk: &'a Talk,
@@ -182,44 +172,19 @@ struct Delivery<'a> {
     delivered: usize,
 }
 
-impl<'a> Delivery<'a> {
-    fn new(operator: &'a mut Operator, talk: &'a Talk, clients: &'a mut dyn Clients) -> Self {
-        Self { operator, talk, clients, delivered: 0 }
-    }
-
-    fn apply(&mut self, effect: &Effect<'_>) {
-        match *effect {
-            Effect::Message { from, name, line, text } => {
-                if self.talk.is_json() {
-                    self.talk.say(&Event::line_from(from.number, Some(name), text));
-                }
-                self.broadcast(line, Some(from));
-            }
-            Effect::Broadcast { line } => self.broadcast(line, None),
-            Effect::Notice { line } => {
-                self.delivered += line.len();
-                self.clients.broadcast_later(line);
-                self.operator.deliver(line);
-            }
-            Effect::Reply { to, lines } => self.send(to, lines),
-            Effect::Private { from, to, name, line } => {
-                if to != OPERATOR && self.clients.queued(to).0 >= PRIVATE {
-                    let error = format!("! {name} does not keep up: not sent\n");
-                    return self.send(from, error.as_bytes());
-                }
-                self.send(to, line);
-            }
-            Effect::Close { member, reason } => self.clients.close(member, reason),
-            Effect::Stop => self.clients.stop(),
-        }
-    }
-
+impl Output for Delivery<'_> {
     fn broadcast(&mut self, line: &[u8], except: Option<Id>) {
         self.delivered += line.len();
         self.clients.broadcast(line, except);
         if except != Some(OPERATOR) {
             self.operator.deliver(line);
         }
+    }
+
+    fn broadcast_later(&mut self, line: &[u8]) {
+        self.delivered += line.len();
+        self.clients.broadcast_later(line);
+        self.operator.deliver(line);
     }
 
     fn send(&mut self, to: Id, lines: &[u8]) {
@@ -230,35 +195,50 @@ impl<'a> Delivery<'a> {
             self.clients.send(to, lines);
         }
     }
+
+    fn log(&mut self, from: Id, name: &str, text: &[u8]) {
+        if self.talk.is_json() {
+            self.talk.say(&Event::line_from(from.number, Some(name), text));
+        }
+    }
+
+    fn is_slow(&self, member: Id) -> bool {
+        member != OPERATOR && self.clients.queued(member).0 >= PRIVATE
+    }
+
+    fn close(&mut self, member: Id, reason: Reason) {
+        self.clients.close(member, reason);
+    }
+
+    fn stop(&mut self) {
+        self.clients.stop();
+    }
 }
 
 impl Handler for Room {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.incoming.insert(client.number, Incoming::new(client));
+        self.incoming.insert(client, Incoming::new());
         let key = clients.key(client);
-        let mut delivery = Delivery::new(&mut self.operator, &self.talk, clients);
-        let key = key.as_deref();
-        self.state.join(client, key, &mut |effect| delivery.apply(&effect));
+        self.change(clients, |members, out| members.join(client, key.as_deref(), out));
         self.update(clients);
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        let taken = self.take_turn(client.number, bytes, clients);
+        let taken = self.take_turn(client, bytes, clients);
         self.update(clients);
         taken
     }
 
     fn ended(&mut self, client: Id, _end: StreamEnd, clients: &mut dyn Clients) {
-        self.finish_line(client.number, clients);
+        self.finish_line(client, clients);
         clients.close(client, Reason::Eof);
         self.update(clients);
     }
 
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.finish_line(client.number, clients);
-        self.incoming.remove(&client.number);
-        let mut delivery = Delivery::new(&mut self.operator, &self.talk, clients);
-        self.state.leave(client, &mut |effect| delivery.apply(&effect));
+        self.finish_line(client, clients);
+        self.incoming.remove(&client);
+        self.change(clients, |members, out| members.leave(client, out));
         self.update(clients);
     }
 
@@ -267,14 +247,16 @@ impl Handler for Room {
         match input {
             Input::Typed(Typed::Lines(lines)) => {
                 for line in lines {
-                    self.receive(OPERATOR, line.as_bytes(), clients);
+                    self.change(clients, |members, out| {
+                        members.receive(OPERATOR, line.as_bytes(), out);
+                    });
                 }
             }
             Input::Typed(Typed::Interrupt | Typed::End) => return clients.stop(),
             Input::Chunk(bytes) => {
-                self.take_turn(OPERATOR.number, &bytes, clients);
+                self.take_turn(OPERATOR, &bytes, clients);
             }
-            Input::End => self.finish_line(OPERATOR.number, clients),
+            Input::End => self.finish_line(OPERATOR, clients),
             Input::Failed(e) => {
                 return clients.quit(Err(Failure::system("read", "stdin", &e)));
             }

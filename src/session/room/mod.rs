@@ -11,13 +11,13 @@
 //! | `-- text`            | the answer to `/who` and `/help` | who asked                     |
 //! | `! text`             | an error                         | who made it                   |
 //!
-//! `handler` cuts bytes into lines and carries out what follows from them, `state` knows the members
-//! and who gets what, `names` what a name is, `operator` is the operator's seat.
+//! `handler` cuts bytes into lines and delivers them, `members` knows who is here and who gets what,
+//! `names` what a name is, `operator` is the operator's seat.
 
 mod handler;
+mod members;
 mod names;
 mod operator;
-mod state;
 
 pub use handler::Room;
 pub use operator::Operator;

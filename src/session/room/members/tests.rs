@@ -1,6 +1,6 @@
 //! The room without a socket: bytes in whatever pieces, and what each member gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -9,87 +9,92 @@ use crate::net::line::{Lines, Overlong};
 
 /// Members with their line splitters, and everything each has got.
 struct World {
-    state: State,
-    here: BTreeMap<u64, Lines>,
-    got: BTreeMap<u64, String>,
+    members: Members,
+    incoming: BTreeMap<u64, Lines>,
+    got: Got,
+}
+
+#[derive(Default)]
+struct Got {
+    here: BTreeSet<u64>,
+    lines: BTreeMap<u64, String>,
     closed: Vec<(u64, Reason)>,
     stopped: bool,
+}
+
+impl Output for Got {
+    fn broadcast(&mut self, line: &[u8], except: Option<Id>) {
+        let line = std::str::from_utf8(line).unwrap();
+        assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "{line:?}");
+        for number in &self.here {
+            if except.is_none_or(|id| id.number != *number) {
+                self.lines.get_mut(number).unwrap().push_str(line);
+            }
+        }
+    }
+
+    fn broadcast_later(&mut self, line: &[u8]) {
+        self.broadcast(line, None);
+    }
+
+    fn send(&mut self, to: Id, lines: &[u8]) {
+        self.lines.get_mut(&to.number).unwrap().push_str(std::str::from_utf8(lines).unwrap());
+    }
+
+    fn log(&mut self, _from: Id, _name: &str, _text: &[u8]) {}
+
+    fn is_slow(&self, _member: Id) -> bool {
+        false
+    }
+
+    fn close(&mut self, member: Id, reason: Reason) {
+        self.closed.push((member.number, reason));
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+    }
 }
 
 fn id(number: u64) -> Id {
     Id { number, slot: usize::try_from(number).unwrap() }
 }
 
-fn splitter() -> Lines {
-    Lines::new(LINE, Overlong::Cut)
-}
-
 impl World {
     fn new(reserved: &[&str]) -> Self {
-        let mut world = Self {
-            state: State::new(reserved.iter().copied(), false),
-            here: BTreeMap::new(),
-            got: BTreeMap::new(),
-            closed: Vec::new(),
-            stopped: false,
-        };
+        let members = Members::new(reserved.iter().copied(), false);
+        let mut world = Self { members, incoming: BTreeMap::new(), got: Got::default() };
         world.enter(0);
         world
     }
 
     fn enter(&mut self, number: u64) {
-        self.here.insert(number, splitter());
-        self.got.insert(number, String::new());
+        self.incoming.insert(number, Lines::new(LINE, Overlong::Cut));
+        self.got.here.insert(number);
+        self.got.lines.insert(number, String::new());
     }
 
     fn join(&mut self, number: u64, key: Option<&str>) {
         self.enter(number);
-        self.does(|state, out| state.join(id(number), key, out));
+        self.members.join(id(number), key, &mut self.got);
     }
 
     fn leave(&mut self, number: u64) {
-        self.here.remove(&number);
-        self.does(|state, out| state.leave(id(number), out));
+        self.got.here.remove(&number);
+        self.members.leave(id(number), &mut self.got);
     }
 
-    fn send(&mut self, number: u64, bytes: &[u8]) {
-        let splitter = self.here.insert(number, splitter());
-        let mut lines = splitter.expect("only who is here can say something");
+    fn send(&mut self, number: u64, mut bytes: &[u8]) {
+        let lines = self.incoming.get_mut(&number).expect("only who is here can say something");
         let from = if number == 0 { OPERATOR } else { id(number) };
-        lines.feed(bytes, |line| {
-            self.does(|state, out| state.receive(from, line, out));
-        });
-        self.here.insert(number, lines);
-    }
-
-    fn does(&mut self, change: impl FnOnce(&mut State, &mut dyn FnMut(Effect<'_>))) {
-        let Self { state, here, got, closed, stopped } = self;
-        change(state, &mut |out| match out {
-            Effect::Message { line, .. } | Effect::Broadcast { line } | Effect::Notice { line } => {
-                let except = match out {
-                    Effect::Message { from, .. } => Some(from),
-                    _ => None,
-                };
-                let line = std::str::from_utf8(line).unwrap();
-                assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "{line:?}");
-                for number in here.keys() {
-                    if except.is_none_or(|id| id.number != *number) {
-                        got.get_mut(number).unwrap().push_str(line);
-                    }
-                }
-            }
-            Effect::Reply { to, lines } | Effect::Private { to, line: lines, .. } => {
-                let lines = std::str::from_utf8(lines).unwrap();
-                got.get_mut(&to.number).unwrap().push_str(lines);
-            }
-            Effect::Close { member, reason } => closed.push((member.number, reason)),
-            Effect::Stop => *stopped = true,
-        });
+        while let Some(line) = lines.next(&mut bytes) {
+            self.members.receive(from, &line, &mut self.got);
+        }
     }
 
     /// What a member has got since the last time.
     fn got(&mut self, number: u64) -> String {
-        std::mem::take(self.got.get_mut(&number).unwrap())
+        std::mem::take(self.got.lines.get_mut(&number).unwrap())
     }
 
     /// A world with members 1 and 2, who know of each other.
@@ -133,12 +138,12 @@ fn commands_do_what_help_says() {
     world.send(0, b"/help\n");
     assert_eq!(world.got(0), [HELP, OPERATOR_HELP].concat());
     world.send(1, b"/quit\nnot said any more\n");
-    assert_eq!(world.closed, [(1, Reason::Eof)]);
+    assert_eq!(world.got.closed, [(1, Reason::Eof)]);
     assert_eq!(world.got(2), "");
     world.leave(1);
     assert_eq!(world.got(2), "-- guest1 left\n");
     world.send(0, b"/quit\n");
-    assert!(world.stopped);
+    assert!(world.got.stopped);
 }
 
 #[test]
@@ -182,7 +187,7 @@ fn the_operator_throws_out() {
         "! no 'zoe' here; /who lists all\n! that is you; /quit ends the room\n! /kick NAME\n"
     );
     assert_eq!(world.got(2), "! kicked\n");
-    assert_eq!(world.closed, [(2, Reason::Kicked)]);
+    assert_eq!(world.got.closed, [(2, Reason::Kicked)]);
     world.send(2, b"one last word\n");
     assert_eq!(world.got(1), "");
 }
@@ -313,10 +318,10 @@ proptest! {
                     world.send(number, &bytes);
                 }
             }
-            let keys: HashSet<String> = world.state.names().into_iter().map(names::key).collect();
+            let keys: HashSet<String> = world.members.all.values().map(|member| names::key(&member.name)).collect();
             prop_assert_eq!(keys.len(), here.len());
         }
-        for (number, got) in &world.got {
+        for (number, got) in &world.got.lines {
             let said = got.lines().filter_map(|line| line.split_once("> #"));
             let said: Vec<String> = said.map(|(_, text)| format!("#{text}")).collect();
             let wanted = wanted.remove(number).unwrap_or_default();

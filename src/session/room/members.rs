@@ -1,0 +1,286 @@
+//! Who is in the room, what they are called, and who gets what: lines in, [`Output`] out, no I/O.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::names::{self, NameError};
+use crate::console::event::Reason;
+use crate::exit::quoted;
+use crate::sanitize;
+use crate::session::Id;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest message, in bytes of text.
+pub const LINE: usize = 64 << 10;
+/// The answer to `/who` is broken into lines of about this length.
+const LIST: usize = 1000;
+
+/// The member who runs sockctl.
+pub const OPERATOR: Id = Id { number: 0, slot: usize::MAX };
+
+const HELP: &str = "\
+-- /nick NAME       be called NAME
+-- /who             who is here
+-- /msg NAME TEXT   say it to NAME alone
+-- /me TEXT         say what you do
+-- /quit            leave
+-- //TEXT           say /TEXT
+";
+const OPERATOR_HELP: &str = "-- /kick NAME       throw NAME out\n";
+
+/// Where the room's lines go. Lines have their newline.
+pub trait Output {
+    /// A line for all, except the one it is from.
+    fn broadcast(&mut self, line: &[u8], except: Option<Id>);
+    /// A line for all that may wait a little: a member joined or left.
+    fn broadcast_later(&mut self, line: &[u8]);
+    /// Lines for one member.
+    fn send(&mut self, to: Id, lines: &[u8]);
+    /// The member of this name said this text.
+    fn log(&mut self, from: Id, name: &str, text: &[u8]);
+    /// Whether the member reads too slowly to get private messages.
+    fn is_slow(&self, member: Id) -> bool;
+    /// The member is to go.
+    fn close(&mut self, member: Id, reason: Reason);
+    /// The operator ends the room.
+    fn stop(&mut self);
+}
+
+/// The members of the room.
+pub struct Members {
+    /// In the order they joined.
+    all: BTreeMap<Id, Member>,
+    /// Which member has a name, by its [`names::key`].
+    owners: HashMap<String, Id>,
+    /// The folded names of authentication keys, whether or not their holders are here.
+    reserved: HashSet<String>,
+    /// Text is not sanitized.
+    raw: bool,
+}
+
+struct Member {
+    name: String,
+    /// It is the name of the key that the member proved.
+    is_fixed: bool,
+    /// It is to go: what it still sends is ignored.
+    is_leaving: bool,
+}
+
+impl Members {
+    /// A room with the operator in it. `reserved` are the names of authentication keys.
+    pub fn new<'a>(reserved: impl IntoIterator<Item = &'a str>, raw: bool) -> Self {
+        let reserved = reserved.into_iter().map(names::key).collect();
+        let mut members = Self { all: BTreeMap::new(), owners: HashMap::new(), reserved, raw };
+        members.enter(OPERATOR, "server".into(), true);
+        members
+    }
+
+    /// A member joins, with the name of the key it proved if it has one.
+    pub fn join(&mut self, id: Id, key: Option<&str>, out: &mut dyn Output) {
+        let name = match key {
+            Some(key) => self.free_name(key, true),
+            None => self.free_name(&format!("guest{}", id.number), false),
+        };
+        out.broadcast_later(format!("-- {name} joined\n").as_bytes());
+        self.enter(id, name, key.is_some());
+    }
+
+    /// A member left.
+    pub fn leave(&mut self, id: Id, out: &mut dyn Output) {
+        if let Some(Member { name, .. }) = self.all.remove(&id) {
+            self.owners.remove(&names::key(&name));
+            out.broadcast_later(format!("-- {name} left\n").as_bytes());
+        }
+    }
+
+    /// A member sent a line, here without its line end: a command or a message.
+    pub fn receive(&mut self, id: Id, line: &[u8], out: &mut dyn Output) {
+        if self.all.get(&id).is_none_or(|member| member.is_leaving) {
+            return;
+        }
+        match line {
+            [b'/', text @ ..] if !text.starts_with(b"/") => self.command(id, text, out),
+            [b'/', text @ ..] | text => self.message(id, ["<", "> "], text, out),
+        }
+    }
+
+    fn command(&mut self, id: Id, command: &[u8], out: &mut dyn Output) {
+        let (word, rest) = first_word(command);
+        let is_operator = id == OPERATOR;
+        match word.to_ascii_lowercase().as_slice() {
+            b"nick" => self.rename(id, rest, out),
+            b"who" => out.send(id, self.who().as_bytes()),
+            b"msg" => self.private_message(id, rest, out),
+            b"me" if rest.is_empty() => error(id, "/me TEXT", out),
+            b"me" => self.message(id, ["* ", " "], rest, out),
+            b"help" => {
+                let more = if is_operator { OPERATOR_HELP } else { "" };
+                out.send(id, [HELP, more].concat().as_bytes());
+            }
+            b"quit" if is_operator => out.stop(),
+            b"quit" => self.close(id, Reason::Eof, out),
+            b"kick" if is_operator => self.kick(rest, out),
+            b"kick" => error(id, "only the server can kick", out),
+            _ => {
+                let word = quoted(OsStr::from_bytes(word));
+                error(id, &format!("no command {word}; /help lists them"), out);
+            }
+        }
+    }
+
+    // ---- lines -------------------------------------------------------------------------------
+
+    /// Relays a text to all others, with the sender's name between `before` and `after`.
+    fn message(&self, from: Id, [before, after]: [&str; 2], text: &[u8], out: &mut dyn Output) {
+        if let Some(Member { name, .. }) = self.all.get(&from) {
+            let line = self.line([before, name, after], text);
+            let start = before.len() + name.len() + after.len();
+            out.log(from, name, &line[start..line.len() - 1]);
+            out.broadcast(&line, Some(from));
+        }
+    }
+
+    fn private_message(&self, from: Id, rest: &[u8], out: &mut dyn Output) {
+        let (name, text) = first_word(rest);
+        if name.is_empty() || text.is_empty() {
+            return error(from, "/msg NAME TEXT", out);
+        }
+        let Some((to, name)) = self.find(name) else {
+            return unknown(from, name, out);
+        };
+        if out.is_slow(to) {
+            return error(from, &format!("{name} does not keep up: not sent"), out);
+        }
+        if let Some(sender) = self.all.get(&from) {
+            out.send(to, &self.line(["[", &sender.name, "] "], text));
+        }
+    }
+
+    /// A line: `before`, then the text, sanitized and cut.
+    fn line(&self, before: [&str; 3], text: &[u8]) -> Vec<u8> {
+        let mut line = before.concat().into_bytes();
+        // Most text is plain ASCII.
+        if self.raw || text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            line.extend_from_slice(&text[..text.len().min(LINE)]);
+        } else {
+            let text = sanitize::text(text);
+            let mut ends = (0..=text.len().min(LINE)).rev();
+            let end = ends.find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+            line.extend_from_slice(&text.as_bytes()[..end]);
+        }
+        line.push(b'\n');
+        line
+    }
+
+    fn who(&self) -> String {
+        let mut list = format!("-- {} here:", self.all.len());
+        let mut start = 0;
+        for Member { name, .. } in self.all.values() {
+            if list.len() - start > LIST {
+                start = list.len() + 1;
+                list.push_str("\n--");
+            }
+            list.push(' ');
+            list.push_str(name);
+        }
+        list.push('\n');
+        list
+    }
+
+    fn close(&mut self, id: Id, reason: Reason, out: &mut dyn Output) {
+        if let Some(member) = self.all.get_mut(&id) {
+            member.is_leaving = true;
+            out.close(id, reason);
+        }
+    }
+
+    fn kick(&mut self, name: &[u8], out: &mut dyn Output) {
+        let name = name.trim_ascii();
+        if name.is_empty() {
+            return error(OPERATOR, "/kick NAME", out);
+        }
+        match self.find(name) {
+            Some((OPERATOR, _)) => error(OPERATOR, "that is you; /quit ends the room", out),
+            Some((member, _)) => {
+                error(member, "kicked", out);
+                self.close(member, Reason::Kicked, out);
+            }
+            None => unknown(OPERATOR, name, out),
+        }
+    }
+
+    // ---- names -------------------------------------------------------------------------------
+
+    fn rename(&mut self, id: Id, name: &[u8], out: &mut dyn Output) {
+        let Some(Member { name: old, is_fixed, .. }) = self.all.get_mut(&id) else {
+            return;
+        };
+        if *is_fixed {
+            return error(id, &format!("you stay {old}"), out);
+        }
+        let shown = String::from_utf8_lossy(name.trim_ascii());
+        let new = match names::name(&shown) {
+            Ok(new) => new,
+            Err(NameError::Length) => return error(id, "/nick NAME: 1 to 32 characters", out),
+            Err(NameError::Character(_)) => {
+                let shown = quoted(OsStr::from_bytes(name.trim_ascii()));
+                return error(id, &format!("{shown}: letters, digits, _ - . only"), out);
+            }
+        };
+        let key = names::key(&new);
+        if self.reserved.contains(&key) || self.owners.get(&key).is_some_and(|&owner| owner != id) {
+            return error(id, &format!("{new} is taken"), out);
+        }
+        if new == *old {
+            return error(id, &format!("you are {new}"), out);
+        }
+        self.owners.remove(&names::key(old));
+        self.owners.insert(key, id);
+        out.broadcast(format!("-- {old} is now {new}\n").as_bytes(), None);
+        *old = new;
+    }
+
+    fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
+        self.owners.insert(names::key(&name), id);
+        self.all.insert(id, Member { name, is_fixed, is_leaving: false });
+    }
+
+    /// The name, or with the first number behind it that makes it free. No member can choose a
+    /// name with `~`.
+    fn free_name(&self, wanted: &str, holds_key: bool) -> String {
+        let key = names::key(wanted);
+        if !self.owners.contains_key(&key) && (holds_key || !self.reserved.contains(&key)) {
+            return wanted.into();
+        }
+        let mut numbers = 2_u64..;
+        let free = numbers.find(|number| !self.owners.contains_key(&format!("{key}~{number}")));
+        format!("{wanted}~{}", free.unwrap_or_default())
+    }
+
+    /// The member of this name, and the name as it is shown.
+    fn find(&self, name: &[u8]) -> Option<(Id, &str)> {
+        let name = std::str::from_utf8(name).ok()?;
+        let id = *self.owners.get(&names::key(name))?;
+        self.all.get(&id).map(|member| (id, &*member.name))
+    }
+}
+
+fn error(to: Id, what: &str, out: &mut dyn Output) {
+    out.send(to, format!("! {what}\n").as_bytes());
+}
+
+fn unknown(to: Id, name: &[u8], out: &mut dyn Output) {
+    let name = quoted(OsStr::from_bytes(name));
+    error(to, &format!("no {name} here; /who lists all"), out);
+}
+
+/// The first word, and what stands behind it.
+fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(u8::is_ascii_whitespace);
+    let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+    (word, rest.trim_ascii_start())
+}
