@@ -19,7 +19,7 @@ use crate::net::signal;
 use crate::net::text;
 use crate::net::udp::{Datagrams, Envelope};
 use crate::roles::sanitizes;
-use crate::session::datagrams::operator::{Operator, Shown};
+use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::send::{Content, Sender};
 use crate::session::seat::is_terminal;
 
@@ -119,7 +119,7 @@ impl UdpSend {
             false => Shown::Bytes,
         };
         let signals = is_prompt.then(signal::defer).flatten();
-        let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
+        let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
         let mut sender = Sender {
             socket,
             to: Envelope::to(to),
@@ -129,10 +129,10 @@ impl UdpSend {
             expect: self.expect.clone(),
             interval: self.interval,
             deadline,
-            operator: &mut operator,
+            frontend: &mut frontend,
         };
         let result = if is_prompt { sender.converse() } else { sender.run(content) };
-        operator.finish(result, deadline)
+        frontend.finish(result, deadline)
     }
 
     /// A flag that does not apply to a UNIX socket.

@@ -16,7 +16,7 @@ use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
 use crate::roles::server::{announce, raise_file_limit};
-use crate::session::datagrams::operator::{Operator, Shown};
+use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::programs::DatagramPrograms;
 use crate::session::datagrams::serve::{Answer, Rules, Service};
 use crate::session::program::Program;
@@ -122,15 +122,15 @@ impl UdpServe {
             Answer::Show => Shown::Record,
             _ => Shown::Nothing,
         };
-        let mut operator = Operator::new(is_prompt, shown, signals, dump, talk)?;
+        let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
         let rules = Rules {
             count: self.count,
             access: self.access.access(),
             idle: self.socket.idle_timeout,
             deadline,
         };
-        let result = Service::new(socket, answer, rules, &mut operator).run();
-        operator.finish(result, deadline)
+        let result = Service::new(socket, answer, rules, &mut frontend).run();
+        frontend.finish(result, deadline)
     }
 
     /// Refuses `--join` on a socket that is bound to one address: it receives nothing for a group.

@@ -18,10 +18,9 @@ use super::resolve::resolve;
 use super::socket::Socket;
 use crate::exit::{During, Exit, Failure};
 
-mod batch;
-mod control;
+mod message;
 
-pub use batch::{BATCH, Batch};
+pub use message::{Received, SEGMENTS};
 
 /// The largest payload of a datagram (RFC 768, RFC 8200): 65,535 bytes less the headers that count.
 /// The limit of a UNIX socket is known to the kernel only.
@@ -36,7 +35,7 @@ pub fn limit(to: &Endpoint) -> Option<usize> {
 /// A buffer of this size holds every UDP datagram.
 const UDP_ROOM: usize = 65_536;
 /// The same for UNIX sockets, whose limit is `SO_SNDBUF`; and the most that is read as one datagram.
-pub const MOST: usize = 1 << 20;
+pub const LARGEST: usize = 1 << 20;
 
 /// A datagram socket. A UNIX path it made is removed on drop.
 pub struct Datagrams {
@@ -44,7 +43,7 @@ pub struct Datagrams {
     family: Domain,
     is_connected: bool,
     /// Whether the kernel cuts one send into datagrams (`UDP_SEGMENT`), as far as is known.
-    cuts: Cell<bool>,
+    segments: Cell<bool>,
     #[expect(dead_code, reason = "held for its drop")]
     path: Option<OwnPath>,
 }
@@ -52,8 +51,6 @@ pub struct Datagrams {
 /// The envelope of a datagram.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    /// Its length.
-    pub len: usize,
     /// Whether the buffer was too small for it.
     pub truncated: bool,
     /// Its sender, who gets the answer.
@@ -65,7 +62,7 @@ pub struct Envelope {
 impl Envelope {
     /// The envelope for datagrams that answer none.
     pub fn to(peer: Endpoint) -> Self {
-        Self { len: 0, truncated: false, from: peer, to: None }
+        Self { truncated: false, from: peer, to: None }
     }
 }
 
@@ -85,7 +82,7 @@ impl Datagrams {
     }
 
     fn new(socket: Socket, family: Domain, is_connected: bool, path: Option<OwnPath>) -> Self {
-        Self { socket, family, is_connected, cuts: Cell::new(family != Domain::UNIX), path }
+        Self { socket, family, is_connected, segments: Cell::new(family != Domain::UNIX), path }
     }
 
     /// A socket to send to `address` from, and the address it resolved to. It is connected to a

@@ -1,5 +1,6 @@
 //! Answers on their way: sent at once where the socket has room, else when it has.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ const RETRY: Duration = Duration::from_millis(5);
 pub struct AnswerQueue {
     /// The socket.
     pub socket: Datagrams,
-    waiting: Vec<(Vec<u8>, Envelope)>,
+    waiting: VecDeque<(Vec<u8>, Envelope)>,
     /// When the first that waits is given up.
     until: Deadline,
     /// Whose answer was given up last: none waits for it again until one was sent.
@@ -30,58 +31,51 @@ pub struct AnswerQueue {
 impl AnswerQueue {
     /// Nothing waits yet.
     pub fn new(socket: Datagrams, talk: Talk) -> Self {
-        Self { socket, waiting: Vec::new(), until: Deadline::NEVER, stuck: None, talk }
+        Self { socket, waiting: VecDeque::new(), until: Deadline::NEVER, stuck: None, talk }
     }
 
-    /// Sends answers; those that find no room wait.
-    pub fn send(&mut self, answers: &[(&[u8], &Envelope)]) {
-        let mut rest = answers;
+    /// Sends answers to one peer; those that find no room wait.
+    pub fn send(&mut self, mut answers: &[&[u8]], to: &Envelope) {
         if self.waiting.is_empty() {
-            rest = self.try_send(answers);
+            while !answers.is_empty()
+                && let Some(done) = self.try_send(answers, to)
+            {
+                answers = &answers[done..];
+            }
             self.until = Deadline::after(ROOM);
         }
-        self.waiting.extend(rest.iter().map(|(bytes, to)| (bytes.to_vec(), (*to).clone())));
+        self.waiting.extend(answers.iter().map(|bytes| (bytes.to_vec(), to.clone())));
     }
 
     /// Sends what waits and has room now, or gives the first up where it has waited too long.
     pub fn flush(&mut self) {
-        if self.waiting.is_empty() {
-            return;
+        if let Some((_, to)) = self.waiting.front()
+            && self.until.passed()
+        {
+            self.stuck = Some(to.from.clone());
         }
-        if self.until.passed() {
-            self.stuck = Some(self.waiting[0].1.from.clone());
-        }
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let answers: Vec<_> = waiting.iter().map(|(bytes, to)| (&bytes[..], to)).collect();
-        let done = answers.len() - self.try_send(&answers).len();
-        if done > 0 {
-            waiting.drain(..done);
+        while let Some((bytes, to)) = self.waiting.pop_front() {
+            if self.try_send(&[&bytes], &to).is_none() {
+                return self.waiting.push_front((bytes, to));
+            }
             self.until = Deadline::after(ROOM);
         }
-        self.waiting = waiting;
     }
 
-    /// Sends answers until one has to wait; that and those behind it.
-    fn try_send<'a, 'b>(
-        &mut self,
-        mut answers: &'a [(&'b [u8], &'b Envelope)],
-    ) -> &'a [(&'b [u8], &'b Envelope)] {
-        while let Some((_, to)) = answers.first() {
-            let is_stuck = self.stuck.as_ref() == Some(&to.from);
-            let done = match self.socket.send(answers) {
-                Ok(sent) => {
-                    self.stuck = self.stuck.take().filter(|_| !is_stuck);
-                    sent
-                }
-                Err(e) if would_block(&e) && !is_stuck => break,
-                Err(e) => {
-                    self.failed(&to.from, &e);
-                    1
-                }
-            };
-            answers = &answers[done..];
+    /// Sends answers: how many are done with, sent or failed; `None` where they have to wait.
+    fn try_send(&mut self, answers: &[&[u8]], to: &Envelope) -> Option<usize> {
+        let is_stuck = self.stuck.as_ref() == Some(&to.from);
+        match self.socket.send(answers, to) {
+            Ok(sent) => {
+                self.stuck = self.stuck.take().filter(|_| !is_stuck);
+                Some(sent)
+            }
+            Err(e) if would_block(&e) && !is_stuck => None,
+            Err(e) => {
+                self.failed(&to.from, &e);
+                Some(1)
+            }
         }
-        answers
     }
 
     fn failed(&self, to: &Endpoint, error: &io::Error) {

@@ -2,7 +2,7 @@
 //! and waits for the answers.
 
 mod answers;
-pub mod operator;
+pub mod frontend;
 pub mod programs;
 pub mod send;
 pub mod serve;

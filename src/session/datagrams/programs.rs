@@ -57,9 +57,9 @@ impl DatagramPrograms {
         Ok(Self { runner, most, timeout, runs, count: 0, talk, buffer })
     }
 
-    /// How many more may be started; meanwhile datagrams wait in the socket.
-    pub fn room(&self) -> usize {
-        self.most.saturating_sub(self.runs.len())
+    /// Whether more may be started; meanwhile datagrams wait in the socket.
+    pub fn has_room(&self) -> bool {
+        self.runs.len() < self.most
     }
 
     /// Whether an answer may still come, or a program has to be ended.
@@ -68,8 +68,8 @@ impl DatagramPrograms {
     }
 
     /// Starts the program for each of these datagrams. Failures are reported.
-    pub fn start(&mut self, datagrams: &[(&[u8], &Envelope)], local: Option<&Endpoint>) {
-        for (bytes, asked) in datagrams {
+    pub fn start(&mut self, datagrams: &[&[u8]], asked: &Envelope, local: Option<&Endpoint>) {
+        for bytes in datagrams {
             self.count += 1;
             if let Err(e) = self.queue(bytes, asked, local) {
                 self.runner.failed(&e);
@@ -112,7 +112,7 @@ impl DatagramPrograms {
         self.runner.queue(self.count, stdin.into(), stdout.into(), &request);
         let run = DatagramProgram {
             pid: None,
-            asked: (*asked).clone(),
+            asked: asked.clone(),
             output,
             answer: Vec::new(),
             until: Deadline::after(self.timeout),
@@ -155,7 +155,7 @@ impl DatagramPrograms {
         let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
-        let most = udp::limit(&run.asked.from).unwrap_or(udp::MOST);
+        let most = udp::limit(&run.asked.from).unwrap_or(udp::LARGEST);
         loop {
             match run.output.read(&mut self.buffer) {
                 // Read and dropped, so that the program can end.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::poll::PollFlags;
 use regex::bytes::Regex;
 
-use super::operator::Operator;
+use super::frontend::Frontend;
 use crate::console::event::Event;
 use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
@@ -18,7 +18,7 @@ use crate::net::hexdump::Direction;
 use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BATCH, Batch, Datagrams, Envelope, MOST, limit};
+use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, limit};
 use crate::net::{quantity, text};
 
 /// What is sent.
@@ -52,20 +52,20 @@ pub struct Sender<'a> {
     /// `--deadline`.
     pub deadline: Deadline,
     /// Where answers are shown.
-    pub operator: &'a mut Operator,
+    pub frontend: &'a mut Frontend,
 }
 
 impl Sender<'_> {
     /// Sends everything there is to send, each datagram with the answers to it.
     pub fn run(&mut self, content: Content) -> Result<(), Failure> {
-        let mut batch = self.socket.batch(1, false);
+        let mut buffer = self.socket.buffer();
         let mut is_first = true;
         let mut next = |datagrams: &[&[u8]]| {
             if !std::mem::replace(&mut is_first, false) && !self.interval.is_zero() {
                 let left = self.deadline.left().unwrap_or(self.interval);
                 std::thread::sleep(left.min(self.interval));
             }
-            self.exchange(datagrams, &mut batch)
+            self.exchange(datagrams, &mut buffer)
         };
         let to = self.to.from.clone();
         let mut fixed = |datagrams: Vec<Vec<u8>>, count| {
@@ -79,7 +79,7 @@ impl Sender<'_> {
                 check_size(size, &to)?;
                 chunks(size, |piece| next(&[piece]))?;
             }
-            Content::Lines if self.interval.is_zero() => lines(BATCH, next)?,
+            Content::Lines if self.interval.is_zero() => lines(SEGMENTS, next)?,
             Content::Lines => lines(1, next)?,
         }
         match self.socket.take_error() {
@@ -89,12 +89,12 @@ impl Sender<'_> {
     }
 
     /// Sends datagrams; waits for the answers to each before the next.
-    fn exchange(&self, datagrams: &[&[u8]], batch: &mut Batch) -> Result<(), Failure> {
+    fn exchange(&self, datagrams: &[&[u8]], buffer: &mut [u8]) -> Result<(), Failure> {
         self.check_deadline()?;
         if self.replies == 0 && self.expect.is_none() {
             return self.send(datagrams);
         }
-        datagrams.iter().try_for_each(|bytes| self.ask(bytes, batch))
+        datagrams.iter().try_for_each(|bytes| self.ask(bytes, buffer))
     }
 
     fn check_deadline(&self) -> Result<(), Failure> {
@@ -107,17 +107,14 @@ impl Sender<'_> {
     }
 
     /// Sends one datagram and waits for the answers to it.
-    fn ask(&self, bytes: &[u8], batch: &mut Batch) -> Result<(), Failure> {
+    fn ask(&self, bytes: &[u8], buffer: &mut [u8]) -> Result<(), Failure> {
         self.send(&[bytes])?;
         let wanted = self.replies.max(1);
         let mut retries = self.retries;
         let mut received = 0;
         while received < wanted {
-            if self.receive(batch)? {
+            if self.receive(buffer)? {
                 received += 1;
-                for (answer, _) in batch.iter() {
-                    self.expect(answer)?;
-                }
             } else if received == 0 && retries > 0 && !self.deadline.passed() {
                 retries -= 1;
                 self.send(&[bytes])?;
@@ -145,19 +142,13 @@ impl Sender<'_> {
     /// Sends datagrams up to the first that is too long.
     fn send(&self, datagrams: &[&[u8]]) -> Result<(), Failure> {
         let fits = |one: &&&[u8]| check_size(one.len(), &self.to.from).is_ok();
-        let fit: Vec<_> = datagrams.iter().take_while(fits).map(|one| (*one, &self.to)).collect();
-        let mut rest = &fit[..];
-        // An ICMP error is returned by the next call, but not by one that has sent something before
-        // it meets the error: the first goes alone, and so does what follows such a call.
-        let mut is_alone = true;
+        let (mut rest, beyond) = datagrams.split_at(datagrams.iter().take_while(fits).count());
         let mut until = self.until();
         while !rest.is_empty() {
-            let some = if is_alone { &rest[..1] } else { rest };
-            match self.socket.send(some) {
+            match self.socket.send(rest, &self.to) {
                 Ok(sent) => {
-                    is_alone = sent < some.len().min(BATCH);
-                    for (bytes, _) in &rest[..sent] {
-                        self.operator.dump(Direction::Sent, bytes)?;
+                    for bytes in &rest[..sent] {
+                        self.frontend.dump(Direction::Sent, bytes)?;
                     }
                     rest = &rest[sent..];
                     until = self.until();
@@ -168,28 +159,26 @@ impl Sender<'_> {
                 Err(e) => return Err(self.failed(&e)),
             }
         }
-        let beyond = datagrams.get(fit.len());
-        beyond.map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
+        beyond.first().map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
     }
 
     fn until(&self) -> Deadline {
         Deadline::after(self.timeout).min(self.deadline)
     }
 
-    /// Waits for the next answer: whether one came in time.
-    fn receive(&self, batch: &mut Batch) -> Result<bool, Failure> {
+    /// Waits for the next answer, shows and checks it: whether one came in time.
+    fn receive(&self, buffer: &mut [u8]) -> Result<bool, Failure> {
         let until = self.until();
         loop {
-            match self.socket.recv(batch, 1) {
-                Ok(()) => {
-                    self.show(batch)?;
-                    self.operator.wait_for_room(self.deadline)?;
+            match self.socket.recv(buffer) {
+                Ok(received) => {
+                    self.show(&received)?;
+                    self.frontend.wait_for_room(self.deadline)?;
+                    received.datagrams().try_for_each(|bytes| self.expect(bytes))?;
                     return Ok(true);
                 }
+                Err(e) if would_block(&e) && until.passed() => return Ok(false),
                 Err(e) if would_block(&e) => {
-                    if until.passed() {
-                        return Ok(false);
-                    }
                     self.socket.wait(PollFlags::POLLIN, until).map_err(|e| self.failed(&e))?;
                 }
                 Err(e) => return Err(self.failed(&e)),
@@ -197,12 +186,12 @@ impl Sender<'_> {
         }
     }
 
-    fn show(&self, batch: &Batch) -> Result<(), Failure> {
-        for (answer, envelope) in batch.iter() {
-            self.operator.dump(Direction::Received, answer)?;
-            self.operator.show(&envelope.from, answer);
-        }
-        Ok(())
+    fn show(&self, received: &Received<'_>) -> Result<(), Failure> {
+        received.datagrams().try_for_each(|bytes| {
+            self.frontend.dump(Direction::Received, bytes)?;
+            self.frontend.show(&received.envelope.from, bytes);
+            Ok(())
+        })
     }
 
     fn expect(&self, answer: &[u8]) -> Result<(), Failure> {
@@ -210,7 +199,7 @@ impl Sender<'_> {
             return Ok(());
         };
         let found = pattern.find(answer).map(|found| found.as_bytes());
-        self.operator.talk.say(&Event::expected(pattern.as_str(), found));
+        self.frontend.talk.say(&Event::expected(pattern.as_str(), found));
         if found.is_some() {
             return Ok(());
         }
@@ -232,14 +221,14 @@ impl Sender<'_> {
 
     /// At a prompt: each line is a datagram, answers appear above the line being typed.
     pub fn converse(&mut self) -> Result<(), Failure> {
-        let mut poller = self.operator.poller(&self.socket).during("wait for datagrams", "")?;
-        let mut batch = self.socket.batch(1, false);
+        let mut poller = self.frontend.poller(&self.socket).during("wait for datagrams", "")?;
+        let mut buffer = self.socket.buffer();
         let mut ready: Vec<Ready> = Vec::new();
         loop {
             self.check_deadline()?;
             ready.clear();
             poller.wait(&mut ready, self.deadline).during("wait for datagrams", "")?;
-            if let Some(signal) = self.operator.signals.as_ref().and_then(Deferred::take) {
+            if let Some(signal) = self.frontend.signals.as_ref().and_then(Deferred::take) {
                 let is_interrupt = signal == libc::SIGINT;
                 let exit = if is_interrupt { Exit::Interrupted } else { Exit::Terminated };
                 return Err(Failure::silent(exit));
@@ -248,21 +237,21 @@ impl Sender<'_> {
             if ready.iter().any(|event| event.failed)
                 && let Ok(Some(e)) | Err(e) = self.socket.take_error()
             {
-                self.operator.talk.failure(&self.failed(&e));
+                self.frontend.talk.failure(&self.failed(&e));
             }
-            match self.socket.recv(&mut batch, 1) {
-                Ok(()) => self.show(&batch)?,
+            match self.socket.recv(&mut buffer) {
+                Ok(received) => self.show(&received)?,
                 Err(e) if would_block(&e) => {}
-                Err(e) => self.operator.talk.failure(&self.failed(&e)),
+                Err(e) => self.frontend.talk.failure(&self.failed(&e)),
             }
-            let (lines, left) = self.operator.typed();
+            let (lines, left) = self.frontend.typed();
             for line in lines {
                 if let Err(failure) = self.send(&[line.as_bytes()]) {
-                    self.operator.talk.failure(&failure);
+                    self.frontend.talk.failure(&failure);
                 }
             }
             match left {
-                None => self.operator.seat.ask(),
+                None => self.frontend.seat.ask(),
                 Some(left) => return left.result(),
             }
         }
@@ -286,7 +275,7 @@ fn read_failed(error: &io::Error) -> Failure {
 /// All of stdin; of too much for a datagram only as much as it takes to say so.
 fn whole() -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
-    let read = io::stdin().lock().take(MOST as u64 + 1).read_to_end(&mut all);
+    let read = io::stdin().lock().take(LARGEST as u64 + 1).read_to_end(&mut all);
     read.map(|_| all).map_err(|e| read_failed(&e))
 }
 
@@ -312,7 +301,7 @@ fn lines(
         let whole = match last {
             _ if count == 0 => held.len(),
             Some(last) => last + 1,
-            None if held.len() > MOST => held.len(),
+            None if held.len() > LARGEST => held.len(),
             None => 0,
         };
         let text = &held[..whole];
@@ -331,7 +320,7 @@ fn lines(
 /// Calls `each` with stdin in pieces of `size` bytes; the last may be shorter.
 fn chunks(size: usize, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut stdin = io::stdin().lock();
-    let mut piece = Vec::with_capacity(size.min(MOST));
+    let mut piece = Vec::with_capacity(size.min(LARGEST));
     loop {
         piece.clear();
         match stdin.by_ref().take(size as u64).read_to_end(&mut piece) {

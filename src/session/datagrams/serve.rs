@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::answers::AnswerQueue;
-use super::operator::{INBOX, Operator, PROGRAMS, READ, SIGNALS, SOCKET};
+use super::frontend::{Frontend, INBOX, PROGRAMS, READ, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
@@ -15,7 +15,7 @@ use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::socket::would_block;
-use crate::net::udp::{BATCH, Batch, Datagrams, Envelope};
+use crate::net::udp::{Datagrams, Envelope, Received};
 
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub struct Service<'a> {
     answers: AnswerQueue,
     answer: Answer,
     rules: Rules,
-    operator: &'a mut Operator,
+    frontend: &'a mut Frontend,
     /// When the last datagram was received or answered.
     active: Instant,
     /// The last datagram: what is typed goes to its sender.
@@ -66,22 +66,24 @@ impl<'a> Service<'a> {
         socket: Datagrams,
         answer: Answer,
         rules: Rules,
-        operator: &'a mut Operator,
+        frontend: &'a mut Frontend,
     ) -> Self {
-        let answers = AnswerQueue::new(socket, operator.talk.clone());
+        let answers = AnswerQueue::new(socket, frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
-        Self { answers, answer, rules, operator, active, last, stopping }
+        Self { answers, answer, rules, frontend, active, last, stopping }
     }
 
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         let mut poller = self.poller().during("wait for datagrams", "")?;
-        let is_plain = self.rules.count.is_none() && !self.operator.dumps();
-        let mut batch = self.answers.socket.batch(BATCH, is_plain && self.programs().is_none());
+        // A dump shows each datagram with its answer.
+        let is_plain = self.rules.count.is_none() && !self.frontend.dumps();
+        self.answers.socket.merge(is_plain && self.programs().is_none());
+        let mut buffer = self.answers.socket.buffer();
         let mut watched = READ;
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_over() {
-            if let Some(failure) = self.operator.seat.failure() {
+            if let Some(failure) = self.frontend.seat.failure() {
                 return Err(failure);
             }
             let until = self.next_deadline()?;
@@ -98,15 +100,15 @@ impl<'a> Service<'a> {
                 match event.token {
                     SIGNALS if self.stops_at_once() => return Ok(()),
                     INBOX if self.quits() => return Ok(()),
-                    SOCKET => self.ready(event, &mut batch)?,
+                    SOCKET => self.ready(event, &mut buffer)?,
                     _ => {}
                 }
             }
             if let Answer::Program(programs) = &mut self.answer {
                 for (to, answer) in programs.tick() {
                     self.active = Instant::now();
-                    self.answers.send(&[(&answer, &to)]);
-                    self.operator.dump(Direction::Sent, &answer)?;
+                    self.answers.send(&[&answer], &to);
+                    self.frontend.dump(Direction::Sent, &answer)?;
                 }
             }
             self.answers.flush();
@@ -115,7 +117,7 @@ impl<'a> Service<'a> {
     }
 
     fn poller(&self) -> io::Result<Poller> {
-        let poller = self.operator.poller(&self.answers.socket)?;
+        let poller = self.frontend.poller(&self.answers.socket)?;
         if let Some(programs) = self.programs() {
             poller.add(programs, PROGRAMS, READ)?;
         }
@@ -168,32 +170,24 @@ impl<'a> Service<'a> {
     /// What the socket is watched for. Datagrams wait in it while they could not be shown or
     /// answered.
     fn interest(&self) -> Interest {
-        let has_room = self.answers.is_empty() && !self.operator.seat.is_full() && self.most() > 0;
-        Interest { read: has_room && self.stopping.is_none(), write: self.answers.wants_room() }
-    }
-
-    /// How many messages are received with one call: one where the dump shows it with its answer,
-    /// and no more than programs can be started for.
-    fn most(&self) -> usize {
-        let most = match self.rules.count {
-            Some(count) => usize::try_from(count).map_or(BATCH, |count| count.min(BATCH)),
-            None => BATCH,
-        };
-        let most = if self.operator.dumps() { most.min(1) } else { most };
-        self.programs().map_or(most, |programs| programs.room().min(most))
+        let has_room = self.answers.is_empty()
+            && !self.frontend.seat.is_full()
+            && self.programs().is_none_or(DatagramPrograms::has_room);
+        let read = has_room && self.stopping.is_none() && self.rules.count != Some(0);
+        Interest { read, write: self.answers.wants_room() }
     }
 
     /// Takes a signal: the first stops the server in good order, the second at once.
     fn stops_at_once(&mut self) -> bool {
-        if self.operator.signals.as_ref().and_then(Deferred::take).is_none() {
+        if self.frontend.signals.as_ref().and_then(Deferred::take).is_none() {
             return false;
         }
-        self.operator.stop();
+        self.frontend.stop();
         self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
 
-    /// Receives a batch from the socket.
-    fn ready(&mut self, event: &Ready, batch: &mut Batch) -> Result<(), Failure> {
+    /// Receives from the socket.
+    fn ready(&mut self, event: &Ready, buffer: &mut [u8]) -> Result<(), Failure> {
         if event.failed
             && let Ok(Some(e)) | Err(e) = self.answers.socket.take_error()
         {
@@ -202,8 +196,8 @@ impl<'a> Service<'a> {
         if !event.read || !self.interest().read {
             return Ok(());
         }
-        match self.answers.socket.recv(batch, self.most()) {
-            Ok(()) => self.handle(batch)?,
+        match self.answers.socket.recv(buffer) {
+            Ok(received) => self.handle(&received)?,
             Err(e) if would_block(&e) => {}
             Err(e) => self.receive_failed(&e),
         }
@@ -212,64 +206,61 @@ impl<'a> Service<'a> {
 
     fn receive_failed(&self, error: &io::Error) {
         let local = self.answers.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
-        self.operator.talk.failure(&Failure::system("receive on", local, error));
+        self.frontend.talk.failure(&Failure::system("receive on", local, error));
     }
 
-    /// Shows or answers a batch of datagrams.
-    fn handle(&mut self, batch: &Batch) -> Result<(), Failure> {
+    /// Shows or answers datagrams.
+    fn handle(&mut self, received: &Received<'_>) -> Result<(), Failure> {
         self.active = Instant::now();
-        let access = &self.rules.access;
-        let admitted = batch.iter().filter(|(_, envelope)| access.admits(envelope.from.ip()));
-        let admitted: Vec<(&[u8], &Envelope)> = admitted.collect();
-        let Some((_, last)) = admitted.last() else {
+        let envelope = &received.envelope;
+        if !self.rules.access.admits(envelope.from.ip()) {
             return Ok(());
-        };
-        self.last = Some((*last).clone());
-        self.rules.count = self.rules.count.map(|count| count - admitted.len() as u64);
-        for (bytes, envelope) in &admitted {
+        }
+        self.last = Some(envelope.clone());
+        let datagrams: Vec<&[u8]> = received.datagrams().collect();
+        self.rules.count = self.rules.count.map(|count| count - datagrams.len() as u64);
+        for bytes in &datagrams {
             self.received(bytes, envelope)?;
         }
         let answers = match &mut self.answer {
-            Answer::Echo => admitted,
-            Answer::Reply(text) => admitted.iter().map(|(_, to)| (&text[..], *to)).collect(),
+            Answer::Echo => datagrams,
+            Answer::Reply(text) => vec![&text[..]; datagrams.len()],
             Answer::Program(programs) => {
-                programs.start(&admitted, self.answers.socket.local().ok().as_ref());
-                Vec::new() // the answers come later
+                let local = self.answers.socket.local().ok();
+                programs.start(&datagrams, envelope, local.as_ref());
+                return Ok(()); // the answers come later
             }
-            Answer::Show | Answer::Discard => Vec::new(),
+            Answer::Show | Answer::Discard => return Ok(()),
         };
-        self.answers.send(&answers);
-        for (answer, _) in answers {
-            self.operator.dump(Direction::Sent, answer)?;
-        }
-        Ok(())
+        self.answers.send(&answers, envelope);
+        answers.iter().try_for_each(|answer| self.frontend.dump(Direction::Sent, answer))
     }
 
     /// Shows one datagram.
     fn received(&self, bytes: &[u8], envelope: &Envelope) -> Result<(), Failure> {
-        self.operator.dump(Direction::Received, bytes)?;
+        self.frontend.dump(Direction::Received, bytes)?;
         let from = &envelope.from;
         if envelope.truncated {
             let failure = Failure::new("receive from", from, "truncated", Exit::Other);
-            self.operator.talk.failure(&failure);
+            self.frontend.talk.failure(&failure);
         }
-        self.operator.show(from, bytes);
+        self.frontend.show(from, bytes);
         Ok(())
     }
 
-    /// Takes what the operator typed: whether that ends the run.
+    /// Takes what was typed: whether that ends the run.
     fn quits(&mut self) -> bool {
-        let (lines, left) = self.operator.typed();
+        let (lines, left) = self.frontend.typed();
         for line in &lines {
             self.say(line);
         }
-        if self.operator.seat.is_prompt() {
-            self.operator.seat.ask();
+        if self.frontend.seat.is_prompt() {
+            self.frontend.seat.ask();
         }
         left.is_some()
     }
 
-    /// Sends what the operator typed: `text` to the last peer, `@peer text` to a given one.
+    /// Sends what was typed: `text` to the last peer, `@peer text` to a given one.
     fn say(&mut self, line: &str) {
         let (to, text) = match line.strip_prefix('@') {
             None => (self.last.clone(), line),
@@ -279,11 +270,11 @@ impl<'a> Service<'a> {
             }
         };
         match to {
-            Some(to) => self.answers.send(&[(text.as_bytes(), &to)]),
+            Some(to) => self.answers.send(&[text.as_bytes()], &to),
             None if line.starts_with('@') => {
-                self.operator.seat.note("! not an address: not sent (@192.0.2.1:5000 text)");
+                self.frontend.seat.note("! not an address: not sent (@192.0.2.1:5000 text)");
             }
-            None => self.operator.seat.note("! no datagram received yet: not sent"),
+            None => self.frontend.seat.note("! no datagram received yet: not sent"),
         }
     }
 }

@@ -45,8 +45,8 @@ pub enum Shown {
     Nothing,
 }
 
-/// The person or pipe at our side.
-pub struct Operator {
+/// Our side of a talk: a person at a prompt, or stdout.
+pub struct Frontend {
     pub(super) seat: Seat,
     pub(super) inbox: Inbox,
     /// SIGINT and SIGTERM, where they do not end the process at once.
@@ -59,7 +59,7 @@ pub struct Operator {
     until: Deadline,
 }
 
-impl Operator {
+impl Frontend {
     /// Takes over the terminal, for a prompt, or stdout. `dump` is that of `--hex`.
     pub fn new(
         is_prompt: bool,
@@ -128,7 +128,7 @@ impl Operator {
         dump.borrow_mut().record(direction, self.began.elapsed(), bytes)
     }
 
-    /// A poller for a socket and for what the operator does.
+    /// A poller for a socket and for what is typed and signalled.
     pub(super) fn poller(&self, socket: &Datagrams) -> io::Result<Poller> {
         let poller = Poller::new()?;
         poller.add(socket, SOCKET, READ)?;
@@ -139,7 +139,7 @@ impl Operator {
         Ok(poller)
     }
 
-    /// The lines that were typed since the last call, and how the operator left the prompt after
+    /// The lines that were typed since the last call, and how the person left the prompt after
     /// them. The caller asks for more.
     pub(super) fn typed(&mut self) -> (Vec<String>, Option<Leave>) {
         self.inbox.waker.quiet();
