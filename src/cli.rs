@@ -13,7 +13,7 @@ use crate::args::TalkArgs;
 use crate::commands::auth_connect::AuthConnect;
 use crate::commands::auth_serve::AuthServe;
 use crate::commands::connect::Connect;
-use crate::commands::opts::Opts;
+use crate::commands::opts::{Opts, Report};
 use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
@@ -146,7 +146,9 @@ fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
     let width = terminal_size::terminal_size().map(|(width, _)| width.0.into());
     let mut out = io::BufWriter::new(io::stdout().lock());
     let color = opts.talk.color.is_on(terminal);
-    opts.run(opts.talk.json, color, width.filter(|_| terminal), &mut out)
+    let (json, width) = (opts.talk.json, width.filter(|_| terminal));
+    let done = opts.run(Report { json, color, width, out: &mut out });
+    out.flush().map_err(Failure::output).and(done)
 }
 
 /// The widest that help is set.

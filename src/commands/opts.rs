@@ -4,7 +4,6 @@ mod inspect;
 mod report;
 mod summary;
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -20,7 +19,8 @@ use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use inspect::{Inspected, SocketState};
-use report::{Entry, Layout, write_json, write_list};
+use report::Entry;
+pub use report::Report;
 use summary::Summary;
 
 /// Show socket options, or set them and show the effect: of a new socket, a connection, or another
@@ -89,19 +89,11 @@ enum Word {
 
 impl Opts {
     /// Writes the table, or an object a line; the first failure to set is the run's.
-    ///
-    /// `width` is the terminal's: nothing is wrapped without one.
-    pub fn run(
-        &self,
-        json: bool,
-        color: bool,
-        width: Option<usize>,
-        out: &mut dyn Write,
-    ) -> Result<(), Failure> {
+    pub fn run(&self, report: Report<'_>) -> Result<(), Failure> {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
         let words = words.collect::<Result<_, Failure>>()?;
-        let mut inspection = Inspection { words, changed: self.changed, json, color, width, out };
+        let mut inspection = Inspection { words, changed: self.changed, report };
         if let Some(address) = &self.connect {
             return inspection.one(self.dial(address)?, None);
         }
@@ -145,14 +137,11 @@ fn understand(word: &str) -> Result<Word, Failure> {
     options::lookup(word).map(Word::Show)
 }
 
-/// What is asked of each socket, and how the answer is written.
+/// What is asked of each socket.
 struct Inspection<'a> {
     words: Vec<Word>,
     changed: bool,
-    json: bool,
-    color: bool,
-    width: Option<usize>,
-    out: &'a mut dyn Write,
+    report: Report<'a>,
 }
 
 impl Inspection<'_> {
@@ -160,12 +149,7 @@ impl Inspection<'_> {
     fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<(), Failure> {
         if self.words.is_empty() {
             let summary = Summary::of(&socket, held).during("look at", SOCKET)?;
-            let written = if self.json {
-                write_json(&summary, self.out)
-            } else {
-                summary.write(self.out).and_then(|()| writeln!(self.out))
-            };
-            written.map_err(Failure::output)?;
+            self.report.summary(&summary).map_err(Failure::output)?;
         }
         self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)
     }
@@ -187,19 +171,17 @@ impl Inspection<'_> {
                 Err(failure) => return Err(failure),
             };
             let summary = Summary::of(&socket, Some(held)).during("look at", SOCKET)?;
-            if self.json {
-                write_json(&summary, self.out).map_err(Failure::output)?;
+            if self.report.json {
+                self.report.json(&summary).map_err(Failure::output)?;
             } else {
                 list.push(summary.cells(&process::name(held.pid).unwrap_or_default()));
             }
             if !listing {
-                let list = std::mem::take(&mut list);
-                write_list(list, self.out).map_err(Failure::output)?;
+                self.report.list(std::mem::take(&mut list)).map_err(Failure::output)?;
                 self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)?;
             }
         }
-        let written = write_list(list, self.out).and_then(|()| self.out.flush());
-        written.map_err(Failure::output)
+        self.report.list(list).map_err(Failure::output)
     }
 
     /// The options that were asked for, of one socket.
@@ -223,13 +205,8 @@ impl Inspection<'_> {
         if self.changed {
             entries.retain(Entry::is_change);
         }
-        let written = if self.json {
-            entries.iter().try_for_each(|entry| write_json(entry, self.out))
-        } else {
-            let (all, compares) = (all && !entries.is_empty(), inspected.compares());
-            Layout { all, compares, color: self.color, width: self.width }.write(&entries, self.out)
-        };
-        written.and_then(|()| self.out.flush()).map_err(Failure::output)?;
+        let all = all && !entries.is_empty();
+        self.report.entries(&entries, all, inspected.compares()).map_err(Failure::output)?;
         failed.map_or(Ok(()), Err)
     }
 }

@@ -21,9 +21,10 @@ use nix::errno::Errno;
 
 use super::codec::{Codec, Reject};
 use super::endpoint::Endpoint;
+use super::errno::would_block;
 use super::hexdump::{Direction, HexDump};
 use super::outbox::{BroadcastLog, Outbox};
-use super::socket::{Socket, would_block};
+use super::socket::Socket;
 use super::splice::{CHUNK, Moved, Splice};
 use super::trace;
 use crate::exit::Failure;

@@ -14,10 +14,11 @@ use socket2::{SockAddr, Type};
 use super::address::Address;
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
+use super::errno::would_block;
 use super::options::Stage;
 use super::poller::{Interest, Poller, Waker};
 use super::resolve::{Lookup, Query};
-use super::socket::{Socket, would_block};
+use super::socket::Socket;
 use super::sockopt::{self, Setting};
 use crate::exit::{During, Exit, Failure, cause};
 

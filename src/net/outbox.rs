@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 
-use super::socket::{Socket, would_block};
+use super::errno::would_block;
+use super::socket::Socket;
 
 /// The most pieces one sendmsg(2) takes here.
 const BATCH: usize = 64;

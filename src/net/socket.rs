@@ -20,9 +20,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
-use super::errno::is_reset;
-pub(super) use super::errno::retry;
-pub use super::errno::would_block;
+use super::errno::{is_reset, retry, would_block};
 use super::options::{self, DOMAINS, SocketOption, TYPES, name_of};
 use super::raw;
 use super::trace::{self, CallResult};

@@ -12,8 +12,8 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::deadline::{Deadline, wait};
+use super::errno::retry;
 use super::raw;
-use super::socket::retry;
 
 /// pipe(7): a write of this size goes through whole where poll(2) says there is room.
 const PIPE_BUF: usize = 4096;

@@ -132,16 +132,15 @@ pub(super) fn counted(
     room: usize,
     result: io::Result<usize>,
 ) -> io::Result<usize> {
-    if on() {
-        match &result {
-            // Python's sendall takes the data and returns None: its length says all.
-            Ok(n) if name == "sendall" => call(name, &[n], CallResult::Done),
-            Ok(n) => call(name, &[&room], CallResult::Count(*n)),
-            Err(e) if would_block(e) => {}
-            Err(e) => call(name, &[&room], failed(e)),
-        }
-    }
-    result
+    let sends = name == "sendall";
+    let arg = match &result {
+        Err(e) if would_block(e) => return result,
+        // Python's sendall takes the data and returns None: its length says all.
+        Ok(n) if sends => *n,
+        _ => room,
+    };
+    let returned = |&n: &usize| if sends { CallResult::Done } else { CallResult::Count(n) };
+    self::result(name, &[&arg], result, returned)
 }
 
 /// The errno value a failed call is shown with.

@@ -17,9 +17,9 @@ use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::errno::would_block;
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
 use crate::net::outbox::BroadcastLog;
-use crate::net::socket::would_block;
 
 /// What came of reading.
 pub(super) enum HandshakeEvent {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::summary::Summary;
 use crate::console::json;
 use crate::exit::{cut, errno_name};
 use crate::net::options::{Calls, SocketOption, Value};
@@ -26,7 +27,7 @@ const WIDE: usize = 100;
 const MEANING_WIDTH: usize = 20;
 
 /// An option as it was read, or the effect of a setting.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Entry {
     name: String,
     level: String,
@@ -73,15 +74,9 @@ impl Entry {
             number: option.number,
             r#type: option.format.name(),
             access: option.calls,
-            value: None,
-            default: None,
-            differs: false,
-            raw: None,
-            errno: None,
-            why: None,
             meaning: option.meaning,
             sysctl: option.sysctl,
-            change: None,
+            ..Self::default()
         }
     }
 
@@ -108,6 +103,17 @@ impl Entry {
         self.differs || self.change.is_some()
     }
 
+    /// Name, value, default, level and type; values at most `most` wide.
+    fn cells(&self, most: usize) -> [String; 5] {
+        [
+            self.name.clone(),
+            column(self.value.as_ref(), most),
+            column(self.default.as_ref(), most.min(WIDE_VALUE)),
+            self.level.clone(),
+            self.r#type.to_owned(),
+        ]
+    }
+
     /// The last column: why there is no value, the meaning, the sysctl.
     fn remark(&self) -> String {
         let why = match (&self.errno, &self.why) {
@@ -120,11 +126,6 @@ impl Entry {
     }
 }
 
-/// One object on a line of its own.
-pub(super) fn write_json(object: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", json::line(object)?)
-}
-
 /// A value in its column, at most `most` wide; `-` where there is none to show.
 fn column(value: Option<&Value>, most: usize) -> String {
     match value.map(Value::to_string) {
@@ -134,36 +135,80 @@ fn column(value: Option<&Value>, most: usize) -> String {
     }
 }
 
-/// How entries are laid out for people.
-pub(super) struct Layout {
-    /// Every option is listed: under a heading, long values cut.
-    pub(super) all: bool,
-    /// Values on a fresh socket have a column.
-    pub(super) compares: bool,
-    pub(super) color: bool,
-    /// The terminal's: nothing is wrapped without one.
-    pub(super) width: Option<usize>,
+/// Where and how the report is written.
+pub struct Report<'a> {
+    /// An object a line, for scripts.
+    pub json: bool,
+    /// Colours, where a terminal has them.
+    pub color: bool,
+    /// The terminal's width: nothing is wrapped without one.
+    pub width: Option<usize>,
+    /// The output.
+    pub out: &'a mut dyn Write,
 }
 
-impl Layout {
-    pub(super) fn write(&self, entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
+impl Report<'_> {
+    pub(super) fn json(&mut self, object: &impl Serialize) -> io::Result<()> {
+        writeln!(self.out, "{}", json::line(object)?)
+    }
+
+    /// What one socket is, followed by an empty line.
+    pub(super) fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        if self.json {
+            return self.json(summary);
+        }
+        summary.write(self.out)?;
+        writeln!(self.out)
+    }
+
+    /// Sockets, a line each under a heading; nothing for none.
+    pub(super) fn list(&mut self, mut rows: Vec<[String; 8]>) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
+        rows.insert(0, head.map(str::to_owned));
+        // A process chooses its name and the paths of its UNIX sockets.
+        for cell in rows.as_flattened_mut() {
+            *cell = sanitize::line(cell.as_bytes());
+        }
+        let columns = widths(&rows);
+        rows.iter().try_for_each(|row| writeln!(self.out, "{}", padded(row, &columns).trim_end()))
+    }
+
+    /// A line for each entry; under a heading if they are `all` there are, long values cut. With a
+    /// column of values on a fresh socket if the one inspected `compares` with it.
+    pub(super) fn entries(
+        &mut self,
+        entries: &[Entry],
+        all: bool,
+        compares: bool,
+    ) -> io::Result<()> {
+        if self.json {
+            return entries.iter().try_for_each(|entry| self.json(entry));
+        }
         // At a terminal each level of the whole table has a heading instead of a column; in a pipe
         // every line is an option.
-        let grouped = self.all && self.width.is_some();
+        let grouped = all && self.width.is_some();
+        let most = match self.width {
+            _ if !all => usize::MAX,
+            Some(width) if width < WIDE => NARROW_VALUE,
+            _ => WIDE_VALUE,
+        };
         let head = ["NAME", "VALUE", "DEFAULT", "LEVEL", "TYPE"].map(str::to_owned);
-        let head = self.all.then_some(head);
+        let head = all.then_some(head);
         let cells = entries.iter().filter(|entry| entry.change.is_none());
-        let cells = head.iter().cloned().chain(cells.map(|entry| self.cells(entry)));
+        let cells = head.iter().cloned().chain(cells.map(|entry| entry.cells(most)));
         // What is longer pushes its own line only.
         let mut columns = widths(&cells.collect::<Vec<_>>()).map(|width| width.min(WIDE_NAME));
-        if !self.compares {
+        if !compares {
             columns[2] = 0;
         }
         if grouped {
             columns[3] = 0;
         }
         if let Some(head) = head {
-            self.line(&self.row(&padded(&head, &columns), "MEANING"), "1", out)?;
+            self.line(&self.row(&padded(&head, &columns), "MEANING"), "1")?;
         }
         let mut level = None;
         for entry in entries {
@@ -171,34 +216,19 @@ impl Layout {
                 change.line.clone()
             } else {
                 if level.replace(&entry.level) != Some(&entry.level) && grouped {
-                    writeln!(out)?;
-                    self.line(&entry.level, "1", out)?;
+                    writeln!(self.out)?;
+                    self.line(&entry.level, "1")?;
                 }
-                self.row(&padded(&self.cells(entry), &columns), &entry.remark())
+                self.row(&padded(&entry.cells(most), &columns), &entry.remark())
             };
             let color = match &entry.change {
                 Some(_) if entry.errno.is_some() => "31",
                 _ if entry.differs => "33",
                 _ => "",
             };
-            self.line(&row, color, out)?;
+            self.line(&row, color)?;
         }
         Ok(())
-    }
-
-    fn cells(&self, entry: &Entry) -> [String; 5] {
-        let most = match self.width {
-            _ if !self.all => usize::MAX,
-            Some(width) if width < WIDE => NARROW_VALUE,
-            _ => WIDE_VALUE,
-        };
-        [
-            entry.name.clone(),
-            column(entry.value.as_ref(), most),
-            column(entry.default.as_ref(), most.min(WIDE_VALUE)),
-            entry.level.clone(),
-            entry.r#type.to_owned(),
-        ]
     }
 
     /// A row, its last cell wrapped under itself, or under the row where that gets too narrow.
@@ -216,11 +246,11 @@ impl Layout {
         row + &wrapped(last, width.saturating_sub(indent)).join(&format!("\n{:indent$}", ""))
     }
 
-    fn line(&self, text: &str, color: &str, out: &mut dyn Write) -> io::Result<()> {
+    fn line(&mut self, text: &str, color: &str) -> io::Result<()> {
         if self.color && !color.is_empty() {
-            writeln!(out, "\u{1b}[{color}m{text}\u{1b}[0m")
+            writeln!(self.out, "\u{1b}[{color}m{text}\u{1b}[0m")
         } else {
-            writeln!(out, "{text}")
+            writeln!(self.out, "{text}")
         }
     }
 }
@@ -241,36 +271,15 @@ fn padded<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
 /// are longer than a line.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut room = 0;
     for word in text.split(' ') {
         let letters: Vec<char> = word.chars().collect();
-        if let Some(line) = lines.last_mut()
-            && letters.len() < room
-        {
-            room -= letters.len() + 1;
-            line.push(' ');
-            line.push_str(word);
-            continue;
-        }
-        for part in letters.chunks(width.max(1)) {
-            room = width.saturating_sub(part.len());
-            lines.push(part.iter().collect());
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + letters.len() < width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.extend(letters.chunks(width.max(1)).map(String::from_iter)),
         }
     }
     lines
-}
-
-/// Sockets, a line each under a heading; nothing for none.
-pub(super) fn write_list(mut rows: Vec<[String; 8]>, out: &mut dyn Write) -> io::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let head = ["PID", "COMMAND", "FD", "FAMILY", "TYPE", "STATE", "LOCAL", "PEER"];
-    rows.insert(0, head.map(str::to_owned));
-    // A process chooses its name and the paths of its UNIX sockets.
-    for cell in rows.as_flattened_mut() {
-        *cell = sanitize::line(cell.as_bytes());
-    }
-    let columns = widths(&rows);
-    rows.iter().try_for_each(|row| writeln!(out, "{}", padded(row, &columns).trim_end()))
 }

@@ -73,12 +73,13 @@ impl SocketOption {
 }
 
 /// Whether an option is known to getsockopt(2), setsockopt(2), or both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Calls {
     Get,
     Set,
+    #[default]
     Both,
 }
 

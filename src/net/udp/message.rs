@@ -20,7 +20,7 @@ use socket2::Domain;
 use super::{Datagrams, Envelope, LARGEST, UDP_ROOM};
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::retry;
-use crate::net::socket::would_block;
+use crate::net::errno::would_block;
 use crate::net::trace::{self, CallResult};
 
 /// The most datagrams of one send (`UDP_MAX_SEGMENTS`).

@@ -8,7 +8,7 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
-use crate::net::socket::would_block;
+use crate::net::errno::would_block;
 use crate::net::udp::{Datagrams, Envelope};
 
 /// How long an answer waits for room in the socket.

@@ -14,10 +14,10 @@ use crate::console::event::Event;
 use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
 use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
-use crate::net::socket::would_block;
 use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, limit};
 use crate::net::{quantity, text};
 

@@ -10,11 +10,11 @@ use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
 use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::quantity;
 use crate::net::signal::Deferred;
-use crate::net::socket::would_block;
 use crate::net::udp::{Datagrams, Envelope, Received};
 
 /// How long programs run on once the server is to stop.
