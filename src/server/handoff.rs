@@ -59,41 +59,37 @@ impl Table {
     /// The timer of a connection whose socket a program has.
     pub(super) fn check_handed_off(&mut self, slot: usize) {
         let now = self.now;
-        let Some(entry) = self.get(slot) else {
-            return;
-        };
-        let Phase::HandedOff(hand_off) = &mut entry.phase else {
+        let entry = self.entries.get_mut(slot);
+        let Some(Entry { conn, phase: Phase::HandedOff(hand_off), .. }) = entry else {
             return;
         };
         if hand_off.ended.is_some() {
-            return match entry.conn.socket.unread() {
+            return match conn.socket.unread() {
                 Ok(1..) => hand_off.ended = Some(now + PROGRAM_EXIT_GRACE),
                 _ => self.hang_up(slot, Reason::Eof),
             };
         }
-        let quiet = TcpInfo::read(&entry.conn).ok().and_then(|info| info.quiet());
+        let quiet = TcpInfo::read(&*conn).ok().and_then(|info| info.quiet());
         if let Some(last) = quiet.and_then(|quiet| now.checked_sub(quiet)) {
-            entry.conn.active = entry.conn.active.max(last);
+            conn.active = conn.active.max(last);
         }
-        if now - entry.conn.active >= self.bounds.idle {
+        if now - conn.active >= self.bounds.idle {
             self.hang_up(slot, Reason::Idle);
         }
     }
 
     /// The client is gone, or is to be: both sides are shut down, and the handler ends the program.
     pub(super) fn hang_up(&mut self, slot: usize, reason: Reason) {
-        let Some(entry) = self.entries.get_mut(slot) else {
-            return;
-        };
-        let Phase::HandedOff(hand_off) = &mut entry.phase else {
+        let entry = self.entries.get_mut(slot);
+        let Some(Entry { number, conn, phase: Phase::HandedOff(hand_off), .. }) = entry else {
             return;
         };
         if hand_off.gone.replace(reason).is_some() {
             return;
         }
         // The client sees the end at once; the program may take seconds to react to its signal.
-        let _ = entry.conn.socket.shutdown(Shutdown::Both);
-        self.left.push(Id { number: entry.number, slot });
+        let _ = conn.socket.shutdown(Shutdown::Both);
+        self.left.push(Id { number: *number, slot });
     }
 
     /// Takes the socket back and ends the connection: in good order, unless the client is gone.

@@ -131,9 +131,7 @@ impl EventLoop<'_> {
 
     /// `--accept-proxy`: the header says whose the connection is.
     fn proxy_header(&mut self, slot: usize, event: HandshakeEvent) {
-        let Some(entry) = self.table.get(slot) else {
-            return;
-        };
+        let entry = &mut self.table.entries[slot];
         match event {
             HandshakeEvent::More => {}
             HandshakeEvent::Done(outcome) => {

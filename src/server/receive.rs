@@ -142,9 +142,7 @@ impl EventLoop<'_> {
     /// A connection that failed is removed. What a codec found wrong is logged, or is how the only
     /// connection ended.
     fn fail(&mut self, id: Id) {
-        let Some(entry) = self.table.get(id.slot) else {
-            return;
-        };
+        let entry = &self.table.entries[id.slot];
         let error = entry.conn.failure();
         if let Some(error) = error.filter(|e| e.kind() == std::io::ErrorKind::InvalidData)
             && !self.config.once
@@ -158,10 +156,7 @@ impl EventLoop<'_> {
 
     /// The peer, which had ended its side, is gone altogether while we would still send.
     fn hung_up(&mut self, slot: usize) {
-        let Some(entry) = self.table.entries.get(slot) else {
-            return;
-        };
-        let conn = &entry.conn;
+        let conn = &self.table.entries[slot].conn;
         let is_reset = conn.failure().is_some() || !matches!(conn.socket.take_error(), Ok(None));
         let reason = if is_reset || !conn.outbox().is_empty(&self.table.log) {
             Reason::Reset

@@ -96,14 +96,14 @@ impl Security {
 
     /// Logs why a connection is not admitted, within the log rate limit.
     fn log(&mut self, table: &mut Table, slot: usize, reason: &str) {
-        let (now, talk) = (table.now, table.talk.clone());
-        let (Some(entry), Some(suppressed)) = (table.get(slot), self.log_limit.allow(now)) else {
+        let Some(suppressed) = self.log_limit.allow(table.now) else {
             return;
         };
         if suppressed > 0 {
-            talk.warn(&format!("{suppressed} similar messages suppressed"));
+            table.talk.warn(&format!("{suppressed} similar messages suppressed"));
         }
-        talk.say(&Event::Auth {
+        let entry = &table.entries[slot];
+        table.talk.say(&Event::Auth {
             id: entry.number,
             peer: &entry.conn.peer,
             ok: false,
@@ -114,11 +114,9 @@ impl Security {
 
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
         self.log(table, slot, &why.reason);
-        let now = table.now;
-        let (Some(id), Some(entry)) = (table.id(slot), table.get(slot)) else {
-            return;
-        };
+        let (entry, now) = (&table.entries[slot], table.now);
         let delay = if why.wrong_proof {
+            let id = Id { number: entry.number, slot };
             self.limits.wrong_proof(id, entry.conn.peer.ip(), now)
         } else {
             Duration::ZERO
@@ -150,17 +148,15 @@ impl Security {
     /// The handshake succeeded.
     fn succeed(&mut self, table: &mut Table, id: Id, outcome: Outcome) {
         self.limits.leave(id);
-        let talk = table.talk.clone();
-        table.with(id.slot, |entry, _, _| {
-            entry.key = outcome.key.as_deref().map(Rc::from);
-            entry.conn.establish(outcome.codec);
-            talk.say(&Event::Auth {
-                id: id.number,
-                peer: &entry.conn.peer,
-                ok: true,
-                reason: None,
-                key: outcome.key.as_deref(),
-            });
+        let entry = &mut table.entries[id.slot];
+        entry.key = outcome.key.as_deref().map(Rc::from);
+        entry.conn.establish(outcome.codec);
+        table.talk.say(&Event::Auth {
+            id: id.number,
+            peer: &entry.conn.peer,
+            ok: true,
+            reason: None,
+            key: outcome.key.as_deref(),
         });
     }
 }
@@ -223,7 +219,7 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Done(outcome) => {
                 security.succeed(&mut self.table, id, outcome);
-                let from = self.table.get(slot).and_then(|entry| entry.conn.peer.ip());
+                let from = self.table.entries[slot].conn.peer.ip();
                 if self.config.limits.access.admits(from) {
                     self.admit(slot);
                 } else {
@@ -235,9 +231,7 @@ impl EventLoop<'_> {
 
     fn secure_dialled(&mut self, slot: usize, event: HandshakeEvent) {
         let now = self.table.now;
-        let Some(entry) = self.table.get(slot) else {
-            return;
-        };
+        let entry = &mut self.table.entries[slot];
         let peer = entry.conn.peer.clone();
         let op = "authenticate to";
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
