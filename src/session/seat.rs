@@ -1,8 +1,9 @@
 //! The seat of who runs sockctl: the prompt of a terminal, or stdin and stdout in a pipe. Input
 //! arrives one piece at a time and only when asked for; output leaves through a bounded queue.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 use std::time::Duration;
 
 use crate::console::decoration::Decoration;
@@ -11,6 +12,7 @@ use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::errno::retry;
 use crate::net::poller::Waker;
 use crate::net::signal;
 use crate::sanitize;
@@ -78,23 +80,14 @@ impl Inbox {
         self.receiver.try_recv().ok()
     }
 
-    fn sender(&self) -> InputSender {
-        InputSender { sender: self.sender.clone(), waker: self.waker.clone() }
-    }
-}
-
-/// Puts input into an inbox, from another thread.
-#[derive(Clone)]
-struct InputSender {
-    sender: Sender<Input>,
-    waker: Waker,
-}
-
-impl InputSender {
-    fn put(&self, input: Input) {
-        // A loop that has ended takes no more input.
-        let _ = self.sender.send(input);
-        self.waker.wake();
+    /// Puts input into it, from another thread.
+    fn sender(&self) -> impl Fn(Input) + Send + use<> {
+        let (sender, waker) = (self.sender.clone(), self.waker.clone());
+        move |input| {
+            // A loop that has ended takes no more input.
+            let _ = sender.send(input);
+            waker.wake();
+        }
     }
 }
 
@@ -111,16 +104,16 @@ pub struct Seat {
 
 enum InputSource {
     Prompt(Prompt, Box<Decoration>),
-    /// The thread that reads stdin starts with the first request: not every run reads it.
-    Stdin(Option<Sender<()>>, InputSender),
+    /// Each request makes a thread read one piece: not every run reads stdin.
+    Stdin(Sender<()>),
 }
 
 impl Seat {
     /// Takes over the terminal. The prompt reads its first entry without being asked.
     pub fn at_prompt(inbox: &Inbox, options: Options, talk: Talk) -> Result<Self, Failure> {
-        let sender = inbox.sender();
+        let put = inbox.sender();
         let decoration = Decoration::new(options.style, options.words.clone(), options.name);
-        let prompt = Prompt::start(options, &talk, move |typed| sender.put(Input::Typed(typed)))
+        let prompt = Prompt::start(options, &talk, move |typed| put(Input::Typed(typed)))
             .during("use", "the terminal")?;
         let output = prompt.queue().clone();
         Ok(Self::new(InputSource::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
@@ -129,7 +122,11 @@ impl Seat {
     /// Takes over stdout, and stdin once it is asked for input.
     pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
         let output = Queue::new("stdout", printer::stdout).during("use", "stdout")?;
-        Ok(Self::new(InputSource::Stdin(None, inbox.sender()), output, inbox, talk))
+        let (requests, requested) = mpsc::channel();
+        let put = inbox.sender();
+        let reader = thread::Builder::new().name("stdin".into());
+        reader.spawn(move || read_stdin(&requested, put)).during("use", "stdin")?;
+        Ok(Self::new(InputSource::Stdin(requests), output, inbox, talk))
     }
 
     fn new(source: InputSource, output: Queue, inbox: &Inbox, talk: Talk) -> Self {
@@ -144,30 +141,17 @@ impl Seat {
         matches!(self.source, InputSource::Prompt(..))
     }
 
-    /// Whether a request for input would bring some: none is under way, and input has not ended.
-    fn can_ask(&self) -> bool {
-        !self.asked && !self.ended
-    }
-
-    /// Asks for one piece of input, unless it was asked for already.
+    /// Asks for one piece of input, unless it was asked for already or input has ended.
     pub fn ask(&mut self) {
-        if !self.can_ask() {
+        if self.asked || self.ended {
             return;
         }
         self.asked = true;
         match &mut self.source {
             InputSource::Prompt(prompt, _) => prompt.again(),
-            InputSource::Stdin(requests, sender) => {
-                if requests.is_none() {
-                    match read_stdin(sender.clone()) {
-                        Ok(started) => *requests = Some(started),
-                        Err(e) => sender.put(Input::Failed(e)),
-                    }
-                }
-                if let Some(requests) = requests {
-                    // A thread that has ended has delivered the end.
-                    let _ = requests.send(());
-                }
+            InputSource::Stdin(requests) => {
+                // A thread that has ended has delivered the end.
+                let _ = requests.send(());
             }
         }
     }
@@ -243,28 +227,17 @@ impl Seat {
     }
 }
 
-/// Starts the thread that reads stdin, one piece for each request.
-fn read_stdin(sender: InputSender) -> io::Result<Sender<()>> {
-    let (requests, requested) = mpsc::channel();
-    std::thread::Builder::new().name("stdin".into()).spawn(move || {
-        let mut stdin = io::stdin().lock();
-        while requested.recv().is_ok() {
-            let mut chunk = vec![0; CHUNK];
-            let count = loop {
-                match stdin.read(&mut chunk) {
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result,
-                }
-            };
-            match count {
-                Ok(0) => return sender.put(Input::End),
-                Ok(n) => {
-                    chunk.truncate(n);
-                    sender.put(Input::Chunk(chunk));
-                }
-                Err(e) => return sender.put(Input::Failed(e)),
+/// Reads one piece of stdin for each request.
+fn read_stdin(requested: &Receiver<()>, put: impl Fn(Input)) {
+    while requested.recv().is_ok() {
+        let mut chunk = vec![0; CHUNK];
+        put(match retry(|| nix::unistd::read(io::stdin(), &mut chunk)) {
+            Ok(0) => Input::End,
+            Ok(count) => {
+                chunk.truncate(count);
+                Input::Chunk(chunk)
             }
-        }
-    })?;
-    Ok(requests)
+            Err(e) => Input::Failed(e),
+        });
+    }
 }
