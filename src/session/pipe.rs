@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
 use crate::net::line::LineEnds;
-use crate::net::splice::{Moved, Splice};
+use crate::net::splice::{Moved, Splice, grow};
 use crate::net::stdio::Stdio;
 
 /// One read of stdin.
@@ -192,12 +192,14 @@ impl Pipe {
 
 impl Handler for Pipe {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        if self.options.sole && clients.can_splice(client) {
-            if !self.options.crlf {
-                self.splice_in = self.streams.input().and_then(Splice::from_input);
-            }
-            if !self.options.sanitize {
-                self.splice_out = self.streams.output().and_then(Splice::to_output);
+        if self.options.sole {
+            let (input, output) = (self.streams.input(), self.streams.output());
+            // A stream that is no pipe refuses.
+            input.iter().chain(&output).for_each(|stream| grow(stream.as_fd()));
+            if clients.can_splice(client) {
+                self.splice_in = input.filter(|_| !self.options.crlf).and_then(Splice::from_input);
+                self.splice_out =
+                    output.filter(|_| !self.options.sanitize).and_then(Splice::to_output);
             }
         }
         if self.streams.input().is_none() {

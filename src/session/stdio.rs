@@ -10,7 +10,6 @@ use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
 use crate::net::poller::{Interest, Poller};
-use crate::net::splice::grow;
 use crate::net::stdio::{Stdio, StreamKind};
 use crate::sanitize::Sanitizer;
 
@@ -46,9 +45,6 @@ impl Streams {
     pub fn new(input: bool, output: bool, sanitize: bool) -> Result<Self, Failure> {
         let poller = Poller::new().during("watch", "stdin and stdout")?;
         let watched = |fd: Stdio, token| {
-            if fd.kind() == StreamKind::Pipe {
-                grow(fd.as_fd());
-            }
             let added = poller.add(fd, token, Interest::default());
             Watched { fd, is_always_ready: added.is_err(), is_awaited: false }
         };
