@@ -182,7 +182,7 @@ impl SocketArgs {
             return Ok(None);
         };
         let out: Box<dyn Write> = if path == Path::new("-") {
-            Box::new(talk.writer())
+            Box::new(talk.clone())
         } else {
             let file = File::create(path).during("write the hex dump", path.display());
             Box::new(file.map_err(|failure| failure.exit(Exit::Usage))?)

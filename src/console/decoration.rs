@@ -95,7 +95,7 @@ impl Decoration {
         match shape {
             Shape::Said { head, name, .. } if self.style.color => {
                 let rest = &text[head.len() + name.len()..];
-                let color = COLORS[usize::from(hash(name)) % COLORS.len()];
+                let color = color_of(name);
                 out.extend_from_slice(format!("{head}\x1b[{color}m{name}\x1b[m{rest}").as_bytes());
             }
             _ => out.extend_from_slice(line),
@@ -166,13 +166,10 @@ fn mentions(text: &str, name: &str) -> bool {
         })
 }
 
-/// FNV-1a, folded: the same name has the same colour on every screen.
-fn hash(name: &str) -> u16 {
-    let hash = name
-        .to_lowercase()
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (hash >> 16) as u16 ^ (hash & 0xffff) as u16
+/// The colour of a name: the same on every screen, and another one for its neighbours in number.
+fn color_of(name: &str) -> &'static str {
+    let sum: usize = name.to_lowercase().bytes().map(usize::from).sum();
+    COLORS[sum % COLORS.len()]
 }
 
 #[cfg(test)]

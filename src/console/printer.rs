@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::lock;
 use crate::net::deadline::Deadline;
 
-/// The end of every queue: talk beyond it is dropped and counted, payload waits.
+/// The end of every queue: talk beyond it is dropped, payload waits.
 const CAPACITY: usize = 1 << 20;
 
 /// A queue of bytes on their way out. Clones share it.
@@ -28,10 +28,8 @@ struct Shared {
 struct State {
     waiting: Vec<u8>,
     writing: usize,
-    dropped: u64,
     failure: Option<i32>,
     on_room: Option<Box<dyn Fn() + Send>>,
-    on_drop: Option<Box<dyn Fn(u64) -> String + Send>>,
 }
 
 impl Queue {
@@ -56,15 +54,6 @@ impl Queue {
         }
     }
 
-    /// Queues a line of talk, or drops and counts it when the queue is full.
-    pub fn push_or_drop(&self, line: &[u8]) {
-        if self.is_full() {
-            lock(&self.0.state).dropped += 1;
-        } else {
-            self.push(line);
-        }
-    }
-
     /// Whether the producer should wait.
     pub fn is_full(&self) -> bool {
         lock(&self.0.state).held() >= CAPACITY
@@ -73,11 +62,6 @@ impl Queue {
     /// Calls `wake` (from the queue's thread) when a full queue has room again, or writing failed.
     pub fn on_room(&self, wake: impl Fn() + Send + 'static) {
         lock(&self.0.state).on_room = Some(Box::new(wake));
-    }
-
-    /// `note` makes the line that stands in place of so many dropped ones.
-    pub fn on_drop(&self, note: impl Fn(u64) -> String + Send + 'static) {
-        lock(&self.0.state).on_drop = Some(Box::new(note));
     }
 
     /// What writing failed with, if it did; from then on everything is dropped.
@@ -96,17 +80,11 @@ impl Queue {
     /// Waits until everything queued is written, writing failed, or the deadline has passed. Says
     /// whether everything was written.
     pub fn flush(&self, until: Deadline) -> bool {
-        let mut state = lock(&self.0.state);
-        while state.failure.is_none() && state.held() > 0 {
-            let left = until.left();
-            if left == Some(Duration::ZERO) {
-                return false;
-            }
-            let wait = left.unwrap_or(Duration::from_secs(3600));
-            state =
-                self.0.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.failure.is_none()
+        let wait = until.left().unwrap_or(Duration::MAX);
+        let is_waiting = |state: &mut State| state.failure.is_none() && state.held() > 0;
+        let state = self.0.changed.wait_timeout_while(lock(&self.0.state), wait, is_waiting);
+        let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
+        state.failure.is_none() && state.held() == 0
     }
 }
 
@@ -126,12 +104,6 @@ impl Shared {
             }
             std::mem::swap(&mut batch, &mut state.waiting);
             state.writing = batch.len();
-            if state.dropped > 0
-                && let Some(note) = &state.on_drop
-            {
-                batch.extend_from_slice(note(state.dropped).as_bytes());
-                state.dropped = 0;
-            }
             drop(state);
             let result = write(&batch);
             let mut state = lock(&self.state);

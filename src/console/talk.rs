@@ -17,27 +17,24 @@ use crate::sanitize;
 /// How long the end of a run waits for a stderr that is not read.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Writes events to stderr. Clones share it.
+/// Writes events to stderr. Clones share it; bytes that are written to it go the same way
+/// (`--hex -`).
 #[derive(Clone)]
 pub struct Talk(Arc<Inner>);
 
 struct Inner {
-    format: Format,
-    output: Mutex<Output>,
-}
-
-/// How lines are written.
-#[derive(Clone, Copy)]
-struct Format {
     level: Level,
     json: bool,
     start: Instant,
+    output: Mutex<Output>,
 }
 
 #[derive(Default)]
 struct Output {
     /// Started when stderr has no room: most runs write a line or two.
     queue: Option<Queue>,
+    /// Lines that found the queue full: stderr was not read.
+    dropped: u64,
     /// At a prompt with `--timestamps`: the style of the time before each line.
     stamp: Option<Style>,
 }
@@ -53,24 +50,23 @@ struct Timed<'a> {
 impl Talk {
     /// Talk at a level, as JSON or as text.
     pub fn new(level: Level, json: bool) -> Self {
-        let format = Format { level, json, start: Instant::now() };
-        Self(Arc::new(Inner { format, output: Mutex::default() }))
+        Self(Arc::new(Inner { level, json, start: Instant::now(), output: Mutex::default() }))
     }
 
     /// Whether events are written as JSON.
     pub fn is_json(&self) -> bool {
-        self.0.format.json
+        self.0.json
     }
 
     /// Whether events of this level are written: spares making those that are not.
     pub fn says(&self, level: Level) -> bool {
-        self.0.format.json || level <= self.0.format.level
+        self.0.json || level <= self.0.level
     }
 
     /// Writes an event, if its level asks for it.
     pub fn say(&self, event: &Event<'_>) {
         if self.says(event.level()) {
-            self.line(self.0.format.render(event));
+            self.line(self.render(event));
         }
     }
 
@@ -128,69 +124,66 @@ impl Talk {
         if io::stderr().is_terminal() {
             self.flush();
             let stamp = (style.timestamps && !self.is_json()).then_some(style);
-            *lock(&self.0.output) = Output { queue: Some(terminal.clone()), stamp };
+            *lock(&self.0.output) = Output { queue: Some(terminal.clone()), dropped: 0, stamp };
         }
     }
 
     /// Waits for a moment until everything is written.
     pub fn flush(&self) {
-        if let Some(queue) = &lock(&self.0.output).queue {
+        let output = &mut *lock(&self.0.output);
+        if let Some(queue) = &output.queue {
+            self.push(queue, &mut output.dropped, b"");
             queue.flush(Deadline::after(FLUSH));
         }
     }
 
-    /// A writer whose whole writes go the way of talk (`--hex -`).
-    pub fn writer(&self) -> impl Write + use<> {
-        Writer(self.clone())
-    }
-
     /// Writes at once while stderr has room; from the first time it has not, a queue does.
     pub(super) fn write(&self, bytes: &[u8]) {
-        let queue = &mut lock(&self.0.output).queue;
-        if queue.is_none() {
+        let output = &mut *lock(&self.0.output);
+        if output.queue.is_none() {
             if printer::write_at_once(bytes) {
                 return;
             }
             // Without a thread, talk is lost.
-            *queue = Queue::new("stderr", printer::stderr).ok();
-            if let Some(queue) = queue {
-                let format = self.0.format;
-                queue.on_drop(move |count| format.dropped(count));
-            }
+            output.queue = Queue::new("stderr", printer::stderr).ok();
         }
-        if let Some(queue) = queue {
-            queue.push_or_drop(bytes);
+        match &output.queue {
+            Some(queue) if !queue.is_full() => self.push(queue, &mut output.dropped, bytes),
+            _ => output.dropped += 1,
         }
     }
-}
 
-impl Format {
+    /// Queues these bytes, behind a line in place of those that were dropped before them.
+    fn push(&self, queue: &Queue, dropped: &mut u64, bytes: &[u8]) {
+        match std::mem::take(dropped) {
+            0 => {}
+            count => {
+                let cause = format!("{count} lines dropped: stderr was not read");
+                // The run goes on: there is no status.
+                let failure = Failure::new("write", "talk", cause, Exit::Other);
+                let line = self.render(&Event::failure(&failure)) + "\n";
+                queue.push(line.as_bytes());
+            }
+        }
+        queue.push(bytes);
+    }
+
     /// An event as a line.
-    fn render(self, event: &Event<'_>) -> String {
-        if !self.json {
-            return event.line(self.level >= Level::Verbose);
+    fn render(&self, event: &Event<'_>) -> String {
+        if !self.0.json {
+            return event.line(self.0.level >= Level::Verbose);
         }
         // Microseconds are fine enough.
-        let t = self.start.elapsed().as_micros();
+        let t = self.0.start.elapsed().as_micros();
         #[expect(clippy::cast_precision_loss, reason = "exact for runs of under 285 years")]
         let timed = Timed { event, t: t as f64 / 1e6 };
         json::line(&timed).unwrap_or_default()
     }
-
-    /// The line, newline included, in place of those that were not read in time.
-    fn dropped(self, count: u64) -> String {
-        let cause = format!("{count} lines dropped: stderr was not read");
-        // The run goes on: there is no status.
-        let failure = Failure::new("write", "talk", cause, Exit::Other);
-        self.render(&Event::failure(&failure)) + "\n"
-    }
 }
 
-struct Writer(Talk);
-
-impl Write for Writer {
+impl Write for Talk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes);
+        Self::write(self, bytes);
         Ok(bytes.len())
     }
 
