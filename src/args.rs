@@ -303,6 +303,14 @@ pub fn count<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
     })
 }
 
+/// A SIZE of one byte at least.
+pub fn size(text: &str) -> Result<u64, String> {
+    match quantity::size(text)? {
+        0 => Err("expected at least 1 byte".into()),
+        size => Ok(size),
+    }
+}
+
 /// A TEXT with its escapes, or `@FILE`.
 pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
     OsStringValueParser::new()

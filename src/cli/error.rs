@@ -5,8 +5,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::exit::{Failure, USAGE, quoted};
 
 /// The failure of a command line that was not understood.
-/// `root` describes the whole command line.
-pub fn explain(error: &clap::Error, root: fn() -> clap::Command) -> Failure {
+pub fn explain(error: &clap::Error) -> Failure {
     let context = |kind| error.get(kind).map(shown);
     let arg = context(ContextKind::InvalidArg).unwrap_or_default();
     let value = context(ContextKind::InvalidValue).unwrap_or_default();
@@ -50,7 +49,7 @@ pub fn explain(error: &clap::Error, root: fn() -> clap::Command) -> Failure {
     let usage = match error.get(ContextKind::Usage) {
         // Here clap writes the usage of the option that it suggests.
         Some(usage) if error.kind() != ErrorKind::UnknownArgument => Some(shown(usage)),
-        _ => usage_of_command(root()),
+        _ => usage_of_command(),
     };
     let usage = usage.map(|usage| usage.replace("Usage: ", ""));
     let usage = usage.unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
@@ -63,8 +62,9 @@ pub fn usage_error(message: &str, usage: &str) -> Failure {
 }
 
 /// The usage of the command on the command line, where clap does not report it with the error.
-fn usage_of_command(mut root: clap::Command) -> Option<String> {
+fn usage_of_command() -> Option<String> {
     let word = std::env::args_os().nth(1)?;
+    let mut root = super::root();
     root.build();
     Some(root.find_subcommand_mut(word)?.render_usage().to_string())
 }

@@ -37,7 +37,7 @@ pub struct UdpSend {
     #[arg(long, group = "what", help_heading = "Data")]
     pub whole: bool,
     /// Send stdin in pieces of SIZE
-    #[arg(long, value_name = "SIZE", group = "what", value_parser = quantity::size, help_heading = "Data")]
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = args::size, help_heading = "Data")]
     pub chunk: Option<u64>,
     /// Send the bytes that HEX stands for (blanks and colons are allowed)
     #[arg(long, value_name = "HEX", group = "what", value_parser = unhex, help_heading = "Data")]
@@ -157,9 +157,6 @@ impl UdpSend {
         }
         Ok(match (&self.data_hex, self.chunk) {
             (Some(args::Bytes(bytes)), _) => Content::Fixed(vec![bytes.clone()], self.count),
-            (None, Some(0)) => {
-                return Err(Failure::usage("--chunk 0: a piece has one byte at least"));
-            }
             (None, Some(size)) => Content::Chunks(usize::try_from(size).unwrap_or(usize::MAX)),
             _ if self.whole => Content::Whole(self.count),
             _ if texts.is_empty() => Content::Lines,

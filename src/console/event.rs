@@ -8,6 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::exit::{Failure, quoted};
+use crate::net::endpoint::Endpoint;
 use crate::net::signal;
 use crate::net::tcpinfo::TcpInfo;
 use crate::net::trace::Call;
@@ -18,17 +19,12 @@ use crate::net::trace::Call;
 #[allow(missing_docs, reason = "the fields are those of the JSON objects, listed in the man page")]
 pub enum Event<'a> {
     /// listen(2) succeeded.
-    Listening {
-        #[serde(serialize_with = "text")]
-        local: &'a dyn Display,
-    },
+    Listening { local: &'a Endpoint },
     /// A connection was admitted.
     Accepted {
         id: u64,
-        #[serde(serialize_with = "text")]
-        peer: &'a dyn Display,
-        #[serde(serialize_with = "text")]
-        local: &'a dyn Display,
+        peer: &'a Endpoint,
+        local: &'a Endpoint,
         /// It joined a conversation: shown without `-v`.
         #[serde(skip)]
         joined: bool,
@@ -36,10 +32,8 @@ pub enum Event<'a> {
     /// We connected.
     Connected {
         id: u64,
-        #[serde(serialize_with = "text")]
-        peer: &'a dyn Display,
-        #[serde(serialize_with = "text")]
-        local: &'a dyn Display,
+        peer: &'a Endpoint,
+        local: &'a Endpoint,
         /// There is a prompt.
         #[serde(skip)]
         greet: bool,
@@ -47,8 +41,7 @@ pub enum Event<'a> {
     /// A peer proved that it holds a key, or failed to.
     Auth {
         id: u64,
-        #[serde(serialize_with = "text")]
-        peer: &'a dyn Display,
+        peer: &'a Endpoint,
         ok: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
@@ -71,8 +64,7 @@ pub enum Event<'a> {
     /// A connection is over.
     Closed {
         id: u64,
-        #[serde(serialize_with = "text")]
-        peer: &'a dyn Display,
+        peer: &'a Endpoint,
         #[serde(skip_serializing_if = "Option::is_none")]
         received: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,8 +96,7 @@ pub enum Event<'a> {
     #[serde(rename = "tcp_info")]
     TcpInfo {
         id: u64,
-        #[serde(serialize_with = "text")]
-        peer: &'a dyn Display,
+        peer: &'a Endpoint,
         #[serde(flatten)]
         info: &'a TcpInfo,
     },
@@ -355,8 +346,4 @@ impl<'a> Event<'a> {
             Self::Message { .. } => String::new(),
         }
     }
-}
-
-fn text<S: Serializer>(value: &&dyn Display, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(value)
 }

@@ -2,14 +2,14 @@
 //!
 //! `event` has the events, `json` writes them for programs, `talk` writes them to stderr, `printer`
 //! has the queues, `decoration` adds time, colour and bell to lines, `prompt` is the line editor and
-//! `completion` its Tab key, `progress` is the meter of `--progress`.
+//! `completion` its Tab key, `meter` is that of `--progress`.
 
 pub mod completion;
 pub mod decoration;
 pub mod event;
 pub mod json;
+pub mod meter;
 pub mod printer;
-pub mod progress;
 pub mod prompt;
 pub mod talk;
 

@@ -20,12 +20,12 @@ const CAPACITY: usize = 1 << 20;
 pub struct Queue(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Buffer>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Buffer {
     waiting: Vec<u8>,
     writing: usize,
     failure: Option<i32>,
@@ -81,14 +81,14 @@ impl Queue {
     /// whether everything was written.
     pub fn flush(&self, until: Deadline) -> bool {
         let wait = until.left().unwrap_or(Duration::MAX);
-        let is_waiting = |state: &mut State| state.failure.is_none() && state.held() > 0;
+        let is_waiting = |state: &mut Buffer| state.failure.is_none() && state.held() > 0;
         let state = self.0.changed.wait_timeout_while(lock(&self.0.state), wait, is_waiting);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
         state.failure.is_none() && state.held() == 0
     }
 }
 
-impl State {
+impl Buffer {
     fn held(&self) -> usize {
         self.waiting.len() + self.writing
     }

@@ -146,7 +146,7 @@ impl Prompt {
         }
         let (again, permission) = mpsc::channel();
         let (finished, done) = mpsc::channel();
-        let mut reader = Reader {
+        let mut reader = LineReader {
             editor,
             history,
             watch: Arc::clone(&watch),
@@ -307,7 +307,7 @@ impl ConditionalEventHandler for Suspend {
 }
 
 /// What the prompt's thread works with.
-struct Reader<D> {
+struct LineReader<D> {
     editor: Editor<Watcher, MemHistory>,
     history: Store,
     watch: Arc<Watch>,
@@ -316,7 +316,7 @@ struct Reader<D> {
     deliver: D,
 }
 
-impl<D: FnMut(Typed)> Reader<D> {
+impl<D: FnMut(Typed)> LineReader<D> {
     /// Reads and delivers one entry; `false` when the prompt has ended.
     fn read(&mut self) -> bool {
         let mut begun = (String::new(), 0);

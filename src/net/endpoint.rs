@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
+use serde::{Serialize, Serializer};
 use socket2::{Domain, SockAddr};
 
 use super::interface;
@@ -129,6 +130,12 @@ impl fmt::Display for Endpoint {
             Self::Unix(name) => write!(f, "unix:{}", sanitize::line(name)),
             Self::ViaProxy(name) => f.write_str(name),
         }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Ended, idle_timeout, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
 use crate::console::decoration::Style;
 use crate::console::event::Reason;
-use crate::console::progress::Meter;
+use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{self, During, Exit, Failure};
 use crate::net::address::Address;
@@ -63,7 +63,7 @@ pub struct ClientArgs {
     #[arg(long, help_heading = "Data")]
     pub recv_only: bool,
     /// Exit after receiving SIZE bytes
-    #[arg(long, value_name = "SIZE", value_parser = max_bytes, help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", value_parser = args::size, help_heading = "Limits")]
     pub max_bytes: Option<u64>,
     /// Do not close the sending side when stdin ends
     #[arg(long, help_heading = "Data")]
@@ -289,13 +289,5 @@ impl ClientArgs {
     pub fn dial(&self) -> Dial {
         let query = self.socket.family.query(Type::STREAM, self.source);
         Dial { query, settings: self.socket.opt.clone() }
-    }
-}
-
-/// `--max-bytes`: nothing at all is not a session.
-fn max_bytes(text: &str) -> Result<u64, String> {
-    match quantity::size(text)? {
-        0 => Err("expected at least 1 byte".into()),
-        size => Ok(size),
     }
 }

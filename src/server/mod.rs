@@ -28,7 +28,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::console::event::{Level, Reason};
-use crate::console::progress::Meter;
+use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;

@@ -23,14 +23,14 @@ const NUDGE: &str = "\x1b[A\n";
 
 /// What waits to be shown, and whether a line is being typed.
 pub struct Above {
-    state: Mutex<State>,
+    state: Mutex<Screen>,
     changed: Condvar,
     /// Readable when the prompt is to be drawn. `None`: a terminal too dumb to draw on.
     nudge: Option<UnixStream>,
 }
 
 #[derive(Default)]
-struct State {
+struct Screen {
     editing: bool,
     waiting: String,
 }
