@@ -67,24 +67,28 @@ impl Secrets {
     }
 }
 
-/// One side of a handshake. Both sides challenge and answer; the listener challenges first.
+/// One side of a handshake.
 pub struct Side {
     secrets: Rc<Secrets>,
     /// Our challenge, without its mark.
     challenge: Vec<u8>,
-    expected: Expected,
+    /// The messages of the peer that are still to come.
+    expected: &'static [Expected],
     listens: bool,
     /// The key that the peer has proved.
     proved: Option<usize>,
 }
 
-/// The message of the peer that is expected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A message of the peer.
 enum Expected {
     Challenge,
     Verdict,
     Answer,
 }
+
+/// Both sides challenge and answer; the listener challenges first.
+const OF_CLIENT: &[Expected] = &[Expected::Answer, Expected::Challenge, Expected::Verdict];
+const OF_LISTENER: &[Expected] = &[Expected::Challenge, Expected::Verdict, Expected::Answer];
 
 impl Side {
     /// A `multiprocessing.connection.Listener`. `random` must be fresh random bytes.
@@ -101,15 +105,10 @@ impl Side {
         Self {
             secrets,
             challenge: [PREFIX, &random].concat(),
-            expected: Self::first(listens),
+            expected: if listens { OF_CLIENT } else { OF_LISTENER },
             listens,
             proved: None,
         }
-    }
-
-    /// The listener challenges first.
-    fn first(listens: bool) -> Expected {
-        if listens { Expected::Answer } else { Expected::Challenge }
     }
 
     /// The key to answer with: a listener answers with the one that was proved to it.
@@ -132,7 +131,7 @@ impl Side {
         frame(&[PYTHON_CHALLENGE, &self.challenge].concat(), wire);
     }
 
-    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
+    fn answer(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<(), Refusal> {
         let challenge = message
             .strip_prefix(PYTHON_CHALLENGE)
             .ok_or_else(|| refusal("the peer sent no challenge of Python's multiprocessing"))?;
@@ -148,15 +147,15 @@ impl Side {
         let mac = self.mac(name, self.key(), challenge).ok_or_else(|| refusal(refused))?;
         let is_bare = challenge.len() == OLD_CHALLENGE;
         frame(&if is_bare { mac } else { [b"{", name, b"}", &mac[..]].concat() }, reply);
-        Ok(Some(Expected::Verdict))
+        Ok(())
     }
 
-    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
+    fn verdict(&self, message: &[u8], reply: &mut Vec<u8>) -> Result<(), Refusal> {
         match message {
-            WELCOME if self.listens => Ok(None),
+            WELCOME if self.listens => Ok(()),
             WELCOME => {
                 self.ask(reply);
-                Ok(Some(Expected::Answer))
+                Ok(())
             }
             FAILURE if self.listens => Err(refusal("the client does not accept our answer")),
             FAILURE => Err(refusal("the server does not accept our answer: wrong key?")),
@@ -164,7 +163,7 @@ impl Side {
         }
     }
 
-    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<Option<Expected>, Refusal> {
+    fn judge(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Result<(), Refusal> {
         let wrong = |reason: &str| refusal(reason).wrong_proof(FAREWELL);
         let (name, answer) = match named(message) {
             Some(parts) => parts,
@@ -188,11 +187,13 @@ impl Side {
         }
         self.proved = proved;
         match proved {
-            None if self.listens => return Err(wrong("wrong key")),
-            None => return Err(wrong("the server does not hold this key")),
-            Some(_) => frame(WELCOME, reply),
+            None if self.listens => Err(wrong("wrong key")),
+            None => Err(wrong("the server does not hold this key")),
+            Some(_) => {
+                frame(WELCOME, reply);
+                Ok(())
+            }
         }
-        Ok(self.listens.then_some(Expected::Challenge))
     }
 }
 
@@ -240,33 +241,31 @@ impl Handshake for Side {
         if message.len() < length {
             return Ok(Next::Rest(length - message.len()));
         }
-        let next = match self.expected {
+        match self.expected[0] {
             Expected::Challenge => self.answer(message, reply)?,
             Expected::Verdict => self.verdict(message, reply)?,
             Expected::Answer => self.judge(message, reply)?,
-        };
-        Ok(match next {
-            Some(next) => {
-                self.expected = next;
-                Next::Message(LENGTH)
-            }
-            None => Next::Payload(Outcome {
-                key: self.key().name.clone(),
-                codec: Some(Box::new(Frames::new(self.secrets.unit))),
-                source: None,
-            }),
-        })
+        }
+        self.expected = &self.expected[1..];
+        if !self.expected.is_empty() {
+            return Ok(Next::Message(LENGTH));
+        }
+        Ok(Next::Payload(Outcome {
+            key: self.key().name.clone(),
+            codec: Some(Box::new(Frames::new(self.secrets.unit))),
+            source: None,
+        }))
     }
 
     fn stopped(&self, stop: Stop, frame: &[u8]) -> Refusal {
         let peer = if self.listens { "the client" } else { "the server" };
-        let awaited = match self.expected {
-            Expected::Challenge => "challenge",
-            Expected::Verdict => "welcome",
-            Expected::Answer => "answer",
+        let message = match self.expected {
+            [Expected::Challenge, ..] => "challenge",
+            [Expected::Answer, ..] => "answer",
+            [Expected::Verdict, ..] | [] => "welcome",
         };
-        let is_first = self.expected == Self::first(self.listens);
+        let is_first = self.expected.len() == OF_CLIENT.len();
         let hint = if is_first { "; does the other side use --python?" } else { "" };
-        stop.refusal(peer, awaited, frame.len(), hint)
+        stop.refusal(peer, message, frame.len(), hint)
     }
 }
