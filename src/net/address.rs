@@ -7,10 +7,11 @@ mod host;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::interface;
 use crate::exit::{Failure, quoted};
@@ -52,15 +53,6 @@ pub enum Host {
     Name(String),
 }
 
-/// The name of a UNIX socket, unix(7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnixName {
-    /// `unix:PATH`.
-    Path(PathBuf),
-    /// `unix:@NAME`, without the `@`.
-    Abstract(Vec<u8>),
-}
-
 /// Where to listen or to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -71,8 +63,8 @@ pub enum Address {
         /// The port.
         port: Port,
     },
-    /// A UNIX socket.
-    Unix(UnixName),
+    /// `unix:PATH`, or `unix:@NAME` for an abstract name.
+    Unix(OsString),
 }
 
 /// An address that `connect -z` checks.
@@ -115,7 +107,7 @@ impl Address {
             ) => {
                 format!("IPv6 address {host}")
             }
-            (Self::Unix(name), _) => format!("UNIX socket {}", quoted(name.to_string())),
+            (Self::Unix(_), _) => format!("UNIX socket {}", quoted(self.to_string())),
             _ => return Ok(()),
         };
         Err(Failure::usage(format!("{flag} excludes the {excluded}")))
@@ -143,12 +135,23 @@ impl Address {
 
     /// Refuses what can only be listened on: port 0 and `*`.
     pub fn check_dial(&self) -> Result<(), Failure> {
-        match self {
-            Self::Inet { host, port } => {
-                host.check_dial()?;
-                port.check_dial()
+        let refusal = match self {
+            Self::Inet { host: Host::Wildcard, .. } => {
+                "host * is for listening only; to dial this machine write 127.0.0.1"
             }
-            Self::Unix(_) => Ok(()),
+            Self::Inet { port: Port::Number(0), .. } => {
+                "port 0 is for listening only; to dial, write one of 1–65535"
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(refusal))
+    }
+
+    /// The path of a UNIX socket that has one.
+    pub fn unix_path(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(name) if !name.as_bytes().starts_with(b"@") => Some(Path::new(name)),
+            _ => None,
         }
     }
 }
@@ -167,33 +170,14 @@ impl Host {
             ))
         })
     }
-
-    fn check_dial(&self) -> Result<(), Failure> {
-        if *self == Self::Wildcard {
-            return Err(Failure::usage(
-                "host * is for listening only; to dial this machine write 127.0.0.1",
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl Port {
-    fn check_dial(&self) -> Result<(), Failure> {
-        if *self == Self::Number(0) {
-            return Err(Failure::usage(
-                "port 0 is for listening only; to dial, write one of 1–65535",
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(name) => name.fmt(f),
+            // Hidden characters, and bytes that are not UTF-8, are escaped.
+            Self::Unix(name) => write!(f, "unix:{}", sanitize::line(name.as_bytes())),
         }
     }
 }
@@ -217,16 +201,6 @@ impl fmt::Display for Port {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Service(name) => f.write_str(name),
-        }
-    }
-}
-
-/// Hidden characters and bytes that are not UTF-8 are written out.
-impl fmt::Display for UnixName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path(path) => write!(f, "unix:{}", sanitize::line(path.as_os_str().as_bytes())),
-            Self::Abstract(name) => write!(f, "unix:@{}", sanitize::line(name)),
         }
     }
 }

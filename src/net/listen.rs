@@ -12,7 +12,7 @@ use listenfd::ListenFd;
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Type};
 
-use super::address::{Address, Family, Host, UnixName};
+use super::address::{Address, Family, Host};
 use super::deadline::Deadline;
 use super::endpoint::Endpoint;
 use super::options::Stage;
@@ -110,7 +110,7 @@ pub fn bind(
 ) -> Result<(Socket, Endpoint, Option<OwnPath>), Failure> {
     let target = target(address, how)?;
     let kind = how.query.kind;
-    if let Address::Unix(UnixName::Path(path)) = address {
+    if let Some(path) = address.unix_path() {
         clear_stale(path, &target, kind)?;
     }
     let both = how.query.family == Family::Any
@@ -121,10 +121,7 @@ pub fn bind(
     sockopt::apply(how.settings, &socket, stage)?;
     let bound = || {
         socket.bind(&target)?;
-        let path = match address {
-            Address::Unix(UnixName::Path(path)) => Some(OwnPath::of(path, how.mode)?),
-            _ => None,
-        };
+        let path = address.unix_path().map(|path| OwnPath::of(path, how.mode)).transpose()?;
         io::Result::Ok((local(&socket, both)?, path))
     };
     let (local, path) = bound().during("listen on", address)?;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use dns_lookup::{AddrInfoHints, LookupErrorKind};
 use socket2::{Domain, SockAddr, Type};
 
-use super::address::{Address, Family, Host, Port, UnixName};
+use super::address::{Address, Family, Host, Port};
 use super::deadline::Deadline;
 use super::poller::Waker;
 use crate::exit::{During, Exit, Failure};
@@ -47,7 +47,7 @@ impl Lookup {
         let name = match &address {
             // getaddrinfo(3) wants no brackets.
             Address::Inet { host, .. } => host.to_string().replace(['[', ']'], ""),
-            Address::Unix(name) => name.to_string(),
+            Address::Unix(_) => address.to_string(),
         };
         let (sender, found) = mpsc::channel();
         let lookup = Self { name: name.clone(), found };
@@ -109,12 +109,10 @@ fn literal(address: &Address) -> Result<Option<SockAddr>, Failure> {
         }
         Address::Inet { .. } => None,
         Address::Unix(name) => {
-            let system = match name {
-                UnixName::Path(path) => SockAddr::unix(path),
+            let system = match name.as_bytes().strip_prefix(b"@") {
                 // unix(7): a name that begins with a zero byte is abstract.
-                UnixName::Abstract(name) => {
-                    SockAddr::unix(OsStr::from_bytes(&[b"\0", &name[..]].concat()))
-                }
+                Some(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+                None => SockAddr::unix(name),
             };
             let system = system.during("use the UNIX name", address);
             Some(system.map_err(|failure| failure.exit(Exit::Usage))?)

@@ -16,7 +16,7 @@ use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::access::{self, Networks};
-use crate::net::address::{Address, Family, Host, UnixName};
+use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Dump;
@@ -128,7 +128,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
-    if args.mode.is_some() && !matches!(address, Address::Unix(UnixName::Path(_))) {
+    if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
     let dump = args.socket.dump(talk)?;

@@ -2,10 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use super::host::{FORMS, host, ipv6, no_address};
-use super::{Address, Host, Port, Target, UnixName};
+use super::{Address, Host, Port, Target};
 use crate::exit::{Failure, quoted};
 
 /// The port when no address is given.
@@ -17,7 +16,7 @@ const UNIX_MAX: usize = 107;
 /// An address whose port is not parsed yet: it may be a list.
 enum Split<'a> {
     Inet(Host, &'a str),
-    Unix(UnixName),
+    Unix(&'a OsStr),
 }
 
 impl Address {
@@ -27,7 +26,7 @@ impl Address {
         let (split, used) = split(words)?;
         let address = match split {
             Split::Inet(host, text) => Self::Inet { host, port: port(text)? },
-            Split::Unix(name) => Self::Unix(name),
+            Split::Unix(name) => Self::Unix(name.into()),
         };
         Ok((address, used))
     }
@@ -38,7 +37,7 @@ impl Address {
         let (split, used) = split(words)?;
         let (host, list) = match split {
             Split::Unix(name) => {
-                return Ok((vec![Target { address: Self::Unix(name), range: None }], used));
+                return Ok((vec![Target { address: Self::Unix(name.into()), range: None }], used));
             }
             Split::Inet(host, list) => (host, list),
         };
@@ -51,7 +50,7 @@ impl Address {
                 Target { address, range }
             }));
         }
-        host.check_dial()?;
+        each.iter().try_for_each(|target| target.address.check_dial())?;
         Ok((each, used))
     }
 }
@@ -145,7 +144,7 @@ fn colons(word: &str, head: &str, port: &str) -> Option<Failure> {
     }
 }
 
-fn unix(name: &[u8]) -> Result<UnixName, Failure> {
+fn unix(name: &[u8]) -> Result<&OsStr, Failure> {
     let shown = || {
         let word = [b"unix:", name].concat();
         quoted(OsStr::from_bytes(&word))
@@ -167,10 +166,7 @@ fn unix(name: &[u8]) -> Result<UnixName, Failure> {
             bytes.len()
         )));
     }
-    Ok(match what {
-        "name" => UnixName::Abstract(bytes.to_vec()),
-        _ => UnixName::Path(PathBuf::from(OsStr::from_bytes(bytes))),
-    })
+    Ok(OsStr::from_bytes(name))
 }
 
 /// Reads a PORT.
@@ -192,16 +188,11 @@ fn range(item: &str) -> Result<(Vec<Port>, bool), Failure> {
     let (first, last) = match item.split_once('-') {
         // A service name may have a dash in it.
         Some(ends) if item.starts_with(|c: char| c.is_ascii_digit()) => ends,
-        _ => {
-            let port = port(item)?;
-            port.check_dial()?;
-            return Ok((vec![port], false));
-        }
+        _ => return Ok((vec![port(item)?], false)),
     };
     let (Ok(Port::Number(first)), Ok(Port::Number(last))) = (port(first), port(last)) else {
         return Err(bad_port(item));
     };
-    Port::Number(first).check_dial()?;
     if first > last {
         return Err(Failure::usage(format!(
             "port range {}: the lower end comes first; write {last}-{first}",
