@@ -39,7 +39,7 @@ impl Record {
 /// Both directions of an encrypted session.
 pub struct Records {
     state: TransportState,
-    /// Room for one record's plaintext: its type and data, and the tag.
+    /// The plaintext of one record: its type and data, and room for the tag.
     clear: Vec<u8>,
     /// The beginning of a record that has not come whole.
     partial: Vec<u8>,
@@ -73,16 +73,16 @@ impl Records {
         data: &[u8],
         wire: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
+        self.clear.clear();
+        self.clear.push(kind as u8);
+        self.clear.extend_from_slice(data);
         let length = usize::from(SHORTEST) + data.len();
-        self.make_room(length);
-        self.clear[0] = kind as u8;
-        self.clear[1..=data.len()].copy_from_slice(data);
         let framed = u16::try_from(length).map_err(|_| error("a record too long"))?;
-        let start = wire.len() + 2;
         wire.extend_from_slice(&framed.to_be_bytes());
+        let start = wire.len();
         wire.resize(start + length, 0);
         self.state
-            .write_message(&self.clear[..=data.len()], &mut wire[start..])
+            .write_message(&self.clear, &mut wire[start..])
             .map_err(|e| ProtocolError(e.to_string()))?;
         self.encoded += 1;
         if self.encoded.is_multiple_of(REKEY_AFTER) {
@@ -93,7 +93,7 @@ impl Records {
 
     /// Decrypts one record, given without its length: its type and data.
     pub fn read(&mut self, record: &[u8]) -> Result<(Record, &[u8]), ProtocolError> {
-        self.make_room(record.len());
+        self.clear.resize(record.len(), 0);
         let length = self
             .state
             .read_message(record, &mut self.clear)
@@ -104,12 +104,6 @@ impl Records {
         }
         let kind = Record::ALL.into_iter().find(|kind| *kind as u8 == self.clear[0]);
         Ok((kind.ok_or_else(|| error("an unknown record"))?, &self.clear[1..length]))
-    }
-
-    fn make_room(&mut self, length: usize) {
-        if self.clear.len() < length {
-            self.clear.resize(length, 0);
-        }
     }
 
     /// Frees what only large records need, once a burst of them is over.
