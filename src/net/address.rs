@@ -97,18 +97,13 @@ impl Address {
             Family::V4 => "-4",
             Family::V6 => "-6",
         };
-        let excluded = match (self, family) {
-            (Self::Inet { host: host @ Host::Ip(IpAddr::V4(_)), .. }, Family::V6) => {
-                format!("IPv4 address {host}")
-            }
-            (
-                Self::Inet { host: host @ (Host::Ip(IpAddr::V6(_)) | Host::Scoped(..)), .. },
-                Family::V4,
-            ) => {
-                format!("IPv6 address {host}")
-            }
-            (Self::Unix(_), _) => format!("UNIX socket {}", quoted(self.to_string())),
-            _ => return Ok(()),
+        let excluded = match self {
+            Self::Unix(_) => format!("UNIX socket {}", quoted(self.to_string())),
+            Self::Inet { host, .. } => match host.family() {
+                Family::V4 if family == Family::V6 => format!("IPv4 address {host}"),
+                Family::V6 if family == Family::V4 => format!("IPv6 address {host}"),
+                _ => return Ok(()),
+            },
         };
         Err(Failure::usage(format!("{flag} excludes the {excluded}")))
     }
@@ -117,14 +112,10 @@ impl Address {
     pub fn check_source(&self, source: IpAddr, family: Family) -> Result<(), Failure> {
         let fits = match self {
             Self::Unix(_) => false,
-            Self::Inet { host, .. } => match host {
-                Host::Ip(ip) => ip.is_ipv4() == source.is_ipv4(),
-                Host::Scoped(..) => source.is_ipv6(),
-                Host::Loopback | Host::Wildcard | Host::Name(_) => match family {
-                    Family::Any => true,
-                    Family::V4 => source.is_ipv4(),
-                    Family::V6 => source.is_ipv6(),
-                },
+            Self::Inet { host, .. } => match (host.family(), family) {
+                (Family::V4, _) | (Family::Any, Family::V4) => source.is_ipv4(),
+                (Family::V6, _) | (Family::Any, Family::V6) => source.is_ipv6(),
+                (Family::Any, Family::Any) => true,
             },
         };
         if fits {
@@ -157,6 +148,15 @@ impl Address {
 }
 
 impl Host {
+    /// The family of a literal.
+    fn family(&self) -> Family {
+        match self {
+            Self::Ip(IpAddr::V4(_)) => Family::V4,
+            Self::Ip(IpAddr::V6(_)) | Self::Scoped(..) => Family::V6,
+            Self::Loopback | Self::Wildcard | Self::Name(_) => Family::Any,
+        }
+    }
+
     /// The scope id of the zone, by `if_nametoindex(3)` or as a number; 0 where there is none.
     pub fn scope_id(&self) -> Result<u32, Failure> {
         let Self::Scoped(ip, zone) = self else {

@@ -20,7 +20,7 @@ use super::resolve::{self, Query};
 use super::signal;
 use super::socket::Socket;
 use super::sockopt::{self, Setting};
-use crate::exit::{During, Exit, Failure, cause};
+use crate::exit::{During, Exit, Failure};
 
 /// How to open a listener.
 pub struct Listen<'a> {
@@ -189,16 +189,14 @@ fn target(address: &Address, how: &Listen<'_>) -> Result<SockAddr, Failure> {
 fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure> {
     let shown = format!("unix:{}", path.display());
     let in_use = |why: &str| {
-        let system = cause(&Errno::EADDRINUSE.into());
-        let mut failure =
-            Failure::new("listen on", &shown, format!("{why}: {system}"), Exit::Address);
-        failure.code = Some(Errno::EADDRINUSE as i32);
-        failure
+        let mut failure = Failure::system("listen on", &shown, &Errno::EADDRINUSE.into());
+        failure.cause = format!("{why}: {}", failure.cause);
+        Err(failure)
     };
     match fs::symlink_metadata(path) {
         Err(_) => return Ok(()), // nothing there, or bind will say what is wrong
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(in_use("the path is not a socket"));
+            return in_use("the path is not a socket");
         }
         Ok(_) => {}
     }
@@ -210,7 +208,7 @@ fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure
             _ => Ok(()),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => Err(in_use("another server listens there")),
+        _ => in_use("another server listens there"),
     }
 }
 
