@@ -13,7 +13,7 @@ use crate::args::TalkArgs;
 use crate::commands::auth_connect::AuthConnect;
 use crate::commands::auth_serve::AuthServe;
 use crate::commands::connect::Connect;
-use crate::commands::opts::{Opts, Report};
+use crate::commands::opts::{Listing, Opts};
 use crate::commands::serve::Serve;
 use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
@@ -147,7 +147,7 @@ fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let color = opts.talk.color.is_on(terminal);
     let (json, width) = (opts.talk.json, width.filter(|_| terminal));
-    let done = opts.run(Report { json, color, width, out: &mut out });
+    let done = opts.run(Listing { json, color, width, out: &mut out });
     out.flush().map_err(Failure::output).and(done)
 }
 

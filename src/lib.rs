@@ -227,7 +227,7 @@
 //!
 //! A **socket option** (1 file):
 //! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. A new form of value
-//!   is a `Format` in `net/options/format.rs`, which `net/options/value.rs` shows.
+//!   is a `ValueFormat` in `net/options/format.rs`, which `net/options/value.rs` shows.
 //!
 //! A **handler** (3 files):
 //! - `session/NAME.rs`: implements [`session::Handler`]; only `received` is required.

@@ -1,7 +1,7 @@
 //! `opts`: what socket options are, what the kernel makes of a setting, and what live sockets use.
 
 mod inspect;
-mod report;
+mod listing;
 mod summary;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -19,8 +19,8 @@ use crate::net::quantity;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use inspect::{Inspected, SocketState};
-use report::Entry;
-pub use report::Report;
+use listing::Listed;
+pub use listing::Listing;
 use summary::Summary;
 
 /// Show socket options, or set them and show the effect: of a new socket, a connection, or another
@@ -89,11 +89,11 @@ enum Word {
 
 impl Opts {
     /// Writes the table, or an object a line; the first failure to set is the run's.
-    pub fn run(&self, report: Report<'_>) -> Result<(), Failure> {
+    pub fn run(&self, listing: Listing<'_>) -> Result<(), Failure> {
         // All words are understood before the first socket is opened.
         let words = self.words.iter().map(|word| understand(word));
         let words = words.collect::<Result<_, Failure>>()?;
-        let mut inspection = Inspection { words, changed: self.changed, report };
+        let mut inspection = Inspection { words, changed: self.changed, listing };
         if let Some(address) = &self.connect {
             return inspection.one(self.dial(address)?, None);
         }
@@ -141,7 +141,7 @@ fn understand(word: &str) -> Result<Word, Failure> {
 struct Inspection<'a> {
     words: Vec<Word>,
     changed: bool,
-    report: Report<'a>,
+    listing: Listing<'a>,
 }
 
 impl Inspection<'_> {
@@ -149,14 +149,14 @@ impl Inspection<'_> {
     fn one(&mut self, socket: Socket, held: Option<Held>) -> Result<(), Failure> {
         if self.words.is_empty() {
             let summary = Summary::of(&socket, held).during("look at", SOCKET)?;
-            self.report.summary(&summary).map_err(Failure::output)?;
+            self.listing.summary(&summary).map_err(Failure::output)?;
         }
         self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)
     }
 
     /// The sockets of a process: a list, or the options of each.
     fn several(&mut self, held: &[Held]) -> Result<(), Failure> {
-        let listing = self.words.is_empty() && !self.changed;
+        let only_list = self.words.is_empty() && !self.changed;
         if held.len() > 1 && self.words.iter().any(|word| matches!(word, Word::Set(_))) {
             let message =
                 "it has several sockets: --pid PID --fd N says which one to set options on";
@@ -171,17 +171,17 @@ impl Inspection<'_> {
                 Err(failure) => return Err(failure),
             };
             let summary = Summary::of(&socket, Some(held)).during("look at", SOCKET)?;
-            if self.report.json {
-                self.report.json(&summary).map_err(Failure::output)?;
+            if self.listing.json {
+                self.listing.json(&summary).map_err(Failure::output)?;
             } else {
                 list.push(summary.cells(&process::name(held.pid).unwrap_or_default()));
             }
-            if !listing {
-                self.report.list(std::mem::take(&mut list)).map_err(Failure::output)?;
+            if !only_list {
+                self.listing.list(std::mem::take(&mut list)).map_err(Failure::output)?;
                 self.options(&mut Inspected::live(socket).during("look at", SOCKET)?)?;
             }
         }
-        self.report.list(list).map_err(Failure::output)
+        self.listing.list(list).map_err(Failure::output)
     }
 
     /// The options that were asked for, of one socket.
@@ -198,15 +198,15 @@ impl Inspection<'_> {
                 Word::Set(setting) => {
                     let effect = inspected.set(setting)?;
                     failed = failed.or(effect.failure());
-                    Entry::set(effect)
+                    Listed::set(effect)
                 }
             });
         }
         if self.changed {
-            entries.retain(Entry::is_change);
+            entries.retain(Listed::is_change);
         }
         let all = all && !entries.is_empty();
-        self.report.entries(&entries, all, inspected.compares()).map_err(Failure::output)?;
+        self.listing.entries(&entries, all, inspected.compares()).map_err(Failure::output)?;
         failed.map_or(Ok(()), Err)
     }
 }

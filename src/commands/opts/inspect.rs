@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use clap::ValueEnum;
 use socket2::{Domain, SockAddr, Type};
 
-use super::report::Entry;
+use super::listing::Listed;
 use crate::exit::{During, Failure, errno_name};
-use crate::net::options::{self, Calls, SocketOption, Sockets, Value};
+use crate::net::options::{self, Calls, SocketOption, Sockets};
 use crate::net::socket::Socket;
 use crate::net::sockopt::{self, Effect, Setting};
 
@@ -114,21 +114,17 @@ impl Inspected {
         self.fresh_for(option, self.state)
     }
 
-    /// The value of an option on a fresh socket of the same kind.
-    fn default(&mut self, option: &SocketOption) -> Option<Value> {
-        let fresh = self.fresh_for(option, SocketState::Unbound).ok()?;
-        sockopt::read(fresh, option).ok().map(|reading| reading.value)
-    }
-
     /// Reads an option, and what it is on a fresh socket where that is worth comparing.
-    pub(super) fn show(&mut self, option: &SocketOption) -> Entry {
-        let mut entry = Entry::of(option);
+    pub(super) fn show(&mut self, option: &SocketOption) -> Listed {
+        let mut entry = Listed::of(option);
         if option.calls == Calls::Set {
             entry.why = Some("set only".into());
             return entry;
         }
         if self.compares() {
-            entry.default = self.default(option);
+            let fresh = self.fresh_for(option, SocketState::Unbound);
+            let default = fresh.and_then(|fresh| sockopt::read(fresh, option));
+            entry.default = default.ok().map(|reading| reading.value);
         }
         let reading = self.socket(option).and_then(|socket| {
             let reading = sockopt::read(socket, option);

@@ -14,7 +14,7 @@ pub type Fields = &'static [(&'static str, Width)];
 /// How an option's bytes are understood.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "`facts` has a line for each")]
-pub enum Format {
+pub enum ValueFormat {
     Flag,
     Int,
     Errno,
@@ -84,7 +84,7 @@ impl Width {
 /// A failure without a cause: the text has not the accepted form.
 pub(super) type Result<T> = std::result::Result<T, Option<&'static str>>;
 
-impl Format {
+impl ValueFormat {
     /// The name in the type column; how many bytes to ask the kernel for, exact where it insists on
     /// it; what is accepted as a value.
     fn facts(self) -> (&'static str, usize, &'static str) {
@@ -139,7 +139,7 @@ impl Format {
         self.facts().1
     }
 
-    /// What [`Format::encode`] accepts.
+    /// What [`ValueFormat::encode`] accepts.
     pub fn accepted(self) -> String {
         let accepted = self.facts().2;
         match self {
@@ -293,41 +293,41 @@ fn record(fields: Fields, text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn int(format: Format, text: &str) -> Option<i32> {
+    fn int(format: ValueFormat, text: &str) -> Option<i32> {
         format.encode(text).ok().map(|bytes| i32::from_ne_bytes(bytes.try_into().unwrap()))
     }
 
     #[test]
     fn numbers_of_every_unit() {
         let cases = [
-            (Format::Flag, "on", Some(1)),
-            (Format::Flag, "FALSE", Some(0)),
-            (Format::Flag, "2", None),
-            (Format::Int, "-1", Some(-1)),
-            (Format::Int, "0x10", Some(16)),
-            (Format::Int, "+1", None),
-            (Format::Int, "", None),
-            (Format::Int, "-", None),
-            (Format::Int, "2147483648", None),
-            (Format::Unsigned, "4294967295", Some(-1)),
-            (Format::Unsigned, "-1", None),
-            (Format::Size, "64k", Some(65536)),
-            (Format::Size, "1MiB", Some(1 << 20)),
-            (Format::Size, "64kB", Some(65536)),
-            (Format::Size, "512b", Some(512)),
-            (Format::Size, "2GiB", None),
-            (Format::Size, "-1", None),
-            (Format::Size, "k", None),
-            (Format::Seconds, "2m", Some(120)),
-            (Format::Seconds, "1.5", None),
-            (Format::Seconds, "-1", Some(-1)),
-            (Format::Millis, "1500", Some(1500)),
-            (Format::Millis, "1.5s", Some(1500)),
-            (Format::Micros, "10ms", Some(10_000)),
-            (Format::Millis, ".5s", Some(500)),
-            (Format::Micros, "1e3", None),
-            (Format::Seconds, "1e30", None),
-            (Format::Seconds, "NaN", None),
+            (ValueFormat::Flag, "on", Some(1)),
+            (ValueFormat::Flag, "FALSE", Some(0)),
+            (ValueFormat::Flag, "2", None),
+            (ValueFormat::Int, "-1", Some(-1)),
+            (ValueFormat::Int, "0x10", Some(16)),
+            (ValueFormat::Int, "+1", None),
+            (ValueFormat::Int, "", None),
+            (ValueFormat::Int, "-", None),
+            (ValueFormat::Int, "2147483648", None),
+            (ValueFormat::Unsigned, "4294967295", Some(-1)),
+            (ValueFormat::Unsigned, "-1", None),
+            (ValueFormat::Size, "64k", Some(65536)),
+            (ValueFormat::Size, "1MiB", Some(1 << 20)),
+            (ValueFormat::Size, "64kB", Some(65536)),
+            (ValueFormat::Size, "512b", Some(512)),
+            (ValueFormat::Size, "2GiB", None),
+            (ValueFormat::Size, "-1", None),
+            (ValueFormat::Size, "k", None),
+            (ValueFormat::Seconds, "2m", Some(120)),
+            (ValueFormat::Seconds, "1.5", None),
+            (ValueFormat::Seconds, "-1", Some(-1)),
+            (ValueFormat::Millis, "1500", Some(1500)),
+            (ValueFormat::Millis, "1.5s", Some(1500)),
+            (ValueFormat::Micros, "10ms", Some(10_000)),
+            (ValueFormat::Millis, ".5s", Some(500)),
+            (ValueFormat::Micros, "1e3", None),
+            (ValueFormat::Seconds, "1e30", None),
+            (ValueFormat::Seconds, "NaN", None),
         ];
         for (format, text, expected) in cases {
             assert_eq!(int(format, text), expected, "{format:?} {text:?}");
@@ -337,23 +337,26 @@ mod tests {
     #[test]
     fn named_values_and_bits() {
         const NAMES: Names = &[("a", 1), ("b", 4)];
-        assert_eq!(int(Format::Names(NAMES), "B"), Some(4));
-        assert_eq!(int(Format::Names(NAMES), "7"), Some(7));
-        assert_eq!(int(Format::Names(NAMES), "c"), None);
-        assert_eq!(int(Format::Bits(NAMES), "a|b"), Some(5));
-        assert_eq!(int(Format::Bits(NAMES), "a|c"), None);
+        assert_eq!(int(ValueFormat::Names(NAMES), "B"), Some(4));
+        assert_eq!(int(ValueFormat::Names(NAMES), "7"), Some(7));
+        assert_eq!(int(ValueFormat::Names(NAMES), "c"), None);
+        assert_eq!(int(ValueFormat::Bits(NAMES), "a|b"), Some(5));
+        assert_eq!(int(ValueFormat::Bits(NAMES), "a|c"), None);
     }
 
     #[test]
     fn structs_have_the_sizes_of_the_system() {
-        let len = |format: Format, text| format.encode(text).unwrap().len();
-        assert_eq!(len(Format::Duration, "1.5s"), size_of::<libc::timeval>());
-        assert_eq!(len(Format::Linger, "5"), size_of::<libc::linger>());
-        assert_eq!(len(Format::Group4, "239.1.2.3%lo"), size_of::<libc::ip_mreqn>());
-        assert_eq!(len(Format::Source4, "232.1.2.3,192.0.2.1"), size_of::<libc::ip_mreq_source>());
-        assert_eq!(len(Format::Group6, "ff02::1%lo"), size_of::<libc::ipv6_mreq>());
-        assert_eq!(len(Format::Group, "ff02::1%lo"), 136);
-        assert_eq!(len(Format::Source, "232.1.2.3,192.0.2.1"), 264);
+        let len = |format: ValueFormat, text| format.encode(text).unwrap().len();
+        assert_eq!(len(ValueFormat::Duration, "1.5s"), size_of::<libc::timeval>());
+        assert_eq!(len(ValueFormat::Linger, "5"), size_of::<libc::linger>());
+        assert_eq!(len(ValueFormat::Group4, "239.1.2.3%lo"), size_of::<libc::ip_mreqn>());
+        assert_eq!(
+            len(ValueFormat::Source4, "232.1.2.3,192.0.2.1"),
+            size_of::<libc::ip_mreq_source>()
+        );
+        assert_eq!(len(ValueFormat::Group6, "ff02::1%lo"), size_of::<libc::ipv6_mreq>());
+        assert_eq!(len(ValueFormat::Group, "ff02::1%lo"), 136);
+        assert_eq!(len(ValueFormat::Source, "232.1.2.3,192.0.2.1"), 264);
     }
 
     #[test]
@@ -367,6 +370,6 @@ mod tests {
 
     #[test]
     fn an_unknown_interface_is_named_as_the_cause() {
-        assert_eq!(Format::Interface.encode("nosuch0").unwrap_err(), "no such interface");
+        assert_eq!(ValueFormat::Interface.encode("nosuch0").unwrap_err(), "no such interface");
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::quantity;
 use crate::exit::{Failure, shortened};
-pub use format::{Format, Names, listed};
+pub use format::{Names, ValueFormat, listed};
 pub use names::{DOMAINS, TYPES};
 pub use table::ALIASES;
 pub use value::{Number, Value};
@@ -32,7 +32,7 @@ pub struct SocketOption {
     /// The number on that level.
     pub number: i32,
     /// How its bytes are understood.
-    pub format: Format,
+    pub format: ValueFormat,
     /// The calls that know it.
     pub calls: Calls,
     /// The socket that it is set on.
@@ -168,7 +168,7 @@ fn unnamed(level: &str, number: &str) -> Option<SocketOption> {
         name: format!("{level}:{number}").into(),
         level,
         number,
-        format: Format::Bytes,
+        format: ValueFormat::Bytes,
         calls: Calls::Both,
         stage: Stage::Any,
         on: Sockets::ALL,

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use libc::*;
 
 use super::Calls::{self, *};
-use super::Format::{self, *};
+use super::ValueFormat::{self, *};
 use super::Stage::{self, Accepted as Conn, Any, Listener as Open};
 use super::names::*;
 use super::{SocketOption, Sockets};
@@ -31,7 +31,7 @@ const fn row(
     level: i32,
     name: &'static str,
     number: i32,
-    format: Format,
+    format: ValueFormat,
     calls: Calls,
     stage: Stage,
     on: Sockets,

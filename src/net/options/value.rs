@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::format::{Fields, Format, Names, Width};
+use super::format::{Fields, Names, ValueFormat, Width};
 use super::name_of;
 use crate::exit::errno_name;
 use crate::net::interface;
@@ -43,41 +43,45 @@ pub type Number = i128;
 
 impl Value {
     /// The value that `bytes` stand for; in hex where they do not fit the format.
-    pub fn decode(format: Format, bytes: &[u8]) -> Self {
+    pub fn decode(format: ValueFormat, bytes: &[u8]) -> Self {
         Self::understood(format, bytes).unwrap_or_else(|| Self::Text(hex::encode(bytes)))
     }
 
-    fn understood(format: Format, bytes: &[u8]) -> Option<Self> {
+    fn understood(format: ValueFormat, bytes: &[u8]) -> Option<Self> {
         let unsigned = |bytes| int(bytes).map(i32::cast_unsigned);
         Some(match format {
-            Format::Flag => Self::Flag(int(bytes)? != 0),
-            Format::Int | Format::Size | Format::Seconds | Format::Millis | Format::Micros => {
-                Self::Number(int(bytes)?.into())
+            ValueFormat::Flag => Self::Flag(int(bytes)? != 0),
+            ValueFormat::Int
+            | ValueFormat::Size
+            | ValueFormat::Seconds
+            | ValueFormat::Millis
+            | ValueFormat::Micros => Self::Number(int(bytes)?.into()),
+            ValueFormat::Unsigned => Self::Number(unsigned(bytes)?.into()),
+            ValueFormat::Unsigned64 => {
+                Self::Number(u64::from_ne_bytes(bytes.try_into().ok()?).into())
             }
-            Format::Unsigned => Self::Number(unsigned(bytes)?.into()),
-            Format::Unsigned64 => Self::Number(u64::from_ne_bytes(bytes.try_into().ok()?).into()),
-            Format::Duration => Self::Duration(duration(bytes)?),
-            Format::Linger => {
+            ValueFormat::Duration => Self::Duration(duration(bytes)?),
+            ValueFormat::Linger => {
                 let (on, seconds) = (int(bytes.get(..4)?)? != 0, int(bytes.get(4..)?)?);
                 Self::Linger { on, seconds: if on { seconds } else { 0 } }
             }
-            Format::Text => {
+            ValueFormat::Text => {
                 let text = bytes.split(|byte| *byte == 0).next()?;
                 Self::Text(String::from_utf8_lossy(text).into_owned())
             }
-            Format::Interface => Self::Interface(unsigned(bytes)?),
-            Format::InterfaceSwapped => Self::Interface(u32::from_be(unsigned(bytes)?)),
-            Format::MulticastInterface => ipv4(bytes)?,
-            Format::Address => Self::Text(socket_address(bytes)?),
-            Format::Names(names) => named(names, int(bytes)?),
-            Format::Bits(names) => bits(names, int(bytes)?),
-            Format::Errno => match int(bytes)? {
+            ValueFormat::Interface => Self::Interface(unsigned(bytes)?),
+            ValueFormat::InterfaceSwapped => Self::Interface(u32::from_be(unsigned(bytes)?)),
+            ValueFormat::MulticastInterface => ipv4(bytes)?,
+            ValueFormat::Address => Self::Text(socket_address(bytes)?),
+            ValueFormat::Names(names) => named(names, int(bytes)?),
+            ValueFormat::Bits(names) => bits(names, int(bytes)?),
+            ValueFormat::Errno => match int(bytes)? {
                 0 => Self::Number(0),
                 code => Self::Text(errno_name(code)),
             },
-            Format::Record(fields) => Self::Record(record(fields, bytes)),
-            Format::List => Self::List(bytes.chunks_exact(4).filter_map(unsigned).collect()),
-            Format::Filter => {
+            ValueFormat::Record(fields) => Self::Record(record(fields, bytes)),
+            ValueFormat::List => Self::List(bytes.chunks_exact(4).filter_map(unsigned).collect()),
+            ValueFormat::Filter => {
                 Self::Number((bytes.len() / size_of::<libc::sock_filter>()).try_into().ok()?)
             }
             _ => return None,
@@ -150,18 +154,16 @@ fn socket_address(bytes: &[u8]) -> Option<String> {
     let address: SocketAddr = match family.into() {
         libc::AF_INET => (Ipv4Addr::from(*bytes.get(4..)?.first_chunk()?), port).into(),
         libc::AF_INET6 => (Ipv6Addr::from(*bytes.get(8..)?.first_chunk()?), port).into(),
-        libc::AF_UNIX => return Some(unix_name(&bytes[2..])),
+        libc::AF_UNIX => {
+            let (mark, name) = match &bytes[2..] {
+                [0, name @ ..] => ("@", name),
+                path => ("", path.split(|byte| *byte == 0).next()?),
+            };
+            return Some(format!("unix:{mark}{}", String::from_utf8_lossy(name)));
+        }
         _ => return None,
     };
     Some(address.to_string())
-}
-
-fn unix_name(name: &[u8]) -> String {
-    if let [0, name @ ..] = name {
-        return format!("unix:@{}", String::from_utf8_lossy(name));
-    }
-    let path = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    format!("unix:{}", String::from_utf8_lossy(path))
 }
 
 fn named(names: Names, number: i32) -> Value {
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn flags_are_booleans_for_scripts_and_digits_for_people() {
-        let value = Value::decode(Format::Flag, &1_i32.to_ne_bytes());
+        let value = Value::decode(ValueFormat::Flag, &1_i32.to_ne_bytes());
         assert_eq!(value.to_string(), "1");
         assert_eq!(serde_json::to_string(&value).unwrap(), "true");
     }
@@ -208,7 +210,7 @@ mod tests {
     fn records_are_objects() {
         const FIELDS: Fields = &[("pid", Width::I32), ("wide", Width::U64)];
         let bytes = [[255_u8; 4].as_slice(), &7_u64.to_ne_bytes()].concat();
-        let value = Value::decode(Format::Record(FIELDS), &bytes);
+        let value = Value::decode(ValueFormat::Record(FIELDS), &bytes);
         assert_eq!(value.to_string(), "pid=-1,wide=7");
         assert_eq!(serde_json::to_string(&value).unwrap(), r#"{"pid":-1,"wide":7}"#);
     }
@@ -226,22 +228,22 @@ mod tests {
     #[test]
     fn bytes_of_any_length_are_shown_somehow() {
         let formats = [
-            Format::Flag,
-            Format::Int,
-            Format::Unsigned,
-            Format::Unsigned64,
-            Format::Duration,
-            Format::Linger,
-            Format::Text,
-            Format::Interface,
-            Format::InterfaceSwapped,
-            Format::MulticastInterface,
-            Format::Address,
-            Format::Names(&[("x", 1)]),
-            Format::Bits(&[("x", 1)]),
-            Format::Errno,
-            Format::List,
-            Format::Bytes,
+            ValueFormat::Flag,
+            ValueFormat::Int,
+            ValueFormat::Unsigned,
+            ValueFormat::Unsigned64,
+            ValueFormat::Duration,
+            ValueFormat::Linger,
+            ValueFormat::Text,
+            ValueFormat::Interface,
+            ValueFormat::InterfaceSwapped,
+            ValueFormat::MulticastInterface,
+            ValueFormat::Address,
+            ValueFormat::Names(&[("x", 1)]),
+            ValueFormat::Bits(&[("x", 1)]),
+            ValueFormat::Errno,
+            ValueFormat::List,
+            ValueFormat::Bytes,
         ];
         for format in formats {
             for len in 0..64 {
@@ -259,6 +261,6 @@ mod tests {
         bytes[..2].copy_from_slice(&u16::try_from(libc::AF_INET).unwrap().to_ne_bytes());
         bytes[2..4].copy_from_slice(&80_u16.to_be_bytes());
         bytes[4..8].copy_from_slice(&[192, 0, 2, 1]);
-        assert_eq!(Value::decode(Format::Address, &bytes).to_string(), "192.0.2.1:80");
+        assert_eq!(Value::decode(ValueFormat::Address, &bytes).to_string(), "192.0.2.1:80");
     }
 }

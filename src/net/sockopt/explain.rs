@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_getres};
 use socket2::{Domain, Type};
 
 use super::Setting;
-use crate::net::options::{Format, Number, SocketOption, Sockets, Value, listed};
+use crate::net::options::{Number, SocketOption, Sockets, Value, ValueFormat, listed};
 use crate::net::socket::Socket;
 
 /// Why this value was refused.
@@ -46,7 +46,7 @@ pub(super) fn refusal(socket: &Socket, setting: &Setting, error: &io::Error) -> 
 /// What the kernel accepts, where the value is not that.
 fn accepted(setting: &Setting) -> Option<String> {
     let option = setting.option();
-    if let Format::Names(names) | Format::Bits(names) = option.format
+    if let ValueFormat::Names(names) | ValueFormat::Bits(names) = option.format
         && names.len() < 10
     {
         return Some(listed(names, ", "));
@@ -129,7 +129,7 @@ pub(super) fn difference(socket: &Socket, setting: &Setting, effective: &Value) 
         ("IP_TOS" | "IPV6_TCLASS", ..) => tos(socket, 0),
         ("TCP_REPAIR", ..) => "both leave repair",
         (_, Value::Flag(_), _) => return format!("accepted, and ignored: it stays {effective}"),
-        _ if matches!(option.format, Format::Bits(_)) => {
+        _ if matches!(option.format, ValueFormat::Bits(_)) => {
             "with the kernel's choice for what was left open"
         }
         (_, requested, _) => return format!("{requested} became {effective}"),

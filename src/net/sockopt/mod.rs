@@ -11,7 +11,7 @@ use std::io;
 use nix::errno::Errno;
 use socket2::{Domain, Type};
 
-use super::options::{Calls, Format, SocketOption, Stage, Value, lookup, named};
+use super::options::{Calls, SocketOption, Stage, Value, ValueFormat, lookup, named};
 use super::socket::Socket;
 use crate::exit::{During, Failure, errno_name, shortened};
 
@@ -36,7 +36,7 @@ impl Setting {
         }
         let value = match (value, option.format) {
             (Some(value), _) => value,
-            (None, Format::Flag) => "1",
+            (None, ValueFormat::Flag) => "1",
             (None, format) => {
                 let accepted = format.accepted();
                 let message = format!("{0} needs a value: {0}=VALUE, {accepted}", option.name);
@@ -47,7 +47,8 @@ impl Setting {
             Failure::usage(format!("{}={}: {cause}", option.name, shortened(value)))
         })?;
         // The MCAST_ options exist on both levels under one name; the group says which.
-        if matches!(option.format, Format::Group | Format::Source) && value.contains(':') {
+        if matches!(option.format, ValueFormat::Group | ValueFormat::Source) && value.contains(':')
+        {
             option.level = libc::IPPROTO_IPV6;
         }
         Ok(Self { option, bytes, value: shortened(value) })
@@ -68,7 +69,7 @@ impl Setting {
 
     /// setsockopt(2).
     fn put(&self, socket: &Socket) -> io::Result<()> {
-        if !matches!(self.option.format, Format::Filter) {
+        if !matches!(self.option.format, ValueFormat::Filter) {
             return socket.set_option(&self.option, &self.bytes);
         }
         // struct sock_fprog: the length, and a pointer to the program.
@@ -83,10 +84,9 @@ impl Setting {
 
     /// Reads the option, or for one that can only be set the one that shows what it did.
     fn read_back(&self, socket: &Socket) -> Option<io::Result<Reading>> {
-        match self.option.name.as_ref() {
-            "SO_RCVBUFFORCE" => Some(named("SO_RCVBUF").and_then(|option| read(socket, option))),
-            "SO_SNDBUFFORCE" => Some(named("SO_SNDBUF").and_then(|option| read(socket, option))),
-            _ => (self.option.calls != Calls::Set).then(|| read(socket, &self.option)),
+        match self.option.name.strip_suffix("FORCE") {
+            Some(name) => Some(named(name).and_then(|option| read(socket, option))),
+            None => (self.option.calls != Calls::Set).then(|| read(socket, &self.option)),
         }
     }
 

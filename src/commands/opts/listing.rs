@@ -28,7 +28,7 @@ const MEANING_WIDTH: usize = 20;
 
 /// An option as it was read, or the effect of a setting.
 #[derive(Default, Serialize)]
-pub(super) struct Entry {
+pub(super) struct Listed {
     name: String,
     level: String,
     number: i32,
@@ -65,7 +65,7 @@ struct Change {
     line: String,
 }
 
-impl Entry {
+impl Listed {
     /// An option that has not been read yet.
     pub(super) fn of(option: &SocketOption) -> Self {
         Self {
@@ -135,8 +135,8 @@ fn column(value: Option<&Value>, most: usize) -> String {
     }
 }
 
-/// Where and how the report is written.
-pub struct Report<'a> {
+/// How options and sockets are listed, and where.
+pub struct Listing<'a> {
     /// An object a line, for scripts.
     pub json: bool,
     /// Colours, where a terminal has them.
@@ -147,7 +147,7 @@ pub struct Report<'a> {
     pub out: &'a mut dyn Write,
 }
 
-impl Report<'_> {
+impl Listing<'_> {
     pub(super) fn json(&mut self, object: &impl Serialize) -> io::Result<()> {
         writeln!(self.out, "{}", json::line(object)?)
     }
@@ -180,7 +180,7 @@ impl Report<'_> {
     /// column of values on a fresh socket if the one inspected `compares` with it.
     pub(super) fn entries(
         &mut self,
-        entries: &[Entry],
+        entries: &[Listed],
         all: bool,
         compares: bool,
     ) -> io::Result<()> {
