@@ -15,14 +15,13 @@ use super::{Program, Request};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
-use crate::net::poller::{Interest, Ready};
+use crate::net::flow::HIGH_WATER;
+use crate::net::poller::Ready;
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
-/// The high-water mark: a client with this much queued pauses its program.
-const HIGH_WATER: usize = 128 << 10;
-/// More than a socketpair holds: the most that is read of a program that has ended, as processes it
-/// started may write on.
-const LEFT: usize = 1 << 20;
+/// The most that is read of a program that has ended, as processes it started may write on: more
+/// than a socketpair holds.
+const FINAL_READ_LIMIT: usize = 1 << 20;
 /// One read of a program's output.
 const BUFFER: usize = 64 << 10;
 
@@ -38,7 +37,7 @@ pub struct ClientPrograms {
 /// The program of a client.
 struct ClientProgram {
     client: Id,
-    relay: Option<(Relay, Interest)>,
+    relay: Option<Relay>,
     /// Once it is started.
     pid: Option<Pid>,
 }
@@ -62,15 +61,13 @@ impl ClientPrograms {
             credentials: about.credentials,
             key: key.as_deref(),
         };
-        let (relay, theirs): (Option<(Relay, Interest)>, OwnedFd) =
-            if self.relayed || about.has_codec {
-                let (relay, theirs) = Relay::new()?;
-                let nothing = Interest::default();
-                self.runner.poller().add(&relay, client.number, nothing)?;
-                (Some((relay, nothing)), theirs)
-            } else {
-                (None, clients.hand_off(client)?)
-            };
+        let (relay, theirs): (Option<Relay>, OwnedFd) = if self.relayed || about.has_codec {
+            let (relay, theirs) = Relay::new()?;
+            self.runner.poller().add(&relay, client.number, relay.watched)?;
+            (Some(relay), theirs)
+        } else {
+            (None, clients.hand_off(client)?)
+        };
         self.runner.queue(client.number, theirs.try_clone()?, theirs, &request);
         self.runs.insert(client.number, ClientProgram { client, relay, pid: None });
         clients.occupy(client);
@@ -85,38 +82,38 @@ impl ClientPrograms {
         clients.close(client, Reason::Error);
     }
 
-    /// Updates what a relay is watched for, and pauses its client while the program is behind.
+    /// Updates what a relay is watched for, pauses its client while the program is behind, and the
+    /// program while the client is over the high-water mark.
     fn watch(&mut self, number: u64, clients: &mut dyn Clients) {
-        let Some(ClientProgram { client, relay: Some((relay, before)), .. }) =
-            self.runs.get_mut(&number)
-        else {
+        let run = self.runs.get_mut(&number);
+        let Some(ClientProgram { client, relay: Some(relay), .. }) = run else {
             return;
         };
         clients.pause(*client, relay.is_full);
-        let wanted = relay.interest();
-        if wanted != *before && self.runner.poller().change(&*relay, number, wanted).is_err() {
+        let wanted = relay.interest(clients.queued(*client).0 >= HIGH_WATER);
+        if wanted != relay.watched && self.runner.poller().change(&*relay, number, wanted).is_err()
+        {
             // Unwatched it would never end.
             clients.close(*client, Reason::Error);
         }
-        *before = wanted;
+        relay.watched = wanted;
     }
 
     /// A relay is ready.
     fn ready(&mut self, event: &Ready, clients: &mut dyn Clients) {
         let run = self.runs.get_mut(&event.token);
-        let Some(ClientProgram { client, relay: Some((relay, _)), .. }) = run else {
+        let Some(ClientProgram { client, relay: Some(relay), .. }) = run else {
             return;
         };
         if event.write {
             relay.is_full = false; // the connection offers what was not taken again
         }
-        if event.read && relay.interest().read {
+        if event.read && relay.watched.read {
             match relay.read(&mut self.buffer) {
                 Some(0) => clients.finish(*client),
                 Some(count) => clients.send(*client, &self.buffer[..count]),
                 None => {}
             }
-            relay.is_held = clients.queued(*client).0 >= HIGH_WATER;
         }
         self.watch(event.token, clients);
     }
@@ -126,15 +123,15 @@ impl ClientPrograms {
         let Some(ClientProgram { client, relay, .. }) = self.runs.remove(&number) else {
             return;
         };
-        let Some((mut relay, _)) = relay else {
+        let Some(mut relay) = relay else {
             return clients.reclaim(client, Reason::Eof);
         };
-        let mut left = 0;
-        while left < LEFT
-            && let Some(count @ 1..) = relay.read(&mut self.buffer)
+        let mut count = 0;
+        while count < FINAL_READ_LIMIT
+            && let Some(some @ 1..) = relay.read(&mut self.buffer)
         {
-            clients.send(client, &self.buffer[..count]);
-            left += count;
+            clients.send(client, &self.buffer[..some]);
+            count += some;
         }
         clients.pause(client, false);
         clients.close(client, Reason::Eof);
@@ -147,7 +144,7 @@ impl ClientPrograms {
         clients: &mut dyn Clients,
         act: impl FnOnce(&mut Relay) -> T,
     ) -> Option<T> {
-        let (relay, _) = self.runs.get_mut(&client.number)?.relay.as_mut()?;
+        let relay = self.runs.get_mut(&client.number)?.relay.as_mut()?;
         let result = act(relay);
         self.watch(client.number, clients);
         Some(result)
@@ -171,7 +168,7 @@ impl Handler for ClientPrograms {
     }
 
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
-        self.relay(client, clients, |relay| relay.is_held = false);
+        self.watch(client.number, clients);
     }
 
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {

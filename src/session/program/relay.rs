@@ -11,7 +11,6 @@ use std::os::unix::net::UnixStream;
 use crate::net::poller::Interest;
 
 /// Our end of the socketpair.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Relay {
     ours: UnixStream,
     /// The program may still read.
@@ -20,8 +19,8 @@ pub(super) struct Relay {
     pub is_full: bool,
     /// The program may still write.
     output: bool,
-    /// The client is over the high-water mark: what the program writes waits in the kernel.
-    pub is_held: bool,
+    /// What our end is watched for.
+    pub watched: Interest,
 }
 
 impl Relay {
@@ -30,7 +29,8 @@ impl Relay {
         let (ours, theirs) = UnixStream::pair()?;
         // O_NONBLOCK belongs to one end: the program's stays blocking.
         ours.set_nonblocking(true)?;
-        let relay = Self { ours, input: true, is_full: false, output: true, is_held: false };
+        let watched = Interest::default();
+        let relay = Self { ours, input: true, is_full: false, output: true, watched };
         Ok((relay, theirs.into()))
     }
 
@@ -74,9 +74,10 @@ impl Relay {
         }
     }
 
-    /// What our end is to be watched for.
-    pub fn interest(&self) -> Interest {
-        Interest { read: self.output && !self.is_held, write: self.is_full }
+    /// What our end is to be watched for. While the client is held, what the program writes waits in
+    /// the kernel.
+    pub fn interest(&self, is_held: bool) -> Interest {
+        Interest { read: self.output && !is_held, write: self.is_full }
     }
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let mut theirs = UnixStream::from(theirs);
         let wanted: Vec<u8> = (0..1_u32 << 20).map(|n| n.to_le_bytes()[0]).collect();
         let mut sent = relay.send(&wanted);
-        assert!(sent < wanted.len() && relay.interest().write);
+        assert!(sent < wanted.len() && relay.interest(false).write);
         let mut got = vec![0; wanted.len() + 1];
         let mut count = 0;
         while let n @ 1.. = theirs.read(&mut got[count..]).unwrap() {
@@ -121,6 +122,6 @@ mod tests {
         assert_eq!(relay.read(&mut buffer), None);
         drop(theirs);
         assert_eq!(relay.read(&mut buffer), Some(0));
-        assert_eq!(relay.interest(), Interest::default());
+        assert_eq!(relay.interest(false), Interest::default());
     }
 }
