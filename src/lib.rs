@@ -192,7 +192,7 @@
 //! Two rules. The marks that several files share are in [`net::flow`]:
 //!
 //! 1. **What waits for one connection is bounded, and so is how long.** Over its handler's
-//!    [`queue_limit`](session::Handler::queue_limit) (a room's `QUEUE`, 1 MiB) it is cut off with the
+//!    [`queue_limit`](session::Handler::queue_limit) (a room's `QUEUE_LIMIT`, 1 MiB) it is cut off with the
 //!    reason `slow` (`Table::process`). So is one that has taken nothing for `-w` while a pipe waits for it,
 //!    and one that takes nothing for `DRAIN` (10 s, `server/timers.rs`) while it is being closed.
 //! 2. **Sources are not read while a reader that still reads is over the high-water mark**
@@ -203,6 +203,20 @@
 //!    broadcasts every connection (`server/backpressure.rs`, with `RATE`); stdin (`Pipe::has_room`, a room's
 //!    [`Clients::is_paused`](session::Clients::is_paused)). The other way round a handler that has no
 //!    room takes fewer bytes than it was offered, or pauses clients.
+//!
+//! What a handler bounds by itself:
+//!
+//! | constant            | is                                                                       |
+//! |---------------------|--------------------------------------------------------------------------|
+//! | `TURN_LIMIT`        | a room delivers 256 KiB for one member in a turn; the rest is the next's |
+//! | `PRIVATE_LIMIT`     | a room's member with 256 KiB queued gets no private messages             |
+//! | `STDIN_POLL`        | a room looks every 20 ms whether stdin may be read again                 |
+//! | `OUTPUT_TIMEOUT`    | a room waits 250 ms for the operator's screen, then it skips lines       |
+//! | `FINAL_READ_LIMIT`  | of a program that has ended 1 MiB is still read                          |
+//! | `SEND_TIMEOUT`      | an answer of `udp-serve` waits 200 ms for room in the socket             |
+//!
+//! A program's output is not read while its client is over the high-water mark. `udp-serve` receives
+//! nothing while an answer waits, stdout is full or `-m` programs run: datagrams stay in the socket.
 //!
 //! # What the interfaces carry
 //!

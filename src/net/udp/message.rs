@@ -26,7 +26,7 @@ use crate::net::trace::{self, CallResult};
 /// The most datagrams of one send (`UDP_MAX_SEGMENTS`).
 pub const SEGMENTS: usize = 64;
 /// The most bytes of one send.
-const LONGEST: usize = 65_507;
+const MAX_SEND: usize = 65_507;
 
 /// What was received with one call: a datagram, or several from one peer.
 pub struct Received<'a> {
@@ -165,7 +165,7 @@ impl Datagrams {
 /// How many datagrams, from the first on, one send may carry: they are of one size.
 fn alike(datagrams: &[&[u8]]) -> usize {
     let size = datagrams[0].len();
-    let most = LONGEST.checked_div(size).unwrap_or(1).clamp(1, SEGMENTS);
+    let most = MAX_SEND.checked_div(size).unwrap_or(1).clamp(1, SEGMENTS);
     datagrams.iter().take(most).take_while(|other| other.len() == size).count()
 }
 

@@ -12,9 +12,9 @@ use crate::net::errno::would_block;
 use crate::net::udp::{Datagrams, Envelope};
 
 /// How long an answer waits for room in the socket.
-const ROOM: Duration = Duration::from_millis(200);
+const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// When sending is tried again where epoll(7) does not know when there is room.
-const RETRY: Duration = Duration::from_millis(5);
+const SEND_POLL: Duration = Duration::from_millis(5);
 
 /// Sends answers through a socket; failures are reported and forgotten.
 pub struct AnswerQueue {
@@ -42,7 +42,7 @@ impl AnswerQueue {
             {
                 answers = &answers[done..];
             }
-            self.until = Deadline::after(ROOM);
+            self.until = Deadline::after(SEND_TIMEOUT);
         }
         self.waiting.extend(answers.iter().map(|bytes| (bytes.to_vec(), to.clone())));
     }
@@ -58,7 +58,7 @@ impl AnswerQueue {
             if self.try_send(&[&bytes], &to).is_none() {
                 return self.waiting.push_front((bytes, to));
             }
-            self.until = Deadline::after(ROOM);
+            self.until = Deadline::after(SEND_TIMEOUT);
         }
     }
 
@@ -103,7 +103,7 @@ impl AnswerQueue {
         match self.is_empty() {
             true => Deadline::NEVER,
             false if self.socket.knows_room() => self.until,
-            false => self.until.min(Deadline::after(RETRY)),
+            false => self.until.min(Deadline::after(SEND_POLL)),
         }
     }
 }

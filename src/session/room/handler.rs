@@ -15,15 +15,15 @@ use crate::session::seat::Input;
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// Bytes that may wait for a member who does not read; over it, the member is cut off.
-const QUEUE: usize = 1 << 20;
+const QUEUE_LIMIT: usize = 1 << 20;
 /// A member with this many bytes queued gets no private messages: one alone must not cut it off.
-const PRIVATE: usize = QUEUE / 4;
+const PRIVATE_LIMIT: usize = QUEUE_LIMIT / 4;
 /// A message without newline counts as a line after this much quiet.
 const QUIET: Duration = Duration::from_millis(200);
 /// Bytes delivered for one member in one turn; the rest of what it sent waits for the next.
-const TURN: usize = 256 << 10;
-/// How often stdin is considered again while slow readers are waited for.
-const RETRY: Duration = Duration::from_millis(20);
+const TURN_LIMIT: usize = 256 << 10;
+/// How often stdin is looked at again while slow readers are waited for.
+const STDIN_POLL: Duration = Duration::from_millis(20);
 /// What the reader of our stdout gets at least, however short the grace.
 const LAST_WRITE: Duration = Duration::from_millis(100);
 
@@ -83,7 +83,7 @@ impl Room {
         let (operator, talk) = (&mut self.operator, &self.talk);
         let mut delivery = Delivery { operator, talk, clients, delivered: 0 };
         let mut rest = bytes;
-        while (delivery.delivered < TURN || id == OPERATOR)
+        while (delivery.delivered < TURN_LIMIT || id == OPERATOR)
             && let Some(line) = incoming.lines.next(&mut rest)
         {
             self.members.receive(id, &line, &mut delivery);
@@ -148,7 +148,7 @@ impl Room {
         clients.pause_all(waits);
         if self.waits.is_some() {
             if clients.is_paused() {
-                self.waits = Some(Instant::now() + RETRY);
+                self.waits = Some(Instant::now() + STDIN_POLL);
             } else {
                 self.waits = None;
                 self.operator.ask();
@@ -203,7 +203,7 @@ impl Output for Delivery<'_> {
     }
 
     fn is_slow(&self, member: Id) -> bool {
-        member != OPERATOR && self.clients.queued(member).0 >= PRIVATE
+        member != OPERATOR && self.clients.queued(member).0 >= PRIVATE_LIMIT
     }
 
     fn close(&mut self, member: Id, reason: Reason) {
@@ -289,6 +289,6 @@ impl Handler for Room {
     }
 
     fn queue_limit(&self) -> usize {
-        QUEUE
+        QUEUE_LIMIT
     }
 }

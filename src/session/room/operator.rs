@@ -13,10 +13,7 @@ use crate::session::seat::{Inbox, Input, Seat};
 
 /// How long the room waits for a terminal or pipe that does not take its lines. Then lines are
 /// skipped.
-const WAIT: Duration = Duration::from_millis(250);
-
-/// Room for the lines of a turn. It costs nothing until it is used; growing to it would.
-const LINES: usize = 128 << 10;
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The operator's seat.
 pub struct Operator {
@@ -50,8 +47,7 @@ impl Operator {
     }
 
     fn new(seat: Seat) -> Self {
-        let lines = Vec::with_capacity(LINES);
-        Self { seat, lines, full: None, waits: false, missed: 0 }
+        Self { seat, lines: Vec::new(), full: None, waits: false, missed: 0 }
     }
 
     /// Asks for the next input.
@@ -76,7 +72,7 @@ impl Operator {
 
     /// Shows what was delivered.
     pub fn show(&mut self) {
-        let late = self.full.is_some_and(|since| since.elapsed() >= WAIT);
+        let late = self.full.is_some_and(|since| since.elapsed() >= OUTPUT_TIMEOUT);
         if late && self.seat.is_full() {
             self.missed += self.lines.split(|&byte| byte == b'\n').count() as u64 - 1;
         } else {
@@ -101,13 +97,13 @@ impl Operator {
         let now = Instant::now();
         let since = self.full.unwrap_or(now);
         self.full = self.seat.is_full().then_some(since);
-        self.waits = self.full.is_some() && now - since < WAIT;
+        self.waits = self.full.is_some() && now - since < OUTPUT_TIMEOUT;
         self.waits
     }
 
     /// When to ask that again.
     pub fn deadline(&self) -> Deadline {
-        let end = self.full.filter(|_| self.waits).map(|since| since + WAIT);
+        let end = self.full.filter(|_| self.waits).map(|since| since + OUTPUT_TIMEOUT);
         end.map_or(Deadline::NEVER, Deadline::at)
     }
 
