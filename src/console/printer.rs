@@ -80,7 +80,7 @@ impl Queue {
     /// Waits until everything queued is written, writing failed, or the deadline has passed. Says
     /// whether everything was written.
     pub fn flush(&self, until: Deadline) -> bool {
-        let wait = until.left().unwrap_or(Duration::MAX);
+        let wait = until.remaining().unwrap_or(Duration::MAX);
         let is_waiting = |state: &mut Buffer| state.failure.is_none() && state.held() > 0;
         let state = self.0.changed.wait_timeout_while(lock(&self.0.state), wait, is_waiting);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);

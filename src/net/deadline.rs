@@ -50,15 +50,15 @@ impl Deadline {
         self.0.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The time left; `None` without a limit.
-    pub fn left(self) -> Option<Duration> {
+    /// The time that remains; `None` without a limit.
+    pub fn remaining(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// The time left as poll(2) and `epoll_wait(2)` take it, rounded up to a millisecond so that
+    /// The same as poll(2) and `epoll_wait(2)` take it, rounded up to a millisecond so that
     /// a wait never ends before the deadline.
     pub fn timeout(self) -> PollTimeout {
-        match self.left() {
+        match self.remaining() {
             None => PollTimeout::NONE,
             Some(left) => {
                 let millis = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);

@@ -86,7 +86,7 @@ impl Poller {
     pub fn wait(&mut self, ready: &mut Vec<Ready>, until: Deadline) -> io::Result<()> {
         let count = loop {
             let mut timeout = until.timeout();
-            if let Some(left) = until.left().filter(|left| !left.is_zero() && *left < TICK) {
+            if let Some(left) = until.remaining().filter(|left| !left.is_zero() && *left < TICK) {
                 let mut this = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
                 match ppoll(&mut this, Some(left.into()), None) {
                     Ok(_) | Err(Errno::EINTR) => timeout = PollTimeout::ZERO,

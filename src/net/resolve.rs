@@ -83,7 +83,7 @@ impl Lookup {
 /// The addresses that `address` stands for. Waits for the resolver.
 pub fn resolve(address: &Address, query: Query, until: Deadline) -> Found {
     let lookup = Lookup::start(address, query, None)?;
-    let found = match until.left() {
+    let found = match until.remaining() {
         None => lookup.found.recv().ok(),
         Some(left) => lookup.found.recv_timeout(left).ok(),
     };

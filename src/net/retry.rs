@@ -25,7 +25,7 @@ pub struct Retry {
 impl Retry {
     /// `limit` from now (zero: one attempt), or until `deadline` if that is earlier.
     pub fn new(limit: Duration, deadline: Deadline) -> Self {
-        let end = Instant::now().checked_add(limit).map_or(Deadline::NEVER, Deadline::at);
+        let end = Deadline::from(Instant::now().checked_add(limit));
         Self { limit, deadline, until: end.min(deadline), pause: FIRST, attempts: 0 }
     }
 

@@ -204,7 +204,7 @@ impl Mode {
                     conversation = conversation.hinting_at_keys();
                 }
                 let ended = run.serve(&mut conversation);
-                let left = conversation.left();
+                let left = conversation.result();
                 conversation.finish()?;
                 Ok((ended?, left))
             }

@@ -368,7 +368,7 @@ impl<'a> EventLoop<'a> {
             1 => ("1 connection".into(), "it"),
             more => (format!("{more} connections"), "them"),
         };
-        let left = self.grace_end.left().map_or_else(String::new, |left| {
+        let left = self.grace_end.remaining().map_or_else(String::new, |left| {
             let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
             format!(" up to {}", quantity::shown(Duration::from_secs(seconds)))
         });

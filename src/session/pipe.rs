@@ -157,11 +157,11 @@ impl Pipe {
 
     /// Sends what had been written to our stdin before the run was asked to stop.
     fn send_rest(&mut self, clients: &mut dyn Clients) {
-        let mut left = self.streams.input().map_or(0, Stdio::unread);
-        while left > 0
+        let mut unread = self.streams.input().map_or(0, Stdio::unread);
+        while unread > 0
             && let Ok(Some(count @ 1..)) = self.streams.read(&mut self.buffer)
         {
-            left = left.saturating_sub(count as u64);
+            unread = unread.saturating_sub(count as u64);
             self.send(count, clients);
         }
     }
@@ -253,7 +253,7 @@ impl Handler for Pipe {
 
     fn deadline(&self) -> Deadline {
         let due = [self.silence(), self.look_at].into_iter().flatten().min();
-        due.map_or(Deadline::NEVER, Deadline::at).min(self.streams.deadline())
+        Deadline::from(due).min(self.streams.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {

@@ -129,6 +129,11 @@ impl<'a> Conversation<'a> {
         self.seat.map_or(Ok(()), |seat| seat.finish(Deadline::NEVER))
     }
 
+    /// How a conversation that we left ends; `None` if we did not leave it.
+    pub fn result(&self) -> Option<Result<(), Failure>> {
+        self.leaving.map(Leave::result)
+    }
+
     fn stop_reading(&self) {
         if let Some(seat) = &self.seat {
             seat.stop_reading();
@@ -350,7 +355,7 @@ impl Handler for Conversation<'_> {
 
     fn deadline(&self) -> Deadline {
         let due = self.incoming.values().filter_map(|lines| lines.due(QUIET)).min();
-        due.map_or(Deadline::NEVER, Deadline::at)
+        due.into()
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
@@ -365,12 +370,5 @@ impl Handler for Conversation<'_> {
 
     fn is_social(&self) -> bool {
         self.peers == Peers::Many
-    }
-}
-
-impl Conversation<'_> {
-    /// How a conversation that we left ends; `None` if we did not leave it.
-    pub fn left(&self) -> Option<Result<(), Failure>> {
-        self.leaving.map(Leave::result)
     }
 }

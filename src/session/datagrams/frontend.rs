@@ -166,7 +166,7 @@ impl Frontend {
 
     /// Gives terminal or stdout back at the end of a run that `--deadline` bounds.
     pub fn finish(self, result: Result<(), Failure>, deadline: Deadline) -> Result<(), Failure> {
-        let left = deadline.left().map(|left| left.max(LAST_WRITE));
+        let left = deadline.remaining().map(|left| left.max(LAST_WRITE));
         let until = self.until.min(left.map_or(Deadline::NEVER, Deadline::after));
         let written = self.seat.finish(until);
         result.and(written)

@@ -62,7 +62,7 @@ impl Sender<'_> {
         let mut is_first = true;
         let mut next = |datagrams: &[&[u8]]| {
             if !std::mem::replace(&mut is_first, false) && !self.interval.is_zero() {
-                let left = self.deadline.left().unwrap_or(self.interval);
+                let left = self.deadline.remaining().unwrap_or(self.interval);
                 std::thread::sleep(left.min(self.interval));
             }
             self.exchange(datagrams, &mut buffer)

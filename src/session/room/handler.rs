@@ -70,7 +70,7 @@ impl Room {
 
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
-        let limit = self.stopping.left().unwrap_or(grace).max(LAST_WRITE);
+        let limit = self.stopping.remaining().unwrap_or(grace).max(LAST_WRITE);
         self.operator.finish(Deadline::after(limit))
     }
 

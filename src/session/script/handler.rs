@@ -121,7 +121,7 @@ impl Scripted {
         if !is_bounded || self.step_limit.is_zero() {
             return Deadline::NEVER;
         }
-        self.step_began.checked_add(self.step_limit).map_or(Deadline::NEVER, Deadline::at)
+        self.step_began.checked_add(self.step_limit).into()
     }
 
     fn check_step(&mut self, clients: &mut dyn Clients) {
