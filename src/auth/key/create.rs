@@ -1,7 +1,7 @@
 //! `--create-key`: a new random key in a new file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -41,21 +41,11 @@ pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
         }
         _ => failure,
     })?;
-    let written =
-        file.write_all(&line).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
+    // A file system may report only then that it is full.
+    let written = file.write_all(&line).and_then(|()| file.sync_all());
     written.during(OP, shown(path)).map_err(|failure| {
         // Half a key is of no use, and would stand in the way of the next attempt.
         let _ = fs::remove_file(path);
         failure.exit(Exit::Output)
     })
-}
-
-/// Makes the new name itself last through a power cut.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match File::open(folder.unwrap_or(Path::new("."))) {
-        Ok(folder) => folder.sync_all(),
-        // A folder that may be written to but not read cannot be opened.
-        Err(_) => Ok(()),
-    }
 }
