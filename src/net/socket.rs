@@ -21,7 +21,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use super::deadline::{Deadline, wait};
 use super::endpoint::Endpoint;
 use super::errno::{is_reset, retry, would_block};
-use super::options::{self, DOMAINS, SocketOption, TYPES, name_of};
+use super::options::{self, DOMAINS, SocketOption, TYPES, ValueFormat, name_of};
 use super::raw;
 use super::trace::{self, CallResult};
 
@@ -280,7 +280,12 @@ impl Socket {
 
     /// getsockopt(2): the bytes of the value.
     pub fn get_option(&self, option: &SocketOption) -> io::Result<Vec<u8>> {
-        let room = option.format.room();
+        let room = match option.format {
+            // SO_PEERNAME refuses more room than the peer's address takes.
+            ValueFormat::Address => self.inner.peer_addr().ok().map(|peer| peer.len() as usize),
+            _ => None,
+        };
+        let room = room.unwrap_or_else(|| option.format.room());
         let value = raw::getsockopt(self.as_fd(), option.level, option.number, room);
         let (level, name) = option.level_and_name();
         trace::result("getsockopt", &[&level, &name], value, |value| {

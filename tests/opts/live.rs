@@ -121,6 +121,38 @@ fn a_connection_tells_both_its_ends_and_its_mode() {
 }
 
 #[test]
+fn the_name_of_the_peer_is_read_in_every_family() {
+    const SCRIPT: &str = "
+import os, socket, sys, tempfile
+path = os.path.join(tempfile.mkdtemp(), 'a')
+for family, address in [(socket.AF_INET, ('127.0.0.1', 0)), (socket.AF_INET6, ('::1', 0)),
+                        (socket.AF_UNIX, path), (socket.AF_UNIX, '\\0' + path)]:
+    listener = socket.socket(family)
+    listener.bind(address)
+    listener.listen()
+    client = socket.socket(family)
+    client.connect(listener.getsockname())
+    accepted, _ = listener.accept()
+    print(client.fileno(), accepted.fileno())
+    kept = (listener, client, accepted, globals().get('kept'))
+os.remove(path)
+os.rmdir(os.path.dirname(path))
+print('.', flush=True)
+sys.stdin.read()
+";
+    let process = python(SCRIPT, "").start();
+    let descriptors = process.stdout_has(".\n");
+    let sides = descriptors.split_whitespace().filter(|word| *word != ".");
+    let sides: Vec<&str> = sides.collect();
+    assert_eq!(sides.len(), 8);
+    for fd in sides {
+        let of = format!("--pid {} --fd {fd}", process.id());
+        let peer = json(&of)[0]["getpeername"].clone();
+        assert_eq!(json(&format!("{of} SO_PEERNAME"))[0]["value"], peer, "{fd}");
+    }
+}
+
+#[test]
 fn the_sockets_of_a_process_are_listed() {
     let peer = peer();
     let shown = text(&format!("--pid {}", peer.pid));

@@ -149,13 +149,13 @@ fn ipv4(bytes: &[u8]) -> Option<Value> {
 }
 
 fn socket_address(bytes: &[u8]) -> Option<String> {
-    let family = u16::from_ne_bytes(*bytes.first_chunk()?);
-    let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
-    let address: SocketAddr = match family.into() {
-        libc::AF_INET => (Ipv4Addr::from(*bytes.get(4..)?.first_chunk()?), port).into(),
-        libc::AF_INET6 => (Ipv6Addr::from(*bytes.get(8..)?.first_chunk()?), port).into(),
+    let (family, rest) = bytes.split_first_chunk()?;
+    let port = || Some(u16::from_be_bytes(*rest.first_chunk()?));
+    let address: SocketAddr = match u16::from_ne_bytes(*family).into() {
+        libc::AF_INET => (Ipv4Addr::from(*rest.get(2..)?.first_chunk()?), port()?).into(),
+        libc::AF_INET6 => (Ipv6Addr::from(*rest.get(6..)?.first_chunk()?), port()?).into(),
         libc::AF_UNIX => {
-            let (mark, name) = match &bytes[2..] {
+            let (mark, name) = match rest {
                 [0, name @ ..] => ("@", name),
                 path => ("", path.split(|byte| *byte == 0).next()?),
             };
