@@ -409,9 +409,9 @@ impl KeyArgs {
         let file = path.display();
         for notice in [
             format!("wrote a new key to {file}, which only you can read"),
-            format!(
-                "copy it to the other machine (scp), then use it on both: sockctl auth-serve --key-file {file}, sockctl auth-connect HOST:PORT --key-file {file}"
-            ),
+            "copy it to the other machine (scp), then use it on both:".into(),
+            format!("  sockctl auth-serve --key-file {file}"),
+            format!("  sockctl auth-connect HOST:PORT --key-file {file}"),
         ] {
             talk.notice(Level::Silent, &notice);
         }
