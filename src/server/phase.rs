@@ -78,12 +78,11 @@ pub(super) struct HandOff {
 
 impl HandOff {
     /// When it must be looked at next.
-    pub(super) fn due(&self, active: Instant, idle: Duration) -> Deadline {
+    pub(super) fn due(&self, active: Instant, idle: Duration) -> Option<Instant> {
         match (self.gone, self.ended) {
-            (Some(_), _) => Deadline::NEVER,
-            (None, Some(at)) => Deadline::at(at),
-            (None, None) if idle.is_zero() => Deadline::NEVER,
-            (None, None) => Deadline::at(active + idle),
+            (Some(_), _) => None,
+            (None, Some(at)) => Some(at),
+            (None, None) => (!idle.is_zero()).then(|| active + idle),
         }
     }
 }

@@ -46,8 +46,7 @@ impl Table {
             }
             (Phase::Waiting, _) => None,
             (Phase::HandedOff(hand_off), _) => {
-                let due = hand_off.due(conn.active, self.bounds.idle);
-                Some((due.instant()?, Timer::HandedOff))
+                Some((hand_off.due(conn.active, self.bounds.idle)?, Timer::HandedOff))
             }
             (Phase::Closing(_), WriteHalf::Ended(at)) => {
                 let quiet = if self.stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };

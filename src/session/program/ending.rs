@@ -71,7 +71,7 @@ impl Endings {
     /// When [`Endings::step`] is due.
     pub fn due(&self) -> Deadline {
         let next = self.0.values().filter_map(|ending| ending.next());
-        next.map(|(at, _)| at).min().map_or(Deadline::NEVER, Deadline::at)
+        next.map(|(at, _)| at).min().into()
     }
 
     /// Whether there are none.

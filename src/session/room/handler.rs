@@ -268,7 +268,7 @@ impl Handler for Room {
     fn deadline(&self) -> Deadline {
         let line = self.unfinished.front().map(|(due, _)| *due);
         let due = [line, self.waits].into_iter().flatten().min();
-        due.map_or(Deadline::NEVER, Deadline::at).min(self.operator.deadline())
+        Deadline::from(due).min(self.operator.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {

@@ -104,7 +104,7 @@ impl Operator {
     /// When to ask that again.
     pub fn deadline(&self) -> Deadline {
         let end = self.full.filter(|_| self.waits).map(|since| since + OUTPUT_TIMEOUT);
-        end.map_or(Deadline::NEVER, Deadline::at)
+        end.into()
     }
 
     /// What writing failed with, if it did.
