@@ -85,18 +85,6 @@ impl<T: AsRef<OsStr>, const N: usize> Words for [T; N] {
     }
 }
 
-impl<T: AsRef<OsStr>> Words for &[T] {
-    fn words(self) -> Vec<OsString> {
-        self.iter().map(OsString::from).collect()
-    }
-}
-
-impl<T: AsRef<OsStr>> Words for Vec<T> {
-    fn words(self) -> Vec<OsString> {
-        self.iter().map(OsString::from).collect()
-    }
-}
-
 /// sockctl with these words.
 pub fn sockctl(words: impl Words) -> Program {
     program(BINARY, words)

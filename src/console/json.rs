@@ -23,16 +23,3 @@ pub fn line(object: &impl Serialize) -> serde_json::Result<String> {
     }
     Ok(line)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::line;
-
-    #[test]
-    fn hidden_characters_are_escaped_and_mean_the_same() {
-        let text = "a\n\x1b\x7f\u{9b}\u{ad}\u{202e}\u{e0041}é😀\"";
-        let escaped = line(&text).unwrap();
-        assert_eq!(escaped, r#""a\n\u001b\u007f\u009b\u00ad\u202e\udb40\udc41é😀\"""#);
-        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
-    }
-}

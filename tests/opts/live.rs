@@ -215,24 +215,8 @@ fn what_cannot_be_borrowed_is_told() {
         .fails(3, format!("look up port {port}: no process listens there"));
 }
 
-/// `opts` with these words on a filter of so many instructions: what it shows for them.
-fn filter(count: usize, words: &str) -> String {
-    let mut text = vec!["6 0 0 65535"; count].join(",");
-    text.insert_str(0, &format!("SO_ATTACH_FILTER={count},"));
-    let shown = sockctl("opts").args(words).arg(text).args("SO_ATTACH_FILTER").run().output();
-    shown.lines().last().unwrap().split_whitespace().nth(1).unwrap().to_owned()
-}
-
 /// Numbers of instructions whose reading is longer than a buffer of 4,096 bytes, and around it.
 const FILTERS: [usize; 8] = [1, 511, 512, 513, 600, 1000, 3000, 4096];
-
-#[test]
-fn row_102_a_filter_longer_than_a_buffer_is_read_on_a_fresh_socket() {
-    for count in FILTERS {
-        assert_eq!(filter(count, ""), count.to_string());
-        assert_eq!(filter(count, "--udp"), count.to_string());
-    }
-}
 
 #[test]
 fn row_102_the_filter_of_another_process_is_read_by_every_name() {
