@@ -90,7 +90,7 @@
 //! | verb | what is queued | the peer gets | used for |
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
-//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent, but with the reason `slow` dropped | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over | the handler's wish, limits, idle timeouts |
+//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent, but with the reason `slow` dropped | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that) | the handler's wish, limits, idle timeouts |
 //! | [`Clients::abort`](session::Clients::abort), `Table::remove` | is lost | close(2): a reset if it has sent more than was read | failures, refusals; the last step of all other ends |
 //! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2) of both sides; once the program is done, as with `close` | sockets of programs |
 //!
