@@ -59,14 +59,14 @@ impl Table {
         for (slot, entry) in &mut self.entries {
             let conn = &mut entry.conn;
             if !entry.interest.write && !conn.outbox().is_empty(&self.log) {
-                let before = conn.outbox().own();
                 conn.last_taken = self.now;
                 self.taken += conn.flush(&self.log, self.now);
-                self.queued = self.queued + conn.outbox().own() - before;
                 if conn.failure().is_some() {
                     self.pending.push(slot);
                 }
+                entry.count_queued(&mut self.queued);
             }
+            let conn = &entry.conn;
             let waiting = conn.outbox().len(&self.log);
             if waiting > 0 {
                 oldest = oldest.min(conn.outbox().oldest());
@@ -89,9 +89,10 @@ impl Table {
     }
 
     fn process(&mut self, slot: usize) {
-        let Some(entry) = self.entries.get(slot) else {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
+        entry.count_queued(&mut self.queued);
         if entry.conn.outbox().held(&self.log) >= self.queue_limit {
             let waiting = entry.conn.outbox().len(&self.log);
             if waiting >= self.queue_limit || self.queued + waiting > TOTAL_QUEUE_LIMIT {
@@ -99,7 +100,7 @@ impl Table {
             }
             // What waits is little; the log, which holds much, must not be kept because of it.
             self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
-            self.pending.pop(); // this call goes on with it
+            return;
         }
         let is_paused = self.is_paused_at(slot);
         let Some(entry) = self.entries.get_mut(slot) else {

@@ -166,3 +166,108 @@ impl EventLoop<'_> {
         self.table.remove(slot, reason);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    use crate::console::event::Level;
+    use crate::console::talk::Talk;
+    use crate::net::codec::{Codec, ProtocolError};
+    use crate::net::connection::Connection;
+    use crate::net::deadline::Deadline;
+    use crate::net::endpoint::Endpoint;
+    use crate::server::{Bounds, Config, EventLoop, Limits, Role, Run};
+    use crate::session::discard::Discard;
+    use crate::session::seat::Inbox;
+    use crate::session::{Clients, Id};
+
+    /// Sends payload as it is; all that comes is an error.
+    struct Broken;
+
+    impl Codec for Broken {
+        fn encode(&mut self, payload: &[u8], wire: &mut Vec<u8>) -> Result<(), ProtocolError> {
+            wire.extend_from_slice(payload);
+            Ok(())
+        }
+
+        fn encode_eof(&mut self, _wire: &mut Vec<u8>) {}
+
+        fn decode(&mut self, _wire: &[u8], _payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+            Err(ProtocolError("no record".into()))
+        }
+
+        fn at_wire_eof(&mut self) -> Result<(), ProtocolError> {
+            Ok(())
+        }
+
+        fn peer_ended(&self) -> bool {
+            false
+        }
+    }
+
+    fn config() -> Config {
+        Config {
+            once: false,
+            bounds: Bounds {
+                idle: Duration::ZERO,
+                linger: None,
+                max_bytes: u64::MAX,
+                half_close: true,
+                role: Role::Server,
+                tcp_info: false,
+            },
+            limits: Limits::default(),
+            proxies: None,
+            grace: Duration::ZERO,
+            deadline: Deadline::NEVER,
+            settings: Vec::new(),
+            dump: None,
+            security: None,
+            meter: None,
+        }
+    }
+
+    /// An admitted connection whose peer, also returned, has not read what is queued for it.
+    fn full(events: &mut EventLoop<'_>) -> (Id, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = Endpoint::Unix(Vec::new());
+        let mut conn = Connection::new(OwnedFd::from(ours).into(), peer, None, Instant::now());
+        conn.establish(Some(Box::new(Broken)));
+        let id = events.table.insert(1, conn).unwrap();
+        events.admit(id.slot);
+        events.table.send(id, &vec![0; 8 << 20]);
+        events.process();
+        assert!(events.table.queued > 4 << 20);
+        (id, theirs)
+    }
+
+    /// What breaks a connection empties its queue, which is counted with all the others.
+    #[test]
+    fn nothing_is_queued_for_a_broken_connection() {
+        let (inbox, mut handler) = (Inbox::new().unwrap(), Discard);
+        let run = Run {
+            listener: None,
+            route: None,
+            inbox: &inbox,
+            signals: None,
+            config: config(),
+            talk: Talk::new(Level::Quiet, false),
+        };
+        let mut events = EventLoop::new(run, &mut handler).unwrap();
+        for is_reset in [false, true] {
+            let (id, mut peer) = full(&mut events);
+            if is_reset {
+                drop(peer); // what it has not read makes recv(2) fail
+            } else {
+                peer.write_all(b"no record").unwrap();
+            }
+            events.receive(id.slot);
+            events.process();
+            assert_eq!((events.table.queued, events.table.entries.len()), (0, 0), "{is_reset}");
+        }
+    }
+}

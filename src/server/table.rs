@@ -44,6 +44,17 @@ pub(super) struct Entry {
     pub(super) interest: Interest,
     /// When the timer heap looks at it next.
     pub(super) armed: Option<Instant>,
+    /// Its part of [`Table::queued`].
+    counted: usize,
+}
+
+impl Entry {
+    /// Brings its part of [`Table::queued`] up to date with what its outbox owns now.
+    pub(super) fn count_queued(&mut self, queued: &mut usize) {
+        let own = self.conn.outbox().own();
+        *queued = *queued - self.counted + own;
+        self.counted = own;
+    }
 }
 
 /// What holds for every connection, in both roles.
@@ -128,7 +139,7 @@ pub(super) struct Table {
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
-    /// Bytes that all outboxes own.
+    /// Bytes that all outboxes own, as each was last counted ([`Entry::count_queued`]).
     pub(super) queued: usize,
     /// Bytes that all peers together have taken.
     pub(super) taken: u64,
@@ -198,6 +209,7 @@ impl Table {
             has_counts: true,
             interest: Interest::READ,
             armed: None,
+            counted: 0,
         });
         self.waiting.insert(number, slot);
         self.pending.push(slot);
@@ -227,18 +239,15 @@ impl Table {
         self.entries.iter().map(|(slot, _)| slot).collect()
     }
 
-    /// Changes an entry, keeps count of what its outbox owns, and has it processed.
+    /// Changes an entry, and has it processed.
     pub(super) fn with<T>(
         &mut self,
         slot: usize,
         change: impl FnOnce(&mut Entry, &BroadcastLog, Instant) -> T,
     ) -> Option<T> {
         let entry = self.entries.get_mut(slot)?;
-        let before = entry.conn.outbox().own();
-        let result = change(entry, &self.log, self.now);
-        self.queued = self.queued + entry.conn.outbox().own() - before;
         self.pending.push(slot);
-        Some(result)
+        Some(change(entry, &self.log, self.now))
     }
 
     /// Moves a connection to another phase.
@@ -263,7 +272,7 @@ impl Table {
         // Closing a descriptor of which a program has a duplicate would not end the watch.
         let _ = self.poller.remove(&entry.conn);
         self.waiting.remove(&entry.number);
-        self.queued -= entry.conn.outbox().own();
+        self.queued -= entry.counted;
         self.announcing -= usize::from(entry.phase.is_announcing());
         if entry.is_admitted {
             self.admitted -= 1;
