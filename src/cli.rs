@@ -32,7 +32,7 @@ struct Subcommand {
 }
 
 /// All subcommands.
-const COMMANDS: [Subcommand; 7] = [
+const COMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "serve",
         describe: Serve::augment_args,
@@ -218,10 +218,13 @@ pub fn parse() -> Result<Option<Command>, Failure> {
     }
     match RootArgs::from_arg_matches(&matches).map_err(explained)?.generate {
         Some(kind) => print(&generate(kind)).map(|()| None),
-        None => Err(error::usage_error(
-            &format!("which command? {}", COMMANDS.map(|subcommand| subcommand.name).join(", ")),
-            "sockctl COMMAND [OPTIONS]; see sockctl --help",
-        )),
+        None => {
+            let names: Vec<&str> = COMMANDS.iter().map(|subcommand| subcommand.name).collect();
+            Err(error::usage_error(
+                &format!("which command? {}", names.join(", ")),
+                "sockctl COMMAND [OPTIONS]; see sockctl --help",
+            ))
+        }
     }
 }
 

@@ -76,12 +76,18 @@
 //!
 //! ```text
 //! commands/connect.rs     Connect::run                one target, or a report on several
-//! roles/client.rs         run, Mode::serve            which handler
+//! roles/client.rs         run                         the flags, checked
 //! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
+//! roles/client.rs         Mode::serve                 which handler
 //! server/mod.rs           Run::serve
-//! server/outgoing.rs      EventLoop::dial, step_dialer    <- net/dial.rs Dialer::step
-//!                         EventLoop::connected, tunnel, reached
-//! server/security.rs      EventLoop::secure           our key, where there is one
+//! server/outgoing.rs      EventLoop::dial, begin_attempt
+//!                         EventLoop::step_dialer      <- net/dial.rs Dialer::step
+//!                         EventLoop::connected
+//! server/negotiation.rs   EventLoop::begin_handshake, negotiate, handle
+//! server/outgoing.rs      EventLoop::tunnel           the end of the proxy's handshake, where there is one
+//!                         EventLoop::reached
+//! server/negotiation.rs   EventLoop::begin_handshake, negotiate, handle
+//! server/security.rs      EventLoop::secure           the end of our key's, where there is one
 //! server/accept.rs        EventLoop::admit            as for an accepted connection
 //! ```
 //!
@@ -94,11 +100,12 @@
 //! | [`Clients::abort`](session::Clients::abort), `Table::remove` | is lost | close(2): a reset if it has sent more than was read | failures, refusals; the last step of all other ends |
 //! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2) of both sides; once the program is done, as with `close` | sockets of programs |
 //!
-//! Half-close is decided in three places. The peer's FIN is [`Handler::ended`](session::Handler::ended),
-//! which finishes our side unless the handler has more to send. Our own end is
-//! [`Connection::end_output`](net::connection::Connection::end_output), which sends no FIN with
-//! `--no-half-close`. `Table::process` removes a connection both of whose sides have ended, and sends
-//! the FIN that was held back before.
+//! Half-close. The peer's FIN is [`Handler::ended`](session::Handler::ended), which finishes our side
+//! unless the handler has more to send: a pipe goes on until stdin ends, or has been silent for
+//! `HALF_CLOSE_DELAY` (`session/pipe.rs`); a script until its steps are done; the prompt and a room
+//! close. Our own end is [`Connection::end_output`](net::connection::Connection::end_output), which
+//! sends no FIN with `--no-half-close` or `--recv-only`. `Table::process` removes a connection both of
+//! whose sides have ended, and sends the FIN that was held back before.
 //!
 //! # A turn of the loop
 //!
@@ -113,7 +120,8 @@
 //! 4. `dispatch`, for each descriptor that is ready: the listener (`server/accept.rs`), the dialer
 //!    (`server/outgoing.rs`), a signal, input ([`session::seat::Inbox`]), the handler's own source, or a
 //!    connection (`server/receive.rs`): a handshake goes on (`server/negotiation.rs`), or one read
-//!    is offered to the handler.
+//!    is offered to the handler. `process` comes once more before anything is accepted, and broadcasts
+//!    of [`HIGH_WATER`](net::flow::HIGH_WATER) bytes are flushed at once.
 //! 5. `offer_unread`: what handlers have left is offered again, before anything newer.
 //! 6. `run_timers`: idle timeouts, lingering, handshakes (`server/timers.rs`), evictions
 //!    (`server/preauth.rs`), the handler's deadline.
@@ -126,12 +134,15 @@
 //!
 //! Of the table (`server/table.rs`):
 //!
-//! - Whatever changes an entry puts its slot into `pending`; FIN, removal, watched events and timers
-//!   are derived from the entry's state, in `server/process.rs` alone.
-//! - `queued` is the sum of what all outboxes own: changes go through `Table::with`, or count as it does.
+//! - Whatever changes an entry puts its slot into `pending`. `Table::process` derives the rest from the
+//!   entry's state: FIN, watched events, the timer, and the removal of what has ended or failed.
+//!   `Table::remove` is called for refusals, failed handshakes, timeouts and
+//!   [`Clients::abort`](session::Clients::abort), too; `server/handoff.rs` stops watching what it hands off.
+//! - `queued` is the sum of what all outboxes own, as `Entry::count_queued` last counted them: in
+//!   `Table::process`, and after a flush of broadcasts.
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one
-//!   `left`. What a handler does to a client in another phase has no effect, and a
-//!   [`session::Id`] never means a later connection in the same slot.
+//!   `left`, but for those that are cut off when the run is over. What a handler does to a client in
+//!   another phase has no effect, and a [`session::Id`] never means a later connection in the same slot.
 //! - `admitted` counts the entries that hold a place of `--max-conns`, from `Open` to removal.
 //!
 //! Of a connection ([`net::connection`]):
@@ -147,8 +158,9 @@
 //!
 //! ```text
 //! server/mod.rs       EventLoop::dispatch (HANDLER)
-//! session/pipe.rs     Pipe::tick, feed, feed_some, copy  <- session/stdio.rs Streams::read
-//!                     Pipe::send                         <- net/stdio.rs Stdio::read
+//! session/pipe.rs     Pipe::tick, feed, feed_some, copy
+//! session/stdio.rs    Streams::read                   <- net/stdio.rs Stdio::read
+//! session/pipe.rs     Pipe::send
 //! server/clients.rs   Table::send
 //! net/connection.rs   Connection::send                -> the codec's encode
 //!                     Connection::transmit
@@ -176,47 +188,59 @@
 //! server/mod.rs           EventLoop::dispatch
 //! server/receive.rs       EventLoop::connection, receive
 //! net/connection.rs       Connection::read            <- net/socket.rs Socket::recv
-//! session/room/handler.rs Room::received, take_turn <- net/line.rs Lines::next
+//! session/room/handler.rs Room::received, take_turn   <- net/line.rs Lines::next
 //! session/room/members.rs Members::receive, message   a line becomes what the others get
 //! session/room/handler.rs Delivery::broadcast
 //! server/clients.rs       Table::broadcast
 //! net/outbox.rs           BroadcastLog::push          once, for all members
-//!                         ---- the end of the turn ----
+//!                         ---- the end of the turn, or of 256 KiB ----
 //! server/process.rs       Table::flush_broadcasts
 //! net/connection.rs       Connection::flush           -> the codec's encode
-//! net/outbox.rs           Outbox::send_to             -> net/socket.rs Socket::send
+//! net/outbox.rs           Outbox::send_to, send_some  -> net/socket.rs Socket::send_vectored
 //! ```
 //!
 //! # Back-pressure
 //!
-//! Two rules. The marks that several files share are in [`net::flow`]:
+//! Two rules:
 //!
-//! 1. **What waits for one connection is bounded, and so is how long.** Over its handler's
-//!    [`queue_limit`](session::Handler::queue_limit) (a room's `QUEUE_LIMIT`, 1 MiB) it is cut off with the
-//!    reason `slow` (`Table::process`). So is one that has taken nothing for `-w` while a pipe waits for it,
-//!    and one that takes nothing for `DRAIN` (10 s, `server/timers.rs`) while it is being closed.
-//! 2. **Sources are not read while a reader that still reads is over the high-water mark**
-//!    ([`HIGH_WATER`](net::flow::HIGH_WATER), 256 KiB; one that has taken nothing for
-//!    [`STALL_AFTER`](net::flow::STALL_AFTER), 100 ms, is not waited for). The sources are: the
-//!    connection itself (`Table::process`; it may write all before it reads any while all queues
-//!    together own less than [`TOTAL_QUEUE_LIMIT`](net::flow::TOTAL_QUEUE_LIMIT), 128 MiB); for
-//!    broadcasts every connection (`server/backpressure.rs`, with `RATE`); stdin (`Pipe::has_room`, a room's
-//!    [`Clients::is_paused`](session::Clients::is_paused)). The other way round a handler that has no
-//!    room takes fewer bytes than it was offered, or pauses clients.
+//! 1. **What waits for one connection is bounded.** Over its handler's
+//!    [`queue_limit`](session::Handler::queue_limit), which a room has, it is cut off with the reason `slow`
+//!    (`Table::process`); elsewhere the second rule bounds it, but at a prompt, which sends all that is
+//!    typed. The time is bounded for two: one of several clients of a pipe (`-w`, while others read),
+//!    and one that is being closed (`DRAIN`). Any other connection may take nothing for ever, unless
+//!    `-i` is given.
+//! 2. **Sources are not read while a reader is over the high-water mark.** The sources:
+//!    - the connection itself (`Table::process`), while its own queue is. One that has taken nothing for
+//!      `STALL_AFTER` is read all the same, up to `TOTAL_QUEUE_LIMIT`: it may write all before it reads any;
+//!    - for broadcasts every connection, and a room's stdin (`server/backpressure.rs`,
+//!      [`Clients::is_paused`](session::Clients::is_paused)). A reader that has taken nothing for
+//!      `STALL_AFTER` is not waited for;
+//!    - the stdin of a pipe (`Pipe::has_room`) and the output of a program with a relay
+//!      (`ClientPrograms::watch`). These wait for a stalled reader, too; with one client stdin waits until
+//!      its queue is empty.
 //!
-//! What a handler bounds by itself:
+//!    The other way round a handler that has no room takes fewer bytes than it was offered, or pauses
+//!    clients. `udp-serve` receives nothing while an answer waits, stdout is full or `-m` programs run:
+//!    datagrams stay in the socket.
 //!
-//! | constant            | is                                                                       |
-//! |---------------------|--------------------------------------------------------------------------|
-//! | `TURN_LIMIT`        | a room delivers 256 KiB for one member in a turn; the rest is the next's |
-//! | `PRIVATE_LIMIT`     | a room's member with 256 KiB queued gets no private messages             |
-//! | `STDIN_POLL`        | a room looks every 20 ms whether stdin may be read again                 |
-//! | `OUTPUT_TIMEOUT`    | a room waits 250 ms for the operator's screen, then it skips lines       |
-//! | `FINAL_READ_LIMIT`  | of a program that has ended 1 MiB is still read                          |
-//! | `SEND_TIMEOUT`      | an answer of `udp-serve` waits 200 ms for room in the socket             |
-//!
-//! A program's output is not read while its client is over the high-water mark. `udp-serve` receives
-//! nothing while an answer waits, stdout is full or `-m` programs run: datagrams stay in the socket.
+//! | constant             | file                         | is                                              |
+//! |----------------------|------------------------------|-------------------------------------------------|
+//! | `HIGH_WATER`         | `net/flow.rs`                | the high-water mark, 256 KiB                    |
+//! | `STALL_AFTER`        | `net/flow.rs`                | a reader that has taken nothing for 100 ms is stalled |
+//! | `TOTAL_QUEUE_LIMIT`  | `net/flow.rs`                | all queues together own 128 MiB at most before stalled connections wait |
+//! | `QUEUE_LIMIT`        | `session/room/handler.rs`    | a member with 1 MiB queued is cut off           |
+//! | `PRIVATE_LIMIT`      | `session/room/handler.rs`    | one with 256 KiB queued gets no private messages |
+//! | `TURN_LIMIT`         | `session/room/handler.rs`    | a room delivers 256 KiB for one member in a turn; the rest is the next's |
+//! | `STDIN_POLL`         | `session/room/handler.rs`    | a room looks every 20 ms whether stdin may be read again |
+//! | `OUTPUT_TIMEOUT`     | `session/room/operator.rs`   | a room waits 250 ms for the operator's screen, then it skips lines |
+//! | `RATE_AFTER`, `RATE` | `server/backpressure.rs`     | after 250 ms senders wait only while the readers over the mark take 4 MiB/s |
+//! | `BACK_PRESSURE_POLL` | `server/timers.rs`           | that is decided again every 20 ms               |
+//! | `DRAIN`              | `server/timers.rs`           | a connection that is being closed may take nothing for 10 s |
+//! | `FULL_POLL`          | `session/pipe.rs`            | a pipe with several clients looks every 50 ms whether stdin may be read again |
+//! | `WINDOW`             | `session/script/mod.rs`      | a script keeps the last 1 MiB that no step has read |
+//! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
+//! | `SEND_TIMEOUT`       | `session/datagrams/answers.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
+//! | `CAPACITY`           | `console/printer.rs`         | of 1 MiB on, output that is not read pauses the clients, and talk is dropped |
 //!
 //! # What the interfaces carry
 //!
@@ -227,7 +251,11 @@
 //!   looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
 //!   answer on its own (TLS alerts, key updates) needs a second buffer there, which
 //!   [`net::connection::Connection::read`] transmits. Splicing and handing off stop by themselves
-//!   where there is a codec.
+//!   where there is a codec. What TLS would have to change: [`server::NewHandshake`] takes no argument,
+//!   so that it does not know the peer's name; a connection has one codec, so that nothing encrypted
+//!   can be framed, too; `EventLoop::secure` takes a run with a [`server::Security`] for a server, and
+//!   any handshake of a client (`roles/client.rs`) for the proof of a key. No verb of
+//!   [`session::Clients`] begins a handshake on an open connection, which STARTTLS would need.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. A run dials at most one connection (`EventLoop::outgoing`), and one
 //!   [`server::Role`] holds for all of its connections.
@@ -240,11 +268,21 @@
 //! commands also need `SOCKCTL_UPDATE=1 cargo test completions`, and a line in `CHANGELOG.md`.
 //!
 //! A **socket option** (1 file):
-//! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. A new form of value
-//!   is a `ValueFormat` in `net/options/format.rs`, which `net/options/value.rs` shows.
+//! - `net/options/table.rs`: a row; its number, if libc lacks it, is written there. The names of its values
+//!   go into `net/options/names.rs`. A new form of value is a `ValueFormat` in `net/options/format.rs`, which
+//!   `net/options/value.rs` shows.
+//! - Where it applies: `COUNTED` in `commands/opts/inspect.rs` for a counter, which differs on every
+//!   socket; `net/sockopt/explain.rs` for why the kernel refuses or changes a value.
+//!
+//! A **flag** (2 files): a field of the `Args` that all its commands have, and where it acts.
+//! - one command: `commands/NAME.rs`;
+//! - `connect` and `auth-connect`: `ClientArgs` in `roles/client.rs`;
+//! - `serve` and `auth-serve`: `ServerArgs` in `roles/server.rs`;
+//! - all that open a socket: `SocketArgs` in `args.rs`; all: `TalkArgs` there.
 //!
 //! A **handler** (3 files):
-//! - `session/NAME.rs`: implements [`session::Handler`]; only `received` is required.
+//! - `session/NAME.rs`: implements [`session::Handler`]; every method has a default, which drops what
+//!   comes.
 //! - `session/mod.rs`: `pub mod NAME`.
 //! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), a variant of `Choice`, and its arms in
 //!   `of` and `serve`.
@@ -253,19 +291,21 @@
 //! - `commands/NAME.rs`: clap `Args` and `run`.
 //! - `commands/mod.rs`: `pub mod NAME`.
 //! - `cli.rs`: a row of `COMMANDS`.
-//! - Its tests: a file in `tests/`, and the lists of commands in `tests/arguments.rs` and
-//!   `tests/completions.rs`.
+//! - Its tests: a file in `tests/` with a `mod NAME` in `tests/main.rs`, and the lists of commands in
+//!   `tests/arguments.rs` and `tests/completions.rs`.
 //!
-//! A **handshake** with a proxy (2 files):
+//! A **handshake** with a proxy (3 files):
 //! - `net/proxy/NAME.rs`: implements [`net::handshake::Handshake`].
-//! - `net/proxy.rs`: `mod NAME`, a variant of [`net::proxy::Scheme`], and its arms in `parse`,
-//!   `handshake` and `Display`.
+//! - `net/proxy.rs`: `mod NAME`, a variant of [`net::proxy::Scheme`], and its arms in `parse` (also in the
+//!   forms it names), `handshake` and `Display`.
+//! - `roles/client.rs`: the help of `--proxy`.
 //!
 //! A **handshake** that proves a key (5 files):
 //! - `auth/NAME.rs`: implements [`net::handshake::Handshake`], for one role or both.
-//! - `auth/mod.rs`: `pub mod NAME`.
-//! - `args.rs`: the flag in `KeyArgs`, a variant of [`args::Proof`], and how `KeyArgs::proof` makes it.
-//! - `commands/auth_serve.rs`, `commands/auth_connect.rs`: an arm in `machine`, and in `key_names`.
+//! - `auth/mod.rs`: `pub mod NAME`; `asks_for_key`, if its server speaks first.
+//! - `auth/proof.rs`: a variant of [`auth::proof::Proof`], and its arms.
+//! - `args.rs`: the flag in `KeyArgs`, and how `KeyArgs::proof` makes the variant.
+//! - `cli/error.rs`: the flag in the hint for commands without keys.
 //!
 //! Both also go into the lists of `auth/tests.rs`, which try each handshake at every split of its bytes.
 //! What precedes the payload for another purpose is a `Purpose` in `server/phase.rs`, whose end

@@ -1,11 +1,12 @@
-//! The guide in `src/lib.rs` describes the code that there is: the floors, the files it names, and
-//! the functions of its walks.
+//! The guide in `src/lib.rs`, and the list of places in README, describe the code that there is: the
+//! floors, the files they name, the functions of the walks, the constants and other names in code.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const GUIDE: &str = include_str!("../src/lib.rs");
+const README: &str = include_str!("../README.md");
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
@@ -23,9 +24,27 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The name of the floor at the beginning of a path or an import.
-fn floor(text: &str) -> &str {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()
+fn text_of(path: &str) -> String {
+    fs::read_to_string(src().join(path)).unwrap()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// The name at the beginning of a text.
+fn name(text: &str) -> &str {
+    text.split(|c: char| !is_word(c)).next().unwrap()
+}
+
+/// Whether `code` declares this `fn`, `const`, `struct`, …: the whole name, not its beginning.
+fn declares(code: &str, kind: &str, wanted: &str) -> bool {
+    code.split(&format!("{kind} ")).skip(1).any(|rest| name(rest) == wanted)
+}
+
+/// What stands in backquotes.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
 }
 
 #[test]
@@ -38,13 +57,13 @@ fn imports_point_down() {
     sources(&root, &mut files);
     for file in files {
         let path = file.strip_prefix(&root).unwrap().to_str().unwrap();
-        let Some(own) = floors.get(floor(path)) else {
+        let Some(own) = floors.get(name(path)) else {
             assert_eq!(path, "lib.rs", "on no floor");
             continue;
         };
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        for import in code.split("crate::").skip(1).map(floor) {
+        for import in code.split("crate::").skip(1).map(name) {
             assert!(own <= &floors[import], "{path} imports {import}, which is above it");
         }
     }
@@ -68,17 +87,68 @@ fn the_files_and_the_functions_of_the_walks_are_there() {
                 None => (None, part),
             };
             if let Some(path) = path.filter(|path| src().join(format!("{path}.rs")).is_file()) {
-                file = fs::read_to_string(src().join(format!("{path}.rs"))).unwrap();
+                file = text_of(&format!("{path}.rs"));
             }
             let Some((_, functions)) = functions.split_once("::").filter(|_| !file.is_empty())
             else {
                 continue;
             };
-            for function in functions.split(',').filter_map(|name| name.split_whitespace().next()) {
-                assert!(file.contains(&format!("fn {function}")), "{line}: no fn {function}");
+            for function in functions.split(',').map(|text| name(text.trim())) {
+                assert!(declares(&file, "fn", function), "{line}: no fn {function}");
                 steps += 1;
             }
         }
     }
-    assert!(steps > 30, "only {steps} functions found in the walks");
+    assert!(steps > 40, "only {steps} functions found in the walks");
+}
+
+#[test]
+fn what_the_guide_names_in_code_is_there() {
+    let mut files = Vec::new();
+    sources(&src(), &mut files);
+    files.retain(|file| !file.ends_with("lib.rs"));
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let all: String = texts.collect();
+    let (mut functions, mut constants) = (0, 0);
+    for line in GUIDE.lines().filter(|line| line.starts_with("//!")) {
+        for code in quoted(line) {
+            // `Type::function`
+            if let Some((kind, function)) = code.split_once("::")
+                && kind.chars().all(is_word)
+                && kind.starts_with(char::is_uppercase)
+                && function.starts_with(char::is_lowercase)
+            {
+                assert!(declares(&all, "fn", name(function)), "{line}: no fn {function}");
+                let is_there = ["struct", "enum", "trait"].map(|it| declares(&all, it, kind));
+                assert!(is_there.contains(&true), "{line}: no {kind}");
+                functions += 1;
+            }
+            // `A_CONSTANT`, in a table with its file
+            if code.contains('_') && code.chars().all(|c| c.is_uppercase() || c == '_') {
+                let file = quoted(line).find(|code| code.ends_with(".rs"));
+                let text = file.filter(|_| line.contains('|')).map(text_of);
+                let text = text.as_ref().unwrap_or(&all);
+                assert!(declares(text, "const", code), "{line}: no const {code}");
+                constants += 1;
+            }
+        }
+    }
+    assert!(functions > 10 && constants > 20, "only {functions} functions, {constants} constants");
+}
+
+#[test]
+fn the_places_that_readme_names_are_there() {
+    let root = src().join("..");
+    let list = README.lines().skip_while(|line| *line != "## Where a new thing goes");
+    let mut places = 0;
+    for line in list {
+        let is_path = |code: &&str| !code.contains(' ') && (code.ends_with(".rs") || code.contains('/'));
+        let folder = quoted(line).next().unwrap_or_default();
+        for place in quoted(line).filter(is_path) {
+            let roots = [root.clone(), src(), root.join(folder)];
+            assert!(roots.iter().any(|root| root.join(place).exists()), "{line}: no {place}");
+            places += 1;
+        }
+    }
+    assert!(places > 20, "only {places} places found");
 }
