@@ -25,6 +25,7 @@ use socket2::Type;
 use crate::auth::digest::Digest;
 use crate::auth::key::{Keyring, create_key, load};
 use crate::auth::noise;
+use crate::auth::proof::Proof;
 use crate::auth::python::Secrets;
 use crate::codec::python::Unit;
 use crate::console::decoration::Style;
@@ -437,14 +438,4 @@ impl KeyArgs {
         }
         Ok(Proof::Noise(identity))
     }
-}
-
-/// The protocol by which a key is proved, and what it takes.
-pub enum Proof {
-    /// Challenge-response by HMAC.
-    Challenge(Digest, Rc<Keyring>),
-    /// `multiprocessing.connection`.
-    Python(Rc<Secrets>),
-    /// The encrypted session.
-    Noise(Rc<noise::Identity>),
 }

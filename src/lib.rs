@@ -251,11 +251,11 @@
 //!   looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
 //!   answer on its own (TLS alerts, key updates) needs a second buffer there, which
 //!   [`net::connection::Connection::read`] transmits. Splicing and handing off stop by themselves
-//!   where there is a codec. What TLS would have to change: [`server::NewHandshake`] takes no argument,
-//!   so that it does not know the peer's name; a connection has one codec, so that nothing encrypted
-//!   can be framed, too; `EventLoop::secure` takes a run with a [`server::Security`] for a server, and
-//!   any handshake of a client (`roles/client.rs`) for the proof of a key. No verb of
-//!   [`session::Clients`] begins a handshake on an open connection, which STARTTLS would need.
+//!   where there is a codec. What TLS would have to change: both roles take a [`auth::proof::Proof`], the proof
+//!   of a key, whose handshakes do not know the peer's name; a connection has one codec, so that what
+//!   is encrypted cannot be framed, too; `EventLoop::secure` takes every run with a
+//!   [`server::Security`] for a server's. No verb of [`session::Clients`] begins a handshake on an open
+//!   connection, which STARTTLS would need.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. A run dials at most one connection (`EventLoop::outgoing`), and one
 //!   [`server::Role`] holds for all of its connections.

@@ -4,6 +4,7 @@ pub mod challenge;
 pub mod digest;
 pub mod key;
 pub mod noise;
+pub mod proof;
 pub mod python;
 pub mod secret;
 #[cfg(test)]

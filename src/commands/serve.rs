@@ -16,6 +16,6 @@ pub struct Serve {
 impl Serve {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
-        server::run(&self.server, None, talk)
+        server::run(&self.server, None, false, talk)
     }
 }

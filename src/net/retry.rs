@@ -63,12 +63,13 @@ impl Retry {
             .exit(Exit::TimedOut)
     }
 
-    /// Whether a failure may pass by itself: no listener, no route, no name, no answer yet.
-    pub fn may_pass(failure: &Failure) -> bool {
+    /// Whether a failure of this status and code may pass by itself: no listener, no route, no name, no
+    /// answer yet.
+    pub fn may_pass(exit: Exit, code: Option<i32>) -> bool {
         // A UNIX socket that is not bound yet has no file.
-        failure.code == Some(Errno::ENOENT as i32)
+        code == Some(Errno::ENOENT as i32)
             || matches!(
-                failure.exit,
+                exit,
                 Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut
             )
     }

@@ -244,12 +244,6 @@ impl Socket {
         self.set_option(options::named(option)?, &value.to_ne_bytes())
     }
 
-    /// getsockopt(2) of an int by the option's name in the table.
-    pub fn get_int(&self, option: &str) -> io::Result<i32> {
-        let bytes = self.get_option(options::named(option)?)?;
-        bytes.first_chunk().map(|int| i32::from_ne_bytes(*int)).ok_or(Errno::EINVAL.into())
-    }
-
     /// `O_NONBLOCK` on or off.
     pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         self.inner.set_nonblocking(on)

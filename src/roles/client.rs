@@ -16,6 +16,7 @@ use socket2::Type;
 
 use super::{Ended, idle_timeout, result, sanitizes};
 use crate::args::{self, PromptArgs, SocketArgs};
+use crate::auth::proof::Proof;
 use crate::console::decoration::Style;
 use crate::console::event::Reason;
 use crate::console::meter::Meter;
@@ -28,7 +29,7 @@ use crate::net::hexdump::Dump;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
-use crate::server::{Bounds, Closed, Config, Limits, NewHandshake, Role, Run, RunEnd};
+use crate::server::{Bounds, Closed, Config, Limits, Role, Run, RunEnd};
 use crate::session::pipe::{Pipe, PipeOptions};
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
@@ -106,8 +107,8 @@ pub struct ClientArgs {
     pub socket: SocketArgs,
 }
 
-/// Connects, proves our key where `security` is given, talks.
-pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Result<(), Failure> {
+/// Connects, proves our key where `proof` is given, talks.
+pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
     let deadline = args.socket.end();
     let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;
@@ -115,11 +116,11 @@ pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Re
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
     let dump = args.socket.dump(talk)?;
-    let mode = Mode::of(args);
-    let proves = security.is_some();
+    let choice = Choice::of(args);
+    let proves = proof.is_some();
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));
     let route =
-        Opener::new(args)?.route(address, retry, security, mode == Mode::Prompt, deadline)?;
+        Opener::new(args)?.route(address, retry, proof, choice == Choice::Prompt, deadline)?;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
@@ -127,16 +128,16 @@ pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Re
         route: Some(route),
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(mode == Mode::Prompt, deadline, dump, talk),
+        config: args.config(choice == Choice::Prompt, deadline, dump, talk),
         talk: talk.clone(),
     };
-    let (ended, own_result) = mode.serve(args, proves, run)?;
+    let (ended, own_result) = choice.serve(args, proves, run)?;
     // A protocol without a verdict: a server that rejects the key closes without a reply.
     let silent_peer = match &ended {
         (RunEnd::Over, Some(closed))
             if proves
                 && (closed.by_peer && closed.received == 0 && !closed.has_codec)
-                && (own_result.is_none() || mode == Mode::Script) =>
+                && (own_result.is_none() || choice == Choice::Script) =>
         {
             Some(closed.peer.clone())
         }
@@ -158,9 +159,9 @@ pub fn run(args: &ClientArgs, security: Option<NewHandshake>, talk: &Talk) -> Re
     }
 }
 
-/// How a client talks.
+/// How a client talks, as its flags and its terminal choose.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum Choice {
     Prompt,
     /// stdin and stdout, byte-exact.
     Pipe,
@@ -168,7 +169,7 @@ enum Mode {
     Script,
 }
 
-impl Mode {
+impl Choice {
     fn of(args: &ClientArgs) -> Self {
         if !args.steps.0.is_empty() {
             Self::Script
@@ -179,8 +180,8 @@ impl Mode {
         }
     }
 
-    /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that comes before the
-    /// connection's: the user left the prompt, or an expectation was not met.
+    /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that
+    /// comes before the connection's: the user left the prompt, or an expectation was not met.
     fn serve(
         self,
         args: &ClientArgs,

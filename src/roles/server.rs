@@ -12,6 +12,7 @@ use socket2::{Domain, Type};
 
 use super::{Ended, result, sanitizes};
 use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
+use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
@@ -123,8 +124,14 @@ fn mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected an octal mode: 0660 or 600".into())
 }
 
-/// Serves until it is stopped, or until the only connection ends.
-pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result<(), Failure> {
+/// Serves until it is stopped, or until the only connection ends; where `proof` is given only clients
+/// that give it, with a penalty on wrong ones or without.
+pub fn run(
+    args: &ServerArgs,
+    proof: Option<Proof>,
+    penalty: bool,
+    talk: &Talk,
+) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args::address(&args.address, family)?;
@@ -147,6 +154,8 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let is_idle_unseen =
         !args.socket.idle_timeout.is_zero() && matches!(listener.local(), Endpoint::Unix(_));
     let relayed = dump.is_some() || is_idle_unseen;
+    let key_names = proof.as_ref().map_or_else(Vec::new, Proof::key_names);
+    let security = proof.map(|proof| Security::new(proof, args.socket.timeout, penalty));
     let run = Run {
         listener: Some(listener),
         route: None,
@@ -155,8 +164,8 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
         config: args.config(security, deadline, dump),
         talk: talk.clone(),
     };
-    let limits = ProgramLimits { files, relayed };
-    match choice.serve(args, limits, run)? {
+    let prepared = Prepared { files, relayed, key_names };
+    match choice.serve(args, prepared, run)? {
         (RunEnd::Over, Some(closed)) => result(closed, Role::Server, args.socket.idle_timeout),
         (RunEnd::Expired(failure), _) => Err(failure),
         (RunEnd::Stopped(_) | RunEnd::Over, _) => Ok(()),
@@ -193,7 +202,7 @@ impl Choice {
     fn serve(
         self,
         args: &ServerArgs,
-        program: ProgramLimits,
+        prepared: Prepared,
         run: Run<'_>,
     ) -> Result<Ended, Failure> {
         let talk = run.talk.clone();
@@ -205,8 +214,8 @@ impl Choice {
             Self::Discard => run.serve(&mut Discard),
             Self::Reply(text) => run.serve(&mut Reply(text)),
             Self::Program(found) => {
-                let found = found.with_limit(program.files);
-                let programs = ClientPrograms::new(found, program.relayed, talk);
+                let found = found.with_limit(prepared.files);
+                let programs = ClientPrograms::new(found, prepared.relayed, talk);
                 run.serve(&mut programs.during("start", "the server")?)
             }
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
@@ -236,9 +245,7 @@ impl Choice {
                 } else {
                     Operator::in_pipe(run.inbox, talk.clone())?
                 };
-                let security = run.config.security.as_ref();
-                let reserved = security.map_or_else(Vec::new, Security::key_names);
-                let reserved = reserved.iter().map(String::as_str);
+                let reserved = prepared.key_names.iter().map(String::as_str);
                 let mut room = Room::new(operator, reserved, raw, talk);
                 let ended = run.serve(&mut room);
                 room.finish(args.grace).and(ended)
@@ -247,12 +254,14 @@ impl Choice {
     }
 }
 
-/// How programs are started.
-struct ProgramLimits {
-    /// The limit on open files before it was raised.
+/// What handlers take that no flag says.
+struct Prepared {
+    /// For programs: the limit on open files before it was raised.
     files: Option<OpenFiles>,
-    /// Bytes are relayed, not moved by the program's own calls: they must be seen on their way.
+    /// Bytes are relayed to programs, not moved by their own calls: they must be seen on their way.
     relayed: bool,
+    /// The names of the keys, which a room reserves.
+    key_names: Vec<String>,
 }
 
 /// The listening socket: our own, or the service manager's.
@@ -333,8 +342,7 @@ impl ServerArgs {
             deadline,
             settings: self.socket.opt.clone(),
             dump: dump.map(|dump| (dump, true)),
-            // The limit on open files is the one that was raised.
-            security: security.map(Security::within_open_files),
+            security,
             meter: None,
         }
     }

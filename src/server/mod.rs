@@ -45,7 +45,7 @@ use log_limit::LogLimit;
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
-pub use security::{NewHandshake, Security};
+pub use security::Security;
 use table::Table;
 pub use table::{Bounds, Closed, Role};
 

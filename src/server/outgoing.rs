@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::EventLoop;
 use super::negotiation::HandshakeEvent;
 use super::phase::Purpose;
-use super::security::NewHandshake;
+use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{During, Exit, Failure};
 use crate::net::address::Address;
@@ -40,8 +40,8 @@ pub struct Route {
     pub retry: Option<Retry>,
     /// `-w`: bounds one attempt, and the handshake that secures it; zero: no limit.
     pub timeout: Duration,
-    /// `auth-connect`: makes our side of its handshake.
-    pub security: Option<NewHandshake>,
+    /// `auth-connect`: how our key is proved.
+    pub proof: Option<Proof>,
     /// Whether connecting is reported without `-v`.
     pub greet: bool,
 }
@@ -157,7 +157,8 @@ impl EventLoop<'_> {
         let Some(out) = &mut self.outgoing else {
             return;
         };
-        let Some(retry) = out.route.retry.as_mut().filter(|_| Retry::may_pass(&failure)) else {
+        let may_pass = Retry::may_pass(failure.exit, failure.code);
+        let Some(retry) = out.route.retry.as_mut().filter(|_| may_pass) else {
             return self.table.quit(Err(failure));
         };
         // An attempt that its own end cut short says less than the one before it.
@@ -239,7 +240,7 @@ impl EventLoop<'_> {
             self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });
         }
         let until = Deadline::after(out.route.timeout).min(self.config.deadline);
-        let handshake = out.route.security.as_ref().map(|new| new()).transpose()?;
+        let handshake = out.route.proof.as_ref().map(Proof::client).transpose()?;
         self.table.with(slot, |entry, log, now| entry.conn.transmit(&announcement, log, now));
         match handshake {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Security, until),

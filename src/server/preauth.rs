@@ -79,11 +79,6 @@ impl PreAuthLimits {
         }
     }
 
-    /// Changes how many may be in their grace.
-    pub fn set_max_grace(&mut self, in_grace: usize) {
-        self.max_grace = in_grace;
-    }
-
     /// A connection begins its handshake.
     pub fn add(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
         self.in_grace.push_back(Pending {

@@ -13,10 +13,11 @@ use super::outgoing::Outgoing;
 use super::phase::{Awaiting, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::{Table, encrypted};
+use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::handshake::{Handshake, Outcome, Refusal};
+use crate::net::handshake::{Outcome, Refusal};
 use crate::net::open_files;
 use crate::session::{Clients, Id};
 
@@ -35,15 +36,9 @@ const MAX_CLOSING: usize = 64;
 const MAX_GRACE: usize = 1024;
 const GRACE_PART: usize = 16;
 
-/// Makes our side of a handshake for each connection.
-pub type NewHandshake = Box<dyn Fn() -> Result<Box<dyn Handshake>, Failure>>;
-
 /// What a server asks of new connections.
 pub struct Security {
-    handshake: NewHandshake,
-    key_names: Vec<String>,
-    /// The protocol has a message for a client that holds a key and is not admitted.
-    explains: bool,
+    proof: Proof,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     limits: PreAuthLimits,
@@ -52,41 +47,23 @@ pub struct Security {
 }
 
 impl Security {
-    /// For holders of the keys of these names; `penalty` is off with `--no-penalty`.
-    pub fn new(
-        handshake: NewHandshake,
-        key_names: Vec<String>,
-        explains: bool,
-        timeout: Duration,
-        penalty: bool,
-    ) -> Self {
+    /// For clients that give this proof; `penalty` is off with `--no-penalty`. The limit on open files
+    /// is the one that holds now.
+    pub fn new(proof: Proof, timeout: Duration, penalty: bool) -> Self {
+        let max_grace = MAX_GRACE.min(open_files::most() / GRACE_PART);
         Self {
-            handshake,
-            key_names,
-            explains,
+            proof,
             timeout,
-            limits: PreAuthLimits::new(penalty, MAX_GRACE),
+            limits: PreAuthLimits::new(penalty, max_grace),
             log_limit: LogLimit::new(LOG_BURST, LOG_INTERVAL),
             closing: VecDeque::new(),
         }
     }
 
-    /// Adapts to the limit on open files, once that is raised.
-    #[must_use]
-    pub fn within_open_files(mut self) -> Self {
-        self.limits.set_max_grace(MAX_GRACE.min(open_files::most() / GRACE_PART));
-        self
-    }
-
-    /// The names of the keys.
-    pub fn key_names(&self) -> Vec<String> {
-        self.key_names.clone()
-    }
-
     /// Whether a connection from a denied address may authenticate, so that the protocol can report
     /// the reason. Not while many connections are pending: they share the pre-auth limits.
     pub(super) fn would_explain(&self) -> bool {
-        self.explains && self.limits.is_calm()
+        self.proof.explains() && self.limits.is_calm()
     }
 
     /// When a connection may have to be evicted.
@@ -170,7 +147,7 @@ impl EventLoop<'_> {
         };
         security.limits.add(id, from, now);
         let until = Deadline::after(security.timeout);
-        if let Some(handshake) = self.table.or_quit((security.handshake)()) {
+        if let Some(handshake) = self.table.or_quit(security.proof.server()) {
             self.begin_handshake(id.slot, handshake, Purpose::Security, until);
             self.evict();
         }

@@ -12,8 +12,4 @@ impl Handler for Reply {
         clients.send(client, &self.0);
         clients.close(client, Reason::Eof);
     }
-
-    fn received(&mut self, _client: Id, bytes: &[u8], _clients: &mut dyn Clients) -> usize {
-        bytes.len()
-    }
 }

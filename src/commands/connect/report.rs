@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 
-use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::console::json;
 use crate::exit::{Exit, Failure, errno_name};
+use crate::net::retry::Retry;
 use crate::net::scan::Checked;
 
 /// Results on stdout, in the order written, as soon as that order allows.
@@ -114,13 +114,9 @@ impl Report {
     }
 }
 
-/// Whether a failure may pass by itself, as that of a connection: `--wait` waits for it.
+/// Whether a failure may pass by itself: `--wait` waits for it.
 pub fn may_pass(code: i32) -> bool {
-    code == Errno::ENOENT as i32
-        || matches!(
-            status(code),
-            Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut
-        )
+    Retry::may_pass(status(code), Some(code))
 }
 
 fn status(code: i32) -> Exit {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::ClientArgs;
 use super::login::login;
+use crate::auth::proof::Proof;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
@@ -12,7 +13,7 @@ use crate::net::deadline::Deadline;
 use crate::net::proxy::{Login, Proxy, Tunnel};
 use crate::net::proxy_header::Version;
 use crate::net::retry::Retry;
-use crate::server::{NewHandshake, Route, Run};
+use crate::server::{Route, Run};
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
 
@@ -45,7 +46,7 @@ impl<'a> Opener<'a> {
         &self,
         address: Address,
         retry: Option<Retry>,
-        security: Option<NewHandshake>,
+        proof: Option<Proof>,
         greet: bool,
         deadline: Deadline,
     ) -> Result<Route, Failure> {
@@ -62,7 +63,7 @@ impl<'a> Opener<'a> {
             1 => Version::One,
             _ => Version::Two,
         });
-        Ok(Route { address, dial, tunnel, header, retry, timeout, security, greet })
+        Ok(Route { address, dial, tunnel, header, retry, timeout, proof, greet })
     }
 
     /// Connects once and closes: `connect --check` through a proxy. Nothing is reported.
@@ -89,9 +90,5 @@ struct Check;
 impl Handler for Check {
     fn joined(&mut self, _client: Id, clients: &mut dyn Clients) {
         clients.quit(Ok(()));
-    }
-
-    fn received(&mut self, _client: Id, bytes: &[u8], _clients: &mut dyn Clients) -> usize {
-        bytes.len()
     }
 }
