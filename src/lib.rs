@@ -68,8 +68,8 @@
 //! ```
 //!
 //! Handshakes of a server: PROXY header, then the client's proof. Of a client: the proxy's tunnel,
-//! then our proof. A phase without anything to do is left out, and a failure removes a connection
-//! from every phase. `server/phase.rs` has what each phase keeps and what happens to bytes in it;
+//! then our proof. A phase that has nothing to do is skipped, and a failure in any phase removes the
+//! connection. `server/phase.rs` has what each phase keeps and what happens to bytes in it;
 //! a connection that is still being dialled is not in the table (`server/outgoing.rs`).
 //!
 //! How `connect` gets its connection:

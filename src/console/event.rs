@@ -210,7 +210,7 @@ pub enum Reason {
 }
 
 impl Display for Reason {
-    /// As in the JSON object: the variant's name in lower case.
+    /// For people, where a refusal has no text of its own: the variant's name in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format!("{self:?}").to_lowercase())
     }

@@ -1,4 +1,5 @@
-//! The terminal, stdout and stderr: the only floor that prints.
+//! The terminal, stdout and stderr: events, the prompt, the queues to what may block. Payload goes
+//! to stdout from `session/stdio.rs`, the results of a command from `commands/`.
 //!
 //! `event` has the events, `json` writes them for programs, `talk` writes them to stderr, `printer`
 //! has the queues, `decoration` adds time, colour and bell to lines, `prompt` is the line editor and

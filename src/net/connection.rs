@@ -47,7 +47,7 @@ pub enum ReadHalf {
 pub enum WriteHalf {
     /// More may be sent.
     Open,
-    /// Nothing more is queued; FIN follows what is, unless the half-close is off.
+    /// Nothing more is queued; FIN follows what is.
     Ending,
     /// FIN is sent, since then.
     Ended(Instant),
@@ -350,7 +350,7 @@ impl Connection {
         self.outbox.push(&wire[taken..], log);
     }
 
-    /// Sends what is queued, as far as the socket takes it, and FIN behind it; the bytes sent.
+    /// Sends what is queued, as far as the socket takes it; the bytes sent.
     pub fn flush(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
         self.encode_shared(log);
         let taken = match self.outbox.send_to(&self.socket, log) {

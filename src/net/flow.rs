@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// The high-water mark: sources wait for a reader with this much queued. It covers
-/// the bursts of a reader that keeps up.
+/// The high-water mark: sources wait while a reader has this much queued. It is twice one read, so
+/// that a reader that keeps up holds up no source.
 pub const HIGH_WATER: usize = 256 << 10;
 /// A reader that has taken nothing for this long is stalled: sources do not wait for it any more.
 pub const STALL_AFTER: Duration = Duration::from_millis(100);

@@ -2,6 +2,8 @@
 //!
 //! A broadcast is written once, into the [`BroadcastLog`]; a subscribed outbox only has a position
 //! in it. A thousand connections that wait for the same bytes hold them once.
+//!
+//! Over 300 lines with the property test, which looks at the pieces.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -38,7 +40,7 @@ impl BroadcastLog {
         self.bytes.drain(..count);
         self.start += count as u64;
         if self.bytes.is_empty() {
-            self.bytes = VecDeque::new(); // a burst does not cost memory for ever
+            self.bytes = VecDeque::new(); // frees what a burst took
         }
     }
 
@@ -246,7 +248,7 @@ impl Outbox {
             self.cursor += n as u64;
         }
         if self.pieces.is_empty() {
-            self.pieces = VecDeque::new(); // neither do many small pieces
+            self.pieces = VecDeque::new(); // frees what many small pieces took
         }
     }
 }

@@ -176,7 +176,7 @@ impl EventLoop<'_> {
         };
         if read != self.accepting {
             self.accepting = read;
-            // A listener that cannot be watched again would be one that is closed.
+            // epoll_ctl(2) fails here only for a descriptor that is closed.
             let interest = Interest { read, write: false };
             let _ = self.table.poller.change(listener, LISTENER, interest);
         }

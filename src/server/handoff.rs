@@ -30,7 +30,7 @@ impl Table {
         let entry = self.open_entry(client).ok_or(io::ErrorKind::NotConnected)?;
         let socket = entry.conn.socket.as_fd().try_clone_to_owned()?;
         entry.interest = Interest::default();
-        // The mode belongs to both descriptors; ours is not waited on.
+        // Both descriptors share the mode; ours is neither read nor written meanwhile.
         entry.conn.socket.set_nonblocking(false)?;
         let before = counts(entry);
         self.poller.change(&self.entries[client.slot].conn, token, Interest::default())?;

@@ -147,7 +147,7 @@ pub struct EventLoop<'a> {
     /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
     grace_end: Deadline,
-    /// When a person is told what stopping waits for.
+    /// When a notice says what stopping waits for.
     stop_notice: Deadline,
     /// The signal that asked us to stop.
     signal: Option<i32>,
@@ -159,7 +159,7 @@ pub struct EventLoop<'a> {
     decoded: Vec<u8>,
 }
 
-/// Most servers have stopped by then.
+/// When a stopping server says what it waits for: most have stopped before.
 const STOP_NOTICE: Duration = Duration::from_secs(1);
 
 /// How often progress is shown.

@@ -72,7 +72,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether a person is told how it went.
+    /// Whether notices say how it went: there is a prompt.
     pub(super) fn greets(&self) -> bool {
         self.route.greet
     }

@@ -43,7 +43,7 @@ impl EventLoop<'_> {
             Phase::Waiting if is_gone => self.table.remove(slot, Reason::Reset),
             Phase::Waiting => {}
             Phase::HandedOff(_) => self.table.hung_up_handed_off(slot, &event),
-            // Its reset is not read, and what works for it does not read either.
+            // A paused socket is not read: only this event shows the reset.
             Phase::Open if is_paused && event.failed && entry.is_occupied => {
                 self.table.remove(slot, Reason::Reset);
             }

@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) is_admitted: bool,
     /// The handler has paused it: its bytes stay in the socket.
     pub(super) is_paused: bool,
-    /// Something works for it: silence does not end it when the run is to stop.
+    /// A program runs for it: silence does not end it while the run is stopping.
     pub(super) is_occupied: bool,
     /// The handler waits for room in the socket.
     pub(super) wants_room: bool,
@@ -339,7 +339,7 @@ impl Table {
     }
 }
 
-/// What a person is told of a session: whose key opened it.
+/// The notice of an encrypted session: whose key opened it.
 pub(super) fn encrypted(key: Option<&str>) -> String {
     format!("encrypted with {}", key.map_or("the shared key".into(), |name| format!("key {name}")))
 }

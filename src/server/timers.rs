@@ -30,9 +30,9 @@ enum Timer {
     Close(Reason),
     /// The peer took, or sent, nothing more for too long.
     Remove(Reason),
-    /// The time to linger is over: our end is sent first.
+    /// `--linger` is over: our end is sent behind what is queued, then it is removed.
     Finish,
-    /// It takes nothing: it is read nevertheless, which follows from processing it.
+    /// It has taken nothing for [`STALL_AFTER`]: processing it makes it read again.
     Stalled,
 }
 

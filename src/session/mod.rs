@@ -177,7 +177,7 @@ pub trait Clients {
     /// Whether reading is paused now: by the handler, or while a reader is over the high-water mark.
     fn is_paused(&self) -> bool;
 
-    /// Something works for this client: silence does not end it when the run is to stop.
+    /// A program runs for this client: silence does not end it while the run is stopping.
     fn occupy(&mut self, client: Id);
 
     /// Hands the client's socket to a program, in blocking mode: from now on nothing is read from

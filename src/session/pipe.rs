@@ -107,7 +107,7 @@ impl Pipe {
         self.look_at = Some(Instant::now() + FULL_POLL);
         let limit = self.options.stall_limit;
         full.retain(|&id| !limit.is_zero() && clients.queued(id).1 >= limit);
-        // Where all are stuck none waits for another.
+        // If all are stuck, closing some would help no other client.
         if full.len() < all.len() {
             for id in full {
                 clients.close(id, Reason::Slow);

@@ -154,7 +154,7 @@ impl Streams {
         let is_due = |stream: &Option<Watched>| stream.as_ref().is_some_and(Watched::is_due);
         let (mut readable, mut writable) = (is_due(&self.input), is_due(&self.output));
         let mut events = Vec::new();
-        // What cannot be waited for now is waited for again.
+        // A failure leaves both streams as not ready; the next call tries again.
         let _ = self.poller.wait(&mut events, Deadline::now());
         for event in events {
             if event.token == STDIN {

@@ -200,7 +200,7 @@ fn noise(streams: &mut [TcpStream], hellos: &mut Vec<Hello>) -> Result<()> {
     Ok(())
 }
 
-/// A file with this key, which nobody else can read.
+/// A file with this key, which only its owner can read.
 fn key_file(path: &Path, key: &str) -> Result<String> {
     fs::write(path, key)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;

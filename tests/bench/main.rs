@@ -3,7 +3,7 @@
 //!
 //! `cargo bench` runs everything, `cargo bench -- --only udp --quick` a part. A group of scenarios
 //! is one file here and one line in `GROUPS`. Programs that are not installed are left out; one
-//! that fails or hangs is told in the table and ends nothing else.
+//! that fails or hangs is reported in the table, and the others go on.
 
 #![allow(
     clippy::print_stdout,
@@ -197,7 +197,7 @@ impl Bench {
                 break;
             }
             for (index, contender) in contenders.iter_mut().enumerate() {
-                if rows.iter().any(|row| row.series[index].trouble.is_some()) {
+                if rows.iter().any(|row| row.series[index].failure.is_some()) {
                     continue;
                 }
                 if slow.contains(&index) {
@@ -220,7 +220,7 @@ impl Bench {
                     }
                     Err(error) => {
                         for row in &mut rows {
-                            row.series[index].trouble = Some(format!("{error:#}"));
+                            row.series[index].failure = Some(format!("{error:#}"));
                         }
                     }
                 }
@@ -275,7 +275,7 @@ impl Bench {
 
 impl Series {
     fn of(who: &str) -> Self {
-        Self { who: who.into(), samples: Vec::new(), trouble: None }
+        Self { who: who.into(), samples: Vec::new(), failure: None }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Server {
 }
 
 impl Process {
-    /// Starts `words`; what it says on stderr is nobody's concern.
+    /// Starts `words`; what it writes to stderr is dropped.
     pub fn start(words: &[String], stdin: Stdio, stdout: Stdio) -> Result<Self> {
         let (program, args) = words.split_first().context("no program")?;
         let mut command = Command::new(program);

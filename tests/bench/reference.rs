@@ -188,7 +188,7 @@ fn scan() -> Result<()> {
     Ok(())
 }
 
-/// Keeps a processor awake until whoever started it is gone.
+/// Keeps a processor awake until its parent is gone.
 fn spin() -> Result<()> {
     let parent = parent_id();
     while parent_id() == parent {

@@ -85,10 +85,10 @@ pub struct Series {
     pub who: String,
     pub samples: Vec<Sample>,
     /// Why it has no more of them.
-    pub trouble: Option<String>,
+    pub failure: Option<String>,
 }
 
-/// A metric with everybody's turns.
+/// A metric with the turns of all.
 pub struct Row {
     pub metric: Metric,
     pub series: Vec<Series>,
@@ -196,7 +196,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// The comparison, then everybody's numbers.
+    /// The comparison, then all numbers.
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "{}\n\nMedians, in brackets the least and the greatest; ratios to the best peer, in \
@@ -219,8 +219,8 @@ impl Report {
                 let number = |value: Option<f64>, scale: f64| {
                     value.map_or_else(|| "–".into(), |value| format!("{:.2}", value / scale))
                 };
-                let result = match &series.trouble {
-                    Some(trouble) => trouble.clone(),
+                let result = match &series.failure {
+                    Some(failure) => failure.clone(),
                     None => shown(series),
                 };
                 let cpu = number(series.median_of(|sample| sample.cpu), 1.0);
@@ -243,7 +243,7 @@ impl Report {
                     "median": median(&series.values()),
                     "cpu_microseconds": series.median_of(|sample| sample.cpu),
                     "peak_bytes": series.median_of(|sample| sample.memory),
-                    "trouble": series.trouble,
+                    "failure": series.failure,
                 })
             });
             let peer = row.best_peer();

@@ -40,7 +40,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     };
     for &(members, lines) in sizes {
         for stuck in [false, true] {
-            // With a member that reads nothing, ncat delivers to nobody.
+            // With a member that reads nothing, ncat delivers to no member.
             let servers = rooms(members, |who| who == "sockctl" || !stuck);
             let contenders = bench.contenders(&servers, move |words| {
                 let server = Server::start(words, Stdio::piped(), Stdio::null())?;
@@ -125,7 +125,7 @@ fn newcomers(bench: &mut Bench, members: usize) {
     bench.measure(vec![Metric::more(name, "1/s", Some(5.0))], contenders);
 }
 
-/// One short line to all, each of whom then has said nothing for a while.
+/// One short line to all members, who have said nothing for a while.
 fn now_and_then(bench: &mut Bench, members: usize) {
     let contenders = bench.contenders(&rooms(members, |_| true), move |words| {
         let server = Server::start(words, Stdio::piped(), Stdio::null())?;
@@ -173,7 +173,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Members, not all of whom may have been let in yet.
+    /// Connects the members; some may not be admitted yet.
     fn connect(port: u16, members: usize) -> Result<Self> {
         let mut crowd = Self {
             epoll: Epoll::new(EpollCreateFlags::empty())?,
