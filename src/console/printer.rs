@@ -135,8 +135,8 @@ pub fn stderr(bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a line to stderr if that does not block; whether it did. A thread for a single line
-/// would take longer than the line.
+/// Writes a line to stderr if that does not block; whether it did. Most runs have a line or two, and
+/// start no thread for them.
 pub fn write_at_once(line: &[u8]) -> bool {
     let stderr = io::stderr();
     // pipe(7): where there is room, there is room for so much.

@@ -12,7 +12,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::deadline::Deadline;
 
-/// The unit of the timeout of `epoll_wait(2)`. ppoll(2) waits for less.
+/// The unit of the timeout of `epoll_wait(2)`. ppoll(2) waits for less: the pause between two flushes of
+/// notices (`server/flush.rs`) is often shorter.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Watches descriptors, each under a token of the caller's choice.

@@ -18,7 +18,8 @@ use crate::net::proxy_header;
 use crate::net::socket::Socket;
 use crate::net::sockopt;
 
-/// Connections accepted before the others have their turn again.
+/// Connections accepted before those that are there have their turn again: a flood of new ones does not
+/// hold them up.
 const BATCH: usize = 64;
 /// The pause after a failed accept(2): a lack of descriptors or memory makes it fail at once again.
 const PAUSE: Duration = Duration::from_millis(50);

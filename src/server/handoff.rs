@@ -1,5 +1,6 @@
-//! A connection whose socket a program has. Here it is only watched for whether the client is gone;
-//! what went over it is known from the kernel's counts.
+//! A connection whose socket a program has: as under tcpserver it can do with it what it likes, which a
+//! relay would not allow. Here it is only watched for whether the client is gone; what went over it is
+//! known from the kernel's counts.
 //!
 //! | epoll reports | the client | what follows |
 //! |---------------|------------|--------------|

@@ -49,7 +49,7 @@ pub struct PreAuthLimits {
     /// ends the grace of the first.
     in_grace: VecDeque<Pending>,
     max_grace: usize,
-    /// Connections that count. So few that a scan is cheaper than an index.
+    /// Connections that count: [`MAX_PENDING`] at most, so that they need no index.
     pending: Vec<Pending>,
     /// When the last wrong proofs came from an address, up to [`PENALTY_PROOFS`] of them.
     offenders: HashMap<IpAddr, VecDeque<Instant>>,
