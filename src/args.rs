@@ -23,7 +23,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use socket2::Type;
 
 use crate::auth::digest::Digest;
-use crate::auth::key::{Keyring, create_key, load};
+use crate::auth::key::{create_key, load};
 use crate::auth::noise;
 use crate::auth::proof::Proof;
 use crate::auth::python::Secrets;

@@ -142,7 +142,8 @@ fn the_places_that_readme_names_are_there() {
     let list = README.lines().skip_while(|line| *line != "## Where a new thing goes");
     let mut places = 0;
     for line in list {
-        let is_path = |code: &&str| !code.contains(' ') && (code.ends_with(".rs") || code.contains('/'));
+        let is_path =
+            |code: &&str| !code.contains(' ') && (code.ends_with(".rs") || code.contains('/'));
         let folder = quoted(line).next().unwrap_or_default();
         for place in quoted(line).filter(is_path) {
             let roots = [root.clone(), src(), root.join(folder)];

@@ -68,9 +68,6 @@ impl Retry {
     pub fn may_pass(exit: Exit, code: Option<i32>) -> bool {
         // A UNIX socket that is not bound yet has no file.
         code == Some(Errno::ENOENT as i32)
-            || matches!(
-                exit,
-                Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut
-            )
+            || matches!(exit, Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut)
     }
 }

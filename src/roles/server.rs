@@ -199,12 +199,7 @@ impl Choice {
     }
 
     /// Builds the handler, and runs the loop with it.
-    fn serve(
-        self,
-        args: &ServerArgs,
-        prepared: Prepared,
-        run: Run<'_>,
-    ) -> Result<Ended, Failure> {
+    fn serve(self, args: &ServerArgs, prepared: Prepared, run: Run<'_>) -> Result<Ended, Failure> {
         let talk = run.talk.clone();
         let style = args.prompt.style(args.socket.talk.color);
         let history = args.prompt.history.clone();

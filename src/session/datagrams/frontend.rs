@@ -25,8 +25,6 @@ pub(super) const INBOX: u64 = 1;
 pub(super) const SIGNALS: u64 = 2;
 pub(super) const PROGRAMS: u64 = 3;
 
-pub(super) const READ: Interest = Interest { read: true, write: false };
-
 /// How long a stdout that is not read may keep a run that is to end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
@@ -131,10 +129,10 @@ impl Frontend {
     /// A poller for a socket and for what is typed and signalled.
     pub(super) fn poller(&self, socket: &Datagrams) -> io::Result<Poller> {
         let poller = Poller::new()?;
-        poller.add(socket, SOCKET, READ)?;
-        poller.add(&self.inbox.waker, INBOX, READ)?;
+        poller.add(socket, SOCKET, Interest::READ)?;
+        poller.add(&self.inbox.waker, INBOX, Interest::READ)?;
         if let Some(signals) = &self.signals {
-            poller.add(signals, SIGNALS, READ)?;
+            poller.add(signals, SIGNALS, Interest::READ)?;
         }
         Ok(poller)
     }

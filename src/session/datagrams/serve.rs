@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::answers::AnswerQueue;
-use super::frontend::{Frontend, INBOX, PROGRAMS, READ, SIGNALS, SOCKET};
+use super::frontend::{Frontend, INBOX, PROGRAMS, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
@@ -80,7 +80,7 @@ impl<'a> Service<'a> {
         let is_plain = self.rules.count.is_none() && !self.frontend.dumps();
         self.answers.socket.merge(is_plain && self.programs().is_none());
         let mut buffer = self.answers.socket.buffer();
-        let mut watched = READ;
+        let mut watched = Interest::READ;
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_over() {
             if let Some(failure) = self.frontend.seat.failure() {
@@ -119,7 +119,7 @@ impl<'a> Service<'a> {
     fn poller(&self) -> io::Result<Poller> {
         let poller = self.frontend.poller(&self.answers.socket)?;
         if let Some(programs) = self.programs() {
-            poller.add(programs, PROGRAMS, READ)?;
+            poller.add(programs, PROGRAMS, Interest::READ)?;
         }
         Ok(poller)
     }
