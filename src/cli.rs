@@ -216,16 +216,14 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         let command = subcommand.map(|subcommand| (subcommand.read)(matches));
         return command.transpose().map_err(explained);
     }
-    match RootArgs::from_arg_matches(&matches).map_err(explained)?.generate {
-        Some(kind) => print(&generate(kind)).map(|()| None),
-        None => {
-            let names: Vec<&str> = COMMANDS.iter().map(|subcommand| subcommand.name).collect();
-            Err(error::usage_error(
-                &format!("which command? {}", names.join(", ")),
-                "sockctl COMMAND [OPTIONS]; see sockctl --help",
-            ))
-        }
+    if let Some(kind) = RootArgs::from_arg_matches(&matches).map_err(explained)?.generate {
+        return print(&generate(kind)).map(|()| None);
     }
+    let names: Vec<&str> = COMMANDS.iter().map(|subcommand| subcommand.name).collect();
+    Err(error::usage_error(
+        &format!("which command? {}", names.join(", ")),
+        "sockctl COMMAND [OPTIONS]; see sockctl --help",
+    ))
 }
 
 fn generate(kind: Generated) -> Vec<u8> {
