@@ -42,6 +42,10 @@ fn declares(code: &str, kind: &str, wanted: &str) -> bool {
     code.split(&format!("{kind} ")).skip(1).any(|rest| name(rest) == wanted)
 }
 
+fn is_file(text: &str) -> bool {
+    Path::new(text).extension().is_some_and(|extension| extension == "rs")
+}
+
 /// What stands in backquotes.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
@@ -112,20 +116,21 @@ fn what_the_guide_names_in_code_is_there() {
     let (mut functions, mut constants) = (0, 0);
     for line in GUIDE.lines().filter(|line| line.starts_with("//!")) {
         for code in quoted(line) {
-            // `Type::function`
+            // `Type::function`, `Type::field`
             if let Some((kind, function)) = code.split_once("::")
                 && kind.chars().all(is_word)
                 && kind.starts_with(char::is_uppercase)
                 && function.starts_with(char::is_lowercase)
             {
-                assert!(declares(&all, "fn", name(function)), "{line}: no fn {function}");
+                let is_field = all.contains(&format!(" {function}: "));
+                assert!(is_field || declares(&all, "fn", name(function)), "{line}: no {function}");
                 let is_there = ["struct", "enum", "trait"].map(|it| declares(&all, it, kind));
                 assert!(is_there.contains(&true), "{line}: no {kind}");
                 functions += 1;
             }
             // `A_CONSTANT`, in a table with its file
             if code.contains('_') && code.chars().all(|c| c.is_uppercase() || c == '_') {
-                let file = quoted(line).find(|code| code.ends_with(".rs"));
+                let file = quoted(line).find(|code| is_file(code));
                 let text = file.filter(|_| line.contains('|')).map(text_of);
                 let text = text.as_ref().unwrap_or(&all);
                 assert!(declares(text, "const", code), "{line}: no const {code}");
@@ -142,8 +147,7 @@ fn the_places_that_readme_names_are_there() {
     let list = README.lines().skip_while(|line| *line != "## Where a new thing goes");
     let mut places = 0;
     for line in list {
-        let is_path =
-            |code: &&str| !code.contains(' ') && (code.ends_with(".rs") || code.contains('/'));
+        let is_path = |code: &&str| !code.contains(' ') && (is_file(code) || code.contains('/'));
         let folder = quoted(line).next().unwrap_or_default();
         for place in quoted(line).filter(is_path) {
             let roots = [root.clone(), src(), root.join(folder)];
