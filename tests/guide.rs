@@ -129,7 +129,8 @@ fn what_the_guide_names_in_code_is_there() {
                 functions += 1;
             }
             // `A_CONSTANT`, in a table with its file
-            if code.contains('_') && code.chars().all(|c| c.is_uppercase() || c == '_') {
+            let is_name = code.contains('_') || line.starts_with("//! | `");
+            if is_name && code.chars().all(|c| c.is_uppercase() || c == '_') {
                 let file = quoted(line).find(|code| is_file(code));
                 let text = file.filter(|_| line.contains('|')).map(text_of);
                 let text = text.as_ref().unwrap_or(&all);
