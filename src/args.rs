@@ -414,7 +414,7 @@ impl KeyArgs {
             format!("  sockctl auth-serve --key-file {file}"),
             format!("  sockctl auth-connect HOST:PORT --key-file {file}"),
         ] {
-            talk.notice(Level::Silent, &notice);
+            talk.notice(Level::Never, &notice);
         }
         Ok(true)
     }

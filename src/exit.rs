@@ -73,6 +73,11 @@ impl Exit {
             _ => Self::Other,
         }
     }
+
+    /// The status of a run that a signal has stopped.
+    pub fn of_signal(signal: i32) -> Self {
+        if signal == libc::SIGINT { Self::Interrupted } else { Self::Terminated }
+    }
 }
 
 /// Begins the second line of a usage error.

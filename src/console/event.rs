@@ -238,8 +238,8 @@ pub enum Level {
     Normal,
     /// Connection detail (`-v`).
     Verbose,
-    /// Only in JSON.
-    Silent,
+    /// Never as text: only in JSON.
+    Never,
 }
 
 impl<'a> Event<'a> {
@@ -288,7 +288,7 @@ impl<'a> Event<'a> {
             | Self::Exec { .. }
             | Self::Auth { .. }
             | Self::Expect { ok: true, .. } => Level::Verbose,
-            Self::Message { .. } | Self::Expect { .. } => Level::Silent,
+            Self::Message { .. } | Self::Expect { .. } => Level::Never,
         }
     }
 

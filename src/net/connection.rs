@@ -62,7 +62,7 @@ pub struct Connection {
     codec: Option<Box<dyn Codec>>,
     outbox: Outbox,
     /// Payload that the handler has not taken yet.
-    inbox: Vec<u8>,
+    unread: Vec<u8>,
     read_half: ReadHalf,
     /// recv(2) returned 0. With a codec that can be later than its end of stream.
     wire_ended: bool,
@@ -92,7 +92,7 @@ impl Connection {
             peer,
             codec: None,
             outbox: Outbox::default(),
-            inbox: Vec::new(),
+            unread: Vec::new(),
             read_half: ReadHalf::Open,
             wire_ended: false,
             write_half: WriteHalf::Open,
@@ -247,7 +247,7 @@ impl Connection {
                 match splice.take_inside() {
                     Ok(bytes) => {
                         self.received += bytes.len() as u64;
-                        self.inbox = bytes;
+                        self.unread = bytes;
                     }
                     Err(e) => self.fail(e),
                 }
@@ -259,18 +259,18 @@ impl Connection {
 
     /// Whether payload waits that the handler has not taken.
     pub fn has_unread(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.unread.is_empty()
     }
 
     /// Takes the payload that waits out, to offer it to the handler.
     pub fn take_unread(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.inbox)
+        std::mem::take(&mut self.unread)
     }
 
     /// Puts payload back that the handler has not taken; it comes before what is read next.
     pub fn keep_unread(&mut self, bytes: Vec<u8>) {
-        debug_assert!(self.inbox.is_empty(), "offered twice");
-        self.inbox = bytes;
+        debug_assert!(self.unread.is_empty(), "offered twice");
+        self.unread = bytes;
     }
 
     /// The end that is to be reported now: the handler has taken all data before it.

@@ -146,8 +146,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     let result = own_result.unwrap_or_else(|| match ended {
         (RunEnd::Over, Some(closed)) => result(closed, Role::Client, args.socket.idle_timeout),
         (RunEnd::Expired(failure), _) => Err(failure),
-        (RunEnd::Stopped(Some(libc::SIGINT)), _) => Err(Failure::silent(Exit::Interrupted)),
-        (RunEnd::Stopped(Some(_)), _) => Err(Failure::silent(Exit::Terminated)),
+        (RunEnd::Stopped(Some(signal)), _) => Err(Failure::silent(Exit::of_signal(signal))),
         (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
     });
     match silent_peer {

@@ -224,7 +224,7 @@ impl Choice {
             })?),
             Self::Prompt => {
                 talk.notice(
-                    Level::Silent,
+                    Level::Never,
                     "/help lists the commands; clients do not see each other without --room",
                 );
                 let format = LineFormat { newline: "\n", raw, style };
@@ -235,7 +235,7 @@ impl Choice {
             }
             Self::Room => {
                 let operator = if is_terminal() {
-                    talk.notice(Level::Silent, "/help lists the commands");
+                    talk.notice(Level::Never, "/help lists the commands");
                     Operator::at_terminal(run.inbox, history, style, talk.clone())?
                 } else {
                     Operator::in_pipe(run.inbox, talk.clone())?
@@ -285,10 +285,10 @@ pub fn announce(
         ready::write_port_file(path, local)?;
     }
     talk.say(&Event::Listening { local });
-    if talk.gives_notice(Level::Silent) {
+    if talk.gives_notice(Level::Never) {
         let addresses: Vec<String> = local.reached_at().iter().map(ToString::to_string).collect();
         if !addresses.is_empty() {
-            talk.notice(Level::Silent, &format!("from other machines: {}", addresses.join(", ")));
+            talk.notice(Level::Never, &format!("from other machines: {}", addresses.join(", ")));
         }
     }
     ready::notify();

@@ -109,7 +109,7 @@ impl EventLoop<'_> {
         if is_denied && !security.is_some_and(Security::would_explain) {
             self.table.remove(slot, Reason::Denied);
         } else if security.is_some() {
-            self.challenge(id, from);
+            self.authenticate(id, from);
         } else {
             self.admit(slot);
         }
@@ -150,7 +150,7 @@ impl EventLoop<'_> {
     pub(super) fn admit_waiting(&mut self) -> bool {
         let mut any = false;
         while self.table.stopping.is_none()
-            && self.table.quit.is_none()
+            && self.table.result.is_none()
             && !self.is_full()
             && let Some(slot) = self.table.first_waiting()
         {

@@ -103,14 +103,14 @@ impl Clients for Table {
     }
 
     fn pause_all(&mut self, on: bool) {
-        if self.is_paused != on {
-            self.is_paused = on;
+        if self.paused_by_handler != on {
+            self.paused_by_handler = on;
             self.touch_all();
         }
     }
 
     fn is_paused(&self) -> bool {
-        self.is_paused || self.back_pressure.is_on()
+        self.paused_by_handler || self.back_pressure.is_on()
     }
 
     fn occupy(&mut self, client: Id) {
@@ -171,7 +171,7 @@ impl Clients for Table {
     }
 
     fn quit(&mut self, result: Result<(), Failure>) {
-        self.quit.get_or_insert(result);
+        self.result.get_or_insert(result);
     }
 }
 
@@ -195,7 +195,7 @@ impl Table {
                 && except.is_none_or(|id| id.slot != slot)
                 && let Err(failure) = entry.conn.dump(Direction::Sent, bytes)
             {
-                self.quit.get_or_insert(Err(failure));
+                self.result.get_or_insert(Err(failure));
             }
         }
     }

@@ -261,7 +261,7 @@ impl<'a> EventLoop<'a> {
 
     /// Whether it is over, and how.
     fn end(&mut self) -> Result<Option<RunEnd>, Failure> {
-        if let Some(result) = self.table.quit.take() {
+        if let Some(result) = self.table.result.take() {
             return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
         let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
@@ -373,7 +373,7 @@ impl<'a> EventLoop<'a> {
             format!(" up to {}", quantity::shown(Duration::from_secs(seconds)))
         });
         let notice = format!("stopping: waiting{left} for {who}; Ctrl-C again cuts {them} off");
-        self.talk.notice(Level::Silent, &notice);
+        self.talk.notice(Level::Never, &notice);
     }
 
     /// `--progress`, a few times a second and at the end.

@@ -139,8 +139,8 @@ impl Security {
 }
 
 impl EventLoop<'_> {
-    /// Begins the handshake of a new connection.
-    pub(super) fn challenge(&mut self, id: Id, from: Option<IpAddr>) {
+    /// Begins the handshake in which a new connection proves its key.
+    pub(super) fn authenticate(&mut self, id: Id, from: Option<IpAddr>) {
         let now = self.table.now;
         let Some(security) = &mut self.config.security else {
             return;
@@ -223,7 +223,7 @@ impl EventLoop<'_> {
                     } else {
                         "not encrypted: only the key is proved".into()
                     };
-                    self.talk.notice(Level::Silent, &notice);
+                    self.talk.notice(Level::Never, &notice);
                 }
                 if has_codec {
                     return self.admit(slot);

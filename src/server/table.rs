@@ -123,7 +123,7 @@ pub(super) struct Table {
     pub(super) stopping: Option<Instant>,
     pub(super) stop_wanted: bool,
     /// How the run ends, once that is decided.
-    pub(super) quit: Option<Result<(), Failure>>,
+    pub(super) result: Option<Result<(), Failure>>,
     /// Connections that hold a place of `-m`.
     pub(super) admitted: usize,
     /// Connections whose PROXY header has not come.
@@ -147,7 +147,7 @@ pub(super) struct Table {
     pub(super) flush: FlushSchedule,
     pub(super) back_pressure: BackPressure,
     /// The handler has paused all connections.
-    pub(super) is_paused: bool,
+    pub(super) paused_by_handler: bool,
     /// A connection with this much waiting is cut off.
     pub(super) queue_limit: usize,
     /// Joins and leaves are reported without `-v`.
@@ -168,7 +168,7 @@ impl Table {
             bounds,
             stopping: None,
             stop_wanted: false,
-            quit: None,
+            result: None,
             admitted: 0,
             announcing: 0,
             waiting: BTreeMap::new(),
@@ -183,7 +183,7 @@ impl Table {
             log: BroadcastLog::default(),
             flush: FlushSchedule::default(),
             back_pressure: BackPressure::default(),
-            is_paused: false,
+            paused_by_handler: false,
             queue_limit: handler.queue_limit(),
             is_social: handler.is_social(),
             has_dump: false,
@@ -290,7 +290,7 @@ impl Table {
 
     /// The value; a failure ends the run.
     pub(super) fn or_quit<T>(&mut self, result: Result<T, Failure>) -> Option<T> {
-        result.map_err(|failure| self.quit.get_or_insert(Err(failure))).ok()
+        result.map_err(|failure| self.result.get_or_insert(Err(failure))).ok()
     }
 
     /// The connection that has waited longest to be admitted.
@@ -328,7 +328,7 @@ impl Table {
             self.talk.say(&Event::Accepted { id, peer, local: &local, joined });
             if joined && entry.conn.is_encrypted() {
                 let notice = format!("[{id}] {}", encrypted(entry.key.as_deref()));
-                self.talk.notice(Level::Silent, &notice);
+                self.talk.notice(Level::Never, &notice);
             }
         }
     }

@@ -229,9 +229,7 @@ impl Sender<'_> {
             ready.clear();
             poller.wait(&mut ready, self.deadline).during("wait for datagrams", "")?;
             if let Some(signal) = self.frontend.signals.as_ref().and_then(Deferred::take) {
-                let is_interrupt = signal == libc::SIGINT;
-                let exit = if is_interrupt { Exit::Interrupted } else { Exit::Terminated };
-                return Err(Failure::silent(exit));
+                return Err(Failure::silent(Exit::of_signal(signal)));
             }
             // A closed port is reported, and tried again with the next line.
             if ready.iter().any(|event| event.failed)
