@@ -13,7 +13,7 @@ use crate::codec::python::Unit;
 use crate::net::address::Host;
 use crate::net::handshake::tests::{Script, connect, feed};
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
-use crate::net::proxy::{Login, Proxy};
+use crate::net::proxy::{Authorization, Login, Proxy};
 use crate::net::proxy_header;
 
 type Machine = Box<dyn Handshake>;
@@ -62,9 +62,13 @@ fn pair(which: usize, same: bool) -> [Machine; 2] {
 
 /// A machine whose peer sends the same whatever it gets; and that.
 fn scripted(which: usize) -> (Machine, Vec<u8>) {
-    let login = Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) };
+    let password = Zeroizing::new(b"pass".to_vec());
+    let login = Rc::new(Login { user: "me".into(), password });
     let host = Host::Name("db.test".into());
-    let proxy = |url: &str| Proxy::parse(url).unwrap().handshake(Some(&login), &host, 80);
+    let proxy = |url: &str| {
+        let proxy = Proxy::parse(url).unwrap();
+        proxy.handshake(Some(Rc::clone(&login)), &host, 80, &Authorization::default())
+    };
     let socks = || proxy("socks5://proxy:1");
     let http = || proxy("http://proxy:1");
     let header = || Box::new(proxy_header::Reader);
@@ -76,7 +80,11 @@ fn scripted(which: usize) -> (Machine, Vec<u8>) {
         3 => (socks(), b"\x05\0\x05\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
         4 => (http(), b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"),
         5 => (http(), b"HTTP/1.1 200\n\n"),
-        6 => (http(), b"HTTP/1.1 200 OK\r\n\n"),
+        6 => (
+            http(),
+            b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\
+              Content-Length: 3\r\n\r\nno\nHTTP/1.1 200 OK\r\n\n",
+        ),
         7 => (http(), b"HTTP/1.0 200 \r\r\n\r\r\n\r\n"),
         8 => (header(), b"PROXY TCP4 192.0.2.1 198.51.100.7 8080 80\r\n"),
         9 => (header(), b"PROXY TCP6 :: :: 1 2\r\n"),

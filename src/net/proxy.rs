@@ -7,6 +7,7 @@ mod socks5;
 #[cfg(test)]
 mod tests;
 
+pub use http::Authorization;
 use http::Http;
 use socks5::Socks5;
 
@@ -28,8 +29,19 @@ use crate::exit::{Exit, Failure};
 pub enum Scheme {
     /// RFC 1928, with the user and password of RFC 1929.
     Socks5,
-    /// `CONNECT`, RFC 9110 section 9.3.6, with basic authentication, RFC 7617.
+    /// `CONNECT`, RFC 9110 section 9.3.6, with Digest (RFC 7616) or Basic (RFC 7617).
     Http,
+}
+
+impl Scheme {
+    /// The longest user and password: RFC 1929 has one byte for their length, and a head of HTTP
+    /// its limits.
+    pub fn longest(self) -> usize {
+        match self {
+            Self::Socks5 => 255,
+            Self::Http => 4096,
+        }
+    }
 }
 
 /// A proxy as it was written, without its password.
@@ -45,9 +57,9 @@ pub struct Proxy {
 
 /// User and password.
 pub struct Login {
-    /// The user, at most 255 bytes, without `:`.
+    /// The user, without `:`.
     pub user: String,
-    /// The password.
+    /// The password, UTF-8 for an HTTP proxy.
     pub password: Zeroizing<Vec<u8>>,
 }
 
@@ -76,8 +88,9 @@ impl Proxy {
                  use SOCKCTL_PROXY_PASSWORD or --proxy-password-file FILE",
             );
         }
-        if user.is_some_and(|user| user.is_empty() || user.len() > 255) {
-            return refuse("a user has 1 to 255 bytes");
+        if let Some(user) = user.filter(|user| !(1..=scheme.longest()).contains(&user.len())) {
+            let (most, got) = (scheme.longest(), user.len());
+            return refuse(&format!("a user has 1 to {most} bytes, this one has {got}"));
         }
         let word = [OsString::from(host)];
         let (address, words) = match Address::take(&word) {
@@ -93,10 +106,16 @@ impl Proxy {
     }
 
     /// The handshake that asks the proxy for a connection to `host`.
-    pub fn handshake(&self, login: Option<&Login>, host: &Host, port: u16) -> Box<dyn Handshake> {
+    pub fn handshake(
+        &self,
+        login: Option<Rc<Login>>,
+        host: &Host,
+        port: u16,
+        authorization: &Authorization,
+    ) -> Box<dyn Handshake> {
         match self.scheme {
-            Scheme::Socks5 => Box::new(Socks5::new(login, host, port)),
-            Scheme::Http => Box::new(Http::new(login, host, port)),
+            Scheme::Socks5 => Box::new(Socks5::new(login.as_deref(), host, port)),
+            Scheme::Http => Box::new(Http::new(login, host, port, Rc::clone(authorization))),
         }
     }
 }
@@ -108,6 +127,7 @@ pub struct Tunnel {
     target: Address,
     host: Host,
     port: u16,
+    authorization: Authorization,
 }
 
 impl Tunnel {
@@ -121,7 +141,7 @@ impl Tunnel {
         until: Deadline,
     ) -> Result<Self, Failure> {
         let (host, port) = destination(&target, query, until)?;
-        Ok(Self { proxy, login, target, host, port })
+        Ok(Self { proxy, login, target, host, port, authorization: Authorization::default() })
     }
 
     /// The address to dial.
@@ -131,7 +151,13 @@ impl Tunnel {
 
     /// Our side of the handshake.
     pub fn handshake(&self) -> Box<dyn Handshake> {
-        self.proxy.handshake(self.login.as_deref(), &self.host, self.port)
+        self.proxy.handshake(self.login.clone(), &self.host, self.port, &self.authorization)
+    }
+
+    /// Whether the proxy has closed a connection before it reacted to our authorization, which it
+    /// gets on another one.
+    pub fn has_authorization(&self) -> bool {
+        self.authorization.borrow().is_some()
     }
 
     /// The failure of a proxy that could not be dialled.

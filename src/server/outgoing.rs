@@ -112,6 +112,14 @@ impl EventLoop<'_> {
             None => self.config.deadline,
         };
         out.until = Deadline::after(out.route.timeout).min(end);
+        self.dial_again();
+    }
+
+    /// Dials within the attempt under way.
+    fn dial_again(&mut self) {
+        let Some(out) = &mut self.outgoing else {
+            return;
+        };
         let address = out.route.tunnel.as_ref().map_or(&out.route.address, Tunnel::address);
         match Dialer::new(address, out.route.dial.clone(), out.until) {
             Ok(dialer) => {
@@ -207,6 +215,8 @@ impl EventLoop<'_> {
         let Some(tunnel) = self.outgoing.as_ref().and_then(|out| out.route.tunnel.as_ref()) else {
             return;
         };
+        let is_late = matches!(&event, HandshakeEvent::Refused(why) if why.exit == Exit::TimedOut);
+        let again = tunnel.has_authorization() && !is_late;
         let failure = match event {
             HandshakeEvent::More => return,
             HandshakeEvent::Done(_) => {
@@ -218,6 +228,9 @@ impl EventLoop<'_> {
             HandshakeEvent::Broken(e, _) => tunnel.broken(&e),
         };
         self.table.remove(slot, Reason::Error);
+        if again {
+            return self.dial_again();
+        }
         self.attempt_failed(failure);
     }
 

@@ -84,6 +84,48 @@ back = threading.Thread(target=pump, args=(target, s)); back.start()
 pump(s, target); back.join()
 ";
 
+/// An HTTP proxy that asks each client for a proof by the challenges in `argv[1]`, checks the one it
+/// gets for `me` and `secret`, and prints its scheme. `argv[2]` is what else the 407 says.
+const CHALLENGES: &str = r"
+import base64, hashlib, re, socket, sys, threading
+server = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
+def right(scheme, rest):
+    if scheme == 'Basic': return base64.b64decode(rest) == b'me:secret'
+    at = {name: a or b for name, a, b in re.findall(r'(\w+)=(?:\x22([^\x22]*)\x22|([^, ]+))', rest)}
+    new = hashlib.sha256 if at['algorithm'] == 'SHA-256' else hashlib.md5
+    h = lambda text: new(text.encode()).hexdigest()
+    ends = h('me:%s:secret' % at['realm']), h('CONNECT:' + at['uri'])
+    wanted = [ends[0], at['nonce'], at['nc'], at['cnonce'], at['qop'], ends[1]]
+    return at['username'] == 'me' and at['response'] == h(':'.join(wanted))
+def pump(a, b):
+    while data := a.recv(65536): b.sendall(data)
+    b.shutdown(socket.SHUT_WR)
+while True:
+    s, _ = server.accept()
+    count, good = 0, False
+    while not good:
+        request = b''
+        while not request.endswith(b'\r\n\r\n') and (byte := s.recv(1)): request += byte
+        if not request: break
+        count += 1
+        for proof in re.findall(r'Proxy-Authorization: (\w+) (.*)\r', request.decode()):
+            good = right(*proof)
+            print(count, proof[0], 'right' if good else 'wrong')
+        if good: break
+        answer = ('HTTP/1.1 407 Who?|' + sys.argv[1] + sys.argv[2]).replace('|', '\r\n')
+        s.sendall((answer + 'Content-Length: 3\r\n\r\nno\n').encode())
+        if 'gone' in sys.argv[2]: s.recv(1)
+        if sys.argv[2]: break
+    sys.argv[2] = sys.argv[2].replace('X: gone', 'Connection: close')
+    if not good: s.close(); continue
+    host, port = request.split()[1].decode().rsplit(':', 1)
+    target = socket.create_connection((host, int(port)))
+    s.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + target.recv(100))
+    back = threading.Thread(target=pump, args=(target, s)); back.start()
+    pump(s, target); back.join()
+";
+
 /// A server that sends this to its first client.
 fn greeter(text: &str) -> (Running, String) {
     let server = sockctl(format!("serve 127.0.0.1:0 --once --reply '{text}'")).start();
@@ -160,28 +202,85 @@ fn what_the_proxy_says_decides_the_status() {
         let done = connect(&format!("db 5432 --proxy socks5://{at}")).run();
         done.fails(code, format!("{head}: {cause} (SOCKS reply {reply})"));
     }
-    for (answer, code) in
-        [("HTTP/1.0 407 Proxy Authentication Required", 9), ("HTTP/1.1 502 Bad Gateway", 5)]
-    {
-        let (_proxy, at) = listening(HTTP, [answer]);
-        let line = answer.split_once(' ').unwrap().1;
-        connect(&format!("db 5432 --proxy http://{at}")).run().fails(
-            code,
-            format!("connect to db:5432 through the http proxy {at}: it answered '{line}'"),
-        );
+    for (answer, code, cause) in [
+        ("407 Who?", 9, "it requires a user and a password (http://USER@…)"),
+        ("502 Bad Gateway", 5, "it answered '502 Bad Gateway'"),
+    ] {
+        let (_proxy, at) = listening(HTTP, [format!("HTTP/1.1 {answer}")]);
+        let head = format!("connect to db:5432 through the http proxy {at}");
+        let done = connect(&format!("db 5432 --proxy http://{at}")).run();
+        done.fails(code, format!("{head}: {cause}"));
     }
 }
 
 #[test]
-fn an_http_proxy_gets_connect_and_a_login() {
+fn an_http_proxy_that_asks_for_nothing_gets_no_password() {
     let (_target, address) = greeter("hello");
     let (proxy, at) = listening(HTTP, "'HTTP/1.1 200 Connection established'");
     let client = connect(&format!("{address} --proxy http://me@{at} --expect hello"));
     client.env("SOCKCTL_PROXY_PASSWORD", "pass").run().is(0, "hello", "");
-    let request = format!(
-        "CONNECT {address} HTTP/1.1|Host: {address}|Proxy-Authorization: Basic bWU6cGFzcw==||\n"
-    );
+    let request = format!("CONNECT {address} HTTP/1.1|Host: {address}||\n");
     assert_eq!(proxy.finish().text(), request);
+}
+
+#[test]
+fn an_http_proxy_that_asks_gets_digest_before_basic() {
+    let basic = r#"Proxy-Authenticate: Basic realm="a proxy"|"#;
+    let digest = r#"Proxy-Authenticate: Digest realm="a", nonce="b", qop="auth", algorithm="#;
+    let (md5, sha) = (format!("{digest}MD5|"), format!("{digest}SHA-256|"));
+    for (offers, ends, seen) in [
+        (basic.to_owned(), "", "2 Basic"),
+        (basic.to_owned(), "Connection: close|", "1 Basic"),
+        (format!("{basic}{md5}"), "", "2 Digest"),
+        (format!("{sha}{basic}"), "Connection: close|", "1 Digest"),
+        // It says that it stays, and goes.
+        (format!("{sha}{basic}"), "X: gone|", "1 Digest"),
+    ] {
+        let (proxy, at) = listening(CHALLENGES, [offers.as_str(), ends]);
+        let ask = |password: &str, address: &str| {
+            connect(&format!("{address} --proxy http://me@{at} --expect hello"))
+                .env("SOCKCTL_PROXY_PASSWORD", password)
+                .run()
+        };
+        let (_target, address) = greeter("hello");
+        ask("secret", &address).is(0, "hello", "");
+        proxy.stdout_has(&format!("{seen} right\n"));
+        let refused = "it does not accept the user and the password";
+        let why = format!("connect to 127.0.0.1:1 through the http proxy {at}: {refused}");
+        ask("guess", "127.0.0.1:1").fails(9, why);
+    }
+    // Its offers are none of ours, or it has none.
+    for (offers, why) in
+        [("Proxy-Authenticate: Negotiate|", "Unsupported scheme"), ("", "no challenges given")]
+    {
+        let (_proxy, at) = listening(CHALLENGES, [offers, ""]);
+        let client = connect(&format!("db:1 --proxy http://me@{at}"));
+        let head = format!("connect to db:1 through the http proxy {at}");
+        client
+            .env("SOCKCTL_PROXY_PASSWORD", "secret")
+            .run()
+            .fails(9, format!("{head}: it offers no authentication that we have: '{why}…'"));
+    }
+}
+
+#[test]
+fn names_and_passwords_that_socks_cannot_carry_are_refused_before_connecting() {
+    let (listener, at) = listener();
+    let long = "x".repeat(256);
+    let ask = |scheme: &str, user: &str, password: &str| {
+        let client = connect(&format!("db:1 -w 0.1 --proxy {scheme}://{user}@{at}"));
+        client.env("SOCKCTL_PROXY_PASSWORD", password).run()
+    };
+    ask("socks5", &long, "x").refuses("--proxy: a user has 1 to 255 bytes, this one has 256");
+    ask("socks5", "me", &long).refuses("the proxy's password has over 255 bytes");
+    let folder = Folder::new();
+    let path = folder.file("password", &long);
+    let client = connect(&format!("db:1 --proxy socks5://me@{at} --proxy-password-file {path}"));
+    client.run().refuses("the proxy's password has over 255 bytes");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "nobody has connected");
+    // HTTP can.
+    assert_eq!(ask("http", &long, &long).code, 4);
 }
 
 #[test]

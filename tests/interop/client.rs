@@ -2,6 +2,8 @@
 //! configuration.
 
 use std::fmt::Display;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::run::{BINARY, Finished, Folder, Running, events, free_port, pattern, program, sockctl};
 
@@ -170,7 +172,7 @@ fn tinyproxy_connects_with_and_without_a_password() {
                 9,
                 format!(
                     "connect to localhost:{target} through the http proxy 127.0.0.1:{port}: \
-                     it answered '407 Proxy Authentication Required'"
+                     it requires a user and a password (http://USER@…)"
                 ),
             );
         }
@@ -199,4 +201,50 @@ fn haproxy_believes_what_send_proxy_says() {
     // Without a header haproxy hangs up.
     let talk = connect(format!("{port} -C --send 'GET / HTTP/1.0\\n\\n' --expect '200 OK'"));
     assert_eq!(talk.code, 8, "{}", talk.stderr);
+}
+
+#[test]
+#[ignore = "needs squid"]
+fn squid_gets_a_digest_or_a_password() {
+    let folder = Folder::new();
+    let (_echo, target) = echo();
+    let digests = folder.file("digests", "me:a proxy:ed341f3878913c4a145b9c860b29f142\n");
+    let passwords = folder.file("passwords", "me:$1$salt$ez2vlPGdaLYkJam5pWs/Y1\n");
+    // squid's helpers are another user's.
+    for (path, mode) in
+        [(folder.text(""), 0o755), (digests.clone(), 0o644), (passwords.clone(), 0o644)]
+    {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let digest = format!("digest program /usr/lib/squid/digest_file_auth -c {digests}");
+    let basic = format!("basic program /usr/lib/squid/basic_ncsa_auth {passwords}");
+    for programs in [vec![&digest], vec![&basic], vec![&basic, &digest]] {
+        let port = free_port();
+        let mut conf = format!(
+            "http_port 127.0.0.1:{port}\nacl known proxy_auth REQUIRED\n\
+             http_access allow known\nhttp_access deny all\ncache deny all\naccess_log none\n\
+             cache_log /dev/null\npid_filename none\n"
+        );
+        for program in programs {
+            let scheme = program.split(' ').next().unwrap();
+            let line = format!("auth_param {program}\nauth_param {scheme} realm a proxy\n");
+            conf.insert_str(0, &line);
+        }
+        let _server = program("squid", ["-N", "-f", &folder.file("conf", conf)]).start();
+        is_up(port);
+        let ask = |password: &str| {
+            let proxy = format!("--proxy http://me@127.0.0.1:{port}");
+            sockctl(format!("connect 127.0.0.1:{target} {proxy} --send hi --expect hi"))
+                .env("SOCKCTL_PROXY_PASSWORD", password)
+                .run()
+        };
+        ask("secret").is(0, "hi", "");
+        ask("guess").fails(
+            9,
+            format!(
+                "connect to 127.0.0.1:{target} through the http proxy 127.0.0.1:{port}: it does \
+                 not accept the user and the password"
+            ),
+        );
+    }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::net::handshake::Driver;
 use crate::net::handshake::tests::feed;
 
-fn login() -> Login {
-    Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) }
+fn login() -> Rc<Login> {
+    Rc::new(Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) })
 }
 
 fn name(name: &str) -> Host {
@@ -16,19 +16,20 @@ fn name(name: &str) -> Host {
 /// it has read.
 fn played(
     scheme: &str,
-    login: Option<&Login>,
+    login: Option<Rc<Login>>,
     host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>, usize) {
     let proxy = Proxy::parse(&format!("{scheme}://proxy:1")).unwrap();
-    let (mut driver, mut sent) = Driver::start(proxy.handshake(login, host, 80));
+    let authorization = Authorization::default();
+    let (mut driver, mut sent) = Driver::start(proxy.handshake(login, host, 80, &authorization));
     let run = feed(&mut driver, said, &[]);
     sent.extend(run.sent);
     (sent, run.result.map(|result| result.map(|_| ())), run.read)
 }
 
 fn socks(
-    login: Option<&Login>,
+    login: Option<Rc<Login>>,
     host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>) {
@@ -56,12 +57,11 @@ fn socks_without_a_login() {
 
 #[test]
 fn socks_with_a_login_and_a_name() {
-    let login = login();
     let said = b"\x05\x02\x01\0\x05\0\0\x03\x02ab\0\x50";
-    let (sent, result) = socks(Some(&login), &name("db.test"), said);
+    let (sent, result) = socks(Some(login()), &name("db.test"), said);
     assert_eq!(sent, b"\x05\x02\0\x02\x01\x02me\x04pass\x05\x01\0\x03\x07db.test\0\x50");
     assert_eq!(result, Some(Ok(())));
-    let (sent, result) = socks(Some(&login), &name("x"), b"\x05\0");
+    let (sent, result) = socks(Some(login()), &name("x"), b"\x05\0");
     assert_eq!(sent[4..], *b"\x05\x01\0\x03\x01x\0\x50", "a proxy that wants no login");
     assert_eq!(result, None);
 }
@@ -85,12 +85,11 @@ fn each_socks_refusal_has_its_status() {
             Exit::Other
         ]
     );
-    let login = login();
     for (login, said, exit) in [
         (None, &b"\x05\xff"[..], Exit::NotAuthenticated),
         (None, b"\x05\x02", Exit::NotAuthenticated),
-        (Some(&login), b"\x05\xff", Exit::NotAuthenticated),
-        (Some(&login), b"\x05\x02\x01\x01", Exit::NotAuthenticated),
+        (Some(login()), b"\x05\xff", Exit::NotAuthenticated),
+        (Some(login()), b"\x05\x02\x01\x01", Exit::NotAuthenticated),
         (None, b"HTTP/1.1", Exit::Broken),
         (None, b"\x05\0\x05\0\0\x09\0\0", Exit::Broken),
     ] {
@@ -100,7 +99,7 @@ fn each_socks_refusal_has_its_status() {
 }
 
 fn http(
-    login: Option<&Login>,
+    login: Option<Rc<Login>>,
     host: &Host,
     said: &str,
 ) -> (String, Option<Result<(), Refusal>>, usize) {
@@ -115,13 +114,71 @@ fn connect_over_http() {
     assert_eq!(sent, "CONNECT db:80 HTTP/1.1\r\nHost: db:80\r\n\r\n");
     assert_eq!((result, read), (Some(Ok(())), said.len()));
     let six = Host::Ip("::1".parse().unwrap());
-    let (sent, result, read) = http(Some(&login()), &six, "HTTP/1.1 204 x\n\n\n");
-    assert_eq!(
-        sent,
-        "CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\n\
-         Proxy-Authorization: Basic bWU6cGFzcw==\r\n\r\n"
-    );
+    let (sent, result, read) = http(Some(login()), &six, "HTTP/1.1 204 x\n\n\n");
+    assert_eq!(sent, "CONNECT [::1]:80 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
     assert_eq!((result, read), (Some(Ok(())), 16));
+}
+
+const BASIC: &str = "Proxy-Authenticate: Basic realm=\"x\"\r\n";
+const DIGEST: &str = "proxy-authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\"\r\n";
+
+/// A 407 with these headers and a body of three bytes, which keeps the connection.
+fn challenge(headers: &str) -> String {
+    format!("HTTP/1.1 407 Who?\r\n{headers}Content-Length: 3\r\n\r\nno\n")
+}
+
+#[test]
+fn a_challenge_is_answered_on_the_same_connection_digest_before_basic() {
+    for (offers, authorization) in [
+        (BASIC.to_owned(), "Basic bWU6cGFzcw==\r\n\r\n"),
+        (format!("{BASIC}{DIGEST}"), "Digest username=\"me\", realm=\"x\", uri=\"db:80\""),
+        (format!("Proxy-Authenticate: Negotiate\r\n{BASIC}"), "Basic bWU6cGFzcw==\r\n\r\n"),
+        (format!("Proxy-Authenticate: Digest algorithm=x\r\n{BASIC}"), "Basic "),
+    ] {
+        let said = format!("{}HTTP/1.1 200 OK\r\n\r\n", challenge(&offers));
+        let (sent, result, read) = http(Some(login()), &name("db"), &format!("{said}+OK"));
+        let request = "CONNECT db:80 HTTP/1.1\r\nHost: db:80\r\n";
+        let wanted = format!("{request}\r\n{request}Proxy-Authorization: {authorization}");
+        assert!(sent.starts_with(&wanted), "{sent}");
+        assert_eq!((result, read), (Some(Ok(())), said.len()));
+    }
+    let unknown = challenge("Proxy-Authenticate: Negotiate\r\n");
+    let (reason, exit) = refusal(http(Some(login()), &name("db"), &unknown).1);
+    assert!(reason.starts_with("it offers no authentication that we have"), "{reason}");
+    assert_eq!(exit, Exit::NotAuthenticated);
+    let twice = challenge(BASIC).repeat(2);
+    assert_eq!(
+        refusal(http(Some(login()), &name("db"), &twice).1),
+        ("it does not accept the user and the password".into(), Exit::NotAuthenticated)
+    );
+}
+
+#[test]
+fn the_authorization_goes_to_another_connection_only_if_the_proxy_closes() {
+    let proxy = Proxy::parse("http://proxy:1").unwrap();
+    let first = |said: &str, has_authorization| {
+        let authorization = Authorization::default();
+        let (mut driver, _) =
+            Driver::start(proxy.handshake(Some(login()), &name("db"), 80, &authorization));
+        feed(&mut driver, said.as_bytes(), &[]);
+        assert_eq!(authorization.borrow().is_some(), has_authorization, "{said}");
+        authorization
+    };
+    for headers in
+        ["Connection: close\r\n", "Proxy-Connection: Close\r\n", "Transfer-Encoding: chunked\r\n"]
+    {
+        first(&challenge(&format!("{BASIC}{headers}")), true);
+    }
+    first(&challenge(BASIC).replace("1.1", "1.0"), true);
+    first(&challenge(BASIC).replace("Content-Length: 3\r\n", ""), true);
+    first(&challenge(BASIC).replace(": 3", ": 65537"), true);
+    // One that closes although it has said that it stays.
+    let authorization = first(&challenge(BASIC), true);
+    first(&format!("{}H", challenge(BASIC)), false);
+    let (_, greeting) =
+        Driver::start(proxy.handshake(Some(login()), &name("db"), 80, &authorization));
+    assert!(greeting.ends_with(b"\r\nProxy-Authorization: Basic bWU6cGFzcw==\r\n\r\n"));
+    assert_eq!(*authorization.borrow(), None, "it is used once");
 }
 
 #[test]
@@ -132,7 +189,7 @@ fn each_http_refusal_has_its_status() {
         ("it answered '403 Filtered \\x1b[1m'".into(), Exit::Permission)
     );
     for (line, exit) in [
-        ("HTTP/1.1 407 Proxy Authentication Required", Exit::NotAuthenticated),
+        ("HTTP/1.1 407", Exit::NotAuthenticated),
         ("HTTP/1.1 401", Exit::NotAuthenticated),
         ("HTTP/1.1 500 Unable to connect", Exit::Unreachable),
         ("HTTP/1.1 502 Bad Gateway", Exit::Unreachable),

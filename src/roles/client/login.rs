@@ -8,12 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::auth::secret::{SecretFile, without_newline};
 use crate::exit::{Exit, Failure};
-use crate::net::proxy::{Login, Proxy};
+use crate::net::proxy::{Login, Proxy, Scheme};
 
 const VARIABLE: &str = "SOCKCTL_PROXY_PASSWORD";
-/// The longest password: RFC 1929 has one byte for its length.
-const LONGEST: usize = 255;
-
 /// The login for `proxy`; `None` where no user is given.
 pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failure> {
     let Some(user) = &proxy.user else {
@@ -25,7 +22,7 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
         };
     };
     let password = match (file, std::env::var_os(VARIABLE)) {
-        (Some(path), _) => read(path)?,
+        (Some(path), _) => read(path, proxy.scheme.longest())?,
         (None, Some(value)) => Zeroizing::new(value.as_bytes().to_vec()),
         (None, None) => {
             return Err(Failure::usage(format!(
@@ -33,17 +30,21 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
             )));
         }
     };
-    if password.len() > LONGEST {
-        return Err(Failure::usage("the proxy's password has over 255 bytes"));
+    let most = proxy.scheme.longest();
+    if password.len() > most {
+        return Err(Failure::usage(format!("the proxy's password has over {most} bytes")));
+    }
+    if proxy.scheme == Scheme::Http && std::str::from_utf8(&password).is_err() {
+        return Err(Failure::usage("the HTTP proxy's password is not UTF-8"));
     }
     let user = user.clone();
     Ok(Some(Login { user, password }))
 }
 
 /// A password, minus exactly one final LF or CRLF, out of a file that only its owner can read.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn read(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let content = SecretFile::open("read the proxy's password from", path)
-        .and_then(|file| file.read(LONGEST + 2))
+        .and_then(|file| file.read(most + 2))
         .map_err(|failure| failure.exit(Exit::Usage))?;
     Ok(Zeroizing::new(without_newline(&content).to_vec()))
 }
