@@ -38,6 +38,7 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send 
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve only clients that prove they hold the key'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to an auth-serve, and prove that we hold the key; encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
@@ -309,7 +310,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'H
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect or send from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-proxy -d 'Send a PROXY protocol header, with the addresses of the connection, first' -r
@@ -569,6 +571,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s q -l quiet -
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l trace -d 'Show every socket call'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
@@ -830,7 +833,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l interval -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l reply -d 'Wait for N answers to each datagram and print them' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l retries -d 'Resend up to N times while there is no answer' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Require each answer to match REGEX (over bytes)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s s -l source -d 'Send from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s s -l source -d 'Connect or send from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l ttl -d 'Time to live (hop limit) of what is sent' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
@@ -1086,6 +1090,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
@@ -1366,7 +1371,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect or send from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy-password-file -d 'Read the proxy\'s password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-proxy -d 'Send a PROXY protocol header, with the addresses of the connection, first' -r

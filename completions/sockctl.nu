@@ -25,6 +25,7 @@ module completions {
 
   # Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
   export extern "sockctl serve" [
+    --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`
     --echo                    # Echo all input back
     --discard                 # Discard all input
@@ -88,7 +89,8 @@ module completions {
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
-    --source(-s): string      # Connect from this address
+    --source(-s): string      # Connect or send from this address
+    --source-port(-p): string # Connect or send from this port
     --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first
@@ -123,6 +125,7 @@ module completions {
 
   # Receive datagrams and answer everyone
   export extern "sockctl udp-serve" [
+    --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --echo                    # Echo each datagram back to its sender
     --discard                 # Discard all datagrams
     --reply: string           # Answer each datagram with TEXT
@@ -170,7 +173,8 @@ module completions {
     --retries: string         # Resend up to N times while there is no answer
     --expect: string          # Require each answer to match REGEX (over bytes)
     --broadcast               # Allow sending to a broadcast address
-    --source(-s): string      # Send from this address
+    --source(-s): string      # Connect or send from this address
+    --source-port(-p): string # Connect or send from this port
     --ttl: string             # Time to live (hop limit) of what is sent
     --ipv4(-4)                # Use IPv4 only
     --ipv6(-6)                # Use IPv6 only
@@ -216,6 +220,7 @@ module completions {
     --create-key: string      # Write a new random key to --key-file and exit
     --keys: path              # Accept these keys: one NAME:KEY per line of FILE
     --no-penalty              # Do not slow down addresses that send wrong proofs
+    --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`
     --echo                    # Echo all input back
     --discard                 # Discard all input
@@ -288,7 +293,8 @@ module completions {
     --expect-eof              # Wait until the peer ends; else exit with 8
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
-    --source(-s): string      # Connect from this address
+    --source(-s): string      # Connect or send from this address
+    --source-port(-p): string # Connect or send from this port
     --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first

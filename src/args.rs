@@ -38,7 +38,7 @@ use crate::net::deadline::Deadline;
 use crate::net::hexdump::Dump;
 use crate::net::options;
 use crate::net::quantity;
-use crate::net::resolve::Query;
+use crate::net::resolve::{Query, Source};
 use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace;
@@ -51,7 +51,13 @@ pub const INT_MAX: u64 = i32::MAX as u64;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TalkArgs {
     /// Show connection details
-    #[arg(short, long, conflicts_with = "quiet", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        conflicts_with = "quiet",
+        overrides_with = "verbose",
+        help_heading = "Output"
+    )]
     pub verbose: bool,
     /// Show errors only
     #[arg(short, long, help_heading = "Output")]
@@ -135,8 +141,48 @@ impl FamilyArgs {
     }
 
     /// What is asked for besides a name.
-    pub fn query(&self, kind: Type, source: Option<SocketAddr>) -> Query {
+    pub fn query(&self, kind: Type, source: Source) -> Query {
         Query { family: self.family(), numeric: self.numeric, source, kind }
+    }
+}
+
+/// Where to listen.
+#[derive(Args, Debug, Clone)]
+pub struct ListenArgs {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
+    #[arg(value_name = "ADDRESS", num_args = 0..)]
+    pub address: Vec<OsString>,
+    /// Listen on this port; the ADDRESS is a HOST then, or left out
+    #[arg(short, long, value_name = "PORT", value_parser = count::<u16>(0, 65535), help_heading = "Sockets")]
+    pub port: Option<u16>,
+}
+
+impl ListenArgs {
+    /// The address.
+    pub fn address(&self, family: Family) -> Result<Address, Failure> {
+        let mut words = self.address.clone();
+        words.extend(self.port.map(|port| port.to_string().into()));
+        address(&words, family)
+    }
+}
+
+/// Where connections and datagrams come from.
+#[derive(Args, Debug, Clone)]
+pub struct SourceArgs {
+    /// Connect or send from this address
+    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = source, help_heading = "Sockets")]
+    pub source: Option<SocketAddr>,
+    /// Connect or send from this port
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = count::<u16>(1, 65535), help_heading = "Sockets")]
+    pub source_port: Option<u16>,
+}
+
+impl SourceArgs {
+    /// Both.
+    pub fn source(&self) -> Source {
+        let port = self.source_port.or(self.source.map(|source| source.port()));
+        Source { ip: self.source.map(|source| source.ip()), port: port.unwrap_or(0) }
     }
 }
 

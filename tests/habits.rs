@@ -1,5 +1,6 @@
-//! The README's table of habits: every line of its right column is run, against a peer that shows
-//! that it does what the left column was used for.
+//! Habits from nc, ncat, socat, tcpserver and wait-for-it. The README's table: every line of its right
+//! column is run, against a peer that shows that it does what the left column was used for. And what
+//! those programs take: each form does the same here, or is refused with the way it is done here.
 
 use std::io::{Read, Write};
 use std::net::UdpSocket;
@@ -8,8 +9,8 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::run::{
-    BINARY, DEADLINE, Finished, Folder, Program, Running, accept, ask, connect, datagram,
-    datagrams, echoes, free_port, listen, program, read_all, take, with_ports,
+    BINARY, DEADLINE, Finished, Folder, IN_USE, Program, Running, accept, ask, connect, datagram,
+    datagrams, echoes, free_port, listen, listener, program, read_all, sockctl, take, with_ports,
 };
 
 const README: &str = include_str!("../README.md");
@@ -258,4 +259,284 @@ fn every_line_of_the_table_does_what_it_is_for() {
     for (command, holds) in HABITS {
         holds(&Place::new(), command);
     }
+}
+
+/// What the other programs take and sockctl does not, and how the refusal says that it is done.
+const REFUSED: &[(&str, &str)] = &[
+    // nc, of OpenBSD.
+    ("-l 8520", "no option '-l'; use sockctl serve"),
+    ("-lvp 8520", "no option '-l'; use sockctl serve"),
+    ("-vlp 8520", "no command before '-vlp'; use sockctl serve"),
+    ("-vul 8520", "no command before '-vul'; use sockctl udp-serve"),
+    ("-zv host 80", "no option '-z'; use sockctl connect -z"),
+    ("-vz host 80", "no command before '-vz'; use sockctl connect -z"),
+    ("-v host 80", "no command before '-v'; use sockctl connect or sockctl serve"),
+    ("-u host 53", "no option '-u'; use sockctl udp-send or sockctl udp-serve"),
+    ("-w3 host 80", "no command before '-w3'; use sockctl connect or sockctl serve"),
+    ("-N host 80", "no option '-N'; it is the default: the end of stdin is passed on"),
+    ("connect -l 1", "no option '-l'; use sockctl serve"),
+    ("connect -lk 1", "no option '-l'; use sockctl serve"),
+    ("serve -l 1", "no option '-l'; it listens by itself"),
+    ("serve -lvp 1", "no option '-l'; it listens by itself"),
+    ("udp-send -l 1", "no option '-l'; use sockctl udp-serve"),
+    ("connect -u 1", "no option '-u'; use sockctl udp-send or sockctl udp-serve"),
+    ("udp-serve -u 1", "no option '-u'; it is UDP already"),
+    ("serve -k 1", "no option '-k'; it keeps going by itself"),
+    ("connect -k 1", "no option '-k'; sockctl serve keeps going by itself"),
+    ("connect -N 1", "no option '-N'; it is the default: the end of stdin is passed on"),
+    ("connect -q1 1", "no option '-q1'; -q is --quiet here, use --linger DUR"),
+    ("connect -q0 host 80", "no option '-q0'; -q is --quiet here, use --linger DUR"),
+    ("connect -q4 1", "no option '-q4'; -q is --quiet here, use --linger DUR"),
+    ("connect -vq-1 1", "no option '-vq-1'; -q is --quiet here, use --linger DUR"),
+    ("connect -q 1 host 80", "unexpected word 'host'; -q is --quiet here, use --linger DUR"),
+    ("connect host 80 -q 0", "unexpected word '0'; -q is --quiet here, use --linger DUR"),
+    (
+        "udp-send -q 1 host 53 text",
+        "-q is --quiet here, and takes no '1'; a port is written 127.0.0.1:PORT",
+    ),
+    ("connect -U /run/x", "no option '-U'; write unix:PATH as the address"),
+    ("serve -lU /run/x", "no option '-l'; it listens by itself"),
+    ("connect -X connect -x 127.0.0.1:3128 host 80", PROXIES_OF_X),
+    ("connect --proxy-type socks5 host 80", PROXIES_OF_TYPE),
+    (
+        "connect -P me host 80",
+        "no option '-P'; use --proxy http://USER@HOST:PORT and SOCKCTL_PROXY_PASSWORD",
+    ),
+    ("udp-send -X 5 host 80", "no option '-X'; datagrams go through no proxy"),
+    (
+        "connect -d 1",
+        "no option '-d'; to leave stdin alone use --recv-only; to be told more use -v",
+    ),
+    ("connect -D 1", "no option '-D'; use -o SO_DEBUG; to send without delay use -o TCP_NODELAY"),
+    ("udp-send -b 1", "no option '-b'; use --broadcast"),
+    ("connect -r 1", "no option '-r'; the system chooses ports; a dump is --hex FILE"),
+    ("connect -I 1000 1", "no option '-I'; use -o SO_RCVBUF=SIZE"),
+    ("connect -O 1000 1", "no option '-O'; use -o SO_SNDBUF=SIZE"),
+    ("connect -M 3 1", "no option '-M'; use -o IP_TTL=N, or -o IPV6_UNICAST_HOPS=N"),
+    ("udp-send -M 3 1", "no option '-M'; use --ttl N"),
+    ("connect -m 3 1", "no option '-m'; use -o IP_MINTTL=N"),
+    ("connect -T lowdelay 1", "no option '-T'; use -o IP_TOS=N; an idle timeout is -i DUR"),
+    ("connect -t 1", "no option '-t'; to retry use --wait DUR, to await the rest --linger DUR"),
+    ("connect -S 1", "no option '-S'; TCP MD5 signatures are not available"),
+    ("connect -F 1", "no option '-F'; passing a socket on is not available"),
+    (
+        "connect -V 1 1",
+        "no option '-V'; write sockctl --version; to choose a route use -o SO_MARK=N",
+    ),
+    ("udp-serve -W 1 1", "no option '-W'; use --count N"),
+    ("connect -Z 1", "no option '-Z'; TCP, UDP and UNIX sockets are all that is spoken"),
+    ("serve -s 127.0.0.2 -p 1", "no option '-s'; write the address to listen on as HOST:PORT"),
+    ("udp-send -z host 53", "no option '-z'; use sockctl connect -z"),
+    (
+        "connect -z host 80 443",
+        "unexpected word '443'; several ports are a list: -z HOST:PORT,PORT",
+    ),
+    // The proxy of nc is no dump, and the rules of tcpserver are none.
+    ("connect -x 127.0.0.1:1080 127.0.0.1 1", ""),
+    ("connect -x proxy:1080 127.0.0.1 1", ""),
+    ("connect -x [::1]:1080 127.0.0.1 1", ""),
+    ("connect -x 127.0.0.1 127.0.0.1 1", ""),
+    ("auth-connect -x 127.0.0.1:1080 --key-file key 1", ""),
+    ("udp-send -x127.0.0.1:1080 1 x", ""),
+    ("serve --hex=unix:x 0", ""),
+    ("connect -x TCP-LISTEN:1 -", ""),
+    ("serve -x rules.cdb 0", "--hex 'rules.cdb': tcpserver's rules are --allow and --deny here"),
+    // nc, traditional and GNU's; ncat.
+    ("serve 1 -e /bin/cat", "no option '-e'; write -- PROGRAM ARGS behind the address"),
+    (
+        "connect 1 -e /bin/cat",
+        "no option '-e'; programs are run by sockctl serve ADDRESS -- PROGRAM ARGS",
+    ),
+    ("serve 1 -c cat", "no option '-c'; use --sh COMMAND; the limit of connections is -m N"),
+    (
+        "connect 1 --sh-exec cat",
+        "no option '--sh-exec'; commands are run by sockctl serve ADDRESS --sh COMMAND",
+    ),
+    ("serve 1 --exec cat", "no option '--exec'; write -- PROGRAM ARGS behind the address"),
+    (
+        "serve 1 --lua-exec x",
+        "no option '--lua-exec'; scripts are run by sockctl serve ADDRESS -- PROGRAM ARGS",
+    ),
+    ("serve 1 --chat", "no option '--chat'; use --room"),
+    ("connect 1 --chat", "no option '--chat'; use sockctl serve --room"),
+    (
+        "serve 1 --broker",
+        "no option '--broker'; a broker is not available; sockctl serve --room passes lines on",
+    ),
+    (
+        "serve 1 --ssl",
+        "no option '--ssl'; TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
+    ),
+    (
+        "connect 1 --ssl-verify",
+        "no option '--ssl-verify'; TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
+    ),
+    ("serve --listen 1", "no option '--listen'; it listens by itself"),
+    ("connect --udp 1", "no option '--udp'; use sockctl udp-send or sockctl udp-serve"),
+    ("serve --keep-open 1", "no option '--keep-open'; it keeps going by itself"),
+    ("connect --nodns 1", "no option '--nodns'; use -n"),
+    ("connect --no-shutdown 1", "no option '--no-shutdown'; use --no-half-close"),
+    ("serve --source-port 1", "no option '--source-port'; use -p PORT"),
+    ("connect --output f 1", "no option '--output'; use --hex FILE"),
+    ("connect --append-output 1", "no option '--append-output'; use --hex FILE"),
+    ("connect -o dump.txt 1", "--opt 'dump.txt': "),
+    ("serve --allowfile f 1", "no option '--allowfile'; use --allow @FILE"),
+    ("connect --sctp 1", "no option '--sctp'; TCP, UDP and UNIX sockets are all that is spoken"),
+    ("connect -g 127.0.0.1 1", "no option '-g'; source routes are not available"),
+    (
+        "connect --proxy 127.0.0.1:1080 1",
+        "--proxy: expected socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT",
+    ),
+    (
+        "connect --proxy-auth me:x 1",
+        "no option '--proxy-auth'; use --proxy http://USER@HOST:PORT and SOCKCTL_PROXY_PASSWORD",
+    ),
+    ("connect --telnet 1", "no option '--telnet'; Telnet is not spoken"),
+    ("connect -L 1:2 1", "no option '-L'; a relay is not available; for a lock use flock(1)"),
+    ("nc -l 1", "no command 'nc'; use sockctl connect, or sockctl serve to listen"),
+    // socat.
+    ("TCP-LISTEN:80,fork -", "no command 'TCP-LISTEN:80,fork'; use sockctl serve '*:PORT'"),
+    ("- TCP:host:80", "no command '-'; "),
+    ("connect - TCP:host:80", "address '-': stdin and stdout are used by themselves"),
+    ("connect TCP:host:80 STDIO", "address 'STDIO': stdin and stdout are used by themselves"),
+    ("connect TCP4:host:80", "address 'TCP4:host:80': use sockctl connect HOST:PORT"),
+    (
+        "serve TCP-LISTEN:80,fork EXEC:cat",
+        "address 'TCP-LISTEN:80,fork': use sockctl serve '*:PORT'",
+    ),
+    ("serve tcp-l:80", "address 'tcp-l:80': use sockctl serve '*:PORT'"),
+    (
+        "serve 80 EXEC:cat",
+        "address 'EXEC:cat': use sockctl serve ADDRESS -- PROGRAM, or --sh COMMAND",
+    ),
+    ("connect UDP:host:53", "address 'UDP:host:53': use sockctl udp-send HOST:PORT"),
+    ("connect udp://host:53", "address 'udp://host:53': use sockctl udp-send HOST:PORT"),
+    ("udp-send tcp:host:53 x", "address 'tcp:host:53': use sockctl connect or sockctl serve"),
+    ("udp-serve UDP-RECV:53", "address 'UDP-RECV:53': use sockctl udp-serve '*:PORT'"),
+    ("connect UNIX-CONNECT:x", "address 'UNIX-CONNECT:x': use sockctl connect unix:PATH"),
+    (
+        "connect OPENSSL:host:443",
+        "address 'OPENSSL:host:443': TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
+    ),
+    (
+        "connect SOCKS4:p:host:80",
+        "address 'SOCKS4:p:host:80': sockctl connect has --proxy socks5://HOST:PORT and --proxy http://HOST:PORT",
+    ),
+    ("connect -b 1000 1", "no option '-b'; sockctl udp-send has --broadcast"),
+    // tcpserver.
+    ("serve 0 80 cat", "unexpected word '80'; every address of this machine is written '*:PORT'"),
+    ("serve 127.0.0.1 80 cat", "unexpected word 'cat'; a program stands behind --"),
+    ("serve 80 cat", "unexpected word 'cat'; a program stands behind --"),
+    ("tcpserver 0 80 cat", "no command 'tcpserver'; use sockctl serve"),
+    ("serve -1 127.0.0.1 80", "no option '-1'; use --port-file FILE"),
+    ("serve -b 5 80", "no option '-b'; use --backlog N"),
+    ("serve -c 5 80", "no option '-c'; use --sh COMMAND; the limit of connections is -m N"),
+    ("serve -B hi 80", "no option '-B'; use sockctl serve --sh 'printf BANNER; exec PROGRAM'"),
+    ("serve -H -R 80", "no option '-H'; it is the default"),
+    ("serve -g 5 80", "no option '-g'; to run as another group use setpriv(1)"),
+    // wait-for-it.
+    ("wait-for-it host:80", "no command 'wait-for-it'; use sockctl connect -z ADDRESS --wait DUR"),
+    (
+        "connect host:80 -t 30 -- true",
+        "no option '-t'; to retry use --wait DUR, to await the rest --linger DUR",
+    ),
+    (
+        "connect 1 --wait 1 -- true",
+        "unexpected word 'true'; to run a command afterwards write && and the command",
+    ),
+    ("connect -h host -p 80", "-h is --help here; write the address as HOST:PORT"),
+    ("connect --host=host --port=80", "no option '--host'; write the address as HOST:PORT"),
+    (
+        "connect --strict 1",
+        "no option '--strict'; it is the default: write && and the command behind it",
+    ),
+    // No command, and options of other commands.
+    ("listen 1", "no command 'listen'; use sockctl serve"),
+    ("client 1", "no command 'client'; use sockctl connect, or sockctl serve to listen"),
+    (
+        "host 80",
+        "no command 'host'; write sockctl connect or sockctl serve in front of the address",
+    ),
+    ("serv 80", "no command 'serv'; did you mean serve?"),
+    ("8520", "no command '8520'; write sockctl connect or sockctl serve in front of the address"),
+    (
+        "tcp://host:80",
+        "no command 'tcp://host:80'; write sockctl connect or sockctl serve in front of the address",
+    ),
+    ("help listen", "no command 'listen'; use sockctl serve"),
+    ("connect --room 1", "no option '--room'; it is an option of serve, auth-serve"),
+    (
+        "connect --key-file key 1",
+        "no option '--key-file'; it is an option of auth-serve, auth-connect",
+    ),
+];
+
+const PROXIES_OF_X: &str =
+    "no option '-X'; sockctl connect has --proxy socks5://HOST:PORT and --proxy http://HOST:PORT";
+const PROXIES_OF_TYPE: &str = "no option '--proxy-type'; sockctl connect has --proxy \
+     socks5://HOST:PORT and --proxy http://HOST:PORT";
+
+#[test]
+fn row_100_what_other_programs_take_is_refused_with_the_way_it_is_done_here() {
+    let folder = Folder::new();
+    for (line, wanted) in REFUSED {
+        let done = sockctl(*line).within(&folder).run();
+        let told = done.stderr.lines().next().unwrap_or_default();
+        // `""`: an address as a dump.
+        let reads = |told: &str| told.contains("nc's -x is --proxy socks5://HOST:PORT here");
+        let is_wanted = match *wanted {
+            "" => reads(told),
+            wanted if wanted.ends_with([' ', '…']) => told.contains(wanted.trim_end()),
+            wanted => told == format!("sockctl: {wanted}"),
+        };
+        assert!(done.code == 2 && is_wanted, "{line}: {}\n{}", done.code, done.stderr);
+        done.refuses(told.strip_prefix("sockctl: ").unwrap());
+    }
+    assert_eq!(folder.count(), 0, "nothing was made");
+}
+
+#[test]
+fn what_other_programs_take_does_the_same() {
+    let folder = Folder::new();
+    let server = sockctl("serve --echo -vv -p 0").start();
+    let (address, port) = (server.address(), server.port());
+    for line in [
+        format!("connect -vv -w3 {address}"),
+        format!("connect tcp://{address}"),
+        format!("connect tcp:{address}"),
+        format!("connect TCP:localhost:{port}"),
+        format!("connect -n 127.0.0.1 {port} -C"),
+    ] {
+        sockctl(line.as_str()).input("hi\r\n").run().gives(0, "hi\r\n");
+    }
+    let open = format!("127.0.0.1:{port} open\n");
+    sockctl(format!("connect -zvw3 127.0.0.1 {port}")).run().is(0, open, "");
+    sockctl(format!("serve localhost -p {port}")).run().fails(10, format!("… {IN_USE}"));
+    sockctl(format!("serve {address} -p {port}"))
+        .run()
+        .refuses(format!("unexpected word '{port}' after the address {address}"));
+    let source = free_port();
+    let (listener, at) = listener();
+    let client = sockctl(format!("connect -p {source} {at}")).start();
+    assert_eq!(listener.accept().unwrap().1.port(), source);
+    client.finish().is(0, "", "");
+    let peer = datagrams();
+    let to = peer.local_addr().unwrap();
+    let source = free_port();
+    sockctl(format!("udp-send -p {source} {to} hi")).run().is(0, "", "");
+    let mut buffer = [0; 8];
+    assert_eq!(peer.recv_from(&mut buffer).unwrap().1.port(), source);
+    sockctl("connect -p 1 unix:x").run().refuses("unix:x has no source port");
+    // Words of its own for a value are none of these.
+    let echo = sockctl(format!("connect {address} --send -q4 --send -h --send -x")).run();
+    echo.is(0, "-q4-h-x", "");
+    sockctl("connect -x ./127.0.0.1:1 127.0.0.1 1").within(&folder).run().fails(3, "…");
+}
+
+#[test]
+fn help_and_version_are_commands_too() {
+    let output = |words: &str| sockctl(words).run().output();
+    assert_eq!(output("help"), output("--help"));
+    assert_eq!(output("help connect"), output("connect --help"));
+    assert_eq!(output("version"), output("--version"));
 }

@@ -1,11 +1,15 @@
 //! Errors of the command line: one line, and one of usage.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::habits;
 use crate::exit::{Failure, USAGE, quoted};
 
 /// The failure of a command line that was not understood.
-pub fn explain(error: &clap::Error) -> Failure {
+pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
+    let command = line.get(1).map_or(OsStr::new(""), OsString::as_os_str);
     let context = |kind| error.get(kind).map(shown);
     let arg = context(ContextKind::InvalidArg).unwrap_or_default();
     let value = context(ContextKind::InvalidValue).unwrap_or_default();
@@ -15,7 +19,10 @@ pub fn explain(error: &clap::Error) -> Failure {
             format!("{} needs a value", name_of(&arg))
         }
         ErrorKind::ValueValidation => {
-            let reason = reason.unwrap_or_else(|| "not accepted".into());
+            let mut reason = reason.unwrap_or_else(|| "not accepted".into());
+            if name_of(&arg) == "--opt" && value.contains(['.', '/']) {
+                reason.push_str("; a dump is --hex FILE");
+            }
             // Most reasons name the value themselves.
             if reason.contains(&quoted(&value)) {
                 format!("{}: {reason}", name_of(&arg))
@@ -27,12 +34,12 @@ pub fn explain(error: &clap::Error) -> Failure {
             let valid = context(ContextKind::ValidValue).unwrap_or_default();
             format!("{} {}: expected one of {valid}", name_of(&arg), quoted(&value))
         }
-        ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg)),
+        ErrorKind::UnknownArgument => unknown(&arg, context(ContextKind::SuggestedArg), line),
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
             let near = context(ContextKind::SuggestedSubcommand);
-            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-            format!("no command {}{near}", quoted(&word))
+            let hint = habits::command(&word, line.get(2..).unwrap_or_default(), near);
+            format!("no command {}{}", quoted(&word), behind(hint))
         }
         ErrorKind::ArgumentConflict => {
             let prior = context(ContextKind::PriorArg).unwrap_or_default();
@@ -49,11 +56,28 @@ pub fn explain(error: &clap::Error) -> Failure {
     let usage = match error.get(ContextKind::Usage) {
         // Here clap writes the usage of the option that it suggests.
         Some(usage) if error.kind() != ErrorKind::UnknownArgument => Some(shown(usage)),
-        _ => usage_of_command(),
+        _ => return of_command(&message, command),
     };
+    with_usage(&message, usage)
+}
+
+/// A usage error of this command.
+pub fn of_command(message: &str, command: &OsStr) -> Failure {
+    let mut root = super::root();
+    root.build();
+    let usage = root.find_subcommand_mut(command).map(clap::Command::render_usage);
+    with_usage(message, usage.map(|usage| usage.to_string()))
+}
+
+fn with_usage(message: &str, usage: Option<String>) -> Failure {
     let usage = usage.map(|usage| usage.replace("Usage: ", ""));
     let usage = usage.unwrap_or_else(|| "sockctl COMMAND [OPTIONS]".into());
-    usage_error(&message, usage.lines().next().unwrap_or_default().trim())
+    usage_error(message, usage.lines().next().unwrap_or_default().trim())
+}
+
+/// A hint, if there is one, behind what it is about.
+fn behind(hint: Option<impl std::fmt::Display>) -> String {
+    hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
 /// A usage error of two lines: the message, and the usage.
@@ -61,26 +85,30 @@ pub fn usage_error(message: &str, usage: &str) -> Failure {
     Failure::usage(format!("{message}{USAGE}{usage}"))
 }
 
-/// The usage of the command on the command line, where clap does not report it with the error.
-fn usage_of_command() -> Option<String> {
-    let word = std::env::args_os().nth(1)?;
-    let mut root = super::root();
-    root.build();
-    Some(root.find_subcommand_mut(word)?.render_usage().to_string())
-}
-
-/// An option clap does not know, with a hint for those of nc.
-fn unknown(arg: &str, near: Option<String>) -> String {
-    let hint = match arg {
-        "-l" => "; use sockctl serve".into(),
-        "-u" => "; use sockctl udp-send or sockctl udp-serve".into(),
-        "-k" => "; sockctl serve keeps going by itself".into(),
-        "--key-file" | "--key-fd" | "--keys" | "--digest" | "--python" => {
-            "; keys are for auth-serve and auth-connect".into()
-        }
-        _ => near.map_or_else(String::new, |near| format!("; did you mean {near}?")),
+/// An option that the command does not have: how it is done here, or which commands have it.
+fn unknown(arg: &str, near: Option<String>, line: &[OsString]) -> String {
+    let command = line.get(1).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
+    if let Some(hint) = habits::flag(arg, command) {
+        return format!("no option {}; {hint}", quoted(arg));
+    }
+    let root = super::root();
+    let has = |command: &&clap::Command| {
+        command.get_arguments().any(|option| match arg.strip_prefix("--") {
+            Some(long) => option.get_long() == Some(long),
+            None => option.get_short() == arg.chars().nth(1),
+        })
     };
-    format!("no option {}{hint}", quoted(arg))
+    let owners: Vec<&str> =
+        root.get_subcommands().filter(has).map(clap::Command::get_name).collect();
+    let hint = match (command, owners.is_empty()) {
+        (None, false) => {
+            let hint = habits::no_command(line).unwrap_or("use sockctl connect or sockctl serve");
+            return format!("no command before {}; {hint}", quoted(&line[1]));
+        }
+        (Some(_), false) => Some(format!("it is an option of {}", owners.join(", "))),
+        (_, true) => near.map(|near| format!("did you mean {near}?")),
+    };
+    format!("no option {}{}", quoted(arg), behind(hint))
 }
 
 /// `--timeout <DUR>` as `--timeout`, `<ADDRESS>` as `ADDRESS`, `[PROGRAM] [ARGS]...` as `PROGRAM`.

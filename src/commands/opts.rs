@@ -16,6 +16,7 @@ use crate::net::dial::{Dial, dial};
 use crate::net::options::{self, SocketOption, Sockets};
 use crate::net::process::{self, Held};
 use crate::net::quantity;
+use crate::net::resolve::Source;
 use crate::net::socket::Socket;
 use crate::net::sockopt::Setting;
 use inspect::{Inspected, SocketState};
@@ -115,7 +116,7 @@ impl Opts {
         let address = args::address(std::slice::from_ref(address), family)?;
         address.check_dial()?;
         let kind = if self.udp { Type::DGRAM } else { Type::STREAM };
-        let how = Dial { query: self.family.query(kind, None), settings: Vec::new() };
+        let how = Dial { query: self.family.query(kind, Source::default()), settings: Vec::new() };
         dial(&address, &how, Deadline::after(self.timeout))
     }
 

@@ -1,14 +1,13 @@
 //! `udp-send`: send datagrams, and wait for answers.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use regex::bytes::Regex;
 use socket2::Type;
 
-use crate::args::{self, SocketArgs};
+use crate::args::{self, SocketArgs, SourceArgs};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::address::Address;
@@ -73,9 +72,8 @@ pub struct UdpSend {
     /// Allow sending to a broadcast address
     #[arg(long, help_heading = "Sockets")]
     pub broadcast: bool,
-    /// Send from this address
-    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
-    pub source: Option<SocketAddr>,
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Time to live (hop limit) of what is sent
     #[arg(long, value_name = "N", value_parser = args::count::<u8>(1, 255), help_heading = "Sockets")]
     pub ttl: Option<u8>,
@@ -104,7 +102,7 @@ impl UdpSend {
             return Err(Failure::usage(format!("{flag} is for UDP, not {address}")));
         }
         let deadline = self.socket.end();
-        let query = self.socket.family.query(Type::DGRAM, self.source);
+        let query = self.socket.family.query(Type::DGRAM, self.source.source());
         let how = Dial { query, settings: self.socket.opt.clone() };
         let until = Deadline::after(self.socket.timeout).min(deadline);
         let (socket, to) = Datagrams::dial(&address, &how, self.broadcast, until)?;
@@ -139,7 +137,8 @@ impl UdpSend {
     fn udp_flag(&self) -> Option<&'static str> {
         [
             ("--broadcast", self.broadcast),
-            ("--source", self.source.is_some()),
+            ("--source", self.source.source.is_some()),
+            ("--source-port", self.source.source_port.is_some()),
             ("--ttl", self.ttl.is_some()),
         ]
         .into_iter()

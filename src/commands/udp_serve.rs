@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::Args;
 use socket2::Type;
 
-use crate::args::{self, AccessArgs, Bytes, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, ListenArgs, SocketArgs};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
 use crate::net::listen::Listen;
+use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
@@ -25,10 +26,8 @@ use crate::session::seat::is_terminal;
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
 pub struct UdpServe {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
-    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
-    #[arg(value_name = "ADDRESS", num_args = 0..=2)]
-    pub address: Vec<OsString>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
 
     /// Echo each datagram back to its sender
     #[arg(long, group = "handler", help_heading = "Handlers")]
@@ -88,7 +87,7 @@ impl UdpServe {
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
-        let address = args::address(&self.address, family)?;
+        let address = self.listen.address(family)?;
         let dump = self.socket.dump(talk)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
@@ -96,7 +95,7 @@ impl UdpServe {
         self.check_groups(&address)?;
         let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
         let how = Listen {
-            query: self.socket.family.query(Type::DGRAM, None),
+            query: self.socket.family.query(Type::DGRAM, Source::default()),
             until: deadline,
             settings: &settings,
             backlog: 0,

@@ -205,7 +205,7 @@ pub fn open(address: &SockAddr, how: &Dial) -> Result<Socket, Failure> {
     };
     let socket = new().during("open a socket for", Endpoint::of(address))?;
     sockopt::apply(&how.settings, &socket, Stage::Any)?;
-    if let Some(source) = how.query.source {
+    if let Some(source) = how.query.source.toward(address) {
         socket.bind(&source.into()).during("bind", source)?;
     }
     Ok(socket)

@@ -1,7 +1,7 @@
 //! The addresses that an ADDRESS stands for: a literal is itself, a name is looked up.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 
@@ -20,10 +20,31 @@ pub struct Query {
     pub family: Family,
     /// `-n`: names are refused, not looked up.
     pub numeric: bool,
-    /// `-s`: the local address (port 0: any), whose family a peer must have.
-    pub source: Option<SocketAddr>,
+    /// `-s`, `-p`: where a connection is from.
+    pub source: Source,
     /// `SOCK_STREAM` or `SOCK_DGRAM`.
     pub kind: Type,
+}
+
+/// The local end of what is dialled.
+#[derive(Clone, Copy, Default)]
+pub struct Source {
+    /// The address, whose family a peer must have.
+    pub ip: Option<IpAddr>,
+    /// The port; 0: any.
+    pub port: u16,
+}
+
+impl Source {
+    /// What a socket that is to reach `peer` is bound to, if to anything.
+    pub fn toward(self, peer: &SockAddr) -> Option<SocketAddr> {
+        let any: IpAddr = match peer.domain() {
+            Domain::IPV6 => Ipv6Addr::UNSPECIFIED.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let is_given = self.ip.is_some() || self.port != 0;
+        is_given.then(|| SocketAddr::new(self.ip.unwrap_or(any), self.port))
+    }
 }
 
 /// What a name stands for, in the order in which the addresses are tried.
@@ -41,8 +62,12 @@ impl Lookup {
     /// at once.
     pub fn start(address: &Address, query: Query, waker: Option<Waker>) -> Result<Self, Failure> {
         let address = address.clone().resolve_default(query.family);
-        if let Some(source) = query.source {
-            address.check_source(source.ip(), query.family)?;
+        match (query.source, &address) {
+            (Source { ip: Some(ip), .. }, _) => address.check_source(ip, query.family)?,
+            (Source { port: 1.., .. }, Address::Unix(_)) => {
+                return Err(Failure::usage(format!("{address} has no source port")));
+            }
+            _ => {}
         }
         let name = match &address {
             // getaddrinfo(3) wants no brackets.
@@ -93,7 +118,7 @@ pub fn resolve(address: &Address, query: Query, until: Deadline) -> Found {
 /// The number of a port, which may be the name of a service.
 pub fn port(port: &Port, query: Query, until: Deadline) -> Result<u16, Failure> {
     let host = Host::Ip(Ipv4Addr::LOCALHOST.into());
-    let query = Query { source: None, family: Family::Any, ..query };
+    let query = Query { source: Source::default(), family: Family::Any, ..query };
     let found = resolve(&Address::Inet { host, port: port.clone() }, query, until)?;
     Ok(found.first().and_then(SockAddr::as_socket).map_or(0, |inet| inet.port()))
 }
@@ -149,10 +174,10 @@ fn look_up(name: &str, address: &Address, query: Query) -> Found {
     if found.is_empty() {
         return Err(Failure::new("resolve", name, "no address", Exit::Unresolved));
     }
-    if let Some(source) = query.source {
+    if let Some(source) = query.source.ip {
         found.retain(|address| address.is_ipv4() == source.is_ipv4());
         if found.is_empty() {
-            let cause = format!("no address of the family of the source {}", source.ip());
+            let cause = format!("no address of the family of the source {source}");
             return Err(Failure::new("connect to", address, cause, Exit::Unresolved));
         }
     }

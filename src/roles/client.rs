@@ -6,7 +6,6 @@ mod steps;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use nix::errno::Errno;
 use socket2::Type;
 
 use super::{Ended, idle_timeout, result, sanitizes};
-use crate::args::{self, PromptArgs, SocketArgs};
+use crate::args::{self, PromptArgs, SocketArgs, SourceArgs};
 use crate::auth::proof::Proof;
 use crate::console::decoration::Style;
 use crate::console::event::Reason;
@@ -48,7 +47,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct ClientArgs {
     /// Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
     #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
-    #[arg(value_name = "ADDRESS", num_args = 0..=2)]
+    #[arg(value_name = "ADDRESS", num_args = 0..)]
     pub address: Vec<OsString>,
 
     /// Send CRLF line ends: add the CR where it is missing
@@ -85,9 +84,8 @@ pub struct ClientArgs {
     /// Report TCP statistics at the end: round trips, retransmits, window, rate
     #[arg(long, help_heading = "Output")]
     pub tcp_info: bool,
-    /// Connect from this address
-    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = args::source, help_heading = "Sockets")]
-    pub source: Option<SocketAddr>,
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or
     /// http://[USER@]HOST:PORT
     #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
@@ -287,7 +285,7 @@ impl ClientArgs {
 
     /// How connections are opened.
     pub fn dial(&self) -> Dial {
-        let query = self.socket.family.query(Type::STREAM, self.source);
+        let query = self.socket.family.query(Type::STREAM, self.source.source());
         Dial { query, settings: self.socket.opt.clone() }
     }
 }

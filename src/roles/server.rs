@@ -2,7 +2,6 @@
 //!
 //! Over 300 lines: a third is the flags, with their help.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use clap::{Args, ValueEnum};
 use socket2::{Domain, Type};
 
 use super::{Ended, result, sanitizes};
-use crate::args::{self, AccessArgs, Bytes, ProgramArgs, PromptArgs, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, ListenArgs, ProgramArgs, PromptArgs, SocketArgs};
 use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
@@ -25,6 +24,7 @@ use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
 use crate::net::quantity;
 use crate::net::ready;
+use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt;
 use crate::server::{Bounds, Config, Limits, Proxies, Role, Run, RunEnd, Security};
@@ -42,10 +42,8 @@ use crate::session::seat::{Inbox, is_terminal};
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ServerArgs {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
-    #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
-    #[arg(value_name = "ADDRESS", num_args = 0..=2)]
-    pub address: Vec<OsString>,
+    #[command(flatten)]
+    pub listen: ListenArgs,
 
     /// Run a chat room, with you as the member `server`
     #[arg(long, group = "handler", help_heading = "Handlers")]
@@ -96,7 +94,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub mode: Option<u32>,
     /// Take the listening socket from the service manager (systemd socket activation)
-    #[arg(long, conflicts_with_all = ["address", "backlog", "reuse_port", "mode"], help_heading = "Sockets")]
+    #[arg(long, conflicts_with_all = ["address", "port", "backlog", "reuse_port", "mode"], help_heading = "Sockets")]
     pub systemd: bool,
     /// Write the port to FILE once listening
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -134,7 +132,7 @@ pub fn run(
 ) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
-    let address = args::address(&args.address, family)?;
+    let address = args.listen.address(family)?;
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
@@ -265,7 +263,7 @@ fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listene
         return Listener::inherited(&args.socket.opt);
     }
     let how = Listen {
-        query: args.socket.family.query(Type::STREAM, None),
+        query: args.socket.family.query(Type::STREAM, Source::default()),
         until,
         settings: &args.socket.opt,
         backlog: args.backlog,

@@ -60,16 +60,28 @@ fn split(words: &[OsString]) -> Result<(Split<'_>, usize), Failure> {
     let Some(first) = words.first() else {
         return Ok((Split::Inet(Host::Loopback, DEFAULT_PORT), 0));
     };
-    if let Some(name) = first.as_bytes().strip_prefix(b"unix:") {
+    if let Some((scheme, name)) = first.as_bytes().split_at_checked(5)
+        && scheme.eq_ignore_ascii_case(b"unix:")
+    {
         return Ok((Split::Unix(unix(name)?), 1));
     }
-    let word = text(first)?;
+    let word = without_scheme(text(first)?);
     if let Some((host, port)) = complete(word)? {
         return Ok((Split::Inet(host, port), 1));
     }
     match words.get(1) {
         Some(second) => Ok((Split::Inet(host(word)?, text(second)?), 2)),
         None => Err(lone(word)),
+    }
+}
+
+/// `tcp://HOST:PORT` and socat's `TCP:HOST:PORT` as `HOST:PORT`. `tcp:80` is a host of this name.
+fn without_scheme(word: &str) -> &str {
+    match word.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") && rest.contains(':') => {
+            rest.strip_prefix("//").unwrap_or(rest)
+        }
+        _ => word,
     }
 }
 
