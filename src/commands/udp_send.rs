@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use regex::bytes::Regex;
 use socket2::Type;
 
 use crate::args::{self, SocketArgs, SourceArgs};
@@ -13,6 +12,7 @@ use crate::exit::{During, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
+use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
@@ -66,8 +66,8 @@ pub struct UdpSend {
     )]
     pub retries: u32,
     /// Require each answer to match REGEX (over bytes)
-    #[arg(long, value_name = "REGEX", value_parser = args::regex, help_heading = "Answers")]
-    pub expect: Option<Regex>,
+    #[arg(long, value_name = "REGEX", value_parser = Pattern::parse, help_heading = "Answers")]
+    pub expect: Option<Pattern>,
 
     /// Allow sending to a broadcast address
     #[arg(long, help_heading = "Sockets")]

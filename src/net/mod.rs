@@ -17,6 +17,7 @@ pub mod listen;
 pub mod open_files;
 pub mod options;
 pub mod outbox;
+pub mod pattern;
 pub mod poller;
 pub mod process;
 pub mod proxy;

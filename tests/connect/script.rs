@@ -103,6 +103,21 @@ fn an_expectation_is_about_bytes() {
 }
 
 #[test]
+fn row_94_a_line_ends_before_crlf() {
+    for (pattern, rest) in [(r"^\+PONG$", "--expect ^\r\n"), ("^.*G$", ""), (r"PONG\r$", "")] {
+        let peer = says(&["+PONG\r\n"]);
+        let words = format!("connect {peer} --expect {pattern} {rest} --json");
+        let said = sockctl(words).run().gives(0, "+PONG\r\n");
+        let event = &events_of(&said, "expect")[0];
+        assert_eq!((&event["pattern"], &event["ok"]), (&pattern.into(), &true.into()));
+        peer.done();
+    }
+    let server = sockctl("udp-serve 0 --reply PONG\\r\\n").start();
+    let asked = sockctl(format!("udp-send {server} x --expect ^PONG$")).run();
+    asked.is(0, "PONG\r\n", "");
+}
+
+#[test]
 fn a_wrong_answer_is_shown_beside_what_was_expected() {
     let said = "-ERR \x1b[1m no\r\n";
     for (ends, cause, limit) in

@@ -4,9 +4,9 @@
 use clap::builder::ValueParser;
 use clap::error::Error;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use regex::bytes::Regex;
 
 use crate::args::{self, Bytes};
+use crate::net::pattern::Pattern;
 use crate::session::script::Step;
 
 const HEADING: &str = "Scripts";
@@ -25,7 +25,7 @@ impl FromArgMatches for Steps {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         let mut found: Vec<(usize, Step)> = Vec::new();
         found.extend(each(matches, "send", |text: &Bytes| Step::Send(text.0.clone())));
-        found.extend(each(matches, "expect", |regex: &Regex| Step::Expect(regex.clone())));
+        found.extend(each(matches, "expect", |pattern: &Pattern| Step::Expect(pattern.clone())));
         found.extend(each(matches, "expect_eof", |_: &String| Step::ExpectEof));
         found.sort_by_key(|(index, _)| *index);
         self.0 = found.into_iter().map(|(_, step)| step).collect();
@@ -69,7 +69,7 @@ impl Args for Steps {
         )
         .value_name("REGEX")
         .allow_hyphen_values(true)
-        .value_parser(args::regex as fn(&str) -> Result<Regex, String>);
+        .value_parser(Pattern::parse as fn(&str) -> Result<Pattern, String>);
         let eof = step("expect_eof", "expect-eof", "Wait until the peer ends; else exit with 8")
             .num_args(0)
             .default_missing_value("");

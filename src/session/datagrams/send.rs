@@ -7,7 +7,6 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use nix::poll::PollFlags;
-use regex::bytes::Regex;
 
 use super::frontend::Frontend;
 use crate::console::event::Event;
@@ -16,6 +15,7 @@ use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
+use crate::net::pattern::Pattern;
 use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
 use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, limit};
@@ -46,7 +46,7 @@ pub struct Sender<'a> {
     /// `-w`: how long each answer may take.
     pub timeout: Duration,
     /// `--expect`: what an answer must match.
-    pub expect: Option<Regex>,
+    pub expect: Option<Pattern>,
     /// `--interval`: the pause between datagrams.
     pub interval: Duration,
     /// `--deadline`.
@@ -210,7 +210,7 @@ impl Sender<'_> {
         Err(self.unmet(pattern, &cause))
     }
 
-    fn unmet(&self, pattern: &Regex, cause: &str) -> Failure {
+    fn unmet(&self, pattern: &Pattern, cause: &str) -> Failure {
         let target = format!("{} from {}", quoted(pattern.as_str()), self.to.from);
         Failure::new("expect", target, cause, Exit::Expectation)
     }

@@ -16,9 +16,8 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use regex::bytes::Regex;
-
 use crate::exit::quoted;
+use crate::net::pattern::Pattern;
 use crate::net::text;
 
 /// How much an expectation looks back on: of more unread bytes the first are forgotten.
@@ -33,7 +32,7 @@ pub enum Step {
     /// Send these bytes.
     Send(Vec<u8>),
     /// Wait for a match.
-    Expect(Regex),
+    Expect(Pattern),
     /// Wait for the peer's end.
     ExpectEof,
 }
@@ -122,16 +121,16 @@ impl Script {
                 self.is_sending = true;
                 Action::Send(std::mem::take(bytes))
             }
-            Some(Step::Expect(regex)) => {
+            Some(Step::Expect(pattern)) => {
                 let found = if self.fresh && !self.unread.is_empty() {
-                    regex.find(&self.unread).map(|found| found.range())
+                    pattern.find(&self.unread).map(|found| found.range())
                 } else {
                     None
                 };
                 self.fresh = false;
                 match found {
                     Some(found) => {
-                        let pattern = regex.as_str().to_string();
+                        let pattern = pattern.as_str().to_string();
                         let matched = self.unread[found.clone()].to_vec();
                         self.consume(found.end);
                         self.pass(false);
@@ -182,8 +181,8 @@ impl Script {
     pub fn pending(&self) -> Option<(&str, String)> {
         match self.steps.front()? {
             Step::Send(_) => None,
-            Step::Expect(regex) => {
-                Some((regex.as_str(), format!("{} from", quoted(regex.as_str()))))
+            Step::Expect(pattern) => {
+                Some((pattern.as_str(), format!("{} from", quoted(pattern.as_str()))))
             }
             Step::ExpectEof => Some(("--expect-eof", "the end of".into())),
         }

@@ -4,8 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn expect(pattern: &str) -> Step {
-    let regex = regex::bytes::RegexBuilder::new(pattern).multi_line(true).build();
-    Step::Expect(regex.unwrap())
+    Step::Expect(Pattern::parse(pattern).unwrap())
 }
 
 fn send(text: &str) -> Step {
@@ -180,13 +179,13 @@ proptest! {
     #[test]
     fn the_match_is_the_leftmost_of_all_unread(parts in prop::collection::vec("[ab\n]{0,6}", 0..6),
         pattern in prop_oneof![Just("a+"), Just("a*b?$"), Just("b.*"), Just("^b")]) {
-        let Step::Expect(regex) = expect(pattern) else { unreachable!() };
+        let Step::Expect(compiled) = expect(pattern) else { unreachable!() };
         let mut script = Script::new(vec![expect(pattern)]);
         let mut unread = Vec::new();
         for part in &parts {
             unread.extend_from_slice(part.as_bytes());
             script.feed(part.as_bytes());
-            let wanted = match regex.find(&unread) {
+            let wanted = match compiled.find(&unread) {
                 Some(found) if !unread.is_empty() => Action::Met {
                     pattern: pattern.into(),
                     matched: found.as_bytes().to_vec(),
