@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::raw;
 use super::socket::Socket;
 use crate::exit::{During, Exit, Failure};
+use crate::sanitize;
 
 /// A socket that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct Held {
 /// The sockets a process has open, by descriptor.
 pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
     list(pid).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => no_process(pid),
+        io::ErrorKind::NotFound if Path::new("/proc/self").exists() => no_process(pid),
+        io::ErrorKind::NotFound => Failure::system("look into", "/proc", &e).hint("is it mounted?"),
         _ => Failure::system("look into", format!("process {pid}"), &e)
             .hint("only its owner may, or CAP_SYS_PTRACE"),
     })
@@ -34,17 +36,22 @@ pub fn sockets(pid: i32) -> Result<Vec<Held>, Failure> {
 fn list(pid: i32) -> io::Result<Vec<Held>> {
     let mut held = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // Not a socket, or closed since it was listed.
-        held.extend(socket_at(&entry?.path()).map(|(fd, inode)| Held { pid, fd, inode }));
+        let path = entry?.path();
+        match fs::read_link(&path) {
+            Ok(link) => {
+                held.extend(socket(&path, &link).map(|(fd, inode)| Held { pid, fd, inode }));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {} // closed since it was listed
+            Err(e) => return Err(e), // the kernel lets others list descriptors, not read them
+        }
     }
     held.sort_unstable_by_key(|held| held.fd);
     Ok(held)
 }
 
-/// Descriptor and inode of the socket at `/proc/PID/fd/N`.
-fn socket_at(path: &Path) -> Option<(RawFd, u64)> {
+/// Descriptor and inode of the socket at `/proc/PID/fd/N`, whose link says what it is.
+fn socket(path: &Path, link: &Path) -> Option<(RawFd, u64)> {
     let fd = path.file_name()?.to_str()?.parse().ok()?;
-    let link = fs::read_link(path).ok()?;
     let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
     Some((fd, inode.parse().ok()?))
 }
@@ -78,8 +85,8 @@ fn duplicate(pid: i32, fd: RawFd) -> io::Result<Socket> {
 
 /// What a process calls itself (its `comm`).
 pub fn name(pid: i32) -> Option<String> {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim_end().to_owned())
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(sanitize::line(name.strip_suffix(b"\n").unwrap_or(&name)))
 }
 
 fn no_process(pid: i32) -> Failure {
@@ -97,8 +104,9 @@ pub fn at_port(port: u16, udp: bool) -> Result<Vec<Held>, Failure> {
     for table in tables {
         match fs::read_to_string(format!("/proc/net/{table}")) {
             Ok(text) => inodes.extend(text.lines().filter_map(|line| entry(line, port, !udp))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {} // no IPv6
-            Err(e) => return Err(e).during("look up", &target),
+            // No IPv6.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && table.ends_with('6') => {}
+            Err(e) => return Err(e).during("read", format!("/proc/net/{table}")),
         }
     }
     if inodes.is_empty() {
@@ -109,7 +117,7 @@ pub fn at_port(port: u16, udp: bool) -> Result<Vec<Held>, Failure> {
     let mut pids: Vec<i32> = pids.collect();
     pids.sort_unstable();
     // Processes that end meanwhile, and those of others, are passed over.
-    let held = pids.into_iter().filter_map(|pid| sockets(pid).ok()).flatten();
+    let held = pids.into_iter().filter_map(|pid| list(pid).ok()).flatten();
     let found: Vec<Held> = held.filter(|held| inodes.contains(&held.inode)).collect();
     if found.is_empty() {
         let cause = "its process belongs to another user: operation not permitted (EPERM 1)";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::run::{REFUSED, Running, datagrams, free_port, listener, python, sockctl};
+use crate::run::{REFUSED, Running, datagrams, free_port, listener, python, shell, sockctl};
 
 /// A process with a listener, both ends of a connection and a datagram socket, descriptors 3 to 6.
 const SERVER: &str = "
@@ -247,6 +247,25 @@ sys.stdin.read()
         }
         text(&format!("--udp --port {port} SO_ATTACH_FILTER"));
     }
+}
+
+#[test]
+#[ignore = "needs unshare"]
+fn row_101_descriptors_that_can_only_be_listed_are_no_empty_list() {
+    let line = "unshare -r \"$0\" opts --pid 1";
+    shell(line, "").run().fails(
+        11,
+        "look into process 1: permission denied (EACCES 13); only its owner may, or CAP_SYS_PTRACE",
+    );
+    let (_listener, address) = listener();
+    let port = address.rsplit(':').next().unwrap();
+    shell("unshare -r \"$0\" opts --port \"$1\"", [port]).run().fails(
+        11,
+        format!(
+            "look up port {port}: its process belongs to another user: operation not permitted \
+             (EPERM 1)"
+        ),
+    );
 }
 
 #[test]
