@@ -1,6 +1,8 @@
 //! Escaping untrusted text: which characters may not reach a terminal, and how they are written
 //! instead. The one notation of error lines, addresses and what peers send.
 
+pub mod names;
+
 /// Whether a character acts on a terminal, turns the direction of text, or hides in it: C0, DEL,
 /// C1, the bidi controls of UAX #9, line and paragraph separators, and the invisible format
 /// characters. ZWNJ and ZWJ are not: Persian, Indic scripts and emoji are misspelt without them.

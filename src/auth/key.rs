@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::secret::without_newline;
+use crate::sanitize::names;
 
 mod ask;
 mod create;
@@ -133,8 +134,8 @@ impl Keyring {
     /// The keys in `content`, a `NAME:KEY` or `sockctl-key-1` line each.
     ///
     /// Blank lines are skipped, and lines that begin with `#` are comments: no NAME does. Any
-    /// other line is an error, which names the line. Names that differ only in case count as
-    /// the same, as they do in a room.
+    /// other line is an error, which names the line. Names that can be mistaken for each other count
+    /// as the same, as they do in a room.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
         let mut keys: Vec<(usize, Key)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|&b| b == b'\n')) {
@@ -144,8 +145,16 @@ impl Keyring {
             }
             let key = Key::named(line).map_err(|flaw| format!("line {number}: {flaw}"))?;
             for (earlier, other) in &keys {
-                if same_name(&key, other) {
-                    return Err(format!("line {number}: the name of line {earlier} again"));
+                if let (Some(name), Some(other)) = (&key.name, &other.name)
+                    && names::alike(name, other)
+                {
+                    return Err(if name.eq_ignore_ascii_case(other) {
+                        format!("line {number}: the name of line {earlier} again")
+                    } else {
+                        format!(
+                            "line {number}: its name can be mistaken for that of line {earlier}"
+                        )
+                    });
                 }
                 if padless(key.bytes()) == padless(other.bytes()) {
                     return Err(format!("line {number}: the key of line {earlier} again"));
@@ -186,13 +195,6 @@ fn key_name(name: &[u8]) -> Option<String> {
         return None;
     }
     String::from_utf8(name.to_vec()).ok()
-}
-
-fn same_name(a: &Key, b: &Key) -> bool {
-    match (&a.name, &b.name) {
-        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-        _ => false,
-    }
 }
 
 /// `bytes` without the NULs at its end. HMAC pads a key with them: they make no difference.

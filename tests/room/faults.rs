@@ -10,7 +10,7 @@ use socket2::SockRef;
 
 use super::{Member, members, room};
 use crate::auth::key_line;
-use crate::run::{Folder, Running, read_all, shell, sockctl, unread, until};
+use crate::run::{Folder, Running, ask, read_all, reset, shell, sockctl, unread, until};
 
 /// The most memory a process has had, in KiB.
 fn peak(running: &Running) -> usize {
@@ -311,6 +311,67 @@ fn row_46_what_acts_on_a_terminal_is_written_out_for_all() {
     }
     let log = room.stderr_has("joined");
     assert!(!log.contains('\x1b'), "{log:?}");
+}
+
+#[test]
+fn row_97_a_health_check_is_no_guest() {
+    let room = room("");
+    let mut ann = Member::join(&room, "guest1");
+    for number in 0..20 {
+        match number % 3 {
+            0 => drop(room.connect()),
+            1 => reset(room.connect()),
+            // One that ends its side alone.
+            _ => assert_eq!(ask(&room.connect(), ""), b""),
+        }
+    }
+    let bob = Member::join(&room, "guest22");
+    ann.hears("-- guest22 joined\n");
+    drop(bob);
+    ann.hears("-- guest22 left\n");
+    // One that speaks has joined at once.
+    let mut carl = Member::over(room.connect());
+    carl.says("hi\n");
+    ann.hears("-- guest23 joined\n<guest23> hi\n");
+    carl.hears("-- guest23 joined\n");
+    let said = room.stderr_has("[23] ");
+    assert!(!said.contains("[2] ") && !said.contains("[21] "), "{said}");
+    let room = super::room("-v");
+    drop(room.connect());
+    room.stderr_has(" closed (eof; received 0, sent 0 bytes in ");
+}
+
+#[test]
+fn row_119_a_name_that_can_be_mistaken_for_another_is_refused() {
+    let folder = Folder::new();
+    let keys = folder.file("keys", "lucy:one secret\nIucy:another\n");
+    sockctl(format!("auth-serve 0 --keys {keys}")).run().fails(
+        2,
+        format!("read key from {keys}: line 2: its name can be mistaken for that of line 1"),
+    );
+    let room = room("");
+    let [mut ann, mut bad] = members(&room);
+    ann.says("/nick Olga\n");
+    ann.hears("-- guest1 is now Olga\n");
+    bad.hears("-- guest1 is now Olga\n");
+    for (name, other) in [
+        ("s\u{435}rver", "server"),
+        ("\u{405}\u{415}RV\u{415}R", "server"),
+        ("\u{41e}lga", "Olga"),
+        ("0lga", "Olga"),
+        ("O\u{325}l\u{30a}ga", "Olga"),
+    ] {
+        bad.says(format!("/nick {name}\n"));
+        bad.hears(&format!("! {name} can be mistaken for {other}\n"));
+    }
+    let marks = format!("a{}", "\u{316}".repeat(30));
+    bad.says(format!("/nick {marks}\n"));
+    bad.hears(&format!("! '{marks}': at most 4 marks on a letter\n"));
+    // No line goes to a name that is only mistaken for the one who is here.
+    bad.says("/msg 0lga psst\n");
+    bad.hears("! no '0lga' here; /who lists all\n");
+    bad.says("/nick Ольга\n");
+    bad.hears("-- guest2 is now Ольга\n");
 }
 
 #[test]

@@ -288,6 +288,10 @@ impl Handler for Room {
         true
     }
 
+    fn joins_late(&self) -> bool {
+        true
+    }
+
     fn queue_limit(&self) -> usize {
         QUEUE_LIMIT
     }

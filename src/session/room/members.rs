@@ -1,13 +1,13 @@
 //! Who is in the room, what they are called, and who gets what: lines in, [`Output`] out, no I/O.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::names::{self, NameError};
 use crate::console::event::Reason;
 use crate::exit::quoted;
 use crate::sanitize;
+use crate::sanitize::names::{self, NameError};
 use crate::session::Id;
 
 #[cfg(test)]
@@ -53,10 +53,10 @@ pub trait Output {
 pub struct Members {
     /// In the order they joined.
     all: BTreeMap<Id, Member>,
-    /// Which member has a name, by its [`names::key`].
+    /// Which member has a name, by each of its [`names::looks`].
     owners: HashMap<String, Id>,
-    /// The folded names of authentication keys, whether or not their holders are here.
-    reserved: HashSet<String>,
+    /// The names of authentication keys by theirs, whether or not their holders are here.
+    reserved: HashMap<String, String>,
     /// Text is not sanitized.
     raw: bool,
 }
@@ -72,7 +72,10 @@ struct Member {
 impl Members {
     /// A room with the operator in it. `reserved` are the names of authentication keys.
     pub fn new<'a>(reserved: impl IntoIterator<Item = &'a str>, raw: bool) -> Self {
-        let reserved = reserved.into_iter().map(names::key).collect();
+        let reserved = reserved
+            .into_iter()
+            .flat_map(|name| names::looks(name).map(|look| (look, name.to_owned())));
+        let reserved = reserved.collect();
         let mut members = Self { all: BTreeMap::new(), owners: HashMap::new(), reserved, raw };
         members.enter(OPERATOR, "server".into(), true);
         members
@@ -91,7 +94,7 @@ impl Members {
     /// A member left.
     pub fn leave(&mut self, id: Id, out: &mut dyn Output) {
         if let Some(Member { name, .. }) = self.all.remove(&id) {
-            self.owners.remove(&names::key(&name));
+            self.disown(&name);
             out.broadcast_later(format!("-- {name} left\n").as_bytes());
         }
     }
@@ -217,7 +220,7 @@ impl Members {
     // ---- names -------------------------------------------------------------------------------
 
     fn rename(&mut self, id: Id, name: &[u8], out: &mut dyn Output) {
-        let Some(Member { name: old, is_fixed, .. }) = self.all.get_mut(&id) else {
+        let Some(Member { name: old, is_fixed, .. }) = self.all.get(&id) else {
             return;
         };
         if *is_fixed {
@@ -227,46 +230,79 @@ impl Members {
         let new = match names::name(&shown) {
             Ok(new) => new,
             Err(NameError::Length) => return error(id, "/nick NAME: 1 to 32 characters", out),
-            Err(NameError::Character(_)) => {
+            Err(flaw) => {
                 let shown = quoted(OsStr::from_bytes(name.trim_ascii()));
-                return error(id, &format!("{shown}: letters, digits, _ - . only"), out);
+                let rule = match flaw {
+                    NameError::Marks => "at most 4 marks on a letter",
+                    _ => "letters, digits, _ - . only",
+                };
+                return error(id, &format!("{shown}: {rule}"), out);
             }
         };
-        let key = names::key(&new);
-        if self.reserved.contains(&key) || self.owners.get(&key).is_some_and(|&owner| owner != id) {
-            return error(id, &format!("{new} is taken"), out);
+        match self.rival(&new, Some(id), false) {
+            Some(other) if names::key(other) == names::key(&new) => {
+                return error(id, &format!("{new} is taken"), out);
+            }
+            Some(other) => {
+                return error(id, &format!("{new} can be mistaken for {other}"), out);
+            }
+            None if new == *old => return error(id, &format!("you are {new}"), out),
+            None => {}
         }
-        if new == *old {
-            return error(id, &format!("you are {new}"), out);
-        }
-        self.owners.remove(&names::key(old));
-        self.owners.insert(key, id);
         out.broadcast(format!("-- {old} is now {new}\n").as_bytes(), None);
-        *old = new;
+        let old = old.clone();
+        self.disown(&old);
+        self.own(&new, id);
+        if let Some(member) = self.all.get_mut(&id) {
+            member.name = new;
+        }
+    }
+
+    /// The name, here or reserved, that one could be mistaken for. Those of keys are no obstacle to
+    /// who `holds_key`.
+    fn rival(&self, name: &str, own: Option<Id>, holds_key: bool) -> Option<&str> {
+        names::looks(name).iter().find_map(|look| {
+            let owner = self.owners.get(look).filter(|&&owner| Some(owner) != own);
+            let owner = owner.and_then(|owner| self.all.get(owner)).map(|member| &member.name);
+            owner.or_else(|| self.reserved.get(look).filter(|_| !holds_key)).map(String::as_str)
+        })
+    }
+
+    fn own(&mut self, name: &str, id: Id) {
+        self.owners.extend(names::looks(name).map(|look| (look, id)));
+    }
+
+    fn disown(&mut self, name: &str) {
+        for look in names::looks(name) {
+            self.owners.remove(&look);
+        }
     }
 
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
-        self.owners.insert(names::key(&name), id);
+        self.own(&name, id);
         self.all.insert(id, Member { name, is_fixed, is_leaving: false });
     }
 
     /// The name, or with the first number behind it that makes it free. No member can choose a
     /// name with `~`.
     fn free_name(&self, wanted: &str, holds_key: bool) -> String {
-        let key = names::key(wanted);
-        if !self.owners.contains_key(&key) && (holds_key || !self.reserved.contains(&key)) {
-            return wanted.into();
-        }
-        let mut numbers = 2_u64..;
-        let free = numbers.find(|number| !self.owners.contains_key(&format!("{key}~{number}")));
-        format!("{wanted}~{}", free.unwrap_or_default())
+        let numbered = (2_u64..).map(|number| format!("{wanted}~{number}"));
+        let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
+        names.find(|name| self.rival(name, None, holds_key).is_none()).unwrap_or_default()
     }
 
     /// The member of this name, and the name as it is shown.
     fn find(&self, name: &[u8]) -> Option<(Id, &str)> {
         let name = std::str::from_utf8(name).ok()?;
-        let id = *self.owners.get(&names::key(name))?;
-        self.all.get(&id).map(|member| (id, &*member.name))
+        if !names::may_be_name(name) {
+            return None;
+        }
+        let [look, _] = names::looks(name);
+        let id = *self.owners.get(&look)?;
+        // Private messages go to no one who is only mistaken for the name.
+        let member =
+            self.all.get(&id).filter(|member| names::key(&member.name) == names::key(name));
+        member.map(|member| (id, &*member.name))
     }
 }
 

@@ -12,11 +12,10 @@
 //! | `! text`             | an error                         | who made it                   |
 //!
 //! `handler` cuts bytes into lines and delivers them, `members` knows who is here and who gets what,
-//! `names` what a name is, `operator` is the operator's seat.
+//! [`names`](crate::sanitize::names) what a name is, `operator` is the operator's seat.
 
 mod handler;
 mod members;
-mod names;
 mod operator;
 
 pub use handler::Room;

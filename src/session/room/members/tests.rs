@@ -1,6 +1,6 @@
 //! The room without a socket: bytes in whatever pieces, and what each member gets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 

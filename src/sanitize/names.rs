@@ -1,13 +1,17 @@
-//! What a name is, and which names are the same.
+//! Names that strangers choose: what a name is, which names are the same, and which can be mistaken
+//! for each other.
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+use unicode_security::skeleton;
 
-use crate::sanitize::hidden;
+use super::hidden;
 
 /// The most characters in a name that a member chooses.
 const LONGEST: usize = 32;
+/// The most marks on a letter (UTS #39, 5.4): scripts need no more, and more cover other lines.
+const MARKS: usize = 4;
 
 /// What is wrong with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +20,17 @@ pub enum NameError {
     Length,
     /// A character that is no letter or digit of any script, and none of `_ - .`.
     Character(char),
+    /// More than four marks on a letter.
+    Marks,
 }
 
 /// A name as it is shown: accents composed (NFC), so that it is the same bytes on every keyboard.
 pub fn name(text: &str) -> Result<String, NameError> {
-    if text.is_empty() || text.len() > LONGEST * 4 * 4 {
-        return Err(NameError::Length); // no need to compose a long one
+    if text.is_empty() || !may_be_name(text) {
+        return Err(NameError::Length);
     }
     let name: String = text.nfc().collect();
-    let mut before = None;
+    let (mut before, mut marks) = (None, 0);
     for c in name.chars() {
         // A mark belongs to the letter before it: Hindi and Thai cannot be written without.
         let mark = is_combining_mark(c) && before.is_some_and(char::is_alphanumeric);
@@ -32,14 +38,24 @@ pub fn name(text: &str) -> Result<String, NameError> {
         if !allowed || hidden(c) || is_blank(c) {
             return Err(NameError::Character(c));
         }
-        if !is_combining_mark(c) {
-            before = Some(c);
+        if mark {
+            marks += 1;
+        } else {
+            (before, marks) = (Some(c), 0);
+        }
+        if marks > MARKS {
+            return Err(NameError::Marks);
         }
     }
     if name.chars().count() > LONGEST {
         return Err(NameError::Length);
     }
     Ok(name)
+}
+
+/// Whether a text is short enough for a name, however it is composed.
+pub fn may_be_name(text: &str) -> bool {
+    text.len() <= LONGEST * 4 * 4
 }
 
 /// What two names that count as the same have in common: the compatibility caseless match of
@@ -50,6 +66,33 @@ pub fn key(name: &str) -> String {
     let compatible: String = folded.nfkd().collect();
     let folded = UniCase::unicode(compatible).to_folded_case();
     folded.nfkd().collect()
+}
+
+/// What a name has in common with all that it can be mistaken for: these share one at least. The
+/// confusable skeletons (UTS #39, 4) of the name as it is shown and of its [`key`], so that `server`
+/// with a Cyrillic letter is `server`, and `Iucy` is `lucy`. Accents that Unicode composes with no
+/// letter do not tell names apart.
+pub fn looks(name: &str) -> [String; 2] {
+    let name: String = name.nfc().filter(|&c| !is_accent(c)).collect();
+    let look = |text: &str| key(&skeleton(text).collect::<String>());
+    [look(&key(&name)), look(&name)]
+}
+
+/// Whether one name can be mistaken for another.
+pub fn alike(a: &str, b: &str) -> bool {
+    let theirs = looks(b);
+    looks(a).iter().any(|look| theirs.contains(look))
+}
+
+/// The combining accents of Latin, Greek and Cyrillic, and of symbols.
+fn is_accent(c: char) -> bool {
+    matches!(c,
+        '\u{300}'..='\u{36f}'
+        | '\u{483}'..='\u{489}'
+        | '\u{1ab0}'..='\u{1aff}'
+        | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// Letters and marks that show nothing: a name of theirs would be no name to the eye.
@@ -97,6 +140,11 @@ mod tests {
         ] {
             assert_eq!(name(bad), Err(NameError::Character(c)), "{bad:?}");
         }
+        assert_eq!(
+            name("a\u{316}\u{317}\u{318}\u{319}"),
+            Ok("a\u{316}\u{317}\u{318}\u{319}".into())
+        );
+        assert_eq!(name(&format!("a{}", "\u{316}".repeat(5))), Err(NameError::Marks));
     }
 
     #[test]
@@ -114,6 +162,37 @@ mod tests {
         assert_ne!(key("ann"), key("anna"));
     }
 
+    #[test]
+    fn row_119_names_that_can_be_mistaken_for_each_other_share_a_look() {
+        for (a, b) in [
+            ("s\u{435}rver", "server"),
+            ("\u{405}\u{415}RV\u{415}R", "server"),
+            ("\u{391}nn", "Ann"),
+            ("\u{391}\u{39d}\u{39d}", "Ann"),
+            ("\u{43e}lga", "olga"),
+            ("Iucy", "lucy"),
+            ("guestl", "guest1"),
+            ("b0b", "bob"),
+            ("s\u{325}er\u{325}ve\u{30a}r", "server"),
+            ("ｓｅｒｖｅｒ", "server"),
+            ("𝐬𝐞𝐫𝐯𝐞𝐫", "server"),
+        ] {
+            assert!(alike(a, b) && alike(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("Ann", "Anna"),
+            ("guest1", "guest11"),
+            ("guest10", "guest1"),
+            ("Иван", "Ivan"),
+            ("René", "Rene"),
+            ("ดี", "ดิ"),
+            ("王", "玉"),
+            ("bob", "rob"),
+        ] {
+            assert!(!alike(a, b), "{a} {b}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_name_is_its_own_name(text in "\\PC{0,40}") {
@@ -121,6 +200,7 @@ mod tests {
                 prop_assert_eq!(name(&once), Ok(once.clone()));
                 prop_assert_eq!(key(&once), key(&text));
                 prop_assert_eq!(key(&key(&once)), key(&once));
+                prop_assert!(alike(&once, &key(&once)));
                 prop_assert!(!once.chars().any(|c| c.is_whitespace() || c.is_control()));
             }
         }
