@@ -45,7 +45,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
 reject\t'Close them at once'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
@@ -291,6 +291,10 @@ never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-only -d 'Only send: drop received data'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recv-only -d 'Only receive: do not read stdin'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Exit with the status of the first accepted connection'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
@@ -553,10 +557,10 @@ always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether ports are open; PORT may be a list (22,80,8000-8100)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -d 'Send the lines of the prompt without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -d 'Send the lines of the prompt without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l progress -d 'Show a progress line, if stderr is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'
@@ -577,7 +581,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Ans
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE once bound' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
@@ -1097,7 +1101,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
 reject\t'Close them at once'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
@@ -1345,6 +1349,10 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalt
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-only -d 'Only send: drop received data'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recv-only -d 'Only receive: do not read stdin'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Exit with the status of the first accepted connection'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
@@ -1614,10 +1622,10 @@ always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l python -d 'Speak the protocol of Python\'s multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'Send the lines of the prompt without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l recv-only -d 'Only receive: do not read stdin'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'Send the lines of the prompt without a newline'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l progress -d 'Show a progress line, if stderr is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'

@@ -31,11 +31,15 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
+    --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
+    --send-only               # Only send: drop received data
+    --recv-only               # Only receive: do not read stdin
+    --no-half-close           # Do not close the sending side when stdin ends
     --once                    # Exit with the status of the first accepted connection
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
-    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
     --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
@@ -77,11 +81,11 @@ module completions {
   export extern "sockctl connect" [
     --check(-z)               # Check whether ports are open; PORT may be a list (22,80,8000-8100)
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
-    --no-newline              # Send the lines of the prompt without a newline
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin
-    --max-bytes: string       # Exit after receiving SIZE bytes
     --no-half-close           # Do not close the sending side when stdin ends
+    --no-newline              # Send the lines of the prompt without a newline
+    --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
@@ -133,7 +137,7 @@ module completions {
     --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait
     --join: string            # Join a multicast group; repeatable
     --count: string           # Exit after N datagrams
-    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --port-file: path         # Write the port to FILE once bound
     --ipv4(-4)                # Use IPv4 only
@@ -226,11 +230,15 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
+    --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
+    --send-only               # Only send: drop received data
+    --recv-only               # Only receive: do not read stdin
+    --no-half-close           # Do not close the sending side when stdin ends
     --once                    # Exit with the status of the first accepted connection
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl auth-serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
-    --allow: string           # Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
     --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
@@ -281,11 +289,11 @@ module completions {
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
-    --no-newline              # Send the lines of the prompt without a newline
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin
-    --max-bytes: string       # Exit after receiving SIZE bytes
     --no-half-close           # Do not close the sending side when stdin ends
+    --no-newline              # Send the lines of the prompt without a newline
+    --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given

@@ -19,7 +19,6 @@ use clap::builder::{
 };
 use clap::{Args, ValueEnum, ValueHint};
 
-use regex::bytes::{Regex, RegexBuilder};
 use socket2::Type;
 
 use crate::auth::digest::Digest;
@@ -140,6 +139,11 @@ impl FamilyArgs {
         }
     }
 
+    /// What is asked for besides the name of a peer, which may be of any family.
+    pub fn peers(&self) -> Query {
+        Query { family: Family::Any, ..self.query(Type::STREAM, Source::default()) }
+    }
+
     /// What is asked for besides a name.
     pub fn query(&self, kind: Type, source: Source) -> Query {
         Query { family: self.family(), numeric: self.numeric, source, kind }
@@ -238,6 +242,36 @@ impl SocketArgs {
     }
 }
 
+/// Which bytes are sent and received, and how.
+#[derive(Args, Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct DataArgs {
+    /// Send CRLF line ends: add the CR where it is missing
+    #[arg(short = 'C', long, help_heading = "Data")]
+    pub crlf: bool,
+    /// Only send: drop received data
+    #[arg(long, conflicts_with = "recv_only", help_heading = "Data")]
+    pub send_only: bool,
+    /// Only receive: do not read stdin
+    #[arg(long, help_heading = "Data")]
+    pub recv_only: bool,
+    /// Do not close the sending side when stdin ends
+    #[arg(long, help_heading = "Data")]
+    pub no_half_close: bool,
+}
+
+impl DataArgs {
+    /// Whether the end of our input is passed on.
+    pub fn half_close(&self) -> bool {
+        !self.no_half_close && !self.recv_only
+    }
+
+    /// Whether bytes go both ways, as at a prompt.
+    pub fn is_talk(&self) -> bool {
+        !self.recv_only && !self.send_only
+    }
+}
+
 /// The appearance and history of the prompt.
 #[derive(Args, Debug, Clone)]
 pub struct PromptArgs {
@@ -267,7 +301,8 @@ impl PromptArgs {
 /// The addresses that a server accepts clients from.
 #[derive(Args, Debug, Clone)]
 pub struct AccessArgs {
-    /// Accept only these clients: a CIDR, an address, or @FILE with one per line; repeatable
+    /// Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line;
+    /// repeatable
     #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
     pub allow: Vec<Networks>,
     /// Refuse these clients, even if --allow names them; repeatable
@@ -276,12 +311,14 @@ pub struct AccessArgs {
 }
 
 impl AccessArgs {
-    /// The rules, together.
-    pub fn access(&self) -> AccessList {
-        AccessList {
+    /// The rules, together; names have the addresses of now.
+    pub fn access(&self, family: &FamilyArgs, until: Deadline) -> Result<AccessList, Failure> {
+        let mut access = AccessList {
             allow: (!self.allow.is_empty()).then(|| self.allow.iter().cloned().collect()),
             deny: self.deny.iter().cloned().collect(),
-        }
+        };
+        access.look_up(family.peers(), until)?;
+        Ok(access)
     }
 }
 
@@ -390,22 +427,6 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for OptionNames<T> {
         let names = options::all().map(|option| PossibleValue::new(option.name.as_ref()));
         Some(Box::new(names))
     }
-}
-
-/// A regex over bytes: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know ASCII, and `^`
-/// and `$` are those of lines. Under `(?u)` dots, escapes and classes are of characters of UTF-8;
-/// tables of Unicode (there also for `\w` and `(?i)`) are not built in.
-pub fn regex(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).unicode(false).multi_line(true).build().map_err(|e| {
-        let text = e.to_string();
-        let cause = text.lines().last().unwrap_or_default();
-        let cause = cause.trim_start_matches("error: ");
-        // The hint in brackets is about building the crate.
-        match cause.split_once(" (make sure") {
-            Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
-            None => cause.to_string(),
-        }
-    })
 }
 
 /// The name of a digest.

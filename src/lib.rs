@@ -69,7 +69,9 @@
 //!
 //! Handshakes of a server: PROXY header, then the client's proof. Of a client: the proxy's tunnel,
 //! then our proof. A phase that has nothing to do is skipped, and a failure in any phase removes the
-//! connection. `server/phase.rs` has what each phase keeps and what happens to bytes in it;
+//! connection. Where people talk a client is `Silent` before it is `Open`, until its first byte or for
+//! a moment: a health check leaves from there. `server/phase.rs` has what each phase keeps and what
+//! happens to bytes in it;
 //! a connection that is still being dialled is not in the table (`server/outgoing.rs`).
 //!
 //! How `connect` gets its connection:

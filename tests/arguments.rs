@@ -338,7 +338,7 @@ fn what_does_not_fit_together_is_refused() {
         (
             "serve 0 --allow 10.0.0.0/33",
             "--allow '10.0.0.0/33': expected a network (10.0.0.0/8, 2001:db8::/32), an address, \
-             or @FILE",
+             a host name, or @FILE",
         ),
         (
             "serve 0 --allow @/nonexistent",

@@ -89,6 +89,7 @@ impl UdpServe {
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
         let dump = self.socket.dump(talk)?;
+        let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
         let signals = signal::defer();
@@ -122,12 +123,7 @@ impl UdpServe {
             _ => Shown::Nothing,
         };
         let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
-        let rules = Rules {
-            count: self.count,
-            access: self.access.access(),
-            idle: self.socket.idle_timeout,
-            deadline,
-        };
+        let rules = Rules { count: self.count, access, idle: self.socket.idle_timeout, deadline };
         let result = Service::new(socket, answer, rules, &mut frontend).run();
         frontend.finish(result, deadline)
     }

@@ -63,7 +63,9 @@ pub enum Event<'a> {
     },
     /// A connection is over.
     Closed {
-        id: u64,
+        /// A datagram that is refused has none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
         peer: &'a Endpoint,
         #[serde(skip_serializing_if = "Option::is_none")]
         received: Option<u64>,
@@ -71,6 +73,9 @@ pub enum Event<'a> {
         sent: Option<u64>,
         seconds: f64,
         reason: Reason,
+        /// The rule that refused it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<&'a str>,
         /// It left a conversation: shown without `-v`.
         #[serde(skip)]
         left: bool,
@@ -186,8 +191,7 @@ pub enum Reason {
     /// `--max-bytes` is reached.
     Limit,
     /// Refused: `--allow` and `--deny` do not admit its address.
-    #[serde(rename = "limit")]
-    Denied,
+    Access,
     /// Refused: its address has as many connections as `--per-ip` allows.
     #[serde(rename = "limit")]
     PerAddress,
@@ -220,7 +224,7 @@ impl Reason {
     /// Why a connection was refused before it was admitted.
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::Denied => "address not allowed (--allow, --deny)",
+            Self::Access => "address not allowed (--allow, --deny)",
             Self::PerAddress => "too many connections from its address (--per-ip)",
             Self::Full => "too many connections (--max-conns)",
             Self::Once => "another connection is being served (--once)",
@@ -312,9 +316,14 @@ impl<'a> Event<'a> {
             Self::Auth { id, peer, reason, .. } => {
                 format!("[{id}] {peer} refused: {}", reason.unwrap_or("authentication failed"))
             }
-            Self::Closed { id, peer, received, sent, seconds, reason, left } => {
+            Self::Closed { id, peer, rule: Some(rule), .. } => {
+                let who = peer.ip().map_or_else(|| peer.to_string(), |ip| ip.to_string());
+                format!("{}{peer} refused: {who} is not allowed ({rule})", number(*id))
+            }
+            Self::Closed { id, peer, received, sent, seconds, reason, left, .. } => {
+                let id = number(*id);
                 if let Some(why) = reason.refusal() {
-                    return format!("[{id}] {peer} refused: {why}");
+                    return format!("{id}{peer} refused: {why}");
                 }
                 let verb = if *left { "left" } else { "closed" };
                 let why = match reason {
@@ -330,7 +339,7 @@ impl<'a> Event<'a> {
                         format!(" ({reason}; {moved}{seconds:.3} s)")
                     }
                 };
-                format!("[{id}] {peer} {verb}{why}")
+                format!("{id}{peer} {verb}{why}")
             }
             Self::TcpInfo { info, .. } => format!("tcp: {info}"),
             Self::Exec { id, pid, status } => match status {
@@ -346,4 +355,9 @@ impl<'a> Event<'a> {
             Self::Message { .. } => String::new(),
         }
     }
+}
+
+/// The number of a connection before its line.
+fn number(id: Option<u64>) -> String {
+    id.map_or_else(String::new, |id| format!("[{id}] "))
 }

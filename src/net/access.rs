@@ -1,39 +1,56 @@
 //! `--allow` and `--deny`: which addresses a server accepts connections from.
 
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::exit::{cause, quoted};
+use super::address::{Address, Host};
+use super::deadline::Deadline;
+use super::resolve::{Query, resolve};
+use crate::exit::{Failure, cause, quoted};
 
 /// The most a rule file may hold, in bytes.
 const FILE: u64 = 16 << 20;
+/// How long names may take when rules are read again: meanwhile the server waits.
+const REREAD: Duration = Duration::from_secs(1);
 
 /// The networks that options name.
 #[derive(Clone, Debug, Default)]
-pub struct Networks(Vec<IpNet>);
-
-impl Networks {
-    /// Whether an address is in one of them.
-    pub fn contain(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
-    }
+pub struct Networks {
+    sources: Vec<Source>,
+    /// How names were looked up.
+    query: Option<Query>,
 }
 
-impl FromIterator<Networks> for Networks {
-    fn from_iter<T: IntoIterator<Item = Self>>(several: T) -> Self {
-        Self(several.into_iter().flat_map(|networks| networks.0).collect())
-    }
+/// The value of one option.
+#[derive(Clone, Debug)]
+struct Source {
+    word: String,
+    rules: Vec<Rule>,
 }
 
-/// Reads a CIDR (`10.0.0.0/8`, `2001:db8::/32`), a single address, or `@FILE` with one of these a
-/// line; blank lines and what follows `#` do not count. v4-mapped IPv6 is the IPv4 it stands for.
+#[derive(Clone, Debug)]
+enum Rule {
+    Network(IpNet),
+    /// A host has the addresses that its name had when it was looked up.
+    Host(Address, Vec<IpAddr>),
+}
+
+/// Reads a CIDR (`10.0.0.0/8`, `2001:db8::/32`), an address, the name of a host, or `@FILE` with one
+/// of these a line; blank lines and what follows `#` do not count. v4-mapped IPv6 is the IPv4 it
+/// stands for. Names have no addresses before [`Networks::look_up`].
 pub fn networks(word: &str) -> Result<Networks, String> {
+    let source = Source { word: word.into(), rules: read(word)? };
+    Ok(Networks { sources: vec![source], query: None })
+}
+
+fn read(word: &str) -> Result<Vec<Rule>, String> {
     let Some(path) = word.strip_prefix('@') else {
-        return network(word).map(|network| Networks(vec![network]));
+        return rule(word).map(|rule| vec![rule]);
     };
     let text = File::open(path).and_then(|file| {
         let mut text = String::new();
@@ -49,21 +66,29 @@ pub fn networks(word: &str) -> Result<Networks, String> {
         (!rule.is_empty()).then_some((number + 1, rule))
     });
     rules
-        .map(|(number, rule)| {
-            network(rule).map_err(|why| {
-                format!("line {number} of {}: {}: {why}", quoted(path), quoted(rule))
+        .map(|(number, word)| {
+            rule(word).map_err(|why| {
+                format!("line {number} of {}: {}: {why}", quoted(path), quoted(word))
             })
         })
-        .collect::<Result<_, _>>()
-        .map(Networks)
+        .collect()
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text
-        .parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "expected a network (10.0.0.0/8, 2001:db8::/32), an address, or @FILE")?;
-    Ok(unmapped(network))
+fn rule(word: &str) -> Result<Rule, String> {
+    let network = word.parse().or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+    if let Ok(network) = network {
+        return Ok(Rule::Network(unmapped(network)));
+    }
+    // A port makes it an address.
+    match Address::take(&[word.into(), "0".into()]) {
+        Ok((address @ Address::Inet { host: Host::Name(_), .. }, 2)) if !word.contains('/') => {
+            Ok(Rule::Host(address, Vec::new()))
+        }
+        _ => {
+            Err("expected a network (10.0.0.0/8, 2001:db8::/32), an address, a host name, or @FILE"
+                .into())
+        }
+    }
 }
 
 /// `::ffff:10.0.0.0/104` as `10.0.0.0/8`.
@@ -73,6 +98,84 @@ fn unmapped(network: IpNet) -> IpNet {
             IpNet::new(v4.into(), length - 96).unwrap_or(network)
         }
         _ => network,
+    }
+}
+
+impl Rule {
+    fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Network(network) => network.contains(&address),
+            Self::Host(_, addresses) => addresses.contains(&address),
+        }
+    }
+
+    fn look_up(&mut self, query: Query, until: Deadline) -> Result<(), Failure> {
+        if let Self::Host(name, addresses) = self {
+            let found = resolve(name, query, until)?;
+            let found = found.iter().filter_map(|address| Some(address.as_socket()?.ip()));
+            *addresses = found.map(|ip| ip.to_canonical()).collect();
+        }
+        Ok(())
+    }
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(Address::Inet { host, .. }, _) => host.fmt(f),
+            Self::Host(address, _) => address.fmt(f),
+            Self::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                network.addr().fmt(f)
+            }
+            Self::Network(network) => network.fmt(f),
+        }
+    }
+}
+
+impl Networks {
+    /// Whether an address is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.find(address).is_some()
+    }
+
+    fn find(&self, address: IpAddr) -> Option<&Rule> {
+        let address = address.to_canonical();
+        let mut rules = self.sources.iter().flat_map(|source| &source.rules);
+        rules.find(|rule| rule.contains(address))
+    }
+
+    /// Gives names the addresses that they have now.
+    pub fn look_up(&mut self, query: Query, until: Deadline) -> Result<(), Failure> {
+        self.query = Some(query);
+        let mut rules = self.sources.iter_mut().flat_map(|source| &mut source.rules);
+        rules.try_for_each(|rule| rule.look_up(query, until))
+    }
+
+    /// Reads files and looks names up again. Of what cannot be read the networks of before stay, and
+    /// `warn` gets the reason.
+    pub fn reread(&mut self, warn: &mut impl FnMut(String)) {
+        let until = Deadline::after(REREAD);
+        for source in &mut self.sources {
+            let rules = read(&source.word).and_then(|mut rules| {
+                if let Some(query) = self.query {
+                    let looked_up =
+                        rules.iter_mut().try_for_each(|rule| rule.look_up(query, until));
+                    looked_up.map_err(|failure| failure.to_string())?;
+                }
+                Ok(rules)
+            });
+            match rules {
+                Ok(rules) => source.rules = rules,
+                Err(why) => warn(why),
+            }
+        }
+    }
+}
+
+impl FromIterator<Networks> for Networks {
+    fn from_iter<T: IntoIterator<Item = Self>>(several: T) -> Self {
+        let sources = several.into_iter().flat_map(|networks| networks.sources).collect();
+        Self { sources, query: None }
     }
 }
 
@@ -86,12 +189,26 @@ pub struct AccessList {
 }
 
 impl AccessList {
-    /// Whether a peer at this address is accepted. UNIX peers have none: the mode of the path
-    /// restricts them.
-    pub fn admits(&self, from: Option<IpAddr>) -> bool {
-        let Some(from) = from else { return true };
-        let allowed = self.allow.as_ref().is_none_or(|allow| allow.contain(from));
-        allowed && !self.deny.contain(from)
+    /// The rule that keeps a peer at this address out. UNIX peers have no address: the mode of the
+    /// path restricts them.
+    pub fn denial(&self, from: Option<IpAddr>) -> Option<String> {
+        let from = from?;
+        if let Some(rule) = self.deny.find(from) {
+            return Some(format!("--deny {rule}"));
+        }
+        let is_left_out = self.allow.as_ref().is_some_and(|allow| !allow.contain(from));
+        is_left_out.then(|| "--allow".to_owned())
+    }
+
+    /// See [`Networks::look_up`].
+    pub fn look_up(&mut self, query: Query, until: Deadline) -> Result<(), Failure> {
+        let mut lists = self.allow.iter_mut().chain([&mut self.deny]);
+        lists.try_for_each(|list| list.look_up(query, until))
+    }
+
+    /// See [`Networks::reread`].
+    pub fn reread(&mut self, warn: &mut impl FnMut(String)) {
+        self.allow.iter_mut().chain([&mut self.deny]).for_each(|list| list.reread(warn));
     }
 }
 
@@ -100,14 +217,32 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::exit::Exit;
+    use crate::net::address::Family;
+    use crate::net::resolve::Source;
+    use socket2::Type;
+
+    const QUERY: Query = Query {
+        family: Family::Any,
+        numeric: false,
+        source: Source { ip: None, port: 0 },
+        kind: Type::STREAM,
+    };
 
     fn access(allow: &[&str], deny: &[&str]) -> AccessList {
         let read = |words: &[&str]| words.iter().map(|word| networks(word).unwrap()).collect();
-        AccessList { allow: (!allow.is_empty()).then(|| read(allow)), deny: read(deny) }
+        let allow = (!allow.is_empty()).then(|| read(allow));
+        let mut access = AccessList { allow, deny: read(deny) };
+        access.look_up(QUERY, Deadline::NEVER).unwrap();
+        access
+    }
+
+    fn denial(access: &AccessList, from: &str) -> Option<String> {
+        access.denial(Some(from.parse().unwrap()))
     }
 
     fn admits(access: &AccessList, from: &str) -> bool {
-        access.admits(Some(from.parse().unwrap()))
+        denial(access, from).is_none()
     }
 
     #[test]
@@ -117,7 +252,7 @@ mod tests {
         assert!(!admits(&both, "10.1.2.3") && !admits(&both, "192.0.2.1") && !admits(&both, "::2"));
         let deny = access(&[], &["192.0.2.1"]);
         assert!(admits(&deny, "192.0.2.2") && !admits(&deny, "192.0.2.1"));
-        assert!(access(&["10.0.0.0/8"], &[]).admits(None));
+        assert!(access(&["10.0.0.0/8"], &[]).denial(None).is_none());
     }
 
     #[test]
@@ -128,23 +263,53 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_one_a_line() {
+    fn a_file_has_one_a_line_and_is_read_again() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&file, "# office\n10.0.0.0/8\n\n  ::1  # here\n").unwrap();
+        fs::write(&file, "# office\n10.0.0.0/8\n\n  ::1  # here\n localhost").unwrap();
         let word = format!("@{}", file.path().display());
-        assert_eq!(networks(&word).unwrap().0.len(), 2);
+        let mut rules = access(&[&word], &[]);
+        let admitted = |rules: &AccessList| {
+            ["10.0.0.1", "::1", "127.0.0.1", "127.0.0.2"].map(|from| admits(rules, from))
+        };
+        assert_eq!(admitted(&rules), [true, true, true, false]);
         fs::write(&file, "10.0.0.0/8\n10.0.0.0/33\n").unwrap();
         let refusal = networks(&word).unwrap_err();
         assert!(refusal.starts_with("line 2 of '"), "{refusal}");
+        let mut warnings = Vec::new();
+        rules.reread(&mut |why| warnings.push(why));
+        assert_eq!((warnings, admitted(&rules)), (vec![refusal], [true, true, true, false]));
+        fs::write(&file, "localhost\n127.0.0.2").unwrap();
+        rules.reread(&mut |why| panic!("{why}"));
+        assert_eq!(admitted(&rules)[2..], [true, true]);
         fs::write(&file, "# none yet\n").unwrap();
-        assert!(!admits(&access(&[&word], &[]), "10.0.0.1"));
+        rules.reread(&mut |why| panic!("{why}"));
+        assert_eq!(admitted(&rules), [false; 4]);
         assert!(networks("@/nonexistent").unwrap_err().contains("ENOENT 2"));
     }
 
     #[test]
-    fn nothing_else_is_a_network() {
-        for word in ["", "10.0.0.0/", "10.0.0/8", "host", "10.0.0.0/-1", "1.2.3.4/33", "::/129"] {
+    fn a_denial_names_its_rule() {
+        let rules = access(&["127.0.0.0/8", "::1"], &["127.1.0.0/16", "127.0.0.2", "localhost"]);
+        for (from, rule) in [
+            ("127.1.2.3", Some("--deny 127.1.0.0/16")),
+            ("127.0.0.2", Some("--deny 127.0.0.2")),
+            ("127.0.0.1", Some("--deny localhost")),
+            ("::ffff:127.0.0.1", Some("--deny localhost")),
+            ("192.0.2.1", Some("--allow")),
+            ("127.0.0.3", None),
+        ] {
+            assert_eq!(denial(&rules, from).as_deref(), rule, "{from}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_rule() {
+        for word in ["", "10.0.0.0/", "10.0.0/8", "10.1", "a b", "host:80", "1.2.3.4/33", "::/129"]
+        {
             assert!(networks(word).unwrap_err().contains("10.0.0.0/8"), "{word}");
         }
+        let mut list = networks("nosuch.invalid").unwrap();
+        let failure = list.look_up(QUERY, Deadline::NEVER).unwrap_err();
+        assert_eq!((&*failure.target, failure.exit), ("nosuch.invalid", Exit::Unresolved));
     }
 }

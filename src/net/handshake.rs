@@ -50,13 +50,14 @@ pub struct Driver {
     handshake: Box<dyn Handshake>,
     message: Vec<u8>,
     wanted: usize,
+    has_received: bool,
 }
 
 impl Driver {
     /// A handshake that begins now, and its greeting.
     pub fn start(mut handshake: Box<dyn Handshake>) -> (Self, Vec<u8>) {
         let (greeting, wanted) = handshake.start();
-        (Self { handshake, message: Vec::new(), wanted }, greeting)
+        (Self { handshake, message: Vec::new(), wanted, has_received: false }, greeting)
     }
 
     /// How many bytes may be read now without reading past the handshake's end.
@@ -67,6 +68,7 @@ impl Driver {
     /// Takes received bytes, at most [`Driver::wanted`] of them; appends what is to be sent. `None`
     /// while the handshake is not over; it takes no more bytes after that.
     pub fn feed(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Result<Option<Outcome>, Refusal> {
+        self.has_received = true;
         self.message.extend_from_slice(bytes);
         match self.handshake.receive(&self.message, reply)? {
             Next::Rest(missing) => self.wanted = missing,
@@ -77,6 +79,11 @@ impl Driver {
             Next::Payload(outcome) => return Ok(Some(outcome)),
         }
         Ok(None)
+    }
+
+    /// Whether any byte has come.
+    pub fn has_received(&self) -> bool {
+        self.has_received
     }
 
     /// The refusal of a peer that stopped before the handshake was over.

@@ -14,7 +14,7 @@ use super::poller::Waker;
 use crate::exit::{During, Exit, Failure};
 
 /// What is asked for besides a name.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Query {
     /// `-4`, `-6`.
     pub family: Family,
@@ -27,7 +27,7 @@ pub struct Query {
 }
 
 /// The local end of what is dialled.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Source {
     /// The address, whose family a peer must have.
     pub ip: Option<IpAddr>,

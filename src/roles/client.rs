@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use socket2::Type;
 
 use super::{Ended, idle_timeout, result, sanitizes};
-use crate::args::{self, PromptArgs, SocketArgs, SourceArgs};
+use crate::args::{self, DataArgs, PromptArgs, SocketArgs, SourceArgs};
 use crate::auth::proof::Proof;
 use crate::console::decoration::Style;
 use crate::console::event::Reason;
@@ -43,31 +43,20 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The flags of a client.
 #[derive(Args, Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ClientArgs {
     /// Where to connect: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
     #[allow(rustdoc::broken_intra_doc_links, reason = "help text, not Markdown")]
     #[arg(value_name = "ADDRESS", num_args = 0..)]
     pub address: Vec<OsString>,
 
-    /// Send CRLF line ends: add the CR where it is missing
-    #[arg(short = 'C', long, help_heading = "Data")]
-    pub crlf: bool,
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Send the lines of the prompt without a newline
     #[arg(long, conflicts_with = "crlf", help_heading = "Data")]
     pub no_newline: bool,
-    /// Only send: drop received data
-    #[arg(long, conflicts_with = "recv_only", help_heading = "Data")]
-    pub send_only: bool,
-    /// Only receive: do not read stdin
-    #[arg(long, help_heading = "Data")]
-    pub recv_only: bool,
     /// Exit after receiving SIZE bytes
     #[arg(long, value_name = "SIZE", value_parser = args::size, help_heading = "Limits")]
     pub max_bytes: Option<u64>,
-    /// Do not close the sending side when stdin ends
-    #[arg(long, help_heading = "Data")]
-    pub no_half_close: bool,
     /// How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Limits")]
@@ -148,7 +137,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
     });
     match silent_peer {
-        Some(peer) if !(args.send_only && result.is_ok()) => {
+        Some(peer) if !(args.data.send_only && result.is_ok()) => {
             let cause = "the server closed without a reply (it may have rejected the key)";
             Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated))
         }
@@ -170,7 +159,7 @@ impl Choice {
     fn of(args: &ClientArgs) -> Self {
         if !args.steps.0.is_empty() {
             Self::Script
-        } else if is_terminal() && !args.recv_only && !args.send_only {
+        } else if is_terminal() && args.data.is_talk() {
             Self::Prompt
         } else {
             Self::Pipe
@@ -188,7 +177,7 @@ impl Choice {
         let raw = args.socket.raw;
         match self {
             Self::Prompt => {
-                let newline = match (args.crlf, args.no_newline) {
+                let newline = match (args.data.crlf, args.no_newline) {
                     (true, _) => "\r\n",
                     (_, true) => "",
                     _ => "\n",
@@ -210,9 +199,9 @@ impl Choice {
                 let mut pipe = Pipe::new(PipeOptions {
                     sole: true,
                     social: false,
-                    send: !args.recv_only,
-                    receive: !args.send_only,
-                    crlf: args.crlf,
+                    send: !args.data.recv_only,
+                    receive: !args.data.send_only,
+                    crlf: args.data.crlf,
                     sanitize: sanitizes(raw),
                     stall_limit: Duration::ZERO,
                 })?;
@@ -221,8 +210,8 @@ impl Choice {
             Self::Script => {
                 let mut scripted = Scripted::new(
                     Script::new(args.steps.0.clone()),
-                    !args.send_only,
-                    args.crlf,
+                    !args.data.send_only,
+                    args.data.crlf,
                     sanitizes(raw),
                     args.socket.timeout,
                     run.talk.clone(),
@@ -268,7 +257,7 @@ impl ClientArgs {
                 idle: self.socket.idle_timeout,
                 linger: self.linger.or(has_prompt.then_some(LINGER)),
                 max_bytes: self.max_bytes.unwrap_or(u64::MAX),
-                half_close: !self.no_half_close && !self.recv_only,
+                half_close: self.data.half_close(),
                 role: Role::Client,
                 tcp_info: self.tcp_info,
             },

@@ -6,16 +6,18 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use socket2::{Domain, Type};
 
 use super::{Ended, result, sanitizes};
-use crate::args::{self, AccessArgs, Bytes, ListenArgs, ProgramArgs, PromptArgs, SocketArgs};
+use crate::args::{
+    self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs,
+};
 use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
-use crate::net::access::{self, Networks};
+use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
@@ -40,6 +42,7 @@ use crate::session::seat::{Inbox, is_terminal};
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
+#[command(group(ArgGroup::new("handler").conflicts_with_all(["crlf", "send_only", "recv_only", "no_half_close"])))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ServerArgs {
     #[command(flatten)]
@@ -60,6 +63,8 @@ pub struct ServerArgs {
     pub reply: Option<Bytes>,
     #[command(flatten)]
     pub program: ProgramArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
 
     /// Exit with the status of the first accepted connection
     #[arg(long, help_heading = "Limits")]
@@ -141,6 +146,9 @@ pub fn run(
         // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
     }
+    let access = args.access.access(&args.socket.family, deadline)?;
+    let mut trusted: Networks = args.accept_proxy.iter().cloned().collect();
+    trusted.look_up(args.socket.family.peers(), deadline)?;
     let choice = Choice::of(args)?;
     let is_program = matches!(choice, Choice::Program(_));
     let files = raise_file_limit(is_program.then_some(args.max_conns));
@@ -159,7 +167,7 @@ pub fn run(
         route: None,
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(security, deadline, dump),
+        config: args.config(security, access, trusted, deadline, dump),
         talk: talk.clone(),
     };
     let prepared = Prepared { files, relayed, key_names };
@@ -191,7 +199,7 @@ impl Choice {
             _ if args.room => Self::Room,
             _ if args.echo => Self::Echo,
             _ if args.discard => Self::Discard,
-            _ if is_terminal() => Self::Prompt,
+            _ if is_terminal() && args.data.is_talk() => Self::Prompt,
             _ => Self::Pipe,
         })
     }
@@ -214,9 +222,9 @@ impl Choice {
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
                 sole: args.once,
                 social: true,
-                send: true,
-                receive: true,
-                crlf: false,
+                send: !args.data.recv_only,
+                receive: !args.data.send_only,
+                crlf: args.data.crlf,
                 sanitize: sanitizes(raw),
                 stall_limit: args.socket.timeout,
             })?),
@@ -225,7 +233,8 @@ impl Choice {
                     Level::Never,
                     "/help lists the commands; clients do not see each other without --room",
                 );
-                let format = LineFormat { newline: "\n", raw, style };
+                let newline = if args.data.crlf { "\r\n" } else { "\n" };
+                let format = LineFormat { newline, raw, style };
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::Many, format, history, talk)?;
                 let ended = run.serve(&mut conversation);
@@ -311,8 +320,14 @@ pub fn raise_file_limit(programs: Option<usize>) -> Option<OpenFiles> {
 }
 
 impl ServerArgs {
-    fn config(&self, security: Option<Security>, deadline: Deadline, dump: Option<Dump>) -> Config {
-        let trusted: Networks = self.accept_proxy.iter().cloned().collect();
+    fn config(
+        &self,
+        security: Option<Security>,
+        access: AccessList,
+        trusted: Networks,
+        deadline: Deadline,
+        dump: Option<Dump>,
+    ) -> Config {
         let proxies = Proxies { trusted, timeout: self.socket.timeout };
         Config {
             once: self.once,
@@ -320,7 +335,7 @@ impl ServerArgs {
                 idle: self.socket.idle_timeout,
                 linger: None,
                 max_bytes: u64::MAX,
-                half_close: true,
+                half_close: self.data.half_close(),
                 role: Role::Server,
                 tcp_info: false,
             },
@@ -328,7 +343,7 @@ impl ServerArgs {
                 max: self.max_conns,
                 reject: self.on_full == OnFull::Reject,
                 per_ip: self.per_ip,
-                access: self.access.access(),
+                access,
             },
             proxies: (!self.accept_proxy.is_empty()).then_some(proxies),
             grace: self.grace,

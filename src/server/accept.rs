@@ -12,6 +12,7 @@ use crate::net::access::{AccessList, Networks};
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
+use crate::net::errno::would_block;
 use crate::net::options::Stage;
 use crate::net::poller::Interest;
 use crate::net::proxy_header;
@@ -21,6 +22,8 @@ use crate::net::sockopt;
 /// Connections accepted before those that are there have their turn again: a flood of new ones does not
 /// hold them up.
 const BATCH: usize = 64;
+/// A client that says nothing is admitted after this time; a health check has left before.
+const SILENCE: Duration = Duration::from_millis(100);
 /// The pause after a failed accept(2): a lack of descriptors or memory makes it fail at once again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -105,13 +108,26 @@ impl EventLoop<'_> {
         };
         let from = entry.conn.peer.ip();
         let security = self.config.security.as_ref();
-        let is_denied = !self.config.limits.access.admits(from);
-        if is_denied && !security.is_some_and(Security::would_explain) {
-            self.table.remove(slot, Reason::Denied);
+        let denial = self.config.limits.access.denial(from);
+        if let Some(rule) = denial.filter(|_| !security.is_some_and(Security::would_explain)) {
+            entry.denied_by = Some(rule);
+            self.table.remove(slot, Reason::Access);
         } else if security.is_some() {
             self.authenticate(id, from);
+        } else if self.handler.joins_late() {
+            self.table.set_phase(slot, Phase::Silent(self.table.now + SILENCE));
         } else {
             self.admit(slot);
+        }
+    }
+
+    /// A connection that was silent so far has a byte, or has ended.
+    pub(super) fn end_silence(&mut self, slot: usize) {
+        match self.table.get(slot).map(|entry| entry.conn.socket.peek(&mut [0])) {
+            Some(Ok(0)) => self.table.remove_silently(slot, Reason::Eof),
+            Some(Ok(_)) => self.admit(slot),
+            Some(Err(e)) if !would_block(&e) => self.table.remove_silently(slot, Reason::Reset),
+            _ => {}
         }
     }
 
@@ -189,7 +205,7 @@ impl EventLoop<'_> {
         let now = self.table.now;
         if let Some(listener) = &self.listener
             && error.kind() != io::ErrorKind::Interrupted
-            && let Some(_) = self.accept_log.allow(now)
+            && self.accept_log.allows(now)
         {
             self.talk.failure(&Failure::system("accept on", listener.local(), error));
         }

@@ -41,16 +41,24 @@ impl Table {
         }
     }
 
+    /// Removes a connection that was never admitted: as connection detail, not as a refusal.
+    pub(super) fn remove_silently(&mut self, slot: usize, reason: Reason) {
+        if let Some(entry) = self.take(slot) {
+            self.report_closed(&entry, reason);
+        }
+    }
+
     fn report_closed(&mut self, entry: &Entry, reason: Reason) {
         let conn = &entry.conn;
         let count = |bytes: u64| entry.has_counts.then_some(bytes);
         self.talk.say(&Event::Closed {
-            id: entry.number,
+            id: Some(entry.number),
             peer: &conn.peer,
             received: count(conn.received),
             sent: count(conn.sent),
             seconds: (self.now - conn.opened).as_secs_f64(),
             reason,
+            rule: entry.denied_by.as_deref(),
             left: self.is_social && entry.is_admitted,
         });
         if self.bounds.tcp_info
@@ -83,10 +91,10 @@ impl Table {
             Phase::Closing(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
             Phase::Open => self.left.push(Id { number: entry.number, slot }),
-            Phase::Handshake(_) | Phase::Waiting => {
+            Phase::Handshake(_) | Phase::Silent(_) | Phase::Waiting => {
                 let why = match reason {
                     Reason::Full | Reason::PerAddress => Reject::Full,
-                    Reason::Denied => Reject::Access,
+                    Reason::Access => Reject::Access,
                     Reason::Shutdown => Reject::Shutdown,
                     _ => Reject::Auth,
                 };

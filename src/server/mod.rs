@@ -13,7 +13,6 @@ mod clients;
 mod flush;
 mod handoff;
 mod lifecycle;
-mod log_limit;
 mod negotiation;
 mod outgoing;
 mod phase;
@@ -28,6 +27,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::console::event::{Level, Reason};
+use crate::console::log_limit::LogLimit;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
@@ -41,7 +41,6 @@ use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
 pub use accept::{Limits, Proxies};
-use log_limit::LogLimit;
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
@@ -162,6 +161,9 @@ pub struct EventLoop<'a> {
 /// When a stopping server says what it waits for: most have stopped before.
 const STOP_NOTICE: Duration = Duration::from_secs(1);
 
+/// accept(2) that fails again and again is logged once in this time.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How often progress is shown.
 const METER: Duration = Duration::from_millis(250);
 
@@ -180,6 +182,7 @@ impl<'a> EventLoop<'a> {
         if let Some(listener) = &listener {
             table.poller.add(listener, LISTENER, Interest::READ)?;
         }
+        let accept_log = LogLimit::new(1, ACCEPT_LOG_INTERVAL, talk.clone());
         Ok(Self {
             accepting: listener.is_some(),
             listener,
@@ -191,7 +194,7 @@ impl<'a> EventLoop<'a> {
             table,
             talk,
             count: 0,
-            accept_log: LogLimit::new(1, Duration::from_secs(1)),
+            accept_log,
             resume: None,
             grace_end: Deadline::NEVER,
             stop_notice: Deadline::NEVER,
@@ -432,7 +435,9 @@ impl<'a> EventLoop<'a> {
             match self.table.get(slot).map(|entry| &entry.phase) {
                 // Its key is proved: the protocol reports why it is closed.
                 Some(Phase::Waiting) => self.table.close(slot, Reason::Shutdown),
-                Some(Phase::Handshake(_)) => self.table.remove(slot, Reason::Shutdown),
+                Some(Phase::Handshake(_) | Phase::Silent(_)) => {
+                    self.table.remove(slot, Reason::Shutdown);
+                }
                 _ => {}
             }
         }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::EventLoop;
 use super::phase::{Awaiting, Negotiation, Phase, Purpose};
-use super::table::Entry;
+use super::table::{Entry, Role};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
@@ -97,11 +97,33 @@ impl EventLoop<'_> {
         }
         let buffer = &mut self.buffer;
         let event = self.table.with(slot, |entry, log, now| step(entry, buffer, log, now));
-        let Some(event) = event.flatten() else {
-            return false;
-        };
-        self.handle(slot, purpose, event);
+        match event.flatten() {
+            None => return false,
+            Some(event) if self.is_health_check(slot, &event) => {
+                self.end_health_check(slot, &event);
+            }
+            Some(event) => self.handle(slot, purpose, event),
+        }
         true
+    }
+
+    /// Whether a client has left without a byte, as a health check does.
+    fn is_health_check(&mut self, slot: usize, event: &HandshakeEvent) -> bool {
+        let has_left = matches!(event, HandshakeEvent::Refused(_) | HandshakeEvent::Broken(..));
+        let negotiation = self.table.negotiation(slot);
+        let is_silent = negotiation.is_some_and(|negotiation| !negotiation.driver.has_received());
+        self.config.bounds.role == Role::Server && has_left && is_silent
+    }
+
+    /// Removes it. Only connection detail tells of it.
+    fn end_health_check(&mut self, slot: usize, event: &HandshakeEvent) {
+        if let (Some(security), Some(id)) = (&mut self.config.security, self.table.id(slot)) {
+            security.forget(id);
+        }
+        // What we have sent may have met the reset.
+        let has_failed = self.table.get(slot).is_some_and(|entry| entry.conn.failure().is_some());
+        let is_reset = has_failed || matches!(event, HandshakeEvent::Broken(..));
+        self.table.remove_silently(slot, if is_reset { Reason::Reset } else { Reason::Eof });
     }
 
     /// What follows from an event of a handshake: see the table above.
@@ -142,8 +164,10 @@ impl EventLoop<'_> {
                 self.receive_newcomer(slot);
             }
             HandshakeEvent::Refused(why) | HandshakeEvent::Broken(_, why) => {
-                let (op, peer) = ("read the PROXY header of", &entry.conn.peer);
-                self.talk.failure(&Failure::new(op, peer, why.reason, Exit::Broken));
+                if self.table.refusals.allows(self.table.now) {
+                    let (op, peer) = ("read the PROXY header of", &entry.conn.peer);
+                    self.talk.failure(&Failure::new(op, peer, why.reason, Exit::Broken));
+                }
                 self.table.remove(slot, Reason::Error);
             }
         }

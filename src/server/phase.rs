@@ -5,6 +5,7 @@
 //! | phase     | received bytes are       | what is sent               | known to the handler |
 //! |-----------|--------------------------|----------------------------|----------------------|
 //! | Handshake | the handshake's          | the handshake's replies    | no                   |
+//! | Silent    | left in the socket       | nothing                    | no                   |
 //! | Waiting   | left in the socket       | nothing                    | no                   |
 //! | Open      | the handler's            | what the handler queued    | yes, since `joined`  |
 //! | HandedOff | the program's            | the program's              | yes                  |
@@ -20,6 +21,8 @@ use crate::net::handshake::Driver;
 pub(super) enum Phase {
     /// It is in a handshake.
     Handshake(Box<Negotiation>),
+    /// Nothing has come from it: it is admitted with its first byte, or then.
+    Silent(Instant),
     /// Its handshakes are over, but the server is full.
     Waiting,
     /// Admitted: it talks to the handler.

@@ -135,7 +135,7 @@ impl Table {
             Phase::Open => !is_paused && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
             Phase::Waiting | Phase::HandedOff(_) => false,
             Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
-            Phase::Closing(_) => true,
+            Phase::Silent(_) | Phase::Closing(_) => true,
         };
         let interest =
             Interest { read: reads && !conn.wire_ended(), write: waiting > 0 || entry.wants_room };

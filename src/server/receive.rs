@@ -39,6 +39,7 @@ impl EventLoop<'_> {
             Phase::Handshake(_) => {
                 self.negotiate(slot);
             }
+            Phase::Silent(_) => self.end_silence(slot),
             // It is not read while it waits.
             Phase::Waiting if is_gone => self.table.remove(slot, Reason::Reset),
             Phase::Waiting => {}

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::EventLoop;
-use super::log_limit::LogLimit;
 use super::negotiation::HandshakeEvent;
 use super::outgoing::Outgoing;
 use super::phase::{Awaiting, Purpose};
@@ -24,9 +23,6 @@ use crate::session::{Clients, Id};
 /// How long our answer to a challenge has the connection to itself. A server that reads it with a
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
 const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
-/// Lines about refused connections, in [`LOG_INTERVAL`]: they must not fill the log.
-const LOG_BURST: u32 = 100;
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.
 const MAX_CLOSING: usize = 64;
@@ -42,7 +38,6 @@ pub struct Security {
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     limits: PreAuthLimits,
-    log_limit: LogLimit,
     closing: VecDeque<Id>,
 }
 
@@ -55,7 +50,6 @@ impl Security {
             proof,
             timeout,
             limits: PreAuthLimits::new(penalty, max_grace),
-            log_limit: LogLimit::new(LOG_BURST, LOG_INTERVAL),
             closing: VecDeque::new(),
         }
     }
@@ -66,18 +60,20 @@ impl Security {
         self.proof.explains() && self.limits.is_calm()
     }
 
+    /// A connection has left before it was authenticated.
+    pub(super) fn forget(&mut self, id: Id) {
+        self.limits.leave(id);
+    }
+
     /// When a connection may have to be evicted.
     pub(super) fn deadline(&self) -> Deadline {
         self.limits.deadline()
     }
 
     /// Logs why a connection is not admitted, within the log rate limit.
-    fn log(&mut self, table: &mut Table, slot: usize, reason: &str) {
-        let Some(suppressed) = self.log_limit.allow(table.now) else {
+    fn log(table: &mut Table, slot: usize, reason: &str) {
+        if !table.refusals.allows(table.now) {
             return;
-        };
-        if suppressed > 0 {
-            table.talk.warn(&format!("{suppressed} similar messages suppressed"));
         }
         let entry = &table.entries[slot];
         table.talk.say(&Event::Auth {
@@ -90,7 +86,7 @@ impl Security {
     }
 
     fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
-        self.log(table, slot, &why.reason);
+        Self::log(table, slot, &why.reason);
         let (entry, now) = (&table.entries[slot], table.now);
         let delay = if why.wrong_proof {
             let id = Id { number: entry.number, slot };
@@ -167,7 +163,7 @@ impl EventLoop<'_> {
                 security.limits.leave(victim);
                 if is_here {
                     let reason = "evicted: too many unauthenticated connections";
-                    security.log(&mut self.table, victim.slot, reason);
+                    Security::log(&mut self.table, victim.slot, reason);
                     self.table.remove(victim.slot, Reason::Auth);
                 }
             }
@@ -196,11 +192,12 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Done(outcome) => {
                 security.succeed(&mut self.table, id, outcome);
-                let from = self.table.entries[slot].conn.peer.ip();
-                if self.config.limits.access.admits(from) {
+                let entry = &mut self.table.entries[slot];
+                entry.denied_by = self.config.limits.access.denial(entry.conn.peer.ip());
+                if entry.denied_by.is_none() {
                     self.admit(slot);
                 } else {
-                    self.table.close(slot, Reason::Denied);
+                    self.table.close(slot, Reason::Access);
                 }
             }
         }

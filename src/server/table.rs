@@ -16,6 +16,7 @@ use super::flush::FlushSchedule;
 use super::phase::{Negotiation, Phase};
 use super::preauth::network;
 use crate::console::event::{Event, Level, Reason};
+use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::connection::Connection;
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
+    /// The access rule that keeps it out.
+    pub(super) denied_by: Option<String>,
     pub(super) is_admitted: bool,
     /// The handler has paused it: its bytes stay in the socket.
     pub(super) is_paused: bool,
@@ -118,6 +121,8 @@ pub(super) struct Table {
     pub(super) poller: Poller,
     pub(super) now: Instant,
     pub(super) talk: Talk,
+    /// Limits the lines about connections that are refused.
+    pub(super) refusals: LogLimit,
     pub(super) bounds: Bounds,
     /// Since when the run is stopping.
     pub(super) stopping: Option<Instant>,
@@ -164,6 +169,7 @@ impl Table {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
+            refusals: LogLimit::of_refusals(talk.clone()),
             talk,
             bounds,
             stopping: None,
@@ -202,6 +208,7 @@ impl Table {
             conn,
             phase: Phase::Waiting,
             key: None,
+            denied_by: None,
             is_admitted: false,
             is_paused: false,
             is_occupied: false,

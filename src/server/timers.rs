@@ -25,6 +25,8 @@ const BACK_PRESSURE_POLL: Duration = Duration::from_millis(20);
 /// What is due next on a connection.
 enum Timer {
     Handshake,
+    /// It has been silent for long enough to be no health check.
+    Admit,
     HandedOff,
     /// Gracefully: it was silent for too long.
     Close(Reason),
@@ -44,6 +46,7 @@ impl Table {
             (Phase::Handshake(negotiation), _) => {
                 Some((negotiation.until.instant()?, Timer::Handshake))
             }
+            (Phase::Silent(until), _) => Some((*until, Timer::Admit)),
             (Phase::Waiting, _) => None,
             (Phase::HandedOff(hand_off), _) => {
                 Some((hand_off.due(conn.active, self.bounds.idle)?, Timer::HandedOff))
@@ -127,6 +130,7 @@ impl EventLoop<'_> {
         while let Some((slot, timer)) = self.table.next_due() {
             match timer {
                 Timer::Handshake => self.handshake_due(slot),
+                Timer::Admit => self.admit(slot),
                 Timer::HandedOff => self.table.check_handed_off(slot),
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),

@@ -110,6 +110,12 @@ pub trait Handler {
         false
     }
 
+    /// Whether a client joins with its first byte, or after a moment of silence. A health check, which
+    /// leaves without one, has not been there for anyone.
+    fn joins_late(&self) -> bool {
+        false
+    }
+
     /// The bytes that may wait for a client before it is cut off as slow. Without a limit of its own
     /// a handler sends what it reads, and reading stops at the [marks](crate::net::flow).
     fn queue_limit(&self) -> usize {

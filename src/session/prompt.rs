@@ -371,4 +371,8 @@ impl Handler for Conversation<'_> {
     fn is_social(&self) -> bool {
         self.peers == Peers::Many
     }
+
+    fn joins_late(&self) -> bool {
+        self.peers == Peers::Many
+    }
 }

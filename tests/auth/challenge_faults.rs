@@ -124,14 +124,13 @@ fn row_56_no_answer_but_the_right_one_is_taken() {
     let capital = "of the answer is a capital; hex digits must be lowercase";
     let longer = "wrong key, or a longer digest than md5 on the client";
     let no_answer = "the client does not answer the challenge; does it use auth-connect --digest?";
-    let cases: [(Forge<'_>, &str); 7] = [
+    let cases: [(Forge<'_>, &str); 6] = [
         (&|c| right(c).to_ascii_uppercase(), capital),
         (&|c| right(c)[..31].to_vec(), "the client closed after 31 bytes of its answer"),
         (&|c| answer("sha256", "wangwang", c), longer),
         (&|c| right(c)[..16].to_vec(), "the client closed after 16 bytes of its answer"),
         (&|_| vec![b'\xfe'; 10 << 20], no_answer),
         (&|_| b"GET / HTTP/1.1\r\n\r\n".to_vec(), no_answer),
-        (&|_| Vec::new(), "the client closed without its answer"),
     ];
     for (number, (forge, why)) in (1..).zip(cases) {
         let (mut stream, challenge) = challenged(&server);

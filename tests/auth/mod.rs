@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::NamedTempFile;
 
-use crate::run::{DEADLINE, Running, python};
+use crate::run::{DEADLINE, Running, python, read_all, reset, sockctl};
 
 mod challenge;
 mod challenge_faults;
@@ -101,5 +101,33 @@ fn nowhere(secrets: &[String], text: &str) {
         let start = &secret[..secret.len().min(15)];
         assert!(!text.contains(start), "{start} in {text}");
         assert!(!squeezed.contains(start), "{start} in {text}");
+    }
+}
+
+#[test]
+fn row_97_a_health_check_is_connection_detail() {
+    let key = random_key("alice", [7; 32]);
+    for words in ["", "--digest md5", "--python --digest md5"] {
+        let start = |more: &str| {
+            let words = format!("auth-serve 127.0.0.1:0 --echo {words} {more} --key-file");
+            sockctl(words).arg(key.path()).start()
+        };
+        let check = |server: &Running| {
+            drop(server.connect());
+            reset(server.connect());
+            // One that ends its side alone.
+            let stream = server.connect();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = read_all(&stream);
+        };
+        let server = start("");
+        check(&server);
+        let client = format!("auth-connect {server} {words} --key-file");
+        sockctl(client).arg(key.path()).input("in\n").run().is(0, "in\n", "");
+        server.stops("", "");
+        let server = start("-v");
+        check(&server);
+        server.stderr_has("closed (eof; received 0, sent ");
+        server.stderr_has("closed (reset; received 0, sent ");
     }
 }

@@ -213,7 +213,7 @@ fn a_client_at_a_denied_address_gets_the_reason_only_if_it_has_the_key() {
     let port = server.port();
     let why = refused(port, "rejected: our address is not allowed");
     client(port, "").input("payload").run().fails(3, why);
-    let text = server.stderr_has("refused: address not allowed (--allow, --deny)");
+    let text = server.stderr_has("refused: 127.0.0.1 is not allowed (--deny 127.0.0.1)");
     assert!(text.contains("authenticated"), "{text}");
     let why = refused(port, "the server rejected our key: wrong key, or another --context");
     let wrong = client(port, "").env("SOCKCTL_KEY", key_line("alice", [2; 32]));

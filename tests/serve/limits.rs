@@ -7,7 +7,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 
 use super::is_served;
-use crate::run::{BINARY, Folder, connect, datagrams, program, read_all, sockctl, take, until};
+use crate::run::{
+    BINARY, Folder, Running, ask, connect, datagrams, datagrams_to, events_of, program, read_all,
+    reset, sockctl, take, until,
+};
 
 #[test]
 fn a_place_is_free_once_its_client_has_gone() {
@@ -42,7 +45,71 @@ fn deny_beats_allow_and_others_are_served() {
     let refused = ask("127.0.0.2");
     assert_eq!(refused.stdout, b"");
     server.stderr_has("] 127.0.0.2:");
-    server.stderr_has(" refused: address not allowed (--allow, --deny)\n");
+    server.stderr_has(" refused: 127.0.0.2 is not allowed (--deny 127.0.0.2)\n");
+}
+
+#[test]
+fn a_refusal_names_the_rule() {
+    let folder = Folder::new();
+    let file = folder.file("rules", "# lab\n127.1.0.0/16\nlocalhost # here\n");
+    let words = format!("--echo --allow 127.0.0.0/8 --deny @{file} --json");
+    let server = sockctl(format!("serve 0 {words}")).start();
+    let ask = |source: &str| sockctl(format!("connect {server} -s {source}")).input("ping").run();
+    ask("127.0.0.2").is(0, "ping", "");
+    for (number, source, rule) in
+        [(2, "127.1.2.3", "--deny 127.1.0.0/16"), (3, "127.0.0.1", "--deny localhost")]
+    {
+        assert_eq!(ask(source).stdout, b"");
+        until("it is told", || events_of(&server.stderr_has(""), "closed").len() == number);
+        let event = &events_of(&server.stderr_has(""), "closed")[number - 1];
+        assert_eq!((&event["reason"], &event["rule"]), (&"access".into(), &rule.into()));
+        assert_eq!((&event["id"], &event["sent"]), (&number.into(), &0.into()));
+    }
+    let server = sockctl("serve 0 --echo --allow 192.0.2.0/24 -v").start();
+    assert!(!is_served(&server.connect()));
+    server.stderr_has(" refused: 127.0.0.1 is not allowed (--allow)\n");
+    let done = sockctl("serve 0 --deny nosuch.invalid").run().gives(6, "");
+    assert!(done.starts_with("sockctl: resolve nosuch.invalid: "), "{done}");
+
+    let server = sockctl("udp-serve 0 --deny localhost -v").start();
+    let stranger = datagrams_to(server.port());
+    stranger.send(b"no").unwrap();
+    let from = stranger.local_addr().unwrap();
+    let line = format!("{from} refused: 127.0.0.1 is not allowed (--deny localhost)\n");
+    server.stderr_has(&line);
+}
+
+/// Connects and closes, or resets, without a byte.
+fn check_health(server: &Running) {
+    drop(server.connect());
+    reset(server.connect());
+}
+
+#[test]
+fn row_97_a_health_check_before_a_proxy_header_is_connection_detail() {
+    let server = sockctl("serve 0 --echo --accept-proxy 127.0.0.1").start();
+    check_health(&server);
+    let mut client = server.connect();
+    client.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    assert!(is_served(&client));
+    drop(client);
+    server.stops("", "");
+    let server = sockctl(BELIEVES).start();
+    check_health(&server);
+    server.stderr_has(" closed (eof; received 0, sent 0 bytes in ");
+    server.stderr_has(" closed (reset; received 0, sent 0 bytes in ");
+}
+
+#[test]
+fn what_is_suppressed_is_accounted_for_at_the_end() {
+    let server = sockctl("serve 0 --echo --accept-proxy 127.0.0.1").start();
+    for _ in 0..103 {
+        assert_eq!(ask(&server.connect(), "GET /"), b"");
+    }
+    server.signal("TERM");
+    let said = server.finish().gives(0, "");
+    assert_eq!(said.matches(": no PROXY header\n").count(), 100, "{said}");
+    assert!(said.ends_with("sockctl: warning: 3 similar messages suppressed\n"), "{said}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
@@ -29,6 +29,44 @@ fn is_served(mut stream: &TcpStream) -> bool {
 }
 
 // ---- handlers ------------------------------------------------------------------------------
+
+#[test]
+fn the_conversation_in_a_pipe_takes_the_flags_of_connect() {
+    let mut server = serve("-C --no-half-close");
+    let client = server.connect();
+    server.send("one\ntwo\r\n");
+    assert_eq!(take(&client, 10), b"one\r\ntwo\r\n");
+    // The end of stdin is not passed on.
+    server.close();
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!((&client).read(&mut [0]).is_err());
+    (&client).write_all(b"still heard\n").unwrap();
+    server.stdout_has("still heard\n");
+    drop(client);
+    server.stderr_has(" left\n");
+
+    let mut server = serve("--send-only --once");
+    let client = server.connect();
+    (&client).write_all(b"not heard\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    server.stderr_has("joined");
+    server.send("all of it\n");
+    server.close();
+    assert_eq!(read_all(&client), b"all of it\n");
+    drop(client);
+    server.finish().gives(0, "");
+
+    let mut server = serve("--recv-only --once");
+    server.feed(b"never read".to_vec());
+    assert_eq!(ask(&server.connect(), b"heard\n"), b"");
+    server.finish().gives(0, "heard\n");
+
+    for flag in ["-C", "--send-only", "--recv-only", "--no-half-close"] {
+        let refusal = sockctl(format!("serve 0 --echo {flag}")).run();
+        let name = if flag == "-C" { "--crlf" } else { flag };
+        refusal.refuses(format!("--echo cannot be used with {name}"));
+    }
+}
 
 #[test]
 fn echo_returns_everything_to_its_sender() {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::answers::AnswerQueue;
 use super::frontend::{Frontend, INBOX, PROGRAMS, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
+use crate::console::event::{Event, Level, Reason};
+use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
 use crate::net::deadline::Deadline;
@@ -51,6 +53,8 @@ pub struct Service<'a> {
     answers: AnswerQueue,
     answer: Answer,
     rules: Rules,
+    /// Limits the lines about datagrams that are refused.
+    refusals: LogLimit,
     frontend: &'a mut Frontend,
     /// When the last datagram was received or answered.
     active: Instant,
@@ -69,8 +73,9 @@ impl<'a> Service<'a> {
         frontend: &'a mut Frontend,
     ) -> Self {
         let answers = AnswerQueue::new(socket, frontend.talk.clone());
+        let refusals = LogLimit::of_refusals(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
-        Self { answers, answer, rules, frontend, active, last, stopping }
+        Self { answers, answer, rules, refusals, frontend, active, last, stopping }
     }
 
     /// Serves until the count is reached, a signal comes or a limit passes.
@@ -213,7 +218,8 @@ impl<'a> Service<'a> {
     fn handle(&mut self, received: &Received<'_>) -> Result<(), Failure> {
         self.active = Instant::now();
         let envelope = &received.envelope;
-        if !self.rules.access.admits(envelope.from.ip()) {
+        if let Some(rule) = self.rules.access.denial(envelope.from.ip()) {
+            self.refuse(received, &rule);
             return Ok(());
         }
         self.last = Some(envelope.clone());
@@ -234,6 +240,23 @@ impl<'a> Service<'a> {
         };
         self.answers.send(&answers, envelope);
         answers.iter().try_for_each(|answer| self.frontend.dump(Direction::Sent, answer))
+    }
+
+    /// Reports datagrams that an access rule keeps out.
+    fn refuse(&mut self, received: &Received<'_>, rule: &str) {
+        let talk = &self.frontend.talk;
+        if talk.says(Level::Verbose) && self.refusals.allows(self.active) {
+            talk.say(&Event::Closed {
+                id: None,
+                peer: &received.envelope.from,
+                received: Some(received.datagrams().map(|bytes| bytes.len() as u64).sum()),
+                sent: Some(0),
+                seconds: 0.0,
+                reason: Reason::Access,
+                rule: Some(rule),
+                left: false,
+            });
+        }
     }
 
     /// Shows one datagram.
