@@ -79,12 +79,14 @@ impl Clients for Table {
     }
 
     fn about(&self, client: Id) -> Option<About> {
-        let conn = &self.find(client)?.conn;
+        let Entry { conn, key, .. } = self.find(client)?;
         Some(About {
+            is_datagram: false,
             local: conn.socket.local().ok(),
             peer: conn.peer.clone(),
             neighbours: self.neighbours(client.slot),
             credentials: conn.socket.credentials(),
+            key: key.clone(),
             has_codec: conn.has_codec(),
         })
     }

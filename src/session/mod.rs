@@ -123,8 +123,10 @@ pub trait Handler {
     }
 }
 
-/// What is known about a client.
+/// What is known about a client; a program gets it in its environment.
 pub struct About {
+    /// It sent a datagram, and has no connection.
+    pub is_datagram: bool,
     /// Our end of the connection, where it has one.
     pub local: Option<Endpoint>,
     /// The client's end.
@@ -133,6 +135,8 @@ pub struct About {
     pub neighbours: usize,
     /// The process that connected, for UNIX sockets.
     pub credentials: Option<UnixCredentials>,
+    /// The name of the key that it proved.
+    pub key: Option<Rc<str>>,
     /// Whether a codec stands between the wire and the payload: then the socket is of no use to a
     /// program.
     pub has_codec: bool,

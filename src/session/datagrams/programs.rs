@@ -19,8 +19,9 @@ use crate::net::endpoint::Endpoint;
 use crate::net::poller::Interest;
 use crate::net::quantity;
 use crate::net::udp::{self, Envelope};
+use crate::session::About;
+use crate::session::program::Program;
 use crate::session::program::runner::Runner;
-use crate::session::program::{Program, Request};
 
 /// One read of a program's output.
 const BUFFER: usize = 64 << 10;
@@ -101,15 +102,16 @@ impl DatagramPrograms {
             (Some(Endpoint::Any(port)), Some(ip)) => Some(SocketAddr::new(ip, *port).into()),
             (local, _) => local.cloned(),
         };
-        let request = Request {
-            datagram: true,
-            local: local.as_ref(),
-            peer: &asked.from,
+        let about = About {
+            is_datagram: true,
+            local,
+            peer: asked.from.clone(),
             neighbours: 0,
             credentials: None,
             key: None,
+            has_codec: false,
         };
-        self.runner.queue(self.count, stdin.into(), stdout.into(), &request);
+        self.runner.queue(self.count, stdin.into(), stdout.into(), &about);
         let run = DatagramProgram {
             pid: None,
             asked: asked.clone(),

@@ -10,9 +10,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use nix::sys::socket::UnixCredentials;
-
 use crate::net::endpoint::Endpoint;
+use crate::session::About;
 
 /// The protocols of UCSPI tools.
 const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
@@ -20,36 +19,19 @@ const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
 const VARIABLES: &str = "LOCALIP LOCALPORT LOCALHOST LOCALPATH REMOTEIP REMOTEPORT REMOTEHOST \
     REMOTEINFO REMOTEPATH REMOTEEUID REMOTEEGID REMOTEPID CONNNUM";
 
-/// What a program is started for.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// A datagram, not a connection.
-    pub datagram: bool,
-    /// Our end, where it is known.
-    pub local: Option<&'a Endpoint>,
-    /// The client's end.
-    pub peer: &'a Endpoint,
-    /// Connections from the client's address, this one included.
-    pub neighbours: usize,
-    /// The process that connected, for UNIX sockets.
-    pub credentials: Option<UnixCredentials>,
-    /// The name of the key that was proved.
-    pub key: Option<&'a str>,
-}
-
-impl Request<'_> {
+impl About {
     /// The variables that describe it.
     pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
-        let protocol = match self.peer {
+        let protocol = match &self.peer {
             Endpoint::Unix(_) => "UNIX",
-            _ if self.datagram => "UDP",
+            _ if self.is_datagram => "UDP",
             _ => "TCP",
         };
         let mut all = vec![("PROTO".into(), protocol.into())];
         let mut set = |ending: &str, value: OsString| {
             all.push((format!("{protocol}{ending}").into(), value));
         };
-        for (side, endpoint) in [("LOCAL", self.local), ("REMOTE", Some(self.peer))] {
+        for (side, endpoint) in [("LOCAL", self.local.as_ref()), ("REMOTE", Some(&self.peer))] {
             match endpoint {
                 Some(Endpoint::Inet(inet)) if protocol != "UNIX" => {
                     set(&format!("{side}IP"), ip(&Endpoint::Inet(*inet)).into());
@@ -72,8 +54,8 @@ impl Request<'_> {
             set("REMOTEEGID", who.gid().to_string().into());
             set("REMOTEPID", who.pid().to_string().into());
         }
-        if let Some(key) = self.key {
-            all.push(("SOCKCTL_KEY_NAME".into(), key.into()));
+        if let Some(key) = &self.key {
+            all.push(("SOCKCTL_KEY_NAME".into(), key.as_ref().into()));
         }
         all
     }
@@ -115,13 +97,19 @@ mod tests {
         Endpoint::Inet(text.parse().unwrap())
     }
 
-    /// The variables of a request that `change` has made a special one.
-    fn variables(local: &Endpoint, peer: &Endpoint, change: fn(&mut Request<'_>)) -> String {
-        let (local, credentials) = (Some(local), None);
-        let mut request =
-            Request { datagram: false, local, peer, neighbours: 2, credentials, key: None };
-        change(&mut request);
-        let all = request.variables().into_iter();
+    /// The variables for a client that `change` has made a special one.
+    fn variables(local: &Endpoint, peer: &Endpoint, change: fn(&mut About)) -> String {
+        let mut about = About {
+            is_datagram: false,
+            local: Some(local.clone()),
+            peer: peer.clone(),
+            neighbours: 2,
+            credentials: None,
+            key: None,
+            has_codec: false,
+        };
+        change(&mut about);
+        let all = about.variables().into_iter();
         let all = all.map(|(name, value)| format!("{}={}", name.display(), value.display()));
         all.collect::<Vec<_>>().join(" ")
     }
@@ -130,7 +118,7 @@ mod tests {
     fn a_tcp_client_is_described_as_by_tcpserver() {
         let (local, peer) = (inet("127.0.0.1:80"), inet("192.0.2.1:5000"));
         assert_eq!(
-            variables(&local, &peer, |request| request.key = Some("alice")),
+            variables(&local, &peer, |about| about.key = Some("alice".into())),
             "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=80 TCPREMOTEIP=192.0.2.1 \
              TCPREMOTEPORT=5000 TCPCONNNUM=2 SOCKCTL_KEY_NAME=alice"
         );
@@ -140,7 +128,7 @@ mod tests {
     fn an_ipv6_address_has_no_brackets() {
         let (local, peer) = (inet("[::1]:80"), inet("[2001:db8::1]:5000"));
         assert_eq!(
-            variables(&local, &peer, |request| request.datagram = true),
+            variables(&local, &peer, |about| about.is_datagram = true),
             "PROTO=UDP UDPLOCALIP=::1 UDPLOCALPORT=80 UDPREMOTEIP=2001:db8::1 UDPREMOTEPORT=5000"
         );
     }
@@ -149,8 +137,8 @@ mod tests {
     fn a_unix_client_is_described_by_its_credentials() {
         let path = Unix(b"/run/x".to_vec());
         assert_eq!(
-            variables(&path, &path, |request| {
-                request.credentials = Some(libc::ucred { uid: 1, gid: 2, pid: 3 }.into());
+            variables(&path, &path, |about| {
+                about.credentials = Some(libc::ucred { uid: 1, gid: 2, pid: 3 }.into());
             }),
             "PROTO=UNIX UNIXLOCALPATH=/run/x UNIXREMOTEEUID=1 UNIXREMOTEEGID=2 UNIXREMOTEPID=3"
         );

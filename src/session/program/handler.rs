@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::unistd::Pid;
 
+use super::Program;
 use super::relay::Relay;
 use super::runner::Runner;
-use super::{Program, Request};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
@@ -52,15 +52,6 @@ impl ClientPrograms {
     /// Queues a client's program: those of all who came in a turn are started at once.
     fn queue(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
         let about = clients.about(client).ok_or(io::ErrorKind::NotConnected)?;
-        let key = clients.key(client);
-        let request = Request {
-            datagram: false,
-            local: about.local.as_ref(),
-            peer: &about.peer,
-            neighbours: about.neighbours,
-            credentials: about.credentials,
-            key: key.as_deref(),
-        };
         let (relay, theirs): (Option<Relay>, OwnedFd) = if self.relayed || about.has_codec {
             let (relay, theirs) = Relay::new()?;
             self.runner.poller().add(&relay, client.number, relay.watched)?;
@@ -68,7 +59,7 @@ impl ClientPrograms {
         } else {
             (None, clients.hand_off(client)?)
         };
-        self.runner.queue(client.number, theirs.try_clone()?, theirs, &request);
+        self.runner.queue(client.number, theirs.try_clone()?, theirs, &about);
         self.runs.insert(client.number, ClientProgram { client, relay, pid: None });
         clients.occupy(client);
         self.watch(client.number, clients);

@@ -25,7 +25,7 @@ use nix::unistd::{AccessFlags, Pid, eaccess};
 
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::open_files::{self, OpenFiles};
-pub use environment::Request;
+use crate::session::About;
 
 /// Where a bare name is looked for if PATH is not set: `confstr(_CS_PATH)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -82,7 +82,7 @@ impl Program {
 
     /// Makes it ready to be started with these descriptors, in a process group of its own. Its
     /// stderr is ours.
-    fn prepare(&self, token: u64, stdin: OwnedFd, stdout: OwnedFd, request: &Request<'_>) -> Start {
+    fn prepare(&self, token: u64, stdin: OwnedFd, stdout: OwnedFd, about: &About) -> Start {
         // An absolute path keeps std from forking to search PATH in the child.
         let mut command = Command::new(&self.path);
         if let Some((name, args)) = self.words.split_first() {
@@ -91,7 +91,7 @@ impl Program {
         command
             .env_clear()
             .envs(self.inherited.iter().map(|(name, value)| (name, value)))
-            .envs(request.variables())
+            .envs(about.variables())
             .process_group(0);
         Start { token, command, ends: [stdin, stdout] }
     }

@@ -14,12 +14,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::ending::{Endings, signal};
-use super::{Program, Request, Start};
+use super::{Program, Start};
 use crate::console::event::{Event, Status};
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::signal::{children, ended_child};
+use crate::session::About;
 
 /// The poller's token of SIGCHLD.
 const CHILDREN: u64 = u64::MAX;
@@ -60,8 +61,8 @@ impl Runner {
     }
 
     /// Prepares a program with these descriptors; [`Runner::start`] starts it.
-    pub fn queue(&mut self, token: u64, stdin: OwnedFd, stdout: OwnedFd, request: &Request<'_>) {
-        self.queued.push(self.program.prepare(token, stdin, stdout, request));
+    pub fn queue(&mut self, token: u64, stdin: OwnedFd, stdout: OwnedFd, about: &About) {
+        self.queued.push(self.program.prepare(token, stdin, stdout, about));
     }
 
     /// Drops a queued program.
