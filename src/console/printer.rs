@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::poll::PollFlags;
 
 use super::lock;
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Deadline, wait};
 
 /// The end of every queue: talk beyond it is dropped, payload waits.
 const CAPACITY: usize = 1 << 20;
@@ -153,8 +153,7 @@ pub fn stdout_has_room() -> bool {
 }
 
 fn has_room(fd: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::new(fd, PollFlags::POLLOUT)];
-    nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    wait([(fd, PollFlags::POLLOUT)], Deadline::now()).is_ok_and(|[ready]| !ready.is_empty())
 }
 
 /// write(2) until everything is written; waits where another process made the descriptor
@@ -165,7 +164,7 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
             Ok(n) => bytes = &bytes[n..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
-                nix::poll::poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::NONE)?;
+                wait([(fd, PollFlags::POLLOUT)], Deadline::NEVER)?;
             }
             Err(e) => return Err(e.into()),
         }
