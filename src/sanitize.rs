@@ -11,12 +11,14 @@ pub fn hidden(c: char) -> bool {
         || matches!(c,
             '\u{ad}' // soft hyphen
             | '\u{61c}' // Arabic letter mark
+            | '\u{180e}' // Mongolian vowel separator
             | '\u{200b}' // zero width space
             | '\u{200e}'..='\u{200f}' // left-to-right and right-to-left mark
             | '\u{2028}'..='\u{202e}' // separators; embeddings and overrides
             | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, isolates
             | '\u{feff}' // zero width no-break space
             | '\u{fff9}'..='\u{fffb}' // interlinear annotation
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' // of shorthand and of music
             | '\u{e0000}'..='\u{e007f}') // tags: ASCII in invisible ink
 }
 

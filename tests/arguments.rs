@@ -202,6 +202,31 @@ fn row_06_a_wild_host_is_escaped_and_cut_short() {
 }
 
 #[test]
+fn row_113_a_path_is_escaped_and_stays_one_line() {
+    let path = "/nonexistent/\x1b[2Ja\nb\u{feff}\u{180e}\u{202e}";
+    let shown = r"/nonexistent/\x1b[2Ja\nb\u{feff}\u{180e}\u{202e}";
+    for words in [
+        ["serve", "0", "--hex"],
+        ["serve", "0", "--port-file"],
+        ["udp-serve", "0", "--port-file"],
+        ["serve", "0", "--"],
+        ["auth-serve", "0", "--key-file"],
+        ["auth-serve", "0", "--keys"],
+    ] {
+        for json in [false, true] {
+            let program = if json { sockctl([words[0], "--json"]) } else { sockctl([words[0]]) };
+            let done = program.args([words[1], words[2], path]).run();
+            let message = done.gives(2, "");
+            let line = message.strip_suffix('\n').unwrap();
+            let acts = |c: char| c.is_control() || "\u{feff}\u{180e}\u{202e}".contains(c);
+            assert!(line.contains("[2Ja") && !line.contains(acts), "{message:?}");
+        }
+    }
+    let done = sockctl(["connect", &format!("unix:{path}")]).run();
+    done.fails(1, format!("connect to unix:{shown}: no such file or directory (ENOENT 2)"));
+}
+
+#[test]
 fn row_07_a_duration_that_is_none_names_the_accepted_forms() {
     for flag in ["--timeout", "--linger", "--idle-timeout", "--deadline"] {
         for value in ["-1", "NaN", "inf", "1e30", "5x", "", "1 s", "-0", "0x10", "5.", "1h2", "∞"]
