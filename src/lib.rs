@@ -281,6 +281,7 @@
 //! - `connect` and `auth-connect`: `ClientArgs` in `roles/client.rs`;
 //! - `serve` and `auth-serve`: `ServerArgs` in `roles/server.rs`;
 //! - all that open a socket: `SocketArgs` in `args.rs`; all: `TalkArgs` there.
+//! - `cli/habits.rs`: what other programs call it, in `FLAGS`; a row that it replaces goes.
 //!
 //! A **handler** (3 files):
 //! - `session/NAME.rs`: implements [`session::Handler`]; every method has a default, which drops what
@@ -299,15 +300,14 @@
 //! A **handshake** with a proxy (3 files):
 //! - `net/proxy/NAME.rs`: implements [`net::handshake::Handshake`].
 //! - `net/proxy.rs`: `mod NAME`, a variant of [`net::proxy::Scheme`], and its arms in `parse` (also in the
-//!   forms it names), `handshake` and `Display`.
+//!   forms it names), `longest`, `handshake` and `Display`.
 //! - `roles/client.rs`: the help of `--proxy`.
 //!
-//! A **handshake** that proves a key (5 files):
+//! A **handshake** that proves a key (4 files):
 //! - `auth/NAME.rs`: implements [`net::handshake::Handshake`], for one role or both.
 //! - `auth/mod.rs`: `pub mod NAME`; `asks_for_key`, if its server speaks first.
 //! - `auth/proof.rs`: a variant of [`auth::proof::Proof`], and its arms.
 //! - `args.rs`: the flag in `KeyArgs`, and how `KeyArgs::proof` makes the variant.
-//! - `cli/error.rs`: the flag in the hint for commands without keys.
 //!
 //! Both also go into the lists of `auth/tests.rs`, which try each handshake at every split of its bytes.
 //! What precedes the payload for another purpose is a `Purpose` in `server/phase.rs`, whose end

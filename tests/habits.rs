@@ -445,6 +445,7 @@ const REFUSED: &[(&str, &str)] = &[
         "unexpected word 'true'; to run a command afterwards write && and the command",
     ),
     ("connect -h host -p 80", "-h is --help here; write the address as HOST:PORT"),
+    ("connect -p 80 -h host", "-h is --help here; write the address as HOST:PORT"),
     ("connect --host=host --port=80", "no option '--host'; write the address as HOST:PORT"),
     (
         "connect --strict 1",

@@ -212,8 +212,8 @@ pub fn check(command: &Command, line: &[OsString]) -> Option<String> {
             return Some(format!("no option {word}; -q is --quiet here, use --linger DUR"));
         }
         if text == "-h" && next.is_some_and(|next| !next.starts_with('-')) {
-            words.next();
-            if words.peek().is_some_and(|word| is_one("-p -t", &word.to_string_lossy())) {
+            // A host, where the port of it is given in this way, too.
+            if line.iter().any(|word| word == "-p" || word == "-t") {
                 return Some("-h is --help here; write the address as HOST:PORT".into());
             }
         } else if takes_value(command, text) {
@@ -361,6 +361,19 @@ mod tests {
             let is_it = |arg: &Arg| arg.get_long() == Some(long);
             commands.iter().any(|command| command.get_arguments().any(is_it))
         };
+        for (flags, on, _) in FLAGS {
+            let lacks = |flag: &str| {
+                commands.iter().filter(|it| on.is_empty() || on.contains(&it.get_name())).any(
+                    |it| {
+                        !it.get_arguments().any(|arg| match flag.strip_prefix("--") {
+                            Some(long) => arg.get_long() == Some(long),
+                            None => arg.get_short() == flag.chars().nth(1),
+                        })
+                    },
+                )
+            };
+            assert!(flags.split(' ').all(lacks), "{flags}: {on:?} have it");
+        }
         let hints = FLAGS.iter().map(|(.., hint)| hint);
         let hints = hints.chain(COMMANDS.iter().chain(KINDS).map(|(_, hint)| hint));
         for hint in hints {

@@ -4,6 +4,7 @@
 //! ```text
 //! Dialer ──> Tunnel (handshake) ──> PROXY header (sent) ──> Security (handshake) ──> admitted
 //!    ^──────────── pause <───── a failure that may pass, while --wait lasts
+//!    ^────────────────┘         an HTTP proxy that asks for a login, and closes
 //! ```
 
 use std::time::{Duration, Instant};
