@@ -158,3 +158,33 @@ fn the_places_that_readme_names_are_there() {
     }
     assert!(places > 20, "only {places} places found");
 }
+
+/// The lines of an enum in `console/event.rs`.
+fn variants(events: &str, name: &str) -> Vec<String> {
+    let body = events.split(&format!("pub enum {name}")).nth(1).unwrap();
+    body.lines().take_while(|line| *line != "}").map(|line| line.trim().into()).collect()
+}
+
+#[test]
+fn the_man_page_lists_the_fields_and_the_reasons_of_json() {
+    let (manual, events) = (text_of("cli/manual.roff"), text_of("console/event.rs"));
+    let json = manual.split(".SH JSON").nth(1).and_then(|rest| rest.split(".SH ").next()).unwrap();
+    let json = json.replace("\\fB", "").replace("\\fR", "");
+    let lists = |wanted: &str| json.split(|c: char| !is_word(c)).any(|word| word == wanted);
+    let (mut is_in_json, mut found) = (true, 0);
+    for line in variants(&events, "Event<'a>").into_iter().chain(variants(&events, "Reason")) {
+        if line.starts_with("#[serde(") {
+            is_in_json = !["(skip)", "(flatten)", "(rename"].iter().any(|it| line.contains(it));
+            continue;
+        }
+        let field = line.split_once(": ").map(|(field, _)| field.to_string());
+        let reason = line.strip_suffix(',').map(str::to_lowercase);
+        let word = field.or(reason).filter(|word| word.chars().all(is_word));
+        if let Some(word) = word {
+            let is_in_json = std::mem::replace(&mut is_in_json, true);
+            assert!(!is_in_json || lists(&word), "JSON: {word} is not in the man page");
+            found += 1;
+        }
+    }
+    assert!(found > 30, "only {found} words found");
+}
