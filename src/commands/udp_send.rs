@@ -8,7 +8,7 @@ use socket2::Type;
 
 use crate::args::{self, SocketArgs, SourceArgs};
 use crate::console::talk::Talk;
-use crate::exit::{During, Failure};
+use crate::exit::Failure;
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
@@ -16,7 +16,7 @@ use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{Datagrams, Envelope};
+use crate::net::udp::{Envelope, Target};
 use crate::roles::sanitizes;
 use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::send::{Content, Sender};
@@ -105,10 +105,7 @@ impl UdpSend {
         let query = self.socket.family.query(Type::DGRAM, self.source.source());
         let how = Dial { query, settings: self.socket.opt.clone() };
         let until = Deadline::after(self.socket.timeout).min(deadline);
-        let (socket, to) = Datagrams::dial(&address, &how, self.broadcast, until)?;
-        if let Some(ttl) = self.ttl {
-            socket.set_ttl(ttl, &to).during("set the TTL for", &address)?;
-        }
+        let (target, socket, to) = Target::open(&address, how, self.broadcast, self.ttl, until)?;
         let dump = self.socket.dump(talk)?;
         let is_prompt = matches!(content, Content::Lines) && is_terminal();
         let shown = match sanitizes(self.socket.raw) {
@@ -120,6 +117,7 @@ impl UdpSend {
         let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
         let mut sender = Sender {
             socket,
+            target,
             to: Envelope::to(to),
             replies: self.reply.unwrap_or(0) as usize,
             retries: self.retries as usize,
@@ -128,6 +126,8 @@ impl UdpSend {
             interval: self.interval,
             deadline,
             frontend: &mut frontend,
+            sent: 0,
+            failure: None,
         };
         let result = if is_prompt { sender.converse() } else { sender.run(content) };
         frontend.finish(result, deadline)

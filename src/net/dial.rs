@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use socket2::{SockAddr, Type};
 
@@ -26,7 +27,7 @@ use crate::exit::{During, Exit, Failure, cause};
 const STAGGER: Duration = Duration::from_millis(250);
 /// A UNIX listener whose backlog is full gives no event when there is room again: connect(2) is
 /// repeated so often.
-const FULL_BACKLOG: Duration = Duration::from_millis(5);
+pub(super) const FULL_BACKLOG: Duration = Duration::from_millis(5);
 
 /// The token of the resolver; an attempt's is its descriptor.
 const RESOLVER: u64 = u64::MAX;
@@ -129,7 +130,14 @@ impl Dialer {
     /// Begins one attempt: the socket, if it is connected at once. What would fail for every
     /// address alike (an option, the source) is the failure of all.
     fn attempt(&mut self, address: SockAddr) -> Result<Option<Socket>, Failure> {
-        let socket = open(&address, &self.how)?;
+        let socket = match open(&address, &self.how) {
+            Ok(socket) => socket,
+            Err(failure) => {
+                let error = lacks_family(&failure).ok_or(failure)?;
+                self.failed.push((Endpoint::of(&address), error));
+                return Ok(None);
+            }
+        };
         match socket.start_connect(&address) {
             Ok(true) => return ready(socket).during("connect to", &self.target).map(Some),
             Ok(false) => {
@@ -171,17 +179,8 @@ impl Dialer {
         None
     }
 
-    fn failure(&mut self, timed_out_now: bool) -> Failure {
-        let Some((last_address, last)) = self.failed.pop() else {
-            return Failure::timed_out("connect to", &self.target);
-        };
-        let mut failure = Failure::system("connect to", &last_address, &last);
-        if !self.failed.is_empty() {
-            self.failed.push((last_address, last));
-            let causes = self.failed.iter().map(|(at, e)| format!("{at}: {}", cause(e)));
-            failure.cause = causes.collect::<Vec<_>>().join(", ");
-            failure.target = self.target.to_string();
-        }
+    fn failure(&self, timed_out_now: bool) -> Failure {
+        let failure = failure("connect to", &self.target, &self.failed);
         if timed_out_now { failure.exit(Exit::TimedOut) } else { failure }
     }
 }
@@ -190,6 +189,31 @@ impl AsFd for Dialer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
+}
+
+/// The failure of all addresses of a target: names each with its cause, and has the status of the
+/// last.
+pub(super) fn failure(
+    op: &'static str,
+    target: &Address,
+    failed: &[(Endpoint, io::Error)],
+) -> Failure {
+    let Some((last_address, last)) = failed.last() else {
+        return Failure::timed_out(op, target);
+    };
+    let mut failure = Failure::system(op, last_address, last);
+    if failed.len() > 1 {
+        let causes = failed.iter().map(|(at, e)| format!("{at}: {}", cause(e)));
+        failure.cause = causes.collect::<Vec<_>>().join(", ");
+        failure.target = target.to_string();
+    }
+    failure
+}
+
+/// The error of [`open`] where this system lacks the family of the address: another may do.
+pub(super) fn lacks_family(failure: &Failure) -> Option<io::Error> {
+    let code = failure.code.filter(|&code| code == Errno::EAFNOSUPPORT as i32)?;
+    Some(io::Error::from_raw_os_error(code))
 }
 
 /// A socket for `address` with its options set and its source bound, ready to connect without

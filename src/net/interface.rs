@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
+use nix::sys::socket::SockaddrStorage;
 
 use crate::sanitize;
 
@@ -26,17 +27,26 @@ pub fn addresses() -> Vec<IpAddr> {
         if !flags.contains(InterfaceFlags::IFF_UP) || flags.contains(InterfaceFlags::IFF_LOOPBACK) {
             continue;
         }
-        let address = interface.address;
-        let v4 =
-            address.as_ref().and_then(|address| address.as_sockaddr_in()).map(|v4| v4.ip().into());
-        let v6 =
-            address.as_ref().and_then(|address| address.as_sockaddr_in6()).map(|v6| v6.ip().into());
-        found.extend(v4.or(v6).filter(|address| match address {
+        found.extend(ip_of(interface.address.as_ref()).filter(|address| match address {
             IpAddr::V4(v4) => !v4.is_link_local(),
             IpAddr::V6(v6) => !v6.is_unicast_link_local(),
         }));
     }
     found
+}
+
+/// Whether this is an address of this machine.
+pub fn is_ours(ip: IpAddr) -> bool {
+    getifaddrs()
+        .into_iter()
+        .flatten()
+        .filter_map(|it| ip_of(it.address.as_ref()))
+        .any(|own| own == ip)
+}
+
+fn ip_of(address: Option<&SockaddrStorage>) -> Option<IpAddr> {
+    let v4 = address.and_then(SockaddrStorage::as_sockaddr_in).map(|v4| v4.ip().into());
+    v4.or_else(|| Some(address?.as_sockaddr_in6()?.ip().into()))
 }
 
 /// How an interface is shown: its name, or its index where it has gone.

@@ -184,13 +184,15 @@ fn look_up(name: &str, address: &Address, query: Query) -> Found {
     Ok(interleave(found).into_iter().map(SockAddr::from).collect())
 }
 
-/// IPv6 first, then the families in turn (RFC 8305 §4), each in the resolver's order.
+/// The resolver's order (RFC 6724), with the families in turn (RFC 8305 §4): that of its first
+/// address begins.
 fn interleave(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let (six, four): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv6);
-    let mut mixed = Vec::with_capacity(six.len() + four.len());
-    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    let first = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) = found.into_iter().partition(|it| it.is_ipv6() == first);
+    let mut mixed = Vec::with_capacity(one.len() + other.len());
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
     loop {
-        let pair = [six.next(), four.next()];
+        let pair = [one.next(), other.next()];
         if pair == [None, None] {
             return mixed;
         }

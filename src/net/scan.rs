@@ -9,7 +9,8 @@ use nix::poll::{PollFd, PollFlags};
 use socket2::{Domain, SockAddr};
 
 use super::deadline::Deadline;
-use super::dial::{self, Dial};
+use super::dial::{self, Dial, FULL_BACKLOG};
+use super::errno::would_block;
 use super::socket::Socket;
 use crate::exit::{During, Failure};
 
@@ -36,6 +37,9 @@ struct Connecting<'a> {
     socket: Socket,
     began: Instant,
     until: Deadline,
+    /// The backlog of a UNIX listener is full: connect(2) is repeated, as no event says when there
+    /// is room.
+    is_full: bool,
 }
 
 /// Tries every address, `timeout` each (zero: as long as it takes) and none beyond `deadline`.
@@ -66,12 +70,23 @@ pub fn scan(
             let socket = match used.map_or_else(|| dial::open(address, how), |(_, used)| Ok(used)) {
                 // Out of descriptors: those under way are finished first.
                 Err(failure) if failure.code == Some(libc::EMFILE) && !running.is_empty() => break,
-                result => result?,
+                Err(failure) => {
+                    let error = dial::lacks_family(&failure).ok_or(failure)?;
+                    waiting.next();
+                    report(index, checked(&Err(error), began));
+                    continue;
+                }
+                Ok(socket) => socket,
             };
             waiting.next();
+            let mut is_full = false;
             let result = match socket.start_connect(address) {
                 // On this machine it is over already.
                 Ok(false) => socket.conclude_connect(address),
+                Err(e) if would_block(&e) => {
+                    is_full = true;
+                    None
+                }
                 result => Some(result.map(drop)),
             };
             if let Some(result) = result {
@@ -82,7 +97,7 @@ pub fn scan(
                 continue;
             }
             let until = Deadline::after(timeout).min(deadline);
-            running.push(Connecting { index, address, socket, began, until });
+            running.push(Connecting { index, address, socket, began, until, is_full });
         }
         if running.is_empty() {
             return Ok(());
@@ -98,14 +113,22 @@ fn finish_some(
     spare: &mut Spare,
     report: &mut impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
-    let until = running.iter().fold(Deadline::NEVER, |until, it| until.min(it.until));
-    let mut polled: Vec<PollFd<'_>> =
-        running.iter().map(|it| PollFd::new(it.socket.as_fd(), PollFlags::POLLOUT)).collect();
+    let mut until = running.iter().fold(Deadline::NEVER, |until, it| until.min(it.until));
+    let mut polled = Vec::with_capacity(running.len());
+    for it in &*running {
+        if it.is_full {
+            until = until.min(Deadline::after(FULL_BACKLOG));
+        } else {
+            polled.push(PollFd::new(it.socket.as_fd(), PollFlags::POLLOUT));
+        }
+    }
     match nix::poll::poll(&mut polled, until.timeout()) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(e) => return Err(e).during("wait for", "connections"),
     }
-    let ended: Vec<bool> = polled.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+    let mut polled = polled.iter().map(|fd| fd.any().unwrap_or(false));
+    let ended: Vec<bool> =
+        running.iter().map(|it| it.is_full || polled.next().unwrap_or(false)).collect();
     for index in (0..ended.len()).rev() {
         let connecting = &running[index];
         let finished = ended[index].then(|| connecting.socket.conclude_connect(connecting.address));

@@ -98,7 +98,9 @@ impl Socket {
     /// which reading `SO_ERROR` would not allow.
     pub fn conclude_connect(&self, address: &SockAddr) -> Option<io::Result<()>> {
         let result = self.inner.connect(address).and_then(|()| self.not_to_itself());
-        let waits = matches!(&result, Err(e) if e.raw_os_error() == Some(Errno::EALREADY as i32));
+        // EAGAIN: the backlog of a UNIX listener is full.
+        let codes = [Errno::EALREADY as i32, Errno::EAGAIN as i32].map(Some);
+        let waits = matches!(&result, Err(e) if codes.contains(&e.raw_os_error()));
         (!waits).then(|| traced_connect(address, unless_reset(result)))
     }
 
@@ -348,9 +350,9 @@ fn unless_reset(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|e| if is_reset(&e) { Ok(()) } else { Err(e) })
 }
 
-/// A call that sends on a stream. ENOBUFS and ENOMEM become EAGAIN: the connection is unharmed. No
+/// A call that sends. ENOBUFS and ENOMEM become EAGAIN: the socket is unharmed. No
 /// event reports that memory is free again, so a pause keeps the caller from spinning.
-fn or_again<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+pub(super) fn or_again<T>(call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     retry(call).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOBUFS | libc::ENOMEM) => {
             std::thread::sleep(Duration::from_millis(1));

@@ -13,12 +13,14 @@ use super::address::Address;
 use super::deadline::{Deadline, wait};
 use super::dial::{self, Dial};
 use super::endpoint::Endpoint;
-use super::listen::{self, Listen, OwnPath};
+use super::listen::{self, Listen, OwnFile};
 use super::resolve::resolve;
 use super::socket::Socket;
-use crate::exit::{During, Exit, Failure};
+use crate::exit::{During, Failure};
 
 mod message;
+
+pub use super::interface::is_ours;
 
 pub use message::{Received, SEGMENTS};
 
@@ -39,13 +41,13 @@ pub const LARGEST: usize = 1 << 20;
 
 /// A datagram socket. A UNIX path it made is removed on drop.
 pub struct Datagrams {
+    #[expect(dead_code, reason = "held for its drop, which comes before that of the socket")]
+    path: Option<OwnFile>,
     socket: Socket,
     family: Domain,
     is_connected: bool,
     /// Whether the kernel cuts one send into datagrams (`UDP_SEGMENT`), as far as is known.
     segments: Cell<bool>,
-    #[expect(dead_code, reason = "held for its drop")]
-    path: Option<OwnPath>,
 }
 
 /// The envelope of a datagram.
@@ -69,60 +71,27 @@ impl Envelope {
 impl Datagrams {
     /// A socket bound to `address`, and where it listens.
     pub fn bind(address: &Address, how: &Listen<'_>) -> Result<(Self, Endpoint), Failure> {
-        let (socket, local, path) = listen::bind(address, how)?;
+        let (socket, local, path) = listen::bind(address, how, |_| Ok(()))?;
         let family = socket.options().domain().during("listen on", address)?;
-        // Each datagram comes with the address of ours that it was sent to.
-        match family {
-            Domain::IPV6 => socket.set_int("IPV6_RECVPKTINFO", 1),
-            Domain::IPV4 => socket.set_int("IP_PKTINFO", 1),
-            _ => Ok(()),
-        }
-        .during("listen on", address)?;
+        // Each datagram comes with the address of ours that it was sent to. A socket for both
+        // families gets two for IPv4: only that of IPv4 is a unicast address where the datagram was
+        // sent to many.
+        let options: &[&str] = match family {
+            Domain::IPV6 => &["IPV6_RECVPKTINFO", "IP_PKTINFO"],
+            Domain::IPV4 => &["IP_PKTINFO"],
+            _ => &[],
+        };
+        let asked = options.iter().try_for_each(|option| socket.set_int(option, 1));
+        asked.during("listen on", address)?;
         Ok((Self::new(socket, family, false, path), local))
     }
 
-    fn new(socket: Socket, family: Domain, is_connected: bool, path: Option<OwnPath>) -> Self {
+    fn new(socket: Socket, family: Domain, is_connected: bool, path: Option<OwnFile>) -> Self {
         Self { socket, family, is_connected, segments: Cell::new(family != Domain::UNIX), path }
     }
 
-    /// A socket to send to `address` from, and the address it resolved to. It is connected to a
-    /// unicast address, so that ICMP errors are reported; not to a group or a broadcast address, as
-    /// answers come from other addresses.
-    pub fn dial(
-        address: &Address,
-        how: &Dial,
-        broadcast: bool,
-        until: Deadline,
-    ) -> Result<(Self, Endpoint), Failure> {
-        let addresses = resolve(address, how.query, until)?;
-        let Some(system) = addresses.first() else {
-            return Err(Failure::new("send to", address, "no address", Exit::Unresolved));
-        };
-        let to = Endpoint::of(system);
-        let socket = dial::open(system, how)?;
-        let fail = |e: io::Error| {
-            let failure = Failure::system("send to", &to, &e);
-            if e.kind() == io::ErrorKind::PermissionDenied && to.ip().is_some() && !broadcast {
-                return failure.hint("add --broadcast");
-            }
-            failure
-        };
-        if system.is_unix() {
-            // unix(7), "Autobind feature": a name of its own, so that it can be answered.
-            SockAddr::unix("").and_then(|none| socket.bind(&none)).map_err(fail)?;
-        }
-        if broadcast {
-            socket.set_int("SO_BROADCAST", 1).map_err(fail)?;
-        }
-        let to_many = to.ip().is_some_and(|ip| ip.is_multicast()) || broadcast;
-        if !to_many {
-            socket.start_connect(system).map_err(fail)?;
-        }
-        Ok((Self::new(socket, system.domain(), !to_many, None), to))
-    }
-
     /// `--ttl`: the hop limit of datagrams to this address.
-    pub fn set_ttl(&self, ttl: u8, to: &Endpoint) -> io::Result<()> {
+    fn set_ttl(&self, ttl: u8, to: &Endpoint) -> io::Result<()> {
         let option = match to.ip().map(|ip| (ip, ip.is_multicast())) {
             Some((IpAddr::V4(_), false)) => "IP_TTL",
             Some((IpAddr::V4(_), true)) => "IP_MULTICAST_TTL",
@@ -161,6 +130,133 @@ impl Datagrams {
     /// though the queue of the receiver is full.
     pub fn knows_room(&self) -> bool {
         self.family != Domain::UNIX
+    }
+}
+
+/// What datagrams are sent to: an address, or a name with several, of which one that fails makes
+/// way for the next.
+pub struct Target {
+    address: Address,
+    how: Dial,
+    /// `--broadcast`.
+    broadcast: bool,
+    /// `--ttl`.
+    ttl: Option<u8>,
+    all: Vec<SockAddr>,
+    /// Which of them is next.
+    next: usize,
+    /// Those that were tried since the first, with their causes.
+    failed: Vec<(Endpoint, io::Error)>,
+}
+
+impl Target {
+    /// Looks the address up, and opens a socket for the first that can be sent to.
+    pub fn open(
+        address: &Address,
+        how: Dial,
+        broadcast: bool,
+        ttl: Option<u8>,
+        until: Deadline,
+    ) -> Result<(Self, Datagrams, Endpoint), Failure> {
+        let mut all = resolve(address, how.query, until)?;
+        if broadcast {
+            all.sort_by_key(SockAddr::is_ipv6); // which has no broadcast
+        }
+        let address = address.clone();
+        let mut target = Self { address, how, broadcast, ttl, all, next: 0, failed: Vec::new() };
+        let mut socket = None;
+        let to = target.advance(&mut socket)?;
+        let socket = socket.ok_or_else(|| target.failure())?;
+        Ok((target, socket, to))
+    }
+
+    /// Whether there is an address that was not tried yet.
+    pub fn has_next(&self) -> bool {
+        self.all.len() > 1 && self.next < self.all.len()
+    }
+
+    /// Sending to `from` failed: goes on with the next address, for which `socket` is made ready.
+    /// When all have failed, which the failure says, the first is next again.
+    pub fn go_on(
+        &mut self,
+        socket: &mut Datagrams,
+        from: &Endpoint,
+        error: io::Error,
+    ) -> Result<Endpoint, Failure> {
+        self.failed.retain(|(before, _)| before != from);
+        self.failed.push((from.clone(), error));
+        let mut other = None;
+        while let Some(system) = self.all.get(self.next)
+            && system.domain() == socket.family
+            && socket.is_connected
+        {
+            self.next += 1;
+            let to = Endpoint::of(system);
+            match socket.socket.start_connect(system) {
+                Ok(_) => return Ok(to),
+                Err(e) => self.failed.push((to, e)),
+            }
+        }
+        let to = self.advance(&mut other)?;
+        if let Some(other) = other {
+            *socket = other;
+        }
+        Ok(to)
+    }
+
+    /// A socket for the next address that has one.
+    fn advance(&mut self, socket: &mut Option<Datagrams>) -> Result<Endpoint, Failure> {
+        while let Some(system) = self.all.get(self.next).cloned() {
+            self.next += 1;
+            let to = Endpoint::of(&system);
+            let opened = match dial::open(&system, &self.how) {
+                Ok(opened) => self.connect(opened, &system, &to),
+                Err(failure) => Err(dial::lacks_family(&failure).ok_or(failure)?),
+            };
+            match opened {
+                Ok(opened) => {
+                    *socket = Some(opened);
+                    return Ok(to);
+                }
+                Err(e)
+                    if e.kind() == io::ErrorKind::PermissionDenied
+                        && to.ip().is_some()
+                        && !self.broadcast =>
+                {
+                    return Err(Failure::system("send to", to, &e).hint("add --broadcast"));
+                }
+                Err(e) => self.failed.push((to, e)),
+            }
+        }
+        let failure = self.failure();
+        self.failed.clear();
+        self.next = 0;
+        Err(failure)
+    }
+
+    fn failure(&self) -> Failure {
+        dial::failure("send to", &self.address, &self.failed)
+    }
+
+    /// Connects a socket to a unicast address, so that ICMP errors are reported; not to a group or a
+    /// broadcast address, as answers come from other addresses.
+    fn connect(&self, socket: Socket, system: &SockAddr, to: &Endpoint) -> io::Result<Datagrams> {
+        if system.is_unix() {
+            // unix(7), "Autobind feature": a name of its own, so that it can be answered.
+            SockAddr::unix("").and_then(|none| socket.bind(&none))?;
+        }
+        if self.broadcast {
+            socket.set_int("SO_BROADCAST", 1)?;
+        }
+        let to_many = to.ip().is_some_and(|ip| ip.is_multicast()) || self.broadcast;
+        if !to_many {
+            socket.start_connect(system)?;
+        }
+        let datagrams = Datagrams::new(socket, system.domain(), !to_many, None);
+        if let Some(ttl) = self.ttl {
+            datagrams.set_ttl(ttl, to)?;
+        }
+        Ok(datagrams)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Datagrams: `udp-send`, `udp-serve`, and what may go wrong between them.
 
+mod addresses;
 mod faults;
 mod send;
 mod serve;

@@ -21,6 +21,7 @@ use super::{Datagrams, Envelope, LARGEST, UDP_ROOM};
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::retry;
 use crate::net::errno::would_block;
+use crate::net::socket::or_again;
 use crate::net::trace::{self, CallResult};
 
 /// The most datagrams of one send (`UDP_MAX_SEGMENTS`).
@@ -106,7 +107,7 @@ impl Datagrams {
             return Ok(0);
         };
         let count = if self.segments.get() { alike(datagrams) } else { 1 };
-        let result = retry(|| match self.transmit(&datagrams[..count], to) {
+        let result = or_again(|| match self.transmit(&datagrams[..count], to) {
             // An old kernel, or a device that does not cut.
             Err(Errno::EINVAL | Errno::EIO | Errno::EOPNOTSUPP | Errno::EMSGSIZE) if count > 1 => {
                 self.segments.set(false);
@@ -181,7 +182,8 @@ fn describe<S>(message: &RecvMsg<'_, '_, S>, from: Endpoint) -> (usize, Option<u
                 envelope.to = Some(info.ipi_spec_dst.s_addr.to_ne_bytes().into());
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
-                envelope.to = Some(info.ipi6_addr.s6_addr.into());
+                let to = IpAddr::from(info.ipi6_addr.s6_addr);
+                envelope.to = envelope.to.or(Some(to)).filter(|to| to.to_canonical() == *to);
             }
             ControlMessageOwned::UdpGroSegments(each) => size = usize::try_from(each).ok(),
             _ => {}

@@ -84,6 +84,9 @@ impl AnswerQueue {
                 let cause = "the sender is not bound to a name, so it cannot be answered";
                 Failure::new("answer", "a UNIX sender", cause, Exit::Other)
             }
+            _ if would_block(error) => {
+                Failure::timed_out("send to", to).hint("it takes no more answers")
+            }
             _ => Failure::system("send to", to, error),
         });
     }

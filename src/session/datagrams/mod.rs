@@ -3,6 +3,7 @@
 
 mod answers;
 pub mod frontend;
+mod loops;
 pub mod programs;
 pub mod send;
 pub mod serve;

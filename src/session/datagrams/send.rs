@@ -18,7 +18,7 @@ use crate::net::hexdump::Direction;
 use crate::net::pattern::Pattern;
 use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
-use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, limit};
+use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, Target, limit};
 use crate::net::{quantity, text};
 
 /// What is sent.
@@ -33,10 +33,20 @@ pub enum Content {
     Lines,
 }
 
+/// What a wait for an answer ends with.
+enum Answer {
+    Came,
+    Missing,
+    /// Its receiver is not there; another address is next.
+    Elsewhere,
+}
+
 /// A sender of datagrams to one address.
 pub struct Sender<'a> {
     /// Its socket.
     pub socket: Datagrams,
+    /// The addresses that it may send to.
+    pub target: Target,
     /// Where it sends to.
     pub to: Envelope,
     /// `--reply`: answers to each datagram; 0: none is waited for.
@@ -53,6 +63,10 @@ pub struct Sender<'a> {
     pub deadline: Deadline,
     /// Where answers are shown.
     pub frontend: &'a mut Frontend,
+    /// Datagrams sent so far.
+    pub sent: u64,
+    /// A receiver was not there, at least for a while.
+    pub failure: Option<Failure>,
 }
 
 impl Sender<'_> {
@@ -60,6 +74,7 @@ impl Sender<'_> {
     pub fn run(&mut self, content: Content) -> Result<(), Failure> {
         let mut buffer = self.socket.buffer();
         let mut is_first = true;
+        let (to, is_batched) = (self.to.from.clone(), self.interval.is_zero());
         let mut next = |datagrams: &[&[u8]]| {
             if !std::mem::replace(&mut is_first, false) && !self.interval.is_zero() {
                 let left = self.deadline.remaining().unwrap_or(self.interval);
@@ -67,7 +82,6 @@ impl Sender<'_> {
             }
             self.exchange(datagrams, &mut buffer)
         };
-        let to = self.to.from.clone();
         let mut fixed = |datagrams: Vec<Vec<u8>>, count| {
             datagrams.iter().try_for_each(|bytes| check_size(bytes.len(), &to))?;
             (0..count).try_for_each(|_| datagrams.iter().try_for_each(|bytes| next(&[bytes])))
@@ -79,19 +93,40 @@ impl Sender<'_> {
                 check_size(size, &to)?;
                 chunks(size, |piece| next(&[piece]))?;
             }
-            Content::Lines if self.interval.is_zero() => lines(SEGMENTS, next)?,
+            Content::Lines if is_batched => lines(SEGMENTS, next)?,
             Content::Lines => lines(1, next)?,
         }
-        match self.socket.take_error() {
-            Ok(Some(e)) | Err(e) => Err(self.failed(&e)), // an ICMP error that has come back
-            Ok(None) => Ok(()),
+        if let Ok(Some(e)) | Err(e) = self.socket.take_error() {
+            self.gone(e)?; // an ICMP error that has come back
         }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// An address takes no datagrams, at least now: whether there is another one, which is the next
+    /// from now on. Where answers are awaited there has to be.
+    fn gone(&mut self, error: io::Error) -> Result<bool, Failure> {
+        if !matches!(Exit::of(&error), Exit::Refused | Exit::Unreachable) {
+            return Err(self.failed(&error));
+        }
+        match self.target.go_on(&mut self.socket, &self.to.from, error) {
+            Ok(to) => self.to = Envelope::to(to),
+            Err(failure) if self.is_answered() => return Err(failure),
+            Err(failure) => {
+                self.failure = Some(failure);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_answered(&self) -> bool {
+        self.replies > 0 || self.expect.is_some()
     }
 
     /// Sends datagrams; waits for the answers to each before the next.
-    fn exchange(&self, datagrams: &[&[u8]], buffer: &mut [u8]) -> Result<(), Failure> {
+    fn exchange(&mut self, datagrams: &[&[u8]], buffer: &mut [u8]) -> Result<(), Failure> {
         self.check_deadline()?;
-        if self.replies == 0 && self.expect.is_none() {
+        if !self.is_answered() {
             return self.send(datagrams);
         }
         datagrams.iter().try_for_each(|bytes| self.ask(bytes, buffer))
@@ -107,19 +142,20 @@ impl Sender<'_> {
     }
 
     /// Sends one datagram and waits for the answers to it.
-    fn ask(&self, bytes: &[u8], buffer: &mut [u8]) -> Result<(), Failure> {
+    fn ask(&mut self, bytes: &[u8], buffer: &mut [u8]) -> Result<(), Failure> {
         self.send(&[bytes])?;
         let wanted = self.replies.max(1);
         let mut retries = self.retries;
         let mut received = 0;
         while received < wanted {
-            if self.receive(buffer)? {
-                received += 1;
-            } else if received == 0 && retries > 0 && !self.deadline.passed() {
-                retries -= 1;
-                self.send(&[bytes])?;
-            } else {
-                return Err(self.missing(received, wanted));
+            match self.receive(buffer)? {
+                Answer::Came => received += 1,
+                Answer::Elsewhere => self.send(&[bytes])?,
+                Answer::Missing if received == 0 && retries > 0 && !self.deadline.passed() => {
+                    retries -= 1;
+                    self.send(&[bytes])?;
+                }
+                Answer::Missing => return Err(self.missing(received, wanted)),
             }
         }
         Ok(())
@@ -140,48 +176,85 @@ impl Sender<'_> {
     }
 
     /// Sends datagrams up to the first that is too long.
-    fn send(&self, datagrams: &[&[u8]]) -> Result<(), Failure> {
+    fn send(&mut self, datagrams: &[&[u8]]) -> Result<(), Failure> {
         let fits = |one: &&&[u8]| check_size(one.len(), &self.to.from).is_ok();
         let (mut rest, beyond) = datagrams.split_at(datagrams.iter().take_while(fits).count());
         let mut until = self.until();
+        let mut is_repeated = false;
         while !rest.is_empty() {
-            match self.socket.send(rest, &self.to) {
+            let error = match self.try_send(rest) {
                 Ok(sent) => {
                     for bytes in &rest[..sent] {
                         self.frontend.dump(Direction::Sent, bytes)?;
                     }
                     rest = &rest[sent..];
+                    self.sent += sent as u64;
                     until = self.until();
+                    is_repeated = false;
+                    continue;
                 }
-                Err(e) if would_block(&e) && !until.passed() => {
-                    self.socket.wait(PollFlags::POLLOUT, until).map_err(|e| self.failed(&e))?;
-                }
-                Err(e) => return Err(self.failed(&e)),
+                Err(e) if would_block(&e) && until.passed() => return Err(self.stalled()),
+                Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLOUT, until) {
+                    Ok(()) => continue,
+                    Err(e) => e,
+                },
+                Err(e) => e,
+            };
+            if !self.gone(error)? {
+                // It may have been about a datagram before: this one has a second try.
+                rest = if is_repeated { &rest[1..] } else { rest };
+                is_repeated = !is_repeated;
             }
         }
         beyond.first().map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
+    }
+
+    /// Sends datagrams: how many were sent. Where another address may do, a refusal is looked for at
+    /// once.
+    fn try_send(&self, datagrams: &[&[u8]]) -> io::Result<usize> {
+        let sent = self.socket.send(datagrams, &self.to)?;
+        let error = if self.target.has_next() { self.socket.take_error()? } else { None };
+        error.map_or(Ok(sent), Err)
+    }
+
+    /// The failure of a receiver that takes no more.
+    fn stalled(&self) -> Failure {
+        let cause = if self.deadline.passed() {
+            "the deadline has passed".into()
+        } else {
+            format!("nothing taken for {} (-w)", quantity::shown(self.timeout))
+        };
+        let sent = match self.sent {
+            1 => "1 datagram was sent".into(),
+            more => format!("{more} datagrams were sent"),
+        };
+        Failure::timed_out("send to", &self.to.from).hint(&format!("{cause}, {sent}"))
     }
 
     fn until(&self) -> Deadline {
         Deadline::after(self.timeout).min(self.deadline)
     }
 
-    /// Waits for the next answer, shows and checks it: whether one came in time.
-    fn receive(&self, buffer: &mut [u8]) -> Result<bool, Failure> {
+    /// Waits for the next answer, shows and checks it.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Answer, Failure> {
         let until = self.until();
         loop {
-            match self.socket.recv(buffer) {
+            let error = match self.socket.recv(buffer) {
                 Ok(received) => {
                     self.show(&received)?;
                     self.frontend.wait_for_room(self.deadline)?;
                     received.datagrams().try_for_each(|bytes| self.expect(bytes))?;
-                    return Ok(true);
+                    return Ok(Answer::Came);
                 }
-                Err(e) if would_block(&e) && until.passed() => return Ok(false),
-                Err(e) if would_block(&e) => {
-                    self.socket.wait(PollFlags::POLLIN, until).map_err(|e| self.failed(&e))?;
-                }
-                Err(e) => return Err(self.failed(&e)),
+                Err(e) if would_block(&e) && until.passed() => return Ok(Answer::Missing),
+                Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLIN, until) {
+                    Ok(()) => continue,
+                    Err(e) => e,
+                },
+                Err(e) => e,
+            };
+            if self.gone(error)? {
+                return Ok(Answer::Elsewhere);
             }
         }
     }
@@ -244,7 +317,8 @@ impl Sender<'_> {
             }
             let (lines, left) = self.frontend.typed();
             for line in lines {
-                if let Err(failure) = self.send(&[line.as_bytes()]) {
+                let sent = self.send(&[line.as_bytes()]);
+                if let Err(failure) = sent.and(self.failure.take().map_or(Ok(()), Err)) {
                     self.frontend.talk.failure(&failure);
                 }
             }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::answers::AnswerQueue;
 use super::frontend::{Frontend, INBOX, PROGRAMS, SIGNALS, SOCKET};
+use super::loops::Loops;
 use super::programs::DatagramPrograms;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
@@ -62,6 +63,10 @@ pub struct Service<'a> {
     last: Option<Envelope>,
     /// Once it is to stop: how long programs may run on.
     stopping: Option<Deadline>,
+    /// The terminal has gone: the status says so.
+    hung_up: bool,
+    loops: Loops,
+    poller: Poller,
 }
 
 impl<'a> Service<'a> {
@@ -71,16 +76,33 @@ impl<'a> Service<'a> {
         answer: Answer,
         rules: Rules,
         frontend: &'a mut Frontend,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let loops = Loops::new(socket.local()?);
+        let poller = frontend.poller(&socket)?;
+        if let Answer::Program(programs) = &answer {
+            poller.add(&**programs, PROGRAMS, Interest::READ)?;
+        }
         let answers = AnswerQueue::new(socket, frontend.talk.clone());
         let refusals = LogLimit::of_refusals(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
-        Self { answers, answer, rules, refusals, frontend, active, last, stopping }
+        let hung_up = false;
+        Ok(Self {
+            answers,
+            answer,
+            rules,
+            refusals,
+            frontend,
+            active,
+            last,
+            stopping,
+            hung_up,
+            loops,
+            poller,
+        })
     }
 
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
-        let mut poller = self.poller().during("wait for datagrams", "")?;
         // A dump shows each datagram with its answer.
         let is_plain = self.rules.count.is_none() && !self.frontend.dumps();
         self.answers.socket.merge(is_plain && self.programs().is_none());
@@ -94,13 +116,13 @@ impl<'a> Service<'a> {
             let until = self.next_deadline()?;
             let wanted = self.interest();
             if wanted != watched {
-                poller
+                self.poller
                     .change(&self.answers.socket, SOCKET, wanted)
                     .during("wait for datagrams", "")?;
                 watched = wanted;
             }
             ready.clear();
-            poller.wait(&mut ready, until).during("wait for datagrams", "")?;
+            self.poller.wait(&mut ready, until).during("wait for datagrams", "")?;
             for event in &ready {
                 match event.token {
                     SIGNALS if self.stops_at_once() => return Ok(()),
@@ -118,15 +140,7 @@ impl<'a> Service<'a> {
             }
             self.answers.flush();
         }
-        Ok(())
-    }
-
-    fn poller(&self) -> io::Result<Poller> {
-        let poller = self.frontend.poller(&self.answers.socket)?;
-        if let Some(programs) = self.programs() {
-            poller.add(programs, PROGRAMS, Interest::READ)?;
-        }
-        Ok(poller)
+        if self.hung_up { Err(Failure::silent(Exit::HungUp)) } else { Ok(()) }
     }
 
     fn programs(&self) -> Option<&DatagramPrograms> {
@@ -184,9 +198,17 @@ impl<'a> Service<'a> {
 
     /// Takes a signal: the first stops the server in good order, the second at once.
     fn stops_at_once(&mut self) -> bool {
-        if self.frontend.signals.as_ref().and_then(Deferred::take).is_none() {
-            return false;
+        let signals = self.frontend.signals.as_ref();
+        if signals.is_some_and(Deferred::wants_reload) {
+            let talk = &self.frontend.talk;
+            let mut warn = |why| talk.warn(&format!("{why}; the old list holds"));
+            self.rules.access.reread(&mut warn);
+            talk.notice(Level::Verbose, "SIGHUP: access lists are read again");
         }
+        let Some(signal) = signals.and_then(Deferred::take) else {
+            return false;
+        };
+        self.hung_up = signal == libc::SIGHUP;
         self.frontend.stop();
         self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
@@ -227,6 +249,12 @@ impl<'a> Service<'a> {
         self.rules.count = self.rules.count.map(|count| count - datagrams.len() as u64);
         for bytes in &datagrams {
             self.received(bytes, envelope)?;
+        }
+        let is_answered = !matches!(self.answer, Answer::Show | Answer::Discard);
+        if is_answered && let Some(why) = self.loops.unanswered(envelope, datagrams[0]) {
+            let from = &envelope.from;
+            self.frontend.talk.notice(Level::Verbose, &format!("{from} is not answered: {why}"));
+            return Ok(());
         }
         let answers = match &mut self.answer {
             Answer::Echo => datagrams,

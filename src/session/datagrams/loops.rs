@@ -1,0 +1,113 @@
+//! Endless answers: a datagram whose sender is forged makes two servers answer each other for ever.
+//! From outside, a peer that returns our answers is like one that asks again and again; only one
+//! that is not answered once shows which it is: the first is silent then.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
+
+use crate::net::endpoint::Endpoint;
+use crate::net::udp::{self, Envelope};
+
+/// Services that answer whatever comes (RFC 862 to 868): echo, daytime, qotd, chargen, time. As with
+/// inetd, what comes from their ports is not answered.
+const REFLECTORS: [u16; 5] = [7, 13, 17, 19, 37];
+/// After so many equal datagrams of a peer, none of them late, one is not answered. A loop on this
+/// machine takes a third of a second for them.
+const ROUNDS: u32 = 1 << 14;
+/// What comes so much later than the datagram before is no answer to ours.
+const GAP: Duration = Duration::from_secs(1);
+/// How much of a datagram is compared.
+const PREFIX: usize = 64;
+/// The most peers that are remembered.
+const PEERS: usize = 4096;
+
+/// What peers have sent lately.
+pub(super) struct Loops {
+    local: Endpoint,
+    /// By peer and datagram: how often it came, and when last.
+    rounds: HashMap<u64, (u32, Instant)>,
+    hasher: RandomState,
+}
+
+impl Loops {
+    /// For a socket that is bound here.
+    pub(super) fn new(local: Endpoint) -> Self {
+        Self { local, rounds: HashMap::new(), hasher: RandomState::new() }
+    }
+
+    /// Why a datagram gets no answer, if it gets none.
+    pub(super) fn unanswered(&mut self, envelope: &Envelope, bytes: &[u8]) -> Option<&'static str> {
+        if self.is_ours(&envelope.from) {
+            return Some("it is our own address");
+        }
+        if let Endpoint::Inet(inet) = &envelope.from
+            && REFLECTORS.contains(&inet.port())
+        {
+            return Some("its port is that of a service that answers everything");
+        }
+        let now = Instant::now();
+        let start = &bytes[..bytes.len().min(PREFIX)];
+        let key = self.hasher.hash_one((&envelope.from, bytes.len(), start));
+        if self.rounds.len() >= PEERS && !self.rounds.contains_key(&key) {
+            self.rounds.retain(|_, (count, last)| *count > 1 && now - *last < GAP);
+            if self.rounds.len() >= PEERS {
+                self.rounds.clear();
+            }
+        }
+        let (count, last) = self.rounds.entry(key).or_insert((0, now));
+        *count = if now - *last < GAP { *count + 1 } else { 1 };
+        *last = now;
+        if *count < ROUNDS {
+            return None;
+        }
+        *count = 0;
+        Some("it may be returning our answers; one of them is left out")
+    }
+
+    /// Whether this is the address of our own socket.
+    fn is_ours(&self, from: &Endpoint) -> bool {
+        match (from, &self.local) {
+            (Endpoint::Inet(from), Endpoint::Inet(local)) if from.port() == local.port() => {
+                let (ip, own) = (from.ip(), local.ip());
+                ip == own || own.is_unspecified() && (ip.is_loopback() || udp::is_ours(ip))
+            }
+            (Endpoint::Unix(from), Endpoint::Unix(local)) => from == local && !from.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(address: &str) -> Envelope {
+        Envelope::to(Endpoint::parse(address).unwrap())
+    }
+
+    #[test]
+    fn of_equal_datagrams_in_a_row_one_is_not_answered() {
+        let mut loops = Loops::new(Endpoint::parse("127.0.0.1:9").unwrap());
+        let peer = from("127.0.0.1:5000");
+        for turn in 1..=3 * ROUNDS {
+            let answered = loops.unanswered(&peer, b"x").is_none();
+            assert_eq!(answered, turn % ROUNDS != 0, "{turn}");
+            // Others are not disturbed.
+            assert_eq!(loops.unanswered(&peer, &turn.to_be_bytes()), None);
+        }
+        assert!(loops.rounds.len() <= PEERS);
+    }
+
+    #[test]
+    fn our_own_address_is_not_answered() {
+        let mut loops = Loops::new(Endpoint::parse("0.0.0.0:9000").unwrap());
+        for (address, answered) in
+            [("127.0.0.1:9000", false), ("127.0.0.1:9001", true), ("192.0.2.1:9000", true)]
+        {
+            assert_eq!(loops.unanswered(&from(address), b"x").is_none(), answered, "{address}");
+        }
+        assert!(loops.unanswered(&from("192.0.2.1:7"), b"x").is_some());
+    }
+}
