@@ -19,6 +19,11 @@ const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
 const VARIABLES: &str = "LOCALIP LOCALPORT LOCALHOST LOCALPATH REMOTEIP REMOTEPORT REMOTEHOST \
     REMOTEINFO REMOTEPATH REMOTEEUID REMOTEEGID REMOTEPID CONNNUM";
 
+/// What a service manager says to us alone (`sd_notify(3)`, `sd_listen_fds(3)`,
+/// `sd_watchdog_enabled(3)`).
+const MANAGER: &str = "NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LISTEN_FDNAMES \
+    WATCHDOG_USEC WATCHDOG_PID";
+
 impl About {
     /// The variables that describe it.
     pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
@@ -75,7 +80,7 @@ pub(super) fn inherited(
     all.filter(|(name, _)| !is_ours(name)).collect()
 }
 
-/// Keys and passwords; the sockets of a service manager; the variables of another connection.
+/// Keys and passwords; what a service manager says; the variables of another connection.
 fn is_ours(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let is_ucspi = |protocol: &str| {
@@ -83,8 +88,8 @@ fn is_ours(name: &OsStr) -> bool {
         rest.is_some_and(|rest| VARIABLES.split(' ').any(|variable| variable.as_bytes() == rest))
     };
     name.starts_with(b"SOCKCTL_")
-        || name.starts_with(b"LISTEN_")
         || name == b"PROTO"
+        || MANAGER.split(' ').any(|variable| variable.as_bytes() == name)
         || PROTOCOLS.split(' ').any(is_ucspi)
 }
 
@@ -156,8 +161,9 @@ mod tests {
     #[test]
     fn secrets_and_other_connections_are_not_inherited() {
         let gone = "SOCKCTL_KEY SOCKCTL_PROXY_PASSWORD SOCKCTL_KEY_NAME LISTEN_FDS PROTO \
+            NOTIFY_SOCKET LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC \
             TCPREMOTEHOST TCPREMOTEINFO TCP6REMOTEIP UNIXREMOTEEUID UDPLOCALIP";
-        let kept = "PATH HOME TCPDUMP UNIX PROTOCOL UDPREMOTEIPS";
+        let kept = "PATH HOME TCPDUMP UNIX PROTOCOL UDPREMOTEIPS LISTEN_ADDRESS";
         let all = gone.split(' ').chain(kept.split(' '));
         let all = inherited(all.map(|name| (name.into(), OsString::new())));
         let names: Vec<_> = all.iter().map(|(name, _)| name.to_str().unwrap()).collect();
