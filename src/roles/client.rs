@@ -61,7 +61,8 @@ pub struct ClientArgs {
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Limits")]
     pub linger: Option<Duration>,
-    /// Retry for this long while connecting fails (refused, unreachable, no such name)
+    /// Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps,
+    /// while the connection ends before its first byte
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Scripts")]
     pub wait: Option<Duration>,
@@ -216,6 +217,9 @@ impl Choice {
                     args.socket.timeout,
                     run.talk.clone(),
                 )?;
+                if args.wait.is_some() && !args.data.send_only {
+                    scripted = scripted.restarting();
+                }
                 let ended = run.serve(&mut scripted)?;
                 let verdict = match &ended {
                     (end @ (RunEnd::Over | RunEnd::Expired(_)), Some(closed)) => {
@@ -268,6 +272,7 @@ impl ClientArgs {
             settings: Vec::new(),
             dump: dump.map(|dump| (dump, false)),
             security: None,
+            port_file: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),
         }
     }

@@ -52,6 +52,7 @@ fn step(
             Err(e) => return Some(HandshakeEvent::Broken(e, driver.stopped(Stop::Closed))),
         };
         event = Some(HandshakeEvent::More);
+        negotiation.heard = true;
         // A reply may hold a password: it is wiped, and does not move while it grows.
         let mut reply = Zeroizing::new(Vec::with_capacity(1024));
         let progress = driver.feed(&buffer[..count], &mut reply);
@@ -76,7 +77,8 @@ impl EventLoop<'_> {
     ) {
         let (driver, greeting) = Driver::start(handshake);
         let greeting = Zeroizing::new(greeting);
-        let negotiation = Negotiation { driver, purpose, awaiting: Awaiting::Message, until };
+        let (awaiting, heard) = (Awaiting::Message, false);
+        let negotiation = Negotiation { driver, purpose, awaiting, until, heard };
         self.table.set_phase(slot, Phase::Handshake(Box::new(negotiation)));
         self.table.with(slot, |entry, log, now| entry.conn.transmit(&greeting, log, now));
     }

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use super::EventLoop;
 use super::negotiation::HandshakeEvent;
 use super::phase::Purpose;
+use super::table::Closed;
 use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
-use crate::exit::{During, Exit, Failure};
+use crate::exit::{During, Exit, Failure, cause};
 use crate::net::address::Address;
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
@@ -162,7 +163,7 @@ impl EventLoop<'_> {
     }
 
     /// A failed attempt: another one after a pause, or the end.
-    fn attempt_failed(&mut self, failure: Failure) {
+    pub(super) fn attempt_failed(&mut self, failure: Failure) {
         let Some(out) = &mut self.outgoing else {
             return;
         };
@@ -184,6 +185,19 @@ impl EventLoop<'_> {
         }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);
+    }
+
+    /// The connection has ended: whether it is dialled again, as one that was not there yet.
+    pub(super) fn dial_anew(&mut self) -> bool {
+        let is_silent =
+            |last: &mut Closed| last.by_peer && last.received == 0 && self.handler.restart();
+        let Some(last) = self.table.last.take_if(is_silent) else {
+            return false;
+        };
+        let cause = last.error.map_or_else(|| "it closed".into(), |e| cause(&e));
+        let cause = format!("the connection ended before its first byte: {cause}");
+        self.attempt_failed(Failure::new("connect to", last.peer, cause, Exit::Refused));
+        true
     }
 
     /// The socket is connected: to the target, or to the proxy, which is asked for the target.

@@ -67,6 +67,8 @@ pub(super) struct Negotiation {
     pub(super) purpose: Purpose,
     pub(super) awaiting: Awaiting,
     pub(super) until: Deadline,
+    /// Something has come from the peer.
+    pub(super) heard: bool,
 }
 
 /// What is kept of a connection while a program has its socket.

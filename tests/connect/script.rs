@@ -8,12 +8,12 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use socket2::SockRef;
+use socket2::{Domain, SockAddr, SockRef, Socket};
 
 use crate::run::{
     BINARY, Finished, Folder, Peer, REFUSED, TIMED_OUT, accept, ask, deserted_socket, events,
-    events_of, flood, free_port, listen, listener, pattern, peer, python, read_all, shell, sockctl,
-    until,
+    events_of, flood, free_port, listen, listener, listening, pattern, peer, python, read_all,
+    shell, sockctl, until,
 };
 
 /// Waits until everything up to these bytes came.
@@ -559,5 +559,91 @@ fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
             connect(&peer, words).is(8, vec![b'.'; count], said);
             peer.done();
         }
+    }
+}
+
+/// docker-proxy accepts before the service is there, and closes: as often as it is told, by its end
+/// or by a reset. Then it is the service.
+const PROXY: &str = r#"
+import socket, struct, sys
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+print("listening on 127.0.0.1:%d" % s.getsockname()[1], file=sys.stderr)
+for turn in range(int(sys.argv[1])):
+    c, _ = s.accept()
+    if turn % 2:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.close()
+while True:
+    c, _ = s.accept()
+    c.sendall(b"ready\n")
+    c.sendall(c.recv(100))
+    c.close()
+"#;
+
+#[test]
+fn row_99_with_wait_a_connection_that_ends_before_its_first_byte_is_not_there_yet() {
+    for steps in ["--send ping --expect ping", "--expect ready", "--send ping"] {
+        let (_proxy, address) = listening(PROXY, "4");
+        let done = sockctl(format!("connect {address} --wait 20s {steps}")).run();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{steps}");
+        assert!(done.text().starts_with("ready\n"), "{steps}");
+    }
+    // The time is over.
+    let (_proxy, address) = listening(PROXY, "1000000");
+    let done = sockctl(format!("connect {address} --wait 500ms --expect ready")).run();
+    done.fails(4, format!("connect to {address}: the connection ended before its first byte: …; still so after 500ms, … attempts (--wait)"));
+    // Without steps, and without --wait, an end is an end.
+    let (_proxy, address) = listening(PROXY, "4");
+    sockctl(format!("connect {address} --wait 5s")).run().is(0, "", "");
+    assert_eq!(sockctl(format!("connect {address} --expect ready")).run().code, 8);
+}
+
+#[test]
+fn row_99_so_it_is_before_a_key_is_proved() {
+    let folder = Folder::new();
+    let key = folder.file("key", "a key of some length");
+    let server = sockctl(format!("auth-serve 127.0.0.1:0 --key-file {key} --reply ready")).start();
+    let proxy = r#"
+import socket, sys, threading
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+print("listening on 127.0.0.1:%d" % s.getsockname()[1], file=sys.stderr)
+for turn in range(3): s.accept()[0].close()
+def pump(a, b):
+    while data := a.recv(65536): b.sendall(data)
+    b.shutdown(socket.SHUT_WR)
+c, _ = s.accept()
+t = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+threading.Thread(target=pump, args=(c, t)).start()
+pump(t, c)
+"#;
+    let (_proxy, address) = listening(proxy, server.port().to_string());
+    let words = format!("auth-connect {address} --key-file {key} --wait 20s --expect ready");
+    sockctl(words).run().is(0, "ready", "");
+}
+
+#[test]
+fn row_87_a_full_backlog_of_a_unix_listener_is_waited_for() {
+    let folder = Folder::new();
+    let path = folder.text("s");
+    let [server, client] =
+        [0; 2].map(|_| Socket::new(Domain::UNIX, socket2::Type::STREAM, None).unwrap());
+    let address = SockAddr::unix(&path).unwrap();
+    server.bind(&address).and_then(|()| server.listen(0)).unwrap();
+    client.connect(&address).unwrap();
+    let done = sockctl(format!("connect -z unix:{path} -w 300ms")).run();
+    done.is(4, format!("unix:{path} ETIMEDOUT (110)\n"), "");
+    let done = sockctl(format!("connect unix:{path} --wait 300ms")).run();
+    assert_eq!(done.code, 4);
+    assert!(done.stderr.contains(TIMED_OUT), "{}", done.stderr);
+    for wait in ["", "--wait 20s"] {
+        let mut check = sockctl(format!("connect -z unix:{path} {wait}")).start();
+        check.rests();
+        assert!(check.is_running());
+        server.accept().unwrap();
+        check.finish().is(0, format!("unix:{path} open\n"), "");
     }
 }

@@ -31,6 +31,8 @@ enum Phase {
 /// The handler.
 pub struct Scripted {
     script: Script,
+    /// The whole script, where it can be begun anew.
+    again: Option<Script>,
     streams: Streams,
     line_ends: LineEnds,
     /// `-w`: bounds each expectation, how long the peer may take nothing, and how long it may take
@@ -61,6 +63,7 @@ impl Scripted {
     ) -> Result<Self, Failure> {
         Ok(Self {
             script,
+            again: None,
             streams: Streams::new(false, receive, sanitize)?,
             line_ends: LineEnds::new(crlf),
             step_limit,
@@ -72,6 +75,14 @@ impl Scripted {
             is_late: false,
             is_reported: false,
         })
+    }
+
+    /// With `--wait`: a connection that ends before its first byte, while one is awaited, counts as
+    /// not there yet. So it is with a proxy that accepts before the service does.
+    #[must_use]
+    pub fn restarting(mut self) -> Self {
+        self.again = Some(self.script.clone());
+        self
     }
 
     /// Does what the script asks for, as far as it can be done at once.
@@ -232,5 +243,15 @@ impl Handler for Scripted {
 
     fn is_busy(&self) -> bool {
         self.streams.is_busy()
+    }
+
+    fn restart(&mut self) -> bool {
+        let Some(script) = self.again.clone().filter(|_| self.phase != Phase::Closing) else {
+            return false;
+        };
+        self.script = script;
+        self.phase = Phase::Opening;
+        (self.has_answer, self.is_late, self.is_reported) = (false, false, false);
+        true
     }
 }

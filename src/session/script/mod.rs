@@ -60,7 +60,7 @@ pub enum Action {
 }
 
 /// The steps still to be done, and what came from the peer that no step has read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Script {
     steps: VecDeque<Step>,
