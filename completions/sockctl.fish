@@ -45,13 +45,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
 reject\t'Close them at once'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l backlog -d 'Length of the queue of connections not yet accepted' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l mode -d 'Permissions of a UNIX path, in octal (0660); the umask decides by default' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE once listening' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l port-file -d 'Write the port to FILE, which is there only while this server listens' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
@@ -297,7 +297,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recv-only -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l once -d 'Exit with the status of the first accepted connection'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l systemd -d 'Take the listening sockets from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l timestamps -d 'Show the local time before each line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s 4 -l ipv4 -d 'Use IPv4 only'
@@ -311,7 +311,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect or send from this address' -r
@@ -581,9 +581,9 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Ans
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE once bound' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l port-file -d 'Write the port to FILE, which is there only while this server listens' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
 SO_TYPE\t''
@@ -1093,7 +1093,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l context -
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-file -d 'Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
@@ -1101,13 +1101,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
 reject\t'Close them at once'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l per-ip -d 'Maximum number of connections per address (IPv6: per /64)' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deny -d 'Refuse these clients, even if --allow names them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l accept-proxy -d 'Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l grace -d 'How long to wait for connections when stopping; 0 cuts them at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l backlog -d 'Length of the queue of connections not yet accepted' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l mode -d 'Permissions of a UNIX path, in octal (0660); the umask decides by default' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE once listening' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l port-file -d 'Write the port to FILE, which is there only while this server listens' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l history -d 'Keep the prompt\'s history in FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s o -l opt -d 'Set a socket option (see `sockctl opts`); repeatable' -r -f -a "SO_DEBUG\t''
 SO_REUSEADDR\t''
@@ -1355,7 +1355,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recv-only
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l once -d 'Exit with the status of the first accepted connection'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reuse-port -d 'Share the port with other servers (`SO_REUSEPORT`)'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening socket from the service manager (systemd socket activation)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l systemd -d 'Take the listening sockets from the service manager (systemd socket activation)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l timestamps -d 'Show the local time before each line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bell -d 'Ring the bell on private messages, mentions, and in one-to-one chats'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s 4 -l ipv4 -d 'Use IPv4 only'
@@ -1376,7 +1376,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect or send from this address' -r

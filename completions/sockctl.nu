@@ -39,15 +39,15 @@ module completions {
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
-    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
     --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
     --backlog: string         # Length of the queue of connections not yet accepted
     --reuse-port              # Share the port with other servers (`SO_REUSEPORT`)
     --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
-    --systemd                 # Take the listening socket from the service manager (systemd socket activation)
-    --port-file: path         # Write the port to FILE once listening
+    --systemd                 # Take the listening sockets from the service manager (systemd socket activation)
+    --port-file: path         # Write the port to FILE, which is there only while this server listens
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
@@ -87,7 +87,7 @@ module completions {
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
-    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
@@ -137,9 +137,9 @@ module completions {
     --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait
     --join: string            # Join a multicast group; repeatable
     --count: string           # Exit after N datagrams
-    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
-    --port-file: path         # Write the port to FILE once bound
+    --port-file: path         # Write the port to FILE, which is there only while this server listens
     --ipv4(-4)                # Use IPv4 only
     --ipv6(-6)                # Use IPv6 only
     --numeric(-n)             # Do not resolve names: numeric addresses only
@@ -222,7 +222,7 @@ module completions {
     --key-file: path          # Read the key from FILE (one trailing newline is dropped), or a sockctl-key-1 line
     --key-fd: string          # Read the key from this descriptor
     --create-key: string      # Write a new random key to --key-file and exit
-    --keys: path              # Accept these keys: one NAME:KEY per line of FILE
+    --keys: path              # Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again
     --no-penalty              # Do not slow down addresses that send wrong proofs
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`
@@ -238,15 +238,15 @@ module completions {
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl auth-serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
-    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable
+    --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again
     --deny: string            # Refuse these clients, even if --allow names them; repeatable
     --accept-proxy: string    # Require PROXY headers (v1, v2) from these proxies, and trust them; repeatable
     --grace: string           # How long to wait for connections when stopping; 0 cuts them at once
     --backlog: string         # Length of the queue of connections not yet accepted
     --reuse-port              # Share the port with other servers (`SO_REUSEPORT`)
     --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
-    --systemd                 # Take the listening socket from the service manager (systemd socket activation)
-    --port-file: path         # Write the port to FILE once listening
+    --systemd                 # Take the listening sockets from the service manager (systemd socket activation)
+    --port-file: path         # Write the port to FILE, which is there only while this server listens
     --timestamps              # Show the local time before each line
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
@@ -295,7 +295,7 @@ module completions {
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
-    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name)
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8

@@ -302,7 +302,7 @@ impl PromptArgs {
 #[derive(Args, Debug, Clone)]
 pub struct AccessArgs {
     /// Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line;
-    /// repeatable
+    /// repeatable; SIGHUP has them read again
     #[arg(long, value_name = "CIDR", value_parser = access::networks, help_heading = "Limits")]
     pub allow: Vec<Networks>,
     /// Refuse these clients, even if --allow names them; repeatable

@@ -36,6 +36,8 @@ pub enum Exit {
     Permission = 11,
     /// Local output failed.
     Output = 12,
+    /// The terminal has gone (SIGHUP).
+    HungUp = 129,
     /// Interrupted (SIGINT).
     Interrupted = 130,
     /// stdout is a pipe without a reader: no message, as of a filter that SIGPIPE ends.
@@ -48,9 +50,18 @@ pub enum Exit {
 pub const STATUSES: &str = "Exit status: 0 done, 1 other failure, 2 usage, 3 refused, 4 timed out, \
 5 unreachable, 6 not resolved, 7 reset or broken, 8 expectation not met, 9 not authenticated, \
 10 address in use or not available, 11 permission denied, 12 output failed, \
-130/141/143 interrupted / reader gone / terminated";
+129/130/141/143 hung up / interrupted / reader gone / terminated";
 
 impl Exit {
+    /// The status of a run that a signal has ended.
+    pub fn of_signal(signal: i32) -> Self {
+        match signal {
+            libc::SIGHUP => Self::HungUp,
+            libc::SIGINT => Self::Interrupted,
+            _ => Self::Terminated,
+        }
+    }
+
     /// The status of a system error. The standard library knows most errno values by kind.
     pub fn of(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
@@ -72,11 +83,6 @@ impl Exit {
             Kind::InvalidInput if code.is_none() => Self::Usage,
             _ => Self::Other,
         }
-    }
-
-    /// The status of a run that a signal has stopped.
-    pub fn of_signal(signal: i32) -> Self {
-        if signal == libc::SIGINT { Self::Interrupted } else { Self::Terminated }
     }
 }
 

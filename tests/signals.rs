@@ -1,14 +1,14 @@
 //! Signals end a server in good order, restarts bind at once, and long runs leave nothing behind
-//! (rows 47 to 51).
+//! (rows 47 to 51, 89).
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::run::{
-    BINARY, Folder, ask, connect, echoes, program, read_all, reset, shell, sockctl, until,
-    until_refused,
+    BINARY, Folder, Program, Words, ask, connect, datagram, datagrams_to, echoes, program,
+    read_all, reset, shell, sockctl, until, until_refused,
 };
 
 #[test]
@@ -82,17 +82,13 @@ fn row_47_what_stdin_gave_is_delivered_and_what_clients_say_is_written() {
     assert_eq!((said.code, said.stdout.len()), (0, text.len()));
 }
 
-#[test]
-fn row_48_a_terminal_that_goes_away_ends_it_in_good_order_and_nohup_does_not() {
-    let server = sockctl("serve 0 --echo").start();
-    let address = server.address();
-    let client = server.connect();
-    echoes(&client, "it is accepted");
-    server.signal("HUP");
-    assert_eq!(read_all(&client), b"");
-    drop(client);
-    server.finish().is(0, "", format!("listening on {address}\n"));
+/// sockctl in a session of its own without a terminal, as a service manager starts it.
+fn daemon(words: impl Words) -> Program {
+    program("setsid", [BINARY]).args(words)
+}
 
+#[test]
+fn row_48_nohup_goes_on() {
     for handler in ["--echo", "-- cat"] {
         let line = format!(r#"trap "" HUP; exec "$0" serve 0 {handler}"#);
         let server = shell(&line, "").start();
@@ -100,6 +96,89 @@ fn row_48_a_terminal_that_goes_away_ends_it_in_good_order_and_nohup_does_not() {
         server.signal("HUP");
         assert_eq!(ask(&server.connect(), b"on"), b"on");
         server.stops("", "");
+    }
+}
+
+#[test]
+fn row_89_what_came_ignored_stays_so_for_us_and_for_programs() {
+    let line =
+        r#"trap "" INT TERM QUIT HUP; exec "$0" serve 0 --sh 'grep SigIgn /proc/self/status'"#;
+    let server = shell(line, "").start();
+    server.address();
+    for signal in ["INT", "TERM", "QUIT", "HUP"] {
+        server.signal(signal);
+    }
+    let ignored = String::from_utf8(ask(&server.connect(), "")).unwrap();
+    let mask = u64::from_str_radix(ignored.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    // HUP 1, INT 2, QUIT 3, TERM 15.
+    assert_eq!(mask & 0x4007, 0x4007, "{ignored}");
+
+    for words in ["connect 127.0.0.1:$1", "udp-serve 127.0.0.1:0"] {
+        let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = format!(r#"trap "" INT TERM; exec "$0" {words}"#);
+        let mut running = shell(&line, [peer.local_addr().unwrap().port().to_string()]).start();
+        let client = words.starts_with("connect").then(|| peer.accept().unwrap());
+        running.rests();
+        running.signal("INT").signal("TERM");
+        running.rests();
+        assert!(running.is_running(), "{words}");
+        drop(client);
+    }
+}
+
+#[test]
+fn row_89_without_a_terminal_sighup_reads_the_lists_again() {
+    let folder = Folder::new();
+    let list = folder.file("list", "127.0.0.0/8\n");
+    let server = daemon(format!("serve 127.0.0.1:0 --reply hi --deny @{list} -v")).start();
+    let port = server.port();
+    let is_served = || read_all(connect(port)) == b"hi";
+    assert!(!is_served());
+    // A bad file: the old list holds.
+    folder.file("list", "nonsense\n");
+    server.signal("HUP");
+    server.stderr_has("; the old list holds\n");
+    assert!(!is_served());
+    folder.file("list", "192.0.2.0/24\n");
+    server.signal("HUP");
+    until("the list is read", is_served);
+    server.signal("TERM");
+    assert_eq!(server.finish().code, 0);
+
+    let server = daemon(format!("udp-serve 127.0.0.1:0 --echo --allow @{list} -v")).start();
+    let port = server.port();
+    folder.file("list", "127.0.0.1\n");
+    server.signal("HUP");
+    server.stderr_has("read again\n");
+    let client = datagrams_to(port);
+    client.send(b"x").unwrap();
+    assert_eq!(datagram(&client), b"x");
+}
+
+#[test]
+fn row_89_without_a_terminal_sighup_reads_the_keys_again() {
+    let folder = Folder::new();
+    let keys = folder.file("keys", "ann:the first key of all\n");
+    let (old, new) =
+        (folder.file("old", "the first key of all"), folder.file("new", "another key"));
+    for protocol in ["--digest sha256", "--python"] {
+        folder.file("keys", "ann:the first key of all\n");
+        let words = format!("auth-serve 127.0.0.1:0 --keys {keys} --echo {protocol}");
+        let server = daemon(words).start();
+        let port = server.port();
+        let enters = |key: &str| {
+            let words = format!("auth-connect 127.0.0.1:{port} --key-file {key} {protocol}");
+            sockctl(words).input("x\n").run().code == 0
+        };
+        assert!(enters(&old) && !enters(&new));
+        folder.file("keys", "no keys\n");
+        server.signal("HUP");
+        server.stderr_has("; the old keys hold\n");
+        assert!(enters(&old));
+        folder.file("keys", "bob:another key\n");
+        server.signal("HUP");
+        until("the keys are read", || enters(&new));
+        assert!(!enters(&old));
     }
 }
 

@@ -8,13 +8,14 @@ use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::roles::server::{self, ServerArgs};
+use crate::server::ReadProof;
 
 /// Serve only clients that prove they hold the key
 #[derive(Args, Debug, Clone)]
 pub struct AuthServe {
     #[command(flatten)]
     pub key: KeyArgs,
-    /// Accept these keys: one NAME:KEY per line of FILE
+    /// Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again
     #[arg(long, value_name = "FILE", group = "key-source", help_heading = "Keys")]
     pub keys: Option<std::path::PathBuf>,
     /// Do not slow down addresses that send wrong proofs
@@ -31,9 +32,12 @@ impl AuthServe {
             return Ok(());
         }
         let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
-        let proof = self.key.proof(self.keys.as_ref(), unit, talk)?;
+        let (key, file, output) = (self.key.clone(), self.keys.clone(), talk.clone());
+        let read: ReadProof = Box::new(move || key.proof(file.as_ref(), unit, &output));
+        let proof = read()?;
         // Without randomness no client can be challenged: an error at the start, not at the first.
         random_bytes::<32>()?;
-        server::run(&self.server, Some(proof), !self.no_penalty, talk)
+        let read = self.keys.is_some().then_some(read);
+        server::run(&self.server, Some((proof, read)), !self.no_penalty, talk)
     }
 }

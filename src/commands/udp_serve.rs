@@ -12,11 +12,13 @@ use crate::console::talk::Talk;
 use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
 use crate::net::listen::Listen;
+use crate::net::ready::PortFile;
 use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
 use crate::net::udp::Datagrams;
-use crate::roles::server::{announce, raise_file_limit};
+use crate::roles::server::raise_file_limit;
+use crate::server::announce;
 use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::programs::DatagramPrograms;
 use crate::session::datagrams::serve::{Answer, Rules, Service};
@@ -57,7 +59,7 @@ pub struct UdpServe {
     pub count: Option<u64>,
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Write the port to FILE once bound
+    /// Write the port to FILE, which is there only while this server listens
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub port_file: Option<PathBuf>,
 
@@ -88,11 +90,15 @@ impl UdpServe {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
+        let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let dump = self.socket.dump(talk)?;
         let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
         let signals = signal::defer();
+        if let Some(signals) = &signals {
+            signals.reload_on_hang_up().during("install", "signal handlers")?;
+        }
         self.check_groups(&address)?;
         let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
         let how = Listen {
@@ -104,7 +110,6 @@ impl UdpServe {
             mode: None,
         };
         let (socket, local) = Datagrams::bind(&address, &how)?;
-        announce(&local, self.port_file.as_deref(), talk)?;
         let answer = match program {
             Some(program) => {
                 let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
@@ -124,7 +129,10 @@ impl UdpServe {
         };
         let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
         let rules = Rules { count: self.count, access, idle: self.socket.idle_timeout, deadline };
-        let result = Service::new(socket, answer, rules, &mut frontend).run();
+        let service = Service::new(socket, answer, rules, &mut frontend);
+        let service = service.during("start", "the server")?;
+        announce(&[local], port_file.as_mut(), talk)?;
+        let result = service.run();
         frontend.finish(result, deadline)
     }
 

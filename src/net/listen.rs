@@ -1,26 +1,38 @@
 //! Opening a listening socket: TCP on one address or both families, UNIX paths that clean up
 //! after themselves, abstract names.
+//!
+//! Over 300 lines: how a path is taken over from a server that is gone is a third of it.
 
-use std::fs::{self, Permissions};
+use std::cell::Cell;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use socket2::{Domain, SockAddr, Type};
 
 use super::address::{Address, Family, Host};
 use super::deadline::Deadline;
 use super::endpoint::Endpoint;
+use super::errno::would_block;
 use super::options::Stage;
+use super::poller::{Interest, Poller};
 use super::resolve::{self, Query};
 use super::signal;
 use super::socket::Socket;
 use super::sockopt::{self, Setting};
 use crate::exit::{During, Exit, Failure};
+
+/// How long a server waits for others that start in the same folder, and how often it looks.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+const TURN_POLL: Duration = Duration::from_millis(10);
 
 /// How to open a listener.
 pub struct Listen<'a> {
@@ -39,80 +51,125 @@ pub struct Listen<'a> {
     pub mode: Option<u32>,
 }
 
-/// A listening socket, non-blocking. A UNIX path it made is removed on drop.
+/// Listening sockets, non-blocking: one of ours, or all of a service manager's. A UNIX path it made
+/// is removed on drop, before the socket is closed: until then no other server takes it for stale.
 pub struct Listener {
-    socket: Socket,
-    local: Endpoint,
     #[expect(dead_code, reason = "held for its drop")]
-    path: Option<OwnPath>,
+    path: Option<OwnFile>,
+    sockets: Vec<Socket>,
+    locals: Vec<Endpoint>,
+    /// Watches them, where there are several.
+    poller: Option<Poller>,
+    /// Whose turn it is to be asked first.
+    next: Cell<usize>,
 }
 
 impl Listener {
     /// socket, bind, listen.
     pub fn open(address: &Address, how: &Listen<'_>) -> Result<Self, Failure> {
-        let (socket, local, path) = bind(address, how)?;
-        let started = socket.listen(how.backlog).and_then(|()| socket.set_nonblocking(true));
-        started.during("listen on", address)?;
-        Ok(Self { socket, local, path })
+        let (socket, local, path) = bind(address, how, |socket| {
+            socket.listen(how.backlog)?;
+            socket.set_nonblocking(true)
+        })?;
+        Ok(Self::new(path, vec![(socket, local)], None))
     }
 
-    /// The first listening socket that a service manager handed over (`sd_listen_fds(3)`).
+    fn new(path: Option<OwnFile>, all: Vec<(Socket, Endpoint)>, poller: Option<Poller>) -> Self {
+        let (sockets, locals) = all.into_iter().unzip();
+        Self { path, sockets, locals, poller, next: Cell::new(0) }
+    }
+
+    /// All listening sockets that a service manager handed over (`sd_listen_fds(3)`).
     pub fn inherited(settings: &[Setting]) -> Result<Self, Failure> {
-        let none = |cause: &str| {
-            Failure::new("take", "the socket of the service manager", cause, Exit::Usage)
-        };
+        const TARGET: &str = "the sockets of the service manager";
+        let none = |cause: String| Failure::new("take", TARGET, cause, Exit::Usage);
         let mut handed = ListenFd::from_env();
-        let socket = match (handed.take_tcp_listener(0), handed.take_unix_listener(0)) {
-            (Ok(Some(tcp)), _) => Socket::from(OwnedFd::from(tcp)),
-            (_, Ok(Some(unix))) => Socket::from(OwnedFd::from(unix)),
-            (Ok(None), _) => return Err(none("LISTEN_FDS names none")),
-            (Err(_), _) => return Err(none("it is not a stream socket")),
-        };
-        if !socket.options().is_listener().unwrap_or(false) {
-            return Err(none("it does not listen"));
-        }
-        let start = || {
-            socket.set_nonblocking(true)?;
-            let local = local(&socket, !socket.options().only_v6().unwrap_or(true))?;
-            if !matches!(local, Endpoint::Unix(_)) {
-                socket.set_defaults()?;
+        let mut all = Vec::with_capacity(handed.len());
+        for index in 0..handed.len() {
+            let nth = index + 1;
+            let socket = match (handed.take_tcp_listener(index), handed.take_unix_listener(index)) {
+                (Ok(Some(tcp)), _) => Socket::from(OwnedFd::from(tcp)),
+                (_, Ok(Some(unix))) => Socket::from(OwnedFd::from(unix)),
+                _ => return Err(none(format!("number {nth} is not a stream socket"))),
+            };
+            if !socket.options().is_listener().unwrap_or(false) {
+                return Err(none(format!("number {nth} does not listen")));
             }
-            io::Result::Ok(local)
+            let start = || {
+                socket.set_nonblocking(true)?;
+                let local = local(&socket, !socket.options().only_v6().unwrap_or(true))?;
+                if !matches!(local, Endpoint::Unix(_)) {
+                    socket.set_defaults()?;
+                }
+                io::Result::Ok(local)
+            };
+            let local = start().during("listen on", TARGET)?;
+            sockopt::apply(settings, &socket, Stage::Listener)?;
+            all.push((socket, local));
+        }
+        let poller = match &all[..] {
+            [] => return Err(none("LISTEN_FDS names none".into())),
+            [_] => None,
+            several => {
+                let poller = Poller::new().during("listen on", TARGET)?;
+                for (socket, _) in several {
+                    poller.add(socket, 0, Interest::READ).during("listen on", TARGET)?;
+                }
+                Some(poller)
+            }
         };
-        let local = start().during("listen on", "the socket of the service manager")?;
-        sockopt::apply(settings, &socket, Stage::Listener)?;
-        Ok(Self { socket, local, path: None })
+        Ok(Self::new(None, all, poller))
     }
 
-    /// Where it listens, with the real port.
+    /// Where it listens, with the real port: the first of all places.
     pub fn local(&self) -> &Endpoint {
-        &self.local
+        &self.locals[0]
     }
 
-    /// accept(2): the next connection and its peer. Never blocks.
+    /// All places where it listens.
+    pub fn locals(&self) -> &[Endpoint] {
+        &self.locals
+    }
+
+    /// accept(2): the next connection and its peer. Several sockets take turns. Never blocks.
     pub fn accept(&self) -> io::Result<(Socket, Endpoint)> {
-        let (socket, peer) = self.socket.accept()?;
-        // A UNIX client has no name: it is shown by the listener's.
-        Ok((socket, if matches!(peer, Endpoint::Unix(_)) { self.local.clone() } else { peer }))
+        for turn in 1..=self.sockets.len() {
+            let at = self.next.get() % self.sockets.len();
+            self.next.set(at + 1);
+            match self.sockets[at].accept() {
+                Err(e) if would_block(&e) && turn < self.sockets.len() => {}
+                // A UNIX client has no name: it is shown by the listener's.
+                Ok((socket, Endpoint::Unix(_))) => return Ok((socket, self.locals[at].clone())),
+                result => return result,
+            }
+        }
+        Err(Errno::EAGAIN.into())
     }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.poller.as_ref().map_or_else(|| self.sockets[0].as_fd(), AsFd::as_fd)
     }
 }
 
-/// A bound socket, the address it announces, and the UNIX path it made.
+/// A bound socket that `start` has made ready, the address it announces, and the UNIX path it made.
 pub fn bind(
     address: &Address,
     how: &Listen<'_>,
-) -> Result<(Socket, Endpoint, Option<OwnPath>), Failure> {
+    start: impl FnOnce(&Socket) -> io::Result<()>,
+) -> Result<(Socket, Endpoint, Option<OwnFile>), Failure> {
     let target = target(address, how)?;
     let kind = how.query.kind;
-    if let Some(path) = address.unix_path() {
-        clear_stale(path, &target, kind)?;
-    }
+    // Held until the socket is ready: before that another server would take its path for stale.
+    let _turn = match address.unix_path() {
+        Some(path) => {
+            let turn = signal::fatal_during(|| take_turn(path, how.until))?;
+            clear_stale(path, &target, kind)?;
+            turn
+        }
+        None => None,
+    };
     let both = how.query.family == Family::Any
         && matches!(address, Address::Inet { host: Host::Wildcard, .. });
     let (socket, target) =
@@ -121,8 +178,14 @@ pub fn bind(
     sockopt::apply(how.settings, &socket, stage)?;
     let bound = || {
         socket.bind(&target)?;
-        let path = address.unix_path().map(|path| OwnPath::of(path, how.mode)).transpose()?;
-        io::Result::Ok((local(&socket, both)?, path))
+        let path = address.unix_path().map(OwnFile::of).transpose()?;
+        if let (Some(path), Some(mode)) = (&path, how.mode) {
+            // Before it listens, and so before a client can connect.
+            fs::set_permissions(&path.path, Permissions::from_mode(mode))?;
+        }
+        let local = local(&socket, both)?;
+        start(&socket)?;
+        io::Result::Ok((local, path))
     };
     let (local, path) = bound().during("listen on", address)?;
     Ok((socket, local, path))
@@ -185,18 +248,42 @@ fn target(address: &Address, how: &Listen<'_>) -> Result<SockAddr, Failure> {
         .ok_or_else(|| Failure::new("listen on", address, "no address", Exit::Unresolved))
 }
 
+fn in_use(path: &Path, why: &str) -> Failure {
+    let shown = format!("unix:{}", path.display());
+    let mut failure = Failure::system("listen on", shown, &Errno::EADDRINUSE.into());
+    failure.cause = format!("{why}: {}", failure.cause);
+    failure
+}
+
+/// Servers that start at a path of the same folder take turns, by a lock on the folder: from the
+/// look at what is there to listen(2), which makes the path a live one. Without a lock (a folder
+/// that cannot be read, a file system without locks) the kernel decides who binds.
+fn take_turn(path: &Path, until: Deadline) -> Result<Option<Flock<File>>, Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(mut folder) = File::open(folder.unwrap_or(Path::new("."))) else {
+        return Ok(None);
+    };
+    let until = until.min(Deadline::after(TURN_TIMEOUT));
+    loop {
+        folder = match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(turn) => return Ok(Some(turn)),
+            Err((_, Errno::EWOULDBLOCK)) if until.passed() => {
+                return Err(in_use(path, "another server is starting in its folder"));
+            }
+            Err((folder, Errno::EWOULDBLOCK | Errno::EINTR)) => folder,
+            Err(_) => return Ok(None),
+        };
+        sleep(TURN_POLL);
+    }
+}
+
 /// Removes a UNIX path that no socket is bound to any more; anything else is never touched.
 fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure> {
     let shown = format!("unix:{}", path.display());
-    let in_use = |why: &str| {
-        let mut failure = Failure::system("listen on", &shown, &Errno::EADDRINUSE.into());
-        failure.cause = format!("{why}: {}", failure.cause);
-        Err(failure)
-    };
     match fs::symlink_metadata(path) {
         Err(_) => return Ok(()), // nothing there, or bind will say what is wrong
         Ok(found) if !found.file_type().is_socket() => {
-            return in_use("the path is not a socket");
+            return Err(in_use(path, "the path is not a socket"));
         }
         Ok(_) => {}
     }
@@ -208,30 +295,32 @@ fn clear_stale(path: &Path, target: &SockAddr, kind: Type) -> Result<(), Failure
             _ => Ok(()),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => in_use("another server listens there"),
+        _ => Err(in_use(path, "another server listens there")),
     }
 }
 
-/// A UNIX path that this process bound: removed on drop, if it is still the same file.
-pub struct OwnPath {
+/// A file that this process has made, the path of a UNIX socket or a port file: removed on drop, if
+/// it is still the same.
+pub struct OwnFile {
     path: PathBuf,
     file: (u64, u64),
 }
 
-impl OwnPath {
-    /// The path that was bound just now. Its mode is set before the socket listens, and so before
-    /// a client can connect.
-    fn of(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+impl OwnFile {
+    /// The file that was made just now.
+    pub fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
-        let own = Self { path: std::path::absolute(path)?, file: (found.dev(), found.ino()) };
-        if let Some(mode) = mode {
-            fs::set_permissions(path, Permissions::from_mode(mode))?;
-        }
-        Ok(own)
+        Ok(Self { path: std::path::absolute(path)?, file: (found.dev(), found.ino()) })
+    }
+
+    /// The same file, which has another name now.
+    pub fn renamed(mut self, path: &Path) -> io::Result<Self> {
+        self.path = std::path::absolute(path)?;
+        Ok(self)
     }
 }
 
-impl Drop for OwnPath {
+impl Drop for OwnFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.file) {
             // An error at the end of the run has no effect.

@@ -95,6 +95,17 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
+/// Whether a signal is ignored: sigaction(2), asked without a change.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no new action is given; the kernel writes the present one into `now`, and nothing is
+    // read from it where the call has failed.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// A descriptor for a process: `pidfd_open(2)`, close-on-exec.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.

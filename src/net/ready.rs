@@ -1,46 +1,90 @@
 //! Ready notification: the port file and the service manager.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::endpoint::Endpoint;
+use super::listen::OwnFile;
 use crate::exit::{Exit, Failure};
 
-/// Writes the port (or the UNIX path) and a newline to `path`, whole or not at all: a reader
-/// never sees half of it.
-pub fn write_port_file(path: &Path, local: &Endpoint) -> Result<(), Failure> {
-    let mut text = match local {
-        Endpoint::Inet(inet) => inet.port().to_string().into_bytes(),
-        Endpoint::Any(port) => port.to_string().into_bytes(),
-        Endpoint::Unix(name) => name.clone(),
-        Endpoint::ViaProxy(name) => name.clone().into_bytes(),
-    };
-    text.push(b'\n');
-    replace(path, &text).map_err(|e| {
-        Failure::system("write the port file", path.display(), &e).exit(match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Output,
-            _ => Exit::Usage,
-        })
+/// How many temporary names are tried.
+const ATTEMPTS: u32 = 100;
+
+/// `--port-file`: there while this run listens, so that nobody reads that of an earlier one.
+pub struct PortFile {
+    path: PathBuf,
+    own: Option<OwnFile>,
+}
+
+impl PortFile {
+    /// Removes what an earlier run has left. A device or FIFO stays: it is written, not replaced.
+    pub fn prepare(path: &Path) -> Result<Self, Failure> {
+        if is_replaced(path) {
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failure(path, &e)),
+                _ => {}
+            }
+        }
+        Ok(Self { path: path.into(), own: None })
+    }
+
+    /// Writes each port (or UNIX path) and a newline, whole or not at all: a reader never sees half
+    /// of it.
+    pub fn write(&mut self, locals: &[Endpoint]) -> Result<(), Failure> {
+        let mut text = Vec::new();
+        for local in locals {
+            match local {
+                Endpoint::Inet(inet) => text.extend(inet.port().to_string().bytes()),
+                Endpoint::Any(port) => text.extend(port.to_string().bytes()),
+                Endpoint::Unix(name) => text.extend(name),
+                Endpoint::ViaProxy(name) => text.extend(name.bytes()),
+            }
+            text.push(b'\n');
+        }
+        self.own = replace(&self.path, &text).map_err(|e| failure(&self.path, &e))?;
+        Ok(())
+    }
+}
+
+fn failure(path: &Path, error: &io::Error) -> Failure {
+    Failure::system("write the port file", path.display(), error).exit(match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Output,
+        _ => Exit::Usage,
     })
 }
 
-/// Writes a file under another name and renames it. A device or FIFO is written, not replaced.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    if !fs::symlink_metadata(path).map_or(true, |found| found.is_file()) {
-        return fs::OpenOptions::new().write(true).open(path)?.write_all(text);
+/// Whether a new file takes the place of what is there; a symbolic link is not followed.
+fn is_replaced(path: &Path) -> bool {
+    fs::symlink_metadata(path).map_or(true, |found| found.is_file() || found.is_symlink())
+}
+
+/// Writes a file under another name and renames it: the file, which is ours, unless it is a device
+/// or FIFO. The name is new: nothing that others have put there is opened.
+fn replace(path: &Path, text: &[u8]) -> io::Result<Option<OwnFile>> {
+    if !is_replaced(path) {
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.write_all(text)?;
+        return Ok(None);
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
-    let result = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    if result.is_err() {
-        // It may not exist.
-        let _ = fs::remove_file(&temporary);
+    let id = std::process::id();
+    for attempt in 0..ATTEMPTS {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{id}.{attempt}"));
+        let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            file => file?,
+        };
+        let own = OwnFile::of(Path::new(&temporary))?;
+        file.write_all(text)?;
+        fs::rename(&temporary, path)?;
+        return Ok(Some(own.renamed(path)?));
     }
-    result
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Sends `READY=1` to `NOTIFY_SOCKET`, where a service manager set it (`sd_notify(3)`). Errors are

@@ -1,17 +1,18 @@
 //! SIGINT, SIGTERM and SIGHUP: fatal at once while nothing needs cleaning up, a readable
 //! descriptor where a loop wants to end in good order.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
+use signal_hook::{SigId, flag, low_level};
 
 use super::raw;
 
@@ -19,12 +20,17 @@ struct Signals {
     pipe: UnixStream,
     at_once: Arc<AtomicBool>,
     last: Arc<AtomicUsize>,
+    /// SIGHUP has asked a server to read its files again.
+    reload: Arc<AtomicBool>,
+    /// The actions of SIGHUP, while it is like the others.
+    hang_up: Mutex<Vec<SigId>>,
+    writer: UnixStream,
 }
 
 static SIGNALS: OnceLock<Signals> = OnceLock::new();
 
 /// Installs the handlers. Until [`defer`] is called a signal ends the process with 128 + its
-/// number, as an exit value. SIGHUP stays ignored where it was inherited so (nohup).
+/// number, as an exit value. A signal that came ignored stays so: by nohup, by a script's `&`.
 pub fn install() -> io::Result<()> {
     let (pipe, writer) = UnixStream::pair()?;
     pipe.set_nonblocking(true)?;
@@ -32,18 +38,24 @@ pub fn install() -> io::Result<()> {
         pipe,
         at_once: Arc::new(AtomicBool::new(true)),
         last: Arc::new(AtomicUsize::new(0)),
+        reload: Arc::default(),
+        hang_up: Mutex::default(),
+        writer,
     };
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        if signal == SIGHUP && is_inherited_ignored(SIGHUP) {
+        if raw::is_ignored(signal) {
             continue;
         }
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signals.at_once))?;
-        flag::register_usize(
-            signal,
-            Arc::clone(&signals.last),
-            usize::try_from(signal).unwrap_or_default(),
-        )?;
-        low_level::pipe::register(signal, writer.try_clone()?)?;
+        let number = usize::try_from(signal).unwrap_or_default();
+        let at_once = Arc::clone(&signals.at_once);
+        let actions = [
+            flag::register_conditional_shutdown(signal, 128 + signal, at_once)?,
+            flag::register_usize(signal, Arc::clone(&signals.last), number)?,
+            low_level::pipe::register(signal, signals.writer.try_clone()?)?,
+        ];
+        if signal == SIGHUP {
+            *signals.hang_up.lock().unwrap_or_else(PoisonError::into_inner) = actions.into();
+        }
     }
     // A second call has no effect.
     let _ = SIGNALS.set(signals);
@@ -77,6 +89,26 @@ pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Deferred {
+    /// From now on SIGHUP asks to read files again, which [`Deferred::wants_reload`] reports: not
+    /// where a terminal controls us, whose end it announces, nor where it came ignored.
+    pub fn reload_on_hang_up(&self) -> io::Result<()> {
+        let mut actions = self.0.hang_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if actions.is_empty() || File::open("/dev/tty").is_ok() {
+            return Ok(());
+        }
+        flag::register(SIGHUP, Arc::clone(&self.0.reload))?;
+        low_level::pipe::register(SIGHUP, self.0.writer.try_clone()?)?;
+        for action in actions.drain(..) {
+            low_level::unregister(action);
+        }
+        Ok(())
+    }
+
+    /// Whether SIGHUP has asked to read files again since the last call.
+    pub fn wants_reload(&self) -> bool {
+        self.0.reload.swap(false, Ordering::SeqCst)
+    }
+
     /// The signal received since the last call, if any; several count as one.
     pub fn take(&self) -> Option<i32> {
         let mut sink = [0; 64];
@@ -125,19 +157,4 @@ pub fn name(number: i32) -> String {
         Ok(signal) => signal.as_str().to_owned(),
         Err(_) => format!("SIGRTMIN{:+}", number - libc::SIGRTMIN()),
     }
-}
-
-/// Whether we were started with `signal` ignored: the `SigIgn` mask of proc(5), as there is no
-/// safe way to ask sigaction(2). Without /proc nothing counts as ignored.
-fn is_inherited_ignored(signal: i32) -> bool {
-    // The text usually fits: it is longer only for a user in hundreds of groups.
-    let mut status = Vec::with_capacity(4096);
-    // On an error the part that was read is searched.
-    let _ =
-        std::fs::File::open("/proc/self/status").and_then(|mut file| file.read_to_end(&mut status));
-    String::from_utf8_lossy(&status)
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

@@ -14,9 +14,9 @@ use crate::args::{
     self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs,
 };
 use crate::auth::proof::Proof;
-use crate::console::event::{Event, Level};
+use crate::console::event::Level;
 use crate::console::talk::Talk;
-use crate::exit::{During, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
@@ -25,11 +25,12 @@ use crate::net::hexdump::Dump;
 use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
 use crate::net::quantity;
-use crate::net::ready;
+use crate::net::ready::PortFile;
 use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt;
-use crate::server::{Bounds, Config, Limits, Proxies, Role, Run, RunEnd, Security};
+use crate::server::{Bounds, Config, Limits, Proxies, ReadProof, Role, Run, RunEnd, Security};
+use crate::session::Handler;
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::pipe::{Pipe, PipeOptions};
@@ -98,10 +99,10 @@ pub struct ServerArgs {
     /// Permissions of a UNIX path, in octal (0660); the umask decides by default
     #[arg(long, value_name = "MODE", value_parser = mode, help_heading = "Sockets")]
     pub mode: Option<u32>,
-    /// Take the listening socket from the service manager (systemd socket activation)
+    /// Take the listening sockets from the service manager (systemd socket activation)
     #[arg(long, conflicts_with_all = ["address", "port", "backlog", "reuse_port", "mode"], help_heading = "Sockets")]
     pub systemd: bool,
-    /// Write the port to FILE once listening
+    /// Write the port to FILE, which is there only while this server listens
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub port_file: Option<PathBuf>,
 
@@ -131,13 +132,14 @@ fn mode(text: &str) -> Result<u32, String> {
 /// that give it, with a penalty on wrong ones or without.
 pub fn run(
     args: &ServerArgs,
-    proof: Option<Proof>,
+    proof: Option<(Proof, Option<ReadProof>)>,
     penalty: bool,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args.listen.address(family)?;
+    let port_file = args.port_file.as_deref().map(PortFile::prepare).transpose()?;
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
@@ -153,27 +155,31 @@ pub fn run(
     let is_program = matches!(choice, Choice::Program(_));
     let files = raise_file_limit(is_program.then_some(args.max_conns));
     let signals = signal::defer();
+    if let Some(signals) = &signals {
+        signals.reload_on_hang_up().during("install", "signal handlers")?;
+    }
     let inbox = Inbox::new().during("start", "the server")?;
     let listener = open(args, &address, deadline)?;
-    announce(listener.local(), args.port_file.as_deref(), talk)?;
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
     let is_idle_unseen =
-        !args.socket.idle_timeout.is_zero() && matches!(listener.local(), Endpoint::Unix(_));
+        !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
     let relayed = dump.is_some() || is_idle_unseen;
-    let key_names = proof.as_ref().map_or_else(Vec::new, Proof::key_names);
-    let security = proof.map(|proof| Security::new(proof, args.socket.timeout, penalty));
+    let key_names = proof.as_ref().map_or_else(Vec::new, |(proof, _)| proof.key_names());
+    let security =
+        proof.map(|(proof, read)| Security::new(proof, read, args.socket.timeout, penalty));
     let run = Run {
         listener: Some(listener),
         route: None,
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(security, access, trusted, deadline, dump),
+        config: args.config(security, access, trusted, deadline, dump, port_file),
         talk: talk.clone(),
     };
     let prepared = Prepared { files, relayed, key_names };
     match choice.serve(args, prepared, run)? {
         (RunEnd::Over, Some(closed)) => result(closed, Role::Server, args.socket.idle_timeout),
         (RunEnd::Expired(failure), _) => Err(failure),
+        (RunEnd::Stopped(Some(libc::SIGHUP)), _) => Err(Failure::silent(Exit::HungUp)),
         (RunEnd::Stopped(_) | RunEnd::Over, _) => Ok(()),
     }
 }
@@ -247,8 +253,8 @@ impl Choice {
                 } else {
                     Operator::in_pipe(run.inbox, talk.clone())?
                 };
-                let reserved = prepared.key_names.iter().map(String::as_str);
-                let mut room = Room::new(operator, reserved, raw, talk);
+                let mut room = Room::new(operator, raw, talk);
+                room.reserve(&prepared.key_names);
                 let ended = run.serve(&mut room);
                 room.finish(args.grace).and(ended)
             }
@@ -282,24 +288,8 @@ fn open(args: &ServerArgs, address: &Address, until: Deadline) -> Result<Listene
     Listener::open(address, &how)
 }
 
-/// Says that we listen: the line, the port file, the service manager.
-pub fn announce(
-    local: &Endpoint,
-    port_file: Option<&std::path::Path>,
-    talk: &Talk,
-) -> Result<(), Failure> {
-    if let Some(path) = port_file {
-        ready::write_port_file(path, local)?;
-    }
-    talk.say(&Event::Listening { local });
-    if talk.gives_notice(Level::Never) {
-        let addresses: Vec<String> = local.reached_at().iter().map(ToString::to_string).collect();
-        if !addresses.is_empty() {
-            talk.notice(Level::Never, &format!("from other machines: {}", addresses.join(", ")));
-        }
-    }
-    ready::notify();
-    Ok(())
+fn is_unix(local: &Endpoint) -> bool {
+    matches!(local, Endpoint::Unix(_))
 }
 
 /// The family of a socket that listens on this address, as far as it is known before DNS.
@@ -327,6 +317,7 @@ impl ServerArgs {
         trusted: Networks,
         deadline: Deadline,
         dump: Option<Dump>,
+        port_file: Option<PortFile>,
     ) -> Config {
         let proxies = Proxies { trusted, timeout: self.socket.timeout };
         Config {
@@ -349,6 +340,7 @@ impl ServerArgs {
             grace: self.grace,
             deadline,
             settings: self.socket.opt.clone(),
+            port_file,
             dump: dump.map(|dump| (dump, true)),
             security,
             meter: None,

@@ -26,16 +26,18 @@ mod timers;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::console::event::{Level, Reason};
+use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Dump, HexDump};
 use crate::net::listen::Listener;
 use crate::net::poller::{Interest, Ready};
 use crate::net::quantity;
+use crate::net::ready::{self, PortFile};
 use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
@@ -44,7 +46,7 @@ pub use accept::{Limits, Proxies};
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
-pub use security::Security;
+pub use security::{ReadProof, Security};
 use table::Table;
 pub use table::{Bounds, Closed, Role};
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub security: Option<Security>,
     /// `--progress`.
     pub meter: Option<Meter>,
+    /// `--port-file`.
+    pub port_file: Option<PortFile>,
 }
 
 /// A run of the loop, but for its handler.
@@ -105,6 +109,10 @@ impl Run<'_> {
     pub fn serve(mut self, handler: &mut dyn Handler) -> Result<(RunEnd, Option<Closed>), Failure> {
         let route = self.route.take();
         let mut events = EventLoop::new(self, handler).during("start", "the event loop")?;
+        // Nothing that could be missing at the start is started later.
+        if let Some(listener) = &events.listener {
+            announce(listener.locals(), events.config.port_file.as_mut(), &events.talk)?;
+        }
         if let Some(route) = route {
             events.dial(route);
         }
@@ -116,6 +124,30 @@ impl Run<'_> {
         }
         Ok((end?, events.table.last.take()))
     }
+}
+
+/// Says that we listen: the port file, the line, the service manager.
+pub fn announce(
+    locals: &[Endpoint],
+    port_file: Option<&mut PortFile>,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    if let Some(file) = port_file {
+        file.write(locals)?;
+    }
+    for local in locals {
+        talk.say(&Event::Listening { local });
+        if talk.gives_notice(Level::Never) {
+            let found = local.reached_at();
+            let addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
+            if !addresses.is_empty() {
+                let notice = format!("from other machines: {}", addresses.join(", "));
+                talk.notice(Level::Never, &notice);
+            }
+        }
+    }
+    ready::notify();
+    Ok(())
 }
 
 /// Why a run ended.
@@ -288,6 +320,9 @@ impl<'a> EventLoop<'a> {
             return Ok(Some(RunEnd::Expired(self.expired())));
         }
         if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
+            if self.dial_anew() {
+                return self.end();
+            }
             return Ok(Some(RunEnd::Over));
         }
         Ok(None)
@@ -327,6 +362,9 @@ impl<'a> EventLoop<'a> {
             }
             HANDLER => self.handler.tick(&mut self.table),
             SIGNAL => {
+                if self.signals.is_some_and(Deferred::wants_reload) {
+                    self.reload();
+                }
                 if let Some(signal) = self.signals.and_then(Deferred::take) {
                     if self.table.stopping.is_some() {
                         let now = Deadline::at(self.table.now);
@@ -340,6 +378,22 @@ impl<'a> EventLoop<'a> {
             token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event),
         }
         false
+    }
+
+    /// SIGHUP: reads access lists and keys again. Who is connected stays.
+    fn reload(&mut self) {
+        let mut warn = |why: String| self.talk.warn(&format!("{why}; the old list holds"));
+        self.config.limits.access.reread(&mut warn);
+        if let Some(proxies) = &mut self.config.proxies {
+            proxies.trusted.reread(&mut warn);
+        }
+        if let Some(security) = &mut self.config.security {
+            match security.reread() {
+                Ok(names) => self.handler.reserve(&names),
+                Err(failure) => self.talk.warn(&format!("{failure}; the old keys hold")),
+            }
+        }
+        self.talk.notice(Level::Verbose, "SIGHUP: access lists and keys are read again");
     }
 
     /// Everything that is due.

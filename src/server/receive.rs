@@ -229,6 +229,7 @@ mod tests {
             dump: None,
             security: None,
             meter: None,
+            port_file: None,
         }
     }
 

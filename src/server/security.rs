@@ -32,9 +32,14 @@ const MAX_CLOSING: usize = 64;
 const MAX_GRACE: usize = 1024;
 const GRACE_PART: usize = 16;
 
+/// Reads the keys of a server again.
+pub type ReadProof = Box<dyn Fn() -> Result<Proof, Failure>>;
+
 /// What a server asks of new connections.
 pub struct Security {
     proof: Proof,
+    /// For `--keys`: how SIGHUP has them read again.
+    read: Option<ReadProof>,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     limits: PreAuthLimits,
@@ -44,14 +49,23 @@ pub struct Security {
 impl Security {
     /// For clients that give this proof; `penalty` is off with `--no-penalty`. The limit on open files
     /// is the one that holds now.
-    pub fn new(proof: Proof, timeout: Duration, penalty: bool) -> Self {
+    pub fn new(proof: Proof, read: Option<ReadProof>, timeout: Duration, penalty: bool) -> Self {
         let max_grace = MAX_GRACE.min(open_files::most() / GRACE_PART);
         Self {
             proof,
+            read,
             timeout,
             limits: PreAuthLimits::new(penalty, max_grace),
             closing: VecDeque::new(),
         }
+    }
+
+    /// Reads the keys again: their names. Those of before stay where that fails.
+    pub(super) fn reread(&mut self) -> Result<Vec<String>, Failure> {
+        if let Some(read) = &self.read {
+            self.proof = read()?;
+        }
+        Ok(self.proof.key_names())
     }
 
     /// Whether a connection from a denied address may authenticate, so that the protocol can report
@@ -240,7 +254,11 @@ impl EventLoop<'_> {
             HandshakeEvent::Broken(_, why) if why.exit == Exit::NotAuthenticated => refused(why),
             HandshakeEvent::Broken(e, _) => Failure::system(op, &peer, &e),
         };
+        let heard = self.table.negotiation(slot).is_some_and(|negotiation| negotiation.heard);
         self.table.remove(slot, Reason::Auth);
+        if !heard && self.handler.restart() {
+            return self.attempt_failed(failure.exit(Exit::Refused));
+        }
         self.table.quit(Err(failure));
     }
 

@@ -105,6 +105,15 @@ pub trait Handler {
         false
     }
 
+    /// The names of the keys that clients prove, read again.
+    fn reserve(&mut self, _names: &[String]) {}
+
+    /// The connection ended before its first byte, and is dialled again: whether the handler can
+    /// begin anew.
+    fn restart(&mut self) -> bool {
+        false
+    }
+
     /// Whether people take part: joins and leaves are reported without `-v`.
     fn is_social(&self) -> bool {
         false

@@ -31,17 +31,6 @@ fn row_05_program_words_need_not_be_utf_8() {
 }
 
 #[test]
-fn row_48_sighup_ends_children_too() {
-    let server = sockctl("serve 0 --grace 0.2 --sh 'echo $$; exec sleep 1000'").start();
-    let client = server.connect();
-    let id = line(&client);
-    server.signal("HUP");
-    assert_eq!(read_all(&client), b"");
-    assert_eq!(server.finish().code, 0);
-    assert!(!is_alive(&id));
-}
-
-#[test]
 fn row_65_missing_or_not_executable_is_2_at_the_start() {
     let folder = Folder::new();
     let plain = folder.at("plain");

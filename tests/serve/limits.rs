@@ -3,13 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::is_served;
 use crate::run::{
-    BINARY, Folder, Running, ask, connect, datagrams, datagrams_to, events_of, program, read_all,
-    reset, sockctl, take, until,
+    BINARY, Folder, Running, ask, connect, datagrams, datagrams_to, events_of, free_port, program,
+    read_all, reset, sockctl, take, until,
 };
 
 #[test]
@@ -209,24 +210,76 @@ fn the_mode_of_a_unix_path_is_as_asked() {
     assert_eq!(folder.count(), 0);
 }
 
-/// Starts a server as systemd does: the socket as descriptor 3, `LISTEN_FDS`, `LISTEN_PID`.
+/// Starts a server as systemd does: sockets from descriptor 3 on, `LISTEN_FDS`, `LISTEN_PID`.
+fn activated(sockets: &[&dyn AsRawFd], words: &str) -> Running {
+    let (mut away, mut back) = (String::new(), String::new());
+    for (nth, socket) in sockets.iter().enumerate() {
+        let fd = socket.as_raw_fd();
+        // First out of the way of those that are made.
+        let (from, to) = (60 + nth, 3 + nth);
+        away.extend([format!("exec {from}<&{fd}; ")]);
+        back.extend([format!("exec {to}<&{from} {from}<&-; ")]);
+    }
+    let count = sockets.len();
+    let script = format!(r#"{away}{back}exec env LISTEN_FDS={count} LISTEN_PID=$$ "$0" {words}"#);
+    program("bash", ["-c", &script, BINARY]).start()
+}
+
+/// A socket that programs inherit.
+fn inherited<T: AsFd>(socket: T) -> T {
+    nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    socket
+}
+
 #[test]
-fn a_service_manager_hands_its_socket_over() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let fd = listener.as_raw_fd();
-    nix::fcntl::fcntl(&listener, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))
-        .unwrap();
-    let script =
-        format!(r#"exec 3<&{fd}; exec env LISTEN_FDS=1 LISTEN_PID=$$ "$0" serve --systemd --echo"#);
-    let server = program("bash", ["-c", &script, BINARY]).start();
-    assert_eq!(server.address(), address.to_string());
-    assert!(is_served(&connect(address.port())));
+fn row_91_all_sockets_of_a_service_manager_are_served() {
+    let folder = Folder::new();
+    let tcp = [0; 2].map(|_| inherited(TcpListener::bind("127.0.0.1:0").unwrap()));
+    let ports = [0, 1].map(|nth| tcp[nth].local_addr().unwrap().port());
+    let unix = inherited(UnixListener::bind(folder.at("s")).unwrap());
+
+    let server = activated(&[&tcp[0]], "serve --systemd --echo");
+    assert_eq!(server.address(), format!("127.0.0.1:{}", ports[0]));
+    assert!(is_served(&connect(ports[0])));
     server.stops("", "");
+
+    let file = folder.text("port");
+    let server = activated(
+        &[&tcp[0], &tcp[1], &unix],
+        &format!("serve --systemd --echo --port-file {file}"),
+    );
+    let path = format!("unix:{}", folder.text("s"));
+    server.stderr_has(&format!("listening on {path}\n"));
+    for _ in 0..3 {
+        assert!(is_served(&connect(ports[0])) && is_served(&connect(ports[1])));
+        assert_eq!(ask(&UnixStream::connect(folder.at("s")).unwrap(), "x"), b"x");
+    }
+    let wanted = format!("{}\n{}\n{}\n", ports[0], ports[1], folder.text("s"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), wanted);
+    server.signal("TERM");
+    let [one, other] = [0, 1].map(|n| format!("listening on 127.0.0.1:{}\n", ports[n]));
+    server.finish().is(0, "", format!("{one}{other}listening on {path}\n"));
+}
+
+#[test]
+#[ignore = "needs systemd-socket-activate"]
+fn row_91_systemd_s_own_tool_hands_two_sockets_over() {
+    let ports = [free_port(), free_port()];
+    let words = ports.map(|port| format!("-l 127.0.0.1:{port}")).join(" ");
+    let manager = program("systemd-socket-activate", words).args([BINARY, "serve", "--systemd"]);
+    let manager = manager.args("--sh env").start();
+    manager.stderr_has(&format!("127.0.0.1:{}", ports[1]));
+    for port in ports {
+        until("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let variables = String::from_utf8(read_all(connect(port))).unwrap();
+        assert!(variables.contains("PROTO=TCP\n"), "{variables}");
+        // Row 98: what the manager says is not the program's.
+        assert!(!variables.contains("LISTEN_"), "{variables}");
+    }
 }
 
 #[test]
 fn without_a_service_manager_there_is_no_socket() {
     let done = sockctl("serve --systemd --echo").run();
-    done.fails(2, "take the socket of the service manager: LISTEN_FDS names none");
+    done.fails(2, "take the sockets of the service manager: LISTEN_FDS names none");
 }

@@ -14,6 +14,7 @@ use crate::run::{
 
 mod accept;
 mod limits;
+mod start;
 mod stream;
 
 /// `serve` with these words, listening on a free port of 127.0.0.1.
@@ -354,7 +355,7 @@ fn minus_6_listens_on_the_other_loopback_only() {
 
 #[test]
 fn a_unix_path_serves_and_is_removed_at_the_end() {
-    for signal in ["TERM", "INT", "HUP"] {
+    for signal in ["TERM", "INT"] {
         let folder = Folder::new();
         let address = format!("unix:{}", folder.text("s"));
         let server = sockctl(format!("serve {address} --echo")).start();

@@ -1,12 +1,14 @@
 //! However it ends, the terminal is as it was.
 
+use std::io::{BufRead, BufReader};
+
 use super::conversation::connected;
 use super::pty::terminal;
-use crate::run::{connect, read_all, sockctl, until_refused};
+use crate::run::{connect, is_alive, read_all, sockctl, until_refused};
 
 #[test]
 fn a_signal_ends_a_client_and_restores_the_terminal() {
-    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 143)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let (mut client, peer) = connected("");
         client.press("half").awaits(">>> half");
         assert!(!client.is_as_before(), "a prompt is raw");
@@ -19,17 +21,33 @@ fn a_signal_ends_a_client_and_restores_the_terminal() {
 
 #[test]
 fn a_signal_ends_a_server_and_restores_the_terminal() {
-    for signal in ["TERM", "INT", "HUP"] {
+    for (signal, code) in [("TERM", 0), ("INT", 0), ("HUP", 129)] {
         let mut server = terminal("serve 127.0.0.1:0");
         let client = connect(server.port());
         server.shows("joined");
         server.press("half").awaits(">>> half");
         server.signal(signal);
-        let text = server.ends(0);
+        let text = server.ends(code);
         assert!(text.ends_with("not sent: half"), "{signal}: {text}");
         assert_eq!(read_all(&client), b"");
         until_refused(client.peer_addr().unwrap().port());
     }
+}
+
+#[test]
+fn row_48_row_89_at_a_terminal_sighup_ends_a_server_and_its_programs_with_129() {
+    let mut server = terminal("serve 127.0.0.1:0 --grace 0.2 --sh 'echo $$; exec sleep 1000'");
+    let client = connect(server.announced_port());
+    let mut id = String::new();
+    BufReader::new(&client).read_line(&mut id).unwrap();
+    server.signal("HUP");
+    assert_eq!(read_all(&client), b"");
+    server.ends(129);
+    assert!(!is_alive(id.trim()));
+    let mut server = terminal("udp-serve 127.0.0.1:0 --echo");
+    server.shows("listening on");
+    server.signal("HUP");
+    server.ends(129);
 }
 
 #[test]
@@ -51,7 +69,7 @@ fn a_closed_window_ends_it() {
     client.press("half").awaits(">>> half");
     client.close();
     let code = client.wait();
-    assert!([0, 143].contains(&code), "{code}");
+    assert!([0, 129].contains(&code), "{code}");
     assert_eq!(read_all(&peer), b"");
 }
 

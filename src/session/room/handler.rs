@@ -49,16 +49,10 @@ struct Incoming {
 }
 
 impl Room {
-    /// A room with the operator in it. `reserved` are the names of keys; with `raw` text is
-    /// passed on as it came.
-    pub fn new<'a>(
-        operator: Operator,
-        reserved: impl IntoIterator<Item = &'a str>,
-        raw: bool,
-        talk: Talk,
-    ) -> Self {
+    /// A room with the operator in it. With `raw` text is passed on as it came.
+    pub fn new(operator: Operator, raw: bool, talk: Talk) -> Self {
         Self {
-            members: Members::new(reserved, raw),
+            members: Members::new(raw),
             operator,
             talk,
             incoming: HashMap::from([(OPERATOR, Incoming::new())]),
@@ -216,6 +210,10 @@ impl Output for Delivery<'_> {
 }
 
 impl Handler for Room {
+    fn reserve(&mut self, keys: &[String]) {
+        self.members.reserve(keys);
+    }
+
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
         self.incoming.insert(client, Incoming::new());
         let key = clients.key(client);

@@ -70,15 +70,18 @@ struct Member {
 }
 
 impl Members {
-    /// A room with the operator in it. `reserved` are the names of authentication keys.
-    pub fn new<'a>(reserved: impl IntoIterator<Item = &'a str>, raw: bool) -> Self {
-        let reserved = reserved
-            .into_iter()
-            .flat_map(|name| names::looks(name).map(|look| (look, name.to_owned())));
-        let reserved = reserved.collect();
-        let mut members = Self { all: BTreeMap::new(), owners: HashMap::new(), reserved, raw };
+    /// A room with the operator in it.
+    pub fn new(raw: bool) -> Self {
+        let (all, owners, reserved) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        let mut members = Self { all, owners, reserved, raw };
         members.enter(OPERATOR, "server".into(), true);
         members
+    }
+
+    /// Reserves the names of authentication keys, and no others any more.
+    pub fn reserve(&mut self, keys: &[impl AsRef<str>]) {
+        let looks = |name: &str| names::looks(name).map(|look| (look, name.to_owned()));
+        self.reserved = keys.iter().flat_map(|name| looks(name.as_ref())).collect();
     }
 
     /// A member joins, with the name of the key it proved if it has one.

@@ -62,7 +62,8 @@ fn id(number: u64) -> Id {
 
 impl World {
     fn new(reserved: &[&str]) -> Self {
-        let members = Members::new(reserved.iter().copied(), false);
+        let mut members = Members::new(false);
+        members.reserve(reserved);
         let mut world = Self { members, incoming: BTreeMap::new(), got: Got::default() };
         world.enter(0);
         world
