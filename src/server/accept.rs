@@ -124,9 +124,9 @@ impl EventLoop<'_> {
     /// A connection that was silent so far has a byte, or has ended.
     pub(super) fn end_silence(&mut self, slot: usize) {
         match self.table.get(slot).map(|entry| entry.conn.socket.peek(&mut [0])) {
-            Some(Ok(0)) => self.table.remove_silently(slot, Reason::Eof),
+            Some(Ok(0)) => self.table.remove(slot, Reason::Eof),
             Some(Ok(_)) => self.admit(slot),
-            Some(Err(e)) if !would_block(&e) => self.table.remove_silently(slot, Reason::Reset),
+            Some(Err(e)) if !would_block(&e) => self.table.remove(slot, Reason::Reset),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::phase::Phase;
-use super::table::{Closed, Entry, Table};
+use super::table::{Closed, Entry, Role, Table};
 use crate::console::event::{Event, Reason};
 use crate::exit::During;
 use crate::net::codec::Reject;
@@ -26,8 +26,10 @@ impl Table {
             self.left.push(Id { number: entry.number, slot });
         }
         let error = entry.conn.take_failure();
-        if entry.is_admitted || reason.refusal().is_some() {
+        if entry.is_admitted || self.bounds.role == Role::Server {
             self.report_closed(&entry, reason);
+        }
+        if entry.is_admitted || reason.refusal().is_some() {
             let conn = entry.conn;
             self.last = Some(Closed {
                 reason,
@@ -41,16 +43,10 @@ impl Table {
         }
     }
 
-    /// Removes a connection that was never admitted: as connection detail, not as a refusal.
-    pub(super) fn remove_silently(&mut self, slot: usize, reason: Reason) {
-        if let Some(entry) = self.take(slot) {
-            self.report_closed(&entry, reason);
-        }
-    }
-
     fn report_closed(&mut self, entry: &Entry, reason: Reason) {
         let conn = &entry.conn;
-        let count = |bytes: u64| entry.has_counts.then_some(bytes);
+        // Before that it has no payload.
+        let count = |bytes| entry.has_counts.then_some(if entry.is_admitted { bytes } else { 0 });
         self.talk.say(&Event::Closed {
             id: Some(entry.number),
             peer: &conn.peer,

@@ -122,10 +122,10 @@ impl EventLoop<'_> {
         if let (Some(security), Some(id)) = (&mut self.config.security, self.table.id(slot)) {
             security.forget(id);
         }
-        // What we have sent may have met the reset.
+        // What was sent may have met the reset.
         let has_failed = self.table.get(slot).is_some_and(|entry| entry.conn.failure().is_some());
         let is_reset = has_failed || matches!(event, HandshakeEvent::Broken(..));
-        self.table.remove_silently(slot, if is_reset { Reason::Reset } else { Reason::Eof });
+        self.table.remove(slot, if is_reset { Reason::Reset } else { Reason::Eof });
     }
 
     /// What follows from an event of a handshake: see the table above.

@@ -127,7 +127,7 @@ fn row_97_a_health_check_is_connection_detail() {
         server.stops("", "");
         let server = start("-v");
         check(&server);
-        server.stderr_has("closed (eof; received 0, sent ");
-        server.stderr_has("closed (reset; received 0, sent ");
+        server.stderr_has("closed (eof; received 0, sent 0 bytes in ");
+        server.stderr_has("closed (reset; received 0, sent 0 bytes in ");
     }
 }
