@@ -192,13 +192,18 @@ impl AsFd for Dialer {
 }
 
 /// The failure of all addresses of a target: names each with its cause, and has the status of the
-/// last.
+/// last that could be tried, with a family and an address of ours for it.
 pub(super) fn failure(
     op: &'static str,
     target: &Address,
     failed: &[(Endpoint, io::Error)],
 ) -> Failure {
-    let Some((last_address, last)) = failed.last() else {
+    let is_tried = |(_, error): &&(Endpoint, io::Error)| {
+        let codes = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL].map(|code| Some(code as i32));
+        !codes.contains(&error.raw_os_error())
+    };
+    let last = failed.iter().rev().find(is_tried).or(failed.last());
+    let Some((last_address, last)) = last else {
         return Failure::timed_out(op, target);
     };
     let mut failure = Failure::system(op, last_address, last);

@@ -159,7 +159,7 @@ fn a_server_names_its_commands_once() {
     ]);
     server.quits();
     let mut room = terminal("serve --room 127.0.0.1:0");
-    room.shows("\n/help lists the commands\n");
+    room.shows("/help lists the commands\nlistening on ");
     room.quits();
     sockctl("serve --once 127.0.0.1:0").start().stops("", "");
 }

@@ -14,8 +14,8 @@ use crate::net::udp::{self, Envelope};
 /// inetd, what comes from their ports is not answered.
 const REFLECTORS: [u16; 5] = [7, 13, 17, 19, 37];
 /// After so many equal datagrams of a peer, none of them late, one is not answered. A loop on this
-/// machine takes a third of a second for them.
-const ROUNDS: u32 = 1 << 14;
+/// machine takes about a second for them.
+const ROUNDS: u32 = 1 << 15;
 /// What comes so much later than the datagram before is no answer to ours.
 const GAP: Duration = Duration::from_secs(1);
 /// How much of a datagram is compared.
