@@ -12,6 +12,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{
@@ -397,13 +398,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 
 /// A TEXT with its escapes, or `@FILE`.
 pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
-    OsStringValueParser::new()
-        .try_map(|word| text::parse(&word).map(Bytes).map_err(|failure| failure.to_string()))
+    OsStringValueParser::new().try_map(|word| {
+        text::parse(&word).map(|text| Bytes(text.into())).map_err(|failure| failure.to_string())
+    })
 }
 
 /// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.
 #[derive(Clone, Debug)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Bytes(pub Arc<[u8]>);
 
 /// A value that begins with a socket option's name, which shells can complete; `parse` may accept
 /// more.

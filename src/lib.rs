@@ -164,8 +164,7 @@
 //! session/stdio.rs    Streams::read                   <- net/stdio.rs Stdio::read
 //! session/pipe.rs     Pipe::send
 //! server/clients.rs   Table::send
-//! net/connection.rs   Connection::send                -> the codec's encode
-//!                     Connection::transmit
+//! net/connection.rs   Connection::send                with a codec: flush -> its encode
 //! net/socket.rs       Socket::send                    what it does not take: net/outbox.rs
 //! ```
 //!
@@ -210,10 +209,13 @@
 //!    (`Table::process`); elsewhere the second rule bounds it, but at a prompt, which sends all that is
 //!    typed. The time is bounded for two: one of several clients of a pipe (`-w`, while others read),
 //!    and one that is being closed (`DRAIN`). Any other connection may take nothing for ever, unless
-//!    `-i` is given.
+//!    `-i` is given. What the peer has acknowledged counts as taken (`Connection::look`): a slow reader
+//!    makes room in the socket only once in a while. Bytes that several clients get wait as one copy
+//!    ([`Clients::send_shared`](session::Clients::send_shared)), and are encoded as the socket takes them.
 //! 2. **Sources are not read while a reader is over the high-water mark.** The sources:
 //!    - the connection itself (`Table::process`), while its own queue is. One that has taken nothing for
-//!      `STALL_AFTER` is read all the same, up to `TOTAL_QUEUE_LIMIT`: it may write all before it reads any;
+//!      `STALL_AFTER` is read all the same, while its queue owns less than is left of `TOTAL_QUEUE_LIMIT`: it
+//!      may write all before it reads any, and however much it writes, something is left for others;
 //!    - for broadcasts every connection, and a room's stdin (`server/backpressure.rs`,
 //!      [`Clients::is_paused`](session::Clients::is_paused)). A reader that has taken nothing for
 //!      `STALL_AFTER` is not waited for;
@@ -229,7 +231,7 @@
 //! |----------------------|------------------------------|-------------------------------------------------|
 //! | `HIGH_WATER`         | `net/flow.rs`                | the high-water mark, 256 KiB                    |
 //! | `STALL_AFTER`        | `net/flow.rs`                | a reader that has taken nothing for 100 ms is stalled |
-//! | `TOTAL_QUEUE_LIMIT`  | `net/flow.rs`                | all queues together own 128 MiB at most before stalled connections wait |
+//! | `TOTAL_QUEUE_LIMIT`  | `net/flow.rs`                | the queues of stalled connections together own 256 MiB at most, one of them half of it |
 //! | `QUEUE_LIMIT`        | `session/room/handler.rs`    | a member with 1 MiB queued is cut off           |
 //! | `PRIVATE_LIMIT`      | `session/room/handler.rs`    | one with 256 KiB queued gets no private messages |
 //! | `TURN_LIMIT`         | `session/room/handler.rs`    | a room delivers 256 KiB for one member in a turn; the rest is the next's |

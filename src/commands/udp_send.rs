@@ -85,7 +85,7 @@ pub struct UdpSend {
 fn unhex(text: &str) -> Result<args::Bytes, String> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
     hex::decode(digits)
-        .map(args::Bytes)
+        .map(|bytes| args::Bytes(bytes.into()))
         .map_err(|_| "expected pairs of hex digits: 68656c6c6f or 68:65".into())
 }
 
@@ -155,7 +155,7 @@ impl UdpSend {
             return Err(Failure::usage(cause));
         }
         Ok(match (&self.data_hex, self.chunk) {
-            (Some(args::Bytes(bytes)), _) => Content::Fixed(vec![bytes.clone()], self.count),
+            (Some(args::Bytes(bytes)), _) => Content::Fixed(vec![bytes.to_vec()], self.count),
             (None, Some(size)) => Content::Chunks(usize::try_from(size).unwrap_or(usize::MAX)),
             _ if self.whole => Content::Whole(self.count),
             _ if texts.is_empty() => Content::Lines,

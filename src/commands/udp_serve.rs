@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use socket2::Type;
@@ -157,7 +158,7 @@ impl UdpServe {
 
     fn answer(&self) -> Answer {
         match &self.reply {
-            Some(Bytes(text)) => Answer::Reply(text.clone()),
+            Some(Bytes(text)) => Answer::Reply(Arc::clone(text)),
             None if self.echo => Answer::Echo,
             None if self.discard => Answer::Discard,
             None => Answer::Show,

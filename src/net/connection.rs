@@ -7,15 +7,18 @@
 //! |---------------|------------------------------------|-----------------------------------|
 //! | from the wire | decoded, counted, dumped           | offered to the handler, in order: |
 //! |               |                                    | data, what it left, the end       |
-//! | to the wire   | dumped, counted, encoded           | sent, or queued in the outbox     |
+//! | to the wire   | dumped, queued in the outbox       | encoded as far as the socket has  |
+//! |               |                                    | room, counted, sent               |
 //!
 //! Over 300 lines: each rule ties one direction's state to the other's, and no other file can
 //! change either.
 
 use std::io;
 use std::net::Shutdown;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -53,6 +56,10 @@ pub enum WriteHalf {
     Ended(Instant),
 }
 
+/// With a codec: so much payload is encoded at a time. More waits as it came, which several
+/// connections may share.
+const ENCODED: usize = 256 << 10;
+
 /// A connection.
 pub struct Connection {
     /// The socket.
@@ -60,6 +67,9 @@ pub struct Connection {
     /// The other end, as it is shown.
     pub peer: Endpoint,
     codec: Option<Box<dyn Codec>>,
+    /// Bytes before those in the outbox: a handshake's, or encoded.
+    wire: Vec<u8>,
+    /// Payload that waits.
     outbox: Outbox,
     /// Payload that the handler has not taken yet.
     unread: Vec<u8>,
@@ -80,9 +90,18 @@ pub struct Connection {
     pub opened: Instant,
     /// When bytes last moved in either direction.
     pub active: Instant,
-    /// When the peer last took bytes, or the outbox was last empty.
+    /// When the peer last took bytes, or nothing waited: the socket had room, or what it holds was
+    /// acknowledged.
     pub last_taken: Instant,
+    /// Bytes were sent that the last look did not find acknowledged.
+    pub is_unseen: bool,
+    /// What was not acknowledged when [`Connection::look`] was last called, and when that was.
+    unacknowledged: u64,
+    looked: Instant,
 }
+
+/// How often the socket is looked at while bytes are on their way.
+const LOOK: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
 
 impl Connection {
     /// A connection over an open socket.
@@ -91,6 +110,7 @@ impl Connection {
             socket,
             peer,
             codec: None,
+            wire: Vec::new(),
             outbox: Outbox::default(),
             unread: Vec::new(),
             read_half: ReadHalf::Open,
@@ -104,6 +124,9 @@ impl Connection {
             opened: now,
             active: now,
             last_taken: now,
+            is_unseen: false,
+            unacknowledged: 0,
+            looked: now,
         }
     }
 
@@ -119,7 +142,7 @@ impl Connection {
         if let Some(codec) = &mut self.codec {
             codec.accept(&mut wire);
         }
-        self.transmit(&wire, log, now);
+        self.transmit(&wire, now);
         self.outbox.subscribe(log);
         (self.received, self.sent) = (0, 0);
     }
@@ -288,22 +311,83 @@ impl Connection {
         &mut self,
         payload: &[u8],
         log: &BroadcastLog,
-        scratch: &mut Vec<u8>,
         now: Instant,
     ) -> Result<(), Failure> {
         self.dump(Direction::Sent, payload)?;
-        self.encode_shared(log);
-        let Some(codec) = &mut self.codec else {
-            self.transmit(payload, log, now);
+        if !self.takes_output() {
             return Ok(());
-        };
-        scratch.clear();
-        self.sent += payload.len() as u64;
-        match codec.encode(payload, scratch) {
-            Ok(()) => self.transmit(scratch, log, now),
-            Err(error) => self.fail(error.into()),
+        }
+        let is_first = self.waiting(log) == 0;
+        let taken = if is_first && self.codec.is_none() { self.try_send(payload, now) } else { 0 };
+        self.sent += taken as u64;
+        if self.failure.is_none() {
+            self.outbox.push(&payload[taken..], log);
+            if is_first && self.codec.is_some() {
+                self.last_taken = now;
+                self.flush(log, now);
+            }
         }
         Ok(())
+    }
+
+    /// The same for bytes that other connections get, too, which are not copied.
+    pub fn send_shared(
+        &mut self,
+        payload: &Arc<[u8]>,
+        log: &BroadcastLog,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.dump(Direction::Sent, payload)?;
+        if self.takes_output() {
+            let is_first = self.waiting(log) == 0;
+            self.outbox.push_shared(payload, log);
+            if is_first {
+                self.last_taken = now;
+                self.flush(log, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what the peer has acknowledged: a slow reader makes room in the socket only once in a
+    /// while, and for some time after the last byte was queued.
+    pub fn look(&mut self, now: Instant) {
+        let left = self.socket.unacknowledged();
+        if left < self.unacknowledged {
+            (self.active, self.last_taken) = (now, now);
+        }
+        (self.unacknowledged, self.is_unseen, self.looked) = (left, left > 0, now);
+    }
+
+    /// When to look next: often enough for any limit on the time since bytes were taken.
+    pub fn next_look(&self) -> Instant {
+        let quiet = self.looked.saturating_duration_since(self.last_taken);
+        self.looked + (quiet / 4).clamp(*LOOK.start(), *LOOK.end())
+    }
+
+    /// The same for this limit on the time since bytes moved in either direction.
+    pub fn next_look_within(&self, limit: Duration) -> Instant {
+        self.looked.max(self.active) + (limit / 4).clamp(*LOOK.start(), *LOOK.end())
+    }
+
+    fn takes_output(&self) -> bool {
+        self.failure.is_none() && self.write_half == WriteHalf::Open
+    }
+
+    /// One send(2) where nothing waits: how many bytes the socket took.
+    fn try_send(&mut self, bytes: &[u8], now: Instant) -> usize {
+        self.last_taken = now;
+        match self.socket.send(bytes) {
+            Ok(n) => {
+                (self.active, self.is_unseen) = (now, true);
+                n
+            }
+            Err(e) if would_block(&e) => 0,
+            Err(e) => {
+                self.fail_output(e);
+                0
+            }
+        }
     }
 
     /// Moves bytes from `input` inside the kernel. A failure of the connection is in
@@ -317,7 +401,7 @@ impl Connection {
         match splice.step(input, self.socket.as_fd(), CHUNK) {
             Moved::Bytes(n) => {
                 self.sent += n as u64;
-                (self.active, self.last_taken) = (now, now);
+                (self.active, self.last_taken, self.is_unseen) = (now, now, true);
                 drop(trace::counted("sendall", n, Ok(n)));
                 Moved::Bytes(n)
             }
@@ -329,83 +413,104 @@ impl Connection {
         }
     }
 
-    /// Sends bytes that are no payload: a handshake's, a codec's own records.
-    pub fn transmit(&mut self, wire: &[u8], log: &BroadcastLog, now: Instant) {
-        if wire.is_empty() || self.failure.is_some() || self.write_half != WriteHalf::Open {
-            return;
-        }
-        let mut taken = 0;
-        if self.outbox.is_empty(log) {
-            self.last_taken = now;
-            match self.socket.send(wire) {
-                Ok(n) => {
-                    taken = n;
-                    self.count_sent(n);
-                    self.active = now;
-                }
-                Err(e) if would_block(&e) => {}
-                Err(e) => return self.fail_output(e),
+    /// Sends bytes that are no payload: a handshake's, a codec's own records. No payload waits.
+    pub fn transmit(&mut self, wire: &[u8], now: Instant) {
+        if !wire.is_empty() && self.takes_output() {
+            let taken = if self.wire.is_empty() { self.try_send(wire, now) } else { 0 };
+            if self.failure.is_none() {
+                self.wire.extend_from_slice(&wire[taken..]);
             }
         }
-        self.outbox.push(&wire[taken..], log);
     }
 
     /// Sends what is queued, as far as the socket takes it; the bytes sent.
     pub fn flush(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
-        self.encode_shared(log);
-        let taken = match self.outbox.send_to(&self.socket, log) {
-            Ok(n) => n,
+        match self.send_queued(log) {
+            Ok(taken) => {
+                if taken > 0 {
+                    (self.active, self.last_taken, self.is_unseen) = (now, now, true);
+                }
+                taken as u64
+            }
             Err(e) => {
                 self.fail_output(e);
-                return 0;
+                0
             }
-        };
-        if taken > 0 {
-            (self.active, self.last_taken) = (now, now);
-            self.count_sent(taken);
         }
-        taken as u64
     }
 
-    /// Sends FIN, if our side has ended and nothing waits.
-    pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
-        if self.write_half == WriteHalf::Ending && self.outbox.is_empty(log) {
-            // If the peer is gone, the next read fails.
-            let _ = self.socket.shutdown(Shutdown::Write);
-            self.write_half = WriteHalf::Ended(now);
+    fn send_queued(&mut self, log: &BroadcastLog) -> io::Result<usize> {
+        let mut total = 0;
+        while self.encode_some(log)? {
+            let taken = match self.socket.send(&self.wire) {
+                Err(e) if would_block(&e) => 0,
+                taken => taken?,
+            };
+            total += taken;
+            self.wire.drain(..taken);
+            if !self.wire.is_empty() {
+                return Ok(total);
+            }
         }
+        self.wire = Vec::new(); // thousands may be idle
+        let taken = self.outbox.send_to(&self.socket, log)?; // with a codec it is empty
+        self.sent += taken as u64;
+        Ok(total + taken)
+    }
+
+    /// With a codec: encodes what waits, as far as it is sent next. Whether encoded bytes wait.
+    fn encode_some(&mut self, log: &BroadcastLog) -> io::Result<bool> {
+        if self.wire.is_empty()
+            && let Some(codec) = &mut self.codec
+        {
+            while self.wire.len() < ENCODED
+                && let Some(payload) = self.outbox.first(log)
+            {
+                let payload = &payload[..payload.len().min(ENCODED)];
+                let count = payload.len();
+                codec.encode(payload, &mut self.wire)?;
+                self.sent += count as u64;
+                self.outbox.sent(count);
+            }
+        }
+        Ok(!self.wire.is_empty())
+    }
+
+    /// Sends FIN, behind the codec's end of stream, if our side has ended and nothing waits.
+    pub fn send_fin(&mut self, log: &BroadcastLog, now: Instant) {
+        if self.write_half != WriteHalf::Ending || self.waiting(log) > 0 {
+            return;
+        }
+        if let Some(codec) = self.codec.as_mut().filter(|_| self.failure.is_none()) {
+            codec.encode_eof(&mut self.wire);
+            // If the peer is gone, the next read fails.
+            match self.socket.send(&self.wire) {
+                Ok(taken) => drop(self.wire.drain(..taken)),
+                Err(e) if would_block(&e) => {}
+                Err(_) => self.wire.clear(),
+            }
+            if !self.wire.is_empty() {
+                return;
+            }
+        }
+        let _ = self.socket.shutdown(Shutdown::Write);
+        self.write_half = WriteHalf::Ended(now);
     }
 
     /// Ends our side: the codec's end of stream follows what is queued, and FIN behind that unless
     /// `half_close` is off. Broadcasts do not reach this connection any more.
     pub fn end_output(&mut self, half_close: bool, log: &BroadcastLog, now: Instant) {
         self.output_ended.get_or_insert(now);
-        self.encode_shared(log);
         self.outbox.unsubscribe(log);
-        if self.write_half != WriteHalf::Open || !half_close {
-            return;
+        if self.write_half == WriteHalf::Open && half_close {
+            self.write_half = WriteHalf::Ending;
         }
-        if let Some(codec) = &mut self.codec
-            && self.failure.is_none()
-        {
-            let mut wire = Vec::new();
-            codec.encode_eof(&mut wire);
-            let is_alone = self.outbox.is_empty(log);
-            let sent = if is_alone { self.socket.send(&wire) } else { Ok(0) };
-            match sent {
-                Err(e) if !would_block(&e) => {} // all payload is sent; the next read fails
-                sent => self.outbox.push(&wire[sent.unwrap_or(0)..], log),
-            }
-        }
-        self.write_half = WriteHalf::Ending;
     }
 
     /// Sends a peer that has proved a key the reason why it is not accepted. Only the first is sent.
-    pub fn reject(&mut self, why: Reject, log: &BroadcastLog) {
+    pub fn reject(&mut self, why: Reject) {
         if let Some(mut codec) = self.codec.take() {
-            let mut wire = Vec::new();
-            codec.reject(why, &mut wire);
-            self.outbox.push(&wire, log);
+            codec.reject(why, &mut self.wire);
         }
     }
 
@@ -419,42 +524,35 @@ impl Connection {
         self.output_ended
     }
 
-    /// The send queue.
-    pub fn outbox(&self) -> &Outbox {
-        &self.outbox
-    }
-
-    /// The send queue, to change what waits in it; [`Connection::send`] adds to it.
+    /// The payload that waits, before it is encoded; what is here can be changed.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
-    /// With a codec: encodes the broadcasts that wait, all that came in this turn together.
-    fn encode_shared(&mut self, log: &BroadcastLog) {
-        if self.codec.is_some() {
-            self.copy_shared(log);
-        }
+    /// The bytes that wait to be sent.
+    pub fn waiting(&self, log: &BroadcastLog) -> usize {
+        self.wire.len() + self.outbox.len(log)
     }
 
-    /// Copies what waits of the broadcast log, encoded, so that the log can forget it.
-    pub fn copy_shared(&mut self, log: &BroadcastLog) {
-        let (codec, sent) = (&mut self.codec, &mut self.sent);
-        let result = self.outbox.copy_shared(log, |payload| {
-            let Some(codec) = codec else { return Ok(payload) };
-            let mut wire = Vec::new();
-            *sent += payload.len() as u64;
-            codec.encode(&payload, &mut wire).map(|()| wire)
-        });
-        if let Err(error) = result {
-            self.fail(error.into());
-        }
+    /// Those of them that no other connection holds, too.
+    pub fn own(&self) -> usize {
+        self.wire.len() + self.outbox.own()
     }
 
-    /// With a codec, payload is counted when it is encoded.
-    fn count_sent(&mut self, n: usize) {
-        if self.codec.is_none() {
-            self.sent += n as u64;
-        }
+    /// The bytes that are held because of it: its own, and the log from the first it still needs.
+    pub fn held(&self, log: &BroadcastLog) -> usize {
+        self.wire.len() + self.outbox.held(log)
+    }
+
+    /// The first position of the broadcast log that it still needs.
+    pub fn oldest(&self) -> u64 {
+        self.outbox.oldest()
+    }
+
+    /// Drops what waits.
+    pub fn drop_output(&mut self) {
+        self.outbox.clear();
+        self.wire = Vec::new();
     }
 
     /// `--hex`: dumps payload.
@@ -490,7 +588,7 @@ impl Connection {
 
     /// Nothing more can be sent; what has arrived can still be read, and the end is the failure.
     fn fail_output(&mut self, error: io::Error) {
-        self.outbox.clear();
+        self.drop_output();
         self.failure.get_or_insert(error);
     }
 }

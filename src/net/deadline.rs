@@ -76,6 +76,31 @@ impl From<Option<Instant>> for Deadline {
     }
 }
 
+/// How long what is ready is still taken once a deadline has passed.
+pub const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// Judges the deadlines of a loop. A process that was stopped across a deadline finds it passed, and
+/// everything that came meanwhile: that is taken first.
+#[derive(Default)]
+pub struct LastLook(Option<Instant>);
+
+impl LastLook {
+    /// Whether it is over. Not before a wait has found nothing ready, or for long.
+    pub fn is_over(&mut self, deadline: Deadline, was_ready: bool) -> bool {
+        if !deadline.passed() {
+            self.0 = None;
+            return false;
+        }
+        match self.0 {
+            None => {
+                self.0 = Some(Instant::now());
+                false
+            }
+            Some(since) => !was_ready || since.elapsed() >= LAST_LOOK,
+        }
+    }
+}
+
 /// Waits until one of `fds` is ready for what is asked of it, or the deadline passes.
 /// Returns what each is ready for (empty: nothing). EINTR is retried without starting over.
 pub fn wait<const N: usize>(

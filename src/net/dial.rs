@@ -96,6 +96,7 @@ impl Dialer {
 
     /// Makes progress without blocking: `None` while attempts are under way.
     pub fn step(&mut self) -> Option<Result<Socket, Failure>> {
+        let out_of_time = self.until.passed(); // before what is ready is looked at
         if let Some(lookup) = &self.lookup {
             match lookup.poll(self.until)? {
                 Ok(found) => self.next = found.into(),
@@ -108,14 +109,13 @@ impl Dialer {
             return Some(Ok(socket));
         }
         while self.next_at <= Instant::now()
-            && !self.until.passed()
+            && !out_of_time
             && let Some(address) = self.next.pop_front()
         {
             if let Some(result) = self.attempt(address).transpose() {
                 return Some(result);
             }
         }
-        let out_of_time = self.until.passed();
         if out_of_time {
             for (socket, address) in self.running.drain(..) {
                 if let Err(e) = socket.abandon_connect(&address) {

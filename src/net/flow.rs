@@ -8,6 +8,6 @@ use std::time::Duration;
 pub const HIGH_WATER: usize = 256 << 10;
 /// A reader that has taken nothing for this long is stalled: sources do not wait for it any more.
 pub const STALL_AFTER: Duration = Duration::from_millis(100);
-/// What all send queues together may own. Below it a client may write everything before it reads, and
-/// the broadcasts that wait for a slow one are copied for it.
-pub const TOTAL_QUEUE_LIMIT: usize = 128 << 20;
+/// What all send queues together may own. One queue may own as much as is still free: so far a client
+/// may write everything before it reads, and the broadcasts that wait for a slow one are copied.
+pub const TOTAL_QUEUE_LIMIT: usize = 256 << 20;

@@ -11,6 +11,9 @@ use crate::exit::{During, Exit, Failure};
 /// How many bytes a line shows.
 const WIDTH: usize = 16;
 
+/// How many bytes are dumped with one write.
+const RECORD: usize = 16 << 10;
+
 /// A dump's destination, shared by all connections.
 #[derive(Clone)]
 pub struct Dump {
@@ -52,7 +55,7 @@ impl HexDump {
         Self { out, id, sent: 0, received: 0 }
     }
 
-    /// Dumps bytes that went over the connection together, in one write: records of several
+    /// Dumps bytes that went over the connection together, whole lines at a time: those of several
     /// connections do not mix. A failure is one of local output.
     pub fn record(
         &mut self,
@@ -60,9 +63,12 @@ impl HexDump {
         elapsed: Duration,
         bytes: &[u8],
     ) -> Result<(), Failure> {
-        let text = self.format(direction, elapsed, bytes);
-        let written = self.out.out.borrow_mut().write_all(text.as_bytes());
-        written.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
+        let empty = bytes.is_empty().then_some(bytes);
+        bytes.chunks(RECORD).chain(empty).try_for_each(|bytes| {
+            let text = self.format(direction, elapsed, bytes);
+            let written = self.out.out.borrow_mut().write_all(text.as_bytes());
+            written.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
+        })
     }
 
     /// The lines of a record. An empty datagram is a line without bytes.
@@ -84,6 +90,8 @@ impl HexDump {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Appends one line in the format of hexdump(1) `-C`: eight and eight bytes, then their text.
 fn push_row(text: &mut String, offset: u64, row: &[u8]) {
     // Writing to a String cannot fail.
@@ -92,10 +100,14 @@ fn push_row(text: &mut String, offset: u64, row: &[u8]) {
         if place % 8 == 0 {
             text.push(' ');
         }
-        let _ = match row.get(place) {
-            Some(byte) => write!(text, "{byte:02x} "),
-            None => write!(text, "   "),
-        };
+        match row.get(place) {
+            Some(&byte) => {
+                text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                text.push(char::from(DIGITS[usize::from(byte & 15)]));
+                text.push(' ');
+            }
+            None => text.push_str("   "),
+        }
     }
     text.push_str(" |");
     text.extend(row.iter().map(|&byte| match byte {

@@ -1,4 +1,5 @@
-//! What waits to be sent on one connection: bytes of its own, and ranges of the broadcast log.
+//! The payload that waits to be sent on one connection: bytes of its own, bytes that several
+//! connections share, and ranges of the broadcast log.
 //!
 //! A broadcast is written once, into the [`BroadcastLog`]; a subscribed outbox only has a position
 //! in it. A thousand connections that wait for the same bytes hold them once.
@@ -8,12 +9,16 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::errno::would_block;
 use super::socket::Socket;
 
 /// The most pieces one sendmsg(2) takes here.
 const BATCH: usize = 64;
+
+/// Small pieces are joined up to this size: each costs more than a few bytes.
+const JOINED: usize = 4 << 10;
 
 /// The broadcasts that some subscriber has not been sent yet. A position counts all bytes ever
 /// appended.
@@ -64,9 +69,9 @@ fn length(range: &Range<u64>) -> usize {
 /// The send queue of one connection. It is unbounded: the caller checks [`Outbox::len`].
 pub struct Outbox {
     pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are sent already, if it is `Own`.
+    /// Bytes of the first piece that are sent already, unless it is of the log.
     offset: usize,
-    /// Bytes in `pieces`, of its own and of the log.
+    /// Bytes in `pieces`, of its own and of others.
     own: usize,
     shared: usize,
     /// The log from here on follows the pieces; [`UNSUBSCRIBED`] for none.
@@ -76,8 +81,9 @@ pub struct Outbox {
 const UNSUBSCRIBED: u64 = u64::MAX;
 
 enum Piece {
-    Own(Box<[u8]>),
-    Shared(Range<u64>),
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+    Log(Range<u64>),
 }
 
 impl Default for Outbox {
@@ -102,16 +108,17 @@ impl Outbox {
         self.own
     }
 
-    /// Bytes that are held because of it: its own, and the log from the first byte it still needs.
+    /// Bytes that are held because of it: what waits, or its own and the log from the first byte it
+    /// still needs.
     pub fn held(&self, log: &BroadcastLog) -> usize {
-        self.own + length(&(self.oldest()..log.end()))
+        self.len(log).max(self.own + length(&(self.oldest()..log.end())))
     }
 
     /// The first position of the log that it still needs; the largest number where it needs none.
     pub fn oldest(&self) -> u64 {
         let shared = self.pieces.iter().find_map(|piece| match piece {
-            Piece::Shared(range) => Some(range.start),
-            Piece::Own(_) => None,
+            Piece::Log(range) => Some(range.start),
+            Piece::Own(_) | Piece::Shared(_) => None,
         });
         shared.unwrap_or(self.cursor)
     }
@@ -124,7 +131,7 @@ impl Outbox {
     /// Leaves out what is in the log since `position`: this connection is its origin.
     pub fn skip(&mut self, position: u64, log: &BroadcastLog) {
         if self.cursor != UNSUBSCRIBED {
-            self.push_shared(position);
+            self.push_log(position);
             self.cursor = log.end();
         }
     }
@@ -134,32 +141,43 @@ impl Outbox {
         if bytes.is_empty() {
             return;
         }
-        self.push_shared(log.end());
+        self.push_log(log.end());
         self.own += bytes.len();
-        self.pieces.push_back(Piece::Own(bytes.into()));
+        match self.pieces.back_mut() {
+            Some(Piece::Own(last)) if last.len() + bytes.len() <= JOINED => {
+                last.reserve_exact(JOINED - last.len());
+                last.extend_from_slice(bytes);
+            }
+            _ => self.pieces.push_back(Piece::Own(bytes.into())),
+        }
     }
 
-    /// Replaces ranges of the log by bytes of its own, each passed through `encode`.
-    pub fn copy_shared<E>(
-        &mut self,
-        log: &BroadcastLog,
-        mut encode: impl FnMut(Vec<u8>) -> Result<Vec<u8>, E>,
-    ) -> Result<(), E> {
-        self.push_shared(log.end());
+    /// Adds bytes that other connections get, too: all hold the same copy.
+    pub fn push_shared(&mut self, bytes: &Arc<[u8]>, log: &BroadcastLog) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.push_log(log.end());
+        self.shared += bytes.len();
+        self.pieces.push_back(Piece::Shared(Arc::clone(bytes)));
+    }
+
+    /// Replaces ranges of the log by bytes of its own.
+    pub fn copy_log(&mut self, log: &BroadcastLog) {
+        self.push_log(log.end());
         for piece in &mut self.pieces {
-            if let Piece::Shared(range) = piece {
-                let bytes = encode(log.slices(range).concat())?;
-                self.shared -= length(range);
+            if let Piece::Log(range) = piece {
+                let bytes = log.slices(range).concat();
+                self.shared -= bytes.len();
                 self.own += bytes.len();
-                *piece = Piece::Own(bytes.into());
+                *piece = Piece::Own(bytes);
             }
         }
-        Ok(())
     }
 
     /// Adds no broadcast from now on.
     pub fn unsubscribe(&mut self, log: &BroadcastLog) {
-        self.push_shared(log.end());
+        self.push_log(log.end());
         self.cursor = UNSUBSCRIBED;
     }
 
@@ -188,39 +206,46 @@ impl Outbox {
         Ok(total)
     }
 
-    /// One sendmsg(2): the bytes offered, and the result.
-    fn send_some(&self, socket: &Socket, log: &BroadcastLog) -> (usize, io::Result<usize>) {
+    /// The first bytes that wait.
+    pub fn first<'a>(&'a self, log: &'a BroadcastLog) -> Option<&'a [u8]> {
+        self.slices(log).next()
+    }
+
+    /// What waits, piece by piece.
+    fn slices<'a>(&'a self, log: &'a BroadcastLog) -> impl Iterator<Item = &'a [u8]> {
         let tail = log.slices(&(self.cursor..log.end()));
         let pieces = self.pieces.iter().flat_map(|piece| match piece {
             Piece::Own(bytes) => [&bytes[..], &[]],
-            Piece::Shared(range) => log.slices(range),
+            Piece::Shared(bytes) => [&bytes[..], &[]],
+            Piece::Log(range) => log.slices(range),
         });
         let mut offset = self.offset;
-        let slices: Vec<IoSlice<'_>> = pieces
-            .chain(tail)
-            .map(|bytes| {
-                let skipped = offset.min(bytes.len());
-                offset -= skipped;
-                &bytes[skipped..]
-            })
-            .filter(|bytes| !bytes.is_empty())
-            .take(BATCH)
-            .map(IoSlice::new)
-            .collect();
+        let slices = pieces.chain(tail).map(move |bytes| {
+            let skipped = offset.min(bytes.len());
+            offset -= skipped;
+            &bytes[skipped..]
+        });
+        slices.filter(|bytes| !bytes.is_empty())
+    }
+
+    /// One sendmsg(2): the bytes offered, and the result.
+    fn send_some(&self, socket: &Socket, log: &BroadcastLog) -> (usize, io::Result<usize>) {
+        let slices: Vec<IoSlice<'_>> = self.slices(log).take(BATCH).map(IoSlice::new).collect();
         let wanted = slices.iter().map(|slice| slice.len()).sum();
         (wanted, socket.send_vectored(&slices))
     }
 
     /// Adds the log up to `position`, as far as it is not there yet; nothing if not subscribed.
-    fn push_shared(&mut self, position: u64) {
+    fn push_log(&mut self, position: u64) {
         if self.cursor < position {
             self.shared += length(&(self.cursor..position));
-            self.pieces.push_back(Piece::Shared(self.cursor..position));
+            self.pieces.push_back(Piece::Log(self.cursor..position));
             self.cursor = position;
         }
     }
 
-    fn sent(&mut self, mut n: usize) {
+    /// The first `n` bytes are sent, or encoded.
+    pub fn sent(&mut self, mut n: usize) {
         while let Some(first) = self.pieces.front_mut() {
             let rest = match first {
                 Piece::Own(bytes) => {
@@ -230,7 +255,14 @@ impl Outbox {
                     self.offset += taken;
                     bytes.len() - self.offset
                 }
-                Piece::Shared(range) => {
+                Piece::Shared(bytes) => {
+                    let taken = n.min(bytes.len() - self.offset);
+                    n -= taken;
+                    self.shared -= taken;
+                    self.offset += taken;
+                    bytes.len() - self.offset
+                }
+                Piece::Log(range) => {
                     let taken = n.min(length(range));
                     n -= taken;
                     self.shared -= taken;
@@ -264,6 +296,8 @@ mod tests {
         ToAll(Vec<u8>),
         FromIt(Vec<u8>),
         ToIt(Vec<u8>),
+        ToSeveral(Vec<u8>),
+        Copied,
         Takes(usize),
         Unsubscribe,
     }
@@ -274,21 +308,15 @@ mod tests {
             4 => bytes().prop_map(Step::ToAll),
             2 => bytes().prop_map(Step::FromIt),
             2 => bytes().prop_map(Step::ToIt),
+            1 => bytes().prop_map(Step::ToSeveral),
+            1 => Just(Step::Copied),
             4 => (1usize..40).prop_map(Step::Takes),
             1 => Just(Step::Unsubscribe),
         ]
     }
 
     fn waiting(outbox: &Outbox, log: &BroadcastLog) -> Vec<u8> {
-        let mut all = Vec::new();
-        for piece in &outbox.pieces {
-            match piece {
-                Piece::Own(bytes) => all.extend_from_slice(bytes),
-                Piece::Shared(range) => all.extend(log.slices(range).concat()),
-            }
-        }
-        all.extend(log.slices(&(outbox.cursor..log.end())).concat());
-        all.split_off(outbox.offset)
+        outbox.slices(log).flatten().copied().collect()
     }
 
     proptest! {
@@ -316,6 +344,14 @@ mod tests {
                     Step::ToIt(bytes) => {
                         outbox.push(&bytes, &log);
                         wanted.extend(bytes);
+                    }
+                    Step::ToSeveral(bytes) => {
+                        outbox.push_shared(&bytes[..].into(), &log);
+                        wanted.extend(bytes);
+                    }
+                    Step::Copied => {
+                        outbox.copy_log(&log);
+                        log.forget(outbox.oldest().min(log.end()));
                     }
                     Step::Takes(n) => {
                         let all = waiting(&outbox, &log);

@@ -106,6 +106,15 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// The bytes of a TCP socket that the peer's kernel has not acknowledged, our FIN among them: ioctl(2)
+/// with `SIOCOUTQ`, which is `TIOCOUTQ`.
+pub fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel stores an int in `count`; the descriptor is open while it is borrowed.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// A descriptor for a process: `pidfd_open(2)`, close-on-exec.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.

@@ -123,7 +123,8 @@ fn finish_some(
         }
     }
     match nix::poll::poll(&mut polled, until.timeout()) {
-        Ok(_) | Err(Errno::EINTR) => {}
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(()),
         Err(e) => return Err(e).during("wait for", "connections"),
     }
     let mut polled = polled.iter().map(|fd| fd.any().unwrap_or(false));

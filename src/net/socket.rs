@@ -235,6 +235,12 @@ impl Socket {
         raw::unread(self.as_fd())
     }
 
+    /// The bytes that the peer's kernel has not acknowledged (`SIOCOUTQ`), our FIN among them; none
+    /// where that is unknown.
+    pub fn unacknowledged(&self) -> u64 {
+        raw::unacknowledged(self.as_fd()).unwrap_or(0)
+    }
+
     /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
     pub fn credentials(&self) -> Option<UnixCredentials> {
         getsockopt(self, PeerCredentials).ok()

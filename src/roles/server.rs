@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -190,7 +191,7 @@ enum Choice {
     Room,
     Echo,
     Discard,
-    Reply(Vec<u8>),
+    Reply(Arc<[u8]>),
     Program(Program),
     Prompt,
     Pipe,
@@ -201,7 +202,7 @@ impl Choice {
         let program = args.program.words().map(Program::find).transpose()?;
         Ok(match (program, &args.reply) {
             (Some(program), _) => Self::Program(program),
-            (None, Some(Bytes(text))) => Self::Reply(text.clone()),
+            (None, Some(Bytes(text))) => Self::Reply(Arc::clone(text)),
             _ if args.room => Self::Room,
             _ if args.echo => Self::Echo,
             _ if args.discard => Self::Discard,

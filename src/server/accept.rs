@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use super::phase::{Phase, Purpose};
-use super::security::Security;
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;
@@ -69,6 +68,7 @@ impl EventLoop<'_> {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     self.receive_accepted(socket, peer);
+                    self.evict();
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) => return self.pause_accept(&e),
@@ -96,6 +96,7 @@ impl EventLoop<'_> {
             None => self.receive_newcomer(id.slot),
             Some(until) => {
                 let header = Box::new(proxy_header::Reader);
+                self.preauth.add(id, None, self.table.now);
                 self.begin_handshake(id.slot, header, Purpose::ProxyHeader, until);
             }
         }
@@ -109,12 +110,16 @@ impl EventLoop<'_> {
         let from = entry.conn.peer.ip();
         let security = self.config.security.as_ref();
         let denial = self.config.limits.access.denial(from);
-        if let Some(rule) = denial.filter(|_| !security.is_some_and(Security::would_explain)) {
+        if let Some(rule) =
+            denial.filter(|_| !security.is_some_and(|it| it.would_explain(&self.preauth)))
+        {
             entry.denied_by = Some(rule);
             self.table.remove(slot, Reason::Access);
         } else if security.is_some() {
             self.authenticate(id, from);
-        } else if self.handler.joins_late() {
+        } else if self.handler.joins_late()
+            && self.table.admitted + self.table.silent < self.config.limits.max
+        {
             self.table.set_phase(slot, Phase::Silent(self.table.now + SILENCE));
         } else {
             self.admit(slot);
@@ -177,7 +182,7 @@ impl EventLoop<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.table.admitted + self.table.announcing >= self.config.limits.max
+        self.table.admitted >= self.config.limits.max
     }
 
     /// Whether connections stay in the backlog until there is room.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::phase::Phase;
@@ -20,10 +21,17 @@ impl Clients for Table {
         if self.open_entry(client).is_none() {
             return;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let sent = self
-            .with(client.slot, |entry, log, now| entry.conn.send(bytes, log, &mut scratch, now));
-        self.scratch = scratch;
+        self.fresh += bytes.len();
+        let sent = self.with(client.slot, |entry, log, now| entry.conn.send(bytes, log, now));
+        self.or_quit(sent.transpose());
+    }
+
+    fn send_shared(&mut self, client: Id, bytes: &Arc<[u8]>) {
+        if self.open_entry(client).is_none() {
+            return;
+        }
+        let sent =
+            self.with(client.slot, |entry, log, now| entry.conn.send_shared(bytes, log, now));
         self.or_quit(sent.transpose());
     }
 
@@ -69,13 +77,23 @@ impl Clients for Table {
         self.find(client).map(|entry| entry.conn.peer.clone())
     }
 
-    fn queued(&self, client: Id) -> (usize, Duration) {
-        match self.find(client) {
-            Some(entry) if !entry.conn.outbox().is_empty(&self.log) => {
-                (entry.conn.outbox().len(&self.log), self.now - entry.conn.last_taken)
-            }
-            _ => (0, Duration::ZERO),
+    fn queued(&self, client: Id) -> usize {
+        self.find(client).map_or(0, |entry| entry.conn.waiting(&self.log))
+    }
+
+    fn stalled(&mut self, client: Id) -> Duration {
+        if self.open_entry(client).is_none() {
+            return Duration::ZERO;
         }
+        if self.queued(client) > 0 {
+            self.flush_entry(client.slot);
+        }
+        let now = self.now;
+        let stalled = self.with(client.slot, |entry, _, _| {
+            entry.conn.look(now);
+            now - entry.conn.last_taken
+        });
+        stalled.unwrap_or_default()
     }
 
     fn about(&self, client: Id) -> Option<About> {

@@ -11,6 +11,10 @@ use crate::net::connection::ReadHalf;
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
+/// Refused connections that are still being closed in good order; one more removes the first of
+/// them, so that peers that do not close hold no descriptors.
+const MAX_REFUSED: usize = 64;
+
 impl Table {
     /// Removes a connection at once: it failed, or everything queued is sent.
     pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
@@ -94,16 +98,24 @@ impl Table {
                     Reason::Shutdown => Reject::Shutdown,
                     _ => Reject::Auth,
                 };
-                self.with(slot, |entry, log, _| entry.conn.reject(why, log));
+                self.with(slot, |entry, _, _| entry.conn.reject(why));
+                self.refused.extend(self.id(slot));
             }
         }
         self.set_phase(slot, Phase::Closing(reason));
         self.with(slot, |entry, log, now| {
             entry.conn.last_taken = now;
             if reason == Reason::Slow {
-                entry.conn.outbox_mut().clear(); // the peer would not read it either
+                entry.conn.drop_output(); // the peer would not read it either
             }
             entry.conn.end_output(true, log, now);
+            entry.conn.flush(log, now);
         });
+        if self.refused.len() > MAX_REFUSED
+            && let Some(first) = self.refused.pop_front()
+            && self.id(first.slot) == Some(first)
+        {
+            self.remove(first.slot, Reason::Auth);
+        }
     }
 }

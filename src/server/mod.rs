@@ -31,10 +31,11 @@ use crate::console::log_limit::LogLimit;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Deadline, LastLook};
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Dump, HexDump};
 use crate::net::listen::Listener;
+use crate::net::open_files;
 use crate::net::poller::{Interest, Ready};
 use crate::net::quantity;
 use crate::net::ready::{self, PortFile};
@@ -46,6 +47,7 @@ pub use accept::{Limits, Proxies};
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
+use preauth::PreAuthLimits;
 pub use security::{ReadProof, Security};
 use table::Table;
 pub use table::{Bounds, Closed, Role};
@@ -60,6 +62,9 @@ const DIALER: u64 = u64::MAX - 4;
 /// One recv(2), and so what one connection gets of a turn. 1 GB that is discarded costs 0.24 s of
 /// CPU time; 0.39 s with 64 KiB.
 const BUFFER: usize = 128 << 10;
+
+/// The same with `--hex`, where a byte costs more than a hundred times as much.
+const DUMPED: usize = 16 << 10;
 
 /// What a run of the loop does beside talking.
 pub struct Config {
@@ -174,10 +179,12 @@ pub struct EventLoop<'a> {
     count: u64,
     /// The listener is watched.
     accepting: bool,
+    preauth: PreAuthLimits,
     accept_log: LogLimit,
     /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
     grace_end: Deadline,
+    last_look: LastLook,
     /// When a notice says what stopping waits for.
     stop_notice: Deadline,
     /// The signal that asked us to stop.
@@ -190,11 +197,19 @@ pub struct EventLoop<'a> {
     decoded: Vec<u8>,
 }
 
+/// Payload for single clients that is processed before the turn is over.
+const BURST: usize = 4 << 20;
+
 /// When a stopping server says what it waits for: most have stopped before.
 const STOP_NOTICE: Duration = Duration::from_secs(1);
 
 /// accept(2) that fails again and again is logged once in this time.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections in the grace of their handshakes, and their part of the limit on open files: a small
+/// one, as with programs that limit is little above what the admitted connections need.
+const MAX_GRACE: usize = 1024;
+const GRACE_PART: usize = 16;
 
 /// How often progress is shown.
 const METER: Duration = Duration::from_millis(250);
@@ -215,7 +230,11 @@ impl<'a> EventLoop<'a> {
             table.poller.add(listener, LISTENER, Interest::READ)?;
         }
         let accept_log = LogLimit::new(1, ACCEPT_LOG_INTERVAL, talk.clone());
+        let buffer = if config.dump.is_some() { DUMPED } else { BUFFER };
+        let penalty = config.security.as_ref().is_some_and(Security::has_penalty);
+        let max_grace = MAX_GRACE.min(open_files::most() / GRACE_PART);
         Ok(Self {
+            preauth: PreAuthLimits::new(penalty, max_grace),
             accepting: listener.is_some(),
             listener,
             outgoing: None,
@@ -229,11 +248,12 @@ impl<'a> EventLoop<'a> {
             accept_log,
             resume: None,
             grace_end: Deadline::NEVER,
+            last_look: LastLook::default(),
             stop_notice: Deadline::NEVER,
             signal: None,
             handler_due: Deadline::NEVER,
             meter_at: Instant::now() + METER,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; buffer],
             decoded: Vec::new(),
         })
     }
@@ -246,15 +266,22 @@ impl<'a> EventLoop<'a> {
 
     fn serve_forever(&mut self) -> Result<RunEnd, Failure> {
         let mut ready = Vec::new();
+        let mut was_ready = true;
         loop {
             self.process();
-            if let Some(end) = self.end()? {
+            if let Some(end) = self.end(was_ready)? {
                 return Ok(end);
             }
             let until = self.next_deadline();
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;
             self.table.now = Instant::now();
+            if until.passed() && ready.is_empty() {
+                // What came while we were stopped comes before what is due.
+                let wait = self.table.poller.wait(&mut ready, Deadline::now());
+                wait.during("wait for events", "")?;
+            }
+            was_ready = !ready.is_empty();
             // Connections that end come first: their places are free for those that are accepted.
             ready.sort_by_key(|event| event.token == LISTENER);
             for event in ready.drain(..) {
@@ -264,12 +291,18 @@ impl<'a> EventLoop<'a> {
                 if self.dispatch(event) {
                     return Ok(RunEnd::Stopped(self.signal));
                 }
-                if self.table.flush.is_burst(self.table.log.end()) {
-                    self.table.flush_broadcasts();
-                }
+                self.process_burst();
             }
             self.offer_unread();
             self.run_timers();
+        }
+    }
+
+    /// Processes the turn so far if much was sent in it: who does not take it is not read any more, or
+    /// cut off, before the turn is over.
+    fn process_burst(&mut self) {
+        if self.table.flush.is_burst(self.table.log.end()) || self.table.fresh >= BURST {
+            self.process();
         }
     }
 
@@ -281,7 +314,7 @@ impl<'a> EventLoop<'a> {
         let meter = self.config.meter.as_ref();
         [
             self.table.deadline(),
-            self.config.security.as_ref().map_or(Deadline::NEVER, Security::deadline),
+            self.preauth.deadline(),
             self.handler_due,
             self.outgoing.as_ref().map_or(Deadline::NEVER, Outgoing::deadline),
             self.resume.into(),
@@ -295,14 +328,16 @@ impl<'a> EventLoop<'a> {
     }
 
     /// Whether it is over, and how.
-    fn end(&mut self) -> Result<Option<RunEnd>, Failure> {
+    fn end(&mut self, was_ready: bool) -> Result<Option<RunEnd>, Failure> {
         if let Some(result) = self.table.result.take() {
             return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
         let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
+        let limit = self.config.deadline.min(self.grace_end);
+        let is_over = self.last_look.is_over(limit, was_ready);
         let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
         if self.table.stopping.is_some() {
-            if self.grace_end.passed() {
+            if is_over && self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
                     match self.table.get(slot).map(|entry| &entry.phase) {
@@ -316,12 +351,12 @@ impl<'a> EventLoop<'a> {
                 return Ok(Some(RunEnd::Stopped(self.signal)));
             }
         }
-        if self.config.deadline.passed() {
+        if is_over && self.config.deadline.passed() {
             return Ok(Some(RunEnd::Expired(self.expired())));
         }
         if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
             if self.dial_anew() {
-                return self.end();
+                return self.end(was_ready);
             }
             return Ok(Some(RunEnd::Over));
         }

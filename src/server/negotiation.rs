@@ -19,7 +19,6 @@ use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
-use crate::net::outbox::BroadcastLog;
 
 /// What came of reading.
 pub(super) enum HandshakeEvent {
@@ -32,12 +31,7 @@ pub(super) enum HandshakeEvent {
 }
 
 /// Reads what the handshake wants, never past its own end, and answers; `None` if nothing came.
-fn step(
-    entry: &mut Entry,
-    buffer: &mut [u8],
-    log: &BroadcastLog,
-    now: Instant,
-) -> Option<HandshakeEvent> {
+fn step(entry: &mut Entry, buffer: &mut [u8], now: Instant) -> Option<HandshakeEvent> {
     let Phase::Handshake(negotiation) = &mut entry.phase else {
         return None;
     };
@@ -57,7 +51,7 @@ fn step(
         let mut reply = Zeroizing::new(Vec::with_capacity(1024));
         let progress = driver.feed(&buffer[..count], &mut reply);
         entry.conn.active = now;
-        entry.conn.transmit(&reply, log, now);
+        entry.conn.transmit(&reply, now);
         match progress {
             Ok(None) => {}
             Ok(Some(outcome)) => return Some(HandshakeEvent::Done(outcome)),
@@ -80,7 +74,7 @@ impl EventLoop<'_> {
         let (awaiting, heard) = (Awaiting::Message, false);
         let negotiation = Negotiation { driver, purpose, awaiting, until, heard };
         self.table.set_phase(slot, Phase::Handshake(Box::new(negotiation)));
-        self.table.with(slot, |entry, log, now| entry.conn.transmit(&greeting, log, now));
+        self.table.with(slot, |entry, _, now| entry.conn.transmit(&greeting, now));
     }
 
     /// Reads on a connection in a handshake; whether anything came.
@@ -98,7 +92,7 @@ impl EventLoop<'_> {
             Awaiting::Message => {}
         }
         let buffer = &mut self.buffer;
-        let event = self.table.with(slot, |entry, log, now| step(entry, buffer, log, now));
+        let event = self.table.with(slot, |entry, _, now| step(entry, buffer, now));
         match event.flatten() {
             None => return false,
             Some(event) if self.is_health_check(slot, &event) => {
@@ -119,8 +113,8 @@ impl EventLoop<'_> {
 
     /// Removes it. Only connection detail tells of it.
     fn end_health_check(&mut self, slot: usize, event: &HandshakeEvent) {
-        if let (Some(security), Some(id)) = (&mut self.config.security, self.table.id(slot)) {
-            security.forget(id);
+        if let Some(id) = self.table.id(slot) {
+            self.preauth.leave(id);
         }
         // What was sent may have met the reset.
         let has_failed = self.table.get(slot).is_some_and(|entry| entry.conn.failure().is_some());
@@ -155,10 +149,14 @@ impl EventLoop<'_> {
 
     /// `--accept-proxy`: the header says whose the connection is.
     fn proxy_header(&mut self, slot: usize, event: HandshakeEvent) {
+        let Some(id) = self.table.id(slot) else {
+            return;
+        };
         let entry = &mut self.table.entries[slot];
         match event {
-            HandshakeEvent::More => {}
+            HandshakeEvent::More => self.preauth.heard(id, false, self.table.now),
             HandshakeEvent::Done(outcome) => {
+                self.preauth.leave(id);
                 if let Some(source) = outcome.source {
                     entry.conn.peer = source.into();
                 }
@@ -166,12 +164,18 @@ impl EventLoop<'_> {
                 self.receive_newcomer(slot);
             }
             HandshakeEvent::Refused(why) | HandshakeEvent::Broken(_, why) => {
-                if self.table.refusals.allows(self.table.now) {
-                    let (op, peer) = ("read the PROXY header of", &entry.conn.peer);
-                    self.talk.failure(&Failure::new(op, peer, why.reason, Exit::Broken));
-                }
-                self.table.remove(slot, Reason::Error);
+                self.preauth.leave(id);
+                self.refuse_header(slot, &why.reason);
             }
         }
+    }
+
+    /// Without its PROXY header a connection is removed, which is logged within the log rate limit.
+    pub(super) fn refuse_header(&mut self, slot: usize, why: &str) {
+        if self.table.refusals.allows(self.table.now) {
+            let (op, peer) = ("read the PROXY header of", &self.table.entries[slot].conn.peer);
+            self.talk.failure(&Failure::new(op, peer, why, Exit::Broken));
+        }
+        self.table.remove(slot, Reason::Error);
     }
 }

@@ -269,7 +269,7 @@ impl EventLoop<'_> {
         }
         let until = Deadline::after(out.route.timeout).min(self.config.deadline);
         let handshake = out.route.proof.as_ref().map(Proof::client).transpose()?;
-        self.table.with(slot, |entry, log, now| entry.conn.transmit(&announcement, log, now));
+        self.table.with(slot, |entry, _, now| entry.conn.transmit(&announcement, now));
         match handshake {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Security, until),
             None => self.admit(slot),

@@ -33,13 +33,6 @@ pub(super) enum Phase {
     Closing(Reason),
 }
 
-impl Phase {
-    /// Whether it waits for a PROXY header.
-    pub(super) fn is_announcing(&self) -> bool {
-        matches!(self, Self::Handshake(negotiation) if negotiation.purpose == Purpose::ProxyHeader)
-    }
-}
-
 /// What a handshake is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {

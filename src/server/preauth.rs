@@ -14,7 +14,8 @@
 //! A new connection is never refused, so that holding connections locks out no one else; it cannot be
 //! evicted in its grace, so that opening ever new ones does not either, and one that has shown a
 //! key is evicted last. A right key is admitted whatever the penalty. An IPv6 address counts as its
-//! /64, which is what one customer gets. UNIX peers have no address: only the first limit holds.
+//! /64, which is what one customer gets. UNIX peers have no address: only the first limit holds. The
+//! same is true of connections whose PROXY header is awaited: a proxy has one address for all clients.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -79,7 +80,7 @@ impl PreAuthLimits {
         }
     }
 
-    /// A connection begins its handshake.
+    /// A connection begins its handshake, from this address if there is a limit for that.
     pub fn add(&mut self, id: Id, from: Option<IpAddr>, now: Instant) {
         self.in_grace.push_back(Pending {
             id,

@@ -13,6 +13,7 @@ use crate::session::{Clients, Id};
 impl Table {
     /// Processes every entry that was changed since the last call.
     pub(super) fn process_pending(&mut self) {
+        self.fresh = 0;
         while let Some(slot) = self.pending.pop() {
             self.process(slot);
         }
@@ -24,10 +25,10 @@ impl Table {
             return;
         };
         let id = Id { number: entry.number, slot };
-        let had_queue = !entry.conn.outbox().is_empty(&self.log);
+        let had_queue = entry.conn.waiting(&self.log) > 0;
         let waited = std::mem::take(&mut entry.wants_room);
         self.flush_entry(slot);
-        let is_empty = self.entries[slot].conn.outbox().is_empty(&self.log);
+        let is_empty = self.entries[slot].conn.waiting(&self.log) == 0;
         if waited || had_queue && is_empty {
             self.drained.push(id);
         }
@@ -58,7 +59,7 @@ impl Table {
         let (mut oldest, mut over) = (end, false);
         for (slot, entry) in &mut self.entries {
             let conn = &mut entry.conn;
-            if !entry.interest.write && !conn.outbox().is_empty(&self.log) {
+            if !entry.interest.write && conn.waiting(&self.log) > 0 {
                 conn.last_taken = self.now;
                 self.taken += conn.flush(&self.log, self.now);
                 if conn.failure().is_some() {
@@ -67,9 +68,9 @@ impl Table {
                 entry.count_queued(&mut self.queued);
             }
             let conn = &entry.conn;
-            let waiting = conn.outbox().len(&self.log);
+            let waiting = conn.waiting(&self.log);
             if waiting > 0 {
-                oldest = oldest.min(conn.outbox().oldest());
+                oldest = oldest.min(conn.oldest());
                 over |= waiting >= HIGH_WATER && self.now - conn.last_taken < STALL_AFTER;
                 self.pending.push(slot);
             }
@@ -93,13 +94,18 @@ impl Table {
             return;
         };
         entry.count_queued(&mut self.queued);
-        if entry.conn.outbox().held(&self.log) >= self.queue_limit {
-            let waiting = entry.conn.outbox().len(&self.log);
-            if waiting >= self.queue_limit || self.queued + waiting > TOTAL_QUEUE_LIMIT {
+        // One queue may own as much as is still free. So there is always something left for the next.
+        let share = TOTAL_QUEUE_LIMIT.saturating_sub(self.queued);
+        let limit = match self.queue_limit {
+            usize::MAX => usize::MAX,
+            limit => limit.min(share.max(HIGH_WATER)),
+        };
+        if entry.conn.held(&self.log) >= limit {
+            if entry.conn.waiting(&self.log) >= limit {
                 return self.close(slot, Reason::Slow);
             }
             // What waits is little; the log, which holds much, must not be kept because of it.
-            self.with(slot, |entry, log, _| entry.conn.copy_shared(log));
+            self.with(slot, |entry, log, _| entry.conn.outbox_mut().copy_log(log));
             return;
         }
         let is_paused = self.is_paused_at(slot);
@@ -128,11 +134,11 @@ impl Table {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
             return self.remove(slot, reason);
         }
-        let waiting = conn.outbox().len(&self.log);
-        let is_stalled =
-            self.now - conn.last_taken >= STALL_AFTER && self.queued < TOTAL_QUEUE_LIMIT;
+        let waiting = conn.waiting(&self.log);
+        let has_room = conn.own() <= share
+            && (waiting < HIGH_WATER || self.now - conn.last_taken >= STALL_AFTER);
         let reads = match &entry.phase {
-            Phase::Open => !is_paused && !conn.has_unread() && (waiting < HIGH_WATER || is_stalled),
+            Phase::Open => !is_paused && !conn.has_unread() && has_room,
             Phase::Waiting | Phase::HandedOff(_) => false,
             Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
             Phase::Silent(_) | Phase::Closing(_) => true,

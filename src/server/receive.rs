@@ -6,6 +6,7 @@ use super::phase::Phase;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::ReadHalf;
+use crate::net::deadline::{Deadline, LAST_LOOK};
 use crate::net::poller::Ready;
 use crate::session::{Id, StreamEnd};
 
@@ -81,6 +82,24 @@ impl EventLoop<'_> {
         self.report_end(slot);
     }
 
+    /// Reads what a connection has ready, before it is cut off: whether it has ended by that.
+    pub(super) fn ends_now(&mut self, slot: usize) -> bool {
+        let until = Deadline::after(LAST_LOOK);
+        let mut has_more = true;
+        while has_more && !until.passed() {
+            let is_paused = self.table.is_paused_at(slot);
+            let Some(entry) = self.table.get(slot) else {
+                return true;
+            };
+            if is_paused || entry.conn.has_unread() || entry.conn.read_half() != ReadHalf::Open {
+                return false;
+            }
+            has_more = matches!(entry.conn.socket.unread(), Ok(1..));
+            self.receive(slot);
+        }
+        self.table.get(slot).is_none_or(|entry| entry.conn.read_half() != ReadHalf::Open)
+    }
+
     /// Keeps bytes that the handler has not taken.
     fn keep(&mut self, slot: usize, rest: Vec<u8>) {
         if let Some(entry) = self.table.get(slot) {
@@ -114,6 +133,7 @@ impl EventLoop<'_> {
             }
             self.table.pending.push(slot);
             self.report_end(slot);
+            self.process_burst();
         }
     }
 
@@ -159,7 +179,7 @@ impl EventLoop<'_> {
     fn hung_up(&mut self, slot: usize) {
         let conn = &self.table.entries[slot].conn;
         let is_reset = conn.failure().is_some() || !matches!(conn.socket.take_error(), Ok(None));
-        let reason = if is_reset || !conn.outbox().is_empty(&self.table.log) {
+        let reason = if is_reset || conn.waiting(&self.table.log) > 0 {
             Reason::Reset
         } else {
             Reason::Eof // a UNIX peer that closed

@@ -1,7 +1,6 @@
 //! Handshakes that secure a connection before any handler knows of it: keys are proved, and a codec
 //! is agreed on. `auth-serve` asks each client ([`Security`]), `auth-connect` answers.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,20 +16,11 @@ use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Outcome, Refusal};
-use crate::net::open_files;
 use crate::session::{Clients, Id};
 
 /// How long our answer to a challenge has the connection to itself. A server that reads it with a
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
 const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
-/// Refused connections that are still being closed in good order; one more removes the first of
-/// them, so that peers that do not close hold no descriptors.
-const MAX_CLOSING: usize = 64;
-
-/// Connections in their grace, and their part of the limit on open files: a small one, as with
-/// programs that limit is little above what the admitted connections need.
-const MAX_GRACE: usize = 1024;
-const GRACE_PART: usize = 16;
 
 /// Reads the keys of a server again.
 pub type ReadProof = Box<dyn Fn() -> Result<Proof, Failure>>;
@@ -42,22 +32,13 @@ pub struct Security {
     read: Option<ReadProof>,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
-    limits: PreAuthLimits,
-    closing: VecDeque<Id>,
+    penalty: bool,
 }
 
 impl Security {
-    /// For clients that give this proof; `penalty` is off with `--no-penalty`. The limit on open files
-    /// is the one that holds now.
+    /// For clients that give this proof; `penalty` is off with `--no-penalty`.
     pub fn new(proof: Proof, read: Option<ReadProof>, timeout: Duration, penalty: bool) -> Self {
-        let max_grace = MAX_GRACE.min(open_files::most() / GRACE_PART);
-        Self {
-            proof,
-            read,
-            timeout,
-            limits: PreAuthLimits::new(penalty, max_grace),
-            closing: VecDeque::new(),
-        }
+        Self { proof, read, timeout, penalty }
     }
 
     /// Reads the keys again: their names. Those of before stay where that fails.
@@ -70,82 +51,43 @@ impl Security {
 
     /// Whether a connection from a denied address may authenticate, so that the protocol can report
     /// the reason. Not while many connections are pending: they share the pre-auth limits.
-    pub(super) fn would_explain(&self) -> bool {
-        self.proof.explains() && self.limits.is_calm()
+    pub(super) fn would_explain(&self, limits: &PreAuthLimits) -> bool {
+        self.proof.explains() && limits.is_calm()
     }
 
-    /// A connection has left before it was authenticated.
-    pub(super) fn forget(&mut self, id: Id) {
-        self.limits.leave(id);
+    /// Whether wrong proofs bring a penalty.
+    pub(super) fn has_penalty(&self) -> bool {
+        self.penalty
     }
+}
 
-    /// When a connection may have to be evicted.
-    pub(super) fn deadline(&self) -> Deadline {
-        self.limits.deadline()
+/// Logs why a connection is not admitted, within the log rate limit.
+fn log(table: &mut Table, slot: usize, reason: &str) {
+    if !table.refusals.allows(table.now) {
+        return;
     }
+    let entry = &table.entries[slot];
+    table.talk.say(&Event::Auth {
+        id: entry.number,
+        peer: &entry.conn.peer,
+        ok: false,
+        reason: Some(reason),
+        key: None,
+    });
+}
 
-    /// Logs why a connection is not admitted, within the log rate limit.
-    fn log(table: &mut Table, slot: usize, reason: &str) {
-        if !table.refusals.allows(table.now) {
-            return;
-        }
-        let entry = &table.entries[slot];
-        table.talk.say(&Event::Auth {
-            id: entry.number,
-            peer: &entry.conn.peer,
-            ok: false,
-            reason: Some(reason),
-            key: None,
-        });
-    }
-
-    fn refuse(&mut self, table: &mut Table, slot: usize, why: &Refusal) {
-        Self::log(table, slot, &why.reason);
-        let (entry, now) = (&table.entries[slot], table.now);
-        let delay = if why.wrong_proof {
-            let id = Id { number: entry.number, slot };
-            self.limits.wrong_proof(id, entry.conn.peer.ip(), now)
-        } else {
-            Duration::ZERO
-        };
-        if delay.is_zero() {
-            self.close(table, slot, why.farewell);
-        } else if let Some(negotiation) = table.negotiation(slot) {
-            negotiation.awaiting = Awaiting::Verdict(why.farewell);
-            negotiation.until = Deadline::at(now + delay);
-            table.pending.push(slot);
-        }
-    }
-
-    /// Sends the verdict that the protocol has, and closes; a reset would destroy the verdict.
-    fn close(&mut self, table: &mut Table, slot: usize, farewell: &[u8]) {
-        let Some(id) = table.id(slot) else { return };
-        self.limits.leave(id);
-        table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
-        table.close(slot, Reason::Auth);
-        self.closing.push_back(id);
-        if self.closing.len() > MAX_CLOSING
-            && let Some(first) = self.closing.pop_front()
-            && table.id(first.slot) == Some(first)
-        {
-            table.remove(first.slot, Reason::Auth);
-        }
-    }
-
-    /// The handshake succeeded.
-    fn succeed(&mut self, table: &mut Table, id: Id, outcome: Outcome) {
-        self.limits.leave(id);
-        let entry = &mut table.entries[id.slot];
-        entry.key = outcome.key.as_deref().map(Rc::from);
-        entry.conn.establish(outcome.codec);
-        table.talk.say(&Event::Auth {
-            id: id.number,
-            peer: &entry.conn.peer,
-            ok: true,
-            reason: None,
-            key: outcome.key.as_deref(),
-        });
-    }
+/// The handshake succeeded.
+fn succeed(table: &mut Table, id: Id, outcome: Outcome) {
+    let entry = &mut table.entries[id.slot];
+    entry.key = outcome.key.as_deref().map(Rc::from);
+    entry.conn.establish(outcome.codec);
+    table.talk.say(&Event::Auth {
+        id: id.number,
+        peer: &entry.conn.peer,
+        ok: true,
+        reason: None,
+        key: outcome.key.as_deref(),
+    });
 }
 
 impl EventLoop<'_> {
@@ -155,31 +97,31 @@ impl EventLoop<'_> {
         let Some(security) = &mut self.config.security else {
             return;
         };
-        security.limits.add(id, from, now);
+        self.preauth.add(id, from, now);
         let until = Deadline::after(security.timeout);
         if let Some(handshake) = self.table.or_quit(security.proof.server()) {
             self.begin_handshake(id.slot, handshake, Purpose::Security, until);
-            self.evict();
         }
     }
 
     /// Evicts what is over the limits. Each connection is read first: it may have sent its proof.
     pub(super) fn evict(&mut self) {
         let now = self.table.now;
-        while let Some(security) = &mut self.config.security
-            && let Some(victim) = security.limits.next_eviction(now)
-        {
+        while let Some(victim) = self.preauth.next_eviction(now) {
             let is_here = self.table.id(victim.slot) == Some(victim);
             if is_here && self.negotiate(victim.slot) {
                 continue;
             }
-            if let Some(security) = &mut self.config.security {
-                security.limits.leave(victim);
-                if is_here {
+            self.preauth.leave(victim);
+            let purpose = self.table.negotiation(victim.slot).map(|it| it.purpose);
+            match purpose.filter(|_| is_here) {
+                None => {}
+                Some(Purpose::Security) => {
                     let reason = "evicted: too many unauthenticated connections";
-                    Security::log(&mut self.table, victim.slot, reason);
+                    log(&mut self.table, victim.slot, reason);
                     self.table.remove(victim.slot, Reason::Auth);
                 }
+                _ => self.refuse_header(victim.slot, "evicted: too many connections without one"),
             }
         }
     }
@@ -193,19 +135,20 @@ impl EventLoop<'_> {
     }
 
     fn secure_accepted(&mut self, slot: usize, event: HandshakeEvent) {
-        let (Some(security), Some(id)) = (&mut self.config.security, self.table.id(slot)) else {
+        let Some(id) = self.table.id(slot) else {
             return;
         };
         if let Some(negotiation) = self.table.negotiation(slot) {
-            security.limits.heard(id, negotiation.driver.shows_key(), self.table.now);
+            self.preauth.heard(id, negotiation.driver.shows_key(), self.table.now);
         }
         match event {
             HandshakeEvent::More => {}
             HandshakeEvent::Refused(why) | HandshakeEvent::Broken(_, why) => {
-                security.refuse(&mut self.table, slot, &why);
+                self.refuse(slot, &why);
             }
             HandshakeEvent::Done(outcome) => {
-                security.succeed(&mut self.table, id, outcome);
+                self.preauth.leave(id);
+                succeed(&mut self.table, id, outcome);
                 let entry = &mut self.table.entries[slot];
                 entry.denied_by = self.config.limits.access.denial(entry.conn.peer.ip());
                 if entry.denied_by.is_none() {
@@ -247,7 +190,7 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Refused(why) => {
                 let farewell = why.farewell;
-                self.table.with(slot, |entry, log, now| entry.conn.transmit(farewell, log, now));
+                self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
                 refused(why)
             }
             // The verdict may have come before the reset.
@@ -262,10 +205,30 @@ impl EventLoop<'_> {
         self.table.quit(Err(failure));
     }
 
-    /// The delay of a verdict is over.
+    fn refuse(&mut self, slot: usize, why: &Refusal) {
+        log(&mut self.table, slot, &why.reason);
+        let (entry, now) = (&self.table.entries[slot], self.table.now);
+        let delay = if why.wrong_proof {
+            let id = Id { number: entry.number, slot };
+            self.preauth.wrong_proof(id, entry.conn.peer.ip(), now)
+        } else {
+            Duration::ZERO
+        };
+        if delay.is_zero() {
+            self.send_verdict(slot, why.farewell);
+        } else if let Some(negotiation) = self.table.negotiation(slot) {
+            negotiation.awaiting = Awaiting::Verdict(why.farewell);
+            negotiation.until = Deadline::at(now + delay);
+            self.table.pending.push(slot);
+        }
+    }
+
+    /// Sends the verdict that the protocol has, and closes; a reset would destroy the verdict.
     pub(super) fn send_verdict(&mut self, slot: usize, farewell: &[u8]) {
-        if let Some(security) = &mut self.config.security {
-            security.close(&mut self.table, slot, farewell);
+        if let Some(id) = self.table.id(slot) {
+            self.preauth.leave(id);
+            self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
+            self.table.close(slot, Reason::Auth);
         }
     }
 }

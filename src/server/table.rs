@@ -3,9 +3,9 @@
 //!
 //! Over 300 lines: a third declares what is kept, each field with its meaning.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ pub(super) struct Entry {
     /// The byte counts are known.
     pub(super) has_counts: bool,
     pub(super) interest: Interest,
-    /// When the timer heap looks at it next.
+    /// When its timer looks at it next: its place in [`Table::timers`].
     pub(super) armed: Option<Instant>,
     /// Its part of [`Table::queued`].
     counted: usize,
@@ -54,9 +54,14 @@ pub(super) struct Entry {
 impl Entry {
     /// Brings its part of [`Table::queued`] up to date with what its outbox owns now.
     pub(super) fn count_queued(&mut self, queued: &mut usize) {
-        let own = self.conn.outbox().own();
+        let own = self.conn.own();
         *queued = *queued - self.counted + own;
         self.counted = own;
+    }
+
+    /// What its address counts as; UNIX peers have none.
+    fn network(&self) -> Option<IpAddr> {
+        self.conn.peer.ip().map(network)
     }
 }
 
@@ -131,21 +136,28 @@ pub(super) struct Table {
     pub(super) result: Option<Result<(), Failure>>,
     /// Connections that hold a place of `-m`.
     pub(super) admitted: usize,
-    /// Connections whose PROXY header has not come.
-    pub(super) announcing: usize,
+    /// Connections in [`Phase::Silent`].
+    pub(super) silent: usize,
+    /// How many of those that are admitted each address has.
+    by_address: HashMap<IpAddr, usize>,
     /// Slots of connections in [`Phase::Waiting`], by number: first come, first served.
     waiting: BTreeMap<u64, usize>,
     pub(super) entries: Slab<Entry>,
-    pub(super) timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    /// When to look at which slot next; nothing is kept of connections that are gone.
+    pub(super) timers: BTreeSet<(Instant, usize)>,
     /// Slots to process at the end of the turn.
     pub(super) pending: Vec<usize>,
     /// Slots whose handler has not taken all bytes.
     pub(super) unread: Vec<usize>,
+    /// Connections that were refused and are still being closed.
+    pub(super) refused: VecDeque<Id>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
     /// Bytes that all outboxes own, as each was last counted ([`Entry::count_queued`]).
     pub(super) queued: usize,
+    /// Bytes that handlers have sent to single clients since the entries were last processed.
+    pub(super) fresh: usize,
     /// Bytes that all peers together have taken.
     pub(super) taken: u64,
     pub(super) log: BroadcastLog,
@@ -160,8 +172,6 @@ pub(super) struct Table {
     /// `--hex` is on.
     pub(super) has_dump: bool,
     pub(super) last: Option<Closed>,
-    /// Encoded payload on its way into an outbox.
-    pub(super) scratch: Vec<u8>,
 }
 
 impl Table {
@@ -176,15 +186,18 @@ impl Table {
             stop_wanted: false,
             result: None,
             admitted: 0,
-            announcing: 0,
+            silent: 0,
+            by_address: HashMap::new(),
             waiting: BTreeMap::new(),
             entries: Slab::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             pending: Vec::new(),
             unread: Vec::new(),
+            refused: VecDeque::new(),
             left: Vec::new(),
             drained: Vec::new(),
             queued: 0,
+            fresh: 0,
             taken: 0,
             log: BroadcastLog::default(),
             flush: FlushSchedule::default(),
@@ -194,7 +207,6 @@ impl Table {
             is_social: handler.is_social(),
             has_dump: false,
             last: None,
-            scratch: Vec::new(),
         })
     }
 
@@ -267,9 +279,9 @@ impl Table {
         } else {
             self.waiting.remove(&entry.number);
         }
-        self.announcing += usize::from(phase.is_announcing());
+        self.silent += usize::from(matches!(phase, Phase::Silent(_)));
         let before = std::mem::replace(&mut entry.phase, phase);
-        self.announcing -= usize::from(before.is_announcing());
+        self.silent -= usize::from(matches!(before, Phase::Silent(_)));
         self.pending.push(slot);
     }
 
@@ -280,9 +292,20 @@ impl Table {
         let _ = self.poller.remove(&entry.conn);
         self.waiting.remove(&entry.number);
         self.queued -= entry.counted;
-        self.announcing -= usize::from(entry.phase.is_announcing());
+        self.silent -= usize::from(matches!(entry.phase, Phase::Silent(_)));
+        if let Some(armed) = entry.armed {
+            self.timers.remove(&(armed, slot));
+        }
         if entry.is_admitted {
             self.admitted -= 1;
+            if let Some(address) = entry.network()
+                && let Some(count) = self.by_address.get_mut(&address)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_address.remove(&address);
+                }
+            }
         }
         Some(entry)
     }
@@ -307,12 +330,8 @@ impl Table {
 
     /// How many admitted connections have the address of this one; UNIX peers have none.
     pub(super) fn neighbours(&self, slot: usize) -> usize {
-        let of = |entry: &Entry| entry.conn.peer.ip().map(network);
-        let Some(address) = self.entries.get(slot).and_then(of) else {
-            return 0;
-        };
-        let admitted = self.entries.iter().filter(|(_, entry)| entry.is_admitted);
-        admitted.filter(|(_, entry)| of(entry) == Some(address)).count()
+        let address = self.entries.get(slot).and_then(Entry::network);
+        address.and_then(|address| self.by_address.get(&address)).copied().unwrap_or_default()
     }
 
     /// Admits a connection: from now on it talks to the handler.
@@ -326,6 +345,9 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
+        if let Some(address) = entry.network() {
+            *self.by_address.entry(address).or_default() += 1;
+        }
         let joined = self.is_social;
         if self.bounds.role == Role::Server
             && self.talk.says(if joined { Level::Normal } else { Level::Verbose })

@@ -1,12 +1,11 @@
-//! The timers of the connections: idle timeout, linger, drain, handshakes, back-pressure. One heap
-//! with one entry a connection; an entry that comes too early is pushed again.
+//! The timers of the connections: idle timeout, linger, drain, handshakes, back-pressure. One
+//! entry a connection, ordered by time; one that comes too early is set again.
 
-use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::phase::Phase;
-use super::table::{Entry, Table};
+use super::table::{Entry, Role, Table};
 use crate::console::event::Reason;
 use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
@@ -34,6 +33,8 @@ enum Timer {
     Remove(Reason),
     /// `--linger` is over: our end is sent behind what is queued, then it is removed.
     Finish,
+    /// Whether the peer has acknowledged more.
+    Look,
     /// It has taken nothing for [`STALL_AFTER`]: processing it makes it read again.
     Stalled,
 }
@@ -51,19 +52,32 @@ impl Table {
             (Phase::HandedOff(hand_off), _) => {
                 Some((hand_off.due(conn.active, self.bounds.idle)?, Timer::HandedOff))
             }
-            (Phase::Closing(_), WriteHalf::Ended(at)) => {
+            // What a socket holds when it is closed is lost if the peer still sends.
+            (Phase::Closing(_), WriteHalf::Ended(at)) if !conn.is_unseen => {
                 let quiet = if self.stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
-                let due = (conn.active.max(at) + quiet).min(at + DRAIN);
+                let end = conn.last_taken.max(at) + DRAIN;
+                let due = (conn.active.max(at) + quiet).min(end);
                 Some((due, Timer::Remove(Reason::Eof)))
             }
-            (Phase::Closing(_), _) => Some((conn.last_taken + DRAIN, Timer::Remove(Reason::Slow))),
+            (Phase::Closing(_), _) => {
+                let due = conn.last_taken + DRAIN;
+                match conn.next_look() {
+                    look if look < due => Some((look, Timer::Look)),
+                    _ => Some((due, Timer::Remove(Reason::Slow))),
+                }
+            }
             (Phase::Open, _) => {
-                let waiting = conn.outbox().len(&self.log);
+                let waiting = conn.waiting(&self.log);
                 let is_quiet = !entry.is_occupied && waiting == 0;
                 let is_stalled =
                     waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
                 let (idle, linger) = (self.bounds.idle, self.bounds.linger);
                 let stopping = self.stopping.filter(|_| is_quiet);
+                let look = if waiting > 0 || conn.is_unseen && self.bounds.role == Role::Client {
+                    Some(conn.next_look())
+                } else {
+                    (conn.is_unseen && !idle.is_zero()).then(|| conn.next_look_within(idle))
+                };
                 [
                     stopping.map(|since| {
                         (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))
@@ -71,6 +85,7 @@ impl Table {
                     (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
                     linger.zip(conn.output_ended()).map(|(time, at)| (at + time, Timer::Finish)),
                     is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
+                    look.map(|at| (at, Timer::Look)),
                 ]
                 .into_iter()
                 .flatten()
@@ -87,14 +102,16 @@ impl Table {
         let due = if due > self.now { due } else { self.now + RECHECK };
         let entry = &mut self.entries[slot];
         if entry.armed.is_none_or(|armed| due < armed) {
-            entry.armed = Some(due);
-            self.timers.push(Reverse((due, slot, entry.number)));
+            if let Some(armed) = entry.armed.replace(due) {
+                self.timers.remove(&(armed, slot));
+            }
+            self.timers.insert((due, slot));
         }
     }
 
     /// When the next timer is due.
     pub(super) fn deadline(&self) -> Deadline {
-        let due = Deadline::from(self.timers.peek().map(|Reverse((due, ..))| *due));
+        let due = Deadline::from(self.timers.first().map(|(due, _)| *due));
         let due = due.min(self.flush.deadline(self.log.end()));
         if self.back_pressure.is_on() {
             due.min(Deadline::at(self.now + BACK_PRESSURE_POLL))
@@ -105,16 +122,16 @@ impl Table {
 
     /// Takes out a connection whose timer is due, with what is due.
     fn next_due(&mut self) -> Option<(usize, Timer)> {
-        while let Some(&Reverse((at, slot, number))) = self.timers.peek()
+        while let Some(&(at, slot)) = self.timers.first()
             && at <= self.now
         {
-            self.timers.pop();
-            let Some(entry) = self.entries.get_mut(slot).filter(|entry| entry.number == number)
-            else {
-                continue;
-            };
-            entry.armed = None;
+            self.timers.pop_first();
+            self.entries[slot].armed = None;
             self.pending.push(slot);
+            let entry = &mut self.entries[slot];
+            if let Phase::Open | Phase::Closing(_) = entry.phase {
+                entry.conn.look(self.now);
+            }
             let next = self.next_timer(&self.entries[slot]);
             if let Some((_, timer)) = next.filter(|(due, _)| *due <= self.now) {
                 return Some((slot, timer));
@@ -134,15 +151,17 @@ impl EventLoop<'_> {
                 Timer::HandedOff => self.table.check_handed_off(slot),
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
+                Timer::Finish if self.ends_now(slot) => {}
                 Timer::Finish => {
                     // What the socket does not take now is lost.
                     self.table.with(slot, |entry, log, now| {
                         entry.conn.end_output(true, log, now);
                         entry.conn.flush(log, now);
+                        entry.conn.send_fin(log, now);
                     });
                     self.table.remove(slot, Reason::Eof);
                 }
-                Timer::Stalled => {}
+                Timer::Stalled | Timer::Look => {}
             }
         }
     }

@@ -18,6 +18,7 @@ mod stdio;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::UnixCredentials;
@@ -156,6 +157,9 @@ pub trait Clients {
     /// Queues bytes for one client.
     fn send(&mut self, client: Id, bytes: &[u8]);
 
+    /// Queues bytes that several clients get: they are kept once.
+    fn send_shared(&mut self, client: Id, bytes: &Arc<[u8]>);
+
     /// Queues the same bytes for every client, except the one they are from.
     fn broadcast(&mut self, bytes: &[u8], except: Option<Id>);
 
@@ -175,8 +179,12 @@ pub trait Clients {
     /// The address of a client.
     fn peer(&self, client: Id) -> Option<Endpoint>;
 
-    /// Bytes queued for a client, and for how long it has taken none of them.
-    fn queued(&self, client: Id) -> (usize, Duration);
+    /// Bytes queued for a client.
+    fn queued(&self, client: Id) -> usize;
+
+    /// For how long a client has taken nothing, or nothing was there to take; what it can take now is
+    /// sent first.
+    fn stalled(&mut self, client: Id) -> Duration;
 
     /// What is known about a client, if it is here.
     fn about(&self, client: Id) -> Option<About>;

@@ -97,16 +97,16 @@ impl Pipe {
         }
         let all = clients.all();
         if self.options.sole {
-            return all.first().is_some_and(|&id| clients.queued(id).0 == 0);
+            return all.first().is_some_and(|&id| clients.queued(id) == 0);
         }
         let mut full = all.clone();
-        full.retain(|&id| clients.queued(id).0 >= HIGH_WATER);
+        full.retain(|&id| clients.queued(id) >= HIGH_WATER);
         if full.is_empty() {
             return !all.is_empty();
         }
         self.look_at = Some(Instant::now() + FULL_POLL);
         let limit = self.options.stall_limit;
-        full.retain(|&id| !limit.is_zero() && clients.queued(id).1 >= limit);
+        full.retain(|&id| !limit.is_zero() && clients.stalled(id) >= limit);
         // If all are stuck, closing some would help no other client.
         if full.len() < all.len() {
             for id in full {

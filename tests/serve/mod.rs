@@ -13,6 +13,7 @@ use crate::run::{
 };
 
 mod accept;
+mod floods;
 mod limits;
 mod start;
 mod stream;

@@ -24,7 +24,7 @@ impl FromArgMatches for Steps {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         let mut found: Vec<(usize, Step)> = Vec::new();
-        found.extend(each(matches, "send", |text: &Bytes| Step::Send(text.0.clone())));
+        found.extend(each(matches, "send", |text: &Bytes| Step::Send(text.0.to_vec())));
         found.extend(each(matches, "expect", |pattern: &Pattern| Step::Expect(pattern.clone())));
         found.extend(each(matches, "expect_eof", |_: &String| Step::ExpectEof));
         found.sort_by_key(|(index, _)| *index);

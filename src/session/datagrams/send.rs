@@ -11,7 +11,7 @@ use nix::poll::PollFlags;
 use super::frontend::Frontend;
 use crate::console::event::Event;
 use crate::exit::{During, Exit, Failure, quoted};
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Deadline, LastLook};
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
@@ -239,6 +239,7 @@ impl Sender<'_> {
     fn receive(&mut self, buffer: &mut [u8]) -> Result<Answer, Failure> {
         let until = self.until();
         loop {
+            let is_over = until.passed();
             let error = match self.socket.recv(buffer) {
                 Ok(received) => {
                     self.show(&received)?;
@@ -246,7 +247,7 @@ impl Sender<'_> {
                     received.datagrams().try_for_each(|bytes| self.expect(bytes))?;
                     return Ok(Answer::Came);
                 }
-                Err(e) if would_block(&e) && until.passed() => return Ok(Answer::Missing),
+                Err(e) if would_block(&e) && is_over => return Ok(Answer::Missing),
                 Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLIN, until) {
                     Ok(()) => continue,
                     Err(e) => e,
@@ -297,8 +298,11 @@ impl Sender<'_> {
         let mut poller = self.frontend.poller(&self.socket).during("wait for datagrams", "")?;
         let mut buffer = self.socket.buffer();
         let mut ready: Vec<Ready> = Vec::new();
+        let mut last_look = LastLook::default();
         loop {
-            self.check_deadline()?;
+            if last_look.is_over(self.deadline, !ready.is_empty()) {
+                self.check_deadline()?;
+            }
             ready.clear();
             poller.wait(&mut ready, self.deadline).during("wait for datagrams", "")?;
             if let Some(signal) = self.frontend.signals.as_ref().and_then(Deferred::take) {

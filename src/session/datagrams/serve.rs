@@ -1,6 +1,7 @@
 //! `udp-serve`: one event loop that answers every peer. Nothing a peer does ends it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answers::AnswerQueue;
@@ -11,7 +12,7 @@ use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
-use crate::net::deadline::Deadline;
+use crate::net::deadline::{Deadline, LastLook};
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
@@ -32,7 +33,7 @@ pub enum Answer {
     /// It is dropped.
     Discard,
     /// The same answer to every datagram.
-    Reply(Vec<u8>),
+    Reply(Arc<[u8]>),
     /// The output of a program is the answer.
     Program(Box<DatagramPrograms>),
 }
@@ -67,6 +68,7 @@ pub struct Service<'a> {
     hung_up: bool,
     loops: Loops,
     poller: Poller,
+    last_look: LastLook,
 }
 
 impl<'a> Service<'a> {
@@ -86,6 +88,7 @@ impl<'a> Service<'a> {
         let refusals = LogLimit::of_refusals(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
+        let last_look = LastLook::default();
         Ok(Self {
             answers,
             answer,
@@ -98,6 +101,7 @@ impl<'a> Service<'a> {
             hung_up,
             loops,
             poller,
+            last_look,
         })
     }
 
@@ -113,7 +117,7 @@ impl<'a> Service<'a> {
             if let Some(failure) = self.frontend.seat.failure() {
                 return Err(failure);
             }
-            let until = self.next_deadline()?;
+            let until = self.next_deadline(!ready.is_empty())?;
             let wanted = self.interest();
             if wanted != watched {
                 self.poller
@@ -163,14 +167,14 @@ impl<'a> Service<'a> {
 
     /// When something is due though nothing is ready; a failure where `-i` or `--deadline` ends the
     /// run.
-    fn next_deadline(&self) -> Result<Deadline, Failure> {
+    fn next_deadline(&mut self, was_ready: bool) -> Result<Deadline, Failure> {
         let idle = if self.rules.idle.is_zero() || self.is_busy() {
             Deadline::NEVER
         } else {
             Deadline::at(self.active + self.rules.idle)
         };
         let until = idle.min(self.rules.deadline);
-        if until.passed() {
+        if self.last_look.is_over(until, was_ready) {
             let cause = if idle.passed() {
                 let limit = quantity::shown(self.rules.idle);
                 format!("idle timeout: no datagram for {limit} (-i)")

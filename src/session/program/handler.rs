@@ -81,7 +81,7 @@ impl ClientPrograms {
             return;
         };
         clients.pause(*client, relay.is_full);
-        let wanted = relay.interest(clients.queued(*client).0 >= HIGH_WATER);
+        let wanted = relay.interest(clients.queued(*client) >= HIGH_WATER);
         if wanted != relay.watched && self.runner.poller().change(&*relay, number, wanted).is_err()
         {
             // Unwatched it would never end.

@@ -1,6 +1,7 @@
 //! The room as a handler: cuts received bytes into lines, and delivers what the members send.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::members::{LINE, Members, OPERATOR, Output};
@@ -22,6 +23,8 @@ const PRIVATE_LIMIT: usize = QUEUE_LIMIT / 4;
 const QUIET: Duration = Duration::from_millis(200);
 /// Bytes delivered for one member in one turn; the rest of what it sent waits for the next.
 const TURN_LIMIT: usize = 256 << 10;
+/// A byte for one member counts as so many of a broadcast, which is sent with others.
+const ANSWER_COST: usize = 4;
 /// How often stdin is looked at again while slow readers are waited for.
 const STDIN_POLL: Duration = Duration::from_millis(20);
 /// What the reader of our stdout gets at least, however short the grace.
@@ -182,11 +185,20 @@ impl Output for Delivery<'_> {
     }
 
     fn send(&mut self, to: Id, lines: &[u8]) {
-        self.delivered += lines.len();
+        self.delivered += lines.len() * ANSWER_COST;
         if to == OPERATOR {
             self.operator.deliver(lines);
         } else {
             self.clients.send(to, lines);
+        }
+    }
+
+    fn send_shared(&mut self, to: Id, lines: &Arc<[u8]>) {
+        self.delivered += lines.len() * ANSWER_COST;
+        if to == OPERATOR {
+            self.operator.deliver(lines);
+        } else {
+            self.clients.send_shared(to, lines);
         }
     }
 
@@ -197,7 +209,7 @@ impl Output for Delivery<'_> {
     }
 
     fn is_slow(&self, member: Id) -> bool {
-        member != OPERATOR && self.clients.queued(member).0 >= PRIVATE_LIMIT
+        member != OPERATOR && self.clients.queued(member) >= PRIVATE_LIMIT
     }
 
     fn close(&mut self, member: Id, reason: Reason) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use crate::console::event::Reason;
 use crate::exit::quoted;
@@ -39,6 +40,8 @@ pub trait Output {
     fn broadcast_later(&mut self, line: &[u8]);
     /// Lines for one member.
     fn send(&mut self, to: Id, lines: &[u8]);
+    /// Lines that several members get, who share them while they wait.
+    fn send_shared(&mut self, to: Id, lines: &Arc<[u8]>);
     /// The member of this name said this text.
     fn log(&mut self, from: Id, name: &str, text: &[u8]);
     /// Whether the member reads too slowly to get private messages.
@@ -57,6 +60,9 @@ pub struct Members {
     owners: HashMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: HashMap<String, String>,
+    /// The answer to `/who`, until it changes: thousands may wait for it.
+    list: Option<Arc<[u8]>>,
+    help: Arc<[u8]>,
     /// Text is not sanitized.
     raw: bool,
 }
@@ -73,7 +79,8 @@ impl Members {
     /// A room with the operator in it.
     pub fn new(raw: bool) -> Self {
         let (all, owners, reserved) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        let mut members = Self { all, owners, reserved, raw };
+        let (list, help) = (None, HELP.as_bytes().into());
+        let mut members = Self { all, owners, reserved, list, help, raw };
         members.enter(OPERATOR, "server".into(), true);
         members
     }
@@ -98,6 +105,7 @@ impl Members {
     pub fn leave(&mut self, id: Id, out: &mut dyn Output) {
         if let Some(Member { name, .. }) = self.all.remove(&id) {
             self.disown(&name);
+            self.list = None;
             out.broadcast_later(format!("-- {name} left\n").as_bytes());
         }
     }
@@ -118,14 +126,12 @@ impl Members {
         let is_operator = id == OPERATOR;
         match word.to_ascii_lowercase().as_slice() {
             b"nick" => self.rename(id, rest, out),
-            b"who" => out.send(id, self.who().as_bytes()),
+            b"who" => out.send_shared(id, &self.who()),
             b"msg" => self.private_message(id, rest, out),
             b"me" if rest.is_empty() => error(id, "/me TEXT", out),
             b"me" => self.message(id, ["* ", " "], rest, out),
-            b"help" => {
-                let more = if is_operator { OPERATOR_HELP } else { "" };
-                out.send(id, [HELP, more].concat().as_bytes());
-            }
+            b"help" if is_operator => out.send(id, [HELP, OPERATOR_HELP].concat().as_bytes()),
+            b"help" => out.send_shared(id, &self.help),
             b"quit" if is_operator => out.stop(),
             b"quit" => self.close(id, Reason::Eof, out),
             b"kick" if is_operator => self.kick(rest, out),
@@ -183,7 +189,10 @@ impl Members {
         [open, name, close, text, b"\n"].concat()
     }
 
-    fn who(&self) -> String {
+    fn who(&mut self) -> Arc<[u8]> {
+        if let Some(list) = &self.list {
+            return Arc::clone(list);
+        }
         let mut list = format!("-- {} here:", self.all.len());
         let mut start = 0;
         for Member { name, .. } in self.all.values() {
@@ -195,7 +204,7 @@ impl Members {
             list.push_str(name);
         }
         list.push('\n');
-        list
+        Arc::clone(self.list.insert(list.into_bytes().into()))
     }
 
     fn close(&mut self, id: Id, reason: Reason, out: &mut dyn Output) {
@@ -253,6 +262,7 @@ impl Members {
             None => {}
         }
         out.broadcast(format!("-- {old} is now {new}\n").as_bytes(), None);
+        self.list = None;
         let old = old.clone();
         self.disown(&old);
         self.own(&new, id);
@@ -284,6 +294,7 @@ impl Members {
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
         self.own(&name, id);
         self.all.insert(id, Member { name, is_fixed, is_leaving: false });
+        self.list = None;
     }
 
     /// The name, or with the first number behind it that makes it free. No member can choose a

@@ -95,7 +95,7 @@ impl Scripted {
                 Action::Send(bytes) => {
                     self.has_answer = false;
                     clients.send(client, &self.line_ends.convert(&bytes));
-                    if clients.queued(client).0 == 0 {
+                    if clients.queued(client) == 0 {
                         self.script.sent();
                     }
                 }
@@ -140,8 +140,8 @@ impl Scripted {
             && self.step_deadline().passed()
         {
             // Whatever the peer takes is progress.
-            let (queued, stalled) = clients.queued(client);
-            if queued > 0 && stalled < self.step_limit {
+            let stalled = clients.stalled(client);
+            if stalled < self.step_limit {
                 let now = Instant::now();
                 self.step_began = now.checked_sub(stalled).unwrap_or(now);
                 return;

@@ -41,6 +41,10 @@ impl Output for Got {
         self.lines.get_mut(&to.number).unwrap().push_str(std::str::from_utf8(lines).unwrap());
     }
 
+    fn send_shared(&mut self, to: Id, lines: &Arc<[u8]>) {
+        self.send(to, lines);
+    }
+
     fn log(&mut self, _from: Id, _name: &str, _text: &[u8]) {}
 
     fn is_slow(&self, _member: Id) -> bool {
