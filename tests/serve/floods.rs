@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,8 +76,10 @@ fn row_104_a_slow_but_steady_reader_gets_everything() {
                 let got = if words.starts_with("auth") {
                     let client = format!("auth-connect {server} --key-file {key} --recv-only");
                     let mut client = sockctl(client).into_command();
-                    let client = client.stdout(std::process::Stdio::piped()).spawn().unwrap();
-                    reads_slowly(client.stdout.unwrap(), 100_000, time)
+                    let mut client = client.stdout(Stdio::piped()).spawn().unwrap();
+                    let got = reads_slowly(client.stdout.take().unwrap(), 100_000, time);
+                    assert_eq!(client.wait().unwrap().code(), Some(0));
+                    got
                 } else {
                     reads_slowly(server.connect(), 100_000, time)
                 };
@@ -350,7 +353,9 @@ fn row_118_an_echo_answers_at_once_beside_floods_that_are_dumped() {
     times.sort_unstable();
     // Forty other threads want this processor, too.
     assert!(times[10] < Duration::from_millis(500), "{times:?}");
-    floods.into_iter().for_each(|flood| flood.join().unwrap());
+    for flood in floods {
+        flood.join().unwrap();
+    }
 }
 
 // ---- a process that was stopped --------------------------------------------------------------
