@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::poll::PollFlags;
 
 use super::frontend::Frontend;
-use crate::console::event::Event;
+use crate::console::event::{Event, Level};
 use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::deadline::{Deadline, LastLook};
 use crate::net::endpoint::Endpoint;
@@ -200,7 +200,12 @@ impl Sender<'_> {
                 },
                 Err(e) => e,
             };
+            let is_first = self.failure.is_none() && !self.frontend.seat.is_prompt();
             if !self.gone(error)? {
+                if is_first && let Some(failure) = &self.failure {
+                    let notice = format!("{failure}; what follows is sent nevertheless");
+                    self.frontend.talk.notice(Level::Verbose, &notice);
+                }
                 // It may have been about a datagram before: this one has a second try.
                 rest = if is_repeated { &rest[1..] } else { rest };
                 is_repeated = !is_repeated;
