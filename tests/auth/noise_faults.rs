@@ -341,7 +341,9 @@ fn row_62_encrypted_mismatched_sides_end_with_a_hint() {
     let plain = sockctl(format!("connect {port}")).input("payload").run();
     plain.is(0, "", "");
     let silent = sockctl(format!("connect {port}")).start();
-    server.stderr_has("refused: no hello in time; does the client use --digest, or --python?\n");
+    server.stderr_has(
+        "refused: no hello in time; is the client an auth-connect without --digest and --python?\n",
+    );
     silent.finish().is(0, "", "");
     server.stderr_has("not an auth-connect client");
     // Our client at other servers.

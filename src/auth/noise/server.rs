@@ -104,7 +104,7 @@ impl Handshake for Server {
 
     fn stopped(&self, stop: Stop, message: &[u8]) -> Refusal {
         let (awaited, hint) = match &self.opened {
-            None => ("hello", "; does the client use --digest, or --python?"),
+            None => ("hello", "; is the client an auth-connect without --digest and --python?"),
             Some(_) => ("proof", ""),
         };
         stop.refusal("the client", awaited, message.len(), hint)
