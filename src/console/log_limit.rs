@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::talk::Talk;
+use crate::exit::Failure;
 
 /// So many lines in each interval; the rest is counted, and reported with the next line or when the
 /// limit is dropped at the end of the run.
@@ -21,8 +22,8 @@ impl LogLimit {
         Self { burst, interval, talk, since: None, lines: 0, suppressed: 0 }
     }
 
-    /// For lines about connections that are refused.
-    pub fn of_refusals(talk: Talk) -> Self {
+    /// For lines about what strangers do: a hundred in ten seconds.
+    pub fn for_strangers(talk: Talk) -> Self {
         Self::new(100, Duration::from_secs(10), talk)
     }
 
@@ -39,6 +40,13 @@ impl LogLimit {
         self.lines += 1;
         self.report();
         true
+    }
+
+    /// Reports a failure, if the limit allows it.
+    pub fn failure(&mut self, failure: &Failure, now: Instant) {
+        if self.allows(now) {
+            self.talk.failure(failure);
+        }
     }
 
     fn report(&mut self) {

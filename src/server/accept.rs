@@ -80,7 +80,8 @@ impl EventLoop<'_> {
     fn receive_accepted(&mut self, socket: Socket, peer: Endpoint) {
         self.count += 1;
         if let Err(failure) = sockopt::apply(&self.config.settings, &socket, Stage::Accepted) {
-            return self.talk.failure(&failure); // of that client only
+            // Of that client only.
+            return self.table.log_limit.failure(&failure, self.table.now);
         }
         let until = match &self.config.proxies {
             Some(proxies) if peer.ip().is_some_and(|ip| proxies.trusted.contain(ip)) => {

@@ -172,10 +172,9 @@ impl EventLoop<'_> {
 
     /// Without its PROXY header a connection is removed, which is logged within the log rate limit.
     pub(super) fn refuse_header(&mut self, slot: usize, why: &str) {
-        if self.table.refusals.allows(self.table.now) {
-            let (op, peer) = ("read the PROXY header of", &self.table.entries[slot].conn.peer);
-            self.talk.failure(&Failure::new(op, peer, why, Exit::Broken));
-        }
+        let (op, peer) = ("read the PROXY header of", &self.table.entries[slot].conn.peer);
+        let failure = Failure::new(op, peer, why, Exit::Broken);
+        self.table.log_limit.failure(&failure, self.table.now);
         self.table.remove(slot, Reason::Error);
     }
 }

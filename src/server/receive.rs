@@ -170,7 +170,7 @@ impl EventLoop<'_> {
         {
             let (op, peer) = (self.config.bounds.role.op(), &entry.conn.peer);
             let failure = Failure::new(op, peer, error.to_string(), Exit::Broken);
-            self.talk.failure(&failure);
+            self.table.log_limit.failure(&failure, self.table.now);
         }
         self.table.remove_failed(id.slot);
     }

@@ -63,7 +63,7 @@ impl Security {
 
 /// Logs why a connection is not admitted, within the log rate limit.
 fn log(table: &mut Table, slot: usize, reason: &str) {
-    if !table.refusals.allows(table.now) {
+    if !table.log_limit.allows(table.now) {
         return;
     }
     let entry = &table.entries[slot];

@@ -126,8 +126,8 @@ pub(super) struct Table {
     pub(super) poller: Poller,
     pub(super) now: Instant,
     pub(super) talk: Talk,
-    /// Limits the lines about connections that are refused.
-    pub(super) refusals: LogLimit,
+    /// Limits the lines about what strangers do.
+    pub(super) log_limit: LogLimit,
     pub(super) bounds: Bounds,
     /// Since when the run is stopping.
     pub(super) stopping: Option<Instant>,
@@ -179,7 +179,7 @@ impl Table {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
-            refusals: LogLimit::of_refusals(talk.clone()),
+            log_limit: LogLimit::for_strangers(talk.clone()),
             talk,
             bounds,
             stopping: None,

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 
 use nix::poll::{PollFd, PollFlags, poll};
 
@@ -161,4 +162,20 @@ fn answers_wait_for_a_reader_of_stdout_and_end_with_it() {
     let mut client = shell(&line, "").start();
     client.feed(b"one\n".repeat(1_000_000));
     client.stderr_has("status 141\n");
+}
+
+#[test]
+fn what_strangers_do_does_not_fill_the_log() {
+    let folder = Folder::new();
+    let path = folder.text("s");
+    let server = sockctl(format!("udp-serve unix:{path} --echo --count 103")).start();
+    server.address();
+    let stranger = UnixDatagram::unbound().unwrap();
+    for _ in 0..103 {
+        stranger.send_to(b"x", &path).unwrap();
+    }
+    let said = server.ends().gives(0, "");
+    let line = "sockctl: answer a UNIX sender: the sender is not bound to a name";
+    assert_eq!(said.matches(line).count(), 100, "{said}");
+    assert!(said.ends_with("sockctl: warning: 3 similar messages suppressed\n"), "{said}");
 }

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
@@ -25,13 +26,14 @@ pub struct AnswerQueue {
     until: Deadline,
     /// Whose answer was given up last: none waits for it again until one was sent.
     stuck: Option<Endpoint>,
-    talk: Talk,
+    log_limit: LogLimit,
 }
 
 impl AnswerQueue {
     /// Nothing waits yet.
     pub fn new(socket: Datagrams, talk: Talk) -> Self {
-        Self { socket, waiting: VecDeque::new(), until: Deadline::NEVER, stuck: None, talk }
+        let log_limit = LogLimit::for_strangers(talk);
+        Self { socket, waiting: VecDeque::new(), until: Deadline::NEVER, stuck: None, log_limit }
     }
 
     /// Sends answers to one peer; those that find no room wait.
@@ -78,8 +80,8 @@ impl AnswerQueue {
         }
     }
 
-    fn failed(&self, to: &Endpoint, error: &io::Error) {
-        self.talk.failure(&match to {
+    fn failed(&mut self, to: &Endpoint, error: &io::Error) {
+        let failure = match to {
             Endpoint::Unix(name) if name.is_empty() => {
                 let cause = "the sender is not bound to a name, so it cannot be answered";
                 Failure::new("answer", "a UNIX sender", cause, Exit::Other)
@@ -88,7 +90,8 @@ impl AnswerQueue {
                 Failure::timed_out("send to", to).hint("it takes no more answers")
             }
             _ => Failure::system("send to", to, error),
-        });
+        };
+        self.log_limit.failure(&failure, Instant::now());
     }
 
     /// Whether nothing waits.

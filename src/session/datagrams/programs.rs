@@ -36,7 +36,6 @@ pub struct DatagramPrograms {
     runs: HashMap<u64, DatagramProgram>,
     /// Datagrams so far.
     count: u64,
-    talk: Talk,
     buffer: Vec<u8>,
 }
 
@@ -53,9 +52,9 @@ struct DatagramProgram {
 impl DatagramPrograms {
     /// Nothing is started yet.
     pub fn new(program: Program, most: usize, timeout: Duration, talk: Talk) -> io::Result<Self> {
-        let runner = Runner::new(program, talk.clone())?;
+        let runner = Runner::new(program, talk)?;
         let (runs, buffer) = (HashMap::new(), vec![0; BUFFER]);
-        Ok(Self { runner, most, timeout, runs, count: 0, talk, buffer })
+        Ok(Self { runner, most, timeout, runs, count: 0, buffer })
     }
 
     /// Whether more may be started; meanwhile datagrams wait in the socket.
@@ -146,7 +145,7 @@ impl DatagramPrograms {
         for run in self.runs.values_mut() {
             if run.until.passed() && !run.given_up {
                 let cause = format!("the program did not end within {limit} (-w)");
-                run.give_up(&cause, Exit::TimedOut, &mut self.runner, &self.talk);
+                run.give_up(&cause, Exit::TimedOut, &mut self.runner);
             }
         }
         answers
@@ -175,7 +174,7 @@ impl DatagramPrograms {
             if run.answer.len() > most {
                 run.answer = Vec::new();
                 let cause = format!("the answer is longer than {most} bytes");
-                return run.give_up(&cause, Exit::Other, &mut self.runner, &self.talk);
+                return run.give_up(&cause, Exit::Other, &mut self.runner);
             }
         }
     }
@@ -183,12 +182,12 @@ impl DatagramPrograms {
 
 impl DatagramProgram {
     /// Reports why there will be no answer, and ends the program.
-    fn give_up(&mut self, cause: &str, exit: Exit, runner: &mut Runner, talk: &Talk) {
+    fn give_up(&mut self, cause: &str, exit: Exit, runner: &mut Runner) {
         self.given_up = true;
         if let Some(pid) = self.pid {
             runner.end(pid);
         }
-        talk.failure(&Failure::new("answer", &self.asked.from, cause, exit));
+        runner.report(&Failure::new("answer", &self.asked.from, cause, exit));
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Service<'a> {
     answer: Answer,
     rules: Rules,
     /// Limits the lines about datagrams that are refused.
-    refusals: LogLimit,
+    log_limit: LogLimit,
     frontend: &'a mut Frontend,
     /// When the last datagram was received or answered.
     active: Instant,
@@ -85,7 +85,7 @@ impl<'a> Service<'a> {
             poller.add(&**programs, PROGRAMS, Interest::READ)?;
         }
         let answers = AnswerQueue::new(socket, frontend.talk.clone());
-        let refusals = LogLimit::of_refusals(frontend.talk.clone());
+        let log_limit = LogLimit::for_strangers(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
         let last_look = LastLook::default();
@@ -93,7 +93,7 @@ impl<'a> Service<'a> {
             answers,
             answer,
             rules,
-            refusals,
+            log_limit,
             frontend,
             active,
             last,
@@ -235,9 +235,10 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    fn receive_failed(&self, error: &io::Error) {
+    fn receive_failed(&mut self, error: &io::Error) {
         let local = self.answers.socket.local().map_or_else(|_| String::new(), |at| at.to_string());
-        self.frontend.talk.failure(&Failure::system("receive on", local, error));
+        let failure = Failure::system("receive on", local, error);
+        self.log_limit.failure(&failure, Instant::now());
     }
 
     /// Shows or answers datagrams.
@@ -277,7 +278,7 @@ impl<'a> Service<'a> {
     /// Reports datagrams that an access rule keeps out.
     fn refuse(&mut self, received: &Received<'_>, rule: &str) {
         let talk = &self.frontend.talk;
-        if talk.says(Level::Verbose) && self.refusals.allows(self.active) {
+        if talk.says(Level::Verbose) && self.log_limit.allows(self.active) {
             talk.say(&Event::Closed {
                 id: None,
                 peer: &received.envelope.from,
@@ -292,12 +293,12 @@ impl<'a> Service<'a> {
     }
 
     /// Shows one datagram.
-    fn received(&self, bytes: &[u8], envelope: &Envelope) -> Result<(), Failure> {
+    fn received(&mut self, bytes: &[u8], envelope: &Envelope) -> Result<(), Failure> {
         self.frontend.dump(Direction::Received, bytes)?;
         let from = &envelope.from;
         if envelope.truncated {
             let failure = Failure::new("receive from", from, "truncated", Exit::Other);
-            self.frontend.talk.failure(&failure);
+            self.log_limit.failure(&failure, self.active);
         }
         self.frontend.show(from, bytes);
         Ok(())

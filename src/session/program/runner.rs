@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -16,7 +17,9 @@ use nix::unistd::Pid;
 use super::ending::{Endings, signal};
 use super::{Program, Start};
 use crate::console::event::{Event, Status};
+use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::signal::{children, ended_child};
@@ -37,6 +40,7 @@ pub struct Runner {
     running: HashMap<Pid, u64>,
     endings: Endings,
     talk: Talk,
+    log_limit: LogLimit,
 }
 
 impl Runner {
@@ -51,6 +55,7 @@ impl Runner {
             queued: Vec::new(),
             running: HashMap::new(),
             endings: Endings::default(),
+            log_limit: LogLimit::for_strangers(talk.clone()),
             talk,
         })
     }
@@ -92,8 +97,14 @@ impl Runner {
     }
 
     /// Reports that a program could not be started.
-    pub fn failed(&self, error: &io::Error) {
-        self.talk.failure(&self.program.failure(error));
+    pub fn failed(&mut self, error: &io::Error) {
+        let failure = self.program.failure(error);
+        self.report(&failure);
+    }
+
+    /// Reports a failure, within the log rate limit.
+    pub fn report(&mut self, failure: &Failure) {
+        self.log_limit.failure(failure, Instant::now());
     }
 
     /// Ends a program with its group: HUP now, TERM and KILL later.
