@@ -20,6 +20,9 @@ use crate::commands::udp_send::UdpSend;
 use crate::commands::udp_serve::UdpServe;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, STATUSES};
+use crate::net::deadline::Deadline;
+use crate::net::quantity;
+use crate::net::stdio::Stdio;
 
 /// One subcommand, a file each in `commands/`.
 struct Subcommand {
@@ -145,7 +148,7 @@ impl Command {
 fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
     let terminal = io::stdout().is_terminal();
     let width = terminal_size::terminal_size().map(|(width, _)| width.0.into());
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Stdio::output().waiting(Deadline::of_run()));
     let color = opts.talk.color.is_on(terminal);
     let (json, width) = (opts.talk.json, width.filter(|_| terminal));
     let done = opts.run(Listing { json, color, width, out: &mut out });
@@ -199,6 +202,7 @@ fn root() -> Clap {
 /// Reads the command line. `None`: it asked for help, the version or a generated file, which is
 /// written to stdout by now.
 pub fn parse() -> Result<Option<Command>, Failure> {
+    bound_run();
     let words = habits::rewrite(std::env::args_os().collect());
     let word = words.get(1).cloned().unwrap_or_default();
     // Only the given command is described: all of them take 0.3 ms, a quarter of a short run.
@@ -232,6 +236,23 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         &format!("which command? {}", names.join(", ")),
         "sockctl COMMAND [OPTIONS]; see sockctl --help",
     ))
+}
+
+/// Makes `--deadline` the end of the run before any value is read, as values name files, which may
+/// be FIFOs. What is wrong with it is reported later.
+fn bound_run() {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let mut words = words.take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        let value = match word.split_once('=') {
+            Some(("--deadline", value)) => Some(value.to_owned()),
+            _ if word == "--deadline" => words.next(),
+            _ => None,
+        };
+        if let Some(Ok(limit)) = value.map(|value| quantity::duration(&value)) {
+            Deadline::after(limit).bound_run();
+        }
+    }
 }
 
 fn generate(kind: Generated) -> Vec<u8> {
@@ -292,8 +313,7 @@ fn show(text: &StyledStr) -> Result<(), Failure> {
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::output)
+    Stdio::output().waiting(Deadline::of_run()).write_all(bytes).map_err(Failure::output)
 }
 
 #[cfg(test)]

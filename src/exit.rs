@@ -92,7 +92,7 @@ pub const USAGE: &str = "\nusage: ";
 /// A failure as the user reads it: `OP TARGET: CAUSE`, in one line.
 ///
 /// `op` is what was tried (`connect to`, `listen on`), `target` the address or name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// What was tried, with its preposition; its first word is the JSON `op`.
     pub op: &'static str,
@@ -135,11 +135,24 @@ impl Failure {
         Self { code: Some(code), ..Self::new("resolve", name, cause, Exit::Unresolved) }
     }
 
+    /// A file that an option names could not be read or written: a usage error, as a rule.
+    pub fn file(op: &'static str, target: impl fmt::Display, error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let is_full =
+            matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge);
+        Self::system(op, target, error).exit(match error.kind() {
+            Kind::TimedOut => Exit::TimedOut,
+            _ if is_full && error.raw_os_error().is_some() => Exit::Output,
+            _ => Exit::Usage,
+        })
+    }
+
     /// stdout could not be written.
     pub fn output(error: impl Into<io::Error>) -> Self {
         let error = error.into();
         let exit = match error.kind() {
             io::ErrorKind::BrokenPipe => Exit::ReaderGone,
+            io::ErrorKind::TimedOut => Exit::TimedOut,
             _ => Exit::Output,
         };
         Self::system("write", "stdout", &error).exit(exit)

@@ -2,30 +2,26 @@
 
 use std::process::ExitCode;
 
-use sockctl::cli::{self, Command};
+use sockctl::cli;
 use sockctl::console::event::Level;
 use sockctl::console::talk::Talk;
 use sockctl::exit::{During, Failure};
 use sockctl::net::signal;
 
 fn main() -> ExitCode {
-    let command = match cli::parse() {
+    let installed = signal::install().during("install", "signal handlers");
+    let command = match installed.and_then(|()| cli::parse()) {
         Ok(Some(command)) => command,
         Ok(None) => return ExitCode::SUCCESS,
         Err(failure) => return report(&failure, &Talk::new(Level::Normal, false)),
     };
     let talk = command.talk();
-    let status = match run(command, &talk) {
+    let status = match command.run(&talk) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure, &talk),
     };
     talk.flush();
     status
-}
-
-fn run(command: Command, talk: &Talk) -> Result<(), Failure> {
-    signal::install().during("install", "signal handlers")?;
-    command.run(talk)
 }
 
 fn report(failure: &Failure, talk: &Talk) -> ExitCode {

@@ -1,11 +1,15 @@
 //! What happens to stdin, stdout and stderr: closed, full, gone, empty, or not a terminal.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, PipeReader, Read, Write, pipe};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::run::{
-    DEADLINE, Folder, Running, apart, ask, connect, flood, hold, peer, port_in, read_all, shell,
-    sockctl,
+    DEADLINE, Folder, Program, Running, accept, apart, ask, connect, datagram, datagrams, flood,
+    hold, listener, peer, port_in, read_all, shell, sockctl, until,
 };
 
 const FULL: &str = "sockctl: write stdout: no space left on device (ENOSPC 28)\n";
@@ -147,8 +151,9 @@ fn row_38_closed_descriptors_never_become_the_socket() {
             has_no_socket_as_stdio(&running, how);
         }
         let finished = running.finish();
-        let wanted: &[u8] = if how.contains(" >&-") { b"" } else { b"answer" };
-        let said = finished.gives(0, wanted);
+        let (code, wanted) =
+            if how.contains(" >&-") { (12, &b""[..]) } else { (0, &b"answer"[..]) };
+        let said = finished.gives(code, wanted);
         assert_eq!(said.is_empty(), how.contains("2>&-"), "{how}");
         peer.done();
     }
@@ -245,4 +250,175 @@ fn row_46_wild_bytes_are_exact_in_a_pipe() {
         server.signal("TERM");
         server.finish().is(0, WILD, "");
     }
+}
+
+/// Runs a program whose stdout is a non-blocking pipe that is read late, as is its stdin, which is
+/// written late: its status, and what it wrote.
+fn non_blocking(program: Program, input: &[u8]) -> (i32, Vec<u8>, String) {
+    let ((stdin, mut writer), (mut reader, stdout)) = (pipe().unwrap(), pipe().unwrap());
+    fcntl(&stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    fcntl(&stdout, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut command = program.into_command();
+    let mut child = command.stdin(stdin).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    std::thread::sleep(Duration::from_millis(200)); // what is tried: it finds no byte and no room
+    let _ = writer.write_all(input); // not all read it
+    drop(writer);
+    let mut got = Vec::new();
+    reader.read_to_end(&mut got).unwrap();
+    let said = String::from_utf8(read_all(child.stderr.take().unwrap())).unwrap();
+    (child.wait().unwrap().code().unwrap(), got, said)
+}
+
+#[test]
+fn row_88_streams_that_are_non_blocking_lose_nothing() {
+    for words in ["--generate complete-bash", "--generate man", "connect --help"] {
+        let all = sockctl(words).run().output().into_bytes();
+        assert_eq!(non_blocking(sockctl(words), b""), (0, all, String::new()), "{words}");
+    }
+    let (status, got, said) = non_blocking(sockctl("connect -z -v 127.0.0.1:1-4000"), b"");
+    let lines = String::from_utf8(got).unwrap().lines().count();
+    assert!(status != 12 && (lines, &said[..]) == (4000, ""), "{status}, {lines} lines: {said}");
+    for words in ["", "-C", "--hex /dev/null", "--recv-only", "--send-only", "--expect-eof"] {
+        let peer = peer(|mut stream| {
+            stream.write_all(&vec![b'x'; 300_000]).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            read_all(stream)
+        });
+        let (status, got, said) = non_blocking(sockctl(format!("connect {peer} {words}")), b"late");
+        assert_eq!((status, &said[..]), (0, ""), "{words}");
+        assert_eq!(got.len(), if words == "--send-only" { 0 } else { 300_000 }, "{words}");
+        let sent: &[u8] =
+            if ["--recv-only", "--expect-eof"].contains(&words) { b"" } else { b"late" };
+        assert_eq!(peer.done(), sent, "{words}");
+    }
+}
+
+#[test]
+fn row_88_lines_that_come_late_to_a_non_blocking_stdin_are_sent() {
+    let receiver = datagrams();
+    let to = receiver.local_addr().unwrap();
+    for words in ["", "--whole", "--chunk 100"] {
+        let done = non_blocking(sockctl(format!("udp-send {to} {words}")), b"late");
+        assert_eq!(done, (0, Vec::new(), String::new()), "{words}");
+        assert_eq!(datagram(&receiver), b"late", "{words}");
+    }
+    let folder = Folder::new();
+    let file = folder.text("port");
+    let server = sockctl(format!("serve --room -q --deadline 3 127.0.0.1:0 --port-file {file}"));
+    let room = std::thread::spawn(move || non_blocking(server, b"late\n"));
+    let member = connect(port_in(&file));
+    let heard = String::from_utf8(read_all(&member)).unwrap();
+    assert!(heard.contains("<server> late\n"), "{heard}");
+    let (status, _, said) = room.join().unwrap();
+    assert!(status == 4 && !said.contains("EAGAIN"), "{status} {said}");
+}
+
+#[test]
+fn row_93_a_limit_on_file_sizes_is_a_full_disk() {
+    let too_large = "file too large (EFBIG 27)";
+    let folder = Folder::new();
+    let limited = |words: &str| {
+        let line = format!(r#"ulimit -f 8; exec "$0" {words}"#);
+        shell(&line, "").within(&folder).input("x").run()
+    };
+    for words in ["--generate man", "opts", "connect -z -v 127.0.0.1:1-1000"] {
+        limited(&format!("{words} >file")).fails(12, format!("write stdout: {too_large}"));
+    }
+    for words in ["", "-C", "--hex /dev/null", "--expect-eof", "--hex dump --send-only"] {
+        let peer = peer(|mut stream| {
+            let _ = stream.write_all(&vec![b'x'; 300_000]);
+            hold(stream);
+        });
+        let done = limited(&format!("connect {peer} {words} >file"));
+        let failure = match words.split_once("--send-only") {
+            Some(_) => format!("write the hex dump dump: {too_large}; received … bytes until then"),
+            None => format!("write stdout: {too_large}"),
+        };
+        done.fails(12, failure);
+    }
+    // Programs get it as it was.
+    let server = shell(r#"ulimit -f 8; exec "$0" serve -v 127.0.0.1:0 --sh 'exec yes >file'"#, "");
+    let server = server.within(&folder).start();
+    assert_eq!(read_all(server.connect()), b"");
+    server.stderr_has("killed by SIGXFSZ");
+}
+
+#[test]
+fn row_109_a_stdout_that_is_stuck_for_good_ends_at_a_signal() {
+    for (words, grace) in [
+        ("connect", 0),
+        ("connect -C", 0),
+        ("connect --expect never", 0),
+        ("serve --grace 1", 1),
+        ("serve --grace 1 --hex /dev/null", 1),
+        ("serve --grace 1 --once", 1),
+        ("serve --room --grace 1", 1),
+        ("serve --grace 1h", 2),
+        ("serve --room --grace 1h", 2),
+    ] {
+        let (kept, stuck) = pipe().unwrap();
+        let (listener, address) = listener();
+        let to = if words.starts_with("connect") { &address[..] } else { "127.0.0.1:0" };
+        let mut command = sockctl(format!("{words} {to}")).into_command();
+        let child = command.stdin(Stdio::piped()).stdout(stuck).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        let stream = if words.starts_with("connect") {
+            accept(&listener)
+        } else {
+            let mut said = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
+            std::thread::spawn(move || drop(said.read_to_end(&mut Vec::new())));
+            connect(port)
+        };
+        let peer = std::thread::spawn(move || flood(stream));
+        let mut filled = (0, Instant::now());
+        until("stdout is full", || {
+            if fills(&kept) != filled.0 {
+                filled = (fills(&kept), Instant::now());
+            }
+            filled.0 > 0 && filled.1.elapsed() > Duration::from_millis(200)
+        });
+        let kill = || {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        };
+        let began = Instant::now();
+        kill();
+        if grace == 2 {
+            std::thread::sleep(Duration::from_millis(300)); // the second is one of its own
+            kill();
+        }
+        until("it ends", || child.try_wait().unwrap().is_some());
+        assert!(began.elapsed() < Duration::from_secs(6), "{words}: {:?}", began.elapsed());
+        let wanted = if words.starts_with("connect") { 143 } else { 0 };
+        assert_eq!(child.wait().unwrap().code(), Some(wanted), "{words}");
+        peer.join().unwrap();
+        drop(kept);
+    }
+}
+
+/// The bytes that wait in a pipe.
+fn fills(pipe: &PipeReader) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap()
+}
+
+#[test]
+fn row_120_a_stdout_that_is_closed_is_no_place_for_payload_or_results() {
+    let closed = "write stdout: bad file number (EBADF 9)";
+    let run = |words: &str| shell(&format!(r#"exec "$0" {words} >&-"#), "").input("x").run();
+    for words in ["--generate man", "--help", "opts", "connect -z 127.0.0.1:1"] {
+        run(words).fails(12, closed);
+    }
+    for words in ["", "-C", "--hex /dev/null", "--send x --expect x"] {
+        let server = sockctl("serve --echo 127.0.0.1:0").start();
+        run(&format!("connect {server} {words}")).fails(12, closed);
+        run(&format!("connect {server} --send-only")).is(0, "", "");
+    }
+    // One that was given is as good as any.
+    let server = sockctl("serve --echo 127.0.0.1:0").start();
+    let line = r#"exec "$0" connect $1 1<>/dev/null"#;
+    shell(line, server.address()).input("x").run().is(0, "", "");
 }

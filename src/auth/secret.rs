@@ -1,7 +1,6 @@
 //! Secrets in files and descriptors: keys and passwords. All checks are made on what was opened, not
 //! on its name.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -11,11 +10,13 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::exit::{During, Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::file::InputFile;
 use crate::sanitize;
 
 /// An open file or pipe that holds a secret.
 pub struct SecretFile {
-    file: File,
+    file: InputFile,
     /// Its name in errors, and what they begin with.
     name: String,
     op: &'static str,
@@ -25,10 +26,13 @@ impl SecretFile {
     /// Opens a pipe, or a file that only its owner can read and write; `op` begins an error.
     pub fn open(op: &'static str, path: &Path) -> Result<Self, Failure> {
         let name = shown(path);
-        let file = File::open(path).during(op, &name).map_err(|failure| match failure.exit {
-            Exit::Permission => failure,
-            _ => failure.exit(Exit::Usage),
-        })?;
+        let file =
+            InputFile::open(path, Deadline::of_run()).during(op, &name).map_err(|failure| {
+                match failure.exit {
+                    Exit::Permission => failure,
+                    _ => failure.exit(Exit::Usage),
+                }
+            })?;
         let this = Self { file, name, op };
         let mode = this.check_kind()?.unwrap_or(0);
         let can = match (mode & 0o044, mode & 0o022) {
@@ -44,14 +48,15 @@ impl SecretFile {
     /// as it was set up, and a file is read from its start.
     pub fn open_fd(op: &'static str, fd: RawFd) -> Result<Self, Failure> {
         let name = format!("descriptor {fd}");
-        let file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| {
-            if e.kind() == io::ErrorKind::NotFound {
-                let cause = "it is not open; add a redirection like 3<FILE";
-                return Failure::new(op, &name, cause, Exit::Usage);
-            }
-            let failure = Failure::system(op, &name, &e).exit(Exit::Usage);
-            failure.hint("it must be a file or a pipe")
-        })?;
+        let file = InputFile::open(format!("/proc/self/fd/{fd}").as_ref(), Deadline::of_run())
+            .map_err(|e| {
+                if e.kind() == io::ErrorKind::NotFound {
+                    let cause = "it is not open; add a redirection like 3<FILE";
+                    return Failure::new(op, &name, cause, Exit::Usage);
+                }
+                let failure = Failure::system(op, &name, &e).exit(Exit::Usage);
+                failure.hint("it must be a file or a pipe")
+            })?;
         let this = Self { file, name, op };
         this.check_kind()?;
         Ok(this)
@@ -81,6 +86,13 @@ impl SecretFile {
             _ => Err(self.refused("it is neither a file nor a pipe")),
         }
     }
+}
+
+/// The process will hold a secret: no core dump has it, and no other process of the user can read it
+/// from memory or from /proc.
+pub fn keep_private() {
+    // It cannot fail with these arguments (PR_SET_DUMPABLE).
+    let _ = nix::sys::prctl::set_dumpable(false);
 }
 
 /// A path in an error line, which stays one line whatever the path is.

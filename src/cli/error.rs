@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::habits;
-use crate::exit::{Failure, USAGE, quoted};
+use crate::exit::{Exit, Failure, USAGE, quoted};
 
 /// The failure of a command line that was not understood.
 pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
@@ -13,7 +13,14 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
     let context = |kind| error.get(kind).map(shown);
     let arg = context(ContextKind::InvalidArg).unwrap_or_default();
     let value = context(ContextKind::InvalidValue).unwrap_or_default();
-    let reason = std::error::Error::source(error).map(ToString::to_string);
+    let source = std::error::Error::source(error);
+    // A file that a value names was waited for until the deadline: no error of the command line.
+    if let Some(failure) = source.and_then(|source| source.downcast_ref::<Failure>())
+        && failure.exit == Exit::TimedOut
+    {
+        return failure.clone();
+    }
+    let reason = source.map(ToString::to_string);
     let message = match error.kind() {
         ErrorKind::InvalidValue if value.is_empty() => {
             format!("{} needs a value", name_of(&arg))

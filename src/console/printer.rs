@@ -1,19 +1,21 @@
 //! Bounded queues, each with a thread that writes it out, so that a blocked terminal, pipe or log
 //! never holds up the event loop.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
 
 use super::lock;
-use crate::net::deadline::{Deadline, wait};
+use crate::net::deadline::Deadline;
+use crate::net::signal;
+use crate::net::stdio::Stdio;
 
 /// The end of every queue: talk beyond it is dropped, payload waits.
 const CAPACITY: usize = 1 << 20;
+/// How often a wait looks whether a signal has come.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A queue of bytes on their way out. Clones share it.
 #[derive(Clone)]
@@ -80,11 +82,32 @@ impl Queue {
     /// Waits until everything queued is written, writing failed, or the deadline has passed. Says
     /// whether everything was written.
     pub fn flush(&self, until: Deadline) -> bool {
+        self.wait(until, 1) && self.failure().is_none()
+    }
+
+    /// The same, but a signal that comes meanwhile ends the wait, deferred or not.
+    pub fn drain(&self, until: Deadline) -> bool {
+        loop {
+            let is_last = until.passed() || signal::pending().is_some();
+            let is_written = self.flush(Deadline::after(LOOK));
+            if is_written || is_last || self.failure().is_some() {
+                return is_written;
+            }
+        }
+    }
+
+    /// Waits until there is room, writing failed, or the deadline has passed.
+    pub fn wait_for_room(&self, until: Deadline) -> bool {
+        self.wait(until, CAPACITY)
+    }
+
+    /// Waits until less than `most` bytes are held.
+    fn wait(&self, until: Deadline, most: usize) -> bool {
         let wait = until.remaining().unwrap_or(Duration::MAX);
-        let is_waiting = |state: &mut Buffer| state.failure.is_none() && state.held() > 0;
+        let is_waiting = |state: &mut Buffer| state.failure.is_none() && state.held() >= most;
         let state = self.0.changed.wait_timeout_while(lock(&self.0.state), wait, is_waiting);
         let (state, _) = state.unwrap_or_else(PoisonError::into_inner);
-        state.failure.is_none() && state.held() == 0
+        state.held() < most
     }
 }
 
@@ -126,48 +149,16 @@ impl Shared {
 
 /// Writes to stdout, past Rust's buffer.
 pub fn stdout(bytes: &[u8]) -> io::Result<()> {
-    write_all(io::stdout().as_fd(), bytes)
+    Stdio::output().waiting(Deadline::NEVER).write_all(bytes)
 }
 
 /// Writes to stderr. A stderr that is gone is no failure of the run.
 pub fn stderr(bytes: &[u8]) -> io::Result<()> {
-    let _ = write_all(io::stderr().as_fd(), bytes);
+    let _ = Stdio::error().waiting(Deadline::NEVER).write_all(bytes);
     Ok(())
-}
-
-/// Writes a line to stderr if that does not block; whether it did. Most runs have a line or two, and
-/// start no thread for them.
-pub fn write_at_once(line: &[u8]) -> bool {
-    let stderr = io::stderr();
-    // pipe(7): where there is room, there is room for so much.
-    let ready = line.len() <= libc::PIPE_BUF && has_room(stderr.as_fd());
-    if ready {
-        let _ = write_all(stderr.as_fd(), line);
-    }
-    ready
 }
 
 /// Whether stdout takes some output at once.
 pub fn stdout_has_room() -> bool {
-    has_room(io::stdout().as_fd())
-}
-
-fn has_room(fd: BorrowedFd<'_>) -> bool {
-    wait([(fd, PollFlags::POLLOUT)], Deadline::now()).is_ok_and(|[ready]| !ready.is_empty())
-}
-
-/// write(2) until everything is written; waits where another process made the descriptor
-/// non-blocking.
-fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match nix::unistd::write(fd, bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                wait([(fd, PollFlags::POLLOUT)], Deadline::NEVER)?;
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
+    Stdio::output().has_room()
 }

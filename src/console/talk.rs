@@ -12,6 +12,8 @@ use super::printer::{self, Queue};
 use super::{json, lock};
 use crate::exit::{Exit, Failure, USAGE};
 use crate::net::deadline::Deadline;
+use crate::net::errno::would_block;
+use crate::net::stdio::Stdio;
 use crate::sanitize;
 
 /// How long the end of a run waits for a stderr that is not read.
@@ -140,8 +142,15 @@ impl Talk {
     /// Writes at once while stderr has room; from the first time it has not, a queue does.
     pub(super) fn write(&self, bytes: &[u8]) {
         let output = &mut *lock(&self.0.output);
+        let mut bytes = bytes;
         if output.queue.is_none() {
-            if printer::write_at_once(bytes) {
+            // Most runs have a line or two, and start no thread for them.
+            match Stdio::error().write(bytes) {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(e) if would_block(&e) => {}
+                Err(_) => return, // a stderr that is gone is no failure of the run
+            }
+            if bytes.is_empty() {
                 return;
             }
             // Without a thread, talk is lost.

@@ -1,8 +1,7 @@
 //! `--allow` and `--deny`: which addresses a server accepts connections from.
 
+use std::error::Error;
 use std::fmt::{self, Display};
-use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,8 +9,9 @@ use ipnet::IpNet;
 
 use super::address::{Address, Host};
 use super::deadline::Deadline;
+use super::file;
 use super::resolve::{Query, resolve};
-use crate::exit::{Failure, cause, quoted};
+use crate::exit::{Failure, quoted};
 
 /// The most a rule file may hold, in bytes.
 const FILE: u64 = 16 << 20;
@@ -43,24 +43,17 @@ enum Rule {
 /// Reads a CIDR (`10.0.0.0/8`, `2001:db8::/32`), an address, the name of a host, or `@FILE` with one
 /// of these a line; blank lines and what follows `#` do not count. v4-mapped IPv6 is the IPv4 it
 /// stands for. Names have no addresses before [`Networks::look_up`].
-pub fn networks(word: &str) -> Result<Networks, String> {
-    let source = Source { word: word.into(), rules: read(word)? };
+pub fn networks(word: &str) -> Result<Networks, Box<dyn Error + Send + Sync>> {
+    let source = Source { word: word.into(), rules: read(word, Deadline::of_run())? };
     Ok(Networks { sources: vec![source], query: None })
 }
 
-fn read(word: &str) -> Result<Vec<Rule>, String> {
+fn read(word: &str, until: Deadline) -> Result<Vec<Rule>, Box<dyn Error + Send + Sync>> {
     let Some(path) = word.strip_prefix('@') else {
-        return rule(word).map(|rule| vec![rule]);
+        return Ok(vec![rule(word)?]);
     };
-    let text = File::open(path).and_then(|file| {
-        let mut text = String::new();
-        file.take(FILE + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > FILE {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(text)
-    });
-    let text = text.map_err(|e| format!("read {}: {}", quoted(path), cause(&e)))?;
+    let text = file::read(path.as_ref(), FILE, until)?;
+    let text = String::from_utf8(text).map_err(|_| format!("{} is not UTF-8", quoted(path)))?;
     let rules = text.lines().enumerate().filter_map(|(number, line)| {
         let rule = line.split('#').next().unwrap_or_default().trim();
         (!rule.is_empty()).then_some((number + 1, rule))
@@ -68,7 +61,7 @@ fn read(word: &str) -> Result<Vec<Rule>, String> {
     rules
         .map(|(number, word)| {
             rule(word).map_err(|why| {
-                format!("line {number} of {}: {}: {why}", quoted(path), quoted(word))
+                format!("line {number} of {}: {}: {why}", quoted(path), quoted(word)).into()
             })
         })
         .collect()
@@ -156,7 +149,7 @@ impl Networks {
     pub fn reread(&mut self, warn: &mut impl FnMut(String)) {
         let until = Deadline::after(REREAD);
         for source in &mut self.sources {
-            let rules = read(&source.word).and_then(|mut rules| {
+            let rules = read(&source.word, until).and_then(|mut rules| {
                 if let Some(query) = self.query {
                     let looked_up =
                         rules.iter_mut().try_for_each(|rule| rule.look_up(query, until));
@@ -166,7 +159,7 @@ impl Networks {
             });
             match rules {
                 Ok(rules) => source.rules = rules,
-                Err(why) => warn(why),
+                Err(why) => warn(why.to_string()),
             }
         }
     }
@@ -273,7 +266,7 @@ mod tests {
         };
         assert_eq!(admitted(&rules), [true, true, true, false]);
         fs::write(&file, "10.0.0.0/8\n10.0.0.0/33\n").unwrap();
-        let refusal = networks(&word).unwrap_err();
+        let refusal = networks(&word).unwrap_err().to_string();
         assert!(refusal.starts_with("line 2 of '"), "{refusal}");
         let mut warnings = Vec::new();
         rules.reread(&mut |why| warnings.push(why));
@@ -284,7 +277,7 @@ mod tests {
         fs::write(&file, "# none yet\n").unwrap();
         rules.reread(&mut |why| panic!("{why}"));
         assert_eq!(admitted(&rules), [false; 4]);
-        assert!(networks("@/nonexistent").unwrap_err().contains("ENOENT 2"));
+        assert!(networks("@/nonexistent").unwrap_err().to_string().contains("ENOENT 2"));
     }
 
     #[test]
@@ -306,7 +299,7 @@ mod tests {
     fn nothing_else_is_a_rule() {
         for word in ["", "10.0.0.0/", "10.0.0/8", "10.1", "a b", "host:80", "1.2.3.4/33", "::/129"]
         {
-            assert!(networks(word).unwrap_err().contains("10.0.0.0/8"), "{word}");
+            assert!(networks(word).unwrap_err().to_string().contains("10.0.0.0/8"), "{word}");
         }
         let mut list = networks("nosuch.invalid").unwrap();
         let failure = list.look_up(QUERY, Deadline::NEVER).unwrap_err();

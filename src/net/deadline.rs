@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,9 +12,27 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
 
+/// The end of the run.
+static RUN: OnceLock<Deadline> = OnceLock::new();
+
 impl Deadline {
     /// No limit.
     pub const NEVER: Self = Self(None);
+
+    /// `--deadline`, which also bounds what is done outside an event loop.
+    pub fn of_run() -> Self {
+        RUN.get().copied().unwrap_or(Self::NEVER)
+    }
+
+    /// Makes this the end of the run, if it has none yet.
+    pub fn bound_run(self) {
+        let _ = RUN.set(self);
+    }
+
+    /// The failure of a wait that the end of the run has cut short.
+    pub fn error() -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed (--deadline)")
+    }
 
     /// `limit` from now. Zero means no limit, as on the command line, and so does a limit
     /// beyond what the clock can hold.

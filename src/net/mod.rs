@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod dial;
 pub mod endpoint;
 pub mod errno;
+pub mod file;
 pub mod flow;
 pub mod handshake;
 pub mod hexdump;

@@ -1,7 +1,7 @@
 //! The only unsafe code: system calls for which nix has no safe wrapper, and a library to link.
 //! getsockopt(2) and setsockopt(2) with any level, number and bytes, sockets of other processes
 //! (`pidfd_getfd(2)`), the count of unread bytes, children that ended by any signal, and close-on-exec
-//! of inherited descriptors.
+//! of inherited descriptors. Also a look at the standard streams before the standard library has one.
 #![allow(
     unsafe_code,
     reason = "options and descriptors are known at run time; the safe wrappers know each at compile time"
@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::errno::Errno;
 
@@ -19,6 +20,29 @@ use nix::errno::Errno;
 #[cfg(target_env = "gnu")]
 #[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
 unsafe extern "C" {}
+
+/// The standard streams that were not open when the process began, a bit each.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Runs before main: by then the standard library has opened `/dev/null` in place of what is closed.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = {
+    extern "C" fn look() {
+        for fd in 0..3_u8 {
+            // SAFETY: the call takes integers; a number that is not open is EBADF and nothing else.
+            if unsafe { libc::fcntl(fd.into(), libc::F_GETFD) } < 0 {
+                CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
+            }
+        }
+    }
+    look
+};
+
+/// Whether descriptor 0, 1 or 2 was closed when the process began.
+pub fn was_closed(stream: BorrowedFd<'_>) -> bool {
+    CLOSED.load(Ordering::Relaxed) & (1 << stream.as_raw_fd()) != 0
+}
 
 /// `SO_GET_FILTER` is the number of `SO_ATTACH_FILTER`, read (`asm-generic/socket.h`).
 const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;

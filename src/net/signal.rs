@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{SigId, flag, low_level};
 
 use super::raw;
@@ -25,6 +25,8 @@ struct Signals {
     /// The actions of SIGHUP, while it is like the others.
     hang_up: Mutex<Vec<SigId>>,
     writer: UnixStream,
+    /// One was taken.
+    taken: AtomicBool,
 }
 
 static SIGNALS: OnceLock<Signals> = OnceLock::new();
@@ -32,6 +34,10 @@ static SIGNALS: OnceLock<Signals> = OnceLock::new();
 /// Installs the handlers. Until [`defer`] is called a signal ends the process with 128 + its
 /// number, as an exit value. A signal that came ignored stays so: by nohup, by a script's `&`.
 pub fn install() -> io::Result<()> {
+    // With a handler, a write beyond the limit on file sizes fails (EFBIG).
+    if !raw::is_ignored(SIGXFSZ) {
+        flag::register(SIGXFSZ, Arc::default())?;
+    }
     let (pipe, writer) = UnixStream::pair()?;
     pipe.set_nonblocking(true)?;
     let signals = Signals {
@@ -41,6 +47,7 @@ pub fn install() -> io::Result<()> {
         reload: Arc::default(),
         hang_up: Mutex::default(),
         writer,
+        taken: AtomicBool::new(false),
     };
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if raw::is_ignored(signal) {
@@ -79,13 +86,24 @@ pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
         return work();
     };
     let before = signals.at_once.swap(true, Ordering::SeqCst);
-    if let Ok(signal @ 1..) = i32::try_from(signals.last.load(Ordering::SeqCst)) {
+    if let Some(signal) = pending() {
         // It came while it was deferred, and would not be taken any more.
         low_level::exit(128 + signal);
     }
     let result = work();
     signals.at_once.store(before, Ordering::SeqCst);
     result
+}
+
+/// The signal that has come and was not taken.
+pub fn pending() -> Option<i32> {
+    let last = SIGNALS.get()?.last.load(Ordering::SeqCst);
+    i32::try_from(last).ok().filter(|&signal| signal != 0)
+}
+
+/// Whether a signal has come, taken or not.
+pub fn has_come() -> bool {
+    SIGNALS.get().is_some_and(|signals| signals.taken.load(Ordering::SeqCst)) || pending().is_some()
 }
 
 impl Deferred {
@@ -116,7 +134,10 @@ impl Deferred {
         while matches!(pipe.read(&mut sink), Ok(n) if n > 0) {}
         match self.0.last.swap(0, Ordering::SeqCst) {
             0 => None,
-            signal => i32::try_from(signal).ok(),
+            signal => {
+                self.0.taken.store(true, Ordering::SeqCst);
+                i32::try_from(signal).ok()
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ impl Splice {
         match input.kind() {
             StreamKind::Pipe => Some(Self(Way::Splice)),
             StreamKind::File => Some(Self(Way::SendFile)),
-            StreamKind::Socket | StreamKind::Terminal | StreamKind::Device => None,
+            _ => None,
         }
     }
 
@@ -78,7 +78,7 @@ impl Splice {
                 grow(writer.as_fd());
                 Some(Self(Way::Through { reader, writer, inside: 0 }))
             }
-            StreamKind::Socket | StreamKind::Terminal => None,
+            StreamKind::Socket | StreamKind::Terminal | StreamKind::Closed => None,
         }
     }
 

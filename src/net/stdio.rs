@@ -1,18 +1,20 @@
-//! Descriptors 0 and 1 as ends of a stream: what each is, and how it is read and written without
-//! blocking. `O_NONBLOCK` is never set on them: others share them.
+//! Descriptors 0, 1 and 2 as ends of a stream, and all that reads and writes them: without blocking
+//! ([`Stdio`]), or waiting until a deadline ([`Waiting`]). `O_NONBLOCK` is never set on them,
+//! as others share them, and they may have it already.
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::LazyLock;
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::deadline::{Deadline, wait};
-use super::errno::retry;
+use super::errno::{retry, would_block};
 use super::raw;
 
 /// pipe(7): a write of this size goes through whole where poll(2) says there is room.
@@ -31,9 +33,11 @@ pub enum StreamKind {
     Terminal,
     /// Any other device (`/dev/null`).
     Device,
+    /// Not open when the process began: the standard library has put `/dev/null` in its place.
+    Closed,
 }
 
-/// Descriptor 0 or 1 as one end of a stream.
+/// Descriptor 0, 1 or 2 as one end of a stream.
 #[derive(Clone, Copy)]
 pub struct Stdio {
     fd: BorrowedFd<'static>,
@@ -46,24 +50,33 @@ pub struct Stdio {
 impl Stdio {
     /// Descriptor 0.
     pub fn input() -> Self {
-        static STDIN: LazyLock<io::Stdin> = LazyLock::new(io::stdin);
-        Self::new(STDIN.as_fd())
+        static INPUT: LazyLock<Stdio> = LazyLock::new(|| Stdio::new(leaked(io::stdin())));
+        *INPUT
     }
 
     /// Descriptor 1.
     pub fn output() -> Self {
-        static STDOUT: LazyLock<io::Stdout> = LazyLock::new(io::stdout);
-        static OWN: LazyLock<Option<File>> = LazyLock::new(|| {
+        static OUTPUT: LazyLock<Stdio> =
+            LazyLock::new(|| Stdio::new(leaked(io::stdout())).with_own());
+        *OUTPUT
+    }
+
+    /// Descriptor 2.
+    pub fn error() -> Self {
+        static ERROR: LazyLock<Stdio> =
+            LazyLock::new(|| Stdio::new(leaked(io::stderr())).with_own());
+        *ERROR
+    }
+
+    fn with_own(mut self) -> Self {
+        if matches!(self.kind, StreamKind::Pipe | StreamKind::Terminal) {
             let mut options = OpenOptions::new();
             let options = options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+            let own = options.open(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
             // Without /proc, or without permission, the shared description is written.
-            options.open("/proc/self/fd/1").ok()
-        });
-        let mut stdout = Self::new(STDOUT.as_fd());
-        if matches!(stdout.kind, StreamKind::Pipe | StreamKind::Terminal) {
-            stdout.own = OWN.as_ref().map(AsFd::as_fd);
+            self.own = own.ok().map(leaked);
         }
-        stdout
+        self
     }
 
     fn new(fd: BorrowedFd<'static>) -> Self {
@@ -72,6 +85,7 @@ impl Stdio {
                 Ok(SFlag::S_IFIFO) => StreamKind::Pipe,
                 Ok(SFlag::S_IFREG) => StreamKind::File,
                 Ok(SFlag::S_IFSOCK) => StreamKind::Socket,
+                _ if raw::was_closed(fd) => StreamKind::Closed,
                 _ if io::IsTerminal::is_terminal(&fd) => StreamKind::Terminal,
                 _ => StreamKind::Device,
             };
@@ -99,9 +113,15 @@ impl Stdio {
         if self.can_wait() { raw::unread(self.fd).unwrap_or(0) } else { 0 }
     }
 
+    /// The same stream for calls that wait until then.
+    pub fn waiting(self, until: Deadline) -> Waiting {
+        Waiting(self, until)
+    }
+
     /// write(2) as much as there is room for, else `WouldBlock`.
     pub fn write(self, bytes: &[u8]) -> io::Result<usize> {
         match self.kind {
+            StreamKind::Closed => Err(Errno::EBADF.into()),
             StreamKind::File | StreamKind::Device => retry(|| nix::unistd::write(self.fd, bytes)),
             StreamKind::Socket => {
                 retry(|| nix::sys::socket::send(self.fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT))
@@ -116,12 +136,62 @@ impl Stdio {
         }
     }
 
+    /// Whether it takes some bytes at once, or fails.
+    pub fn has_room(self) -> bool {
+        self.ready(PollFlags::POLLOUT).is_ok()
+    }
+
     fn ready(self, event: PollFlags) -> io::Result<()> {
         if self.can_wait() && wait([(self.fd, event)], Deadline::now())?[0].is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(())
     }
+
+    /// Repeats a call that would block once the stream is ready.
+    fn when_ready(
+        self,
+        event: PollFlags,
+        until: Deadline,
+        mut call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match call() {
+                Err(e) if would_block(&e) => {}
+                done => return done,
+            }
+            if wait([(self.fd, event)], until)?[0].is_empty() {
+                return Err(Deadline::error());
+            }
+        }
+    }
+}
+
+/// A stream whose calls wait until it is ready, whether it is non-blocking or not: for results, for
+/// threads of their own, and for what has nothing else to do.
+#[derive(Clone, Copy)]
+pub struct Waiting(Stdio, Deadline);
+
+impl Read for Waiting {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.when_ready(PollFlags::POLLIN, self.1, || self.0.read(buf))
+    }
+}
+
+impl Write for Waiting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.when_ready(PollFlags::POLLOUT, self.1, || self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A descriptor that stays open to the end of the process.
+fn leaked<T: AsFd + 'static>(owner: T) -> BorrowedFd<'static> {
+    let owner: &'static T = Box::leak(Box::new(owner));
+    owner.as_fd()
 }
 
 impl AsFd for Stdio {

@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::exit::{During, Exit, Failure, quoted};
+use super::deadline::Deadline;
+use super::file;
+use crate::exit::{Failure, quoted};
 use crate::sanitize;
 
 const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
@@ -13,9 +15,7 @@ const ESCAPES: &str = r"escapes are \n \r \t \0 \\ \xHH";
 pub fn parse(word: &OsStr) -> Result<Vec<u8>, Failure> {
     match word.as_bytes().strip_prefix(b"@") {
         Some([]) => Err(Failure::usage(r"'@': a file name is missing; a literal @ first is \x40")),
-        Some(file) => std::fs::read(OsStr::from_bytes(file))
-            .during("read", quoted(OsStr::from_bytes(file)))
-            .map_err(|failure| failure.exit(Exit::Usage)),
+        Some(file) => file::read(OsStr::from_bytes(file), u64::MAX, Deadline::of_run()),
         None => unescape(word),
     }
 }
@@ -93,6 +93,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::exit::Exit;
     use proptest::prelude::*;
 
     fn refusal(word: impl AsRef<OsStr>) -> String {

@@ -1,7 +1,7 @@
 //! The seat of who runs sockctl: the prompt of a terminal, or stdin and stdout in a pipe. Input
 //! arrives one piece at a time and only when asked for; output leaves through a bounded queue.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::errno::retry;
 use crate::net::poller::Waker;
 use crate::net::signal;
+use crate::net::stdio::Stdio;
 use crate::sanitize;
 
 /// How much of stdin is read at a time.
@@ -219,9 +219,14 @@ impl Seat {
                 Ok(())
             }
             InputSource::Stdin(..) => {
-                // A signal would not be taken any more.
-                signal::fatal_during(|| self.output.flush(until));
-                self.output.failure().map_or(Ok(()), |e| Err(Failure::output(e)))
+                let is_written = self.output.drain(until);
+                match (self.output.failure(), signal::pending()) {
+                    (Some(e), _) => Err(Failure::output(e)),
+                    (None, Some(signal)) if !is_written => {
+                        Err(Failure::silent(Exit::of_signal(signal)))
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -231,7 +236,7 @@ impl Seat {
 fn read_stdin(requested: &Receiver<()>, put: impl Fn(Input)) {
     while requested.recv().is_ok() {
         let mut chunk = vec![0; CHUNK];
-        put(match retry(|| nix::unistd::read(io::stdin(), &mut chunk)) {
+        put(match Stdio::input().waiting(Deadline::NEVER).read(&mut chunk) {
             Ok(0) => Input::End,
             Ok(count) => {
                 chunk.truncate(count);

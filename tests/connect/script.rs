@@ -510,10 +510,12 @@ fn row_37_a_full_disk_is_12_though_the_expectation_is_met() {
 }
 
 #[test]
-fn row_38_a_script_needs_no_descriptors_of_ours() {
+fn row_38_a_script_needs_no_descriptors_of_ours_but_a_place_for_the_answer() {
     let server = sockctl("serve 127.0.0.1:0 --echo").start();
-    let line = r#""$0" connect "$1" --send x --expect x <&- >&- 2>&-; echo $?"#;
-    shell(line, server.address()).run().is(0, "0\n", "");
+    for (stdout, status) in [("/dev/null", "0\n"), ("&-", "12\n")] {
+        let line = format!(r#""$0" connect "$1" --send x --expect x <&- >{stdout} 2>&-; echo $?"#);
+        shell(&line, server.address()).run().is(0, status, "");
+    }
 }
 
 #[test]

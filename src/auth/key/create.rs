@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{BASE64_LEN, MARK, key_name};
 use crate::auth::random_bytes;
-use crate::auth::secret::shown;
+use crate::auth::secret::{keep_private, shown};
 use crate::exit::{During, Exit, Failure};
 
 /// The beginning of an error line.
@@ -20,6 +20,7 @@ const OP: &str = "create key";
 /// Writes a new random key into a new file that only its owner can read, as one
 /// `sockctl-key-1 NAME BASE64URL` line; without a name it is called `default`.
 pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
+    keep_private();
     let name = name.unwrap_or("default");
     if key_name(name.as_bytes()).is_none() {
         return Err(Failure::usage("the name of a key is 1 to 32 of A-Z a-z 0-9 _ . -"));

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use zeroize::Zeroizing;
 
 use super::{KEY_MAX, KEYS_FILE_MAX, Key, Keyring, OP, ask};
-use crate::auth::secret::SecretFile;
+use crate::auth::secret::{SecretFile, keep_private};
 use crate::exit::{Exit, Failure};
 
 /// The environment variable that may hold a key; programs that we start do not inherit it.
@@ -22,6 +22,7 @@ pub fn load(
     keys: Option<&Path>,
     key_fd: Option<RawFd>,
 ) -> Result<Keyring, Failure> {
+    keep_private();
     match (key_file, keys, key_fd) {
         (Some(path), ..) => read_key_file(path).map(Keyring::from),
         (_, Some(path), _) => read_keys_file(path),

@@ -7,14 +7,16 @@ use serde::Serialize;
 
 use crate::console::json;
 use crate::exit::{Exit, Failure, errno_name};
+use crate::net::deadline::Deadline;
 use crate::net::retry::Retry;
 use crate::net::scan::Checked;
+use crate::net::stdio::{Stdio, Waiting};
 
 /// Results on stdout, in the order written, as soon as that order allows.
 pub struct Report {
     json: bool,
     verbose: bool,
-    out: BufWriter<io::StdoutLock<'static>>,
+    out: BufWriter<Waiting>,
     lines: Vec<Line>,
     next: usize,
     failure: Option<io::Error>,
@@ -40,7 +42,7 @@ struct Row<'a> {
 impl Report {
     /// None yet.
     pub fn new(json: bool, verbose: bool) -> Self {
-        let out = BufWriter::new(io::stdout().lock());
+        let out = BufWriter::new(Stdio::output().waiting(Deadline::of_run()));
         Self { json, verbose, out, lines: Vec::new(), next: 0, failure: None }
     }
 

@@ -45,6 +45,9 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
 fn read(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let content = SecretFile::open("read the proxy's password from", path)
         .and_then(|file| file.read(most + 2))
-        .map_err(|failure| failure.exit(Exit::Usage))?;
+        .map_err(|failure| match failure.exit {
+            Exit::TimedOut => failure,
+            _ => failure.exit(Exit::Usage),
+        })?;
     Ok(Zeroizing::new(without_newline(&content).to_vec()))
 }

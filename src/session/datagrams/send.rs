@@ -3,7 +3,7 @@
 //! Over 300 lines: what is sent, the wait for its answers and the prompt work on one socket, in one
 //! order.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use nix::poll::PollFlags;
@@ -18,6 +18,7 @@ use crate::net::hexdump::Direction;
 use crate::net::pattern::Pattern;
 use crate::net::poller::Ready;
 use crate::net::signal::Deferred;
+use crate::net::stdio::Stdio;
 use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, Target, limit};
 use crate::net::{quantity, text};
 
@@ -356,7 +357,8 @@ fn read_failed(error: &io::Error) -> Failure {
 /// All of stdin; of too much for a datagram only as much as it takes to say so.
 fn whole() -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
-    let read = io::stdin().lock().take(LARGEST as u64 + 1).read_to_end(&mut all);
+    let read =
+        Stdio::input().waiting(Deadline::of_run()).take(LARGEST as u64 + 1).read_to_end(&mut all);
     read.map(|_| all).map_err(|e| read_failed(&e))
 }
 
@@ -366,7 +368,7 @@ fn lines(
     most: usize,
     mut each: impl FnMut(&[&[u8]]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut stdin = io::stdin().lock();
+    let mut stdin = BufReader::new(Stdio::input().waiting(Deadline::of_run()));
     let mut held = Vec::new();
     loop {
         let count = match stdin.fill_buf() {
@@ -400,7 +402,7 @@ fn lines(
 
 /// Calls `each` with stdin in pieces of `size` bytes; the last may be shorter.
 fn chunks(size: usize, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut stdin = io::stdin().lock();
+    let mut stdin = BufReader::new(Stdio::input().waiting(Deadline::of_run()));
     let mut piece = Vec::with_capacity(size.min(LARGEST));
     loop {
         piece.clear();

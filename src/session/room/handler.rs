@@ -68,7 +68,7 @@ impl Room {
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
         let limit = self.stopping.remaining().unwrap_or(grace).max(LAST_WRITE);
-        self.operator.finish(Deadline::after(limit))
+        self.operator.finish(Deadline::after(limit).min(Deadline::of_run()))
     }
 
     /// Delivers what a member sent, as far as one turn goes; the bytes that were taken, all of the
