@@ -284,7 +284,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -551,7 +551,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -815,7 +815,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1071,7 +1071,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1340,7 +1340,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1616,7 +1616,7 @@ UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l hex -d 'Write a hex dump of both directions to FILE (`-` for stderr)' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"

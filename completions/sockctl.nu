@@ -58,7 +58,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -108,7 +108,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -147,7 +147,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -187,7 +187,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -257,7 +257,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -316,7 +316,7 @@ module completions {
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
-    --hex(-x): path           # Write a hex dump of both directions to FILE (`-` for stderr)
+    --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only

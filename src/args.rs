@@ -6,10 +6,10 @@
 //!
 //! Over 300 lines: each flag stands here once, and its help is most of it.
 
-use std::ffi::OsString;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +30,9 @@ use crate::auth::python::Secrets;
 use crate::codec::python::Unit;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
+use crate::console::file::{self, OutputFile};
 use crate::console::talk::Talk;
-use crate::exit::{During, Exit, Failure, quoted};
+use crate::exit::{Failure, quoted};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
@@ -212,7 +213,8 @@ pub struct SocketArgs {
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
         allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
     pub deadline: Duration,
-    /// Write a hex dump of both directions to FILE (`-` for stderr)
+    /// Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-`
+    /// is stderr
     #[arg(short = 'x', long, value_name = "FILE", help_heading = "Output")]
     pub hex: Option<PathBuf>,
     /// Print received text unescaped, control characters included
@@ -228,18 +230,28 @@ impl SocketArgs {
         Deadline::after(self.deadline)
     }
 
-    /// The hex dump's destination, if `--hex` is given.
-    pub fn dump(&self, talk: &Talk) -> Result<Option<Dump>, Failure> {
+    /// The hex dump's destination, if `--hex` is given; it `is_private` where the session is
+    /// encrypted. The file is not opened yet, but what would be in the way is reported.
+    pub fn dump(&self, is_private: bool, talk: &Talk) -> Result<Option<Dump>, Failure> {
         let Some(path) = &self.hex else {
             return Ok(None);
         };
-        let out: Box<dyn Write> = if path == Path::new("-") {
-            Box::new(talk.clone())
-        } else {
-            let file = File::create(path).during("write the hex dump", path.display());
-            Box::new(file.map_err(|failure| failure.exit(Exit::Usage))?)
+        if path == Path::new("-") {
+            let talk = talk.clone();
+            return Ok(Some(Dump::new(
+                path.clone(),
+                Box::new(move |_| Ok(Box::new(talk.clone()))),
+            )));
+        }
+        let name = path.as_os_str().as_bytes();
+        let (append, path) = match name.strip_prefix(b"+") {
+            Some(rest) => (true, Path::new(OsStr::from_bytes(rest))),
+            None => (false, path.as_path()),
         };
-        Ok(Some(Dump::to(&path.to_string_lossy(), out)))
+        file::check(path).map_err(|e| Failure::file("write the hex dump", path.display(), &e))?;
+        let mode = file::Mode { append, private: is_private };
+        let open = move |path: &Path| Ok(Box::new(OutputFile::open(path, mode)?) as Box<dyn Write>);
+        Ok(Some(Dump::new(path.to_owned(), Box::new(open))))
     }
 }
 
@@ -398,9 +410,7 @@ pub fn size(text: &str) -> Result<u64, String> {
 
 /// A TEXT with its escapes, or `@FILE`.
 pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
-    OsStringValueParser::new().try_map(|word| {
-        text::parse(&word).map(|text| Bytes(text.into())).map_err(|failure| failure.to_string())
-    })
+    OsStringValueParser::new().try_map(|word| text::parse(&word).map(|text| Bytes(text.into())))
 }
 
 /// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.

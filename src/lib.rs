@@ -129,8 +129,9 @@
 //!    (`server/preauth.rs`), the handler's deadline.
 //!
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
-//! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), and write to
-//! descriptors that may block ([`console::printer`]), and start programs ([`session::program`]).
+//! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to
+//! descriptors that may block ([`console::printer`], [`console::file`]), and start programs
+//! ([`session::program`]).
 //!
 //! # Invariants
 //!

@@ -106,7 +106,7 @@ impl UdpSend {
         let how = Dial { query, settings: self.socket.opt.clone() };
         let until = Deadline::after(self.socket.timeout).min(deadline);
         let (target, socket, to) = Target::open(&address, how, self.broadcast, self.ttl, until)?;
-        let dump = self.socket.dump(talk)?;
+        let dump = self.socket.dump(false, talk)?;
         let is_prompt = matches!(content, Content::Lines) && is_terminal();
         let shown = match sanitizes(self.socket.raw) {
             true if is_prompt => Shown::Line,

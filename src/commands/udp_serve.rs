@@ -92,7 +92,7 @@ impl UdpServe {
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
         let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
-        let dump = self.socket.dump(talk)?;
+        let dump = self.socket.dump(false, talk)?;
         let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;

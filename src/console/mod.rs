@@ -2,13 +2,14 @@
 //! to stdout from `session/stdio.rs`, the results of a command from `commands/`.
 //!
 //! `event` has the events, `json` writes them for programs, `talk` writes them to stderr, `printer`
-//! has the queues, `log_limit` bounds the lines that strangers cause, `decoration` adds time, colour
-//! and bell to lines, `prompt` is the line editor and `completion` its Tab key, `meter` is that of
-//! `--progress`.
+//! has the queues, `file` the files that a run writes, `log_limit` bounds the lines that strangers
+//! cause, `decoration` adds time, colour and bell to lines, `prompt` is the line editor and
+//! `completion` its Tab key, `meter` is that of `--progress`.
 
 pub mod completion;
 pub mod decoration;
 pub mod event;
+pub mod file;
 pub mod json;
 pub mod log_limit;
 pub mod meter;

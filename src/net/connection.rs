@@ -105,7 +105,7 @@ const LOOK: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::fro
 
 impl Connection {
     /// A connection over an open socket.
-    pub fn new(socket: Socket, peer: Endpoint, dump: Option<Box<HexDump>>, now: Instant) -> Self {
+    pub fn new(socket: Socket, peer: Endpoint, now: Instant) -> Self {
         Self {
             socket,
             peer,
@@ -118,7 +118,7 @@ impl Connection {
             write_half: WriteHalf::Open,
             output_ended: None,
             failure: None,
-            dump,
+            dump: None,
             received: 0,
             sent: 0,
             opened: now,
@@ -133,6 +133,11 @@ impl Connection {
     /// The handshake is over: from here on payload is counted, decoded and encoded.
     pub fn establish(&mut self, codec: Option<Box<dyn Codec>>) {
         self.codec = codec;
+    }
+
+    /// `--hex`: what is read and sent from now on is dumped.
+    pub fn dump_to(&mut self, dump: HexDump) {
+        self.dump = Some(Box::new(dump));
     }
 
     /// Accepts the peer, with the record that its codec has for that; starts the counters and the

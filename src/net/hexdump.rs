@@ -1,12 +1,16 @@
 //! `--hex`: what went over a connection, in both directions, as `hexdump -C` shows it.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::exit::{During, Exit, Failure};
+use super::signal;
+use crate::exit::{Exit, Failure};
 
 /// How many bytes a line shows.
 const WIDTH: usize = 16;
@@ -14,18 +18,58 @@ const WIDTH: usize = 16;
 /// How many bytes are dumped with one write.
 const RECORD: usize = 16 << 10;
 
-/// A dump's destination, shared by all connections.
-#[derive(Clone)]
+/// In a dump's name: the number of the connection.
+const NUMBER: &[u8] = b"%i";
+
+/// Where dumps go: one file for all connections, or, with `%i` in its name, one for each. A file is
+/// opened when there is something to dump into it.
 pub struct Dump {
-    name: Rc<str>,
-    out: Rc<RefCell<Box<dyn Write>>>,
+    path: PathBuf,
+    open: Box<Opener>,
+    shared: RefCell<Option<Out>>,
 }
 
+type Opener = dyn Fn(&Path) -> io::Result<Box<dyn Write>>;
+type Out = Rc<RefCell<Box<dyn Write>>>;
+
 impl Dump {
-    /// A dump to `out`, which gets whole records; `name` is what failures call it.
-    pub fn to(name: &str, out: Box<dyn Write>) -> Self {
-        Self { name: name.into(), out: Rc::new(RefCell::new(out)) }
+    /// Dumps to what `open` gives for the path; it gets whole records.
+    pub fn new(path: PathBuf, open: Box<Opener>) -> Self {
+        Self { path, open, shared: RefCell::new(None) }
     }
+
+    /// The dump of the connection with this number, which begins its lines if it `is_labelled`.
+    pub fn of(&self, number: u64, is_labelled: bool) -> Result<HexDump, Failure> {
+        let name = self.path.as_os_str().as_bytes();
+        let at = name.windows(NUMBER.len()).position(|part| part == NUMBER);
+        let path = at.map_or(self.path.clone(), |at| {
+            let (start, end) = (&name[..at], &name[at + NUMBER.len()..]);
+            OsString::from_vec([start, number.to_string().as_bytes(), end].concat()).into()
+        });
+        let shared = self.shared.borrow().clone().filter(|_| at.is_none());
+        let out = match shared {
+            Some(out) => out,
+            None => Rc::new(RefCell::new((self.open)(&path).map_err(|e| failed(&path, &e))?)),
+        };
+        self.shared.replace(Some(Rc::clone(&out)));
+        Ok(HexDump::new(out, path, is_labelled.then_some(number)))
+    }
+
+    /// Waits until all is written, as far as there is time.
+    pub fn finish(&self) -> Result<(), Failure> {
+        let out = self.shared.borrow();
+        let done = out.as_ref().map_or(Ok(()), |out| out.borrow_mut().flush());
+        done.map_err(|e| match signal::pending() {
+            Some(number) if e.kind() == io::ErrorKind::Interrupted => {
+                Failure::silent(Exit::of_signal(number))
+            }
+            _ => failed(&self.path, &e),
+        })
+    }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::file("write the hex dump", path.display(), error)
 }
 
 /// Which way bytes went.
@@ -37,22 +81,21 @@ pub enum Direction {
     Received,
 }
 
-/// The dump of one connection. Connections have a `HexDump` each, with offsets of its own, over a
-/// shared [`Dump`].
+/// The dump of one connection, with offsets of its own.
 ///
 /// A line is `> 0.001234 00000000  68 65 … 0a  |hello.|`: `>` sent or `<` received, seconds since
 /// the start, the offset in that direction, the bytes; `[ID] ` before it where there is an id.
 pub struct HexDump {
-    out: Dump,
+    out: Out,
+    path: PathBuf,
     id: Option<u64>,
     sent: u64,
     received: u64,
 }
 
 impl HexDump {
-    /// A dump to `out`; a server gives the `id` of the client.
-    pub fn new(out: Dump, id: Option<u64>) -> Self {
-        Self { out, id, sent: 0, received: 0 }
+    fn new(out: Out, path: PathBuf, id: Option<u64>) -> Self {
+        Self { out, path, id, sent: 0, received: 0 }
     }
 
     /// Dumps bytes that went over the connection together, whole lines at a time: those of several
@@ -66,8 +109,8 @@ impl HexDump {
         let empty = bytes.is_empty().then_some(bytes);
         bytes.chunks(RECORD).chain(empty).try_for_each(|bytes| {
             let text = self.format(direction, elapsed, bytes);
-            let written = self.out.out.borrow_mut().write_all(text.as_bytes());
-            written.during("write the hex dump", &self.out.name).map_err(|e| e.exit(Exit::Output))
+            let written = self.out.borrow_mut().write_all(text.as_bytes());
+            written.map_err(|e| failed(&self.path, &e).exit(Exit::Output))
         })
     }
 
@@ -125,7 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn dump(id: Option<u64>, records: &[(Direction, &[u8])]) -> String {
-        let mut dump = HexDump::new(Dump::to("", Box::new(std::io::sink())), id);
+        let out: Out = Rc::new(RefCell::new(Box::new(io::sink())));
+        let mut dump = HexDump::new(out, PathBuf::new(), id);
         let elapsed = Duration::from_micros(1234);
         records.iter().map(|(direction, bytes)| dump.format(*direction, elapsed, bytes)).collect()
     }

@@ -4,13 +4,14 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::endpoint::Endpoint;
 use super::listen::OwnFile;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
 /// How many temporary names are tried.
 const ATTEMPTS: u32 = 100;
@@ -52,23 +53,35 @@ impl PortFile {
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
-    Failure::system("write the port file", path.display(), error).exit(match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Output,
-        _ => Exit::Usage,
-    })
+    Failure::file("write the port file", path.display(), error)
 }
 
-/// Whether a new file takes the place of what is there; a symbolic link is not followed.
+/// Whether a new file takes the place of what is there; a symbolic link is not followed, unless it
+/// stands for a descriptor.
 fn is_replaced(path: &Path) -> bool {
-    fs::symlink_metadata(path).map_or(true, |found| found.is_file() || found.is_symlink())
+    let is_descriptor = ["/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/"];
+    let name = path.as_os_str().as_bytes();
+    !is_descriptor.iter().any(|start| name.starts_with(start.as_bytes()))
+        && fs::symlink_metadata(path).map_or(true, |found| found.is_file() || found.is_symlink())
+}
+
+/// Writes a device, FIFO or descriptor. Nothing waits for the reader of a FIFO, which may never come.
+fn pass(path: &Path, text: &[u8]) -> io::Result<()> {
+    let (path, text) = (path.to_owned(), text.to_owned());
+    let is_fifo = fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo());
+    let write = move || OpenOptions::new().write(true).open(path)?.write_all(&text);
+    if is_fifo {
+        thread::Builder::new().name("port file".into()).spawn(write)?;
+        return Ok(());
+    }
+    write()
 }
 
 /// Writes a file under another name and renames it: the file, which is ours, unless it is a device
 /// or FIFO. The name is new: nothing that others have put there is opened.
 fn replace(path: &Path, text: &[u8]) -> io::Result<Option<OwnFile>> {
     if !is_replaced(path) {
-        let mut options = OpenOptions::new();
-        options.write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.write_all(text)?;
+        pass(path, text)?;
         return Ok(None);
     }
     let id = std::process::id();

@@ -103,7 +103,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     if args.tcp_info && matches!(address, Address::Unix(_)) {
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
-    let dump = args.socket.dump(talk)?;
+    let dump = args.socket.dump(proof.is_some(), talk)?;
     let choice = Choice::of(args);
     let proves = proof.is_some();
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));

@@ -144,7 +144,7 @@ pub fn run(
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
-    let dump = args.socket.dump(talk)?;
+    let dump = args.socket.dump(proof.is_some(), talk)?;
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;

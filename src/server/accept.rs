@@ -17,6 +17,7 @@ use crate::net::poller::Interest;
 use crate::net::proxy_header;
 use crate::net::socket::Socket;
 use crate::net::sockopt;
+use crate::session::Clients;
 
 /// Connections accepted before those that are there have their turn again: a flood of new ones does not
 /// hold them up.
@@ -89,7 +90,7 @@ impl EventLoop<'_> {
             }
             _ => None,
         };
-        let conn = Connection::new(socket, peer, self.new_dump(), self.table.now);
+        let conn = Connection::new(socket, peer, self.table.now);
         let Ok(id) = self.table.insert(self.count, conn) else {
             return; // what epoll cannot watch is closed
         };
@@ -154,6 +155,14 @@ impl EventLoop<'_> {
             return;
         }
         self.table.open(slot);
+        if let (Some((dump, is_labelled)), Some(entry)) =
+            (&self.config.dump, self.table.entries.get_mut(slot))
+        {
+            match dump.of(entry.number, *is_labelled) {
+                Ok(dump) => entry.conn.dump_to(dump),
+                Err(failure) => return self.table.quit(Err(failure)),
+            }
+        }
         if self.config.once {
             // A second client is refused instead of waiting in the backlog.
             self.listener = None;

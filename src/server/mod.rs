@@ -33,7 +33,7 @@ use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::{Deadline, LastLook};
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::{Dump, HexDump};
+use crate::net::hexdump::Dump;
 use crate::net::listen::Listener;
 use crate::net::open_files;
 use crate::net::poller::{Interest, Ready};
@@ -127,7 +127,10 @@ impl Run<'_> {
         for slot in events.table.slots() {
             events.table.remove(slot, reason);
         }
-        Ok((end?, events.table.last.take()))
+        let dumped = events.config.dump.as_ref().map_or(Ok(()), |(dump, _)| dump.finish());
+        let end = end?;
+        dumped?;
+        Ok((end, events.table.last.take()))
     }
 }
 
@@ -256,12 +259,6 @@ impl<'a> EventLoop<'a> {
             buffer: vec![0; buffer],
             decoded: Vec::new(),
         })
-    }
-
-    /// The `--hex` dump of the connection that is added next.
-    fn new_dump(&self) -> Option<Box<HexDump>> {
-        let (dump, numbered) = self.config.dump.as_ref()?;
-        Some(Box::new(HexDump::new(dump.clone(), numbered.then_some(self.count))))
     }
 
     fn serve_forever(&mut self) -> Result<RunEnd, Failure> {

@@ -204,7 +204,6 @@ impl EventLoop<'_> {
     fn connected(&mut self, socket: Socket) -> Result<(), Failure> {
         self.count = 1;
         self.table.now = Instant::now();
-        let dump = self.new_dump();
         let Some(out) = &mut self.outgoing else {
             return Ok(());
         };
@@ -216,7 +215,7 @@ impl EventLoop<'_> {
             Some(_) => Endpoint::ViaProxy(out.route.address.to_string()),
             None => socket.peer().during("connect to", target)?,
         };
-        let conn = Connection::new(socket, peer, dump, self.table.now);
+        let conn = Connection::new(socket, peer, self.table.now);
         let slot = self.table.insert(self.count, conn).during("connect to", target)?.slot;
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),

@@ -257,7 +257,7 @@ mod tests {
     fn full(events: &mut EventLoop<'_>) -> (Id, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let peer = Endpoint::Unix(Vec::new());
-        let mut conn = Connection::new(OwnedFd::from(ours).into(), peer, None, Instant::now());
+        let mut conn = Connection::new(OwnedFd::from(ours).into(), peer, Instant::now());
         conn.establish(Some(Box::new(Broken)));
         let id = events.table.insert(1, conn).unwrap();
         events.admit(id.slot);

@@ -51,7 +51,8 @@ pub struct Frontend {
     pub(super) signals: Option<Deferred>,
     pub(super) talk: Talk,
     shown: Shown,
-    dump: Option<RefCell<HexDump>>,
+    /// `--hex`.
+    dump: Option<(RefCell<HexDump>, Dump)>,
     began: Instant,
     /// Once a signal has come: how long stdout may take what is shown.
     until: Deadline,
@@ -72,7 +73,10 @@ impl Frontend {
         } else {
             Seat::in_pipe(&inbox, talk.clone())?
         };
-        let dump = dump.map(|dump| RefCell::new(HexDump::new(dump, None)));
+        let dump = match dump {
+            Some(dump) => Some((RefCell::new(dump.of(1, false)?), dump)),
+            None => None,
+        };
         let (talk, began, until) = (talk.clone(), Instant::now(), Deadline::NEVER);
         Ok(Self { seat, inbox, signals, talk, shown, dump, began, until })
     }
@@ -122,7 +126,7 @@ impl Frontend {
 
     /// Dumps a datagram, if there is a dump.
     pub(super) fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(dump) = &self.dump else { return Ok(()) };
+        let Some((dump, _)) = &self.dump else { return Ok(()) };
         dump.borrow_mut().record(direction, self.began.elapsed(), bytes)
     }
 
@@ -167,6 +171,7 @@ impl Frontend {
         let left = deadline.remaining().map(|left| left.max(LAST_WRITE));
         let until = self.until.min(left.map_or(Deadline::NEVER, Deadline::after));
         let written = self.seat.finish(until);
-        result.and(written)
+        let dumped = self.dump.map_or(Ok(()), |(_, dump)| dump.finish());
+        result.and(written).and(dumped)
     }
 }
