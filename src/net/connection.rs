@@ -323,10 +323,26 @@ impl Connection {
             return Ok(());
         }
         let is_first = self.waiting(log) == 0;
-        let taken = if is_first && self.codec.is_none() { self.try_send(payload, now) } else { 0 };
-        self.sent += taken as u64;
+        let mut rest = payload;
+        match &mut self.codec {
+            None if is_first => {
+                let taken = self.try_send(payload, now);
+                self.sent += taken as u64;
+                rest = &payload[taken..];
+            }
+            Some(codec) if is_first && payload.len() <= ENCODED => {
+                self.wire.reserve(payload.len() + payload.len() / 64 + 64);
+                if let Err(error) = codec.encode(payload, &mut self.wire) {
+                    self.fail(error.into());
+                    return Ok(());
+                }
+                self.sent += payload.len() as u64;
+                rest = &[];
+            }
+            _ => {}
+        }
         if self.failure.is_none() {
-            self.outbox.push(&payload[taken..], log);
+            self.outbox.push(rest, log);
             if is_first && self.codec.is_some() {
                 self.last_taken = now;
                 self.flush(log, now);

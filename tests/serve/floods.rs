@@ -26,6 +26,7 @@ fn narrow(port: u16) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(2048).unwrap();
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.set_write_timeout(Some(DEADLINE)).unwrap();
     socket.into()
 }
@@ -130,6 +131,20 @@ fn row_104_one_that_takes_nothing_is_still_cut_off() {
     let took = began.elapsed().as_secs_f64();
     assert!((1.0..8.0).contains(&took), "{took}");
     server.stderr_has(&format!("[2] {} left (slow)\n", stuck.local_addr().unwrap()));
+}
+
+#[test]
+fn row_116_a_reply_arrives_whole_though_the_client_pauses_and_speaks_in_between() {
+    let folder = Folder::new();
+    let text = pattern(300_000);
+    let server = serve(format!("--reply @{}", folder.file("text", &text)));
+    let client = narrow(server.port());
+    thread::sleep(Duration::from_millis(2500)); // longer than a server waits that has sent all
+    for _ in 0..2 {
+        (&client).write_all(b"still here").unwrap();
+        thread::sleep(Duration::from_millis(100)); // it may answer by a reset
+    }
+    assert!(read_all(&client) == text);
 }
 
 // ---- memory --------------------------------------------------------------------------------
