@@ -279,6 +279,11 @@ impl DataArgs {
         !self.no_half_close && !self.recv_only
     }
 
+    /// Whether the peer's end means something for ours: otherwise stdin is sent to its end.
+    pub fn heeds_end(&self) -> bool {
+        !self.send_only && !self.no_half_close
+    }
+
     /// Whether bytes go both ways, as at a prompt.
     pub fn is_talk(&self) -> bool {
         !self.recv_only && !self.send_only

@@ -61,7 +61,7 @@
 //! ```text
 //! accept ─┐                           ┌────────────────────────┐
 //!         │                           │                        v
-//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> removed
+//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> Leaving ──> removed
 //! dial ───┘   one after    while the           a program     what is queued
 //!             another      server is full      has the       is sent, then FIN
 //!                                              socket
@@ -95,16 +95,26 @@
 //!
 //! # How a connection ends
 //!
+//! An end is a promise: FIN, and a codec's end of stream before it, say that everything was sent and
+//! is on its way. Handlers give the reason, and `Table::is_promise` (`server/lifecycle.rs`) decides by it
+//! alone. What is no promise is cut off: no FIN, no end of the codec's, and a reset once what was sent is
+//! acknowledged.
+//!
 //! | verb | what is queued | the peer gets | used for |
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
-//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent, but with the reason `slow` dropped | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that) | the handler's wish, limits, idle timeouts |
-//! | [`Clients::abort`](session::Clients::abort), `Table::remove` | is lost | close(2): a reset if it has sent more than was read | failures, refusals; the last step of all other ends |
-//! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2) of both sides; once the program is done, as with `close` | sockets of programs |
+//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that); without a promise as with `abort` | the handler's wish, limits, idle timeouts |
+//! | [`Clients::abort`](session::Clients::abort), `Table::cut` | is sent while the peer acknowledges some every `CUT`; with the reason `slow` dropped | a reset | stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
+//! | `Table::leave` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
+//! | `Table::remove` | is lost | close(2): a reset, unless FIN was sent | failures, refusals, the end of time |
+//! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2), of the reading side alone where a reset follows; once the program is done, as with `close` | sockets of programs |
+//!
+//! UNIX sockets have no reset: the kernel shows one only where data was left unread. The process that
+//! SIGKILL ends is closed by the kernel, with FIN; an encrypted session shows that, too.
 //!
 //! Half-close. The peer's FIN is [`Handler::ended`](session::Handler::ended), which finishes our side
-//! unless the handler has more to send: a pipe goes on until stdin ends, or has been silent for
-//! `HALF_CLOSE_DELAY` (`session/pipe.rs`); a script until its steps are done; the prompt and a room
+//! unless the handler has more to send: a pipe goes on until stdin ends, or is cut off where it has been
+//! silent for `HALF_CLOSE_DELAY` (`PeerEnd` in `session/pipe.rs`); a script until its steps are done; the prompt and a room
 //! close. Our own end is [`Connection::end_output`](net::connection::Connection::end_output), which
 //! sends no FIN with `--no-half-close` or `--recv-only`. `Table::process` removes a connection both of
 //! whose sides have ended, and sends the FIN that was held back before.

@@ -8,6 +8,7 @@ mod arguments;
 mod auth;
 mod completions;
 mod connect;
+mod ends;
 mod files;
 mod guide;
 mod habits;

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
@@ -284,6 +284,11 @@ impl Running {
         let mut stdin = self.stdin.take().expect("stdin is open");
         // A program that does not want it all is no failure here.
         self.writer = Some(std::thread::spawn(move || drop(stdin.write_all(&bytes))));
+    }
+
+    /// Its stdin, to be written by another thread.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().expect("stdin is open")
     }
 
     /// Ends its stdin.
@@ -719,6 +724,28 @@ pub fn is_alive(id: &str) -> bool {
 pub fn read_all(mut stream: impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Reads to the end or the reset: what came, and whether it was an end.
+#[track_caller]
+pub fn read_to_either(mut stream: impl Read) -> (Vec<u8>, bool) {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (bytes, true),
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => return (bytes, false),
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+/// Reads until the peer resets the connection.
+#[track_caller]
+pub fn read_to_reset(stream: impl Read) -> Vec<u8> {
+    let (bytes, is_end) = read_to_either(stream);
+    assert!(!is_end, "an end behind {} bytes", bytes.len());
     bytes
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::run::{
     BINARY, Folder, Peer, REFUSED, Words, ask, datagrams, events, events_of, hold, peer, program,
-    python, read_all, sockctl,
+    python, read_all, read_to_reset, sockctl,
 };
 
 /// Answers "yes" to whatever comes, after its end.
@@ -88,12 +88,12 @@ fn a_signal_closes_as_shutdown_in_silence() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let peer = peer(|mut stream| {
             stream.write_all(b"hello").unwrap();
-            assert_eq!(read_all(&stream), b"");
+            assert_eq!(read_to_reset(&stream), b"");
         });
         let running = sockctl(format!("connect --json {peer}")).start();
         running.stdout_has("hello");
         running.signal(signal);
-        let events = events(&running.finish().gives(code, "hello"));
+        let events = events(&running.ends().gives(code, "hello"));
         assert_eq!((text(&events[1], "reason"), events.len()), ("shutdown".into(), 2));
         peer.done();
     }

@@ -56,6 +56,12 @@ impl Proof {
         keyring.keys().iter().filter_map(|key| key.name.clone()).collect()
     }
 
+    /// Whether it has no message for a refusal: a client knows it by that nothing behind its answer is
+    /// taken.
+    pub fn is_mute(&self) -> bool {
+        matches!(self, Self::Challenge(..))
+    }
+
     /// Whether it has a message for a client that holds a key and is not admitted.
     pub fn explains(&self) -> bool {
         matches!(self, Self::Noise(_))

@@ -24,7 +24,7 @@ use nix::errno::Errno;
 
 use super::codec::{Codec, Reject};
 use super::endpoint::Endpoint;
-use super::errno::would_block;
+use super::errno::{is_reset, would_block};
 use super::hexdump::{Direction, HexDump};
 use super::outbox::{BroadcastLog, Outbox};
 use super::socket::Socket;
@@ -54,6 +54,8 @@ pub enum WriteHalf {
     Ending,
     /// FIN is sent, since then.
     Ended(Instant),
+    /// Nothing more is queued, and no FIN follows: the connection is to be reset.
+    Cut,
 }
 
 /// With a codec: so much payload is encoded at a time. More waits as it came, which several
@@ -504,11 +506,10 @@ impl Connection {
         }
         if let Some(codec) = self.codec.as_mut().filter(|_| self.failure.is_none()) {
             codec.encode_eof(&mut self.wire);
-            // If the peer is gone, the next read fails.
             match self.socket.send(&self.wire) {
                 Ok(taken) => drop(self.wire.drain(..taken)),
                 Err(e) if would_block(&e) => {}
-                Err(_) => self.wire.clear(),
+                Err(e) => return self.fail_output(e),
             }
             if !self.wire.is_empty() {
                 return;
@@ -525,6 +526,40 @@ impl Connection {
         self.outbox.unsubscribe(log);
         if self.write_half == WriteHalf::Open && half_close {
             self.write_half = WriteHalf::Ending;
+        }
+    }
+
+    /// Cuts our side off: what is queued may still be sent, and nothing says that it was all.
+    pub fn cut_output(&mut self, log: &BroadcastLog) {
+        self.outbox.unsubscribe(log);
+        if !matches!(self.write_half, WriteHalf::Ended(_)) {
+            self.write_half = WriteHalf::Cut;
+        }
+    }
+
+    /// The bytes that are queued here, or that the peer's kernel has not acknowledged. An error of the connection becomes its failure.
+    pub fn undelivered(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
+        self.look(now);
+        let fin = u64::from(matches!(self.write_half, WriteHalf::Ended(_)));
+        let sent = match self.peer {
+            Endpoint::Unix(_) => 0, // delivered what it took
+            _ => self.unacknowledged.saturating_sub(fin),
+        };
+        // While nothing is outstanding an error may be a message: ICMP's, with IP_RECVERR. A reset that
+        // follows the acknowledgement is the answer to our end, if the peer had not ended before.
+        if let Ok(Some(error)) = self.socket.take_error()
+            && (sent > 0 || is_reset(&error) && self.read_half != ReadHalf::Open)
+        {
+            self.fail(error);
+            return 0;
+        }
+        self.waiting(log) as u64 + sent
+    }
+
+    /// close(2) is to reset the connection; UNIX sockets have no reset.
+    pub fn reset_on_close(&self) {
+        if !matches!(self.peer, Endpoint::Unix(_)) {
+            self.socket.reset_on_close();
         }
     }
 

@@ -139,6 +139,13 @@ pub fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
+/// Puts a duplicate of `with` in the place of an open descriptor: dup3(2), close-on-exec.
+pub fn replace(fd: BorrowedFd<'_>, with: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the call takes integers; `fd` stays open, as its borrower expects.
+    Errno::result(unsafe { libc::dup3(with.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) })?;
+    Ok(())
+}
+
 /// A descriptor for a process: `pidfd_open(2)`, close-on-exec.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two integers.

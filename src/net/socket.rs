@@ -241,6 +241,13 @@ impl Socket {
         raw::unacknowledged(self.as_fd()).unwrap_or(0)
     }
 
+    /// From now on close(2) resets the connection, and drops what is not acknowledged.
+    pub fn reset_on_close(&self) {
+        // One that is gone needs no reset; a UNIX socket has none.
+        let _ = options::named("SO_LINGER")
+            .and_then(|option| self.set_option(option, &[1_i32, 0].map(i32::to_ne_bytes).concat()));
+    }
+
     /// The process at the other end of a UNIX socket (`SO_PEERCRED`).
     pub fn credentials(&self) -> Option<UnixCredentials> {
         getsockopt(self, PeerCredentials).ok()

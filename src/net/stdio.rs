@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat, makedev};
+use nix::unistd::dup2_stdout;
 
 use super::deadline::{Deadline, wait};
 use super::errno::{retry, would_block};
@@ -95,6 +96,21 @@ impl Stdio {
     /// What it is.
     pub fn kind(self) -> StreamKind {
         self.kind
+    }
+
+    /// Whether it gives nothing: `/dev/null`, or a stream that was closed.
+    pub fn is_null(self) -> bool {
+        let is_null = || fstat(self.fd).is_ok_and(|stat| stat.st_rdev == makedev(1, 3));
+        self.kind == StreamKind::Closed || self.kind == StreamKind::Device && is_null()
+    }
+
+    /// Puts `/dev/null` in the place of descriptor 1: who reads it sees the end.
+    pub fn close_output(self) -> io::Result<()> {
+        let null = OpenOptions::new().write(true).open("/dev/null")?;
+        if let Some(own) = self.own {
+            raw::replace(own, null.as_fd())?;
+        }
+        Ok(dup2_stdout(&null)?)
     }
 
     /// Whether poll(2) can wait for it: regular files are always ready.

@@ -17,7 +17,7 @@ use super::{Ended, idle_timeout, result, sanitizes};
 use crate::args::{self, DataArgs, PromptArgs, SocketArgs, SourceArgs};
 use crate::auth::proof::Proof;
 use crate::console::decoration::Style;
-use crate::console::event::Reason;
+use crate::console::event::{Level, Reason};
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{self, During, Exit, Failure};
@@ -29,7 +29,7 @@ use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
 use crate::server::{Bounds, Closed, Config, Limits, Role, Run, RunEnd};
-use crate::session::pipe::{Pipe, PipeOptions};
+use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
 use crate::session::script::handler::Scripted;
@@ -120,14 +120,15 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         talk: talk.clone(),
     };
     let (ended, own_result) = choice.serve(args, proves, run)?;
-    // A protocol without a verdict: a server that rejects the key closes without a reply.
+    // A protocol without a verdict: a server that rejects the key closes without a reply, and takes
+    // nothing of ours.
     let silent_peer = match &ended {
         (RunEnd::Over, Some(closed))
             if proves
                 && (closed.by_peer && closed.received == 0 && !closed.has_codec)
                 && (own_result.is_none() || choice == Choice::Script) =>
         {
-            Some(closed.peer.clone())
+            Some((closed.peer.clone(), closed.error.is_some() || closed.sent == 0))
         }
         _ => None,
     };
@@ -138,7 +139,12 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
     });
     match silent_peer {
-        Some(peer) if !(args.data.send_only && result.is_ok()) => {
+        Some(_) if args.data.send_only && result.is_ok() => result,
+        Some((peer, false)) if result.is_ok() => {
+            talk.notice(Level::Normal, &format!("{peer} took all and closed without a reply"));
+            result
+        }
+        Some((peer, _)) => {
             let cause = "the server closed without a reply (it may have rejected the key)";
             Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated))
         }
@@ -201,6 +207,11 @@ impl Choice {
                     sole: true,
                     social: false,
                     send: !args.data.recv_only,
+                    peer_end: if args.data.heeds_end() {
+                        PeerEnd::CutsSilence
+                    } else {
+                        PeerEnd::Ignored
+                    },
                     receive: !args.data.send_only,
                     crlf: args.data.crlf,
                     sanitize: sanitizes(raw),

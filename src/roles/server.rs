@@ -30,11 +30,12 @@ use crate::net::ready::PortFile;
 use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt;
+use crate::net::stdio::Stdio;
 use crate::server::{Bounds, Config, Limits, Proxies, ReadProof, Role, Run, RunEnd, Security};
 use crate::session::Handler;
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
-use crate::session::pipe::{Pipe, PipeOptions};
+use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
 use crate::session::program::Program;
 use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
@@ -229,7 +230,8 @@ impl Choice {
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
                 sole: args.once,
                 social: true,
-                send: !args.data.recv_only,
+                send: !args.data.recv_only && !Stdio::input().is_null(),
+                peer_end: if args.data.heeds_end() { PeerEnd::Releases } else { PeerEnd::Ignored },
                 receive: !args.data.send_only,
                 crlf: args.data.crlf,
                 sanitize: sanitizes(raw),

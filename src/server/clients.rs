@@ -61,7 +61,7 @@ impl Clients for Table {
 
     fn abort(&mut self, client: Id, reason: Reason) {
         if self.open_entry(client).is_some() {
-            self.remove(client.slot, reason);
+            self.cut(client.slot, reason);
         }
     }
 

@@ -88,12 +88,14 @@ impl Table {
         if hand_off.gone.replace(reason).is_some() {
             return;
         }
-        // The client sees the end at once; the program may take seconds to react to its signal.
-        let _ = conn.socket.shutdown(Shutdown::Both);
+        // The program sees the end of its input. A client that is cut off gets no FIN: a reset, once
+        // the program, which may take seconds to react to its signal, has ended.
+        let is_over = matches!(reason, Reason::Eof | Reason::Reset);
+        let _ = conn.socket.shutdown(if is_over { Shutdown::Both } else { Shutdown::Read });
         self.left.push(Id { number: *number, slot });
     }
 
-    /// Takes the socket back and ends the connection: in good order, unless the client is gone.
+    /// Takes the socket back and ends the connection, unless the client is gone.
     pub(super) fn reclaim_socket(&mut self, client: Id, reason: Reason) {
         let now = self.now;
         let found = self.entries.get_mut(client.slot);
@@ -111,14 +113,13 @@ impl Table {
             entry.conn.sent = after.1.saturating_sub(before.1);
             entry.has_counts = true;
         }
-        if let Some(reason) = gone.or(reset.then_some(Reason::Reset)) {
-            return self.remove(client.slot, reason);
+        match gone.or(reset.then_some(Reason::Reset)).unwrap_or(reason) {
+            Reason::Reset => self.remove(client.slot, Reason::Reset),
+            reason => {
+                self.with(client.slot, |entry, _, _| entry.conn.active = now);
+                self.end_in(client.slot, reason);
+            }
         }
-        self.set_phase(client.slot, Phase::Closing(reason));
-        self.with(client.slot, |entry, log, _| {
-            (entry.conn.active, entry.conn.last_taken) = (now, now);
-            entry.conn.end_output(true, log, now);
-        });
     }
 }
 

@@ -1,33 +1,61 @@
-//! How a connection ends: removed at once, or closed in good order.
+//! How a connection ends: closed in good order, which is a promise, or reset; removed at once where
+//! there is nothing to wait for. Whether it is a promise is decided here, from the reason alone.
 
 use std::io;
+use std::time::Duration;
 
-use super::phase::Phase;
-use super::table::{Closed, Entry, Role, Table};
+use super::phase::{Leaving, Phase};
+use super::table::{Bounds, Closed, Entry, Role, Table};
+use super::timers::DRAIN;
 use crate::console::event::{Event, Reason};
 use crate::exit::During;
 use crate::net::codec::Reject;
-use crate::net::connection::ReadHalf;
+use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
 
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.
 const MAX_REFUSED: usize = 64;
+/// How long a peer that is to be reset may take nothing of what was sent before.
+pub(super) const CUT: Duration = Duration::from_millis(500);
+/// How often a connection that leaves is looked at, at first and in the end.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(100);
 
 impl Table {
-    /// Removes a connection at once: it failed, or everything queued is sent.
+    /// Whether what ends a connection for this reason is a promise: all that was to be sent is on its
+    /// way, and FIN says so. Anything else is a reset. A connection that is refused was promised
+    /// nothing.
+    fn is_promise(&self, entry: &Entry, reason: Reason) -> bool {
+        match reason {
+            Reason::Shutdown => self.bounds.role == Role::Server,
+            Reason::Limit => entry.conn.output_ended().is_some(),
+            Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => false,
+            _ => true,
+        }
+    }
+
+    /// Removes a connection at once: it failed, or has no more time. Only one whose end was sent, as
+    /// a promise, is not reset.
     pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
         let Some(mut entry) = self.take(slot) else {
             return;
         };
-        let reason = match entry.phase {
-            // The reason that it was closed for comes first in time.
-            Phase::Closing(first) if first != Reason::Eof => first,
-            _ => reason,
+        let (first, is_cut) = match &entry.phase {
+            Phase::Leaving(leaving) => (leaving.reason, leaving.is_cut),
+            Phase::Closing(first) => (*first, false),
+            _ => (reason, !self.is_promise(&entry, reason)),
         };
+        // The reason that it was closed for comes first in time.
+        let reason = if first == Reason::Eof { reason } else { first };
         if let Phase::Open | Phase::HandedOff(_) = entry.phase {
             self.left.push(Id { number: entry.number, slot });
+        }
+        let has_ended = matches!(entry.conn.write_half(), WriteHalf::Ended(_));
+        let is_over = entry.conn.failure().is_some() || reason == Reason::Reset;
+        if entry.is_admitted && !is_over && (is_cut || !has_ended) {
+            entry.conn.reset_on_close();
         }
         let error = entry.conn.take_failure();
         if entry.is_admitted || self.bounds.role == Role::Server {
@@ -45,6 +73,71 @@ impl Table {
                 peer: conn.peer,
             });
         }
+    }
+
+    /// Removes a connection whose queue is sent once that is acknowledged, or has failed.
+    pub(super) fn leave(&mut self, slot: usize, reason: Reason, is_cut: bool) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let reason = match entry.phase {
+            Phase::Leaving(_) => return,
+            Phase::Closing(first) if first != Reason::Eof => first,
+            Phase::Open => {
+                self.left.push(Id { number: entry.number, slot });
+                reason
+            }
+            _ => reason,
+        };
+        let (since, look_at) = (self.now, self.now);
+        self.set_phase(slot, Phase::Leaving(Leaving { reason, is_cut, since, look_at }));
+        self.with(slot, |entry, _, now| entry.conn.last_taken = now);
+        self.look_at_leaving(slot);
+        if let Some(entry) = self.entries.get(slot) {
+            let _ = self.poller.remove(&entry.conn);
+        }
+    }
+
+    /// Looks whether a connection that leaves has delivered everything, or has no more time.
+    pub(super) fn look_at_leaving(&mut self, slot: usize) {
+        let undelivered = self.with(slot, |entry, log, now| {
+            entry.conn.flush(log, now);
+            entry.conn.undelivered(log, now)
+        });
+        let Bounds { role, linger, idle, .. } = self.bounds;
+        let Some(Entry { conn, phase: Phase::Leaving(leaving), .. }) = self.entries.get_mut(slot)
+        else {
+            return;
+        };
+        let reason = leaving.reason;
+        if conn.failure().is_some() {
+            return self.remove_failed(slot);
+        }
+        // Success has time; what a server's kernel has then, it goes on delivering by itself.
+        let until = match role {
+            _ if reason != Reason::Eof => Some((conn.last_taken + CUT).min(leaving.since + DRAIN)),
+            Role::Server => Some(conn.last_taken + DRAIN),
+            Role::Client => linger.zip(conn.output_ended()).map(|(time, at)| at + time),
+        };
+        if undelivered == Some(0) || until.is_some_and(|at| at <= self.now) {
+            return self.remove(slot, reason);
+        }
+        if !idle.is_zero() && self.now - conn.active.max(conn.last_taken) >= idle {
+            return self.remove(slot, Reason::Idle);
+        }
+        leaving.look_at = self.now + (self.now - leaving.since).clamp(LOOK_FIRST, LOOK_LAST);
+    }
+
+    /// Ends a connection without a promise: what is queued is sent, as far as there is time, and then
+    /// a reset.
+    pub(super) fn cut(&mut self, slot: usize, reason: Reason) {
+        self.with(slot, |entry, log, _| {
+            if reason == Reason::Slow {
+                entry.conn.drop_output(); // the peer would not read it either
+            }
+            entry.conn.cut_output(log);
+        });
+        self.leave(slot, reason, true);
     }
 
     fn report_closed(&mut self, entry: &Entry, reason: Reason) {
@@ -80,17 +173,21 @@ impl Table {
         self.remove(slot, reason);
     }
 
-    /// Closes a connection gracefully: what is queued is sent, then FIN; received data is drained.
+    /// Closes a connection: in good order, if that is a promise; what is queued is sent, then FIN, and
+    /// received data is drained.
     pub(super) fn close(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
         match entry.phase {
             // The peer does not read what is queued.
-            Phase::Closing(_) if reason == Reason::Slow => return self.remove(slot, reason),
-            Phase::Closing(_) => return,
+            Phase::Closing(_) if reason == Reason::Slow => return self.cut(slot, reason),
+            Phase::Closing(_) | Phase::Leaving(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
+            Phase::Open if !self.is_promise(entry, reason) => return self.cut(slot, reason),
             Phase::Open => self.left.push(Id { number: entry.number, slot }),
+            // What it has sent is not read: nothing is lost, or the kernel resets it.
+            Phase::Waiting if !entry.conn.has_codec() => return self.remove(slot, reason),
             Phase::Handshake(_) | Phase::Silent(_) | Phase::Waiting => {
                 let why = match reason {
                     Reason::Full | Reason::PerAddress => Reject::Full,
@@ -102,12 +199,20 @@ impl Table {
                 self.refused.extend(self.id(slot));
             }
         }
+        self.end_in(slot, reason);
+    }
+
+    /// The last step of our side: FIN behind what is queued, or a reset.
+    pub(super) fn end_in(&mut self, slot: usize, reason: Reason) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        if !self.is_promise(entry, reason) {
+            return self.cut(slot, reason);
+        }
         self.set_phase(slot, Phase::Closing(reason));
         self.with(slot, |entry, log, now| {
             entry.conn.last_taken = now;
-            if reason == Reason::Slow {
-                entry.conn.drop_output(); // the peer would not read it either
-            }
             entry.conn.end_output(true, log, now);
             entry.conn.flush(log, now);
         });
@@ -116,6 +221,55 @@ impl Table {
             && self.id(first.slot) == Some(first)
         {
             self.remove(first.slot, Reason::Auth);
+        }
+    }
+
+    /// The time to linger is over: our end is sent, and what the socket does not take now is lost.
+    pub(super) fn finish_lingering(&mut self, slot: usize) {
+        self.with(slot, |entry, log, now| {
+            entry.conn.end_output(true, log, now);
+            entry.conn.flush(log, now);
+            entry.conn.send_fin(log, now);
+            entry.conn.undelivered(log, now);
+        });
+        if self.entries.get(slot).is_some_and(|entry| entry.conn.failure().is_some()) {
+            self.remove_failed(slot);
+        } else {
+            self.remove(slot, Reason::Eof);
+        }
+    }
+
+    /// `--grace` is over: what has nothing queued ends in good order, the rest is cut off.
+    pub(super) fn grace_over(&mut self, slot: usize) {
+        let Some(entry) = self.entries.get(slot) else {
+            return;
+        };
+        let is_sent = entry.conn.waiting(&self.log) == 0;
+        match entry.phase {
+            Phase::HandedOff(_) => return self.hang_up(slot, Reason::Shutdown),
+            Phase::Open if is_sent && self.bounds.role == Role::Server => {
+                self.close(slot, Reason::Shutdown);
+                self.with(slot, |entry, log, now| {
+                    entry.conn.flush(log, now);
+                    entry.conn.send_fin(log, now);
+                });
+            }
+            Phase::Open | Phase::Closing(_) if !is_sent || self.bounds.role == Role::Client => {
+                return self.cut(slot, Reason::Shutdown);
+            }
+            _ => {}
+        }
+        self.remove(slot, Reason::Shutdown);
+    }
+
+    /// The end of a run that does not wait for its connections.
+    pub(super) fn cut_all(&mut self, reason: Reason, is_at_once: bool) {
+        for slot in self.slots() {
+            match self.entries[slot].phase {
+                Phase::Open | Phase::Closing(_) if !is_at_once => self.cut(slot, reason),
+                Phase::Leaving(_) if !is_at_once => {}
+                _ => self.remove(slot, reason),
+            }
         }
     }
 }

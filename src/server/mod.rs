@@ -24,6 +24,7 @@ mod table;
 mod timers;
 
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::console::event::{Event, Level, Reason};
@@ -44,6 +45,7 @@ use crate::net::sockopt::Setting;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler};
 pub use accept::{Limits, Proxies};
+use lifecycle::CUT;
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
@@ -123,10 +125,7 @@ impl Run<'_> {
         }
         let end = events.serve_forever();
         events.show_progress(true);
-        let reason = if end.is_ok() { Reason::Shutdown } else { Reason::Error };
-        for slot in events.table.slots() {
-            events.table.remove(slot, reason);
-        }
+        events.cut_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
         let dumped = events.config.dump.as_ref().map_or(Ok(()), |(dump, _)| dump.finish());
         let end = end?;
         dumped?;
@@ -192,6 +191,8 @@ pub struct EventLoop<'a> {
     stop_notice: Deadline,
     /// The signal that asked us to stop.
     signal: Option<i32>,
+    /// A second signal has come: nothing is waited for any more.
+    is_urgent: bool,
     /// [`Handler::deadline`] when this turn began.
     handler_due: Deadline,
     /// When progress is shown next.
@@ -208,6 +209,8 @@ const STOP_NOTICE: Duration = Duration::from_secs(1);
 
 /// accept(2) that fails again and again is logged once in this time.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// How often connections are looked at that are left at the end.
+const LAST_LOOK: Duration = Duration::from_millis(2);
 
 /// Connections in the grace of their handshakes, and their part of the limit on open files: a small
 /// one, as with programs that limit is little above what the admitted connections need.
@@ -254,6 +257,7 @@ impl<'a> EventLoop<'a> {
             last_look: LastLook::default(),
             stop_notice: Deadline::NEVER,
             signal: None,
+            is_urgent: false,
             handler_due: Deadline::NEVER,
             meter_at: Instant::now() + METER,
             buffer: vec![0; buffer],
@@ -303,6 +307,25 @@ impl<'a> EventLoop<'a> {
         }
     }
 
+    /// The run is over: connections that are left are reset, once what was sent is delivered; at once
+    /// on a second signal.
+    fn cut_all(&mut self, reason: Reason) {
+        self.table.now = Instant::now();
+        self.table.cut_all(reason, self.is_urgent);
+        let until = Deadline::after(CUT);
+        while !self.table.entries.is_empty() {
+            thread::sleep(LAST_LOOK);
+            self.is_urgent |= until.passed() || self.signals.and_then(Deferred::take).is_some();
+            self.table.now = Instant::now();
+            for slot in self.table.slots() {
+                self.table.look_at_leaving(slot);
+            }
+            if self.is_urgent {
+                self.table.cut_all(reason, true);
+            }
+        }
+    }
+
     fn next_deadline(&mut self) -> Deadline {
         self.handler_due = self.handler.deadline();
         if self.has_offers() {
@@ -337,10 +360,7 @@ impl<'a> EventLoop<'a> {
             if is_over && self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
-                    match self.table.get(slot).map(|entry| &entry.phase) {
-                        Some(Phase::HandedOff(_)) => self.table.hang_up(slot, Reason::Shutdown),
-                        _ => self.table.remove(slot, Reason::Shutdown),
-                    }
+                    self.table.grace_over(slot);
                 }
                 self.process();
             }
@@ -401,6 +421,7 @@ impl<'a> EventLoop<'a> {
                     if self.table.stopping.is_some() {
                         let now = Deadline::at(self.table.now);
                         self.handler.stopping(now, &mut self.table);
+                        self.is_urgent = true;
                         return true;
                     }
                     self.signal = Some(signal);

@@ -10,6 +10,7 @@
 //! | Open      | the handler's            | what the handler queued    | yes, since `joined`  |
 //! | HandedOff | the program's            | the program's              | yes                  |
 //! | Closing   | dropped until the end    | what was queued, then FIN  | no, since `left`     |
+//! | Leaving   | left in the socket       | what was queued            | no, since `left`     |
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(super) enum Phase {
     HandedOff(Box<HandOff>),
     /// It is being closed: what is queued is sent, received bytes are drained and dropped.
     Closing(Reason),
+    /// It is over but for what the peer's kernel has not acknowledged.
+    Leaving(Leaving),
 }
 
 /// What a handshake is for.
@@ -62,6 +65,16 @@ pub(super) struct Negotiation {
     pub(super) until: Deadline,
     /// Something has come from the peer.
     pub(super) heard: bool,
+}
+
+/// The last phase. Its socket is not watched: nothing reports an acknowledgement.
+pub(super) struct Leaving {
+    pub(super) reason: Reason,
+    /// It is reset at the end.
+    pub(super) is_cut: bool,
+    pub(super) since: Instant,
+    /// When it is looked at next.
+    pub(super) look_at: Instant,
 }
 
 /// What is kept of a connection while a program has its socket.

@@ -94,6 +94,9 @@ impl Table {
             return;
         };
         entry.count_queued(&mut self.queued);
+        if let Phase::Leaving(_) = entry.phase {
+            return self.arm(slot);
+        }
         // One queue may own as much as is still free. So there is always something left for the next.
         let share = TOTAL_QUEUE_LIMIT.saturating_sub(self.queued);
         let limit = match self.queue_limit {
@@ -132,14 +135,14 @@ impl Table {
                 || self.bounds.role == Role::Client && matches!(entry.phase, Phase::Closing(_)))
         {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
-            return self.remove(slot, reason);
+            return self.leave(slot, reason, false);
         }
         let waiting = conn.waiting(&self.log);
         let has_room = conn.own() <= share
             && (waiting < HIGH_WATER || self.now - conn.last_taken >= STALL_AFTER);
         let reads = match &entry.phase {
             Phase::Open => !is_paused && !conn.has_unread() && has_room,
-            Phase::Waiting | Phase::HandedOff(_) => false,
+            Phase::Waiting | Phase::HandedOff(_) | Phase::Leaving(_) => false,
             Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
             Phase::Silent(_) | Phase::Closing(_) => true,
         };

@@ -205,6 +205,11 @@ impl EventLoop<'_> {
         self.table.quit(Err(failure));
     }
 
+    /// Whether nothing tells a client that it is refused: see [`Proof::is_mute`].
+    fn is_mute(&self) -> bool {
+        self.config.security.as_ref().is_some_and(|security| security.proof.is_mute())
+    }
+
     fn refuse(&mut self, slot: usize, why: &Refusal) {
         log(&mut self.table, slot, &why.reason);
         let (entry, now) = (&self.table.entries[slot], self.table.now);
@@ -214,6 +219,10 @@ impl EventLoop<'_> {
         } else {
             Duration::ZERO
         };
+        // What was taken for an answer may have been payload.
+        if self.is_mute() && why.exit == Exit::NotAuthenticated && !why.wrong_proof {
+            entry.conn.reset_on_close();
+        }
         if delay.is_zero() {
             self.send_verdict(slot, why.farewell);
         } else if let Some(negotiation) = self.table.negotiation(slot) {
@@ -227,6 +236,9 @@ impl EventLoop<'_> {
     pub(super) fn send_verdict(&mut self, slot: usize, farewell: &[u8]) {
         if let Some(id) = self.table.id(slot) {
             self.preauth.leave(id);
+            if self.is_mute() {
+                return self.table.remove(slot, Reason::Auth);
+            }
             self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
             self.table.close(slot, Reason::Auth);
         }

@@ -15,7 +15,7 @@ use crate::net::flow::{HIGH_WATER, STALL_AFTER};
 const STOP_QUIET: Duration = Duration::from_millis(250);
 /// After FIN on a closed connection: silence, and time, until it is no longer drained.
 const DRAIN_QUIET: Duration = Duration::from_secs(1);
-const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 /// How soon a timer that could not be dealt with when it was due is looked at again.
 const RECHECK: Duration = Duration::from_millis(100);
 /// How often back-pressure is updated while it is on.
@@ -31,6 +31,8 @@ enum Timer {
     Close(Reason),
     /// The peer took, or sent, nothing more for too long.
     Remove(Reason),
+    /// What it has left undelivered is looked at.
+    Leaving,
     /// `--linger` is over: our end is sent behind what is queued, then it is removed.
     Finish,
     /// Whether the peer has acknowledged more.
@@ -59,6 +61,7 @@ impl Table {
                 let due = (conn.active.max(at) + quiet).min(end);
                 Some((due, Timer::Remove(Reason::Eof)))
             }
+            (Phase::Leaving(leaving), _) => Some((leaving.look_at, Timer::Leaving)),
             (Phase::Closing(_), _) => {
                 let due = conn.last_taken + DRAIN;
                 match conn.next_look() {
@@ -151,16 +154,9 @@ impl EventLoop<'_> {
                 Timer::HandedOff => self.table.check_handed_off(slot),
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
+                Timer::Leaving => self.table.look_at_leaving(slot),
                 Timer::Finish if self.ends_now(slot) => {}
-                Timer::Finish => {
-                    // What the socket does not take now is lost.
-                    self.table.with(slot, |entry, log, now| {
-                        entry.conn.end_output(true, log, now);
-                        entry.conn.flush(log, now);
-                        entry.conn.send_fin(log, now);
-                    });
-                    self.table.remove(slot, Reason::Eof);
-                }
+                Timer::Finish => self.table.finish_lingering(slot),
                 Timer::Stalled | Timer::Look => {}
             }
         }

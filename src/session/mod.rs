@@ -170,7 +170,8 @@ pub trait Clients {
     /// Half-close: ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
 
-    /// Closes the connection once everything queued is sent; received data is drained.
+    /// Closes the connection once everything queued is sent: in good order, with received data
+    /// drained, where the reason makes that a promise.
     fn close(&mut self, client: Id, reason: Reason);
 
     /// All open connections, oldest first.
@@ -192,7 +193,7 @@ pub trait Clients {
     /// The name of the key that a client proved.
     fn key(&self, client: Id) -> Option<Rc<str>>;
 
-    /// Removes a client at once, whatever is queued for it.
+    /// Cuts a client off, whatever the reason: a reset, once what was sent is delivered.
     fn abort(&mut self, client: Id, reason: Reason);
 
     /// Back-pressure on a client: pauses reading from it, or resumes.

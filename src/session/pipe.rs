@@ -7,8 +7,6 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-
 use super::stdio::Streams;
 use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
@@ -23,9 +21,20 @@ use crate::net::stdio::Stdio;
 const CHUNK: usize = 256 << 10;
 /// How often a stdin that waits for one of several clients looks again.
 const FULL_POLL: Duration = Duration::from_millis(50);
-/// The kernel shows a half-close and a close alike: once a client has ended its side, a stdin with
-/// nothing to read for this long ends ours.
+/// How long a stdin may be silent behind a client that has ended its side.
 const HALF_CLOSE_DELAY: Duration = Duration::from_millis(500);
+
+/// What the end of a client's side means for ours, while stdin goes on. The kernel shows a half-close
+/// and a close alike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum PeerEnd {
+    /// Nothing: stdin is sent to its end.
+    Ignored,
+    /// A stdin that is silent is cut off: it has not ended, which our end would say.
+    CutsSilence,
+    /// The client may go while stdin has never delivered anything: it was promised nothing.
+    Releases,
+}
 
 /// What is done to the bytes, and with how many clients.
 #[derive(Clone, Copy)]
@@ -35,8 +44,10 @@ pub struct PipeOptions {
     pub sole: bool,
     /// The joins and leaves of clients are reported without `-v`.
     pub social: bool,
-    /// stdin is read and sent; otherwise our side stays silent and open.
+    /// stdin is read and sent; otherwise our side stays silent, and ends with the client's.
     pub send: bool,
+    /// What a client's end means.
+    pub peer_end: PeerEnd,
     /// What comes goes to stdout; otherwise it is dropped.
     pub receive: bool,
     /// `--crlf`.
@@ -56,7 +67,13 @@ pub struct Pipe {
     splice_out: Option<Splice>,
     /// Clients that ended their side, and when.
     ended: Vec<(Id, Instant)>,
-    last_input: Instant,
+    /// The end of stdin was read (`connect --recv-only` has none), and is passed on to clients that
+    /// come later.
+    has_ended: bool,
+    /// stdin has delivered something.
+    has_sent: bool,
+    /// Since when a read of stdin has been pending.
+    reading: Instant,
     /// When a stdin that waits for one of several clients looks again.
     look_at: Option<Instant>,
     buffer: Vec<u8>,
@@ -72,7 +89,9 @@ impl Pipe {
             splice_in: None,
             splice_out: None,
             ended: Vec::new(),
-            last_input: Instant::now(),
+            has_ended: !options.send && options.peer_end != PeerEnd::Releases,
+            has_sent: false,
+            reading: Instant::now(),
             look_at: None,
             buffer: vec![0; CHUNK],
         })
@@ -83,9 +102,24 @@ impl Pipe {
     /// Moves what stdin has, if all clients have room.
     fn feed(&mut self, clients: &mut dyn Clients) {
         let has_room = self.has_room(clients);
-        self.streams.watch_input(has_room);
+        self.watch_input(has_room);
         if has_room && let Err(failure) = self.feed_some(clients) {
             clients.quit(Err(failure));
+        }
+    }
+
+    fn watch_input(&mut self, on: bool) {
+        if on && !self.streams.awaits_input() {
+            self.reading = Instant::now();
+        }
+        self.streams.watch_input(on);
+    }
+
+    /// stdin has delivered something.
+    fn delivered(&mut self) {
+        (self.reading, self.has_sent) = (Instant::now(), true);
+        if self.options.peer_end == PeerEnd::Releases {
+            self.ended.clear();
         }
     }
 
@@ -122,11 +156,11 @@ impl Pipe {
             (&mut self.splice_in, self.streams.input(), clients.all().first())
         {
             match clients.splice_from(client, splice, input.as_fd()) {
-                Moved::Bytes(_) => self.last_input = Instant::now(),
+                Moved::Bytes(_) => self.delivered(),
                 Moved::SourceEmpty => {}
                 Moved::Eof => self.end_input(clients),
                 // The socket has no room, or is broken, which reading shows.
-                Moved::SinkFull | Moved::SinkFailed(_) => self.streams.watch_input(false),
+                Moved::SinkFull | Moved::SinkFailed(_) => self.watch_input(false),
                 Moved::Failed(e) => return Err(Failure::system("read", "stdin", &e.into())),
                 Moved::Unsupported => self.splice_in = None,
                 Moved::CopyOnce => return self.copy(clients),
@@ -147,7 +181,7 @@ impl Pipe {
 
     /// Sends the first `count` bytes of the buffer.
     fn send(&mut self, count: usize, clients: &mut dyn Clients) {
-        self.last_input = Instant::now();
+        self.delivered();
         let bytes = self.line_ends.convert(&self.buffer[..count]);
         match clients.all().first() {
             Some(&client) if self.options.sole => clients.send(client, &bytes),
@@ -169,6 +203,7 @@ impl Pipe {
     /// stdin has ended: so does our side of every connection.
     fn end_input(&mut self, clients: &mut dyn Clients) {
         self.streams.close_input();
+        self.has_ended = true;
         self.ended.clear();
         clients.all().into_iter().for_each(|id| clients.finish(id));
     }
@@ -177,16 +212,7 @@ impl Pipe {
     /// while it is not read, as a client has no room.
     fn silence(&self) -> Option<Instant> {
         let first = self.ended.first().filter(|_| self.streams.awaits_input());
-        first.map(|&(_, at)| at.max(self.last_input) + HALF_CLOSE_DELAY)
-    }
-
-    // ---- the clients to stdout ---------------------------------------------------------------
-
-    /// Ends the only connection once the reader of stdout has gone, though nothing comes.
-    fn check_reader(&self, clients: &mut dyn Clients) {
-        if self.streams.is_broken && self.options.sole && !clients.all().is_empty() {
-            clients.quit(Err(Failure::output(Errno::EPIPE)));
-        }
+        first.map(|&(_, at)| at.max(self.reading) + HALF_CLOSE_DELAY)
     }
 }
 
@@ -202,12 +228,10 @@ impl Handler for Pipe {
                     output.filter(|_| !self.options.sanitize).and_then(Splice::to_output);
             }
         }
-        if self.streams.input().is_none() {
+        if self.has_ended {
             clients.finish(client);
         }
-        self.last_input = Instant::now();
-        self.streams.watch_input(true);
-        self.check_reader(clients);
+        self.watch_input(true);
     }
 
     fn readable(&mut self, client: Id, clients: &mut dyn Clients) -> bool {
@@ -231,10 +255,17 @@ impl Handler for Pipe {
 
     fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         self.streams.end_text(client, clients);
-        match end {
-            StreamEnd::Limit => clients.close(client, Reason::Limit),
-            StreamEnd::Eof if self.streams.input().is_none() => clients.finish(client),
-            StreamEnd::Eof => self.ended.push((client, Instant::now())),
+        if end == StreamEnd::Limit {
+            return clients.close(client, Reason::Limit);
+        }
+        if self.options.sole {
+            self.streams.end_output(clients);
+        }
+        match self.options.peer_end {
+            _ if self.streams.input().is_none() => clients.finish(client),
+            PeerEnd::Ignored => {}
+            PeerEnd::Releases if self.has_sent => {}
+            PeerEnd::CutsSilence | PeerEnd::Releases => self.ended.push((client, Instant::now())),
         }
     }
 
@@ -258,13 +289,15 @@ impl Handler for Pipe {
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         let is_readable = self.streams.tick(clients);
-        self.check_reader(clients);
         if is_readable || self.look_at.is_some_and(|at| at <= Instant::now()) {
             self.feed(clients);
         }
         while self.silence().is_some_and(|at| at <= Instant::now()) {
             let (client, _) = self.ended.remove(0);
-            clients.finish(client);
+            match self.options.peer_end {
+                PeerEnd::CutsSilence => clients.abort(client, Reason::Eof),
+                _ => clients.finish(client),
+            }
         }
     }
 

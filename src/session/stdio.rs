@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::errno::Errno;
+
 use super::{Clients, Id};
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
@@ -31,10 +33,10 @@ pub struct Streams {
     output: Option<Watched>,
     /// Written by the handler, and not taken by stdout yet.
     pending: Vec<u8>,
+    /// Nothing more is written: stdout is closed behind what is pending.
+    has_ended: bool,
     /// One a client, where stdout is a terminal.
     sanitizers: Option<HashMap<u64, Sanitizer>>,
-    /// The reader of a stdout that is a pipe has gone.
-    pub is_broken: bool,
     /// Once the run is to stop: how long stdout may take what is pending.
     until: Deadline,
 }
@@ -53,8 +55,8 @@ impl Streams {
             output: output.then(|| watched(Stdio::output(), STDOUT)),
             poller,
             pending: Vec::new(),
+            has_ended: false,
             sanitizers: sanitize.then(HashMap::new),
-            is_broken: false,
             until: Deadline::NEVER,
         })
     }
@@ -115,6 +117,24 @@ impl Streams {
         }
     }
 
+    /// Nothing more comes: who reads stdout sees the end behind what is pending.
+    pub fn end_output(&mut self, clients: &mut dyn Clients) {
+        self.has_ended = true;
+        self.close_ended(clients);
+    }
+
+    fn close_ended(&mut self, clients: &mut dyn Clients) {
+        if !self.has_ended || self.has_pending() {
+            return;
+        }
+        if let Some(output) = self.output.take() {
+            let _ = self.poller.remove(output.fd);
+            if let Err(e) = output.fd.close_output() {
+                clients.quit(Err(Failure::output(e)));
+            }
+        }
+    }
+
     fn put(&mut self, bytes: &[u8], clients: &mut dyn Clients) {
         let taken = if self.has_pending() { 0 } else { self.write_some(bytes, clients) };
         if taken < bytes.len() {
@@ -153,6 +173,7 @@ impl Streams {
     pub fn tick(&mut self, clients: &mut dyn Clients) -> bool {
         let is_due = |stream: &Option<Watched>| stream.as_ref().is_some_and(Watched::is_due);
         let (mut readable, mut writable) = (is_due(&self.input), is_due(&self.output));
+        let mut is_broken = false;
         let mut events = Vec::new();
         // A failure leaves both streams as not ready; the next call tries again.
         let _ = self.poller.wait(&mut events, Deadline::now());
@@ -161,19 +182,26 @@ impl Streams {
                 readable = true;
             } else {
                 writable = true;
-                self.is_broken |= event.failed && self.is_to_pipe();
+                is_broken |= event.failed || event.hung_up;
             }
+        }
+        // The reader of stdout has gone, though there may be nothing to write.
+        if is_broken && self.is_to_reader() {
+            clients.quit(Err(Failure::output(Errno::EPIPE)));
+            return false;
         }
         if writable {
             let taken = self.write_some(&self.pending, clients);
             self.pending.drain(..taken);
             self.pause(self.has_pending(), clients);
+            self.close_ended(clients);
         }
         readable
     }
 
-    fn is_to_pipe(&self) -> bool {
-        self.output().is_some_and(|output| output.kind() == StreamKind::Pipe)
+    fn is_to_reader(&self) -> bool {
+        let kind = self.output().map(Stdio::kind);
+        matches!(kind, Some(StreamKind::Pipe | StreamKind::Socket))
     }
 
     /// Whether bytes wait for room in stdout.

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::{answer, challenged, key_file, refused};
 use crate::run::{
     Folder, Program, REFUSED, Running, Words, ask, echoes, events_of, peer, python, read_all,
-    shell, sockctl, take,
+    read_to_either, shell, sockctl, take,
 };
 
 /// `auth-serve --digest DIGEST` on a free port; the key is `wangwang`.
@@ -92,7 +92,9 @@ fn events_have_all_their_fields() {
     let stream = |key: &str| {
         let (mut stream, challenge) = challenged(&server);
         stream.write_all(&answer("sha256", key, &challenge)).unwrap();
-        (ask(&stream, "hi"), stream.local_addr().unwrap().to_string())
+        // Who is rejected is not heard.
+        let _ = stream.write_all(b"hi").and_then(|()| stream.shutdown(Shutdown::Write));
+        (read_to_either(&stream).0, stream.local_addr().unwrap().to_string())
     };
     let ((heard, bob), (unheard, mallory)) = (stream("geheim"), stream("mallory"));
     assert_eq!((&heard[..], &unheard[..]), (&b"hi"[..], &b""[..]));
@@ -143,6 +145,7 @@ fn every_handler_works_behind_the_gate() {
     pipe.stdout_has("from the client\n");
     pipe.send("from the server\n");
     both.stdout_has("from the server\n");
+    pipe.close();
     both.finish().is(0, "from the server\n", "");
 }
 
@@ -282,7 +285,8 @@ fn python_servers_let_it_in_with_every_digest() {
 fn a_wrong_key_is_told_with_9_by_either_side() {
     let server = python_server("md5", "another");
     let port = server.port();
-    client("md5", port, "").input("upload").run().fails(9, closed_without_a_word(port));
+    // With payload it depends on whether the server's recv(1024) has it with the answer.
+    client("md5", port, "").run().fails(9, closed_without_a_word(port));
     server.finish().is(1, "", format!("listening on 127.0.0.1:{port}\nwrong\n"));
 }
 

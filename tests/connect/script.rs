@@ -13,7 +13,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket};
 use crate::run::{
     BINARY, Finished, Folder, Peer, REFUSED, TIMED_OUT, accept, ask, deserted_socket, events,
     events_of, flood, free_port, listen, listener, listening, pattern, peer, python, read_all,
-    shell, sockctl, until,
+    read_to_reset, shell, sockctl, until,
 };
 
 /// Waits until everything up to these bytes came.
@@ -129,7 +129,7 @@ fn a_wrong_answer_is_shown_beside_what_was_expected() {
             if ends {
                 stream.shutdown(Shutdown::Write).unwrap();
             }
-            assert_eq!(read_all(&stream), b"");
+            assert_eq!(read_to_reset(&stream), b"");
         });
         let began = Instant::now();
         let why = format!(
@@ -192,7 +192,7 @@ fn expect_eof_waits_for_the_end_whatever_comes_before() {
     peer.done();
     let peer = self::peer(|mut stream| {
         stream.write_all(b"still here").unwrap();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        assert_eq!(read_to_reset(&stream), b"");
     });
     connect(&peer, "--expect-eof -w 0.2").is(
         8,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::run::{
     Folder, RESET, Running, ask, connect, datagram, datagrams_to, events, is_alive, pattern,
-    port_in, read_all, reset, shell, sockctl, take, until, until_refused,
+    port_in, read_all, read_to_either, read_to_reset, reset, shell, sockctl, take, until,
+    until_refused,
 };
 
 mod faults;
@@ -218,7 +219,7 @@ fn a_silent_client_ends_with_its_program() {
 /// When it has said x, and all that comes back.
 fn says_x(mut stream: impl Read + Write) -> (Instant, Vec<u8>) {
     stream.write_all(b"x").unwrap();
-    (Instant::now(), read_all(&mut stream))
+    (Instant::now(), read_to_either(&mut stream).0)
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn talk_keeps_a_program_from_being_idle() {
         client.read_exact(&mut byte).unwrap();
         std::thread::sleep(Duration::from_millis(50)); // the pace of the talk
     }
-    assert_eq!(read_all(&client), b"");
+    assert_eq!(read_to_reset(&client), b"");
     server.stderr_has("closed (idle;");
 }
 

@@ -6,7 +6,9 @@ use std::net::{Shutdown, TcpStream};
 use serde_json::json;
 
 use crate::auth::{answer, challenged, key_file, key_line};
-use crate::run::{Running, Words, events_of, program, python, shell, sockctl, until};
+use crate::run::{
+    Running, Words, events_of, program, python, read_to_reset, shell, sockctl, until,
+};
 
 mod faults;
 
@@ -69,6 +71,12 @@ impl Member {
     #[track_caller]
     pub fn ends(&mut self) {
         assert_eq!(self.line(), "");
+    }
+
+    /// Waits until the room cuts it off, with nothing more to say.
+    #[track_caller]
+    pub fn is_cut(&mut self) {
+        assert_eq!(read_to_reset(&mut self.reader), b"");
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::run::{
     DEADLINE, Folder, IN_USE, RESET, Running, Words, ask, connect, conversation, datagram, echoes,
-    events, is_like, pattern, read_all, reset, shell, sockctl, take, until, until_refused,
+    events, is_like, pattern, read_all, read_to_reset, reset, shell, sockctl, take, until,
+    until_refused,
 };
 
 mod accept;
@@ -233,7 +234,7 @@ fn once_ends_with_4_where_its_client_is_silent() {
         let server = serve(format!("--once -i 300ms {handler}"));
         let address = server.address();
         let client = server.connect();
-        assert_eq!(read_all(&client), b"");
+        assert_eq!(read_to_reset(&client), b"");
         let peer = client.local_addr().unwrap();
         let said = told(handler, &address, peer, " (idle)");
         let why = "idle timeout: no data for 300ms (-i)";
@@ -260,9 +261,9 @@ fn row_34_silence_ends_a_connection_and_bytes_keep_it() {
         (&told).write_all(b".").unwrap();
         assert!(read_within(&told, Duration::from_millis(400)).is_none());
     }
-    assert_eq!(read_all(&silent), b"");
+    assert_eq!(read_to_reset(&silent), b"");
     assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!(read_all(&told), b"");
+    assert_eq!(read_to_reset(&told), b"");
     let said = server.stderr_has("\"reason\":\"idle\"");
     let closed = said.lines().find(|line| line.contains("closed")).unwrap();
     assert!(closed.contains(&id(&silent)), "the silent one first: {said}");
@@ -283,7 +284,7 @@ fn the_deadline_ends_the_server_with_4() {
     let server = serve("--echo --deadline 700ms -v");
     let (client, address) = (server.connect(), server.address());
     let peer = client.local_addr().unwrap();
-    assert_eq!(read_all(&client), b"");
+    assert_eq!(read_to_reset(&client), b"");
     assert!(began.elapsed() >= Duration::from_millis(700));
     let said = format!(
         "listening on {address}\n[1] {peer} accepted on {address}\n\

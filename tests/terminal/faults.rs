@@ -9,7 +9,7 @@ use super::conversation::{among_messages, connected, connected_as, ends, quits, 
 use super::proof::asks;
 use super::pty::{Terminal, anything_there, signal};
 use super::tmux::Tmux;
-use crate::run::{BINARY, Folder, Program, accept, listener, read_all};
+use crate::run::{BINARY, Folder, Program, accept, listener, read_all, read_to_reset};
 
 #[test]
 fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() {
@@ -136,7 +136,7 @@ fn row_43_ctrl_z_gives_the_shell_its_terminal_and_fg_comes_back_to_the_line() {
     shell.press("\x1a").awaits("shell$");
     shell.enter("bg").awaits("shell$");
     signal(id, "TERM");
-    assert_eq!(read_all(&peer), b"");
+    assert_eq!(read_to_reset(&peer), b"");
     shell.enter("wait %1; exit $?");
     shell.ends(143);
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::ClientArgs;
 use super::login::login;
 use crate::auth::proof::Proof;
-use crate::console::event::Level;
+use crate::console::event::{Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::address::Address;
@@ -88,7 +88,7 @@ impl<'a> Opener<'a> {
 struct Check;
 
 impl Handler for Check {
-    fn joined(&mut self, _client: Id, clients: &mut dyn Clients) {
-        clients.quit(Ok(()));
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        clients.close(client, Reason::Eof);
     }
 }

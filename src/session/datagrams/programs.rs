@@ -135,7 +135,7 @@ impl DatagramPrograms {
         for event in ready {
             self.read(event.token);
         }
-        let answers = ended.into_iter().filter_map(|number| {
+        let answers = ended.into_iter().filter_map(|(number, _)| {
             self.read(number);
             let run = self.runs.remove(&number)?;
             (!run.given_up && !run.answer.is_empty()).then_some((run.asked, run.answer))

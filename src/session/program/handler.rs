@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use super::Program;
 use super::relay::Relay;
 use super::runner::Runner;
-use crate::console::event::Reason;
+use crate::console::event::{Reason, Status};
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
@@ -101,6 +101,8 @@ impl ClientPrograms {
         }
         if event.read && relay.watched.read {
             match relay.read(&mut self.buffer) {
+                // It has closed both directions, or is gone: how it ends shows which.
+                Some(0) if event.hung_up => {}
                 Some(0) => clients.finish(*client),
                 Some(count) => clients.send(*client, &self.buffer[..count]),
                 None => {}
@@ -109,13 +111,18 @@ impl ClientPrograms {
         self.watch(event.token, clients);
     }
 
-    /// A program has ended: its client gets the rest of the output, and the end.
-    fn program_ended(&mut self, number: u64, clients: &mut dyn Clients) {
+    /// A program has ended: its client gets the rest of the output, and the end. One that was killed
+    /// may have had more to say.
+    fn program_ended(&mut self, number: u64, status: Status, clients: &mut dyn Clients) {
+        let reason = match status {
+            Status::Exited(_) => Reason::Eof,
+            Status::Killed(_) => Reason::Error,
+        };
         let Some(ClientProgram { client, relay, .. }) = self.runs.remove(&number) else {
             return;
         };
         let Some(mut relay) = relay else {
-            return clients.reclaim(client, Reason::Eof);
+            return clients.reclaim(client, reason);
         };
         let mut count = 0;
         while count < FINAL_READ_LIMIT
@@ -125,7 +132,7 @@ impl ClientPrograms {
             count += some;
         }
         clients.pause(client, false);
-        clients.close(client, Reason::Eof);
+        clients.close(client, reason);
     }
 
     /// Does something with a client's relay, if it has one.
@@ -193,8 +200,8 @@ impl Handler for ClientPrograms {
         for event in ready {
             self.ready(&event, clients);
         }
-        for number in ended {
-            self.program_ended(number, clients);
+        for (number, status) in ended {
+            self.program_ended(number, status, clients);
         }
     }
 

@@ -114,8 +114,8 @@ impl Runner {
     }
 
     /// Never blocks: the watched descriptors that are ready, and the tokens of the programs that
-    /// have ended. Their output may still hold bytes.
-    pub fn poll(&mut self) -> (Vec<Ready>, Vec<u64>) {
+    /// have ended, and how. Their output may still hold bytes.
+    pub fn poll(&mut self) -> (Vec<Ready>, Vec<(u64, Status)>) {
         let mut ready = Vec::new();
         // After a failure the descriptors are still ready for the next call.
         let _ = self.poller.wait(&mut ready, Deadline::now());
@@ -127,7 +127,7 @@ impl Runner {
     }
 
     /// Collects the children that have ended.
-    fn reap(&mut self) -> Vec<u64> {
+    fn reap(&mut self) -> Vec<(u64, Status)> {
         let mut sink = [0; 256];
         while matches!((&self.children).read(&mut sink), Ok(n) if n > 0) {}
         let mut ended = Vec::new();
@@ -139,7 +139,7 @@ impl Runner {
             self.endings.reaped(pid);
             if let Some(id) = self.running.remove(&pid) {
                 self.talk.say(&Event::Exec { id, pid: pid.as_raw(), status: Some(status) });
-                ended.push(id);
+                ended.push((id, status));
             }
         }
         ended

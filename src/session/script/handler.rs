@@ -105,7 +105,7 @@ impl Scripted {
                 Action::Await => return,
                 Action::Unmet => {
                     self.report_unmet();
-                    return clients.close(client, Reason::Eof);
+                    return clients.abort(client, Reason::Eof);
                 }
                 Action::Answer => {
                     clients.finish(client);
@@ -205,6 +205,9 @@ impl Handler for Scripted {
         self.streams.end_text(client, clients);
         if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
+        }
+        if self.again.is_none() {
+            self.streams.end_output(clients);
         }
         self.script.end();
         self.act(clients);
