@@ -506,10 +506,13 @@ impl Connection {
         }
         if let Some(codec) = self.codec.as_mut().filter(|_| self.failure.is_none()) {
             codec.encode_eof(&mut self.wire);
-            match self.socket.send(&self.wire) {
-                Ok(taken) => drop(self.wire.drain(..taken)),
-                Err(e) if would_block(&e) => {}
-                Err(e) => return self.fail_output(e),
+            // Python's frames have no record for the end.
+            if !self.wire.is_empty() {
+                match self.socket.send(&self.wire) {
+                    Ok(taken) => drop(self.wire.drain(..taken)),
+                    Err(e) if would_block(&e) => {}
+                    Err(e) => return self.fail_output(e),
+                }
             }
             if !self.wire.is_empty() {
                 return;

@@ -89,6 +89,13 @@ fn a_python_listener_talks_to_our_client() {
 }
 
 #[test]
+fn the_trace_has_no_call_for_an_end_without_a_record() {
+    let (_peer, port) = listener("python3", "wangwang", "echo");
+    let trace = client(port, "--trace").input("a\n").run().gives(0, "a\n");
+    assert!(trace.contains("shutdown(SHUT_WR)") && !trace.contains("sendall(0)"), "{trace}");
+}
+
+#[test]
 fn messages_that_come_in_the_segment_of_the_welcome_are_not_lost() {
     // Python sends the welcome and its first message one right after the other.
     for _ in 0..5 {
