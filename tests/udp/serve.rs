@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-use crate::run::{DEADLINE, Folder, datagram, datagrams, events_of, python, sockctl};
+use crate::run::{DEADLINE, Folder, datagram, datagrams, events_of, python, sockctl, until};
 
 /// Sends each hex argument to HOST:PORT and prints what is answered, and from where.
 pub const ASK: &str = r#"
@@ -62,7 +62,12 @@ fn icmp_errors_that_an_option_asks_for_are_reported_once() {
             socket.send(b"ping").unwrap();
             socket
         };
-        drop(client());
+        let port = format!(":{:04X} ", client().local_addr().unwrap().port());
+        // A child of another test may hold it for a moment, between fork(2) and exec(2).
+        until("the client's socket is closed everywhere", || {
+            let sockets = |name| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap();
+            !(sockets("udp") + &sockets("udp6")).contains(&port)
+        });
         std::fs::write(&go, "").unwrap();
         server.stderr_has("connection refused (ECONNREFUSED 111)\n");
         server.rests();
