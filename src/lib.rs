@@ -71,8 +71,8 @@
 //! then our proof. A phase that has nothing to do is skipped, and a failure in any phase removes the
 //! connection. Where people talk a client is `Silent` before it is `Open`, until its first byte or for
 //! a moment: a health check leaves from there. `server/phase.rs` has what each phase keeps and what
-//! happens to bytes in it;
-//! a connection that is still being dialled is not in the table (`server/outgoing.rs`).
+//! happens to bytes in it; a connection that is still being dialled is not in the table
+//! (`server/outgoing.rs`).
 //!
 //! How `connect` gets its connection:
 //!
@@ -80,7 +80,7 @@
 //! commands/connect.rs     Connect::run                one target, or a report on several
 //! roles/client.rs         run                         the flags, checked
 //! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
-//! roles/client.rs         Mode::serve                 which handler
+//! roles/client.rs         Choice::serve               which handler
 //! server/mod.rs           Run::serve
 //! server/outgoing.rs      EventLoop::dial, begin_attempt
 //!                         EventLoop::step_dialer      <- net/dial.rs Dialer::step

@@ -81,7 +81,7 @@ impl Protocol {
 #[test]
 fn row_81_every_part_arrives_where_a_server_has_no_stdin() {
     for protocol in protocols() {
-        // A stdin that is at its end is one: the client is told so at once.
+        // A stdin that is at its end is one: the client sees the end at once.
         for (redirected, flags) in [
             ("</dev/null", ""),
             ("<&-", ""),
@@ -580,7 +580,7 @@ fn played(schedule: &Schedule) -> Result<(), String> {
     let sent = if flag == "--recv-only" { Vec::new() } else { client_side.text() };
     let server_lacks = server.stdout != sent;
     // A client that half-closes before a server's stdin says anything need not wait for it, and a
-    // server that is told to stop may stop.
+    // server that was asked to stop may stop.
     let may_lack = flag == "--send-only"
         || client.stdout.is_empty()
         || server_side.signal.is_some() && server.code == 0;

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 /// How many temporary names are tried.
 const ATTEMPTS: u32 = 100;
 
-/// `--port-file`: there while this run listens, so that nobody reads that of an earlier one.
+/// `--port-file`: there while this run listens, so that that of an earlier run is never read as this one's.
 pub struct PortFile {
     path: PathBuf,
     own: Option<OwnFile>,

@@ -564,7 +564,7 @@ fn row_106_bytes_before_the_end_are_counted_for_the_step_that_consumed_them() {
     }
 }
 
-/// docker-proxy accepts before the service is there, and closes: as often as it is told, by its end
+/// docker-proxy accepts before the service is there, and closes: a given number of times, by its end
 /// or by a reset. Then it is the service.
 const PROXY: &str = r#"
 import socket, struct, sys
