@@ -97,6 +97,9 @@ pub struct Connection {
     pub last_taken: Instant,
     /// Bytes were sent that the last look did not find acknowledged.
     pub is_unseen: bool,
+    /// The peer has ended and acknowledged all payload: a reset in answer to our end of stream, from
+    /// one that has closed since, loses nothing.
+    needs_no_answer: bool,
     /// What was not acknowledged when [`Connection::look`] was last called, and when that was.
     unacknowledged: u64,
     looked: Instant,
@@ -127,6 +130,7 @@ impl Connection {
             active: now,
             last_taken: now,
             is_unseen: false,
+            needs_no_answer: false,
             unacknowledged: 0,
             looked: now,
         }
@@ -505,7 +509,12 @@ impl Connection {
             return;
         }
         if let Some(codec) = self.codec.as_mut().filter(|_| self.failure.is_none()) {
+            let is_first = self.wire.is_empty();
             codec.encode_eof(&mut self.wire);
+            if is_first {
+                let has_peer_ended = self.read_half != ReadHalf::Open;
+                self.needs_no_answer = has_peer_ended && self.socket.unacknowledged() == 0;
+            }
             // Python's frames have no record for the end.
             if !self.wire.is_empty() {
                 match self.socket.send(&self.wire) {
@@ -540,9 +549,13 @@ impl Connection {
         }
     }
 
-    /// The bytes that are queued here, or that the peer's kernel has not acknowledged. An error of the connection becomes its failure.
+    /// The bytes that are queued here, or that the peer's kernel has not acknowledged. An error of the
+    /// connection becomes its failure.
     pub fn undelivered(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
         self.look(now);
+        if self.needs_no_answer {
+            return 0;
+        }
         let fin = u64::from(matches!(self.write_half, WriteHalf::Ended(_)));
         let sent = match self.peer {
             Endpoint::Unix(_) => 0, // delivered what it took

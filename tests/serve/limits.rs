@@ -61,7 +61,9 @@ fn a_refusal_names_the_rule() {
         [(2, "127.1.2.3", "--deny 127.1.0.0/16"), (3, "127.0.0.1", "--deny localhost")]
     {
         assert_eq!(ask(source).stdout, b"");
-        until("the event is written", || events_of(&server.stderr_has(""), "closed").len() == number);
+        until("the event is written", || {
+            events_of(&server.stderr_has(""), "closed").len() == number
+        });
         let event = &events_of(&server.stderr_has(""), "closed")[number - 1];
         assert_eq!((&event["reason"], &event["rule"]), (&"access".into(), &rule.into()));
         assert_eq!((&event["id"], &event["sent"]), (&number.into(), &0.into()));
