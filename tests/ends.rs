@@ -409,22 +409,6 @@ fn row_107_a_server_whose_only_client_closed_does_not_succeed_with_late_bytes() 
 }
 
 #[test]
-fn row_107_a_reset_in_answer_to_an_end_record_loses_nothing() {
-    let (folder, text) = (Folder::new(), pattern(2 << 20));
-    let key = folder.file("key", "the key of this test");
-    let file = folder.file("text", &text);
-    let server =
-        sockctl(format!("auth-serve 127.0.0.1:0 --key-file {key} --reply @{file} -v")).start();
-    let client = format!("auth-connect {server} --key-file {key} --recv-only");
-    let mut client =
-        sockctl(client).into_command().stdout(Stdio::piped()).spawn().expect("a client");
-    // It reads its end only once the server has closed, who has heard nothing for a second.
-    server.stderr_has(" closed (eof");
-    assert!(read_all(client.stdout.take().unwrap()) == text);
-    assert_eq!(client.wait().unwrap().code(), Some(0));
-}
-
-#[test]
 fn row_116_a_reply_arrives_whole_at_a_client_that_pauses_and_speaks() {
     let (folder, text) = (Folder::new(), pattern(300_000));
     let server =

@@ -5,8 +5,9 @@ use super::EventLoop;
 use super::phase::Phase;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
-use crate::net::connection::ReadHalf;
+use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::deadline::{Deadline, LAST_LOOK};
+use crate::net::endpoint::Endpoint;
 use crate::net::poller::Ready;
 use crate::session::{Id, StreamEnd};
 
@@ -34,7 +35,7 @@ impl EventLoop<'_> {
             _ if entry.conn.wire_ended() && entry.is_occupied && !event.failed => {}
             _ if entry.conn.wire_ended() => {
                 if is_gone {
-                    self.hung_up(slot);
+                    self.hung_up(slot, event.failed);
                 }
             }
             Phase::Handshake(_) => {
@@ -176,9 +177,14 @@ impl EventLoop<'_> {
     }
 
     /// The peer, which had ended its side, is gone altogether while we would still send.
-    fn hung_up(&mut self, slot: usize) {
+    fn hung_up(&mut self, slot: usize, has_failed: bool) {
         let conn = &self.table.entries[slot].conn;
-        let is_reset = conn.failure().is_some() || !matches!(conn.socket.take_error(), Ok(None));
+        // TCP hangs up before our end only by a reset; sendfile(2) may have consumed its error.
+        let is_unix = matches!(conn.peer, Endpoint::Unix(_));
+        let is_reset = has_failed
+            || conn.failure().is_some()
+            || !matches!(conn.socket.take_error(), Ok(None))
+            || !is_unix && !matches!(conn.write_half(), WriteHalf::Ended(_));
         let reason = if is_reset || conn.waiting(&self.table.log) > 0 {
             Reason::Reset
         } else {
