@@ -18,8 +18,9 @@ fn row_85_a_name_reaches_its_ipv4_address_where_ipv6_is_off() {
     let folder = Folder::new();
     let line = format!(
         r#"{BOTH}echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
-        "$0" udp-serve 127.0.0.1:9 --count 2 & server=$!
-        until "$0" udp-send both:9 one; do :; done 2>/dev/null
+        "$0" udp-serve 127.0.0.1:9 --count 2 --port-file port & server=$!
+        until [ -s port ]; do sleep 0.02; done
+        "$0" udp-send both:9 one
         "$0" udp-send both:9 two
         wait $server"#
     );
