@@ -1,7 +1,7 @@
 //! The guide in `src/lib.rs`, and the list of places in README, describe the code that there is: the
 //! floors, the files they name, the functions of the walks, the constants and other names in code.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 fn imports_point_down() {
     let rows = GUIDE.lines().skip_while(|line| !line.contains("| floor")).skip(2);
     let names = rows.map_while(|line| line.split('`').nth(1));
-    let floors: HashMap<&str, usize> = names.zip(0..).collect();
+    let floors: BTreeMap<&str, usize> = names.zip(0..).collect();
     assert_eq!(floors.len(), 13, "{floors:?}");
     let (root, mut files) = (src(), Vec::new());
     sources(&root, &mut files);

@@ -17,7 +17,7 @@
 //! /64, which is what one customer gets. UNIX peers have no address: only the first limit holds. The
 //! same is true of connections whose PROXY header is awaited: a proxy has one address for all clients.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub struct PreAuthLimits {
     /// Connections that count: [`MAX_PENDING`] at most, so that they need no index.
     pending: Vec<Pending>,
     /// When the last wrong proofs came from an address, up to [`PENALTY_PROOFS`] of them.
-    offenders: HashMap<IpAddr, VecDeque<Instant>>,
+    offenders: BTreeMap<IpAddr, VecDeque<Instant>>,
 }
 
 /// A connection that has not authenticated yet.
@@ -76,7 +76,7 @@ impl PreAuthLimits {
             in_grace: VecDeque::new(),
             max_grace,
             pending: Vec::with_capacity(MAX_PENDING),
-            offenders: HashMap::new(),
+            offenders: BTreeMap::new(),
         }
     }
 

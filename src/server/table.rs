@@ -3,7 +3,7 @@
 //!
 //! Over 300 lines: a third declares what is kept, each field with its meaning.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -139,7 +139,7 @@ pub(super) struct Table {
     /// Connections in [`Phase::Silent`].
     pub(super) silent: usize,
     /// How many of those that are admitted each address has.
-    by_address: HashMap<IpAddr, usize>,
+    by_address: BTreeMap<IpAddr, usize>,
     /// Slots of connections in [`Phase::Waiting`], by number: first come, first served.
     waiting: BTreeMap<u64, usize>,
     pub(super) entries: Slab<Entry>,
@@ -187,7 +187,7 @@ impl Table {
             result: None,
             admitted: 0,
             silent: 0,
-            by_address: HashMap::new(),
+            by_address: BTreeMap::new(),
             waiting: BTreeMap::new(),
             entries: Slab::new(),
             timers: BTreeSet::new(),

@@ -5,7 +5,7 @@
 //!
 //! Over 300 lines: one conversation has one peer or many, and its commands are here with it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ pub struct Conversation<'a> {
     peers: Peers,
     format: LineFormat,
     /// What has come from each client and is not shown yet.
-    incoming: HashMap<Id, Lines>,
+    incoming: BTreeMap<Id, Lines>,
     /// The peer may be a server that asks for a key, which nothing shows so far.
     may_ask_for_key: bool,
     /// A line was sent to the only peer.
@@ -99,7 +99,7 @@ impl<'a> Conversation<'a> {
             talk,
             peers,
             format,
-            incoming: HashMap::new(),
+            incoming: BTreeMap::new(),
             may_ask_for_key: false,
             has_sent: false,
             leaving: None,

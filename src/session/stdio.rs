@@ -2,7 +2,7 @@
 //! of their own, which the loop watches as the handler's source. Clients are not read while stdout
 //! is full; a failure to write ends the run.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -36,7 +36,7 @@ pub struct Streams {
     /// Nothing more is written: stdout is closed behind what is pending.
     has_ended: bool,
     /// One a client, where stdout is a terminal.
-    sanitizers: Option<HashMap<u64, Sanitizer>>,
+    sanitizers: Option<BTreeMap<u64, Sanitizer>>,
     /// Once the run is to stop: how long stdout may take what is pending.
     until: Deadline,
 }
@@ -56,7 +56,7 @@ impl Streams {
             poller,
             pending: Vec::new(),
             has_ended: false,
-            sanitizers: sanitize.then(HashMap::new),
+            sanitizers: sanitize.then(BTreeMap::new),
             until: Deadline::NEVER,
         })
     }

@@ -339,7 +339,7 @@ fn row_14_a_port_is_shared_between_servers_that_both_ask_for_it() {
     sockctl(format!("serve {address}")).run().fails(10, format!("listen on {address}: {IN_USE}"));
     let other = sockctl(format!("serve {address} --reply=b --reuse-port")).start();
     assert_eq!(other.address(), address);
-    let mut answers = std::collections::HashSet::new();
+    let mut answers = std::collections::BTreeSet::new();
     until("both are reached", || {
         answers.insert(read_all(&server.connect()));
         answers.len() == 2

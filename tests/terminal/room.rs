@@ -1,6 +1,6 @@
 //! `serve --room` with the operator and members at terminals.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conversation::among_messages;
@@ -89,7 +89,7 @@ fn a_line_typed_slowly_among_fifty_messages_a_second_is_intact_on_every_screen()
         }
     }
     // Each terminal shows every message, once and in order.
-    let mut counts = HashMap::new();
+    let mut counts = BTreeMap::new();
     for (terminal, name) in [(&server, "server"), (&ann, "ann"), (&bob, "bob")] {
         let numbers = terminal.numbers("message ");
         assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>(), "{name}");

@@ -1,6 +1,6 @@
 //! The results of `connect --check`: a line or an object each, and the exit status.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl Report {
         }
         let is_open = |line: &&Line| matches!(line.result, Some((0, _)));
         let open = self.lines.iter().filter(is_open);
-        let open: HashSet<usize> = open.filter_map(|line| line.range).collect();
+        let open: BTreeSet<usize> = open.filter_map(|line| line.range).collect();
         for line in &self.lines {
             let failed = match (line.range, line.result) {
                 (None, Some((code, _))) if code != 0 => Some(status(code)),

@@ -1,6 +1,6 @@
 //! The table against itself and against the kernel.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::net::options::{ALIASES, all};
@@ -29,8 +29,8 @@ fn line(text: &str) -> String {
 
 #[test]
 fn names_and_numbers_are_unique() {
-    let mut names = HashSet::new();
-    let mut numbers = HashSet::new();
+    let mut names = BTreeSet::new();
+    let mut numbers = BTreeSet::new();
     for option in all() {
         assert!(names.insert(option.name.clone()), "{}", option.name);
         assert!(numbers.insert((option.level, option.number)), "{}", option.name);

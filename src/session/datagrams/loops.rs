@@ -2,9 +2,8 @@
 //! From outside, a peer that returns our answers is like one that asks again and again; only one
 //! that is not answered once shows which it is: the first is silent then.
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use crate::net::endpoint::Endpoint;
@@ -27,14 +26,13 @@ const PEERS: usize = 4096;
 pub(super) struct Loops {
     local: Endpoint,
     /// By peer and datagram: how often it came, and when last.
-    rounds: HashMap<u64, (u32, Instant)>,
-    hasher: RandomState,
+    rounds: BTreeMap<u64, (u32, Instant)>,
 }
 
 impl Loops {
     /// For a socket that is bound here.
     pub(super) fn new(local: Endpoint) -> Self {
-        Self { local, rounds: HashMap::new(), hasher: RandomState::new() }
+        Self { local, rounds: BTreeMap::new() }
     }
 
     /// Why a datagram gets no answer, if it gets none.
@@ -49,7 +47,9 @@ impl Loops {
         }
         let now = Instant::now();
         let start = &bytes[..bytes.len().min(PREFIX)];
-        let key = self.hasher.hash_one((&envelope.from, bytes.len(), start));
+        // The seed is fixed: a forged collision costs its victim one answer at most.
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let key = hasher.hash_one((&envelope.from, bytes.len(), start));
         if self.rounds.len() >= PEERS && !self.rounds.contains_key(&key) {
             self.rounds.retain(|_, (count, last)| *count > 1 && now - *last < GAP);
             if self.rounds.len() >= PEERS {

@@ -1,7 +1,7 @@
 //! `udp-serve -- PROGRAM`: a program for each datagram. Its stdin is a file with the datagram, so
 //! that the server never waits for a program that does not read; its stdout is the answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub struct DatagramPrograms {
     most: usize,
     /// `-w`: how long each may take; zero: no limit.
     timeout: Duration,
-    runs: HashMap<u64, DatagramProgram>,
+    runs: BTreeMap<u64, DatagramProgram>,
     /// Datagrams so far.
     count: u64,
     buffer: Vec<u8>,
@@ -53,7 +53,7 @@ impl DatagramPrograms {
     /// Nothing is started yet.
     pub fn new(program: Program, most: usize, timeout: Duration, talk: Talk) -> io::Result<Self> {
         let runner = Runner::new(program, talk)?;
-        let (runs, buffer) = (HashMap::new(), vec![0; BUFFER]);
+        let (runs, buffer) = (BTreeMap::new(), vec![0; BUFFER]);
         Ok(Self { runner, most, timeout, runs, count: 0, buffer })
     }
 

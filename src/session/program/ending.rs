@@ -1,7 +1,7 @@
 //! Ends the process group of a program whose client is gone: HUP and CONT at once, TERM two seconds
 //! later, KILL two seconds after that.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -42,7 +42,7 @@ impl Ending {
 
 /// The groups that are being ended. A leader may end before the rest of its group.
 #[derive(Debug, Default)]
-pub(super) struct Endings(HashMap<Pid, Ending>);
+pub(super) struct Endings(BTreeMap<Pid, Ending>);
 
 impl Endings {
     /// Begins to end a group that still has members; nothing, if that was begun already.

@@ -3,7 +3,7 @@
 //! The client's socket is handed off: it is the program's stdin and stdout, and the server only
 //! notices that the client is gone. Where bytes must be seen on their way a relay passes them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -30,7 +30,7 @@ pub struct ClientPrograms {
     runner: Runner,
     relayed: bool,
     /// By the client's number.
-    runs: HashMap<u64, ClientProgram>,
+    runs: BTreeMap<u64, ClientProgram>,
     buffer: Vec<u8>,
 }
 
@@ -46,7 +46,7 @@ impl ClientPrograms {
     /// Nothing is started yet. `relayed`: the bytes must be seen on their way.
     pub fn new(program: Program, relayed: bool, talk: Talk) -> io::Result<Self> {
         let runner = Runner::new(program, talk)?;
-        Ok(Self { runner, relayed, runs: HashMap::new(), buffer: vec![0; BUFFER] })
+        Ok(Self { runner, relayed, runs: BTreeMap::new(), buffer: vec![0; BUFFER] })
     }
 
     /// Queues a client's program: those of all who came in a turn are started at once.

@@ -4,7 +4,7 @@
 //! the end of a child and waitpid(2) collects it, so that no zombie stays. All children of this
 //! process are programs started here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -37,7 +37,7 @@ pub struct Runner {
     /// Started by the next [`Runner::start`].
     queued: Vec<Start>,
     /// The token of each program that runs.
-    running: HashMap<Pid, u64>,
+    running: BTreeMap<Pid, u64>,
     endings: Endings,
     talk: Talk,
     log_limit: LogLimit,
@@ -53,7 +53,7 @@ impl Runner {
             children,
             poller,
             queued: Vec::new(),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             endings: Endings::default(),
             log_limit: LogLimit::for_strangers(talk.clone()),
             talk,

@@ -1,6 +1,6 @@
 //! The room as a handler: cuts received bytes into lines, and delivers what the members send.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub struct Room {
     operator: Operator,
     talk: Talk,
     /// What has come from each member and is no whole line yet.
-    incoming: HashMap<Id, Incoming>,
+    incoming: BTreeMap<Id, Incoming>,
     /// Who has an unfinished line, and when to look at it.
     unfinished: VecDeque<(Instant, Id)>,
     /// stdin waits, and this is when to look again.
@@ -58,7 +58,7 @@ impl Room {
             members: Members::new(raw),
             operator,
             talk,
-            incoming: HashMap::from([(OPERATOR, Incoming::new())]),
+            incoming: BTreeMap::from([(OPERATOR, Incoming::new())]),
             unfinished: VecDeque::new(),
             waits: Some(Instant::now()),
             stopping: Deadline::NEVER,

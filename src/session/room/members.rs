@@ -1,6 +1,6 @@
 //! Who is in the room, what they are called, and who gets what: lines in, [`Output`] out, no I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -57,9 +57,9 @@ pub struct Members {
     /// In the order they joined.
     all: BTreeMap<Id, Member>,
     /// Which member has a name, by each of its [`names::looks`].
-    owners: HashMap<String, Id>,
+    owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
-    reserved: HashMap<String, String>,
+    reserved: BTreeMap<String, String>,
     /// The answer to `/who`, until it changes: thousands may wait for it.
     list: Option<Arc<[u8]>>,
     help: Arc<[u8]>,
@@ -78,7 +78,7 @@ struct Member {
 impl Members {
     /// A room with the operator in it.
     pub fn new(raw: bool) -> Self {
-        let (all, owners, reserved) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        let (all, owners, reserved) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (list, help) = (None, HELP.as_bytes().into());
         let mut members = Self { all, owners, reserved, list, help, raw };
         members.enter(OPERATOR, "server".into(), true);

@@ -1,6 +1,6 @@
 //! The room without a socket: bytes in whatever pieces, and what each member gets.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -323,7 +323,7 @@ proptest! {
                     world.send(number, &bytes);
                 }
             }
-            let keys: HashSet<String> = world.members.all.values().map(|member| names::key(&member.name)).collect();
+            let keys: BTreeSet<String> = world.members.all.values().map(|member| names::key(&member.name)).collect();
             prop_assert_eq!(keys.len(), here.len());
         }
         for (number, got) in &world.got.lines {
