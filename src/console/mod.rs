@@ -4,7 +4,7 @@
 //! `event` has the events, `json` writes them for programs, `talk` writes them to stderr, `printer`
 //! has the queues, `file` the files that a run writes, `log_limit` bounds the lines that strangers
 //! cause, `decoration` adds time, colour and bell to lines, `prompt` is the line editor and
-//! `completion` its Tab key, `meter` is that of `--progress`.
+//! `completion` its Tab key, `meter` is that of `--progress`, `timings` sums up what was repeated.
 
 pub mod completion;
 pub mod decoration;
@@ -16,6 +16,7 @@ pub mod meter;
 pub mod printer;
 pub mod prompt;
 pub mod talk;
+pub mod timings;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
