@@ -666,7 +666,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__udp__subcmd__send)
-            opts="-s -p -4 -6 -n -o -w -i -x -v -q -h --whole --chunk --data-hex --count --interval --reply --retries --expect --broadcast --source --source-port --ttl --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-s -p -4 -6 -n -o -w -i -x -v -q -h --whole --chunk --data-hex --count --interval --talk --linger --reply --retries --expect --wait --broadcast --source --source-port --ttl --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -688,6 +688,10 @@ _sockctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --reply)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -697,6 +701,10 @@ _sockctl() {
                     return 0
                     ;;
                 --expect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -768,7 +776,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__udp__subcmd__serve)
-            opts="-p -m -4 -6 -n -o -w -i -x -v -q -h --port --echo --discard --reply --sh --max-conns --join --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -m -4 -6 -n -o -w -i -x -v -q -h --port --echo --discard --reply --talk --sh --max-conns --join --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -821,6 +821,7 @@ always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l echo -d 'Echo each datagram back to its sender'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l discard -d 'Discard all datagrams'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l talk -d 'Show each datagram, and send each line of stdin to the peer heard last (with --raw, each read); before that stdin is not read'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s 6 -l ipv6 -d 'Use IPv6 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s n -l numeric -d 'Do not resolve names: numeric addresses only'
@@ -834,9 +835,11 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l chunk -d 'S
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l data-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l count -d 'Send everything N times' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l interval -d 'Wait this long between datagrams' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l linger -d 'How long --talk goes on without a datagram once stdin has ended [default: 1s]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l reply -d 'Wait for N answers to each datagram and print them' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l retries -d 'Resend up to N times while there is no answer' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l expect -d 'Require each answer to match REGEX (over bytes)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l wait -d 'Send again, every second and for this long, until an answer comes that matches --expect, whatever ICMP says; without --reply, wait for one answer' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s s -l source -d 'Connect or send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l ttl -d 'Time to live (hop limit) of what is sent' -r
@@ -1076,6 +1079,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'W
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l whole -d 'Send all of stdin as one datagram'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l talk -d 'Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), and every datagram that comes goes to stdout'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l broadcast -d 'Allow sending to a broadcast address'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 6 -l ipv6 -d 'Use IPv6 only'

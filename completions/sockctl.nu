@@ -133,6 +133,7 @@ module completions {
     --echo                    # Echo each datagram back to its sender
     --discard                 # Discard all datagrams
     --reply: string           # Answer each datagram with TEXT
+    --talk                    # Show each datagram, and send each line of stdin to the peer heard last (with --raw, each read); before that stdin is not read
     --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
     --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait
     --join: string            # Join a multicast group; repeatable
@@ -173,9 +174,12 @@ module completions {
     --data-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --count: string           # Send everything N times
     --interval: string        # Wait this long between datagrams
+    --talk                    # Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), and every datagram that comes goes to stdout
+    --linger: string          # How long --talk goes on without a datagram once stdin has ended [default: 1s]
     --reply: string           # Wait for N answers to each datagram and print them
     --retries: string         # Resend up to N times while there is no answer
     --expect: string          # Require each answer to match REGEX (over bytes)
+    --wait: string            # Send again, every second and for this long, until an answer comes that matches --expect, whatever ICMP says; without --reply, wait for one answer
     --broadcast               # Allow sending to a broadcast address
     --source(-s): string      # Connect or send from this address
     --source-port(-p): string # Connect or send from this port

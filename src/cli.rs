@@ -66,6 +66,7 @@ sockctl connect backup:9000 < file       # send a file
         examples: "\
 sockctl udp-serve 5140                   # show datagrams, and answer them at the prompt
 sockctl udp-serve 7000 --echo            # an echo server
+sockctl udp-serve 5140 --talk < lines    # send them to the peer heard last, as nc -u -l
 sockctl udp-serve '*:5353' --join 224.0.0.251
 ",
     },
@@ -77,6 +78,8 @@ sockctl udp-serve '*:5353' --join 224.0.0.251
 sockctl udp-send 5140 'a line'           # one datagram
 sockctl udp-send 7000 ping --reply -w 1  # send, and print the answer
 sockctl udp-send 5140 < file             # each line is a datagram
+sockctl udp-send db:9 ping --wait 30s --expect pong   # wait until a service answers
+tail -f log | sockctl udp-send 5140 --talk --raw      # both ways at once, as nc -u
 ",
     },
     Subcommand {

@@ -254,7 +254,7 @@
 //! | `FULL_POLL`          | `session/pipe.rs`            | a pipe with several clients looks every 50 ms whether stdin may be read again |
 //! | `WINDOW`             | `session/script/mod.rs`      | a script keeps the last 1 MiB that no step has read |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
-//! | `SEND_TIMEOUT`       | `session/datagrams/answers.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
+//! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
 //! | `CAPACITY`           | `console/printer.rs`         | of 1 MiB on, output that is not read pauses the clients, and talk is dropped |
 //!
 //! # What the interfaces carry

@@ -70,6 +70,13 @@ impl Place {
         assert_eq!(peer.join().unwrap(), wanted);
     }
 
+    /// A datagram socket on the port.
+    fn datagrams(&self) -> UdpSocket {
+        let socket = UdpSocket::bind(("127.0.0.1", self.port)).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    }
+
     /// A peer on the port that answers one connection: reads what `until` is the end of, sends
     /// `answer`, ends. Gives what it read.
     fn peer(&self, end: &'static str, answer: &'static str) -> JoinHandle<String> {
@@ -173,8 +180,7 @@ const HABITS: &[Habit] = &[
         echoes(&stream, b"ping");
     }),
     ("sockctl udp-send 8520 hello", |place, command| {
-        let peer = UdpSocket::bind(("127.0.0.1", place.port)).unwrap();
-        peer.set_read_timeout(Some(DEADLINE)).unwrap();
+        let peer = place.datagrams();
         place.run(command).is(0, "", "");
         assert_eq!(datagram(&peer), b"hello");
     }),
@@ -183,6 +189,33 @@ const HABITS: &[Habit] = &[
         let peer = datagrams();
         peer.send_to(b"hello", ("127.0.0.1", place.port)).unwrap();
         server.stdout_has(&format!("{} hello\n", peer.local_addr().unwrap()));
+    }),
+    ("sockctl udp-send 8520 --talk --raw", |place, command| {
+        let peer = place.datagrams();
+        let mut client = place.command(command).start();
+        client.send("hello\n");
+        let mut buffer = [0; 100];
+        let (count, from) = peer.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], b"hello\n");
+        peer.send_to(b"who is it?\n", from).unwrap();
+        client.stdout_has("who is it?\n");
+        client.finish().is(0, "who is it?\n", "");
+    }),
+    ("sockctl udp-serve 8520 --talk --raw", |place, command| {
+        let mut server = place.serve(command);
+        server.send("welcome\n");
+        let peer = datagrams();
+        peer.send_to(b"hello\n", ("127.0.0.1", place.port)).unwrap();
+        assert_eq!(datagram(&peer), b"welcome\n");
+        server.stdout_has("hello\n");
+    }),
+    ("sockctl udp-send 8520 ping --wait 30s --expect pong", |place, command| {
+        let waiting = place.command(command).start();
+        let peer = place.datagrams();
+        let (_, from) = peer.recv_from(&mut [0; 100]).unwrap();
+        peer.send_to(b"loading", from).unwrap();
+        peer.send_to(b"pong\n", from).unwrap();
+        waiting.finish().is(0, "pong\n", "");
     }),
     ("sockctl udp-send unix:log hello", |place, command| {
         let log = UnixDatagram::bind(place.folder.at("log")).unwrap();
@@ -271,7 +304,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("-zv host 80", "no option '-z'; use sockctl connect -z"),
     ("-vz host 80", "no command before '-vz'; use sockctl connect -z"),
     ("-v host 80", "no command before '-v'; use sockctl connect or sockctl serve"),
-    ("-u host 53", "no option '-u'; use sockctl udp-send or sockctl udp-serve"),
+    ("-u host 53", "no option '-u'; use sockctl udp-send --talk or sockctl udp-serve --talk"),
     ("-w3 host 80", "no command before '-w3'; use sockctl connect or sockctl serve"),
     ("-N host 80", "no option '-N'; it is the default: the end of stdin is passed on"),
     ("connect -l 1", "no option '-l'; use sockctl serve"),
@@ -279,7 +312,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("serve -l 1", "no option '-l'; it listens by itself"),
     ("serve -lvp 1", "no option '-l'; it listens by itself"),
     ("udp-send -l 1", "no option '-l'; use sockctl udp-serve"),
-    ("connect -u 1", "no option '-u'; use sockctl udp-send or sockctl udp-serve"),
+    ("connect -u 1", "no option '-u'; use sockctl udp-send --talk or sockctl udp-serve --talk"),
     ("udp-serve -u 1", "no option '-u'; it is UDP already"),
     ("serve -k 1", "no option '-k'; it keeps going by itself"),
     ("connect -k 1", "no option '-k'; sockctl serve keeps going by itself"),
@@ -326,7 +359,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("udp-serve -W 1 1", "no option '-W'; use --count N"),
     ("connect -Z 1", "no option '-Z'; TCP, UDP and UNIX sockets are all that is spoken"),
     ("serve -s 127.0.0.2 -p 1", "no option '-s'; write the address to listen on as HOST:PORT"),
-    ("udp-send -z host 53", "no option '-z'; use sockctl connect -z"),
+    (
+        "udp-send -z host 53",
+        "no option '-z'; only an answer shows that a UDP port is open: use --reply or --wait DUR",
+    ),
     (
         "connect -z host 80 443",
         "unexpected word '443'; several ports are a list: -z HOST:PORT,PORT",
@@ -372,7 +408,10 @@ const REFUSED: &[(&str, &str)] = &[
         "no option '--ssl-verify'; TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
     ),
     ("serve --listen 1", "no option '--listen'; it listens by itself"),
-    ("connect --udp 1", "no option '--udp'; use sockctl udp-send or sockctl udp-serve"),
+    (
+        "connect --udp 1",
+        "no option '--udp'; use sockctl udp-send --talk or sockctl udp-serve --talk",
+    ),
     ("serve --keep-open 1", "no option '--keep-open'; it keeps going by itself"),
     ("connect --nodns 1", "no option '--nodns'; use -n"),
     ("connect --no-shutdown 1", "no option '--no-shutdown'; use --no-half-close"),
@@ -409,8 +448,8 @@ const REFUSED: &[(&str, &str)] = &[
         "serve 80 EXEC:cat",
         "address 'EXEC:cat': use sockctl serve ADDRESS -- PROGRAM, or --sh COMMAND",
     ),
-    ("connect UDP:host:53", "address 'UDP:host:53': use sockctl udp-send HOST:PORT"),
-    ("connect udp://host:53", "address 'udp://host:53': use sockctl udp-send HOST:PORT"),
+    ("connect UDP:host:53", "address 'UDP:host:53': use sockctl udp-send --talk HOST:PORT"),
+    ("connect udp://host:53", "address 'udp://host:53': use sockctl udp-send --talk HOST:PORT"),
     ("udp-send tcp:host:53 x", "address 'tcp:host:53': use sockctl connect or sockctl serve"),
     ("udp-serve UDP-RECV:53", "address 'UDP-RECV:53': use sockctl udp-serve '*:PORT'"),
     ("connect UNIX-CONNECT:x", "address 'UNIX-CONNECT:x': use sockctl connect unix:PATH"),

@@ -7,20 +7,28 @@ use clap::{ArgGroup, Args};
 use socket2::Type;
 
 use crate::args::{self, SocketArgs, SourceArgs};
+use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
+use crate::net::endpoint::Endpoint;
 use crate::net::pattern::Pattern;
 use crate::net::quantity;
+use crate::net::retry::Retry;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{Envelope, Target};
+use crate::net::udp::{Datagrams, Envelope, Target};
 use crate::roles::sanitizes;
+use crate::session::datagrams::ask::RESEND;
 use crate::session::datagrams::frontend::{Frontend, Shown};
-use crate::session::datagrams::send::{Content, Sender};
+use crate::session::datagrams::input::Content;
+use crate::session::datagrams::send::Sender;
 use crate::session::seat::is_terminal;
+
+/// How long `--talk` listens once stdin has ended.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Send datagrams: each TEXT, or each line of stdin, is one
 #[derive(Args, Debug, Clone)]
@@ -49,6 +57,15 @@ pub struct UdpSend {
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
         allow_hyphen_values = true, hide_default_value = true, help_heading = "Data")]
     pub interval: Duration,
+    /// Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each
+    /// read), and every datagram that comes goes to stdout
+    #[arg(long, group = "what", conflicts_with_all = ["reply", "expect", "retries", "wait", "count", "interval"],
+        help_heading = "Data")]
+    pub talk: bool,
+    /// How long --talk goes on without a datagram once stdin has ended [default: 1s]
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+        requires = "talk", help_heading = "Limits")]
+    pub linger: Option<Duration>,
 
     /// Wait for N answers to each datagram and print them
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
@@ -68,6 +85,11 @@ pub struct UdpSend {
     /// Require each answer to match REGEX (over bytes)
     #[arg(long, value_name = "REGEX", value_parser = Pattern::parse, help_heading = "Answers")]
     pub expect: Option<Pattern>,
+    /// Send again, every second and for this long, until an answer comes that matches --expect,
+    /// whatever ICMP says; without --reply, wait for one answer
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+        conflicts_with = "retries", help_heading = "Answers")]
+    pub wait: Option<Duration>,
 
     /// Allow sending to a broadcast address
     #[arg(long, help_heading = "Sockets")]
@@ -102,35 +124,72 @@ impl UdpSend {
             return Err(Failure::usage(format!("{flag} is for UDP, not {address}")));
         }
         let deadline = self.socket.end();
-        let query = self.socket.family.query(Type::DGRAM, self.source.source());
-        let how = Dial { query, settings: self.socket.opt.clone() };
-        let until = Deadline::after(self.socket.timeout).min(deadline);
-        let (target, socket, to) = Target::open(&address, how, self.broadcast, self.ttl, until)?;
+        let mut retry = self.wait.map(|limit| Retry::new(limit, deadline));
+        let (target, socket, to) = self.open(&address, retry.as_mut(), deadline, talk)?;
         let dump = self.socket.dump(false, talk)?;
-        let is_prompt = matches!(content, Content::Lines) && is_terminal();
+        // An answer that is required is waited for line by line.
+        let is_asking = self.expect.is_some() || self.wait.is_some();
+        let is_prompt = matches!(content, Content::Lines) && is_terminal() && !is_asking;
         let shown = match sanitizes(self.socket.raw) {
             true if is_prompt => Shown::Line,
             true => Shown::Text,
             false => Shown::Bytes,
         };
-        let signals = is_prompt.then(signal::defer).flatten();
-        let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
+        let talks = self.talk || is_prompt;
+        let signals = talks.then(signal::defer).flatten();
+        let mut frontend = Frontend::new(is_prompt, self.socket.raw, shown, signals, dump, talk)?;
         let mut sender = Sender {
             socket,
             target,
             to: Envelope::to(to),
             replies: self.reply.unwrap_or(0) as usize,
             retries: self.retries as usize,
+            retry,
             timeout: self.socket.timeout,
             expect: self.expect.clone(),
             interval: self.interval,
+            talks,
+            idle: self.socket.idle_timeout,
+            linger: self.linger.unwrap_or(if is_prompt { Duration::ZERO } else { LINGER }),
             deadline,
             frontend: &mut frontend,
             sent: 0,
             failure: None,
         };
-        let result = if is_prompt { sender.converse() } else { sender.run(content) };
+        let result = if talks { sender.converse() } else { sender.run(content) };
         frontend.finish(result, deadline)
+    }
+
+    /// A socket for the first address that can be sent to. With `--wait` there may be none yet.
+    fn open(
+        &self,
+        address: &Address,
+        mut retry: Option<&mut Retry>,
+        deadline: Deadline,
+        talk: &Talk,
+    ) -> Result<(Target, Datagrams, Endpoint), Failure> {
+        loop {
+            let query = self.socket.family.query(Type::DGRAM, self.source.source());
+            let how = Dial { query, settings: self.socket.opt.clone() };
+            let end = retry.as_ref().map_or(deadline, |retry| retry.end());
+            let until = Deadline::after(self.socket.timeout).min(end);
+            let failure = match Target::open(address, how, self.broadcast, self.ttl, until) {
+                Ok(opened) => return Ok(opened),
+                Err(failure) => failure,
+            };
+            let may_pass = Retry::may_pass(failure.exit, failure.code);
+            let Some(retry) = retry.as_mut().filter(|_| may_pass) else {
+                return Err(failure);
+            };
+            retry.attempt();
+            if let Some(notice) = retry.notice(address, &failure.cause) {
+                talk.notice(Level::Verbose, &notice);
+            }
+            std::thread::sleep(retry.end().remaining().map_or(RESEND, |left| left.min(RESEND)));
+            if retry.is_over() {
+                return Err(retry.run_out(failure));
+            }
+        }
     }
 
     /// A flag that does not apply to a UNIX socket.
@@ -149,9 +208,9 @@ impl UdpSend {
     fn content(&self, words: &[OsString]) -> Result<Content, Failure> {
         let texts: Vec<Vec<u8>> =
             words.iter().map(|word| text::parse(word)).collect::<Result<_, _>>()?;
-        let is_option = self.whole || self.chunk.is_some() || self.data_hex.is_some();
+        let is_option = self.whole || self.chunk.is_some() || self.data_hex.is_some() || self.talk;
         if !texts.is_empty() && is_option {
-            let cause = "TEXT cannot be used with --whole, --chunk or --data-hex";
+            let cause = "TEXT cannot be used with --whole, --chunk, --data-hex or --talk";
             return Err(Failure::usage(cause));
         }
         Ok(match (&self.data_hex, self.chunk) {

@@ -22,7 +22,7 @@ use crate::roles::server::raise_file_limit;
 use crate::server::announce;
 use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::programs::DatagramPrograms;
-use crate::session::datagrams::serve::{Answer, Rules, Service};
+use crate::session::datagrams::serve::{Answer, Bounds, Service};
 use crate::session::program::Program;
 use crate::session::seat::is_terminal;
 
@@ -42,6 +42,10 @@ pub struct UdpServe {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "Handlers")]
     pub reply: Option<Bytes>,
+    /// Show each datagram, and send each line of stdin to the peer heard last (with --raw, each
+    /// read); before that stdin is not read
+    #[arg(long, group = "handler", help_heading = "Handlers")]
+    pub talk: bool,
     /// Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
     #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "Handlers")]
     pub sh: Option<OsString>,
@@ -121,16 +125,24 @@ impl UdpServe {
             }
             None => self.answer(),
         };
-        let is_prompt = matches!(answer, Answer::Show) && is_terminal();
+        let is_prompt = matches!(answer, Answer::Show | Answer::Talk) && is_terminal();
+        let answer = if is_prompt { Answer::Talk } else { answer };
+        let raw = self.socket.raw;
         let shown = match answer {
-            Answer::Show if self.socket.raw => Shown::Bytes,
-            Answer::Show if is_prompt => Shown::Line,
-            Answer::Show => Shown::Record,
+            Answer::Show | Answer::Talk if raw => Shown::Bytes,
+            Answer::Talk if is_prompt => Shown::Line,
+            Answer::Show | Answer::Talk => Shown::Record,
             _ => Shown::Nothing,
         };
-        let mut frontend = Frontend::new(is_prompt, shown, signals, dump, talk)?;
-        let rules = Rules { count: self.count, access, idle: self.socket.idle_timeout, deadline };
-        let service = Service::new(socket, answer, rules, &mut frontend);
+        let mut frontend = Frontend::new(is_prompt, raw, shown, signals, dump, talk)?;
+        let bounds = Bounds {
+            count: self.count,
+            access,
+            idle: self.socket.idle_timeout,
+            timeout: self.socket.timeout,
+            deadline,
+        };
+        let service = Service::new(socket, answer, bounds, &mut frontend);
         let service = service.during("start", "the server")?;
         announce(&[local], port_file.as_mut(), talk)?;
         let result = service.run();
@@ -161,6 +173,7 @@ impl UdpServe {
             Some(Bytes(text)) => Answer::Reply(Arc::clone(text)),
             None if self.echo => Answer::Echo,
             None if self.discard => Answer::Discard,
+            None if self.talk => Answer::Talk,
             None => Answer::Show,
         }
     }

@@ -18,6 +18,8 @@ pub enum Overlong {
 pub struct Lines {
     cap: usize,
     overlong: Overlong,
+    /// A line ends in LF alone: a CR before it belongs to the line.
+    keeps_cr: bool,
     /// The beginning of a line whose end has not come yet.
     held: Vec<u8>,
     /// When the last of it came.
@@ -32,11 +34,19 @@ impl Lines {
     /// A splitter for lines of up to `cap` bytes, which must not be 0, line ends not counted.
     pub fn new(cap: usize, overlong: Overlong) -> Self {
         let (held, last) = (Vec::new(), Instant::now());
-        Self { cap: cap.max(1), overlong, held, last, begun: false, dropping: false }
+        let (cap, keeps_cr) = (cap.max(1), false);
+        Self { cap, overlong, keeps_cr, held, last, begun: false, dropping: false }
     }
 
-    /// The next line that `bytes` complete, without its LF and without a CR right before that. What
-    /// was used is taken off `bytes`: all of them, where there is no line.
+    /// The same for lines that end in LF alone.
+    #[must_use]
+    pub fn keeping_cr(mut self) -> Self {
+        self.keeps_cr = true;
+        self
+    }
+
+    /// The next line that `bytes` complete, without its end. What was used is taken off `bytes`: all
+    /// of them, where there is no line.
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Cow<'a, [u8]>> {
         while !bytes.is_empty() {
             if self.dropping {
@@ -51,7 +61,8 @@ impl Lines {
             let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len().min(room)));
             if end.is_some() {
                 *bytes = &rest[1..];
-                let line = without_cr(self.join(piece));
+                let line = self.join(piece);
+                let line = if self.keeps_cr { line } else { without_cr(line) };
                 if !std::mem::take(&mut self.begun) || !line.is_empty() {
                     return Some(line);
                 }
@@ -59,7 +70,8 @@ impl Lines {
             }
             *bytes = rest;
             // A CR in the last place waits for the next byte: it may belong to the line end.
-            if piece.len() == room && !(piece.ends_with(b"\r") && rest.is_empty()) {
+            let may_end = !self.keeps_cr && piece.ends_with(b"\r") && rest.is_empty();
+            if piece.len() == room && !may_end {
                 self.begun = true;
                 self.dropping = self.overlong == Overlong::Cut;
                 return Some(self.join(piece));
@@ -176,6 +188,17 @@ mod tests {
         assert_eq!(split(&["a\rb\r\r\nc\r"]), r"a\rb\r|c\r");
         assert_eq!(split(&["a", "b\r", "\n", "c"]), "ab|c");
         assert_eq!(split(&[]), "");
+    }
+
+    #[test]
+    fn a_cr_may_belong_to_the_line() {
+        let mut splitter = Lines::new(3, Overlong::Split).keeping_cr();
+        let mut bytes = &b"a\r\n\r\nbc\r\nd"[..];
+        for wanted in ["a\r", "\r", "bc\r"] {
+            assert_eq!(splitter.next(&mut bytes).as_deref(), Some(wanted.as_bytes()));
+        }
+        assert_eq!(splitter.next(&mut bytes), None);
+        assert_eq!(splitter.take_partial(), Some(b"d".to_vec()));
     }
 
     #[test]

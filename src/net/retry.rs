@@ -32,6 +32,11 @@ impl Retry {
     /// Begins an attempt; when that must end. The first one is made even if there is no time.
     pub fn attempt(&mut self) -> Deadline {
         self.attempts += 1;
+        self.end()
+    }
+
+    /// When an attempt must end.
+    pub fn end(&self) -> Deadline {
         if self.limit.is_zero() { self.deadline } else { self.until }
     }
 

@@ -98,6 +98,11 @@ impl Stdio {
         self.kind
     }
 
+    /// Whether another process reads it, which may go away.
+    pub fn is_to_reader(self) -> bool {
+        matches!(self.kind, StreamKind::Pipe | StreamKind::Socket)
+    }
+
     /// Whether it gives nothing: `/dev/null`, or a stream that was closed.
     pub fn is_null(self) -> bool {
         let is_null = || fstat(self.fd).is_ok_and(|stat| stat.st_rdev == makedev(1, 3));

@@ -12,7 +12,7 @@ use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
 use crate::net::poller::{Interest, Poller};
-use crate::net::stdio::{Stdio, StreamKind};
+use crate::net::stdio::Stdio;
 use crate::sanitize::Sanitizer;
 
 const STDIN: u64 = 0;
@@ -186,7 +186,7 @@ impl Streams {
             }
         }
         // The reader of stdout has gone, though there may be nothing to write.
-        if is_broken && self.is_to_reader() {
+        if is_broken && self.output().is_some_and(Stdio::is_to_reader) {
             clients.quit(Err(Failure::output(Errno::EPIPE)));
             return false;
         }
@@ -197,11 +197,6 @@ impl Streams {
             self.close_ended(clients);
         }
         readable
-    }
-
-    fn is_to_reader(&self) -> bool {
-        let kind = self.output().map(Stdio::kind);
-        matches!(kind, Some(StreamKind::Pipe | StreamKind::Socket))
     }
 
     /// Whether bytes wait for room in stdout.

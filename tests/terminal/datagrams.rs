@@ -41,15 +41,31 @@ fn a_server_answers_the_last_peer_or_a_given_one() {
 #[test]
 fn every_way_to_leave_a_datagram_prompt() {
     for (keys, serve, send) in [("/quit\r", 0, 0), ("\x04", 0, 0), ("\x03", 0, 130)] {
-        let mut server = terminal("udp-serve 127.0.0.1:0");
-        let address = server.address();
-        let mut client = terminal(format!("udp-send {address}"));
-        client.awaits(">>>");
-        client.press(keys);
-        client.ends(send);
-        server.press(keys);
-        server.ends(serve);
+        for talk in ["", "--talk"] {
+            let mut server = terminal(format!("udp-serve 127.0.0.1:0 {talk}"));
+            let address = server.address();
+            let mut client = terminal(format!("udp-send {address} {talk}"));
+            client.awaits(">>>");
+            client.press(keys);
+            client.ends(send);
+            server.press(keys);
+            server.ends(serve);
+        }
     }
+}
+
+#[test]
+fn a_prompt_that_was_left_shows_what_comes_for_the_linger_time() {
+    let peer = datagrams();
+    let mut client =
+        terminal(format!("udp-send {} --talk --linger 1s", peer.local_addr().unwrap()));
+    client.awaits(">>>");
+    client.enter("hello");
+    let (_, from) = peer.recv_from(&mut [0; 64]).unwrap();
+    client.press("\x04");
+    peer.send_to(b"late", from).unwrap();
+    client.shows("late");
+    client.ends(0);
 }
 
 #[test]

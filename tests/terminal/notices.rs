@@ -19,6 +19,11 @@ fn a_client_that_waits_says_what_for() {
     let said = format!("waiting up to 200ms for 127.0.0.1:{port}: ECONNREFUSED, and for 1 more\n");
     assert!(text.starts_with(&said), "{text}");
 
+    let mut sender = terminal(format!("udp-send {port} x --wait 300ms"));
+    let text = sender.ends(4);
+    let said = format!("waiting up to 300ms for 127.0.0.1:{port}: {REFUSED}");
+    assert_eq!(text.matches(&*said).count(), 1, "{text}");
+
     let wait = format!("connect {port} --wait 100ms");
     let quiet = sockctl(&wait).run();
     assert!(quiet.stderr.starts_with("sockctl: "), "{}", quiet.stderr);

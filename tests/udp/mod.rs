@@ -4,3 +4,4 @@ mod addresses;
 mod faults;
 mod send;
 mod serve;
+mod talk;

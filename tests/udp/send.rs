@@ -4,8 +4,8 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use crate::run::{
-    DEADLINE, Folder, REFUSED, Running, TIMED_OUT, Words, datagram, datagrams, deserted_socket,
-    free_port, python, sockctl,
+    DEADLINE, Folder, NOT_THERE, REFUSED, Running, TIMED_OUT, Words, datagram, datagrams,
+    deserted_socket, free_port, listening, python, sockctl,
 };
 
 /// A socket to receive on, with its port.
@@ -176,4 +176,116 @@ fn unix_sockets_take_datagrams_too() {
     done.fails(3, format!("send to {address}: {REFUSED}"));
     let done = sockctl(format!("udp-send {address} hello --ttl 3")).run();
     done.fails(2, format!("--ttl is for UDP, not {address}"));
+}
+
+/// Answers each datagram with the next of these texts; the last one for all that follow, `-` is
+/// silence.
+const NEXT: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print("listening on 127.0.0.1:%d" % s.getsockname()[1], file=sys.stderr)
+texts = sys.argv[1:]
+while True:
+    data, addr = s.recvfrom(70000)
+    text = texts.pop(0) if len(texts) > 1 else texts[0]
+    if text != "-":
+        s.sendto(text.encode(), addr)
+"#;
+
+#[test]
+fn texts_counts_and_retries_each_expect_an_answer() {
+    let (_server, to) = listening(NEXT, "a1 b1 a2 b2 -");
+    let ask = |words: &str| sockctl(format!("udp-send {to} {words}")).run();
+    ask("a b --count 2 --expect ^[ab][12]$").is(0, "a1b1a2b2", "");
+    let (_server, to) = listening(NEXT, "- - yes no");
+    let ask = |words: &str| sockctl(format!("udp-send {to} {words}")).run();
+    ask("x --expect yes --retries 5 -w 200ms").is(0, "yes", "");
+    let why = "the answer does not match; received 2 bytes: 'no'";
+    ask("x --expect yes --retries 5").is(
+        8,
+        "no",
+        format!("sockctl: expect 'yes' from {to}: {why}\n"),
+    );
+    let (_server, to) = listening(NEXT, "yes -");
+    let ask = |words: &str| sockctl(format!("udp-send {to} {words}")).run();
+    let why = "not within 200ms (-w); received 1 of 2 answers";
+    ask("x --expect yes --reply=2 -w 200ms").is(
+        8,
+        "yes",
+        format!("sockctl: expect 'yes' from {to}: {why}\n"),
+    );
+}
+
+#[test]
+fn wait_sends_again_until_an_answer_matches_whatever_icmp_says() {
+    let port = free_port();
+    let began = Instant::now();
+    let words = format!("udp-send 127.0.0.1:{port} ping again --wait 30s --expect pong -v");
+    let waiting = sockctl(words).start();
+    waiting.stderr_has(&format!("waiting up to 30s for 127.0.0.1:{port}: {REFUSED}\n"));
+    let server = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut buffer = [0; 100];
+    // What does not match is not printed, and the next try comes in a second.
+    for (text, answer) in [("ping", "loading"), ("ping", "pong1"), ("again", "pong2")] {
+        let (count, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], text.as_bytes());
+        server.send_to(answer.as_bytes(), from).unwrap();
+    }
+    waiting.finish().gives(0, "pong1pong2");
+    assert!(began.elapsed() >= Duration::from_millis(1900));
+    // A UNIX path that is not there yet, and one of a server that has gone.
+    let folder = Folder::new();
+    for old in [false, true] {
+        if old {
+            deserted_socket(&folder.at("s"));
+        }
+        let to = format!("unix:{}", folder.text("s"));
+        let waiting = sockctl(format!("udp-send {to} ping --wait 30s -v")).start();
+        waiting.stderr_has("waiting up to 30s for unix:");
+        let _ = std::fs::remove_file(folder.at("s"));
+        let server = sockctl(format!("udp-serve {to} --echo")).start();
+        waiting.finish().gives(0, "ping");
+        server.signal("KILL");
+        server.ends();
+        std::fs::remove_file(folder.at("s")).unwrap();
+    }
+}
+
+#[test]
+fn wait_that_runs_out_is_4_with_the_last_cause() {
+    let (silent, port) = receiver();
+    let closed = free_port();
+    let (_server, to) = listening(NEXT, "no");
+    let so = |limit, times| format!("still so after {limit}, {times} (--wait)");
+    let once = so("300ms", "1 attempt");
+    for (words, why) in [
+        (format!("{closed} x"), format!("send to 127.0.0.1:{closed}: {REFUSED}; {once}")),
+        (
+            format!("{port} x"),
+            format!("answer from 127.0.0.1:{port}: {TIMED_OUT}; received 0 of 1 answers; {once}"),
+        ),
+        (
+            format!("{port} x --expect y"),
+            format!("expect 'y' from 127.0.0.1:{port}: no answer; nothing received; {once}"),
+        ),
+        (
+            format!("{to} x --expect y"),
+            format!(
+                "expect 'y' from {to}: the answer does not match; received 2 bytes: 'no'; {once}"
+            ),
+        ),
+        ("unix:/nonexistent x".into(), format!("send to unix:/nonexistent: {NOT_THERE}; {once}")),
+    ] {
+        sockctl(format!("udp-send {words} --wait 300ms")).run().fails(4, why);
+    }
+    let done = sockctl(format!("udp-send {port} x --wait 2500ms")).run();
+    done.is(4, "", format!("sockctl: answer …; {}\n", so("2.5s", "3 attempts")));
+    assert_eq!(next(&silent, 5), [b"x"; 5]);
+    // The first of all limits.
+    let done = sockctl(format!("udp-send {port} x --wait 1h --deadline 300ms")).run();
+    done.is(4, "", "sockctl: answer …\n");
+    let done = sockctl("udp-send nosuch.invalid 9 x --wait 200ms").run();
+    done.is(4, "", "sockctl: resolve nosuch.invalid: …; still so after 200ms, … (--wait)\n");
 }

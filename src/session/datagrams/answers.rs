@@ -12,8 +12,6 @@ use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::udp::{Datagrams, Envelope};
 
-/// How long an answer waits for room in the socket.
-const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// When sending is tried again where epoll(7) does not know when there is room.
 const SEND_POLL: Duration = Duration::from_millis(5);
 
@@ -22,6 +20,8 @@ pub struct AnswerQueue {
     /// The socket.
     pub socket: Datagrams,
     waiting: VecDeque<(Vec<u8>, Envelope)>,
+    /// How long an answer waits for room in the socket.
+    patience: Duration,
     /// When the first that waits is given up.
     until: Deadline,
     /// Whose answer was given up last: none waits for it again until one was sent.
@@ -31,9 +31,10 @@ pub struct AnswerQueue {
 
 impl AnswerQueue {
     /// Nothing waits yet.
-    pub fn new(socket: Datagrams, talk: Talk) -> Self {
+    pub fn new(socket: Datagrams, patience: Duration, talk: Talk) -> Self {
         let log_limit = LogLimit::for_strangers(talk);
-        Self { socket, waiting: VecDeque::new(), until: Deadline::NEVER, stuck: None, log_limit }
+        let (waiting, until, stuck) = (VecDeque::new(), Deadline::NEVER, None);
+        Self { socket, waiting, patience, until, stuck, log_limit }
     }
 
     /// Sends answers to one peer; those that find no room wait.
@@ -44,7 +45,7 @@ impl AnswerQueue {
             {
                 answers = &answers[done..];
             }
-            self.until = Deadline::after(SEND_TIMEOUT);
+            self.until = Deadline::after(self.patience);
         }
         self.waiting.extend(answers.iter().map(|bytes| (bytes.to_vec(), to.clone())));
     }
@@ -60,7 +61,7 @@ impl AnswerQueue {
             if self.try_send(&[&bytes], &to).is_none() {
                 return self.waiting.push_front((bytes, to));
             }
-            self.until = Deadline::after(SEND_TIMEOUT);
+            self.until = Deadline::after(self.patience);
         }
     }
 

@@ -1,10 +1,11 @@
-//! Our side of a talk over datagrams: where they are shown, dumped and reported, and where lines
-//! and signals come from.
+//! Our side of a talk over datagrams: where they are shown, dumped and reported, and where those
+//! that are entered, and signals, come from.
 
 use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::input::{Pieces, read_failed};
 use crate::console::event::{Event, Payload};
 use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
@@ -14,6 +15,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Dump, HexDump};
 use crate::net::poller::{Interest, Poller};
 use crate::net::signal::Deferred;
+use crate::net::stdio::Stdio;
 use crate::net::text;
 use crate::net::udp::Datagrams;
 use crate::sanitize;
@@ -24,6 +26,7 @@ pub(super) const SOCKET: u64 = 0;
 pub(super) const INBOX: u64 = 1;
 pub(super) const SIGNALS: u64 = 2;
 pub(super) const PROGRAMS: u64 = 3;
+pub(super) const OUTPUT: u64 = 4;
 
 /// How long a stdout that is not read may keep a run that is to end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -47,6 +50,8 @@ pub enum Shown {
 pub struct Frontend {
     pub(super) seat: Seat,
     pub(super) inbox: Inbox,
+    /// What stdin gives.
+    pieces: Pieces,
     /// SIGINT and SIGTERM, where they do not end the process at once.
     pub(super) signals: Option<Deferred>,
     pub(super) talk: Talk,
@@ -59,9 +64,11 @@ pub struct Frontend {
 }
 
 impl Frontend {
-    /// Takes over the terminal, for a prompt, or stdout. `dump` is that of `--hex`.
+    /// Takes over the terminal, for a prompt, or stdin and stdout; stdin is not read before it is
+    /// asked for, by lines or, if it `is_raw`, by reads. `dump` is that of `--hex`.
     pub fn new(
         is_prompt: bool,
+        is_raw: bool,
         shown: Shown,
         signals: Option<Deferred>,
         dump: Option<Dump>,
@@ -78,7 +85,8 @@ impl Frontend {
             None => None,
         };
         let (talk, began, until) = (talk.clone(), Instant::now(), Deadline::NEVER);
-        Ok(Self { seat, inbox, signals, talk, shown, dump, began, until })
+        let pieces = Pieces::new(is_raw);
+        Ok(Self { seat, inbox, pieces, signals, talk, shown, dump, began, until })
     }
 
     /// Shows one datagram.
@@ -130,7 +138,8 @@ impl Frontend {
         dump.borrow_mut().record(direction, self.began.elapsed(), bytes)
     }
 
-    /// A poller for a socket and for what is typed and signalled.
+    /// A poller for a socket, for what is entered and signalled, and for a reader of stdout that goes
+    /// away (`OUTPUT`).
     pub(super) fn poller(&self, socket: &Datagrams) -> io::Result<Poller> {
         let poller = Poller::new()?;
         poller.add(socket, SOCKET, Interest::READ)?;
@@ -138,27 +147,39 @@ impl Frontend {
         if let Some(signals) = &self.signals {
             poller.add(signals, SIGNALS, Interest::READ)?;
         }
+        if self.shown != Shown::Nothing && Stdio::output().is_to_reader() {
+            poller.add(Stdio::output(), OUTPUT, Interest::default())?;
+        }
         Ok(poller)
     }
 
-    /// The lines that were typed since the last call, and how the person left the prompt after
-    /// them. The caller asks for more.
-    pub(super) fn typed(&mut self) -> (Vec<String>, Option<Leave>) {
+    /// The datagrams that were entered since the last call, and how input ended behind them, if it
+    /// did. The caller asks for more.
+    pub(super) fn entered(&mut self) -> Result<(Vec<Vec<u8>>, Option<Leave>), Failure> {
         self.inbox.waker.quiet();
-        let mut lines = Vec::new();
+        let mut entered = Vec::new();
         while let Some(input) = self.inbox.take() {
             self.seat.came(&input);
             match input {
-                Input::Typed(Typed::Lines(typed)) => lines.extend(typed),
-                Input::Typed(Typed::Interrupt) => return (lines, Some(Leave::Interrupted)),
-                _ => return (lines, Some(Leave::Quit)),
-            }
-            if let Some(quit) = lines.iter().position(|line| line == "/quit") {
-                lines.truncate(quit);
-                return (lines, Some(Leave::Quit));
+                Input::Typed(Typed::Lines(typed)) => {
+                    let quit = typed.iter().position(|line| line == "/quit");
+                    let lines = typed.into_iter().take(quit.unwrap_or(usize::MAX));
+                    entered.extend(lines.map(String::into_bytes));
+                    if quit.is_some() {
+                        return Ok((entered, Some(Leave::Quit)));
+                    }
+                }
+                Input::Typed(Typed::Interrupt) => return Ok((entered, Some(Leave::Interrupted))),
+                Input::Typed(Typed::End) => return Ok((entered, Some(Leave::Quit))),
+                Input::Chunk(bytes) => entered.extend(self.pieces.feed(&bytes)),
+                Input::End => {
+                    entered.extend(self.pieces.end());
+                    return Ok((entered, Some(Leave::Quit)));
+                }
+                Input::Failed(e) => return Err(read_failed(&e)),
             }
         }
-        (lines, None)
+        Ok((entered, None))
     }
 
     /// A signal has come: stdout has little time left.

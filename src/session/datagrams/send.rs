@@ -1,46 +1,22 @@
-//! `udp-send`: datagrams out, and the answers to each before the next.
-//!
-//! Over 300 lines: what is sent, the wait for its answers and the prompt work on one socket, in one
-//! order.
+//! `udp-send`: datagrams out, to the first address of a name that takes them.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::time::Duration;
 
 use nix::poll::PollFlags;
 
 use super::frontend::Frontend;
-use crate::console::event::{Event, Level};
-use crate::exit::{During, Exit, Failure, quoted};
-use crate::net::deadline::{Deadline, LastLook};
+use super::input::{self, Content};
+use crate::console::event::Level;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
 use crate::net::pattern::Pattern;
-use crate::net::poller::Ready;
-use crate::net::signal::Deferred;
-use crate::net::stdio::Stdio;
-use crate::net::udp::{Datagrams, Envelope, LARGEST, Received, SEGMENTS, Target, limit};
-use crate::net::{quantity, text};
-
-/// What is sent.
-pub enum Content {
-    /// These datagrams, this many times.
-    Fixed(Vec<Vec<u8>>, u64),
-    /// All of stdin as one datagram, this many times.
-    Whole(u64),
-    /// stdin in pieces of this size; the last may be shorter.
-    Chunks(usize),
-    /// The lines of stdin.
-    Lines,
-}
-
-/// What a wait for an answer ends with.
-enum Answer {
-    Came,
-    Missing,
-    /// Its receiver is not there; another address is next.
-    Elsewhere,
-}
+use crate::net::quantity;
+use crate::net::retry::Retry;
+use crate::net::udp::{Datagrams, Envelope, Received, SEGMENTS, Target, limit};
 
 /// A sender of datagrams to one address.
 pub struct Sender<'a> {
@@ -54,12 +30,20 @@ pub struct Sender<'a> {
     pub replies: usize,
     /// `--retries`: how often a datagram is sent again while no answer came.
     pub retries: usize,
-    /// `-w`: how long each answer may take.
+    /// `--wait`: how long it is sent again, whatever ICMP says.
+    pub retry: Option<Retry>,
+    /// `-w`: how long each answer may take, and a receiver that takes nothing.
     pub timeout: Duration,
     /// `--expect`: what an answer must match.
     pub expect: Option<Pattern>,
     /// `--interval`: the pause between datagrams.
     pub interval: Duration,
+    /// `--talk`, or a prompt: datagrams go both ways at once.
+    pub talks: bool,
+    /// `-i`: a talk ends when no datagram has passed for this long; zero: no limit.
+    pub idle: Duration,
+    /// `--linger`: how long a talk may be silent once its input has ended.
+    pub linger: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
     /// Where answers are shown.
@@ -89,39 +73,20 @@ impl Sender<'_> {
         };
         match content {
             Content::Fixed(datagrams, count) => fixed(datagrams, count)?,
-            Content::Whole(count) => fixed(vec![whole()?], count)?,
+            Content::Whole(count) => fixed(vec![input::whole()?], count)?,
             Content::Chunks(size) => {
                 check_size(size, &to)?;
-                chunks(size, |piece| next(&[piece]))?;
+                input::chunks(size, |piece| next(&[piece]))?;
             }
-            Content::Lines if is_batched => lines(SEGMENTS, next)?,
-            Content::Lines => lines(1, next)?,
+            Content::Lines if is_batched => input::lines(SEGMENTS, next)?,
+            Content::Lines => input::lines(1, next)?,
         }
-        if let Ok(Some(e)) | Err(e) = self.socket.take_error() {
+        if self.retry.is_none()
+            && let Ok(Some(e)) | Err(e) = self.socket.take_error()
+        {
             self.gone(e)?; // an ICMP error that has come back
         }
         self.failure.take().map_or(Ok(()), Err)
-    }
-
-    /// An address takes no datagrams, at least now: whether there is another one, which is the next
-    /// from now on. Where answers are awaited there has to be.
-    fn gone(&mut self, error: io::Error) -> Result<bool, Failure> {
-        if !matches!(Exit::of(&error), Exit::Refused | Exit::Unreachable) {
-            return Err(self.failed(&error));
-        }
-        match self.target.go_on(&mut self.socket, &self.to.from, error) {
-            Ok(to) => self.to = Envelope::to(to),
-            Err(failure) if self.is_answered() => return Err(failure),
-            Err(failure) => {
-                self.failure = Some(failure);
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn is_answered(&self) -> bool {
-        self.replies > 0 || self.expect.is_some()
     }
 
     /// Sends datagrams; waits for the answers to each before the next.
@@ -133,7 +98,12 @@ impl Sender<'_> {
         datagrams.iter().try_for_each(|bytes| self.ask(bytes, buffer))
     }
 
-    fn check_deadline(&self) -> Result<(), Failure> {
+    /// Whether answers are waited for.
+    pub(super) fn is_answered(&self) -> bool {
+        self.replies > 0 || self.expect.is_some() || self.retry.is_some()
+    }
+
+    pub(super) fn check_deadline(&self) -> Result<(), Failure> {
         if self.deadline.passed() {
             return Err(
                 Failure::timed_out("send to", &self.to.from).hint("the deadline has passed")
@@ -142,89 +112,97 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends one datagram and waits for the answers to it.
-    fn ask(&mut self, bytes: &[u8], buffer: &mut [u8]) -> Result<(), Failure> {
-        self.send(&[bytes])?;
-        let wanted = self.replies.max(1);
-        let mut retries = self.retries;
-        let mut received = 0;
-        while received < wanted {
-            match self.receive(buffer)? {
-                Answer::Came => received += 1,
-                Answer::Elsewhere => self.send(&[bytes])?,
-                Answer::Missing if received == 0 && retries > 0 && !self.deadline.passed() => {
-                    retries -= 1;
-                    self.send(&[bytes])?;
-                }
-                Answer::Missing => return Err(self.missing(received, wanted)),
-            }
-        }
-        Ok(())
-    }
-
-    /// The failure when an answer does not come.
-    fn missing(&self, received: usize, wanted: usize) -> Failure {
-        if let Some(pattern) = &self.expect {
-            let cause = if self.deadline.passed() {
-                "the deadline has passed (--deadline)".into()
-            } else {
-                format!("not within {} (-w)", quantity::shown(self.timeout))
-            };
-            return self.unmet(pattern, &format!("{cause}; nothing received"));
-        }
-        let failure = Failure::timed_out("answer from", &self.to.from);
-        failure.hint(&format!("received {received} of {wanted} answers"))
-    }
-
     /// Sends datagrams up to the first that is too long.
-    fn send(&mut self, datagrams: &[&[u8]]) -> Result<(), Failure> {
-        let fits = |one: &&&[u8]| check_size(one.len(), &self.to.from).is_ok();
-        let (mut rest, beyond) = datagrams.split_at(datagrams.iter().take_while(fits).count());
+    pub(super) fn send(&mut self, datagrams: &[&[u8]]) -> Result<(), Failure> {
+        let (mut rest, beyond) = datagrams.split_at(self.count_fitting(datagrams));
         let mut until = self.until();
-        let mut is_repeated = false;
         while !rest.is_empty() {
-            let error = match self.try_send(rest) {
-                Ok(sent) => {
-                    for bytes in &rest[..sent] {
-                        self.frontend.dump(Direction::Sent, bytes)?;
-                    }
-                    rest = &rest[sent..];
-                    self.sent += sent as u64;
-                    until = self.until();
-                    is_repeated = false;
-                    continue;
-                }
-                Err(e) if would_block(&e) && until.passed() => return Err(self.stalled()),
-                Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLOUT, until) {
-                    Ok(()) => continue,
-                    Err(e) => e,
-                },
-                Err(e) => e,
-            };
-            let is_first = self.failure.is_none() && !self.frontend.seat.is_prompt();
-            if !self.gone(error)? {
-                if is_first && let Some(failure) = &self.failure {
-                    let notice = format!("{failure}; what follows is sent nevertheless");
-                    self.frontend.talk.notice(Level::Verbose, &notice);
-                }
-                // It may have been about a datagram before: this one has a second try.
-                rest = if is_repeated { &rest[1..] } else { rest };
-                is_repeated = !is_repeated;
+            let done = self.try_send(rest)?;
+            rest = &rest[done..];
+            if done > 0 {
+                until = self.until();
+            } else if until.passed() {
+                return Err(self.stalled());
+            } else if let Err(e) = self.socket.wait(PollFlags::POLLOUT, until) {
+                self.gone(e)?;
             }
         }
         beyond.first().map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
     }
 
-    /// Sends datagrams: how many were sent. Where another address may do, a refusal is looked for at
-    /// once.
-    fn try_send(&self, datagrams: &[&[u8]]) -> io::Result<usize> {
+    /// How many of these, from the first on, are no longer than a datagram can be.
+    pub(super) fn count_fitting(&self, datagrams: &[&[u8]]) -> usize {
+        let fits = |one: &&&[u8]| check_size(one.len(), &self.to.from).is_ok();
+        datagrams.iter().take_while(fits).count()
+    }
+
+    /// Sends datagrams, as many as one call takes: how many are done with, sent or given up; 0 where
+    /// there is no room.
+    pub(super) fn try_send(&mut self, datagrams: &[&[u8]]) -> Result<usize, Failure> {
+        let mut is_repeated = false;
+        loop {
+            let error = match self.transmit(datagrams) {
+                Ok(sent) => {
+                    for bytes in &datagrams[..sent] {
+                        self.frontend.dump(Direction::Sent, bytes)?;
+                    }
+                    self.sent += sent as u64;
+                    return Ok(sent);
+                }
+                Err(e) if would_block(&e) => return Ok(0),
+                Err(e) => e,
+            };
+            // It may have been about a datagram before: this one has a second try.
+            if !self.gone(error)? && std::mem::replace(&mut is_repeated, true) {
+                return Ok(1);
+            }
+        }
+    }
+
+    /// Where another address may do, a refusal is looked for at once.
+    fn transmit(&self, datagrams: &[&[u8]]) -> io::Result<usize> {
         let sent = self.socket.send(datagrams, &self.to)?;
         let error = if self.target.has_next() { self.socket.take_error()? } else { None };
         error.map_or(Ok(sent), Err)
     }
 
+    /// An address takes no datagrams, at least now: whether there is another one, which is the next
+    /// from now on. Where answers are awaited there has to be, unless the time of `--wait` runs.
+    pub(super) fn gone(&mut self, error: io::Error) -> Result<bool, Failure> {
+        let failure = Failure::system("send to", &self.to.from, &error);
+        if !matches!(failure.exit, Exit::Refused | Exit::Unreachable) {
+            return Err(failure);
+        }
+        let waits = self.retry.is_some();
+        let failure = match self.target.go_on(&mut self.socket, &self.to.from, error) {
+            Ok(to) => {
+                self.to = Envelope::to(to);
+                self.failure = self.failure.take().or(waits.then_some(failure));
+                return Ok(true);
+            }
+            Err(failure) if self.is_answered() && !waits => return Err(failure),
+            Err(failure) => failure,
+        };
+        if self.failure.is_none() && !waits {
+            self.lost(&failure);
+        }
+        self.failure = Some(failure);
+        Ok(false)
+    }
+
+    /// Reports that nothing receives, which ends nothing: in a talk, else with `-v`.
+    fn lost(&self, failure: &Failure) {
+        let failure = failure.clone().hint("what follows is sent nevertheless");
+        let talk = &self.frontend.talk;
+        if self.talks {
+            talk.failure(&failure);
+        } else {
+            talk.notice(Level::Verbose, &failure.to_string());
+        }
+    }
+
     /// The failure of a receiver that takes no more.
-    fn stalled(&self) -> Failure {
+    pub(super) fn stalled(&self) -> Failure {
         let cause = if self.deadline.passed() {
             "the deadline has passed".into()
         } else {
@@ -237,179 +215,28 @@ impl Sender<'_> {
         Failure::timed_out("send to", &self.to.from).hint(&format!("{cause}, {sent}"))
     }
 
-    fn until(&self) -> Deadline {
+    pub(super) fn until(&self) -> Deadline {
         Deadline::after(self.timeout).min(self.deadline)
     }
 
-    /// Waits for the next answer, shows and checks it.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Answer, Failure> {
-        let until = self.until();
-        loop {
-            let is_over = until.passed();
-            let error = match self.socket.recv(buffer) {
-                Ok(received) => {
-                    self.show(&received)?;
-                    self.frontend.wait_for_room(self.deadline)?;
-                    received.datagrams().try_for_each(|bytes| self.expect(bytes))?;
-                    return Ok(Answer::Came);
-                }
-                Err(e) if would_block(&e) && is_over => return Ok(Answer::Missing),
-                Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLIN, until) {
-                    Ok(()) => continue,
-                    Err(e) => e,
-                },
-                Err(e) => e,
-            };
-            if self.gone(error)? {
-                return Ok(Answer::Elsewhere);
-            }
-        }
-    }
-
-    fn show(&self, received: &Received<'_>) -> Result<(), Failure> {
+    /// Dumps what has come, and shows it unless it is no answer.
+    pub(super) fn show(&self, received: &Received<'_>, is_answer: bool) -> Result<(), Failure> {
         received.datagrams().try_for_each(|bytes| {
             self.frontend.dump(Direction::Received, bytes)?;
-            self.frontend.show(&received.envelope.from, bytes);
+            if is_answer {
+                self.frontend.show(&received.envelope.from, bytes);
+            }
             Ok(())
         })
-    }
-
-    fn expect(&self, answer: &[u8]) -> Result<(), Failure> {
-        let Some(pattern) = &self.expect else {
-            return Ok(());
-        };
-        let found = pattern.find(answer).map(|found| found.as_bytes());
-        self.frontend.talk.say(&Event::expected(pattern.as_str(), found));
-        if found.is_some() {
-            return Ok(());
-        }
-        let (count, shown) = (answer.len(), text::show(answer));
-        let bytes = if count == 1 { "byte" } else { "bytes" };
-        let cause =
-            format!("the answer does not match; received {count} {bytes}: {}", quoted(shown));
-        Err(self.unmet(pattern, &cause))
-    }
-
-    fn unmet(&self, pattern: &Pattern, cause: &str) -> Failure {
-        let target = format!("{} from {}", quoted(pattern.as_str()), self.to.from);
-        Failure::new("expect", target, cause, Exit::Expectation)
-    }
-
-    fn failed(&self, error: &io::Error) -> Failure {
-        Failure::system("send to", &self.to.from, error)
-    }
-
-    /// At a prompt: each line is a datagram, answers appear above the line being typed.
-    pub fn converse(&mut self) -> Result<(), Failure> {
-        let mut poller = self.frontend.poller(&self.socket).during("wait for datagrams", "")?;
-        let mut buffer = self.socket.buffer();
-        let mut ready: Vec<Ready> = Vec::new();
-        let mut last_look = LastLook::default();
-        loop {
-            if last_look.is_over(self.deadline, !ready.is_empty()) {
-                self.check_deadline()?;
-            }
-            ready.clear();
-            poller.wait(&mut ready, self.deadline).during("wait for datagrams", "")?;
-            if let Some(signal) = self.frontend.signals.as_ref().and_then(Deferred::take) {
-                return Err(Failure::silent(Exit::of_signal(signal)));
-            }
-            // A closed port is reported, and tried again with the next line.
-            if ready.iter().any(|event| event.failed)
-                && let Ok(Some(e)) | Err(e) = self.socket.take_error()
-            {
-                self.frontend.talk.failure(&self.failed(&e));
-            }
-            match self.socket.recv(&mut buffer) {
-                Ok(received) => self.show(&received)?,
-                Err(e) if would_block(&e) => {}
-                Err(e) => self.frontend.talk.failure(&self.failed(&e)),
-            }
-            let (lines, left) = self.frontend.typed();
-            for line in lines {
-                let sent = self.send(&[line.as_bytes()]);
-                if let Err(failure) = sent.and(self.failure.take().map_or(Ok(()), Err)) {
-                    self.frontend.talk.failure(&failure);
-                }
-            }
-            match left {
-                None => self.frontend.seat.ask(),
-                Some(left) => return left.result(),
-            }
-        }
     }
 }
 
 /// Refuses what no datagram can hold.
-fn check_size(len: usize, to: &Endpoint) -> Result<(), Failure> {
+pub(super) fn check_size(len: usize, to: &Endpoint) -> Result<(), Failure> {
     match limit(to) {
         Some(most) if len > most => Err(Failure::usage(format!(
             "a datagram of {len} bytes to {to}: the limit is {most}; use --chunk"
         ))),
         _ => Ok(()),
-    }
-}
-
-fn read_failed(error: &io::Error) -> Failure {
-    Failure::system("read", "stdin", error)
-}
-
-/// All of stdin; of too much for a datagram only as much as it takes to say so.
-fn whole() -> Result<Vec<u8>, Failure> {
-    let mut all = Vec::new();
-    let read =
-        Stdio::input().waiting(Deadline::of_run()).take(LARGEST as u64 + 1).read_to_end(&mut all);
-    read.map(|_| all).map_err(|e| read_failed(&e))
-}
-
-/// Calls `each` with the lines of stdin, without their newlines: as many as there are, `most` at a
-/// time. A line too long for any datagram is given as far as it was read: sending it fails.
-fn lines(
-    most: usize,
-    mut each: impl FnMut(&[&[u8]]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut stdin = BufReader::new(Stdio::input().waiting(Deadline::of_run()));
-    let mut held = Vec::new();
-    loop {
-        let count = match stdin.fill_buf() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(read_failed(&e)),
-            Ok(block) => {
-                held.extend_from_slice(block);
-                block.len()
-            }
-        };
-        stdin.consume(count);
-        let last = held.iter().rposition(|&byte| byte == b'\n');
-        let whole = match last {
-            _ if count == 0 => held.len(),
-            Some(last) => last + 1,
-            None if held.len() > LARGEST => held.len(),
-            None => 0,
-        };
-        let text = &held[..whole];
-        if !text.is_empty() {
-            let text = text.strip_suffix(b"\n").unwrap_or(text);
-            let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
-            lines.chunks(most).try_for_each(&mut each)?;
-        }
-        if count == 0 {
-            return Ok(());
-        }
-        held.drain(..whole);
-    }
-}
-
-/// Calls `each` with stdin in pieces of `size` bytes; the last may be shorter.
-fn chunks(size: usize, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut stdin = BufReader::new(Stdio::input().waiting(Deadline::of_run()));
-    let mut piece = Vec::with_capacity(size.min(LARGEST));
-    loop {
-        piece.clear();
-        match stdin.by_ref().take(size as u64).read_to_end(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(_) => each(&piece)?,
-            Err(e) => return Err(read_failed(&e)),
-        }
     }
 }

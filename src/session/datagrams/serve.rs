@@ -4,8 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::answers::AnswerQueue;
-use super::frontend::{Frontend, INBOX, PROGRAMS, SIGNALS, SOCKET};
+use super::frontend::{Frontend, INBOX, OUTPUT, PROGRAMS, SIGNALS, SOCKET};
 use super::loops::Loops;
 use super::programs::DatagramPrograms;
 use crate::console::event::{Event, Level, Reason};
@@ -21,6 +23,8 @@ use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::udp::{Datagrams, Envelope, Received};
 
+/// How long an answer waits for room in the socket.
+const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -28,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum Answer {
     /// It is shown.
     Show,
+    /// It is shown, and what is entered goes to the peer that was heard last.
+    Talk,
     /// It is returned.
     Echo,
     /// It is dropped.
@@ -39,13 +45,15 @@ pub enum Answer {
 }
 
 /// What bounds a datagram server.
-pub struct Rules {
+pub struct Bounds {
     /// `--count`: ends after this many datagrams.
     pub count: Option<u64>,
     /// `--allow`, `--deny`: whose datagrams count.
     pub access: AccessList,
     /// `-i`: ends when there was none for this long; zero: no limit.
     pub idle: Duration,
+    /// `-w`: how long what is entered may wait for a peer that takes nothing.
+    pub timeout: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
 }
@@ -54,13 +62,13 @@ pub struct Rules {
 pub struct Service<'a> {
     answers: AnswerQueue,
     answer: Answer,
-    rules: Rules,
+    bounds: Bounds,
     /// Limits the lines about datagrams that are refused.
     log_limit: LogLimit,
     frontend: &'a mut Frontend,
     /// When the last datagram was received or answered.
     active: Instant,
-    /// The last datagram: what is typed goes to its sender.
+    /// The last datagram: what is entered goes to its sender.
     last: Option<Envelope>,
     /// Once it is to stop: how long programs may run on.
     stopping: Option<Deadline>,
@@ -76,7 +84,7 @@ impl<'a> Service<'a> {
     pub fn new(
         socket: Datagrams,
         answer: Answer,
-        rules: Rules,
+        bounds: Bounds,
         frontend: &'a mut Frontend,
     ) -> io::Result<Self> {
         let loops = Loops::new(socket.local()?);
@@ -84,7 +92,11 @@ impl<'a> Service<'a> {
         if let Answer::Program(programs) = &answer {
             poller.add(&**programs, PROGRAMS, Interest::READ)?;
         }
-        let answers = AnswerQueue::new(socket, frontend.talk.clone());
+        let patience = match &answer {
+            Answer::Talk => bounds.timeout,
+            _ => SEND_TIMEOUT,
+        };
+        let answers = AnswerQueue::new(socket, patience, frontend.talk.clone());
         let log_limit = LogLimit::for_strangers(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
@@ -92,7 +104,7 @@ impl<'a> Service<'a> {
         Ok(Self {
             answers,
             answer,
-            rules,
+            bounds,
             log_limit,
             frontend,
             active,
@@ -108,7 +120,7 @@ impl<'a> Service<'a> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         // A dump shows each datagram with its answer.
-        let is_plain = self.rules.count.is_none() && !self.frontend.dumps();
+        let is_plain = self.bounds.count.is_none() && !self.frontend.dumps();
         self.answers.socket.merge(is_plain && self.programs().is_none());
         let mut buffer = self.answers.socket.buffer();
         let mut watched = Interest::READ;
@@ -116,6 +128,9 @@ impl<'a> Service<'a> {
         while !self.is_over() {
             if let Some(failure) = self.frontend.seat.failure() {
                 return Err(failure);
+            }
+            if self.wants_input() {
+                self.frontend.seat.ask();
             }
             let until = self.next_deadline(!ready.is_empty())?;
             let wanted = self.interest();
@@ -130,7 +145,8 @@ impl<'a> Service<'a> {
             for event in &ready {
                 match event.token {
                     SIGNALS if self.stops_at_once() => return Ok(()),
-                    INBOX if self.quits() => return Ok(()),
+                    INBOX if self.enter()? => return Ok(()),
+                    OUTPUT => return Err(Failure::output(Errno::EPIPE)),
                     SOCKET => self.ready(event, &mut buffer)?,
                     _ => {}
                 }
@@ -162,21 +178,21 @@ impl<'a> Service<'a> {
     fn is_over(&self) -> bool {
         let is_done = !self.is_busy() && self.answers.is_empty();
         self.stopping.is_some_and(Deadline::passed)
-            || is_done && (self.rules.count == Some(0) || self.stopping.is_some())
+            || is_done && (self.bounds.count == Some(0) || self.stopping.is_some())
     }
 
     /// When something is due though nothing is ready; a failure where `-i` or `--deadline` ends the
     /// run.
     fn next_deadline(&mut self, was_ready: bool) -> Result<Deadline, Failure> {
-        let idle = if self.rules.idle.is_zero() || self.is_busy() {
+        let idle = if self.bounds.idle.is_zero() || self.is_busy() {
             Deadline::NEVER
         } else {
-            Deadline::at(self.active + self.rules.idle)
+            Deadline::at(self.active + self.bounds.idle)
         };
-        let until = idle.min(self.rules.deadline);
+        let until = idle.min(self.bounds.deadline);
         if self.last_look.is_over(until, was_ready) {
             let cause = if idle.passed() {
-                let limit = quantity::shown(self.rules.idle);
+                let limit = quantity::shown(self.bounds.idle);
                 format!("idle timeout: no datagram for {limit} (-i)")
             } else {
                 "the deadline has passed".into()
@@ -190,13 +206,22 @@ impl<'a> Service<'a> {
         Ok(until.min(programs).min(stopping).min(self.answers.deadline()))
     }
 
+    /// Whether input is asked for: in a pipe not before there is a peer to send it to, and what was
+    /// entered before is sent.
+    fn wants_input(&self) -> bool {
+        let has_peer = self.last.is_some() && self.answers.is_empty();
+        let is_asked = has_peer || self.frontend.seat.is_prompt();
+        matches!(self.answer, Answer::Talk) && is_asked && self.stopping.is_none()
+    }
+
     /// What the socket is watched for. Datagrams wait in it while they could not be shown or
     /// answered.
     fn interest(&self) -> Interest {
-        let has_room = self.answers.is_empty()
+        let is_talk = matches!(self.answer, Answer::Talk);
+        let has_room = (is_talk || self.answers.is_empty())
             && !self.frontend.seat.is_full()
             && self.programs().is_none_or(DatagramPrograms::has_room);
-        let read = has_room && self.stopping.is_none() && self.rules.count != Some(0);
+        let read = has_room && self.stopping.is_none() && self.bounds.count != Some(0);
         Interest { read, write: self.answers.wants_room() }
     }
 
@@ -206,7 +231,7 @@ impl<'a> Service<'a> {
         if signals.is_some_and(Deferred::wants_reload) {
             let talk = &self.frontend.talk;
             let mut warn = |why| talk.warn(&format!("{why}; the old list holds"));
-            self.rules.access.reread(&mut warn);
+            self.bounds.access.reread(&mut warn);
             talk.notice(Level::Verbose, "SIGHUP: access lists are read again");
         }
         let Some(signal) = signals.and_then(Deferred::take) else {
@@ -245,17 +270,17 @@ impl<'a> Service<'a> {
     fn handle(&mut self, received: &Received<'_>) -> Result<(), Failure> {
         self.active = Instant::now();
         let envelope = &received.envelope;
-        if let Some(rule) = self.rules.access.denial(envelope.from.ip()) {
+        if let Some(rule) = self.bounds.access.denial(envelope.from.ip()) {
             self.refuse(received, &rule);
             return Ok(());
         }
         self.last = Some(envelope.clone());
         let datagrams: Vec<&[u8]> = received.datagrams().collect();
-        self.rules.count = self.rules.count.map(|count| count - datagrams.len() as u64);
+        self.bounds.count = self.bounds.count.map(|count| count - datagrams.len() as u64);
         for bytes in &datagrams {
             self.received(bytes, envelope)?;
         }
-        let is_answered = !matches!(self.answer, Answer::Show | Answer::Discard);
+        let is_answered = !matches!(self.answer, Answer::Show | Answer::Talk | Answer::Discard);
         if is_answered && let Some(why) = self.loops.unanswered(envelope, datagrams[0]) {
             let from = &envelope.from;
             self.frontend.talk.notice(Level::Verbose, &format!("{from} is not answered: {why}"));
@@ -269,7 +294,7 @@ impl<'a> Service<'a> {
                 programs.start(&datagrams, envelope, local.as_ref());
                 return Ok(()); // the answers come later
             }
-            Answer::Show | Answer::Discard => return Ok(()),
+            Answer::Show | Answer::Talk | Answer::Discard => return Ok(()),
         };
         self.answers.send(&answers, envelope);
         answers.iter().try_for_each(|answer| self.frontend.dump(Direction::Sent, answer))
@@ -304,33 +329,34 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    /// Takes what was typed: whether that ends the run.
-    fn quits(&mut self) -> bool {
-        let (lines, left) = self.frontend.typed();
-        for line in &lines {
-            self.say(line);
-        }
-        if self.frontend.seat.is_prompt() {
-            self.frontend.seat.ask();
-        }
-        left.is_some()
+    /// Takes what was entered: whether that ends the run.
+    fn enter(&mut self) -> Result<bool, Failure> {
+        let (entered, left) = self.frontend.entered()?;
+        entered.iter().try_for_each(|bytes| self.say(bytes))?;
+        Ok(left.is_some() && self.frontend.seat.is_prompt())
     }
 
-    /// Sends what was typed: `text` to the last peer, `@peer text` to a given one.
-    fn say(&mut self, line: &str) {
-        let (to, text) = match line.strip_prefix('@') {
-            None => (self.last.clone(), line),
-            Some(rest) => {
-                let (peer, text) = rest.split_once(' ').unwrap_or((rest, ""));
-                (Endpoint::parse(peer).map(Envelope::to), text)
+    /// Sends what was entered to the last peer; at a prompt `@peer text` to a given one.
+    fn say(&mut self, entered: &[u8]) -> Result<(), Failure> {
+        let (to, bytes) = match entered.strip_prefix(b"@") {
+            Some(rest) if self.frontend.seat.is_prompt() => {
+                let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+                let peer = Endpoint::parse(&String::from_utf8_lossy(&rest[..end]));
+                (peer.map(Envelope::to), rest.get(end + 1..).unwrap_or_default())
             }
+            _ => (self.last.clone(), entered),
         };
         match to {
-            Some(to) => self.answers.send(&[text.as_bytes()], &to),
-            None if line.starts_with('@') => {
+            Some(to) => {
+                self.active = Instant::now();
+                self.answers.send(&[bytes], &to);
+                return self.frontend.dump(Direction::Sent, bytes);
+            }
+            None if entered.starts_with(b"@") => {
                 self.frontend.seat.note("! not an address: not sent (@192.0.2.1:5000 text)");
             }
             None => self.frontend.seat.note("! no datagram received yet: not sent"),
         }
+        Ok(())
     }
 }
