@@ -68,18 +68,21 @@ impl TcpInfo {
         number.and_then(|number| STATES.get(number)).copied().unwrap_or("?")
     }
 
-    /// Whether the connection was reset, also where the error was read already (by another process).
-    pub fn is_reset(&self) -> bool {
-        // The kernel counts our FIN among the bytes that were acknowledged, not among those sent.
-        let ended = |acked: Number| self.transmitted().map(|sent| acked > sent);
+    /// Whether the connection, which we dialled or accepted, was reset, also where the error was read
+    /// already (by another process).
+    pub fn is_reset(&self, is_dialled: bool) -> bool {
+        // The kernel counts our FIN, and the SYN of one that we dialled, among the bytes that were
+        // acknowledged, not among those sent.
+        let syn = Number::from(is_dialled);
+        let ended = |acked: Number| self.transmitted().map(|sent| acked - syn > sent);
         self.field("state") == Some(CLOSED)
             && self.field("bytes_acked").and_then(ended) == Some(false)
     }
 
-    /// Payload bytes that arrived, read or not.
-    pub fn received(&self) -> Option<u64> {
+    /// Payload bytes that arrived, read or not, on a connection that we dialled or accepted.
+    pub fn received(&self, is_dialled: bool) -> Option<u64> {
         let state = self.field("state")?;
-        let ended = PEER_ENDED.contains(&state) || (state == CLOSED && !self.is_reset());
+        let ended = PEER_ENDED.contains(&state) || (state == CLOSED && !self.is_reset(is_dialled));
         // The peer's FIN is counted as a byte.
         u64::try_from(self.field("bytes_received")? - Number::from(ended)).ok()
     }

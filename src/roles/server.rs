@@ -69,7 +69,7 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub data: DataArgs,
 
-    /// Exit with the status of the first accepted connection
+    /// Exit with the status of the first accepted connection, with 1 if its program fails
     #[arg(long, help_heading = "Limits")]
     pub once: bool,
     /// Maximum number of connections at a time
@@ -224,8 +224,10 @@ impl Choice {
             Self::Reply(text) => run.serve(&mut Reply(text)),
             Self::Program(found) => {
                 let found = found.with_limit(prepared.files);
-                let programs = ClientPrograms::new(found, prepared.relayed, talk);
-                run.serve(&mut programs.during("start", "the server")?)
+                let programs = ClientPrograms::new(found, prepared.relayed, args.once, talk);
+                let mut programs = programs.during("start", "the server")?;
+                let ended = run.serve(&mut programs)?;
+                programs.failure().map_or(Ok(ended), Err)
             }
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
                 sole: args.once,

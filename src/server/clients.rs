@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::phase::Phase;
-use super::table::{Entry, Table};
+use super::table::{Entry, Role, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
@@ -100,6 +100,7 @@ impl Clients for Table {
         let Entry { conn, key, .. } = self.find(client)?;
         Some(About {
             is_datagram: false,
+            is_dialled: self.bounds.role == Role::Client,
             local: conn.socket.local().ok(),
             peer: conn.peer.clone(),
             neighbours: self.neighbours(client.slot),
@@ -143,8 +144,8 @@ impl Clients for Table {
         self.hand_off_socket(client)
     }
 
-    fn reclaim(&mut self, client: Id, reason: Reason) {
-        self.reclaim_socket(client, reason);
+    fn reclaim(&mut self, client: Id, reason: Reason) -> bool {
+        self.reclaim_socket(client, reason)
     }
 
     fn has_unread(&mut self, client: Id) -> bool {

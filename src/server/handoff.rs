@@ -7,33 +7,32 @@
 //! | nothing       | talks, or has ended its side: the program's end of input | |
 //! | ERR and HUP, or HUP without an end | reset the connection | it is gone at once |
 //! | ERR alone     | talks: the error (an ICMP error with `IP_RECVERR`) is the program's to read | |
-//! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`PROGRAM_EXIT_GRACE`] after the program has read everything |
+//! | HUP           | has ended, and so has our side; has closed a UNIX socket | it is gone [`EXIT_GRACE`] after the program has read everything |
+//!
+//! In the client's role the last is no reason to end the program, which has its own work to finish.
 
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use super::phase::{HandOff, Phase};
-use super::table::{Entry, Table};
+use super::table::{Entry, Role, Table};
 use crate::console::event::Reason;
 use crate::net::poller::{Interest, Ready};
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
-
-/// How long a program may go on after its connection has ended in both directions.
-const PROGRAM_EXIT_GRACE: Duration = Duration::from_secs(1);
+use crate::session::program::EXIT_GRACE;
 
 impl Table {
     /// Gives out a duplicate of the socket, in blocking mode.
     pub(super) fn hand_off_socket(&mut self, client: Id) -> io::Result<OwnedFd> {
-        let token = client.slot as u64;
+        let (token, role) = (client.slot as u64, self.bounds.role);
         let entry = self.open_entry(client).ok_or(io::ErrorKind::NotConnected)?;
         let socket = entry.conn.socket.as_fd().try_clone_to_owned()?;
         entry.interest = Interest::default();
         // Both descriptors share the mode; ours is neither read nor written meanwhile.
         entry.conn.socket.set_nonblocking(false)?;
-        let before = counts(entry);
+        let before = counts(entry, role);
         self.poller.change(&self.entries[client.slot].conn, token, Interest::default())?;
         let hand_off = HandOff { before, ended: None, gone: None };
         self.set_phase(client.slot, Phase::HandedOff(Box::new(hand_off)));
@@ -42,17 +41,18 @@ impl Table {
 
     /// epoll reports an error or a hang-up on a socket that a program has.
     pub(super) fn hung_up_handed_off(&mut self, slot: usize, event: &Ready) {
-        let now = self.now;
+        let (now, role) = (self.now, self.bounds.role);
         let Some(entry) = self.get(slot) else {
             return;
         };
-        if event.failed && event.hung_up || is_reset(entry) {
+        if event.failed && event.hung_up || is_reset(entry, role) {
             self.hang_up(slot, Reason::Reset);
         } else if let Phase::HandedOff(hand_off) = &mut entry.phase
             && event.hung_up
             && hand_off.ended.is_none()
+            && role == Role::Server
         {
-            hand_off.ended = Some(now + PROGRAM_EXIT_GRACE);
+            hand_off.ended = Some(now + EXIT_GRACE);
             self.pending.push(slot);
         }
     }
@@ -66,7 +66,7 @@ impl Table {
         };
         if hand_off.ended.is_some() {
             return match conn.socket.unread() {
-                Ok(1..) => hand_off.ended = Some(now + PROGRAM_EXIT_GRACE),
+                Ok(1..) => hand_off.ended = Some(now + EXIT_GRACE),
                 _ => self.hang_up(slot, Reason::Eof),
             };
         }
@@ -95,42 +95,43 @@ impl Table {
         self.left.push(Id { number: *number, slot });
     }
 
-    /// Takes the socket back and ends the connection, unless the client is gone.
-    pub(super) fn reclaim_socket(&mut self, client: Id, reason: Reason) {
-        let now = self.now;
+    /// Takes the socket back and ends the connection, unless the client is gone; whether it was.
+    pub(super) fn reclaim_socket(&mut self, client: Id, reason: Reason) -> bool {
+        let (now, role) = (self.now, self.bounds.role);
         let found = self.entries.get_mut(client.slot);
         let Some(entry) = found.filter(|entry| entry.number == client.number) else {
-            return;
+            return true;
         };
-        let (after, reset) = (counts(entry), is_reset(entry));
+        let (after, reset) = (counts(entry, role), is_reset(entry, role));
         let Phase::HandedOff(hand_off) = &entry.phase else {
-            return;
+            return false;
         };
-        let (before, gone) = (hand_off.before, hand_off.gone);
+        let (before, gone) = (hand_off.before, hand_off.gone.or(reset.then_some(Reason::Reset)));
         entry.has_counts = false;
         if let (Some(before), Some(after)) = (before, after) {
             entry.conn.received = after.0.saturating_sub(before.0);
             entry.conn.sent = after.1.saturating_sub(before.1);
             entry.has_counts = true;
         }
-        match gone.or(reset.then_some(Reason::Reset)).unwrap_or(reason) {
+        match gone.unwrap_or(reason) {
             Reason::Reset => self.remove(client.slot, Reason::Reset),
             reason => {
                 self.with(client.slot, |entry, _, _| entry.conn.active = now);
                 self.end_in(client.slot, reason);
             }
         }
+        gone.is_some()
     }
 }
 
 /// Whether the client reset the connection, also if the program has read that error already.
-fn is_reset(entry: &Entry) -> bool {
-    TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset())
+fn is_reset(entry: &Entry, role: Role) -> bool {
+    TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset(role == Role::Client))
 }
 
 /// Payload bytes read and written by the program, as the kernel counts them.
-fn counts(entry: &Entry) -> Option<(u64, u64)> {
+fn counts(entry: &Entry, role: Role) -> Option<(u64, u64)> {
     let info = TcpInfo::read(&entry.conn).ok()?;
     let unread = entry.conn.socket.unread().unwrap_or_default();
-    Some((info.received()?.saturating_sub(unread), info.sent()?))
+    Some((info.received(role == Role::Client)?.saturating_sub(unread), info.sent()?))
 }

@@ -137,6 +137,8 @@ pub trait Handler {
 pub struct About {
     /// It sent a datagram, and has no connection.
     pub is_datagram: bool,
+    /// We connected to it: it is the server.
+    pub is_dialled: bool,
     /// Our end of the connection, where it has one.
     pub local: Option<Endpoint>,
     /// The client's end.
@@ -214,8 +216,8 @@ pub trait Clients {
     fn hand_off(&mut self, client: Id) -> io::Result<OwnedFd>;
 
     /// The program is done with the client's socket: the connection is ended in good order, if the
-    /// client is not gone.
-    fn reclaim(&mut self, client: Id, reason: Reason);
+    /// client is not gone. Whether it was gone, or cut off, before.
+    fn reclaim(&mut self, client: Id, reason: Reason) -> bool;
 
     /// Whether bytes have come from the client that the handler has not taken.
     fn has_unread(&mut self, client: Id) -> bool;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -184,12 +185,117 @@ fn once_with_a_reset_is_7() {
 }
 
 #[test]
+fn once_fails_with_its_program() {
+    for words in ["", "--hex /dev/null"] {
+        for (command, cause) in [
+            ("exit 1", "exited with status 1"),
+            ("echo out; cat; exit 255", "exited with status 255"),
+            ("kill -TERM $$", "killed by SIGTERM"),
+        ] {
+            let server = sockctl("serve 0 --once").args(words).args(["--sh", command]).start();
+            let address = server.address();
+            let (got, is_end) = read_to_either(ended(server.connect()));
+            let wanted = if command.starts_with("echo") { "out\n" } else { "" };
+            assert_eq!((got, is_end), (wanted.into(), command.contains("exit")), "{command}");
+            let told = format!("listening on {address}\nsockctl: program '/bin/sh': {cause}\n");
+            server.finish().is(1, "", &told);
+        }
+        let server = sockctl("serve 0 --once").args(words).args("-- cat").start();
+        assert_eq!(answer(&server, "hello"), "hello");
+        server.finish().gives(0, "");
+    }
+}
+
+/// A client that has ended its side.
+fn ended(stream: TcpStream) -> TcpStream {
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream
+}
+
+#[test]
+fn once_behind_auth_fails_with_its_program() {
+    for auth in ["", "--digest sha256", "--python"] {
+        let with_key =
+            |words: String| sockctl(words).env("SOCKCTL_KEY", "a passphrase that is long");
+        let server = with_key(format!("auth-serve 0 --once {auth} --sh 'cat; exit 3'")).start();
+        let client = with_key(format!("auth-connect {server} {auth}")).input("hello\n");
+        client.run().is(0, "hello\n", "");
+        let told = server.finish().gives(1, "");
+        assert!(told.ends_with("\nsockctl: program '/bin/sh': exited with status 3\n"), "{told}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_started_fails_once() {
+    let folder = Folder::new();
+    let program = folder.file("program", "no program at all\n");
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    for words in ["", "--hex /dev/null"] {
+        let server = sockctl(format!("serve 0 --once {words} -- {program}")).start();
+        let address = server.address();
+        assert_eq!(read_to_reset(&server.connect()), b"");
+        let told = format!(
+            "listening on {address}\nsockctl: run '{program}': exec format error (ENOEXEC 8)\n"
+        );
+        server.finish().is(1, "", &told);
+    }
+}
+
+/// What ended the connection first is how the run ends: the signals that follow kill the program.
+#[test]
+fn once_ends_as_the_connection_where_that_was_first() {
+    for words in ["", "--hex /dev/null"] {
+        let start = |words: &str| {
+            sockctl(format!("serve 0 --once {words} --sh 'echo; exec sleep 1000'")).start()
+        };
+        let server = start(words);
+        let client = server.connect();
+        take(&client, 1);
+        reset(client);
+        assert_eq!(server.finish().code, 7, "{words}: reset");
+        let server = start(&format!("{words} -i 0.3"));
+        assert_eq!(read_to_reset(&server.connect()), b"\n");
+        assert_eq!(server.finish().code, 4, "{words}: idle");
+        let server = start(&format!("{words} --grace 0.2"));
+        let client = server.connect();
+        take(&client, 1);
+        server.signal("TERM");
+        assert_eq!(server.finish().code, 0, "{words}: stopped");
+        let server = start(&format!("{words} --deadline 0.5"));
+        assert_eq!(read_to_reset(&server.connect()), b"\n");
+        assert_eq!(server.finish().code, 4, "{words}: the deadline");
+    }
+}
+
+#[test]
+fn a_pumped_program_that_has_ended_its_side_reads_the_rest() {
+    let script = "import socket, sys, time\n\
+                  s = socket.socket(fileno=0)\n\
+                  s.shutdown(socket.SHUT_WR)\n\
+                  time.sleep(0.3)\n\
+                  sys.stderr.write('got ' + s.makefile().read())";
+    for words in ["", "--hex /dev/null"] {
+        let words = format!("serve 0 --once {words} -- python3 -c");
+        let server = sockctl(words).arg(script).start();
+        let client = server.connect();
+        assert_eq!(read_all(&client), b"");
+        { &client }.write_all(b"the rest\n").unwrap();
+        drop(client);
+        let told = server.finish().gives(0, "");
+        assert!(told.ends_with("\ngot the rest\n"), "{told}");
+    }
+}
+
+#[test]
 fn events_tell_start_and_end() {
     let server = sockctl("serve 0 --once --json --sh 'exit 3'").start();
     assert_eq!(read_all(&server.connect()), b"");
-    let events = events(&server.finish().gives(0, ""));
+    let events = events(&server.finish().gives(1, ""));
     let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(names, ["listening", "accepted", "exec", "exec", "closed"]);
+    assert_eq!(names, ["listening", "accepted", "exec", "exec", "closed", "error"]);
+    let error = &events[5];
+    assert_eq!((&error["op"], &error["target"]), (&"program".into(), &"'/bin/sh'".into()));
+    assert_eq!((&error["reason"], &error["exit"]), (&"exited with status 3".into(), &1.into()));
     assert_eq!(events[2]["pid"], events[3]["pid"]);
     assert_eq!((&events[2]["status"], &events[3]["status"]), (&().into(), &3.into()));
     assert_eq!((&events[4]["reason"], &events[4]["received"]), (&"eof".into(), &0.into()));

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -72,15 +72,25 @@ impl DatagramPrograms {
         for bytes in datagrams {
             self.count += 1;
             if let Err(e) = self.queue(bytes, asked, local) {
-                self.runner.failed(&e);
+                self.failed(&e);
             }
         }
-        for (number, pid) in self.runner.start() {
-            match self.runs.get_mut(&number) {
-                Some(run) if pid.is_some() => run.pid = pid,
-                _ => drop(self.runs.remove(&number)),
+        for (number, result) in self.runner.start() {
+            match (result, self.runs.get_mut(&number)) {
+                (Ok(pid), Some(run)) => run.pid = Some(pid),
+                (Ok(_), None) => {}
+                (Err(e), _) => {
+                    self.runs.remove(&number);
+                    self.failed(&e);
+                }
             }
         }
+    }
+
+    /// Reports that a program could not be started.
+    fn failed(&mut self, error: &io::Error) {
+        let failure = self.runner.start_failure(error);
+        self.runner.report(&failure);
     }
 
     fn queue(
@@ -103,6 +113,7 @@ impl DatagramPrograms {
         };
         let about = About {
             is_datagram: true,
+            is_dialled: false,
             local,
             peer: asked.from.clone(),
             neighbours: 0,
@@ -185,7 +196,7 @@ impl DatagramProgram {
     fn give_up(&mut self, cause: &str, exit: Exit, runner: &mut Runner) {
         self.given_up = true;
         if let Some(pid) = self.pid {
-            runner.end(pid);
+            runner.end(pid, Instant::now());
         }
         runner.report(&Failure::new("answer", &self.asked.from, cause, exit));
     }

@@ -45,10 +45,10 @@ impl Ending {
 pub(super) struct Endings(BTreeMap<Pid, Ending>);
 
 impl Endings {
-    /// Begins to end a group that still has members; nothing, if that was begun already.
-    pub fn begin(&mut self, group: Pid) {
+    /// Begins to end a group that still has members at this time; nothing, if that was begun already.
+    pub fn begin(&mut self, group: Pid, at: Instant) {
         if has_members(group) {
-            self.0.entry(group).or_insert_with(|| Ending(Instant::now(), 0));
+            self.0.entry(group).or_insert(Ending(at, 0));
         }
     }
 

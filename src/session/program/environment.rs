@@ -3,9 +3,12 @@
 //!
 //! | connection | `PROTO` | variables |
 //! |------------|---------|-----------|
-//! | TCP, IPv4 and IPv6 | `TCP` | `TCPLOCALIP TCPLOCALPORT TCPREMOTEIP TCPREMOTEPORT TCPCONNNUM` |
-//! | UNIX       | `UNIX`  | `UNIXLOCALPATH UNIXREMOTEEUID UNIXREMOTEEGID UNIXREMOTEPID` |
+//! | TCP, IPv4 and IPv6 | `TCP` | `TCPLOCALIP TCPLOCALPORT TCPREMOTEIP TCPREMOTEPORT` |
+//! | UNIX       | `UNIX`  | `UNIXREMOTEEUID UNIXREMOTEEGID UNIXREMOTEPID` |
 //! | datagram   | `UDP`   | `UDPLOCALIP UDPLOCALPORT UDPREMOTEIP UDPREMOTEPORT` |
+//!
+//! A server's program also gets `TCPCONNNUM` or `UNIXLOCALPATH`; one of a connection that we dialled
+//! `TCPREMOTEHOST` ([`Program::with_remote_host`](super::Program::with_remote_host)) or `UNIXREMOTEPATH`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -36,20 +39,25 @@ impl About {
         let mut set = |ending: &str, value: OsString| {
             all.push((format!("{protocol}{ending}").into(), value));
         };
+        // A UNIX connection is known by one path: the listener's.
+        let listening = if self.is_dialled { "REMOTE" } else { "LOCAL" };
         for (side, endpoint) in [("LOCAL", self.local.as_ref()), ("REMOTE", Some(&self.peer))] {
             match endpoint {
                 Some(Endpoint::Inet(inet)) if protocol != "UNIX" => {
                     set(&format!("{side}IP"), ip(&Endpoint::Inet(*inet)).into());
                     set(&format!("{side}PORT"), inet.port().to_string().into());
                 }
-                // A UNIX client is known by the path that it came in by, which is ours.
-                Some(Endpoint::Unix(path)) if side == "LOCAL" && protocol == "UNIX" => {
-                    set("LOCALPATH", OsString::from_vec(path.clone()));
+                Some(Endpoint::Unix(path)) if side == listening && protocol == "UNIX" => {
+                    set(&format!("{side}PATH"), OsString::from_vec(path.clone()));
+                }
+                Some(Endpoint::ViaProxy(target)) => {
+                    let port = target.rsplit(':').next().unwrap_or_default();
+                    set("REMOTEPORT", port.into());
                 }
                 _ => {}
             }
         }
-        if protocol == "TCP" {
+        if protocol == "TCP" && !self.is_dialled {
             set("CONNNUM", self.neighbours.to_string().into());
         }
         if let Some(who) = &self.credentials
@@ -106,6 +114,7 @@ mod tests {
     fn variables(local: &Endpoint, peer: &Endpoint, change: fn(&mut About)) -> String {
         let mut about = About {
             is_datagram: false,
+            is_dialled: false,
             local: Some(local.clone()),
             peer: peer.clone(),
             neighbours: 2,
@@ -146,6 +155,26 @@ mod tests {
                 about.credentials = Some(libc::ucred { uid: 1, gid: 2, pid: 3 }.into());
             }),
             "PROTO=UNIX UNIXLOCALPATH=/run/x UNIXREMOTEEUID=1 UNIXREMOTEEGID=2 UNIXREMOTEPID=3"
+        );
+    }
+
+    #[test]
+    fn a_server_that_we_dialled_is_described_as_by_tcpclient() {
+        let dialled = |about: &mut About| about.is_dialled = true;
+        let local = inet("127.0.0.1:5000");
+        assert_eq!(
+            variables(&local, &inet("192.0.2.1:80"), dialled),
+            "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=5000 TCPREMOTEIP=192.0.2.1 \
+             TCPREMOTEPORT=80"
+        );
+        assert_eq!(
+            variables(&local, &Endpoint::ViaProxy("db.example:80".into()), dialled),
+            "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=5000 TCPREMOTEPORT=80"
+        );
+        let path = Unix(b"/run/x".to_vec());
+        assert_eq!(
+            variables(&Unix(Vec::new()), &path, dialled),
+            "PROTO=UNIX UNIXREMOTEPATH=/run/x"
         );
     }
 

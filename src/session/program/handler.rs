@@ -1,19 +1,24 @@
-//! A program for each client of a stream server.
+//! A program for each client of a stream server, or for the connection of a client.
 //!
 //! The client's socket is handed off: it is the program's stdin and stdout, and the server only
 //! notices that the client is gone. Where bytes must be seen on their way a relay passes them.
+//!
+//! A server's program is ended when its client is gone. The program of a connection that we dialled is
+//! what the run is for: it goes on after an end in good order, and is ended after a reset or on a signal.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use nix::unistd::Pid;
 
-use super::Program;
 use super::relay::Relay;
 use super::runner::Runner;
+use super::{EXIT_GRACE, Program};
 use crate::console::event::{Reason, Status};
 use crate::console::talk::Talk;
+use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
 use crate::net::poller::Ready;
@@ -29,6 +34,9 @@ const BUFFER: usize = 64 << 10;
 pub struct ClientPrograms {
     runner: Runner,
     relayed: bool,
+    /// Whether a program that fails is a failure of the run.
+    decides: bool,
+    failure: Option<Failure>,
     /// By the client's number.
     runs: BTreeMap<u64, ClientProgram>,
     buffer: Vec<u8>,
@@ -37,22 +45,36 @@ pub struct ClientPrograms {
 /// The program of a client.
 struct ClientProgram {
     client: Id,
+    /// The client is a server that we connected to.
+    is_dialled: bool,
     relay: Option<Relay>,
     /// Once it is started.
     pid: Option<Pid>,
+    /// When it is ended: its client has left, or the run is to stop.
+    end: Deadline,
 }
 
 impl ClientPrograms {
-    /// Nothing is started yet. `relayed`: the bytes must be seen on their way.
-    pub fn new(program: Program, relayed: bool, talk: Talk) -> io::Result<Self> {
+    /// Nothing is started yet. `relayed`: the bytes must be seen on their way. `is_sole`: there is one
+    /// client, and its program's failure is that of the run ([`ClientPrograms::failure`]).
+    pub fn new(program: Program, relayed: bool, is_sole: bool, talk: Talk) -> io::Result<Self> {
         let runner = Runner::new(program, talk)?;
-        Ok(Self { runner, relayed, runs: BTreeMap::new(), buffer: vec![0; BUFFER] })
+        let (runs, buffer) = (BTreeMap::new(), vec![0; BUFFER]);
+        Ok(Self { runner, relayed, decides: is_sole, failure: None, runs, buffer })
+    }
+
+    /// The failure of the only program, if that came before the end of its connection.
+    pub fn failure(self) -> Option<Failure> {
+        self.failure
     }
 
     /// Queues a client's program: those of all who came in a turn are started at once.
     fn queue(&mut self, client: Id, clients: &mut dyn Clients) -> io::Result<()> {
         let about = clients.about(client).ok_or(io::ErrorKind::NotConnected)?;
-        let (relay, theirs): (Option<Relay>, OwnedFd) = if self.relayed || about.has_codec {
+        clients.occupy(client);
+        // What a handshake has queued comes before what the program writes.
+        let relayed = self.relayed || about.has_codec || clients.queued(client) > 0;
+        let (relay, theirs): (Option<Relay>, OwnedFd) = if relayed {
             let (relay, theirs) = Relay::new()?;
             self.runner.poller().add(&relay, client.number, relay.watched)?;
             (Some(relay), theirs)
@@ -60,14 +82,21 @@ impl ClientPrograms {
             (None, clients.hand_off(client)?)
         };
         self.runner.queue(client.number, theirs.try_clone()?, theirs, &about);
-        self.runs.insert(client.number, ClientProgram { client, relay, pid: None });
-        clients.occupy(client);
+        let (is_dialled, end) = (about.is_dialled, Deadline::NEVER);
+        let run = ClientProgram { client, is_dialled, relay, pid: None, end };
+        self.runs.insert(client.number, run);
         self.watch(client.number, clients);
         Ok(())
     }
 
     /// Ends a client whose program could not be started.
-    fn give_up(&mut self, client: Id, clients: &mut dyn Clients) {
+    fn give_up(&mut self, client: Id, error: &io::Error, clients: &mut dyn Clients) {
+        let failure = self.runner.start_failure(error);
+        if self.decides {
+            self.failure = Some(failure);
+        } else {
+            self.runner.report(&failure);
+        }
         self.runs.remove(&client.number);
         clients.reclaim(client, Reason::Error);
         clients.close(client, Reason::Error);
@@ -114,25 +143,31 @@ impl ClientPrograms {
     /// A program has ended: its client gets the rest of the output, and the end. One that was killed
     /// may have had more to say.
     fn program_ended(&mut self, number: u64, status: Status, clients: &mut dyn Clients) {
+        let Some(ClientProgram { client, relay, end, .. }) = self.runs.remove(&number) else {
+            return;
+        };
         let reason = match status {
+            _ if end.passed() => Reason::Shutdown,
             Status::Exited(_) => Reason::Eof,
             Status::Killed(_) => Reason::Error,
         };
-        let Some(ClientProgram { client, relay, .. }) = self.runs.remove(&number) else {
-            return;
+        let was_gone = if let Some(mut relay) = relay {
+            let mut count = 0;
+            while count < FINAL_READ_LIMIT
+                && let Some(some @ 1..) = relay.read(&mut self.buffer)
+            {
+                clients.send(client, &self.buffer[..some]);
+                count += some;
+            }
+            clients.pause(client, false);
+            clients.close(client, reason);
+            end.passed()
+        } else {
+            clients.reclaim(client, reason)
         };
-        let Some(mut relay) = relay else {
-            return clients.reclaim(client, reason);
-        };
-        let mut count = 0;
-        while count < FINAL_READ_LIMIT
-            && let Some(some @ 1..) = relay.read(&mut self.buffer)
-        {
-            clients.send(client, &self.buffer[..some]);
-            count += some;
+        if self.decides && !was_gone {
+            self.failure = self.runner.failure(status);
         }
-        clients.pause(client, false);
-        clients.close(client, reason);
     }
 
     /// Does something with a client's relay, if it has one.
@@ -152,8 +187,7 @@ impl ClientPrograms {
 impl Handler for ClientPrograms {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
         if let Err(e) = self.queue(client, clients) {
-            self.runner.failed(&e);
-            self.give_up(client, clients);
+            self.give_up(client, &e, clients);
         }
     }
 
@@ -170,14 +204,23 @@ impl Handler for ClientPrograms {
     }
 
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {
-        match self.runs.get(&client.number).map(|run| run.pid) {
-            Some(Some(pid)) => self.runner.end(pid),
-            Some(None) => {
-                self.runs.remove(&client.number);
-                self.runner.unqueue(client.number);
-                clients.reclaim(client, Reason::Reset);
-            }
-            None => {}
+        let Some(run) = self.runs.get_mut(&client.number) else {
+            return;
+        };
+        let Some(pid) = run.pid else {
+            self.runs.remove(&client.number);
+            self.runner.unqueue(client.number);
+            clients.reclaim(client, Reason::Reset);
+            return;
+        };
+        // Both directions have ended in good order: the program may still read what it got.
+        run.end = match &run.relay {
+            Some(relay) if relay.is_over() && run.is_dialled => Deadline::NEVER,
+            Some(relay) if relay.is_over() => Deadline::after(EXIT_GRACE),
+            _ => Deadline::now(),
+        };
+        if let Some(at) = run.end.instant() {
+            self.runner.end(pid, at);
         }
     }
 
@@ -186,14 +229,16 @@ impl Handler for ClientPrograms {
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
-        for (number, pid) in self.runner.start() {
-            match self.runs.get_mut(&number) {
-                Some(run) if pid.is_none() => {
+        for (number, result) in self.runner.start() {
+            let Some(run) = self.runs.get_mut(&number) else {
+                continue;
+            };
+            match result {
+                Ok(pid) => run.pid = Some(pid),
+                Err(e) => {
                     let client = run.client;
-                    self.give_up(client, clients);
+                    self.give_up(client, &e, clients);
                 }
-                Some(run) => run.pid = pid,
-                None => {}
             }
         }
         let (ready, ended) = self.runner.poll();
@@ -202,6 +247,17 @@ impl Handler for ClientPrograms {
         }
         for (number, status) in ended {
             self.program_ended(number, status, clients);
+        }
+    }
+
+    fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {
+        self.decides = false;
+        let now = Instant::now();
+        for run in self.runs.values_mut().filter(|run| run.is_dialled) {
+            run.end = Deadline::at(now);
+            if let Some(pid) = run.pid {
+                self.runner.end(pid, now);
+            }
         }
     }
 

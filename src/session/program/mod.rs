@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
 
+use crate::console::event::Status;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::open_files::{self, OpenFiles};
 use crate::session::About;
@@ -34,6 +36,9 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// With 32 clients at a time 1.3 times as many are served as with one thread (`cargo bench -- --only
 /// program`).
 const SPAWN_THREADS: usize = 4;
+
+/// How long a server's program may go on after its connection has ended in both directions.
+pub const EXIT_GRACE: Duration = Duration::from_secs(1);
 
 /// A program that is to be started, with its stdin and stdout.
 struct Start {
@@ -77,6 +82,13 @@ impl Program {
     #[must_use]
     pub fn with_limit(mut self, files: Option<OpenFiles>) -> Self {
         self.files = files;
+        self
+    }
+
+    /// The name of the host that it talks to, where one was given to connect to.
+    #[must_use]
+    pub fn with_remote_host(mut self, name: &str) -> Self {
+        self.inherited.push(("TCPREMOTEHOST".into(), name.into()));
         self
     }
 
@@ -131,9 +143,22 @@ impl Program {
     }
 
     /// The failure to start it.
-    fn failure(&self, error: &io::Error) -> Failure {
-        let word = self.words.first().map(OsString::as_os_str);
-        Failure::system("run", quoted(word.unwrap_or_default()), error)
+    fn start_failure(&self, error: &io::Error) -> Failure {
+        Failure::system("run", self.name(), error)
+    }
+
+    /// The failure of one that has ended like this; `None` where it succeeded.
+    fn failure(&self, status: Status) -> Option<Failure> {
+        let cause = match status {
+            Status::Exited(0) => return None,
+            Status::Exited(code) => format!("exited with status {code}"),
+            Status::Killed(_) => status.to_string(),
+        };
+        Some(Failure::new("program", self.name(), cause, Exit::Other))
+    }
+
+    fn name(&self) -> String {
+        quoted(self.words.first().map_or(OsStr::new(""), OsString::as_os_str))
     }
 }
 

@@ -74,6 +74,11 @@ impl Relay {
         }
     }
 
+    /// Whether nothing more goes either way.
+    pub fn is_over(&self) -> bool {
+        !self.input && !self.output
+    }
+
     /// What our end is to be watched for. While the client is held, what the program writes waits in
     /// the kernel.
     pub fn interest(&self, is_held: bool) -> Interest {

@@ -75,31 +75,29 @@ impl Runner {
         self.queued.retain(|start| start.token != token);
     }
 
-    /// Starts what is queued, all at once: the process of each token, or `None` where it failed,
-    /// which is reported.
-    pub fn start(&mut self) -> Vec<(u64, Option<Pid>)> {
+    /// Starts what is queued, all at once: the process of each token, or why there is none.
+    pub fn start(&mut self) -> Vec<(u64, io::Result<Pid>)> {
         if self.queued.is_empty() {
             return Vec::new();
         }
         let results = self.program.start(std::mem::take(&mut self.queued));
-        let started = results.into_iter().map(|(token, result)| match result {
-            Ok(pid) => {
-                self.talk.say(&Event::Exec { id: token, pid: pid.as_raw(), status: None });
-                self.running.insert(pid, token);
-                (token, Some(pid))
+        for (token, pid) in &results {
+            if let Ok(pid) = pid {
+                self.talk.say(&Event::Exec { id: *token, pid: pid.as_raw(), status: None });
+                self.running.insert(*pid, *token);
             }
-            Err(e) => {
-                self.failed(&e);
-                (token, None)
-            }
-        });
-        started.collect()
+        }
+        results
     }
 
-    /// Reports that a program could not be started.
-    pub fn failed(&mut self, error: &io::Error) {
-        let failure = self.program.failure(error);
-        self.report(&failure);
+    /// The failure to start a program.
+    pub fn start_failure(&self, error: &io::Error) -> Failure {
+        self.program.start_failure(error)
+    }
+
+    /// The failure of a program that has ended like this; `None` where it succeeded.
+    pub fn failure(&self, status: Status) -> Option<Failure> {
+        self.program.failure(status)
     }
 
     /// Reports a failure, within the log rate limit.
@@ -107,9 +105,9 @@ impl Runner {
         self.log_limit.failure(failure, Instant::now());
     }
 
-    /// Ends a program with its group: HUP now, TERM and KILL later.
-    pub fn end(&mut self, pid: Pid) {
-        self.endings.begin(pid);
+    /// Ends a program with its group: HUP at this time, TERM and KILL later.
+    pub fn end(&mut self, pid: Pid, at: Instant) {
+        self.endings.begin(pid, at);
         self.endings.step();
     }
 
