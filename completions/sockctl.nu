@@ -35,7 +35,7 @@ module completions {
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin
     --no-half-close           # Do not close the sending side when stdin ends
-    --once                    # Exit with the status of the first accepted connection
+    --once                    # Exit with the status of the first accepted connection, with 1 if its program fails
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)
@@ -238,7 +238,7 @@ module completions {
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin
     --no-half-close           # Do not close the sending side when stdin ends
-    --once                    # Exit with the status of the first accepted connection
+    --once                    # Exit with the status of the first accepted connection, with 1 if its program fails
     --max-conns(-m): string   # Maximum number of connections at a time
     --on-full: string@"nu-complete sockctl auth-serve on_full" # What to do with connections beyond --max-conns
     --per-ip: string          # Maximum number of connections per address (IPv6: per /64)

@@ -103,7 +103,7 @@
 //! | verb | what is queued | the peer gets | used for |
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
-//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that); without a promise as with `abort` | the handler's wish, limits, idle timeouts |
+//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that, except behind a program); without a promise as with `abort` | the handler's wish, limits, idle timeouts |
 //! | [`Clients::abort`](session::Clients::abort), `Table::cut` | is sent while the peer acknowledges some every `CUT`; with the reason `slow` dropped | a reset | stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
 //! | `Table::leave` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
 //! | `Table::remove` | is lost | close(2): a reset, unless FIN was sent | failures, refusals, the end of time |

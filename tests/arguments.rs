@@ -159,6 +159,27 @@ fn row_04_two_handlers_are_refused_before_bind() {
 }
 
 #[test]
+fn a_program_has_the_connection_to_itself() {
+    let why = "the program has the connection to itself";
+    for (words, one, other) in [
+        ("--send x", "--send", "PROGRAM"),
+        ("--expect x", "--expect", "PROGRAM"),
+        ("--expect-eof", "--expect-eof", "PROGRAM"),
+        ("--crlf", "--crlf", "PROGRAM"),
+        ("--no-newline", "--no-newline", "PROGRAM"),
+        ("--send-only", "--send-only", "PROGRAM"),
+        ("--recv-only", "--recv-only", "PROGRAM"),
+        ("--no-half-close", "--no-half-close", "PROGRAM"),
+        ("--max-bytes 5", "--max-bytes", "PROGRAM"),
+    ] {
+        for command in ["connect", "auth-connect"] {
+            let done = sockctl(format!("{command} 1 --trace {words} -- cat")).run();
+            done.refuses(format!("{one} cannot be used with {other}; {why}"));
+        }
+    }
+}
+
+#[test]
 fn row_05_a_host_that_is_not_utf_8_is_refused_and_a_file_is_not() {
     let forms = "an address is HOST:PORT, HOST PORT, [IPV6]:PORT, *:PORT, PORT, unix:PATH or \
                  unix:@NAME";
@@ -407,7 +428,7 @@ fn the_usage_line_is_that_of_the_command() {
     let refused = sockctl("connect -w x").run();
     assert_eq!(
         refused.stderr.lines().nth(1),
-        Some("usage: sockctl connect [OPTIONS] [ADDRESS]...")
+        Some("usage: sockctl connect [OPTIONS] [ADDRESS]... [-- <PROGRAM> [ARGS]...]")
     );
 }
 

@@ -250,6 +250,24 @@ const HABITS: &[Habit] = &[
         let _server = place.serve(command);
         assert_eq!(ask(&connect(place.port), "and more"), b"hello\nand more");
     }),
+    ("sockctl connect 8520 -- cat", |place, command| {
+        let listener = listen(place.port);
+        let client = place.command(command).start();
+        assert_eq!(ask(&accept(&listener), "ping"), b"ping");
+        client.finish().is(0, "", "");
+    }),
+    ("sockctl connect 8520 -- sh -c 'echo hello; cat >got'", |place, command| {
+        let peer = place.peer("hello\n", "answer");
+        place.run(command).is(0, "", "");
+        assert_eq!(peer.join().unwrap(), "hello\n");
+        assert_eq!(std::fs::read_to_string(place.folder.at("got")).unwrap(), "answer");
+    }),
+    ("sockctl connect 8520 -- sh -c 'read line; echo hello'", |place, command| {
+        let listener = listen(place.port);
+        let client = place.command(command).start();
+        assert_eq!(ask(&accept(&listener), "ping\n"), b"hello\n");
+        client.finish().is(0, "", "");
+    }),
     ("sockctl serve 8520 --echo", returns),
     (r"sockctl serve 8520 --reply 'ok\n'", |place, command| {
         let _server = place.serve(command);
@@ -379,13 +397,16 @@ const REFUSED: &[(&str, &str)] = &[
     ("serve -x rules.cdb 0", "--hex 'rules.cdb': tcpserver's rules are --allow and --deny here"),
     // nc, traditional and GNU's; ncat.
     ("serve 1 -e /bin/cat", "no option '-e'; write -- PROGRAM ARGS behind the address"),
+    ("connect 1 -e /bin/cat", "no option '-e'; write -- PROGRAM ARGS behind the address"),
     (
-        "connect 1 -e /bin/cat",
+        "udp-send 1 -e /bin/cat",
         "no option '-e'; programs are run by sockctl serve ADDRESS -- PROGRAM ARGS",
     ),
     ("serve 1 -c cat", "no option '-c'; use --sh COMMAND; the limit of connections is -m N"),
+    ("connect 1 -c cat", "no option '-c'; write -- sh -c COMMAND behind the address"),
+    ("connect 1 --sh-exec cat", "no option '--sh-exec'; write -- sh -c COMMAND behind the address"),
     (
-        "connect 1 --sh-exec cat",
+        "udp-send 1 --sh-exec cat",
         "no option '--sh-exec'; commands are run by sockctl serve ADDRESS --sh COMMAND",
     ),
     ("serve 1 --exec cat", "no option '--exec'; write -- PROGRAM ARGS behind the address"),
@@ -446,7 +467,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("serve tcp-l:80", "address 'tcp-l:80': use sockctl serve '*:PORT'"),
     (
         "serve 80 EXEC:cat",
-        "address 'EXEC:cat': use sockctl serve ADDRESS -- PROGRAM, or --sh COMMAND",
+        "address 'EXEC:cat': use sockctl serve ADDRESS -- PROGRAM, or sockctl connect ADDRESS -- \
+         PROGRAM",
     ),
     ("connect UDP:host:53", "address 'UDP:host:53': use sockctl udp-send --talk HOST:PORT"),
     ("connect udp://host:53", "address 'udp://host:53': use sockctl udp-send --talk HOST:PORT"),
@@ -467,6 +489,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("serve 127.0.0.1 80 cat", "unexpected word 'cat'; a program stands behind --"),
     ("serve 80 cat", "unexpected word 'cat'; a program stands behind --"),
     ("tcpserver 0 80 cat", "no command 'tcpserver'; use sockctl serve"),
+    ("tcpclient host 80 cat", "no command 'tcpclient'; use sockctl connect HOST:PORT -- PROGRAM"),
     ("serve -1 127.0.0.1 80", "no option '-1'; use --port-file FILE"),
     ("serve -b 5 80", "no option '-b'; use --backlog N"),
     ("serve -c 5 80", "no option '-c'; use --sh COMMAND; the limit of connections is -m N"),
@@ -479,10 +502,7 @@ const REFUSED: &[(&str, &str)] = &[
         "connect host:80 -t 30 -- true",
         "no option '-t'; to retry use --wait DUR, to await the rest --linger DUR",
     ),
-    (
-        "connect 1 --wait 1 -- true",
-        "unexpected word 'true'; to run a command afterwards write && and the command",
-    ),
+    ("connect -z 1 --wait 1 -- true", "to run a command afterwards write && and the command"),
     ("connect -h host -p 80", "-h is --help here; write the address as HOST:PORT"),
     ("connect -p 80 -h host", "-h is --help here; write the address as HOST:PORT"),
     ("connect --host=host --port=80", "no option '--host'; write the address as HOST:PORT"),

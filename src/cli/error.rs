@@ -50,7 +50,10 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
         }
         ErrorKind::ArgumentConflict => {
             let prior = context(ContextKind::PriorArg).unwrap_or_default();
-            format!("{} cannot be used with {}", name_of(&arg), name_of(&prior))
+            let (one, other) = (name_of(&arg), name_of(&prior));
+            let is_program = [one, other].contains(&"PROGRAM") && is_client(command);
+            let why = is_program.then_some("the program has the connection to itself");
+            format!("{one} cannot be used with {other}{}", behind(why))
         }
         ErrorKind::MissingRequiredArgument => format!("{} is missing", name_of(&arg)),
         ErrorKind::TooManyValues => format!("unexpected word {}", quoted(&value)),
@@ -66,6 +69,11 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
         _ => return of_command(&message, command),
     };
     with_usage(&message, usage)
+}
+
+/// Whether this command has one connection, which it dials.
+fn is_client(command: &OsStr) -> bool {
+    matches!(command.to_str(), Some("connect" | "auth-connect"))
 }
 
 /// A usage error of this command.

@@ -20,6 +20,7 @@ const ANY: Names = &[];
 const SERVE: Names = &["serve", "auth-serve"];
 const CONNECT: Names = &["connect", "auth-connect"];
 const LISTEN: Names = &["serve", "auth-serve", "udp-serve"];
+const PROGRAMS: Names = &["serve", "auth-serve", "udp-serve", "connect", "auth-connect"];
 const UDP: Names = &["udp-serve", "udp-send"];
 const UDP_SEND: Names = &["udp-send"];
 const UDP_SERVE: Names = &["udp-serve"];
@@ -39,9 +40,10 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-u --udp", ANY, "use sockctl udp-send --talk or sockctl udp-serve --talk"),
     ("-k --keep-open", LISTEN, "it keeps going by itself"),
     ("-k --keep-open", ANY, "sockctl serve keeps going by itself"),
-    ("-e --exec", LISTEN, "write -- PROGRAM ARGS behind the address"),
+    ("-e --exec", PROGRAMS, "write -- PROGRAM ARGS behind the address"),
     ("-e --exec", ANY, "programs are run by sockctl serve ADDRESS -- PROGRAM ARGS"),
     ("-c --sh-exec", LISTEN, "use --sh COMMAND; the limit of connections is -m N"),
+    ("-c --sh-exec", CONNECT, "write -- sh -c COMMAND behind the address"),
     ("-c --sh-exec", ANY, "commands are run by sockctl serve ADDRESS --sh COMMAND"),
     ("--lua-exec", ANY, "scripts are run by sockctl serve ADDRESS -- PROGRAM ARGS"),
     ("-N --close", ANY, "it is the default: the end of stdin is passed on"),
@@ -109,6 +111,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
 const COMMANDS: &[(&str, &str)] = &[
     ("listen server tcpserver", "use sockctl serve"),
     ("client nc ncat netcat", "use sockctl connect, or sockctl serve to listen"),
+    ("tcpclient", "use sockctl connect HOST:PORT -- PROGRAM"),
     ("socat", "use sockctl connect, or sockctl serve to listen"),
     ("wait-for-it", "use sockctl connect -z ADDRESS --wait DUR"),
 ];
@@ -137,7 +140,10 @@ const KINDS: &[(&str, &str)] = &[
     ("ABSTRACT-CONNECT ABSTRACT-CLIENT ABSTRACT", "use sockctl connect unix:@NAME"),
     ("ABSTRACT-RECV ABSTRACT-RECVFROM", "use sockctl udp-serve unix:@NAME"),
     ("ABSTRACT-SENDTO", "use sockctl udp-send unix:@NAME"),
-    ("EXEC SYSTEM SHELL", "use sockctl serve ADDRESS -- PROGRAM, or --sh COMMAND"),
+    (
+        "EXEC SYSTEM SHELL",
+        "use sockctl serve ADDRESS -- PROGRAM, or sockctl connect ADDRESS -- PROGRAM",
+    ),
     ("PIPE ECHO", "use sockctl serve ADDRESS --echo"),
     ("OPEN GOPEN FILE CREATE FD", "redirect stdin or stdout"),
     ("STDIO STDIN STDOUT READLINE", STDIO),
@@ -350,8 +356,6 @@ fn extra(name: &str, words: &[OsString], line: &[OsString]) -> Option<String> {
         "every address of this machine is written '*:PORT'"
     } else if LISTEN.contains(&name) {
         "a program stands behind --"
-    } else if line.iter().any(|word| word == "--") {
-        "to run a command afterwards write && and the command"
     } else if is_number(word) {
         "several ports are a list: -z HOST:PORT,PORT"
     } else {

@@ -37,6 +37,9 @@ impl Connect {
     }
 
     fn check(&self, talk: &Talk) -> Result<(), Failure> {
+        if !self.client.program.is_empty() {
+            return Err(Failure::usage("to run a command afterwards write && and the command"));
+        }
         let socket = &self.client.socket;
         let family = socket.family.family();
         let (targets, used) = Address::take_list(&self.client.address)?;

@@ -21,7 +21,7 @@ use crate::console::event::{Level, Reason};
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{self, During, Exit, Failure};
-use crate::net::address::Address;
+use crate::net::address::{Address, Host};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::hexdump::Dump;
@@ -30,6 +30,8 @@ use crate::net::retry::Retry;
 use crate::net::signal;
 use crate::server::{Bounds, Closed, Config, Limits, Role, Run, RunEnd};
 use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
+use crate::session::program::Program;
+use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
 use crate::session::script::handler::Scripted;
@@ -93,6 +95,10 @@ pub struct ClientArgs {
     pub prompt: PromptArgs,
     #[command(flatten)]
     pub socket: SocketArgs,
+    /// Run this program once connected, with the connection as its stdin and stdout
+    #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1..,
+        conflicts_with_all = ["crlf", "no_newline", "send_only", "recv_only", "no_half_close", "max_bytes"])]
+    pub program: Vec<OsString>,
 }
 
 /// Connects, proves our key where `proof` is given, talks.
@@ -104,11 +110,15 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
     let dump = args.socket.dump(proof.is_some(), talk)?;
-    let choice = Choice::of(args);
+    let relayed = dump.is_some()
+        || args.progress
+        || !args.socket.idle_timeout.is_zero() && matches!(address, Address::Unix(_));
+    let choice = Choice::of(args, &address, relayed)?;
+    let (has_prompt, is_script) =
+        (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script));
     let proves = proof.is_some();
     let retry = args.wait.map(|limit| Retry::new(limit, deadline));
-    let route =
-        Opener::new(args)?.route(address, retry, proof, choice == Choice::Prompt, deadline)?;
+    let route = Opener::new(args)?.route(address, retry, proof, has_prompt, deadline)?;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
@@ -116,7 +126,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         route: Some(route),
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(choice == Choice::Prompt, deadline, dump, talk),
+        config: args.config(has_prompt, deadline, dump, talk),
         talk: talk.clone(),
     };
     let (ended, own_result) = choice.serve(args, proves, run)?;
@@ -126,7 +136,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         (RunEnd::Over, Some(closed))
             if proves
                 && (closed.by_peer && closed.received == 0 && !closed.has_codec)
-                && (own_result.is_none() || choice == Choice::Script) =>
+                && (own_result.is_none() || is_script) =>
         {
             Some((closed.peer.clone(), closed.error.is_some() || closed.sent == 0))
         }
@@ -153,28 +163,37 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
 }
 
 /// How a client talks, as its flags and its terminal choose.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
     Prompt,
     /// stdin and stdout, byte-exact.
     Pipe,
     /// `--send`, `--expect`, `--expect-eof` instead of stdin.
     Script,
+    /// A program, and whether what it says is relayed.
+    Program(Program, bool),
 }
 
 impl Choice {
-    fn of(args: &ClientArgs) -> Self {
-        if !args.steps.0.is_empty() {
+    fn of(args: &ClientArgs, address: &Address, relayed: bool) -> Result<Self, Failure> {
+        Ok(if !args.program.is_empty() {
+            let found = Program::find(args.program.clone())?;
+            let found = match address {
+                Address::Inet { host: Host::Name(name), .. } => found.with_remote_host(name),
+                _ => found,
+            };
+            Self::Program(found, relayed)
+        } else if !args.steps.0.is_empty() {
             Self::Script
         } else if is_terminal() && args.data.is_talk() {
             Self::Prompt
         } else {
             Self::Pipe
-        }
+        })
     }
 
     /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that
-    /// comes before the connection's: the user left the prompt, or an expectation was not met.
+    /// comes before the connection's: the user left the prompt, an expectation was not met, or a program
+    /// failed.
     fn serve(
         self,
         args: &ClientArgs,
@@ -240,6 +259,12 @@ impl Choice {
                     _ => None,
                 };
                 Ok((ended, verdict.map(Err)))
+            }
+            Self::Program(found, relayed) => {
+                let programs = ClientPrograms::new(found, relayed, true, run.talk.clone());
+                let mut programs = programs.during("start", "the event loop")?;
+                let ended = run.serve(&mut programs)?;
+                Ok((ended, programs.failure().map(Err)))
             }
         }
     }

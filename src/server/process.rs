@@ -132,7 +132,9 @@ impl Table {
         }
         if let WriteHalf::Ended(_) = conn.write_half()
             && (ended
-                || self.bounds.role == Role::Client && matches!(entry.phase, Phase::Closing(_)))
+                || self.bounds.role == Role::Client
+                    && !entry.is_occupied
+                    && matches!(entry.phase, Phase::Closing(_)))
         {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
             return self.leave(slot, reason, false);

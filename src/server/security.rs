@@ -170,6 +170,7 @@ impl EventLoop<'_> {
             HandshakeEvent::More => return,
             HandshakeEvent::Done(outcome) => {
                 let has_codec = outcome.codec.is_some();
+                entry.key = outcome.key.as_deref().map(Rc::from);
                 entry.conn.establish(outcome.codec);
                 if self.outgoing.as_ref().is_some_and(Outgoing::greets) {
                     let notice = if entry.conn.is_encrypted() {

@@ -57,8 +57,11 @@ impl Table {
             // What a socket holds when it is closed is lost if the peer still sends.
             (Phase::Closing(_), WriteHalf::Ended(at)) if !conn.is_unseen => {
                 let quiet = if self.stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
-                let end = conn.last_taken.max(at) + DRAIN;
-                let due = (conn.active.max(at) + quiet).min(end);
+                let began = conn.last_taken.max(at);
+                let due = match self.bounds.linger {
+                    Some(linger) => began + linger,
+                    None => (conn.active.max(at) + quiet).min(began + DRAIN),
+                };
                 Some((due, Timer::Remove(Reason::Eof)))
             }
             (Phase::Leaving(leaving), _) => Some((leaving.look_at, Timer::Leaving)),
@@ -86,7 +89,10 @@ impl Table {
                         (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))
                     }),
                     (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
-                    linger.zip(conn.output_ended()).map(|(time, at)| (at + time, Timer::Finish)),
+                    linger
+                        .filter(|_| !entry.is_occupied)
+                        .zip(conn.output_ended())
+                        .map(|(time, at)| (at + time, Timer::Finish)),
                     is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
                     look.map(|at| (at, Timer::Look)),
                 ]

@@ -13,6 +13,7 @@ use crate::run::{
     until_refused,
 };
 
+mod client;
 mod faults;
 
 /// What a Python program sees: its descriptors, modes, groups and signals.

@@ -52,7 +52,7 @@ impl Args for Steps {
                 .help(help)
                 .help_heading(HEADING)
                 .action(ArgAction::Append)
-                .conflicts_with("recv_only")
+                .conflicts_with_all(["recv_only", "program"])
         };
         let send = step(
             "send",
