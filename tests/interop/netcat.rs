@@ -125,3 +125,33 @@ fn each_asks_and_answers_over_udp() {
         ours.finish().is(0, "answer\n", "");
     }
 }
+
+#[test]
+#[ignore = "needs netcat-openbsd, ncat and socat"]
+fn each_talks_over_udp_both_ways_at_once() {
+    for netcat in NETCATS {
+        // What stdin gives waits for the peer; both speak by turns and unasked.
+        let mut ours = sockctl("udp-serve 127.0.0.1:0 --talk --raw").start();
+        ours.send("who is it?\n");
+        let mut theirs = start(netcat.name, netcat.udp[0], &ours.port());
+        theirs.send("hello\nyou\n");
+        theirs.stdout_has("who is it?\n");
+        ours.send("and now?\n");
+        theirs.stdout_has("who is it?\nand now?\n");
+        theirs.send("bye\n");
+        ours.stdout_has("hello\nyou\nbye\n");
+        ours.stops("hello\nyou\nbye\n", "");
+
+        let port = free_port();
+        let mut theirs = start(netcat.name, netcat.udp[1], &port);
+        until("it listens", || is_taken(port));
+        let mut ours = sockctl(format!("udp-send {port} --talk --raw")).start();
+        ours.send("hello\nyou\n");
+        theirs.stdout_has("hello\nyou\n");
+        theirs.send("who is it?\n").send("and now?\n");
+        ours.stdout_has("who is it?\nand now?\n");
+        ours.send("bye\n");
+        theirs.stdout_has("hello\nyou\nbye\n");
+        ours.finish().is(0, "who is it?\nand now?\n", "");
+    }
+}
