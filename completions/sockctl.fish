@@ -1079,7 +1079,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'W
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l whole -d 'Send all of stdin as one datagram'
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l talk -d 'Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), and every datagram that comes goes to stdout'
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l talk -d 'Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), every datagram that comes goes to stdout; an ICMP error is reported once, ends nothing, and is the exit status if nothing was received'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l broadcast -d 'Allow sending to a broadcast address'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 4 -l ipv4 -d 'Use IPv4 only'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s 6 -l ipv6 -d 'Use IPv6 only'

@@ -174,7 +174,7 @@ module completions {
     --data-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --count: string           # Send everything N times
     --interval: string        # Wait this long between datagrams
-    --talk                    # Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), and every datagram that comes goes to stdout
+    --talk                    # Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each read), every datagram that comes goes to stdout; an ICMP error is reported once, ends nothing, and is the exit status if nothing was received
     --linger: string          # How long --talk goes on without a datagram once stdin has ended [default: 1s]
     --reply: string           # Wait for N answers to each datagram and print them
     --retries: string         # Resend up to N times while there is no answer

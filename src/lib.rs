@@ -53,8 +53,9 @@
 //! | `shutdown_request`          | `Table::close` and `Table::remove` in `server/lifecycle.rs`       |
 //! | `shutdown`                  | [`session::Clients::stop`], SIGTERM                             |
 //!
-//! Datagrams have no connections: [`session::datagrams`] has a loop of its own over the same poller
-//! and the same program runner.
+//! Datagrams have no connections: `udp-serve` has a loop of its own over the same poller and the same
+//! program runner (`session/datagrams/serve.rs`), `udp-send` one for its prompt and `--talk`
+//! (`session/datagrams/talk.rs`).
 //!
 //! # The phases of a connection
 //!
@@ -236,7 +237,8 @@
 //!
 //!    The other way round a handler that has no room takes fewer bytes than it was offered, or pauses
 //!    clients. `udp-serve` receives nothing while an answer waits, stdout is full or `-m` programs run:
-//!    datagrams stay in the socket.
+//!    datagrams stay in the socket. A talk over datagrams receives while what was entered waits, and
+//!    asks for no more of it.
 //!
 //! | constant             | file                         | is                                              |
 //! |----------------------|------------------------------|-------------------------------------------------|

@@ -58,7 +58,8 @@ pub struct UdpSend {
         allow_hyphen_values = true, hide_default_value = true, help_heading = "Data")]
     pub interval: Duration,
     /// Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each
-    /// read), and every datagram that comes goes to stdout
+    /// read), every datagram that comes goes to stdout; an ICMP error is reported once, ends nothing,
+    /// and is the exit status if nothing was received
     #[arg(long, group = "what", conflicts_with_all = ["reply", "expect", "retries", "wait", "count", "interval"],
         help_heading = "Data")]
     pub talk: bool,

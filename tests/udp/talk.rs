@@ -1,14 +1,16 @@
 //! `--talk`: datagrams both ways at once, in a pipe, at both ends.
 
 use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::json;
 
 use crate::run::{
     DEADLINE, Folder, REFUSED, Running, datagram, datagrams, datagrams_to, events_of, free_port,
-    refused, shell, sockctl,
+    refused, shell, sockctl, until,
 };
 
 /// A talk with this peer in a pipe, and the peer's socket, which is connected to it from the first
@@ -248,4 +250,31 @@ fn a_talk_takes_neither_texts_nor_what_is_about_single_answers() {
         ("udp-serve 0 --talk --echo", "--talk cannot be used with --echo"),
         ("udp-serve 0 --talk -- cat", "--talk cannot be used with PROGRAM"),
     ]);
+}
+
+#[test]
+fn row_109_a_stdout_that_is_not_read_keeps_no_talk() {
+    for (words, code) in [("", 143), ("--deadline 2", 4)] {
+        let folder = Folder::new();
+        let reader = folder.fifo("out");
+        let peer = datagrams();
+        let to = peer.local_addr().unwrap();
+        let line = format!(r#"exec "$0" udp-send {to} --talk {words} > "$1""#);
+        let mut client = shell(&line, [folder.at("out")]).start();
+        client.send("hello\n");
+        let (_, from) = peer.recv_from(&mut [0; 100]).unwrap();
+        peer.connect(from).unwrap();
+        let mut room = [PollFd::new(reader.as_fd(), PollFlags::POLLOUT)];
+        until("stdout is full", || {
+            let _ = peer.send(&[b'x'; 1000]);
+            poll(&mut room, 0_u8) == Ok(0)
+        });
+        // Lines still go out.
+        client.send("and again\n");
+        assert_eq!(datagram(&peer), b"and again");
+        if words.is_empty() {
+            client.signal("TERM");
+        }
+        assert_eq!(client.ends().code, code, "{words}");
+    }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::input::{Pieces, read_failed};
+use super::input::{read_failed, splitter};
 use crate::console::event::{Event, Payload};
 use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
@@ -13,6 +13,7 @@ use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::{Direction, Dump, HexDump};
+use crate::net::line::Lines;
 use crate::net::poller::{Interest, Poller};
 use crate::net::signal::Deferred;
 use crate::net::stdio::Stdio;
@@ -28,6 +29,8 @@ pub(super) const SIGNALS: u64 = 2;
 pub(super) const PROGRAMS: u64 = 3;
 pub(super) const OUTPUT: u64 = 4;
 
+/// The most that one read of stdin makes a datagram of: the buffer of OpenBSD's nc.
+const READ: usize = 16 << 10;
 /// How long a stdout that is not read may keep a run that is to end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
@@ -50,8 +53,8 @@ pub enum Shown {
 pub struct Frontend {
     pub(super) seat: Seat,
     pub(super) inbox: Inbox,
-    /// What stdin gives.
-    pieces: Pieces,
+    /// The lines of stdin; without them each read of it is a datagram.
+    lines: Option<Lines>,
     /// SIGINT and SIGTERM, where they do not end the process at once.
     pub(super) signals: Option<Deferred>,
     pub(super) talk: Talk,
@@ -85,8 +88,8 @@ impl Frontend {
             None => None,
         };
         let (talk, began, until) = (talk.clone(), Instant::now(), Deadline::NEVER);
-        let pieces = Pieces::new(is_raw);
-        Ok(Self { seat, inbox, pieces, signals, talk, shown, dump, began, until })
+        let lines = (!is_raw).then(splitter);
+        Ok(Self { seat, inbox, lines, signals, talk, shown, dump, began, until })
     }
 
     /// Shows one datagram.
@@ -171,9 +174,16 @@ impl Frontend {
                 }
                 Input::Typed(Typed::Interrupt) => return Ok((entered, Some(Leave::Interrupted))),
                 Input::Typed(Typed::End) => return Ok((entered, Some(Leave::Quit))),
-                Input::Chunk(bytes) => entered.extend(self.pieces.feed(&bytes)),
+                Input::Chunk(bytes) => match &mut self.lines {
+                    Some(lines) => {
+                        let mut rest = &bytes[..];
+                        let next = || lines.next(&mut rest).map(Into::into);
+                        entered.extend(std::iter::from_fn(next));
+                    }
+                    None => entered.extend(bytes.chunks(READ).map(<[u8]>::to_vec)),
+                },
                 Input::End => {
-                    entered.extend(self.pieces.end());
+                    entered.extend(self.lines.as_mut().and_then(Lines::take_partial));
                     return Ok((entered, Some(Leave::Quit)));
                 }
                 Input::Failed(e) => return Err(read_failed(&e)),

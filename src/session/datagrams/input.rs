@@ -1,4 +1,4 @@
-//! What becomes a datagram: texts, and stdin as a whole, in pieces, by lines or by reads.
+//! What becomes a datagram: texts, and stdin as a whole, in pieces or by lines.
 
 use std::io::{self, Read};
 
@@ -10,8 +10,6 @@ use crate::net::udp::LARGEST;
 
 /// How much of stdin is read at a time.
 const BLOCK: usize = 64 << 10;
-/// The most of stdin that one read makes a datagram of: the buffer of OpenBSD's nc.
-const READ: usize = 16 << 10;
 
 /// What is sent.
 pub enum Content {
@@ -32,7 +30,7 @@ pub(super) fn read_failed(error: &io::Error) -> Failure {
 
 /// A splitter of stdin into lines without their LF. A line too long for any datagram is given as far
 /// as it was read: sending it fails.
-fn splitter() -> Lines {
+pub(super) fn splitter() -> Lines {
     Lines::new(LARGEST, Overlong::Split).keeping_cr()
 }
 
@@ -78,30 +76,5 @@ pub(super) fn chunks(
             Ok(_) => each(&piece)?,
             Err(e) => return Err(read_failed(&e)),
         }
-    }
-}
-
-/// What a talk makes datagrams of: the lines of stdin, or, with `--raw`, whatever a read gives.
-pub(super) struct Pieces {
-    lines: Option<Lines>,
-}
-
-impl Pieces {
-    /// `raw`: each read is a datagram.
-    pub(super) fn new(raw: bool) -> Self {
-        Self { lines: (!raw).then(splitter) }
-    }
-
-    /// The datagrams that were completed by a read.
-    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Vec<Vec<u8>> {
-        match &mut self.lines {
-            Some(lines) => std::iter::from_fn(|| lines.next(&mut bytes).map(Into::into)).collect(),
-            None => bytes.chunks(READ).map(<[u8]>::to_vec).collect(),
-        }
-    }
-
-    /// The last line, if it has no end.
-    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
-        self.lines.as_mut().and_then(Lines::take_partial)
     }
 }
