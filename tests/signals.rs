@@ -1,10 +1,15 @@
 //! Signals end a server in good order, restarts bind at once, and long runs leave nothing behind
 //! (rows 47 to 51, 89).
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::run::{
     BINARY, Folder, Program, Words, ask, connect, datagram, datagrams_to, echoes, program,
@@ -153,6 +158,37 @@ fn row_89_without_a_terminal_sighup_reads_the_lists_again() {
     let client = datagrams_to(port);
     client.send(b"x").unwrap();
     assert_eq!(datagram(&client), b"x");
+}
+
+#[test]
+fn row_89_a_sighup_that_comes_while_lists_are_read_has_them_read_once_more() {
+    for command in ["serve", "udp-serve"] {
+        let folder = Folder::new();
+        mkfifo(&folder.at("list"), Mode::S_IRWXU).unwrap();
+        let file = folder.at("list");
+        // open(2) waits until the server reads.
+        let write = move |rules: &str, meanwhile: &dyn Fn()| {
+            let mut list = None;
+            until("the list is being read", || {
+                let open = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&file);
+                list = open.ok();
+                list.is_some()
+            });
+            meanwhile();
+            list.unwrap().write_all(rules.as_bytes()).unwrap();
+        };
+        let words = format!("{command} 127.0.0.1:0 --echo --allow @{} -v", folder.text("list"));
+        let server = daemon(words).start();
+        write("127.0.0.0/8\n", &|| {});
+        server.address();
+        server.signal("HUP");
+        write("192.0.2.0/24\n", &|| _ = server.signal("HUP"));
+        server.stderr_has("read again\n");
+        write("127.0.0.1\n", &|| {});
+        until("the list is read twice", || {
+            server.stderr_has("").matches("read again\n").count() == 2
+        });
+    }
 }
 
 #[test]

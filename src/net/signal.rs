@@ -122,7 +122,8 @@ impl Deferred {
         Ok(())
     }
 
-    /// Whether SIGHUP has asked to read files again since the last call.
+    /// Whether SIGHUP has asked to read files again since the last call. Asked after
+    /// [`Deferred::take`], which empties the descriptor: what comes later makes it readable again.
     pub fn wants_reload(&self) -> bool {
         self.0.reload.swap(false, Ordering::SeqCst)
     }

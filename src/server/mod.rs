@@ -414,10 +414,11 @@ impl<'a> EventLoop<'a> {
             }
             HANDLER => self.handler.tick(&mut self.table),
             SIGNAL => {
+                let signal = self.signals.and_then(Deferred::take);
                 if self.signals.is_some_and(Deferred::wants_reload) {
                     self.reload();
                 }
-                if let Some(signal) = self.signals.and_then(Deferred::take) {
+                if let Some(signal) = signal {
                     if self.table.stopping.is_some() {
                         let now = Deadline::at(self.table.now);
                         self.handler.stopping(now, &mut self.table);

@@ -228,13 +228,14 @@ impl<'a> Service<'a> {
     /// Takes a signal: the first stops the server in good order, the second at once.
     fn stops_at_once(&mut self) -> bool {
         let signals = self.frontend.signals.as_ref();
+        let signal = signals.and_then(Deferred::take);
         if signals.is_some_and(Deferred::wants_reload) {
             let talk = &self.frontend.talk;
             let mut warn = |why| talk.warn(&format!("{why}; the old list holds"));
             self.bounds.access.reread(&mut warn);
             talk.notice(Level::Verbose, "SIGHUP: access lists are read again");
         }
-        let Some(signal) = signals.and_then(Deferred::take) else {
+        let Some(signal) = signal else {
             return false;
         };
         self.hung_up = signal == libc::SIGHUP;
