@@ -195,6 +195,51 @@ fn row_98_a_port_file_is_there_exactly_while_the_port_is_open() {
 }
 
 #[test]
+fn row_98_a_port_file_is_gone_as_soon_as_the_port_is_closed() {
+    let folder = Folder::new();
+    let file = folder.at("port");
+    let words = format!("--echo 127.0.0.1:0 --port-file {}", folder.text("port"));
+    let mut server = sockctl(format!("serve --grace 20s {words}")).start();
+    let client = connect(port_in(&file));
+    let data = vec![b'x'; 16 << 20];
+    (&client).write_all(&data).unwrap();
+    server.signal("TERM");
+    until("the port file is gone", || !file.exists());
+    assert!(server.is_running());
+    assert!(crate::run::take(&client, data.len()) == data);
+    drop(client);
+    assert_eq!(server.ends().code, 0);
+
+    let mut server = sockctl(format!("serve --once {words}")).start();
+    let client = connect(port_in(&file));
+    echoes(&client, "hello");
+    assert!(!file.exists() && server.is_running());
+}
+
+#[test]
+fn row_98_a_command_line_that_is_refused_leaves_the_port_file_of_a_server_that_runs() {
+    let folder = Folder::new();
+    let file = folder.text("port");
+    for (command, wrong) in [
+        ("serve", "--mode 0600"),
+        ("serve", "--hex /nonexistent/file"),
+        ("serve", "-o TCP_CONGESTION=nosuch"),
+        ("serve", "--deny nosuch.invalid"),
+        ("serve", "-- /nonexistent/program"),
+        ("udp-serve", "--hex /nonexistent/file"),
+        ("udp-serve", "-- /nonexistent/program"),
+    ] {
+        let words = format!("{command} 127.0.0.1:0 --port-file {file}");
+        let server = sockctl(format!("{words} --discard")).start();
+        let port = port_in(&file);
+        let done = sockctl(format!("{words} {wrong}")).run();
+        assert_ne!(done.code, 0, "{wrong}");
+        assert_eq!(port_in(&file), port, "{command} {wrong}");
+        server.stops("", "");
+    }
+}
+
+#[test]
 fn row_109_a_fifo_that_nobody_reads_holds_up_neither_service_nor_end() {
     let folder = Folder::new();
     let fifo = unopened(&folder);

@@ -95,7 +95,6 @@ impl UdpServe {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
-        let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let dump = self.socket.dump(false, talk)?;
         let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
@@ -114,6 +113,7 @@ impl UdpServe {
             reuse_port: false,
             mode: None,
         };
+        let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let (socket, local) = Datagrams::bind(&address, &how)?;
         let answer = match program {
             Some(program) => {

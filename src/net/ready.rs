@@ -23,7 +23,8 @@ pub struct PortFile {
 }
 
 impl PortFile {
-    /// Removes what an earlier run has left. A device or FIFO stays: it is written, not replaced.
+    /// Removes what an earlier run has left: right before bind(2), as a command that is refused must
+    /// leave the file of one that runs. A device or FIFO stays: it is written, not replaced.
     pub fn prepare(path: &Path) -> Result<Self, Failure> {
         if is_replaced(path) {
             match fs::remove_file(path) {

@@ -141,7 +141,6 @@ pub fn run(
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args.listen.address(family)?;
-    let port_file = args.port_file.as_deref().map(PortFile::prepare).transpose()?;
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
@@ -161,6 +160,7 @@ pub fn run(
         signals.reload_on_hang_up().during("install", "signal handlers")?;
     }
     let inbox = Inbox::new().during("start", "the server")?;
+    let port_file = args.port_file.as_deref().map(PortFile::prepare).transpose()?;
     let listener = open(args, &address, deadline)?;
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
     let is_idle_unseen =

@@ -165,7 +165,7 @@ impl EventLoop<'_> {
         }
         if self.config.once {
             // A second client is refused instead of waiting in the backlog.
-            self.listener = None;
+            self.stop_listening();
             for other in self.table.slots().into_iter().filter(|&other| other != slot) {
                 self.table.remove(other, Reason::Once);
             }

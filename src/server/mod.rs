@@ -525,6 +525,11 @@ impl<'a> EventLoop<'a> {
         self.watch_listener();
     }
 
+    /// No more connections are accepted: neither the port nor its file is there any more.
+    pub(super) fn stop_listening(&mut self) {
+        (self.listener, self.config.port_file) = (None, None);
+    }
+
     /// Graceful shutdown: stops accepting and reading input; every connection is closed once it is
     /// quiet, and cut when `--grace` is over.
     fn stop(&mut self) {
@@ -535,7 +540,7 @@ impl<'a> EventLoop<'a> {
         let end = self.table.now.checked_add(self.config.grace);
         self.grace_end = end.into();
         self.stop_notice = Deadline::after(STOP_NOTICE);
-        self.listener = None;
+        self.stop_listening();
         self.outgoing = None;
         self.handler.stopping(self.grace_end, &mut self.table);
         self.table.pause_all(false);
