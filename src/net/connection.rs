@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use socket2::Domain;
 
 use super::codec::{Codec, Reject};
 use super::endpoint::Endpoint;
@@ -63,11 +64,14 @@ pub enum WriteHalf {
 const ENCODED: usize = 256 << 10;
 
 /// A connection.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Connection {
     /// The socket.
     pub socket: Socket,
     /// The other end, as it is shown.
     pub peer: Endpoint,
+    /// UNIX sockets deliver what they take, and have no reset.
+    is_unix: bool,
     codec: Option<Box<dyn Codec>>,
     /// Bytes before those in the outbox: a handshake's, or encoded.
     wire: Vec<u8>,
@@ -111,9 +115,12 @@ const LOOK: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::fro
 impl Connection {
     /// A connection over an open socket.
     pub fn new(socket: Socket, peer: Endpoint, now: Instant) -> Self {
+        // Not by the peer, which may be beyond a proxy.
+        let is_unix = matches!(socket.options().domain(), Ok(Domain::UNIX));
         Self {
             socket,
             peer,
+            is_unix,
             codec: None,
             wire: Vec::new(),
             outbox: Outbox::default(),
@@ -557,10 +564,7 @@ impl Connection {
             return 0;
         }
         let fin = u64::from(matches!(self.write_half, WriteHalf::Ended(_)));
-        let sent = match self.peer {
-            Endpoint::Unix(_) => 0, // delivered what it took
-            _ => self.unacknowledged.saturating_sub(fin),
-        };
+        let sent = if self.is_unix { 0 } else { self.unacknowledged.saturating_sub(fin) };
         // While nothing is outstanding an error may be a message: ICMP's, with IP_RECVERR. A reset that
         // follows the acknowledgement is the answer to our end, if the peer had not ended before.
         if let Ok(Some(error)) = self.socket.take_error()
@@ -572,9 +576,14 @@ impl Connection {
         self.waiting(log) as u64 + sent
     }
 
+    /// Whether its socket is a UNIX socket.
+    pub fn is_unix(&self) -> bool {
+        self.is_unix
+    }
+
     /// close(2) is to reset the connection; UNIX sockets have no reset.
     pub fn reset_on_close(&self) {
-        if !matches!(self.peer, Endpoint::Unix(_)) {
+        if !self.is_unix {
             self.socket.reset_on_close();
         }
     }

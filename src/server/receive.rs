@@ -7,7 +7,6 @@ use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::deadline::{Deadline, LAST_LOOK};
-use crate::net::endpoint::Endpoint;
 use crate::net::poller::Ready;
 use crate::session::{Id, StreamEnd};
 
@@ -180,11 +179,10 @@ impl EventLoop<'_> {
     fn hung_up(&mut self, slot: usize, has_failed: bool) {
         let conn = &self.table.entries[slot].conn;
         // TCP hangs up before our end only by a reset; sendfile(2) may have consumed its error.
-        let is_unix = matches!(conn.peer, Endpoint::Unix(_));
         let is_reset = has_failed
             || conn.failure().is_some()
             || !matches!(conn.socket.take_error(), Ok(None))
-            || !is_unix && !matches!(conn.write_half(), WriteHalf::Ended(_));
+            || !conn.is_unix() && !matches!(conn.write_half(), WriteHalf::Ended(_));
         let reason = if is_reset || conn.waiting(&self.table.log) > 0 {
             Reason::Reset
         } else {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 use crate::run::{
     Folder, Program, Running, accept, events, free_port, listen, listener, listening, pattern,
-    sockctl,
+    sockctl, take,
 };
 
 /// A SOCKS5 proxy for `sys.argv[1]` connections. `argv[2]` is `open`, `me:secret` (it wants that
@@ -359,6 +360,21 @@ fn send_proxy_over_a_unix_socket_says_unknown() {
     server.address();
     let done = connect(&format!("{path} --send-proxy --send hi")).run();
     done.is(0, "PROXY UNKNOWN\r\nhi", "");
+}
+
+#[test]
+fn row_26_a_proxy_on_a_unix_path_that_closes_is_no_reset() {
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.at("proxy")).unwrap();
+    let url = format!("socks5://unix:{}", folder.text("proxy"));
+    let client = connect(&format!("192.0.2.1:80 --send-only --proxy {url}")).start();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert_eq!(take(&stream, 3), b"\x05\x01\0");
+    stream.write_all(b"\x05\0").unwrap();
+    take(&stream, 10);
+    stream.write_all(b"\x05\0\0\x01\0\0\0\0\0\0").unwrap();
+    drop(stream);
+    client.ends().is(0, "", "");
 }
 
 #[test]
