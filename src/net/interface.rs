@@ -35,13 +35,9 @@ pub fn addresses() -> Vec<IpAddr> {
     found
 }
 
-/// Whether this is an address of this machine.
-pub fn is_ours(ip: IpAddr) -> bool {
-    getifaddrs()
-        .into_iter()
-        .flatten()
-        .filter_map(|it| ip_of(it.address.as_ref()))
-        .any(|own| own == ip)
+/// All addresses of this machine.
+pub fn all_addresses() -> Vec<IpAddr> {
+    getifaddrs().into_iter().flatten().filter_map(|it| ip_of(it.address.as_ref())).collect()
 }
 
 fn ip_of(address: Option<&SockaddrStorage>) -> Option<IpAddr> {

@@ -20,7 +20,7 @@ use crate::exit::{During, Failure};
 
 mod message;
 
-pub use super::interface::is_ours;
+pub use super::interface::all_addresses;
 
 pub use message::{Received, SEGMENTS};
 

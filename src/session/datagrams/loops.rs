@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::net::endpoint::Endpoint;
@@ -25,6 +26,8 @@ const PEERS: usize = 4096;
 /// What peers have sent lately.
 pub(super) struct Loops {
     local: Endpoint,
+    /// The addresses of this machine, and when they were read.
+    own: Option<(Instant, Vec<IpAddr>)>,
     /// By peer and datagram: how often it came, and when last.
     rounds: BTreeMap<u64, (u32, Instant)>,
 }
@@ -32,7 +35,7 @@ pub(super) struct Loops {
 impl Loops {
     /// For a socket that is bound here.
     pub(super) fn new(local: Endpoint) -> Self {
-        Self { local, rounds: BTreeMap::new() }
+        Self { local, own: None, rounds: BTreeMap::new() }
     }
 
     /// Why a datagram gets no answer, if it gets none.
@@ -67,15 +70,25 @@ impl Loops {
     }
 
     /// Whether this is the address of our own socket.
-    fn is_ours(&self, from: &Endpoint) -> bool {
+    fn is_ours(&mut self, from: &Endpoint) -> bool {
         match (from, &self.local) {
             (Endpoint::Inet(from), Endpoint::Inet(local)) if from.port() == local.port() => {
                 let (ip, own) = (from.ip(), local.ip());
-                ip == own || own.is_unspecified() && (ip.is_loopback() || udp::is_ours(ip))
+                ip == own || own.is_unspecified() && (ip.is_loopback() || self.is_of_machine(ip))
             }
             (Endpoint::Unix(from), Endpoint::Unix(local)) => from == local && !from.is_empty(),
             _ => false,
         }
+    }
+
+    /// Whether an interface of this machine has this address. Reading them takes half a dozen system
+    /// calls, and with mDNS, NTP or syslog every peer has our port.
+    fn is_of_machine(&mut self, ip: IpAddr) -> bool {
+        let now = Instant::now();
+        if self.own.as_ref().is_none_or(|(read, _)| now - *read >= GAP) {
+            self.own = Some((now, udp::all_addresses()));
+        }
+        self.own.as_ref().is_some_and(|(_, own)| own.contains(&ip))
     }
 }
 
@@ -109,5 +122,9 @@ mod tests {
             assert_eq!(loops.unanswered(&from(address), b"x").is_none(), answered, "{address}");
         }
         assert!(loops.unanswered(&from("192.0.2.1:7"), b"x").is_some());
+        // Interfaces are not read for every datagram from our port.
+        let read = loops.own.as_ref().unwrap().0;
+        assert!((0..1000).all(|_| loops.unanswered(&from("192.0.2.1:9000"), b"x").is_none()));
+        assert_eq!(loops.own.unwrap().0, read);
     }
 }
