@@ -30,9 +30,9 @@ use super::socket::Socket;
 use super::sockopt::{self, Setting};
 use crate::exit::{During, Exit, Failure};
 
-/// How long a server waits for others that start in the same folder, and how often it looks.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-const TURN_POLL: Duration = Duration::from_millis(10);
+/// How long a server waits for others that start in the same folder, and how often it tries.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// How to open a listener.
 pub struct Listen<'a> {
@@ -162,11 +162,11 @@ pub fn bind(
     let target = target(address, how)?;
     let kind = how.query.kind;
     // Held until the socket is ready: before that another server would take its path for stale.
-    let _turn = match address.unix_path() {
+    let _lock = match address.unix_path() {
         Some(path) => {
-            let turn = signal::fatal_during(|| take_turn(path, how.until))?;
+            let lock = signal::fatal_during(|| lock_folder(path, how.until));
             clear_stale(path, &target, kind)?;
-            turn
+            lock
         }
         None => None,
     };
@@ -255,25 +255,21 @@ fn in_use(path: &Path, why: &str) -> Failure {
     failure
 }
 
-/// Servers that start at a path of the same folder take turns, by a lock on the folder: from the
-/// look at what is there to listen(2), which makes the path a live one. Without a lock (a folder
-/// that cannot be read, a file system without locks) the kernel decides who binds.
-fn take_turn(path: &Path, until: Deadline) -> Result<Option<Flock<File>>, Failure> {
+/// Servers that start at a path of the same folder do so one after another, by a lock on the folder:
+/// from the look at what is there to listen(2), which makes the path a live one. Without a lock (a
+/// folder that cannot be read or that another program keeps locked, a file system without locks) the
+/// kernel decides who binds.
+fn lock_folder(path: &Path, until: Deadline) -> Option<Flock<File>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let Ok(mut folder) = File::open(folder.unwrap_or(Path::new("."))) else {
-        return Ok(None);
-    };
-    let until = until.min(Deadline::after(TURN_TIMEOUT));
+    let mut folder = File::open(folder.unwrap_or(Path::new("."))).ok()?;
+    let until = until.min(Deadline::after(LOCK_TIMEOUT));
     loop {
         folder = match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-            Ok(turn) => return Ok(Some(turn)),
-            Err((_, Errno::EWOULDBLOCK)) if until.passed() => {
-                return Err(in_use(path, "another server is starting in its folder"));
-            }
-            Err((folder, Errno::EWOULDBLOCK | Errno::EINTR)) => folder,
-            Err(_) => return Ok(None),
+            Ok(lock) => return Some(lock),
+            Err((folder, Errno::EWOULDBLOCK | Errno::EINTR)) if !until.passed() => folder,
+            Err(_) => return None,
         };
-        sleep(TURN_POLL);
+        sleep(LOCK_POLL);
     }
 }
 

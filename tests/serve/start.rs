@@ -1,11 +1,12 @@
 //! The start of a server: one on a path, all that it needs before it says that it listens, a port
 //! file that is this run's (rows 90, 98, 120).
 
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
 use crate::run::{
-    Folder, IN_USE, Program, Running, apart, ask, injected, port_in, shell, sockctl, until,
+    Folder, IN_USE, Program, Running, apart, ask, injected, port_in, read_all, shell, sockctl,
+    until,
 };
 
 /// Two servers started at once: one listens, the other says why it does not, with 10.
@@ -48,6 +49,17 @@ fn row_90_of_two_servers_at_once_one_listens() {
             one_of([server(), server()], &address);
         }
     }
+}
+
+#[test]
+fn row_90_a_folder_that_another_program_keeps_locked_is_served_in() {
+    let folder = Folder::new();
+    stale(&folder, "stream");
+    let lock = std::fs::File::open(folder.path()).unwrap();
+    lock.lock().unwrap();
+    let server = sockctl(format!("serve unix:{} --reply hi", folder.text("s"))).start();
+    server.address();
+    assert_eq!(read_all(UnixStream::connect(folder.at("s")).unwrap()), b"hi");
 }
 
 #[test]
