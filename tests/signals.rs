@@ -188,6 +188,12 @@ fn row_89_a_sighup_that_comes_while_lists_are_read_has_them_read_once_more() {
         until("the list is read twice", || {
             server.stderr_has("").matches("read again\n").count() == 2
         });
+        // A list that does not come is no deadline of the run, and is not reported as read.
+        server.signal("HUP");
+        let why = format!("read '{}': nothing to read in time", folder.text("list"));
+        server.stderr_has(&format!("sockctl: warning: {why}; the old list holds\n"));
+        server.signal("TERM");
+        assert_eq!(server.finish().stderr.matches("read again\n").count(), 2);
     }
 }
 

@@ -39,7 +39,10 @@ impl Read for &InputFile {
         loop {
             // A FIFO that no writer has opened yet is not ready, though read(2) would be at its end.
             if wait([(self.file.as_fd(), PollFlags::POLLIN)], self.until)?[0].is_empty() {
-                return Err(Deadline::error());
+                if Deadline::of_run().passed() {
+                    return Err(Deadline::error());
+                }
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing to read in time"));
             }
             match (&self.file).read(buffer) {
                 Err(e) if would_block(&e) => {}
