@@ -23,7 +23,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use socket2::Type;
 
 use crate::auth::digest::Digest;
-use crate::auth::key::{create_key, load};
+use crate::auth::key::{Keyring, create_key, load, read_keys_file};
 use crate::auth::noise;
 use crate::auth::proof::Proof;
 use crate::auth::python::Secrets;
@@ -505,9 +505,32 @@ impl KeyArgs {
 
     /// How the key is proved, with the keys ready for it: those of a passphrase take their time
     /// here, once. `keys` is a server's `--keys` file; a message of `--python` is a `unit`.
-    pub fn proof(&self, keys: Option<&PathBuf>, unit: Unit, talk: &Talk) -> Result<Proof, Failure> {
-        let keys = keys.map(PathBuf::as_path);
-        let keyring = Rc::new(load(self.key_file.as_deref(), keys, self.key_fd)?);
+    pub fn proof(&self, keys: Option<&Path>, unit: Unit, talk: &Talk) -> Result<Proof, Failure> {
+        let keyring = load(self.key_file.as_deref(), keys, self.key_fd)?;
+        self.proof_of(keyring, unit, None, talk)
+    }
+
+    /// The same for a `--keys` file that is read again: those of its keys that were there `before` are
+    /// ready already.
+    pub fn reread(
+        &self,
+        keys: &Path,
+        unit: Unit,
+        before: &Proof,
+        until: Deadline,
+        talk: &Talk,
+    ) -> Result<Proof, Failure> {
+        self.proof_of(read_keys_file(keys, until)?, unit, Some(before), talk)
+    }
+
+    fn proof_of(
+        &self,
+        keyring: Keyring,
+        unit: Unit,
+        before: Option<&Proof>,
+        talk: &Talk,
+    ) -> Result<Proof, Failure> {
+        let keyring = Rc::new(keyring);
         if self.python {
             let md5 = Secrets::allows_md5(self.digest)?;
             return Ok(Proof::Python(Rc::new(Secrets { keyring, md5, unit })));
@@ -516,7 +539,11 @@ impl KeyArgs {
             return Ok(Proof::Challenge(digest, keyring));
         }
         let context = self.context.as_ref().map_or(&[][..], |Bytes(text)| text);
-        let (identity, warnings) = noise::Identity::derive(&keyring, context)?;
+        let before = match before {
+            Some(Proof::Noise(identity)) => Some(&**identity),
+            _ => None,
+        };
+        let (identity, warnings) = noise::Identity::derive(&keyring, context, before)?;
         for warning in warnings {
             talk.warn(&warning);
         }

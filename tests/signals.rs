@@ -225,6 +225,21 @@ fn row_89_without_a_terminal_sighup_reads_the_keys_again() {
 }
 
 #[test]
+fn row_89_keys_that_do_not_come_hold_the_server_up_for_a_second_at_most() {
+    let folder = Folder::new();
+    mkfifo(&folder.at("keys"), Mode::S_IRWXU).unwrap();
+    let (keys, key) = (folder.text("keys"), folder.file("key", "the first key of all"));
+    let words = format!("auth-serve 127.0.0.1:0 --keys {keys} --echo --digest sha256");
+    let server = daemon(words).start();
+    std::fs::write(&keys, "ann:the first key of all\n").unwrap();
+    let port = server.port();
+    server.signal("HUP");
+    server.stderr_has(": nothing to read in time; the old keys hold\n");
+    let words = format!("auth-connect 127.0.0.1:{port} --key-file {key} --digest sha256");
+    sockctl(words).input("x\n").run().is(0, "x\n", "");
+}
+
+#[test]
 fn row_49_sigpipe_ignored_or_not_makes_no_difference() {
     for before in ["trap '' PIPE;", "trap - PIPE;"] {
         // A client that is gone while we send, and a reader of stdout that is gone.

@@ -24,7 +24,7 @@ mod source;
 mod tests;
 
 pub use create::create_key;
-pub use source::load;
+pub use source::{load, read_keys_file};
 
 /// The longest key, in bytes.
 pub const KEY_MAX: usize = 4096;
@@ -50,6 +50,7 @@ const NO_FORM: &str = "neither NAME:KEY nor a sockctl-key-1 line; \
 const NESTED: &str = "a sockctl-key-1 line carries its own name; drop the NAME: before it";
 
 /// A shared key, and its name. Its bytes are wiped when it is dropped, and shown nowhere.
+#[derive(Clone)]
 pub struct Key {
     /// The name; a key of plain text has none unless `--keys` gives it one.
     pub name: Option<String>,
@@ -118,6 +119,11 @@ impl Key {
     /// Whether it is 32 random bytes; anything else may be a passphrase, which can be guessed.
     pub fn is_random(&self) -> bool {
         self.random
+    }
+
+    /// Whether it is the same secret, whatever its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.random, self.bytes()) == (other.random, other.bytes())
     }
 
     /// The secret bytes.

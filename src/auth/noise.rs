@@ -39,7 +39,7 @@ use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
-use super::key::Keyring;
+use super::key::{Key, Keyring};
 use crate::codec::noise::Records;
 use crate::exit::{Exit, Failure};
 
@@ -73,36 +73,45 @@ pub struct Identity {
     prologue: Vec<u8>,
 }
 
-/// A key in the form that the protocol takes.
+/// A key, and the form of it that the protocol takes.
 struct Psk {
-    name: Option<String>,
+    key: Key,
     bytes: Zeroizing<[u8; 32]>,
 }
 
 impl Identity {
     /// The keys that a server accepts, of which a client proves the first; and warnings of weak
-    /// passphrases. Each passphrase takes milliseconds of work and 64 MiB.
-    pub fn derive(keyring: &Keyring, context: &[u8]) -> Result<(Rc<Self>, Vec<String>), Failure> {
-        let (mut keys, mut warnings) = (Vec::new(), Vec::new());
-        for key in keyring.keys() {
-            let (bytes, warning) = psk::derive(key, context)?;
-            warnings.extend(warning);
-            keys.push(Psk { name: key.name.clone(), bytes });
-        }
+    /// passphrases. Each passphrase takes a tenth of a second and 64 MiB, unless it was derived `before`.
+    pub fn derive(
+        keyring: &Keyring,
+        context: &[u8],
+        before: Option<&Self>,
+    ) -> Result<(Rc<Self>, Vec<String>), Failure> {
         let params = PROTOCOL.parse().map_err(|e| failure(&e))?;
         let prologue = [&PREFACE, context].concat();
+        let before = before.filter(|before| before.prologue == prologue);
+        let known = before.map_or(&[][..], |before| &before.keys);
+        let (mut keys, mut warnings) = (Vec::new(), Vec::new());
+        for key in keyring.keys() {
+            let (bytes, warning) = match known.iter().find(|psk| psk.key.is_same(key)) {
+                Some(psk) => (psk.bytes.clone(), None),
+                None => psk::derive(key, context)?,
+            };
+            warnings.extend(warning);
+            keys.push(Psk { key: key.clone(), bytes });
+        }
         Ok((Rc::new(Self { keys, params, prologue }), warnings))
     }
 
     /// The names of the keys.
     pub fn key_names(&self) -> Vec<String> {
-        self.keys.iter().filter_map(|key| key.name.clone()).collect()
+        self.keys.iter().filter_map(|psk| psk.key.name.clone()).collect()
     }
 
-    fn builder<'a>(&'a self, key: &'a Psk) -> Result<Builder<'a>, snow::Error> {
+    fn builder<'a>(&'a self, psk: &'a Psk) -> Result<Builder<'a>, snow::Error> {
         Builder::with_resolver(self.params.clone(), Box::new(Primitives))
             .prologue(&self.prologue)?
-            .psk(0, &key.bytes)
+            .psk(0, &psk.bytes)
     }
 }
 

@@ -23,16 +23,15 @@ pub struct SecretFile {
 }
 
 impl SecretFile {
-    /// Opens a pipe, or a file that only its owner can read and write; `op` begins an error.
-    pub fn open(op: &'static str, path: &Path) -> Result<Self, Failure> {
+    /// Opens a pipe, or a file that only its owner can read and write, to be read until then; `op`
+    /// begins an error.
+    pub fn open(op: &'static str, path: &Path, until: Deadline) -> Result<Self, Failure> {
         let name = shown(path);
-        let file =
-            InputFile::open(path, Deadline::of_run()).during(op, &name).map_err(|failure| {
-                match failure.exit {
-                    Exit::Permission => failure,
-                    _ => failure.exit(Exit::Usage),
-                }
-            })?;
+        let file = InputFile::open(path, until).during(op, &name);
+        let file = file.map_err(|failure| match failure.exit {
+            Exit::Permission => failure,
+            _ => failure.exit(Exit::Usage),
+        })?;
         let this = Self { file, name, op };
         let mode = this.check_kind()?.unwrap_or(0);
         let can = match (mode & 0o044, mode & 0o022) {

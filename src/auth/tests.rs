@@ -51,7 +51,7 @@ fn pair(which: usize, same: bool) -> [Machine; 2] {
                 &BOB.replace("bob", "alice").replace('A', "C"),
                 if same { BOB } else { &carol },
             ]);
-            let identity = |ring| noise::Identity::derive(&ring, b"here").unwrap().0;
+            let identity = |ring| noise::Identity::derive(&ring, b"here", None).unwrap().0;
             [
                 Box::new(noise::Client::new(&identity(client)).unwrap()),
                 Box::new(noise::Server::new(identity(server))),
@@ -106,7 +106,9 @@ fn scripted(which: usize) -> (Machine, Vec<u8>) {
         18 => (header(), b"GET "),
         19 => (Box::new(challenge::Server::new(Digest::Md5, keys(), [1; 32])), b"0123z"),
         20 => (
-            Box::new(noise::Server::new(noise::Identity::derive(&ring(&[BOB]), b"").unwrap().0)),
+            Box::new(noise::Server::new(
+                noise::Identity::derive(&ring(&[BOB]), b"", None).unwrap().0,
+            )),
             b"SSH-2",
         ),
         _ => {

@@ -32,12 +32,13 @@ impl AuthServe {
             return Ok(());
         }
         let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
-        let (key, file, output) = (self.key.clone(), self.keys.clone(), talk.clone());
-        let read: ReadProof = Box::new(move || key.proof(file.as_ref(), unit, &output));
-        let proof = read()?;
+        let proof = self.key.proof(self.keys.as_deref(), unit, talk)?;
         // Without randomness no client can be challenged: an error at the start, not at the first.
         random_bytes::<32>()?;
-        let read = self.keys.is_some().then_some(read);
+        let (key, output) = (self.key.clone(), talk.clone());
+        let read = self.keys.clone().map(|file| -> ReadProof {
+            Box::new(move |before, until| key.reread(&file, unit, before, until, &output))
+        });
         server::run(&self.server, Some((proof, read)), !self.no_penalty, talk)
     }
 }

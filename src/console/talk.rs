@@ -120,6 +120,16 @@ impl Talk {
         }
     }
 
+    /// Reports that SIGHUP had these files read again, or why some were not.
+    pub fn reloaded(&self, what: &str, warnings: &[String]) {
+        for warning in warnings {
+            self.warn(warning);
+        }
+        if warnings.is_empty() {
+            self.notice(Level::Verbose, &format!("SIGHUP: {what} are read again"));
+        }
+    }
+
     /// From now on lines go through the prompt's own queue, if stderr is the terminal too, so that
     /// they do not disturb the line being typed.
     pub fn share_terminal(&self, terminal: &Queue, style: Style) {

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -15,9 +14,6 @@ use crate::exit::{Failure, quoted};
 
 /// The most a rule file may hold, in bytes.
 const FILE: u64 = 16 << 20;
-/// How long names may take when rules are read again: meanwhile the server waits.
-const REREAD: Duration = Duration::from_secs(1);
-
 /// The networks that options name.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
@@ -144,10 +140,10 @@ impl Networks {
         rules.try_for_each(|rule| rule.look_up(query, until))
     }
 
-    /// Reads files and looks names up again. Of what cannot be read the networks of before stay, and
-    /// `warn` gets the reason.
-    pub fn reread(&mut self, warn: &mut impl FnMut(String)) {
-        let until = Deadline::after(REREAD);
+    /// Reads files and looks names up again: a warning for each that could not be read in time, of which
+    /// the networks of before stay.
+    pub fn reread(&mut self, until: Deadline) -> Vec<String> {
+        let mut warnings = Vec::new();
         for source in &mut self.sources {
             let rules = read(&source.word, until).and_then(|mut rules| {
                 if let Some(query) = self.query {
@@ -159,9 +155,10 @@ impl Networks {
             });
             match rules {
                 Ok(rules) => source.rules = rules,
-                Err(why) => warn(why.to_string()),
+                Err(why) => warnings.push(format!("{why}; the old list holds")),
             }
         }
+        warnings
     }
 }
 
@@ -200,8 +197,9 @@ impl AccessList {
     }
 
     /// See [`Networks::reread`].
-    pub fn reread(&mut self, warn: &mut impl FnMut(String)) {
-        self.allow.iter_mut().chain([&mut self.deny]).for_each(|list| list.reread(warn));
+    pub fn reread(&mut self, until: Deadline) -> Vec<String> {
+        let lists = self.allow.iter_mut().chain([&mut self.deny]);
+        lists.flat_map(|list| list.reread(until)).collect()
     }
 }
 
@@ -268,14 +266,14 @@ mod tests {
         fs::write(&file, "10.0.0.0/8\n10.0.0.0/33\n").unwrap();
         let refusal = networks(&word).unwrap_err().to_string();
         assert!(refusal.starts_with("line 2 of '"), "{refusal}");
-        let mut warnings = Vec::new();
-        rules.reread(&mut |why| warnings.push(why));
-        assert_eq!((warnings, admitted(&rules)), (vec![refusal], [true, true, true, false]));
+        let reread = |rules: &mut AccessList| rules.reread(Deadline::NEVER);
+        assert_eq!(reread(&mut rules), [format!("{refusal}; the old list holds")]);
+        assert_eq!(admitted(&rules), [true, true, true, false]);
         fs::write(&file, "localhost\n127.0.0.2").unwrap();
-        rules.reread(&mut |why| panic!("{why}"));
+        assert!(reread(&mut rules).is_empty());
         assert_eq!(admitted(&rules)[2..], [true, true]);
         fs::write(&file, "# none yet\n").unwrap();
-        rules.reread(&mut |why| panic!("{why}"));
+        assert!(reread(&mut rules).is_empty());
         assert_eq!(admitted(&rules), [false; 4]);
         assert!(networks("@/nonexistent").unwrap_err().to_string().contains("ENOENT 2"));
     }

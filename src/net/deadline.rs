@@ -12,6 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
 
+/// How long SIGHUP may have files read and names looked up: a server waits meanwhile.
+pub const REREAD: Duration = Duration::from_secs(1);
+
 /// The end of the run.
 static RUN: OnceLock<Deadline> = OnceLock::new();
 

@@ -32,7 +32,7 @@ use crate::console::log_limit::LogLimit;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
-use crate::net::deadline::{Deadline, LastLook};
+use crate::net::deadline::{Deadline, LastLook, REREAD};
 use crate::net::endpoint::Endpoint;
 use crate::net::hexdump::Dump;
 use crate::net::listen::Listener;
@@ -434,20 +434,24 @@ impl<'a> EventLoop<'a> {
         false
     }
 
-    /// SIGHUP: reads access lists and keys again. Who is connected stays.
+    /// SIGHUP: reads access lists and keys again. Connections that are open are not checked again.
     fn reload(&mut self) {
-        let mut warn = |why: String| self.talk.warn(&format!("{why}; the old list holds"));
-        self.config.limits.access.reread(&mut warn);
+        let until = Deadline::after(REREAD);
+        let mut warnings = self.config.limits.access.reread(until);
         if let Some(proxies) = &mut self.config.proxies {
-            proxies.trusted.reread(&mut warn);
+            warnings.extend(proxies.trusted.reread(until));
         }
-        if let Some(security) = &mut self.config.security {
-            match security.reread() {
-                Ok(names) => self.handler.reserve(&names),
-                Err(failure) => self.talk.warn(&format!("{failure}; the old keys hold")),
+        self.talk.reloaded("access lists", &warnings);
+        if let Some(security) = &mut self.config.security
+            && let Some(names) = security.reread(until)
+        {
+            let failed =
+                names.as_ref().err().map(|failure| format!("{failure}; the old keys hold"));
+            self.talk.reloaded("keys", failed.as_slice());
+            if let Ok(names) = names {
+                self.handler.reserve(&names);
             }
         }
-        self.talk.notice(Level::Verbose, "SIGHUP: access lists and keys are read again");
     }
 
     /// Everything that is due.

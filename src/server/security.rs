@@ -22,8 +22,9 @@ use crate::session::{Clients, Id};
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
 const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
 
-/// Reads the keys of a server again.
-pub type ReadProof = Box<dyn Fn() -> Result<Proof, Failure>>;
+/// Reads the keys of a server again, until then; what was derived from those that it has already is
+/// taken over.
+pub type ReadProof = Box<dyn Fn(&Proof, Deadline) -> Result<Proof, Failure>>;
 
 /// What a server asks of new connections.
 pub struct Security {
@@ -41,12 +42,13 @@ impl Security {
         Self { proof, read, timeout, penalty }
     }
 
-    /// Reads the keys again: their names. Those of before stay where that fails.
-    pub(super) fn reread(&mut self) -> Result<Vec<String>, Failure> {
-        if let Some(read) = &self.read {
-            self.proof = read()?;
-        }
-        Ok(self.proof.key_names())
+    /// Reads the keys of `--keys` again: their names. Those of before stay where that fails.
+    pub(super) fn reread(&mut self, until: Deadline) -> Option<Result<Vec<String>, Failure>> {
+        let read = self.read.as_ref()?;
+        Some(read(&self.proof, until).map(|proof| {
+            self.proof = proof;
+            self.proof.key_names()
+        }))
     }
 
     /// Whether a connection from a denied address may authenticate, so that the protocol can report

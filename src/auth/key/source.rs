@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{KEY_MAX, KEYS_FILE_MAX, Key, Keyring, OP, ask};
 use crate::auth::secret::{SecretFile, keep_private};
 use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
 
 /// The environment variable that may hold a key; programs that we start do not inherit it.
 const KEY_VARIABLE: &str = "SOCKCTL_KEY";
@@ -25,7 +26,7 @@ pub fn load(
     keep_private();
     match (key_file, keys, key_fd) {
         (Some(path), ..) => read_key_file(path).map(Keyring::from),
-        (_, Some(path), _) => read_keys_file(path),
+        (_, Some(path), _) => read_keys_file(path, Deadline::of_run()),
         (.., Some(fd)) => read_key(&SecretFile::open_fd(OP, fd)?).map(Keyring::from),
         _ => unasked(std::env::var_os(KEY_VARIABLE), ask::at_terminal),
     }
@@ -46,12 +47,12 @@ pub(super) fn unasked(
 
 /// Reads a file that is one key.
 pub(super) fn read_key_file(path: &Path) -> Result<Key, Failure> {
-    read_key(&open(path)?)
+    read_key(&open(path, Deadline::of_run())?)
 }
 
-/// Reads a `--keys` file: up to 64 named keys, one a line.
-pub(super) fn read_keys_file(path: &Path) -> Result<Keyring, Failure> {
-    let file = open(path)?;
+/// Reads a `--keys` file: up to 64 named keys, one a line; until a deadline, as it may be a FIFO.
+pub fn read_keys_file(path: &Path, until: Deadline) -> Result<Keyring, Failure> {
+    let file = open(path, until)?;
     let content = file.read(KEYS_FILE_MAX)?;
     if content.len() > KEYS_FILE_MAX {
         return Err(file.refused("over 64 KiB; is this the right file?"));
@@ -59,8 +60,8 @@ pub(super) fn read_keys_file(path: &Path) -> Result<Keyring, Failure> {
     Keyring::parse(&content).map_err(|flaw| file.refused(flaw))
 }
 
-fn open(path: &Path) -> Result<SecretFile, Failure> {
-    SecretFile::open(OP, path).map_err(|failure| match failure.code {
+fn open(path: &Path, until: Deadline) -> Result<SecretFile, Failure> {
+    SecretFile::open(OP, path, until).map_err(|failure| match failure.code {
         Some(code) if code == Errno::ENOENT as i32 => {
             failure.hint("--create-key --key-file FILE makes a new one")
         }

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use super::source::{read_key_file, read_keys_file, unasked};
 use super::*;
 use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
 
 /// 32 bytes 0x00–0x1f, as a key line.
 const LINE: &str = "sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
@@ -138,7 +139,7 @@ fn row_55_a_file_that_others_can_read_is_refused_with_the_fix() {
         let shown = path.display();
         let line = format!("read key from {shown}: {cause}; chmod 600 {shown}");
         assert_eq!(usage(read_key_file(&path)), line);
-        assert_eq!(usage(read_keys_file(&path)), line);
+        assert_eq!(usage(read_keys_file(&path, Deadline::NEVER)), line);
     }
     fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
     assert!(read_key_file(&path).is_ok());
@@ -198,7 +199,8 @@ fn an_option_beats_the_variable_which_beats_the_prompt() {
 fn a_keys_file_names_its_keys() {
     let content =
         format!("# ours\nbob:wangwang\r\n\n  \nc.d_e-1:with:colons \n{LINE}\r\nlast:\0\u{fffd}");
-    let ring = read_keys_file(&file(&TempDir::new().unwrap(), content.as_bytes())).unwrap();
+    let ring = read_keys_file(&file(&TempDir::new().unwrap(), content.as_bytes()), Deadline::NEVER)
+        .unwrap();
     let keys: Vec<(&str, &[u8])> =
         ring.keys().iter().map(|key| (key.name.as_deref().unwrap(), key.bytes())).collect();
     let bytes: Vec<u8> = (0..32).collect();
@@ -254,9 +256,9 @@ fn row_55_a_keys_file_over_64_kib_is_refused() {
     let folder = TempDir::new().unwrap();
     let mut content = b"a:wangwang\n".to_vec();
     content.resize(64 * 1024, b'\n');
-    assert!(read_keys_file(&file(&folder, &content)).is_ok());
+    assert!(read_keys_file(&file(&folder, &content), Deadline::NEVER).is_ok());
     content.push(b'\n');
-    let line = usage(read_keys_file(&file(&folder, &content)));
+    let line = usage(read_keys_file(&file(&folder, &content), Deadline::NEVER));
     assert!(line.contains("over 64 KiB"));
 }
 

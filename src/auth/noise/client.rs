@@ -50,7 +50,7 @@ impl Client {
         let begin = || {
             let mut state = identity.builder(&identity.keys[0])?.build_initiator()?;
             let hello = [&PREFACE[..], &write_message(&mut state)?].concat();
-            let key = identity.keys[0].name.clone();
+            let key = identity.keys[0].key.name.clone();
             Ok(Self { key, hello, expected: Expected::Message(Box::new(state)) })
         };
         begin().map_err(|e| failure(&e))

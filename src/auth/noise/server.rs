@@ -55,10 +55,10 @@ impl Server {
         let message = &hello[HELLO - MESSAGE..];
         // Every key is tried: the time it takes does not depend on which one it is.
         let mut found = None;
-        for key in &self.identity.keys {
-            let state = self.identity.builder(key).and_then(snow::Builder::build_responder);
+        for psk in &self.identity.keys {
+            let state = self.identity.builder(psk).and_then(snow::Builder::build_responder);
             if let Ok(state) = state.and_then(|state| read_message(state, message)) {
-                found = Some((state, key.name.clone()));
+                found = Some((state, psk.key.name.clone()));
             }
         }
         let (mut state, key) =

@@ -25,7 +25,7 @@ fn identity(keys: &[&str], context: &[u8]) -> Rc<Identity> {
         [one] => Keyring::from(Key::parse(one.as_bytes()).unwrap()),
         many => Keyring::parse(many.join("\n").as_bytes()).unwrap(),
     };
-    Identity::derive(&keyring, context).unwrap().0
+    Identity::derive(&keyring, context, None).unwrap().0
 }
 
 fn alice() -> Rc<Identity> {
@@ -52,6 +52,24 @@ fn pair() -> (Box<Records>, Box<dyn Codec>) {
     let mut ready = Vec::new();
     client.write(Record::Ready, &[], &mut ready).unwrap();
     (client, feed(&mut server, &ready, &[]).outcome().codec.unwrap())
+}
+
+#[test]
+fn a_key_that_was_derived_before_is_not_derived_again() {
+    let derive = |keys: &str, context, before| {
+        Identity::derive(&Keyring::parse(keys.as_bytes()).unwrap(), context, before).unwrap()
+    };
+    // Deriving a short passphrase gives a warning.
+    let (first, warnings) = derive("ann:wangwang\nbob:another key", b"", None);
+    assert_eq!(warnings.len(), 2);
+    let (second, warnings) = derive("eve:wangwang\nbob:sixteen letters!", b"", Some(&*first));
+    assert!(warnings.is_empty());
+    assert_eq!(second.key_names(), ["eve", "bob"]);
+    assert_eq!(*second.keys[0].bytes, *first.keys[0].bytes);
+    assert_ne!(*second.keys[1].bytes, *first.keys[1].bytes);
+    let (third, warnings) = derive("ann:wangwang", b"elsewhere", Some(&*first));
+    assert_eq!(warnings.len(), 1);
+    assert_ne!(*third.keys[0].bytes, *first.keys[0].bytes);
 }
 
 #[test]

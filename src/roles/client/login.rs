@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::secret::{SecretFile, without_newline};
 use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
 use crate::net::proxy::{Login, Proxy, Scheme};
 
 const VARIABLE: &str = "SOCKCTL_PROXY_PASSWORD";
@@ -43,7 +44,7 @@ pub fn login(proxy: &Proxy, file: Option<&Path>) -> Result<Option<Login>, Failur
 
 /// A password, minus exactly one final LF or CRLF, out of a file that only its owner can read.
 fn read(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let content = SecretFile::open("read the proxy's password from", path)
+    let content = SecretFile::open("read the proxy's password from", path, Deadline::of_run())
         .and_then(|file| file.read(most + 2))
         .map_err(|failure| match failure.exit {
             Exit::TimedOut => failure,

@@ -14,7 +14,7 @@ use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
-use crate::net::deadline::{Deadline, LastLook};
+use crate::net::deadline::{Deadline, LastLook, REREAD};
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::hexdump::Direction;
@@ -230,10 +230,8 @@ impl<'a> Service<'a> {
         let signals = self.frontend.signals.as_ref();
         let signal = signals.and_then(Deferred::take);
         if signals.is_some_and(Deferred::wants_reload) {
-            let talk = &self.frontend.talk;
-            let mut warn = |why| talk.warn(&format!("{why}; the old list holds"));
-            self.bounds.access.reread(&mut warn);
-            talk.notice(Level::Verbose, "SIGHUP: access lists are read again");
+            let warnings = self.bounds.access.reread(Deadline::after(REREAD));
+            self.frontend.talk.reloaded("access lists", &warnings);
         }
         let Some(signal) = signal else {
             return false;

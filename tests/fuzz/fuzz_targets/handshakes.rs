@@ -17,7 +17,7 @@ thread_local! {
         let line = b"sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         Rc::new(Keyring::from(Key::parse(line).unwrap()))
     };
-    static IDENTITY: Rc<Identity> = KEYRING.with(|ring| Identity::derive(ring, b"").unwrap().0);
+    static IDENTITY: Rc<Identity> = KEYRING.with(|ring| Identity::derive(ring, b"", None).unwrap().0);
 }
 
 /// Feeds these bytes in pieces of `step` at most.

@@ -13,7 +13,7 @@ thread_local! {
     static IDENTITY: Rc<Identity> = {
         let line = b"sockctl-key-1 alice AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         let keyring = Keyring::from(Key::parse(line).unwrap());
-        Identity::derive(&keyring, b"").unwrap().0
+        Identity::derive(&keyring, b"", None).unwrap().0
     };
 }
 
