@@ -3,6 +3,7 @@
 
 use super::EventLoop;
 use super::phase::Phase;
+use super::table::Role;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
@@ -154,6 +155,12 @@ impl EventLoop<'_> {
             Some(ReadHalf::Eof) if !has_failed => {
                 self.table.pending.push(slot);
                 self.handler.ended(id, StreamEnd::Eof, &mut self.table);
+                if self.config.bounds.role == Role::Server
+                    && let Some(entry) = self.table.open_entry(id)
+                    && entry.conn.output_ended().is_none()
+                {
+                    entry.conn.socket.probe_half_closed();
+                }
             }
             Some(_) => self.fail(id),
             None => {}

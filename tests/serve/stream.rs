@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::serve;
 use crate::run::{
     Folder, RESET, Running, TIMED_OUT, apart, ask, conversation, echoes, events_of, injected,
-    listener, pattern, peer, python, read_all, reset, shell,
+    listener, pattern, peer, python, read_all, reset, shell, take,
 };
 
 /// A new client is served, and nothing spins.
@@ -401,6 +401,26 @@ fn row_96_messages_in_the_error_queue_are_no_reset_and_nothing_spins() {
 fn row_34_keepalive_is_on() {
     let server = serve("--echo --trace");
     server.stderr_has("setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)");
+}
+
+#[test]
+fn row_34_a_client_that_has_ended_is_probed_while_our_side_is_open() {
+    // After two hours as a rule; what -o has set is short enough.
+    for (flags, probed) in [("", true), ("-o TCP_KEEPIDLE=20 -o TCP_KEEPINTVL=5", false)] {
+        let mut server = serve(format!("--trace {flags}"));
+        let client = server.connect();
+        server.stderr_has("joined\n");
+        server.send("one\n");
+        assert_eq!(take(&client, 4), b"one\n");
+        client.shutdown(Shutdown::Write).unwrap();
+        server.stderr_has("recv(131072) -> 0\n");
+        server.send("two\n");
+        assert_eq!(take(&client, 4), b"two\n");
+        let said = server.stderr_has("");
+        for option in ["TCP_KEEPIDLE, 30)", "TCP_KEEPINTVL, 10)"] {
+            assert_eq!(said.contains(option), probed, "{said}");
+        }
+    }
 }
 
 #[test]
