@@ -49,7 +49,7 @@ impl Table {
         };
         // The reason that it was closed for comes first in time.
         let reason = if first == Reason::Eof { reason } else { first };
-        if let Phase::Open | Phase::HandedOff(_) = entry.phase {
+        if entry.phase.is_joined() {
             self.left.push(Id { number: entry.number, slot });
         }
         let has_ended = matches!(entry.conn.write_half(), WriteHalf::Ended(_));
@@ -83,10 +83,6 @@ impl Table {
         let reason = match entry.phase {
             Phase::Leaving(_) => return,
             Phase::Closing(first) if first != Reason::Eof => first,
-            Phase::Open => {
-                self.left.push(Id { number: entry.number, slot });
-                reason
-            }
             _ => reason,
         };
         let (since, look_at) = (self.now, self.now);
@@ -185,7 +181,7 @@ impl Table {
             Phase::Closing(_) | Phase::Leaving(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
             Phase::Open if !self.is_promise(entry, reason) => return self.cut(slot, reason),
-            Phase::Open => self.left.push(Id { number: entry.number, slot }),
+            Phase::Open => {}
             // What it has sent is not read: nothing is lost, or the kernel resets it.
             Phase::Waiting if !entry.conn.has_codec() => return self.remove(slot, reason),
             Phase::Handshake(_) | Phase::Silent(_) | Phase::Waiting => {

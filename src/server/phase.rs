@@ -36,6 +36,17 @@ pub(super) enum Phase {
     Leaving(Leaving),
 }
 
+impl Phase {
+    /// Whether the handler counts it among its clients: it was `joined` and has not `left`.
+    pub(super) fn is_joined(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::HandedOff(hand_off) => hand_off.gone.is_none(),
+            _ => false,
+        }
+    }
+}
+
 /// What a handshake is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {

@@ -269,7 +269,7 @@ impl Table {
         Some(change(entry, &self.log, self.now))
     }
 
-    /// Moves a connection to another phase.
+    /// Moves a connection to another phase. Where that takes it from its handler, `left` follows.
     pub(super) fn set_phase(&mut self, slot: usize, phase: Phase) {
         let Some(entry) = self.entries.get_mut(slot) else {
             return;
@@ -278,6 +278,9 @@ impl Table {
             self.waiting.insert(entry.number, slot);
         } else {
             self.waiting.remove(&entry.number);
+        }
+        if entry.phase.is_joined() && !phase.is_joined() {
+            self.left.push(Id { number: entry.number, slot });
         }
         self.silent += usize::from(matches!(phase, Phase::Silent(_)));
         let before = std::mem::replace(&mut entry.phase, phase);
