@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::phase::{Leaving, Phase};
 use super::table::{Bounds, Closed, Entry, Role, Table};
 use super::timers::DRAIN;
-use crate::console::event::{Event, Reason};
+use crate::console::event::{Event, Level, Reason};
 use crate::exit::During;
 use crate::net::codec::Reject;
 use crate::net::connection::{ReadHalf, WriteHalf};
@@ -58,7 +58,12 @@ impl Table {
             entry.conn.reset_on_close();
         }
         let error = entry.conn.take_failure();
-        if entry.is_admitted || self.bounds.role == Role::Server {
+        // Strangers must not fill the log.
+        if entry.is_admitted
+            || self.bounds.role == Role::Server
+                && self.talk.says(Level::Verbose)
+                && self.log_limit.allows(self.now)
+        {
             self.report_closed(&entry, reason);
         }
         if entry.is_admitted || reason.refusal().is_some() {

@@ -339,6 +339,23 @@ fn row_118_refused_headers_fill_no_log() {
 }
 
 #[test]
+fn row_118_refused_connections_fill_no_log() {
+    let server = serve("--echo -v --deny 127.0.0.1");
+    for _ in 0..300 {
+        assert!(!is_served(&server.connect()));
+    }
+    assert!(is_served(&connect_from("127.0.0.2", server.port())));
+    server.stderr_has(" accepted");
+    server.signal("TERM");
+    let said = server.finish().gives(0, "");
+    let lines = said.matches(" refused: 127.0.0.1 is not allowed").count();
+    assert!(
+        (100..=200).contains(&lines) && said.contains(" similar messages suppressed\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn row_118_an_echo_answers_at_once_beside_floods_that_are_dumped() {
     let server = serve("--echo --hex /dev/null");
     let port = server.port();
