@@ -46,7 +46,6 @@ fn step(entry: &mut Entry, buffer: &mut [u8], now: Instant) -> Option<HandshakeE
             Err(e) => return Some(HandshakeEvent::Broken(e, driver.stopped(Stop::Closed))),
         };
         event = Some(HandshakeEvent::More);
-        negotiation.heard = true;
         // A reply may hold a password: it is wiped, and does not move while it grows.
         let mut reply = Zeroizing::new(Vec::with_capacity(1024));
         let progress = driver.feed(&buffer[..count], &mut reply);
@@ -71,8 +70,7 @@ impl EventLoop<'_> {
     ) {
         let (driver, greeting) = Driver::start(handshake);
         let greeting = Zeroizing::new(greeting);
-        let (awaiting, heard) = (Awaiting::Message, false);
-        let negotiation = Negotiation { driver, purpose, awaiting, until, heard };
+        let negotiation = Negotiation { driver, purpose, awaiting: Awaiting::Message, until };
         self.table.set_phase(slot, Phase::Handshake(Box::new(negotiation)));
         self.table.with(slot, |entry, _, now| entry.conn.transmit(&greeting, now));
     }

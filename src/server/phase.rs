@@ -74,8 +74,6 @@ pub(super) struct Negotiation {
     pub(super) purpose: Purpose,
     pub(super) awaiting: Awaiting,
     pub(super) until: Deadline,
-    /// Something has come from the peer.
-    pub(super) heard: bool,
 }
 
 /// The last phase. Its socket is not watched: nothing reports an acknowledgement.

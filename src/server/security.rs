@@ -200,9 +200,10 @@ impl EventLoop<'_> {
             HandshakeEvent::Broken(_, why) if why.exit == Exit::NotAuthenticated => refused(why),
             HandshakeEvent::Broken(e, _) => Failure::system(op, &peer, &e),
         };
-        let heard = self.table.negotiation(slot).is_some_and(|negotiation| negotiation.heard);
+        let negotiation = self.table.negotiation(slot);
+        let has_received = negotiation.is_some_and(|it| it.driver.has_received());
         self.table.remove(slot, Reason::Auth);
-        if !heard && self.handler.restart() {
+        if !has_received && self.handler.restart() {
             return self.attempt_failed(failure.exit(Exit::Refused));
         }
         self.table.quit(Err(failure));
