@@ -516,21 +516,14 @@ impl Connection {
             return;
         }
         if let Some(codec) = self.codec.as_mut().filter(|_| self.failure.is_none()) {
-            let is_first = self.wire.is_empty();
             codec.encode_eof(&mut self.wire);
-            if is_first {
-                let has_peer_ended = self.read_half != ReadHalf::Open;
-                self.needs_no_answer = has_peer_ended && self.socket.unacknowledged() == 0;
-            }
             // Python's frames have no record for the end.
             if !self.wire.is_empty() {
-                match self.socket.send(&self.wire) {
-                    Ok(taken) => drop(self.wire.drain(..taken)),
-                    Err(e) if would_block(&e) => {}
-                    Err(e) => return self.fail_output(e),
-                }
+                let has_peer_ended = self.read_half != ReadHalf::Open;
+                self.needs_no_answer = has_peer_ended && self.socket.unacknowledged() == 0;
+                self.flush(log, now);
             }
-            if !self.wire.is_empty() {
+            if self.failure.is_some() || !self.wire.is_empty() {
                 return;
             }
         }
