@@ -209,8 +209,6 @@ const STOP_NOTICE: Duration = Duration::from_secs(1);
 
 /// accept(2) that fails again and again is logged once in this time.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// How often connections are looked at that are left at the end.
-const LAST_LOOK: Duration = Duration::from_millis(2);
 
 /// Connections in the grace of their handshakes, and their part of the limit on open files: a small
 /// one, as with programs that limit is little above what the admitted connections need.
@@ -289,7 +287,8 @@ impl<'a> EventLoop<'a> {
                 if event.token == LISTENER {
                     self.process();
                 }
-                if self.dispatch(event) {
+                self.dispatch(event);
+                if self.is_urgent {
                     return Ok(RunEnd::Stopped(self.signal));
                 }
                 self.process_burst();
@@ -314,12 +313,12 @@ impl<'a> EventLoop<'a> {
         self.table.cut_all(reason, self.is_urgent);
         let until = Deadline::after(CUT);
         while !self.table.entries.is_empty() {
-            thread::sleep(LAST_LOOK);
+            self.table.process_pending();
+            // The other events of the loop are not for a run that is over.
+            thread::sleep(self.table.deadline().min(until).remaining().unwrap_or_default());
             self.is_urgent |= until.passed() || self.signals.and_then(Deferred::take).is_some();
             self.table.now = Instant::now();
-            for slot in self.table.slots() {
-                self.table.look_at_leaving(slot);
-            }
+            self.run_connection_timers();
             if self.is_urgent {
                 self.table.cut_all(reason, true);
             }
@@ -397,8 +396,8 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    /// Deals with one event; whether a second signal ends the run at once.
-    fn dispatch(&mut self, event: Ready) -> bool {
+    /// Deals with one event.
+    fn dispatch(&mut self, event: Ready) {
         match event.token {
             LISTENER => self.accept(),
             DIALER => self.step_dialer(),
@@ -423,7 +422,7 @@ impl<'a> EventLoop<'a> {
                         let now = Deadline::at(self.table.now);
                         self.handler.stopping(now, &mut self.table);
                         self.is_urgent = true;
-                        return true;
+                        return;
                     }
                     self.signal = Some(signal);
                     self.table.stop();
@@ -431,7 +430,6 @@ impl<'a> EventLoop<'a> {
             }
             token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event),
         }
-        false
     }
 
     /// SIGHUP: reads access lists and keys again. Connections that are open are not checked again.
