@@ -247,30 +247,19 @@ impl Outbox {
     /// The first `n` bytes are sent, or encoded.
     pub fn sent(&mut self, mut n: usize) {
         while let Some(first) = self.pieces.front_mut() {
-            let rest = match first {
-                Piece::Own(bytes) => {
-                    let taken = n.min(bytes.len() - self.offset);
-                    n -= taken;
-                    self.own -= taken;
-                    self.offset += taken;
-                    bytes.len() - self.offset
-                }
-                Piece::Shared(bytes) => {
-                    let taken = n.min(bytes.len() - self.offset);
-                    n -= taken;
-                    self.shared -= taken;
-                    self.offset += taken;
-                    bytes.len() - self.offset
-                }
-                Piece::Log(range) => {
-                    let taken = n.min(length(range));
-                    n -= taken;
-                    self.shared -= taken;
-                    range.start += taken as u64;
-                    length(range)
-                }
+            let (left, counted) = match first {
+                Piece::Own(bytes) => (bytes.len() - self.offset, &mut self.own),
+                Piece::Shared(bytes) => (bytes.len() - self.offset, &mut self.shared),
+                Piece::Log(range) => (length(range), &mut self.shared),
             };
-            if rest > 0 {
+            let taken = n.min(left);
+            n -= taken;
+            *counted -= taken;
+            match first {
+                Piece::Log(range) => range.start += taken as u64,
+                Piece::Own(_) | Piece::Shared(_) => self.offset += taken,
+            }
+            if taken < left {
                 return;
             }
             self.offset = 0;

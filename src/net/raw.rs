@@ -113,9 +113,20 @@ pub fn wait_for_any() -> io::Result<Option<(i32, ExitStatus)>> {
 
 /// The bytes that could be read from a socket or a pipe now: ioctl(2) with `SIOCINQ`, which is `FIONREAD`.
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    count(fd, libc::FIONREAD)
+}
+
+/// The bytes of a TCP socket that the peer's kernel has not acknowledged, our FIN among them: ioctl(2)
+/// with `SIOCOUTQ`, which is `TIOCOUTQ`.
+pub fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    count(fd, libc::TIOCOUTQ)
+}
+
+/// ioctl(2) with one of the two requests above.
+fn count(fd: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<u64> {
     let mut count: libc::c_int = 0;
     // SAFETY: the kernel stores an int in `count`; the descriptor is open while it is borrowed.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) })?;
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut count) })?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
@@ -128,15 +139,6 @@ pub fn is_ignored(signal: i32) -> bool {
         libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) == 0
             && now.assume_init().sa_sigaction == libc::SIG_IGN
     }
-}
-
-/// The bytes of a TCP socket that the peer's kernel has not acknowledged, our FIN among them: ioctl(2)
-/// with `SIOCOUTQ`, which is `TIOCOUTQ`.
-pub fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut count: libc::c_int = 0;
-    // SAFETY: the kernel stores an int in `count`; the descriptor is open while it is borrowed.
-    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
-    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// Puts a duplicate of `with` in the place of an open descriptor: dup3(2), close-on-exec.
