@@ -225,9 +225,10 @@ pub struct SocketArgs {
 }
 
 impl SocketArgs {
-    /// The end of the run, from now.
+    /// The end of the run, which was set when the command line was read.
     pub fn end(&self) -> Deadline {
-        Deadline::after(self.deadline)
+        Deadline::after(self.deadline).bound_run();
+        Deadline::of_run()
     }
 
     /// The hex dump's destination, if `--hex` is given; it `is_private` where the session is

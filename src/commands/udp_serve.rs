@@ -99,10 +99,7 @@ impl UdpServe {
         let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
-        let signals = signal::defer();
-        if let Some(signals) = &signals {
-            signals.reload_on_hang_up().during("install", "signal handlers")?;
-        }
+        let signals = signal::defer_with_reload().during("install", "signal handlers")?;
         self.check_groups(&address)?;
         let settings: Vec<Setting> = self.socket.opt.iter().chain(&self.join).cloned().collect();
         let how = Listen {

@@ -79,6 +79,25 @@ pub fn defer() -> Option<Deferred> {
     Some(Deferred(signals))
 }
 
+/// The same for a server: from now on SIGHUP asks to read files again, which
+/// [`Deferred::wants_reload`] reports. Not where a terminal controls us, whose end it announces, nor
+/// where it came ignored.
+pub fn defer_with_reload() -> io::Result<Option<Deferred>> {
+    let Some(deferred) = defer() else {
+        return Ok(None);
+    };
+    let signals = deferred.0;
+    let mut actions = signals.hang_up.lock().unwrap_or_else(PoisonError::into_inner);
+    if !actions.is_empty() && File::open("/dev/tty").is_err() {
+        flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        low_level::pipe::register(SIGHUP, signals.writer.try_clone()?)?;
+        for action in actions.drain(..) {
+            low_level::unregister(action);
+        }
+    }
+    Ok(Some(deferred))
+}
+
 /// Runs `work`, which may block and leaves nothing to clean up: signals are fatal at once
 /// meanwhile, deferred or not.
 pub fn fatal_during<T>(work: impl FnOnce() -> T) -> T {
@@ -107,21 +126,6 @@ pub fn has_come() -> bool {
 }
 
 impl Deferred {
-    /// From now on SIGHUP asks to read files again, which [`Deferred::wants_reload`] reports: not
-    /// where a terminal controls us, whose end it announces, nor where it came ignored.
-    pub fn reload_on_hang_up(&self) -> io::Result<()> {
-        let mut actions = self.0.hang_up.lock().unwrap_or_else(PoisonError::into_inner);
-        if actions.is_empty() || File::open("/dev/tty").is_ok() {
-            return Ok(());
-        }
-        flag::register(SIGHUP, Arc::clone(&self.0.reload))?;
-        low_level::pipe::register(SIGHUP, self.0.writer.try_clone()?)?;
-        for action in actions.drain(..) {
-            low_level::unregister(action);
-        }
-        Ok(())
-    }
-
     /// Whether SIGHUP has asked to read files again since the last call. Asked after
     /// [`Deferred::take`], which empties the descriptor: what comes later makes it readable again.
     pub fn wants_reload(&self) -> bool {

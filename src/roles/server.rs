@@ -155,10 +155,7 @@ pub fn run(
     let choice = Choice::of(args)?;
     let is_program = matches!(choice, Choice::Program(_));
     let files = raise_file_limit(is_program.then_some(args.max_conns));
-    let signals = signal::defer();
-    if let Some(signals) = &signals {
-        signals.reload_on_hang_up().during("install", "signal handlers")?;
-    }
+    let signals = signal::defer_with_reload().during("install", "signal handlers")?;
     let inbox = Inbox::new().during("start", "the server")?;
     let port_file = args.port_file.as_deref().map(PortFile::prepare).transpose()?;
     let listener = open(args, &address, deadline)?;
