@@ -2,6 +2,7 @@
 //! bytes, with payload behind their end.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use zeroize::Zeroizing;
@@ -63,11 +64,11 @@ fn pair(which: usize, same: bool) -> [Machine; 2] {
 /// A machine whose peer sends the same whatever it gets; and that.
 fn scripted(which: usize) -> (Machine, Vec<u8>) {
     let password = Zeroizing::new(b"pass".to_vec());
-    let login = Rc::new(Login { user: "me".into(), password });
+    let login = Arc::new(Login { user: "me".into(), password });
     let host = Host::Name("db.test".into());
     let proxy = |url: &str| {
         let proxy = Proxy::parse(url).unwrap();
-        proxy.handshake(Some(Rc::clone(&login)), &host, 80, &Authorization::default())
+        proxy.handshake(Some(Arc::clone(&login)), &host, 80, &Authorization::default())
     };
     let socks = || proxy("socks5://proxy:1");
     let http = || proxy("http://proxy:1");

@@ -13,6 +13,7 @@ use socks5::Socks5;
 
 use std::ffi::OsString;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::{fmt, io};
 
 use nix::errno::Errno;
@@ -108,7 +109,7 @@ impl Proxy {
     /// The handshake that asks the proxy for a connection to `host`.
     pub fn handshake(
         &self,
-        login: Option<Rc<Login>>,
+        login: Option<Arc<Login>>,
         host: &Host,
         port: u16,
         authorization: &Authorization,
@@ -123,7 +124,7 @@ impl Proxy {
 /// A proxy, and the target that it is asked for.
 pub struct Tunnel {
     proxy: Proxy,
-    login: Option<Rc<Login>>,
+    login: Option<Arc<Login>>,
     target: Address,
     host: Host,
     port: u16,
@@ -135,7 +136,7 @@ impl Tunnel {
     /// here, but its service is. Errors: a target that a proxy cannot reach.
     pub fn new(
         proxy: Proxy,
-        login: Option<Rc<Login>>,
+        login: Option<Arc<Login>>,
         target: Address,
         query: Query,
         until: Deadline,

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http_auth::{PasswordClient, PasswordParams};
 use zeroize::Zeroizing;
@@ -30,7 +31,7 @@ pub type Authorization = Rc<RefCell<Option<Zeroizing<String>>>>;
 pub(super) struct Http {
     /// `HOST:PORT`, as it is asked for.
     target: String,
-    login: Option<Rc<Login>>,
+    login: Option<Arc<Login>>,
     authorization: Authorization,
     /// Whether the request under way is authorized.
     is_authorized: bool,
@@ -41,7 +42,7 @@ pub(super) struct Http {
 impl Http {
     /// A request for a connection to `host`, authorized if an earlier one was asked for it.
     pub(super) fn new(
-        login: Option<Rc<Login>>,
+        login: Option<Arc<Login>>,
         host: &Host,
         port: u16,
         authorization: Authorization,
@@ -67,13 +68,13 @@ impl Http {
     }
 
     /// The meaning of a status line (`HTTP/1.1 200 OK`): a connection, or the login that is asked for.
-    fn judge(&self, line: &str) -> Result<Option<Rc<Login>>, Refusal> {
+    fn judge(&self, line: &str) -> Result<Option<Arc<Login>>, Refusal> {
         let status = line.split(' ').nth(1).unwrap_or_default();
         let line = quoted(line.split_once(' ').map_or(line, |(_, line)| line));
         let refuse = |exit| Err(Refusal::new(format!("it answered {line}"), exit));
         match (status.as_bytes(), &self.login) {
             ([b'2', _, _], _) => Ok(None),
-            (b"407", Some(login)) if !self.is_authorized => Ok(Some(Rc::clone(login))),
+            (b"407", Some(login)) if !self.is_authorized => Ok(Some(Arc::clone(login))),
             (b"407", None) => {
                 let reason = "it requires a user and a password (http://USER@…)";
                 Err(Refusal::new(reason, Exit::NotAuthenticated))

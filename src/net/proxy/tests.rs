@@ -4,8 +4,8 @@ use super::*;
 use crate::net::handshake::Driver;
 use crate::net::handshake::tests::feed;
 
-fn login() -> Rc<Login> {
-    Rc::new(Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) })
+fn login() -> Arc<Login> {
+    Arc::new(Login { user: "me".into(), password: Zeroizing::new(b"pass".to_vec()) })
 }
 
 fn name(name: &str) -> Host {
@@ -16,7 +16,7 @@ fn name(name: &str) -> Host {
 /// it has read.
 fn played(
     scheme: &str,
-    login: Option<Rc<Login>>,
+    login: Option<Arc<Login>>,
     host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>, usize) {
@@ -29,7 +29,7 @@ fn played(
 }
 
 fn socks(
-    login: Option<Rc<Login>>,
+    login: Option<Arc<Login>>,
     host: &Host,
     said: &[u8],
 ) -> (Vec<u8>, Option<Result<(), Refusal>>) {
@@ -99,7 +99,7 @@ fn each_socks_refusal_has_its_status() {
 }
 
 fn http(
-    login: Option<Rc<Login>>,
+    login: Option<Arc<Login>>,
     host: &Host,
     said: &str,
 ) -> (String, Option<Result<(), Refusal>>, usize) {

@@ -1,6 +1,7 @@
 //! How a client gets its connection, in the words of the command line: straight or through a proxy.
 
-use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::ClientArgs;
 use super::login::login;
@@ -10,6 +11,7 @@ use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::address::Address;
 use crate::net::deadline::Deadline;
+use crate::net::dial::Dial;
 use crate::net::proxy::{Login, Proxy, Tunnel};
 use crate::net::proxy_header::Version;
 use crate::net::retry::Retry;
@@ -20,7 +22,7 @@ use crate::session::{Clients, Handler, Id};
 /// Opens connections the way the command line says.
 pub struct Opener<'a> {
     args: &'a ClientArgs,
-    proxy: Option<(Proxy, Option<Rc<Login>>)>,
+    proxy: Option<(Proxy, Option<Arc<Login>>)>,
 }
 
 impl<'a> Opener<'a> {
@@ -31,7 +33,7 @@ impl<'a> Opener<'a> {
             let parsed = Proxy::parse(text)?;
             parsed.address.check_family(args.socket.family.family())?;
             let login = login(&parsed, args.proxy_password_file.as_deref())?;
-            proxy = Some((parsed, login.map(Rc::new)));
+            proxy = Some((parsed, login.map(Arc::new)));
         }
         Ok(Self { args, proxy })
     }
@@ -39,6 +41,11 @@ impl<'a> Opener<'a> {
     /// Whether there is a proxy.
     pub fn is_proxied(&self) -> bool {
         self.proxy.is_some()
+    }
+
+    /// How connections are opened without one, and `-w`.
+    pub fn dial(&self) -> (Dial, Duration) {
+        (self.args.dial(), self.args.socket.timeout)
     }
 
     /// The way to an address.
