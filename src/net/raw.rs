@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use nix::errno::Errno;
 
@@ -23,8 +23,11 @@ unsafe extern "C" {}
 
 /// The standard streams that were not open when the process began, a bit each.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
+/// Whether SIGPIPE was ignored then.
+static IGNORED_PIPE: AtomicBool = AtomicBool::new(false);
 
-/// Runs before main: by then the standard library has opened `/dev/null` in place of what is closed.
+/// Runs before main: by then the standard library has opened `/dev/null` in place of what is closed, and
+/// ignores SIGPIPE.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = {
@@ -35,6 +38,7 @@ static LOOK: extern "C" fn() = {
                 CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
             }
         }
+        IGNORED_PIPE.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
     }
     look
 };
@@ -42,6 +46,14 @@ static LOOK: extern "C" fn() = {
 /// Whether descriptor 0, 1 or 2 was closed when the process began.
 pub fn was_closed(stream: BorrowedFd<'_>) -> bool {
     CLOSED.load(Ordering::Relaxed) & (1 << stream.as_raw_fd()) != 0
+}
+
+/// Gives SIGPIPE the disposition back that it had when the process began, for a program in our place.
+pub fn restore_sigpipe() {
+    if !IGNORED_PIPE.load(Ordering::Relaxed) {
+        // SAFETY: the call takes integers; SIG_DFL is no handler of ours.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
 }
 
 /// `SO_GET_FILTER` is the number of `SO_ATTACH_FILTER`, read (`asm-generic/socket.h`).

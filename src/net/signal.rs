@@ -15,6 +15,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{SigId, flag, low_level};
 
 use super::raw;
+pub use super::raw::restore_sigpipe;
 
 struct Signals {
     pipe: UnixStream,

@@ -22,10 +22,10 @@ const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
 const VARIABLES: &str = "LOCALIP LOCALPORT LOCALHOST LOCALPATH REMOTEIP REMOTEPORT REMOTEHOST \
     REMOTEINFO REMOTEPATH REMOTEEUID REMOTEEGID REMOTEPID CONNNUM";
 
-/// What a service manager says to us alone (`sd_notify(3)`, `sd_listen_fds(3)`,
-/// `sd_watchdog_enabled(3)`).
-const MANAGER: &str = "NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LISTEN_FDNAMES \
-    WATCHDOG_USEC WATCHDOG_PID";
+/// The descriptors of a service manager, which no program gets (`sd_listen_fds(3)`).
+const DESCRIPTORS: &str = "LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LISTEN_FDNAMES";
+/// What else it says to our process alone (`sd_notify(3)`, `sd_watchdog_enabled(3)`).
+const MANAGER: &str = "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID";
 
 impl About {
     /// The variables that describe it.
@@ -85,20 +85,32 @@ fn ip(endpoint: &Endpoint) -> String {
 pub(super) fn inherited(
     all: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
-    all.filter(|(name, _)| !is_ours(name)).collect()
+    all.filter(|(name, _)| !is_private(name) && !is_of_our_process(name)).collect()
 }
 
-/// Keys and passwords; what a service manager says; the variables of another connection.
-fn is_ours(name: &OsStr) -> bool {
-    let name = name.as_bytes();
+/// What of it a program in our place gets, which is the process that the rest is about.
+pub(super) fn kept(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    all.filter(|(name, _)| !is_private(name))
+}
+
+/// Keys and passwords, and what describes descriptors that are not passed on.
+fn is_private(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"SOCKCTL_") || is_one(DESCRIPTORS, name)
+}
+
+/// What a service manager says to our process, and the variables of our connection.
+fn is_of_our_process(name: &OsStr) -> bool {
     let is_ucspi = |protocol: &str| {
-        let rest = name.strip_prefix(protocol.as_bytes());
-        rest.is_some_and(|rest| VARIABLES.split(' ').any(|variable| variable.as_bytes() == rest))
+        let rest = name.as_bytes().strip_prefix(protocol.as_bytes());
+        rest.is_some_and(|rest| is_one(VARIABLES, OsStr::from_bytes(rest)))
     };
-    name.starts_with(b"SOCKCTL_")
-        || name == b"PROTO"
-        || MANAGER.split(' ').any(|variable| variable.as_bytes() == name)
-        || PROTOCOLS.split(' ').any(is_ucspi)
+    name == "PROTO" || is_one(MANAGER, name) || PROTOCOLS.split(' ').any(is_ucspi)
+}
+
+fn is_one(words: &str, name: &OsStr) -> bool {
+    words.split(' ').any(|word| name == word)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `-- PROGRAM ARGS…`, `--sh COMMAND`: which program is run, and how it is started.
+//! `-- PROGRAM ARGS…`, `--sh COMMAND`: which program is run, and how it is started, or executed in our
+//! place.
 //!
 //! std starts it by `posix_spawn(3)`: no code of ours runs between fork and exec, so whatever a
 //! program must not inherit is taken from it beforehand. Descriptors are close-on-exec, variables
@@ -10,7 +11,8 @@ pub mod handler;
 mod relay;
 pub mod runner;
 
-use std::ffi::{OsStr, OsString};
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -22,11 +24,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, Pid, eaccess};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::unistd::{AccessFlags, Pid, eaccess, execve};
 
 use crate::console::event::Status;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::open_files::{self, OpenFiles};
+use crate::net::signal;
+use crate::net::stdio::{self, StreamKind};
 use crate::session::About;
 
 /// Where a bare name is looked for if PATH is not set: `confstr(_CS_PATH)`.
@@ -76,6 +81,33 @@ impl Program {
             inherited: environment::inherited(std::env::vars_os()),
             files: None,
         })
+    }
+
+    /// Executes it in our place: the same process, with the standard streams alone and as they came, and
+    /// signals as they came. Returns where that fails.
+    pub fn exec(&self) -> Failure {
+        // What was closed when the process began is `/dev/null` by now.
+        for stream in [stdio::Stdio::input(), stdio::Stdio::output(), stdio::Stdio::error()] {
+            if stream.kind() == StreamKind::Closed {
+                let _ = fcntl(stream, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+            }
+        }
+        signal::restore_sigpipe();
+        let text = |word: &OsStr| CString::new(word.as_bytes());
+        let exec = || -> io::Result<Infallible> {
+            let words = self.words.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
+            let variables = environment::kept(std::env::vars_os());
+            let variables = variables.map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                text(&name)
+            });
+            let variables = variables.collect::<Result<Vec<_>, _>>()?;
+            Ok(execve(&text(self.path.as_os_str())?, &words, &variables)?)
+        };
+        match exec() {
+            Err(e) => self.failure(&e),
+        }
     }
 
     /// The limit on open files that the program gets, where ours is another by now.
