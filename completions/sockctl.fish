@@ -314,6 +314,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'H
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l count -d 'With -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l interval -d 'With --count: the time from one start to the next [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect or send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
@@ -555,7 +557,9 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether ports are open; PORT may be a list (22,80,8000-8100)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l any -d 'With -z: succeed once one of the ADDRESSes is open'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l closed -d 'With -z: succeed if nobody listens at the ADDRESSes (any more); one that is open: 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'
@@ -1383,6 +1387,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l count -d 'With -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l interval -d 'With --count: the time from one start to the next [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect or send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r

@@ -79,7 +79,9 @@ module completions {
 
   # Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere
   export extern "sockctl connect" [
-    --check(-z)               # Check whether ports are open; PORT may be a list (22,80,8000-8100)
+    --check(-z)               # Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)
+    --any                     # With -z: succeed once one of the ADDRESSes is open
+    --closed                  # With -z: succeed if nobody listens at the ADDRESSes (any more); one that is open: 8
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin
@@ -91,6 +93,8 @@ module completions {
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
+    --count: string           # With -z: check N times, with a line each and a summary at the end
+    --interval: string        # With --count: the time from one start to the next [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect or send from this address
@@ -303,6 +307,8 @@ module completions {
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
     --expect-eof              # Wait until the peer ends; else exit with 8
+    --count: string           # With -z: check N times, with a line each and a summary at the end
+    --interval: string        # With --count: the time from one start to the next [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect or send from this address

@@ -55,6 +55,8 @@ sockctl serve 8080 -- cat                # a program for each client
         examples: "\
 sockctl connect 8520                     # talk with a server on this machine
 sockctl connect db 5432 -z --wait 30s    # wait until a port is open
+sockctl connect -z db:5432 unix:/run/app.sock --wait 30s -- ./server   # wait for both, then run it
+sockctl connect -z example.org:443 --count 5                           # TCP ping
 sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 200 '
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout

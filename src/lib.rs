@@ -78,7 +78,7 @@
 //! How `connect` gets its connection:
 //!
 //! ```text
-//! commands/connect.rs     Connect::run                one target, or a report on several
+//! commands/connect.rs     Connect::run                one target; several are commands/connect/check.rs
 //! roles/client.rs         run                         the flags, checked
 //! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
 //! roles/client.rs         Choice::serve               which handler
@@ -142,7 +142,7 @@
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to
 //! descriptors that may block ([`console::printer`], [`console::file`]), and start programs
-//! ([`session::program`]).
+//! ([`session::program`]). `connect -z` has no loop: each ADDRESS is checked in a thread of its own.
 //!
 //! # Invariants
 //!

@@ -118,6 +118,39 @@ const HABITS: &[Habit] = &[
         let _listener = listen(place.port);
         waiting.finish().is(0, format!("127.0.0.1:{} open\n", place.port), "");
     }),
+    ("sockctl connect -qz --wait 30s 127.0.0.1:8520 -- echo ready", |place, command| {
+        let waiting = place.command(command).start();
+        let _listener = listen(place.port);
+        waiting.finish().is(0, "ready\n", "");
+    }),
+    ("sockctl connect -z --wait 30s 127.0.0.1:8520 127.0.0.1:8521", |place, command| {
+        let waiting = place.command(command).start();
+        let ports = [place.port, place.port + 1];
+        let _listeners = ports.map(listen);
+        let open = ports.map(|port| format!("127.0.0.1:{port} open\n")).concat();
+        waiting.finish().is(0, open, "");
+    }),
+    ("sockctl connect -z --closed --wait 30s 127.0.0.1:8520", |place, command| {
+        let listener = listen(place.port);
+        let waiting = place.command(command).start();
+        accept(&listener);
+        drop(listener);
+        let closed = format!("127.0.0.1:{} ECONNREFUSED (111)\n", place.port);
+        waiting.finish().is(0, closed, "");
+    }),
+    ("sockctl connect -z tcp://127.0.0.1:8520 --wait 30s -- echo ready", |place, command| {
+        let waiting = place.command(command).start();
+        let _listener = listen(place.port);
+        let open = format!("127.0.0.1:{} open\n", place.port);
+        waiting.finish().is(0, "ready\n", open);
+    }),
+    ("sockctl connect -z 127.0.0.1:8520 --count 3", |place, command| {
+        let _listener = listen(place.port);
+        let done = place.run(command);
+        let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+        let end = format!("127.0.0.1:{}: 3 tries, 0 failures, min/avg/p50/p99/max ", place.port);
+        assert!(done.code == 0 && shown.lines().last().unwrap().starts_with(&end), "{shown}");
+    }),
     (r"sockctl connect 8520 --wait 30s --send 'PING\r\n' --expect '\+PONG'", |place, command| {
         let waiting = place.command(command).start();
         let peer = place.peer("PING\r\n", "+PONG\r\n");
@@ -403,7 +436,7 @@ const REFUSED: &[(&str, &str)] = &[
         "no option '-e'; programs are run by sockctl serve ADDRESS -- PROGRAM ARGS",
     ),
     ("serve 1 -c cat", "no option '-c'; use --sh COMMAND; the limit of connections is -m N"),
-    ("connect 1 -c cat", "no option '-c'; write -- sh -c COMMAND behind the address"),
+    ("auth-connect 1 -c cat", "no option '-c'; write -- sh -c COMMAND behind the address"),
     ("connect 1 --sh-exec cat", "no option '--sh-exec'; write -- sh -c COMMAND behind the address"),
     (
         "udp-send 1 --sh-exec cat",
@@ -497,18 +530,45 @@ const REFUSED: &[(&str, &str)] = &[
     ("serve -H -R 80", "no option '-H'; it is the default"),
     ("serve -g 5 80", "no option '-g'; to run as another group use setpriv(1)"),
     // wait-for-it.
-    ("wait-for-it host:80", "no command 'wait-for-it'; use sockctl connect -z ADDRESS --wait DUR"),
+    (
+        "wait-for-it host:80",
+        "no command 'wait-for-it'; use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
+    ),
+    (
+        "dockerize -wait tcp://db:1 true",
+        "no command 'dockerize'; use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
+    ),
+    (
+        "connect -wait tcp://db:1 -timeout 9s",
+        "no option '-wait'; use sockctl connect -z ADDRESS --wait DUR",
+    ),
+    (
+        "connect -z tcp://db:1 -timeout 9s",
+        "no option '-t'; to retry use --wait DUR, to await the rest --linger DUR",
+    ),
+    (
+        "wait4x tcp db:1",
+        "no command 'wait4x'; use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
+    ),
+    (
+        "connect -z db:1 --invert-check",
+        "no option '--invert-check'; use sockctl connect -z --closed",
+    ),
+    ("tcping host 80", "no command 'tcping'; use sockctl connect -z ADDRESS --count N"),
+    (
+        "connect -z -c 5 host:80",
+        "no option '-c'; to check N times use -z --count N; a command is -- sh -c COMMAND",
+    ),
     (
         "connect host:80 -t 30 -- true",
         "no option '-t'; to retry use --wait DUR, to await the rest --linger DUR",
     ),
-    ("connect -z 1 --wait 1 -- true", "to run a command afterwards write && and the command"),
     ("connect -h host -p 80", "-h is --help here; write the address as HOST:PORT"),
     ("connect -p 80 -h host", "-h is --help here; write the address as HOST:PORT"),
     ("connect --host=host --port=80", "no option '--host'; write the address as HOST:PORT"),
     (
         "connect --strict 1",
-        "no option '--strict'; it is the default: write && and the command behind it",
+        "no option '--strict'; it is the default: sockctl connect -z ADDRESS -- COMMAND",
     ),
     // No command, and options of other commands.
     ("listen 1", "no command 'listen'; use sockctl serve"),

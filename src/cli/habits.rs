@@ -1,5 +1,5 @@
-//! What users of nc (OpenBSD's, GNU's, the traditional one), ncat, socat, tcpserver and wait-for-it
-//! type from memory: it is rewritten where it means the same here, else refused with the way it is
+//! What users of nc (OpenBSD's, GNU's, the traditional one), ncat, socat, tcpserver, wait-for-it and its
+//! relatives, and tcping type from memory: it is rewritten where it means the same here, else refused with the way it is
 //! done here.
 //!
 //! Over 300 lines: half of it is tables.
@@ -43,6 +43,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-e --exec", PROGRAMS, "write -- PROGRAM ARGS behind the address"),
     ("-e --exec", ANY, "programs are run by sockctl serve ADDRESS -- PROGRAM ARGS"),
     ("-c --sh-exec", LISTEN, "use --sh COMMAND; the limit of connections is -m N"),
+    ("-c", &["connect"], "to check N times use -z --count N; a command is -- sh -c COMMAND"),
     ("-c --sh-exec", CONNECT, "write -- sh -c COMMAND behind the address"),
     ("-c --sh-exec", ANY, "commands are run by sockctl serve ADDRESS --sh COMMAND"),
     ("--lua-exec", ANY, "scripts are run by sockctl serve ADDRESS -- PROGRAM ARGS"),
@@ -86,7 +87,8 @@ const FLAGS: &[(&str, Names, &str)] = &[
         "only an answer shows that a UDP port is open: use --reply or --wait DUR",
     ),
     ("-z --zero", ANY, "use sockctl connect -z"),
-    ("--strict", ANY, "it is the default: write && and the command behind it"),
+    ("--strict", ANY, "it is the default: sockctl connect -z ADDRESS -- COMMAND"),
+    ("--invert-check", ANY, "use sockctl connect -z --closed"),
     ("-g --gateway", SERVE, "to run as another group use setpriv(1)"),
     ("-g -G --gateway --pointer", ANY, "source routes are not available"),
     ("-B", ANY, "use sockctl serve --sh 'printf BANNER; exec PROGRAM'"),
@@ -113,7 +115,11 @@ const COMMANDS: &[(&str, &str)] = &[
     ("client nc ncat netcat", "use sockctl connect, or sockctl serve to listen"),
     ("tcpclient", "use sockctl connect HOST:PORT -- PROGRAM"),
     ("socat", "use sockctl connect, or sockctl serve to listen"),
-    ("wait-for-it", "use sockctl connect -z ADDRESS --wait DUR"),
+    (
+        "wait-for-it wait-for-it.sh wait-for wait-port wait4x dockerize",
+        "use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
+    ),
+    ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 
 /// Kinds of socat's addresses.
@@ -228,6 +234,10 @@ pub fn check(command: &Command, line: &[OsString]) -> Option<String> {
             let word = quoted(word);
             return Some(format!("no option {word}; -q is --quiet here, use --linger DUR"));
         }
+        if text.starts_with("-wait") {
+            let word = quoted(word);
+            return Some(format!("no option {word}; use sockctl connect -z ADDRESS --wait DUR"));
+        }
         if text == "-h" && next.is_some_and(|next| !next.starts_with('-')) {
             // A host, where the port of it is given in this way, too.
             if line.iter().any(|word| word == "-p" || word == "-t") {
@@ -271,7 +281,11 @@ pub fn check_values(name: &str, matches: &ArgMatches, line: &[OsString]) -> Opti
     dumped.or_else(|| match name {
         "opts" => None,
         "udp-send" => addresses(name, &values("words")).or_else(|| texts(&values("words"), line)),
-        _ => addresses(name, &values("address")).or_else(|| extra(name, &values("address"), line)),
+        _ => {
+            let checks = matches!(matches.try_get_one("check"), Ok(Some(true)));
+            let words = values("address");
+            addresses(name, &words).or_else(|| extra(name, &words, checks, line))
+        }
     })
 }
 
@@ -345,8 +359,8 @@ fn is_quiet(line: &[OsString], number: Option<&OsString>) -> bool {
     })
 }
 
-/// The hint for words behind the address.
-fn extra(name: &str, words: &[OsString], line: &[OsString]) -> Option<String> {
+/// The hint for words behind the address. One that `checks` takes several, but for HOST PORT.
+fn extra(name: &str, words: &[OsString], checks: bool, line: &[OsString]) -> Option<String> {
     let list = || Address::take_list(words).map(|(_, used)| used);
     let used = Address::take(words).map(|(_, used)| used).or_else(|_| list()).ok()?;
     let word = words.get(used)?;
@@ -356,7 +370,7 @@ fn extra(name: &str, words: &[OsString], line: &[OsString]) -> Option<String> {
         "every address of this machine is written '*:PORT'"
     } else if LISTEN.contains(&name) {
         "a program stands behind --"
-    } else if is_number(word) {
+    } else if is_number(word) && !(checks && used < 2) {
         "several ports are a list: -z HOST:PORT,PORT"
     } else {
         return None;

@@ -13,7 +13,8 @@ use crate::exit::{Exit, Failure};
 const FIRST: Duration = Duration::from_millis(25);
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// The time that `--wait` gives, and how it is spent.
+/// The time that `--wait` gives, and how it is spent. Clones have the same end.
+#[derive(Clone)]
 pub struct Retry {
     limit: Duration,
     deadline: Deadline,

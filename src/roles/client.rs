@@ -70,6 +70,13 @@ pub struct ClientArgs {
     pub wait: Option<Duration>,
     #[command(flatten)]
     pub steps: Steps,
+    /// With -z: check N times, with a line each and a summary at the end
+    #[arg(long, value_name = "N", value_parser = args::count::<u64>(1, u64::MAX), help_heading = "Scripts")]
+    pub count: Option<u64>,
+    /// With --count: the time from one start to the next [default: 1s with -z]
+    #[arg(long, value_name = "DUR", requires = "count", value_parser = quantity::duration,
+        allow_hyphen_values = true, help_heading = "Scripts")]
+    pub interval: Option<Duration>,
     /// Show a progress line, if stderr is a terminal
     #[arg(long, help_heading = "Output")]
     pub progress: bool,
@@ -95,7 +102,8 @@ pub struct ClientArgs {
     pub prompt: PromptArgs,
     #[command(flatten)]
     pub socket: SocketArgs,
-    /// Run this program once connected, with the connection as its stdin and stdout
+    /// Run this program once connected, with the connection as its stdin and stdout; with -z in our place,
+    /// once the check has succeeded
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1..,
         conflicts_with_all = ["crlf", "no_newline", "send_only", "recv_only", "no_half_close", "max_bytes"])]
     pub program: Vec<OsString>,
@@ -103,6 +111,9 @@ pub struct ClientArgs {
 
 /// Connects, proves our key where `proof` is given, talks.
 pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
+    if args.count.is_some() {
+        return Err(Failure::usage("--count needs -z, which checks addresses"));
+    }
     let deadline = args.socket.end();
     let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;

@@ -15,6 +15,7 @@ use crate::run::{
 
 mod proxy;
 mod script;
+mod waits;
 
 const TEN_MIB: usize = 10 << 20;
 
@@ -366,12 +367,16 @@ fn check_takes_a_range_that_succeeds_by_one_open_port() {
     let high = listener.local_addr().unwrap().port();
     let open = format!("127.0.0.77:{high} open\n");
     check(format!("127.0.0.77:{}-{high}", high - 1), 0, &open);
+    let next = format!("127.0.0.77:{} ECONNREFUSED (111)\n", high + 1);
+    check(format!("-v 127.0.0.77:{high}-{}", high + 1), 0, format!("{open}{next}"));
     // 1–3 are tcpmux, compressnet: no process listens there.
-    check("127.0.0.1:1-3", 3, "");
+    sockctl("connect -z 127.0.0.1:1-3").run().is(3, "", "127.0.0.1:1-3: 0 of 3 open\n");
+    sockctl("connect -qz 127.0.0.1:1-3").run().is(3, "", "");
     let closed = "127.0.0.77:1 ECONNREFUSED (111)\n";
     check("-v 127.0.0.77:1-2", 3, format!("{closed}127.0.0.77:2 ECONNREFUSED (111)\n"));
     // The first failure decides, whatever comes after it.
-    check(format!("127.0.0.77:1-3,{high}"), 3, &open);
+    let none = "127.0.0.77:1-3: 0 of 3 open\n";
+    sockctl(format!("connect -z 127.0.0.77:1-3,{high}")).run().is(3, &open, none);
     let unknown = "127.0.0.77:nosuchservice EAI_SERVICE (-8)\n";
     let all = format!("{open}{unknown}{closed}");
     check(format!("127.0.0.77:{high},nosuchservice,1"), 6, all);
@@ -381,6 +386,9 @@ fn check_takes_a_range_that_succeeds_by_one_open_port() {
 fn check_in_json() {
     let (_listener, open) = listener();
     let open = open.rsplit(':').next().unwrap();
+    let range = sockctl("connect -z --json 127.0.0.77:1-2").run();
+    assert_eq!((range.code, range.stderr.as_str()), (3, ""));
+    assert_eq!(range.text().lines().count(), 2, "every port of a range");
     let done = sockctl(format!("connect -z --json localhost:{open},1,nosuchservice")).run();
     assert_eq!((done.code, done.stderr.as_str()), (3, ""));
     let said = done.text();
@@ -393,9 +401,12 @@ fn check_in_json() {
     assert_eq!(
         results.collect::<Vec<_>>(),
         [
-            json!({"address": format!("localhost:{open}"), "result": 0}),
-            json!({"address": "localhost:1", "errno": "ECONNREFUSED", "result": 111}),
-            json!({"address": "localhost:nosuchservice", "errno": "EAI_SERVICE", "result": -8}),
+            json!({"event": "check", "address": format!("localhost:{open}"), "state": "open",
+                "result": 0}),
+            json!({"event": "check", "address": "localhost:1", "state": "closed",
+                "errno": "ECONNREFUSED", "result": 111}),
+            json!({"event": "check", "address": "localhost:nosuchservice", "state": "unknown",
+                "errno": "EAI_SERVICE", "result": -8}),
         ]
     );
 }
@@ -467,7 +478,7 @@ fn a_filtered_port_times_out() {
     timed_out("PORT -w 300ms", line);
     timed_out("PORT -w 0 --deadline 0.3", line);
     // None of a range is open.
-    run("-z 127.0.0.1:PORT-PORT -w 0.3").is(3, "", "");
+    run("-z 127.0.0.1:PORT-PORT -w 0.3").is(3, "", "127.0.0.1:…: 0 of 1 open\n");
 }
 
 #[test]

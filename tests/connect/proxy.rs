@@ -319,6 +319,15 @@ fn wait_and_check_go_through_the_proxy() {
     let (_proxy, at) = listening(SOCKS, "1 open");
     let done = connect(&format!("-z {address} --proxy socks5://{at}")).run();
     done.is(0, format!("{address} open\n"), "");
+    // Several, and a program.
+    let (_proxy, at) = listening(SOCKS, "2 5");
+    let done = connect(&format!("-z db:1 db:2 --proxy socks5://{at}")).run();
+    done.is(3, "db:1 ECONNREFUSED (111)\ndb:2 ECONNREFUSED (111)\n", "");
+    let (_target, address) = greeter("");
+    let (_proxy, at) = listening(SOCKS, "1 open");
+    let done =
+        connect(&format!("-z --any {address} --wait 30s --proxy socks5://{at} -- echo through"));
+    done.run().is(0, "through\n", format!("{address} open\n"));
     let port = free_port();
     let words = format!("127.0.0.1:1 --proxy socks5://127.0.0.1:{port} --wait 30 --trace");
     let mut client = connect(&words).start();

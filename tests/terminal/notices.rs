@@ -14,10 +14,17 @@ fn a_client_that_waits_says_what_for() {
     let text = client.ends(4);
     let said = format!("waiting up to 300ms for 127.0.0.1:{port}: {REFUSED}");
     assert_eq!(text.matches(&*said).count(), 1, "{text}");
-    let mut check = terminal(format!("connect -z 127.0.0.1:{port},{port} --wait 200ms"));
-    let text = check.ends(3 + 1);
-    let said = format!("waiting up to 200ms for 127.0.0.1:{port}: ECONNREFUSED, and for 1 more\n");
-    assert!(text.starts_with(&said), "{text}");
+    let mut check = terminal(format!("connect -z --any {port},1 unix:/nosuch --wait 1s"));
+    let text = check.ends(4);
+    let said = format!(
+        "waiting up to 1s for any of 127.0.0.1:{port}: ECONNREFUSED, 127.0.0.1:1: ECONNREFUSED, \
+         unix:/nosuch: ENOENT\n"
+    );
+    assert_eq!(text.replace('\n', "").matches(said.trim_end()).count(), 1, "{text}");
+    let mut ranges = terminal("connect -z 127.0.0.77:1-3 1 2 3 4 5 6 7 8 9 --wait 1s");
+    let text = ranges.ends(4).replace('\n', "");
+    assert!(text.contains("127.0.0.77:1-3: 0 of 3 open, 127.0.0.1:1: "), "{text}");
+    assert!(text.contains("127.0.0.1:7: ECONNREFUSED, and 2 more127.0.0.1:1 "), "{text}");
 
     let mut sender = terminal(format!("udp-send {port} x --wait 300ms"));
     let text = sender.ends(4);

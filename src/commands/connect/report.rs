@@ -1,126 +1,331 @@
-//! The results of `connect --check`: a line or an object each, and the exit status.
+//! The results of `connect --check`: a line or an object each, whether the check has succeeded, and
+//! the exit status.
 
-use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 
+use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::console::json;
+use crate::console::timings::millis;
 use crate::exit::{Exit, Failure, errno_name};
-use crate::net::deadline::Deadline;
 use crate::net::retry::Retry;
 use crate::net::scan::Checked;
-use crate::net::stdio::{Stdio, Waiting};
 
-/// Results on stdout, in the order written, as soon as that order allows.
+/// The most targets that the notice of what is waited for names.
+const NAMED: usize = 8;
+
+/// What must hold for a check to succeed, and what its lines are.
+#[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct Rules {
+    /// `--any`: one target is enough.
+    pub any: bool,
+    /// `--closed`: nobody listens at a target.
+    pub closed: bool,
+    /// `--wait`: a target may be checked several times.
+    pub waits: bool,
+    /// `--json`.
+    pub json: bool,
+    /// `-v`: closed ports of a range, too.
+    pub verbose: bool,
+    /// Targets that are as they should be have no line.
+    pub failures_only: bool,
+}
+
+/// The results, written in the order of the command line, as soon as that order allows.
 pub struct Report {
-    json: bool,
-    verbose: bool,
-    out: BufWriter<Waiting>,
+    rules: Rules,
+    out: BufWriter<Box<dyn Write + Send>>,
     lines: Vec<Line>,
+    targets: Vec<Target>,
+    /// How many targets are as they should be.
+    met: usize,
+    /// How many will not be, however long they are waited for.
+    hopeless: usize,
+    /// How many lines have no result yet.
+    missing: usize,
     next: usize,
     failure: Option<io::Error>,
 }
 
+/// An address with one port.
 struct Line {
     address: String,
-    /// The entry of the list this port's range is.
-    range: Option<usize>,
+    target: usize,
+    /// The errno value of the last check, and how many milliseconds it took.
     result: Option<(i32, f64)>,
+    verdict: Verdict,
+}
+
+/// One port, or a range of them, which counts as open if one of them is.
+struct Target {
+    first: usize,
+    is_range: bool,
+    /// How many ports there are; how many are as they should be, or will not be.
+    count: usize,
+    met: usize,
+    hopeless: usize,
+}
+
+/// What a result means for the check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Met,
+    /// The next check may give another result.
+    MayPass,
+    Hopeless,
 }
 
 /// One result in JSON.
 #[derive(Serialize)]
 struct Row<'a> {
+    event: &'static str,
     address: &'a str,
+    state: &'static str,
     result: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<String>,
     ms: f64,
 }
 
+impl Target {
+    fn is_met(&self, rules: Rules) -> bool {
+        if self.takes_one(rules) { self.met > 0 } else { self.met == self.count }
+    }
+
+    fn is_hopeless(&self, rules: Rules) -> bool {
+        if self.takes_one(rules) { self.hopeless == self.count } else { self.hopeless > 0 }
+    }
+
+    /// Whether one of its ports decides.
+    fn takes_one(&self, rules: Rules) -> bool {
+        self.is_range && !rules.closed
+    }
+}
+
 impl Report {
-    /// None yet.
-    pub fn new(json: bool, verbose: bool) -> Self {
-        let out = BufWriter::new(Stdio::output().waiting(Deadline::of_run()));
-        Self { json, verbose, out, lines: Vec::new(), next: 0, failure: None }
-    }
-
-    /// One more result is expected, after those before.
-    pub fn expect(&mut self, address: String, range: Option<usize>) {
-        self.lines.push(Line { address, range, result: None });
-    }
-
-    /// The result at this place of the order.
-    pub fn tell(&mut self, index: usize, checked: &Checked) {
-        self.lines[index].result = Some((checked.code, checked.took.as_secs_f64() * 1e3));
-        while let Some(line) = self.lines.get(self.next)
-            && let Some((code, ms)) = line.result
-        {
-            self.next += 1;
-            if line.range.is_none() || code == 0 || self.verbose {
-                let written = self.write(self.next - 1, code, ms);
-                self.failure = self.failure.take().or(written.err());
-            }
+    /// None yet; they go to `out`.
+    pub fn new(rules: Rules, out: Box<dyn Write + Send>) -> Self {
+        Self {
+            rules,
+            out: BufWriter::new(out),
+            lines: Vec::new(),
+            targets: Vec::new(),
+            met: 0,
+            hopeless: 0,
+            missing: 0,
+            next: 0,
+            failure: None,
         }
     }
 
-    fn write(&mut self, index: usize, code: i32, ms: f64) -> io::Result<()> {
-        let address = &self.lines[index].address;
-        if self.json {
-            let ms = (ms * 1e3).round() / 1e3;
-            let errno = (code != 0).then(|| errno_name(code));
-            let result = Row { address, result: code, errno, ms };
-            writeln!(self.out, "{}", json::line(&result)?)?;
-        } else if code == 0 {
-            writeln!(self.out, "{address} open")?;
-        } else {
-            writeln!(self.out, "{address} {} ({code})", errno_name(code))?;
-        }
-        // The next result is still pending: this one is shown now.
-        if self.lines.get(self.next).is_some_and(|next| next.result.is_none()) {
-            self.out.flush()?;
-        }
-        Ok(())
+    /// A result is expected for each of these addresses, behind those before: of a port, or of the
+    /// ports of a range. The place of the first.
+    pub fn expect(&mut self, addresses: Vec<String>, is_range: bool) -> usize {
+        let (first, count) = (self.lines.len(), addresses.len());
+        let target = self.targets.len();
+        self.missing += count;
+        self.targets.push(Target { first, is_range, count, met: 0, hopeless: 0 });
+        let verdict = Verdict::MayPass;
+        self.lines.extend(addresses.into_iter().map(|address| Line {
+            address,
+            target,
+            result: None,
+            verdict,
+        }));
+        first
     }
 
-    /// Whether `--wait` is done once all but these are open: each single port is, and one port of
-    /// each range.
-    pub fn is_met_without(&self, failed: &[(usize, Checked)]) -> bool {
-        failed.iter().all(|(index, _)| {
-            let range = self.lines[*index].range;
-            let open = |line: &Line| matches!(line.result, Some((0, _)));
-            range.is_some() && self.lines.iter().any(|line| line.range == range && open(line))
-        })
+    /// A result for the address of this place in the order. One whose time the end of `--wait` has cut
+    /// short says less than the one before it.
+    pub fn tell(&mut self, index: usize, checked: &Checked, is_cut_short: bool) {
+        let (rules, line) = (self.rules, &mut self.lines[index]);
+        if is_cut_short && line.result.is_some() {
+            return;
+        }
+        self.missing -= usize::from(line.result.is_none());
+        line.result = Some((checked.code, millis(checked.took)));
+        line.verdict = rules.verdict(checked.code);
+        let target = &mut self.targets[line.target];
+        let before = (target.is_met(rules), target.is_hopeless(rules));
+        match line.verdict {
+            Verdict::Met => target.met += 1,
+            Verdict::MayPass => {}
+            Verdict::Hopeless => target.hopeless += 1,
+        }
+        self.met += usize::from(!before.0 && target.is_met(rules));
+        self.hopeless += usize::from(!before.1 && target.is_hopeless(rules));
+        let is_settled =
+            |line: &Line| line.verdict == Verdict::Met || !rules.waits && line.result.is_some();
+        while self.lines.get(self.next).is_some_and(is_settled) {
+            self.write_next();
+        }
+        // What is written is shown now if a result is still pending.
+        if self.next < self.lines.len() {
+            let flushed = self.out.flush();
+            self.failure = self.failure.take().or(flushed.err());
+        }
     }
 
-    /// The status of the first failure; a range has failed if none of its ports is open.
-    pub fn finish(mut self) -> Result<(), Failure> {
+    /// Whether another check of this address may help.
+    pub fn needs(&self, index: usize) -> bool {
+        let line = &self.lines[index];
+        let target = &self.targets[line.target];
+        let is_over = target.is_met(self.rules) || target.is_hopeless(self.rules);
+        line.verdict == Verdict::MayPass && !is_over
+    }
+
+    /// Whether the answer is known though results are missing, or none can be written.
+    pub fn is_decided(&self) -> bool {
+        let most = if self.rules.any { self.targets.len() } else { 1 };
+        self.failure.is_some()
+            || self.rules.any && self.has_succeeded()
+            || self.rules.waits && self.hopeless >= most
+    }
+
+    /// Whether every address has been checked once.
+    pub fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    fn has_succeeded(&self) -> bool {
+        self.met >= if self.rules.any { 1 } else { self.targets.len() }
+    }
+
+    /// What is waited for, each target with its last cause.
+    pub fn pending(&self) -> String {
+        let unmet = self.targets.iter().filter(|target| !target.is_met(self.rules));
+        let named = unmet.clone().take(NAMED).map(|target| self.named(target));
+        let mut text = named.collect::<Vec<_>>().join(", ");
+        match unmet.count().saturating_sub(NAMED) {
+            0 => {}
+            others => text = format!("{text}, and {others} more"),
+        }
+        if self.rules.any { format!("any of {text}") } else { text }
+    }
+
+    /// The ranges that have no open port, of which no line says so.
+    pub fn empty_ranges(&self) -> Vec<String> {
+        if self.rules.closed || self.rules.verbose || self.rules.json {
+            return Vec::new();
+        }
+        let empty = self.targets.iter().filter(|target| target.is_range && target.met == 0);
+        empty.map(|target| self.named(target)).collect()
+    }
+
+    fn named(&self, target: &Target) -> String {
+        let line = &self.lines[target.first];
+        if target.is_range {
+            let last = &self.lines[target.first + target.count - 1].address;
+            let (_, last) = last.rsplit_once(':').unwrap_or_default();
+            let state = if self.rules.closed { "closed" } else { "open" };
+            return format!("{}-{last}: {} of {} {state}", line.address, target.met, target.count);
+        }
+        match line.result {
+            None => line.address.clone(),
+            Some((0, _)) => format!("{}: still open", line.address),
+            Some((code, _)) => format!("{}: {}", line.address, errno_name(code)),
+        }
+    }
+
+    /// Writes one line. Ports of a range that are not open would be most of its lines.
+    fn write_next(&mut self) {
+        let (rules, line) = (self.rules, &self.lines[self.next]);
+        self.next += 1;
+        // A connect that is under way: the answer was known without it.
+        let (code, ms) = line.result.unwrap_or((Errno::EINPROGRESS as i32, 0.0));
+        let target = &self.targets[line.target];
+        let is_shown = !target.is_range || code == 0 || rules.verbose || rules.json;
+        if !is_shown || rules.failures_only && target.is_met(rules) {
+            return;
+        }
+        let written = result(rules.json, &line.address, code, ms, false)
+            .map_err(io::Error::from)
+            .and_then(|line| writeln!(self.out, "{line}"));
+        self.failure = self.failure.take().or(written.err());
+    }
+
+    /// The end: writes the lines that are left. The status is that of the first target that failed;
+    /// with `--wait` it is "timed out" where time has run out.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        while self.next < self.lines.len() {
+            self.write_next();
+        }
         if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
             return Err(Failure::output(e));
         }
-        let is_open = |line: &&Line| matches!(line.result, Some((0, _)));
-        let open = self.lines.iter().filter(is_open);
-        let open: BTreeSet<usize> = open.filter_map(|line| line.range).collect();
-        for line in &self.lines {
-            let failed = match (line.range, line.result) {
-                (None, Some((code, _))) if code != 0 => Some(status(code)),
-                (Some(entry), _) if !open.contains(&entry) => Some(Exit::Refused),
-                _ => None,
-            };
-            if let Some(exit) = failed {
-                return Err(Failure::silent(exit));
-            }
+        if self.has_succeeded() {
+            return Ok(());
         }
-        Ok(())
+        if self.rules.waits && !self.is_decided() {
+            return Err(Failure::silent(Exit::TimedOut));
+        }
+        let has_failed = |target: &&Target| {
+            if self.rules.waits {
+                target.is_hopeless(self.rules)
+            } else {
+                !target.is_met(self.rules)
+            }
+        };
+        let failed = self.targets.iter().find(has_failed);
+        Err(Failure::silent(failed.map_or(Exit::Other, |target| self.status(target))))
+    }
+
+    /// The status of a target that failed. A range without an open port is refused.
+    fn status(&self, target: &Target) -> Exit {
+        if target.takes_one(self.rules) {
+            return Exit::Refused;
+        }
+        let lines = &self.lines[target.first..target.first + target.count];
+        let failed = lines.iter().find(|line| line.verdict != Verdict::Met);
+        let code = failed.and_then(|line| line.result).map_or(Errno::ETIMEDOUT as i32, |it| it.0);
+        if code == 0 { Exit::Expectation } else { status(code) }
     }
 }
 
-/// Whether a failure may pass by itself: `--wait` waits for it.
-pub fn may_pass(code: i32) -> bool {
-    Retry::may_pass(status(code), Some(code))
+impl Rules {
+    fn verdict(self, code: i32) -> Verdict {
+        let is_met = if self.closed { is_closed(code) } else { code == 0 };
+        if is_met {
+            Verdict::Met
+        } else if code == 0 || Retry::may_pass(status(code), Some(code)) {
+            Verdict::MayPass
+        } else {
+            Verdict::Hopeless
+        }
+    }
 }
 
-fn status(code: i32) -> Exit {
+/// A result as a line or an object, without its newline; `is_timed` adds the time to a line.
+pub fn result(
+    json: bool,
+    address: &str,
+    code: i32,
+    ms: f64,
+    is_timed: bool,
+) -> serde_json::Result<String> {
+    if json {
+        let state = match code {
+            0 => "open",
+            code if is_closed(code) => "closed",
+            _ => "unknown",
+        };
+        let errno = (code != 0).then(|| errno_name(code));
+        return json::line(&Row { event: "check", address, state, result: code, errno, ms });
+    }
+    let result = if code == 0 { "open".into() } else { format!("{} ({code})", errno_name(code)) };
+    let time = if is_timed { format!(" {ms:.2} ms") } else { String::new() };
+    Ok(format!("{address} {result}{time}"))
+}
+
+/// Whether nobody listens: refused, or a UNIX socket without a file. What gives no answer may be busy
+/// or filtered.
+fn is_closed(code: i32) -> bool {
+    code == Errno::ECONNREFUSED as i32 || code == Errno::ENOENT as i32
+}
+
+/// The exit status of a check that failed in this way.
+pub fn status(code: i32) -> Exit {
     if code < 0 { Exit::Unresolved } else { Exit::of(&io::Error::from_raw_os_error(code)) }
 }

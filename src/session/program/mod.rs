@@ -106,7 +106,7 @@ impl Program {
             Ok(execve(&text(self.path.as_os_str())?, &words, &variables)?)
         };
         match exec() {
-            Err(e) => self.failure(&e),
+            Err(e) => self.start_failure(&e),
         }
     }
 

@@ -1,0 +1,435 @@
+//! `connect --check`: whether the ADDRESSes are open, once, until they are (`--wait`), or again and
+//! again (`--count`).
+//!
+//! Each ADDRESS has a thread of its own: a resolver without an answer, a silent host and the pauses
+//! between attempts hold up nothing else. The main thread ends as soon as the answer is known. What is
+//! still under way then ends with the process.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use socket2::SockAddr;
+
+use super::Connect;
+use super::report::{Report, Rules};
+use super::tries::Tries;
+use crate::console::event::Level;
+use crate::console::talk::Talk;
+use crate::exit::{During, Exit, Failure, quoted};
+use crate::net::address::{Address, Port, Target};
+use crate::net::deadline::{self, Deadline, LAST_LOOK};
+use crate::net::poller::Waker;
+use crate::net::quantity;
+use crate::net::resolve::resolve;
+use crate::net::retry::Retry;
+use crate::net::scan::{Checked, scan};
+use crate::net::signal::{self, Deferred};
+use crate::net::stdio::Stdio;
+use crate::roles::client::ClientArgs;
+use crate::roles::client::open::Opener;
+use crate::session::program::Program;
+
+/// The pause between two tries of `--count`.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often at most a notice says what is waited for.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// What is checked of one ADDRESS: addresses with one port each, and their places among the results.
+type Word = Vec<(usize, Address)>;
+
+/// Checks, reports, and executes the program behind `--` in our place if all is as it should be.
+pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
+    check_flags(args)?;
+    let words = words(&args.client)?;
+    let program = match &args.client.program {
+        words if words.is_empty() => None,
+        words => Some(Program::find(words.clone())?),
+    };
+    // The threads share it up to the end of the process.
+    let client: &'static ClientArgs = Box::leak(Box::new(args.client.clone()));
+    let opener: &'static Opener<'static> = Box::leak(Box::new(Opener::new(client)?));
+    let deadline = client.socket.end();
+    if let Some(count) = client.count {
+        return repeat(opener, words, count, client, deadline);
+    }
+    let rules = Rules {
+        any: args.any,
+        closed: args.closed,
+        waits: client.wait.is_some(),
+        json: client.socket.talk.json,
+        verbose: client.socket.talk.verbose,
+        failures_only: program.is_some() && client.socket.talk.quiet,
+    };
+    // The program's stdout is its own.
+    let out: Box<dyn Write + Send> =
+        if program.is_some() { Box::new(talk.clone()) } else { stdout() };
+    let mut report = Report::new(rules, out);
+    let words = words.iter().map(|targets| expect(&mut report, targets)).collect();
+    let retry = client.wait.map(|wait| Retry::new(wait, deadline));
+    let board = Board::start(report, words, move |board, word| {
+        check_until_met(board, word, opener, retry.clone(), deadline)
+    })?;
+    wait_for_answer(&board, client.wait, talk)?;
+    match program {
+        Some(program) => {
+            talk.flush();
+            Err(program.exec())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses flags that say nothing together.
+fn check_flags(args: &Connect) -> Result<(), Failure> {
+    let client = &args.client;
+    let why = if client.count.is_some() && client.wait.is_some() {
+        "--wait cannot be used with --count: --count N tries N times, open or not"
+    } else if client.count.is_some() && !client.program.is_empty() {
+        "--count cannot be used with a program behind --, which waits for one success"
+    } else if args.closed && client.proxy.is_some() {
+        "--closed cannot be used with --proxy: whether anybody listens is not what a proxy tells"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(why))
+}
+
+/// The targets of each ADDRESS, in the order written. HOST PORT is an ADDRESS only where it is the only
+/// one: further words could be ports of the same host as well.
+fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
+    let (first, used) = Address::take_list(&args.address)?;
+    let rest = &args.address[used..];
+    if used == 2
+        && let Some(extra) = rest.first()
+    {
+        let extra = quoted(extra);
+        return Err(Failure::usage(format!(
+            "unexpected word {extra} after HOST PORT; write each of several addresses as HOST:PORT"
+        )));
+    }
+    let mut words = vec![first];
+    for word in rest {
+        words.push(Address::take_list(std::slice::from_ref(word))?.0);
+    }
+    let family = args.socket.family.family();
+    for target in words.iter_mut().flatten() {
+        target.address.check_family(family)?;
+        target.address = target.address.clone().resolve_default(family);
+        if args.count.is_some() && target.range.is_some() {
+            return Err(Failure::usage("--count tries single ports: 22,80, not a range"));
+        }
+    }
+    Ok(words)
+}
+
+fn stdout() -> Box<dyn Write + Send> {
+    Box::new(Stdio::output().waiting(Deadline::of_run()))
+}
+
+/// Makes the report expect the results of an ADDRESS: of each port, and of each range together.
+fn expect(report: &mut Report, targets: &[Target]) -> Word {
+    let mut word = Word::new();
+    for ports in targets.chunk_by(|a, b| a.range.is_some() && a.range == b.range) {
+        let addresses = ports.iter().map(|target| target.address.to_string()).collect();
+        let first = report.expect(addresses, ports[0].range.is_some());
+        word.extend((first..).zip(ports.iter().map(|target| target.address.clone())));
+    }
+    word
+}
+
+/// The results, which the threads write, and what wakes the main thread.
+struct Board<R> {
+    state: Mutex<State<R>>,
+    waker: Waker,
+}
+
+struct State<R> {
+    results: R,
+    /// Threads at work.
+    busy: usize,
+    /// What makes further checks useless.
+    failure: Option<Failure>,
+}
+
+impl<R: Send + 'static> Board<R> {
+    /// Starts a thread for each ADDRESS, which does this work.
+    fn start(
+        results: R,
+        words: Vec<Word>,
+        work: impl Fn(&Self, Word) -> Result<(), Failure> + Clone + Send + 'static,
+    ) -> Result<Arc<Self>, Failure> {
+        let waker = Waker::new().during("start", "the check")?;
+        let state = Mutex::new(State { results, busy: words.len(), failure: None });
+        let board = Arc::new(Self { state, waker });
+        for word in words {
+            let (board, work) = (Arc::clone(&board), work.clone());
+            let thread = thread::Builder::new().name("check".into()).spawn(move || {
+                let result = work(&board, word);
+                let mut state = board.lock();
+                state.busy -= 1;
+                state.failure = state.failure.take().or(result.err());
+                board.waker.wake();
+            });
+            thread.during("start", "the check")?;
+        }
+        Ok(board)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a thread that wakes us, or for a signal.
+    fn wait(&self, signals: Option<&Deferred>, until: Deadline) -> Result<(), Failure> {
+        let waker = self.waker.as_fd();
+        let signals = signals.map_or(waker, AsFd::as_fd);
+        let fds = [(waker, PollFlags::POLLIN), (signals, PollFlags::POLLIN)];
+        deadline::wait(fds, until).during("wait for", "connections")?;
+        self.waker.quiet();
+        Ok(())
+    }
+}
+
+/// Waits until the answer is known, and for a moment for the first results of the others, which are likely
+/// to be under way; then reports it. Notices say meanwhile what `--wait` waits for.
+/// Signals are fatal.
+fn wait_for_answer(
+    board: &Board<Report>,
+    wait: Option<Duration>,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    let limit = wait.filter(|_| talk.gives_notice(Level::Verbose)).map(quantity::shown);
+    let mut said = String::new();
+    let mut due = Instant::now() + NOTICE;
+    let mut end = Deadline::NEVER;
+    let mut state = loop {
+        let gives_notice = limit.is_some() && end == Deadline::NEVER;
+        board.wait(None, if gives_notice { Deadline::at(due) } else { end })?;
+        let mut state = board.lock();
+        if let Some(failure) = state.failure.take() {
+            return Err(failure);
+        }
+        if state.busy == 0 || end.passed() {
+            break state;
+        }
+        if state.results.is_decided() {
+            if state.results.is_complete() {
+                break state;
+            }
+            end = end.min(Deadline::after(LAST_LOOK));
+            continue;
+        }
+        if let Some(limit) = &limit
+            && due <= Instant::now()
+        {
+            due = Instant::now() + NOTICE;
+            let pending = state.results.pending();
+            if pending != said {
+                talk.notice(Level::Verbose, &format!("waiting up to {limit} for {pending}"));
+                said = pending;
+            }
+        }
+    };
+    let result = state.results.finish();
+    for range in state.results.empty_ranges() {
+        talk.notice(Level::Normal, &range);
+    }
+    result
+}
+
+/// Checks an ADDRESS once; with `--wait` until its targets are as they should be, or it makes no sense
+/// any more.
+fn check_until_met(
+    board: &Board<Report>,
+    mut word: Word,
+    opener: &Opener<'_>,
+    mut retry: Option<Retry>,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    loop {
+        let until = retry.as_mut().map_or(deadline, Retry::attempt);
+        check_each(opener, &word, until, |index, checked| {
+            let is_late = checked.code == Errno::ETIMEDOUT as i32
+                && retry.as_ref().is_some_and(Retry::is_over);
+            let mut state = board.lock();
+            state.results.tell(index, &checked, is_late);
+            if state.results.is_decided() {
+                board.waker.wake();
+            }
+        })?;
+        let Some(retry) = &mut retry else {
+            return Ok(());
+        };
+        let state = board.lock();
+        word.retain(|(index, _)| state.results.needs(*index));
+        drop(state);
+        if !word.is_empty() {
+            sleep_until(retry.pause(Instant::now()));
+        }
+        if word.is_empty() || retry.is_over() {
+            return Ok(());
+        }
+    }
+}
+
+/// `--count`: a TCP ping.
+fn repeat(
+    opener: &'static Opener<'static>,
+    words: Vec<Vec<Target>>,
+    count: u64,
+    client: &ClientArgs,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    let interval = client.interval.unwrap_or(INTERVAL);
+    let mut addresses = Vec::new();
+    let mut number = |Target { address, .. }: Target| {
+        addresses.push(address.to_string());
+        (addresses.len() - 1, address)
+    };
+    let words = words.into_iter().map(|word| word.into_iter().map(&mut number).collect()).collect();
+    let tries = Tries::new(client.socket.talk.json, addresses, stdout());
+    let signals = signal::defer();
+    let board = Board::start(tries, words, move |board, word| {
+        try_often(board, &word, opener, count, interval, deadline)
+    })?;
+    let (mut state, signal) = loop {
+        board.wait(signals.as_ref(), Deadline::NEVER)?;
+        let signal = signals.as_ref().and_then(Deferred::take);
+        if signal.is_some() {
+            // Another one ends us at once, even where stdout is not read.
+            drop(signals);
+            break (board.lock(), signal);
+        }
+        let state = board.lock();
+        if state.busy == 0 || state.failure.is_some() || state.results.has_failed() {
+            break (state, None);
+        }
+    };
+    match (state.failure.take(), signal) {
+        (Some(failure), _) if !failure.is_silent() => Err(failure),
+        (failure, signal) => {
+            let interrupted = signal.map(|signal| Failure::silent(Exit::of_signal(signal)));
+            let result = state.results.finish(interrupted);
+            result.and(failure.map_or(Ok(()), Err))
+        }
+    }
+}
+
+/// Checks an ADDRESS so many times.
+fn try_often(
+    board: &Board<Tries>,
+    word: &Word,
+    opener: &Opener<'_>,
+    count: u64,
+    interval: Duration,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    let mut next = Instant::now();
+    for _ in 0..count {
+        sleep_until(deadline.instant().map_or(next, |end| end.min(next)));
+        if deadline.passed() {
+            return Err(Failure::silent(Exit::TimedOut));
+        }
+        check_each(opener, word, deadline, |index, checked| {
+            let mut state = board.lock();
+            state.results.tell(index, &checked);
+            if state.results.has_failed() {
+                board.waker.wake();
+            }
+        })?;
+        next = (next + interval).max(Instant::now());
+    }
+    Ok(())
+}
+
+fn sleep_until(when: Instant) {
+    thread::sleep(when.saturating_duration_since(Instant::now()));
+}
+
+/// Checks all of these, each on every address of its host until one is open. `tell` gets each
+/// result once, with the number that belongs to it.
+fn check_each(
+    opener: &Opener<'_>,
+    targets: &[(usize, Address)],
+    deadline: Deadline,
+    mut tell: impl FnMut(usize, Checked),
+) -> Result<(), Failure> {
+    if opener.is_proxied() {
+        for (index, address) in targets {
+            tell(*index, through_proxy(opener, address, deadline)?);
+        }
+        return Ok(());
+    }
+    let (how, timeout) = opener.dial();
+    let until = Deadline::after(timeout).min(deadline);
+    // Of one host: its addresses are looked up once, a service name with its own port.
+    let mut known: Option<Vec<SockAddr>> = None;
+    let mut open: Vec<(usize, Vec<SockAddr>)> = Vec::with_capacity(targets.len());
+    for (index, address) in targets {
+        let found = match (&known, address) {
+            (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
+                Ok(known.iter().map(|a| with_port(a, *port)).collect())
+            }
+            _ => resolve(address, how.query, until),
+        };
+        match found {
+            Ok(found) => {
+                known.get_or_insert_with(|| found.clone());
+                open.push((*index, found));
+            }
+            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            Err(failure) => {
+                let code = failure.code.unwrap_or(libc::EAI_NONAME);
+                let took = Duration::ZERO;
+                tell(*index, Checked { code, took });
+            }
+        }
+    }
+    let most = open.iter().map(|(_, found)| found.len()).max().unwrap_or(0);
+    for nth in 0..most {
+        open.retain(|(_, found)| nth < found.len());
+        let addresses: Vec<SockAddr> = open.iter().map(|(_, found)| found[nth].clone()).collect();
+        let mut is_reported = vec![false; open.len()];
+        scan(&addresses, &how, timeout, deadline, |at, checked| {
+            let (index, found) = &open[at];
+            if checked.code == 0 || nth + 1 == found.len() {
+                tell(*index, checked);
+                is_reported[at] = true;
+            }
+        })?;
+        let mut is_reported = is_reported.into_iter();
+        open.retain(|_| !is_reported.next().unwrap_or(false));
+    }
+    Ok(())
+}
+
+/// One check by way of a proxy, which has no number for each reason.
+fn through_proxy(
+    opener: &Opener<'_>,
+    address: &Address,
+    deadline: Deadline,
+) -> Result<Checked, Failure> {
+    let began = Instant::now();
+    let code = match opener.check(address.clone(), deadline) {
+        Ok(()) => 0,
+        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+        Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
+    };
+    let took = began.elapsed();
+    Ok(Checked { code, took })
+}
+
+fn with_port(address: &SockAddr, port: u16) -> SockAddr {
+    match address.as_socket() {
+        Some(mut inet) => {
+            inet.set_port(port);
+            inet.into()
+        }
+        None => address.clone(),
+    }
+}
