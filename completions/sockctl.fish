@@ -310,7 +310,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
@@ -1383,7 +1383,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fil
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd -d 'Read the key from this descriptor' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, else no limit]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r

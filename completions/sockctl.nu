@@ -88,7 +88,7 @@ module completions {
     --no-half-close           # Do not close the sending side when stdin ends
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
-    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
+    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
@@ -302,7 +302,7 @@ module completions {
     --no-half-close           # Do not close the sending side when stdin ends
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
-    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
+    --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8

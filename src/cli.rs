@@ -106,6 +106,7 @@ sockctl auth-serve 7000 --keys team.keys --room      # members have the names of
         examples: "\
 sockctl auth-connect server:8520 --key-file key
 sockctl auth-connect server:8520 --key-file key < file
+sockctl auth-connect server:8520 --key-file key -- ./client
 sockctl auth-connect 6000 --python --key-file key    # a Listener of Python's multiprocessing
 ",
     },

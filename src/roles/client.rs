@@ -59,7 +59,8 @@ pub struct ClientArgs {
     /// Exit after receiving SIZE bytes
     #[arg(long, value_name = "SIZE", value_parser = args::size, help_heading = "Limits")]
     pub max_bytes: Option<u64>,
-    /// How long to keep receiving after we are done [default: 1s at the prompt, else no limit]
+    /// How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence
+    /// behind a program, else no limit]
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
         help_heading = "Limits")]
     pub linger: Option<Duration>,
