@@ -285,6 +285,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s w -l timeout -
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -554,6 +555,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s w -l timeout
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -820,6 +822,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeo
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1079,6 +1082,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s w -l timeou
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-send" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1349,6 +1353,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s w -l time
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -1627,6 +1632,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s w -l ti
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"

@@ -59,6 +59,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -113,6 +114,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -153,6 +155,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -196,6 +199,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -266,6 +270,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only
@@ -327,6 +332,7 @@ module completions {
     --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
+    --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
     --raw                     # Print received text unescaped, control characters included
     --verbose(-v)             # Show connection details
     --quiet(-q)               # Show errors only

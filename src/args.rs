@@ -36,7 +36,7 @@ use crate::exit::{Failure, quoted};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
-use crate::net::hexdump::Dump;
+use crate::net::dump::{Dump, Format};
 use crate::net::options;
 use crate::net::quantity;
 use crate::net::resolve::{Query, Source};
@@ -217,6 +217,10 @@ pub struct SocketArgs {
     /// is stderr
     #[arg(short = 'x', long, value_name = "FILE", help_heading = "Output")]
     pub hex: Option<PathBuf>,
+    /// Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE
+    /// appends, %i is the connection's number, `-` is stderr
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub log: Option<PathBuf>,
     /// Print received text unescaped, control characters included
     #[arg(long, help_heading = "Output")]
     pub raw: bool,
@@ -231,29 +235,31 @@ impl SocketArgs {
         Deadline::of_run()
     }
 
-    /// The hex dump's destination, if `--hex` is given; it `is_private` where the session is
-    /// encrypted. The file is not opened yet, but what would be in the way is reported.
-    pub fn dump(&self, is_private: bool, talk: &Talk) -> Result<Option<Dump>, Failure> {
-        let Some(path) = &self.hex else {
-            return Ok(None);
-        };
-        if path == Path::new("-") {
-            let talk = talk.clone();
-            return Ok(Some(Dump::new(
-                path.clone(),
-                Box::new(move |_| Ok(Box::new(talk.clone()))),
-            )));
-        }
-        let name = path.as_os_str().as_bytes();
-        let (append, path) = match name.strip_prefix(b"+") {
-            Some(rest) => (true, Path::new(OsStr::from_bytes(rest))),
-            None => (false, path.as_path()),
-        };
-        file::check(path).map_err(|e| Failure::file("write the hex dump", path.display(), &e))?;
-        let mode = file::Mode { append, private: is_private };
-        let open = move |path: &Path| Ok(Box::new(OutputFile::open(path, mode)?) as Box<dyn Write>);
-        Ok(Some(Dump::new(path.to_owned(), Box::new(open))))
+    /// The destinations of `--hex` and `--log`, as far as they are given; their files are private where
+    /// the session is encrypted. They are not opened yet, but what would be in the way is reported.
+    pub fn dumps(&self, is_private: bool, talk: &Talk) -> Result<Vec<Dump>, Failure> {
+        let hex = self.hex.iter().map(|path| (Format::Hex, path));
+        let log = self.log.iter().map(|path| (Format::Text, path));
+        hex.chain(log).map(|(format, path)| dump(format, path, is_private, talk)).collect()
     }
+}
+
+/// One of them.
+fn dump(format: Format, path: &Path, is_private: bool, talk: &Talk) -> Result<Dump, Failure> {
+    if path == Path::new("-") {
+        let talk = talk.clone();
+        let open = move |_: &Path| Ok(Box::new(talk.clone()) as Box<dyn Write>);
+        return Ok(Dump::new(format, path.to_owned(), Box::new(open)));
+    }
+    let name = path.as_os_str().as_bytes();
+    let (append, path) = match name.strip_prefix(b"+") {
+        Some(rest) => (true, Path::new(OsStr::from_bytes(rest))),
+        None => (false, path),
+    };
+    file::check(path).map_err(|e| Failure::file(format.op(), path.display(), &e))?;
+    let mode = file::Mode { append, private: is_private };
+    let open = move |path: &Path| Ok(Box::new(OutputFile::open(path, mode)?) as Box<dyn Write>);
+    Ok(Dump::new(format, path.to_owned(), Box::new(open)))
 }
 
 /// Which bytes are sent and received, and how.
@@ -294,7 +300,7 @@ impl DataArgs {
 /// The appearance and history of the prompt.
 #[derive(Args, Debug, Clone)]
 pub struct PromptArgs {
-    /// Show the local time before each line
+    /// Show the local time before each line; in a pipe, before each line that is received
     #[arg(long, help_heading = "Prompt")]
     pub timestamps: bool,
     /// Ring the bell on private messages, mentions, and in one-to-one chats

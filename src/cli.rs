@@ -46,6 +46,7 @@ sockctl serve                            # talk with the clients that connect to
 sockctl serve --room '*:8520'            # a chat room, also for other machines
 sockctl serve 7000 --echo -v             # an echo server
 sockctl serve 8080 -- cat                # a program for each client
+sockctl serve 7000 --log 'talk-%i.log'   # what each client said and heard, with times
 ",
     },
     Subcommand {
@@ -60,6 +61,7 @@ sockctl connect -z example.org:443 --count 5                           # TCP pin
 sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 200 '
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout
+sockctl connect mail:25 --log -          # see what goes over the connection, with times
 ",
     },
     Subcommand {

@@ -1,4 +1,4 @@
-//! Files that options name: read (`@FILE`, keys), written (`--hex`, `--port-file`), FIFOs and links
+//! Files that options name: read (`@FILE`, keys), written (`--hex`, `--log`, `--port-file`), FIFOs and links
 //! among them.
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::run::{
     sockctl, until,
 };
 
-const DUMPED: &str = "> 0.… 00000000  68 65 6c 6c 6f                                    |hello|\n";
+const DUMPED: &str = "> 0.… 00000000  68 65 6c 6c 6f           |hello|\n";
 
 /// Answers with what it got, after its end.
 fn echo() -> Peer {
@@ -52,10 +52,14 @@ fn row_92_a_fifo_without_its_other_end_waits_until_the_deadline() {
         done.fails(4, format!("{}: the deadline has passed (--deadline)", op.replace('F', &fifo)));
         assert!(began.elapsed() < DEADLINE / 3, "{words}");
     }
-    for words in ["connect --hex F", "connect --hex +F"] {
+    for (words, op) in [
+        ("connect --hex F", "write the hex dump"),
+        ("connect --hex +F", "write the hex dump"),
+        ("connect --log F", "write the log"),
+    ] {
         let words = words.replace('F', &fifo);
         let done = sockctl(format!("{words} {} --deadline 0.3", echo())).input("hello").run();
-        let failure = format!("write the hex dump {fifo}: the deadline has passed (--deadline)");
+        let failure = format!("{op} {fifo}: the deadline has passed (--deadline)");
         done.is(4, "hello", format!("sockctl: {failure}\n"));
     }
 }
@@ -83,7 +87,7 @@ fn row_100_a_dump_is_opened_once_the_connection_stands() {
     let folder = Folder::new();
     let notes = folder.file("notes.txt", "mine");
     let (_, gone) = listener();
-    for words in ["connect --hex", "auth-connect --hex"] {
+    for words in ["connect --hex", "auth-connect --hex", "connect --log"] {
         let done = sockctl(format!("{words} {notes} {gone} --wait 0.1"))
             .env("SOCKCTL_KEY", "a long enough key")
             .run();
@@ -121,14 +125,15 @@ fn a_dump_is_added_to_a_file_or_is_one_for_each_connection() {
 #[test]
 fn row_114_the_dump_of_an_encrypted_session_is_its_owners_alone() {
     let folder = Folder::new();
-    let (dump, old) = (folder.text("dump"), folder.file("old", "old"));
+    let (dump, log) = (folder.text("dump"), folder.text("log"));
+    let old = folder.file("old", "old");
     fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
     let server = sockctl(format!("auth-serve --echo 127.0.0.1:0 --hex {old}"));
     let server = server.env("SOCKCTL_KEY", "a long enough key").start();
-    let client = sockctl(format!("auth-connect {server} --hex {dump}"));
+    let client = sockctl(format!("auth-connect {server} --hex {dump} --log {log}"));
     let done = client.env("SOCKCTL_KEY", "a long enough key").input("hello").run();
     assert_eq!((done.code, &done.stdout[..]), (0, &b"hello"[..]), "{}", done.stderr);
-    for file in [dump, old] {
+    for file in [dump, log, old] {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600, "{file}");
     }
 }
@@ -249,6 +254,7 @@ fn row_109_a_fifo_that_nobody_reads_holds_up_neither_service_nor_end() {
         "auth-serve --echo --digest md5 --hex F",
         "serve --sh cat --hex F",
         "serve --room --hex F",
+        "serve --echo --log F",
     ] {
         let words = words.replace('F', &fifo);
         let server =
@@ -278,7 +284,7 @@ fn row_109_a_dump_that_is_not_read_any_more_loses_records_and_says_so() {
     let mut fifo = folder.fifo("fifo");
     let name = folder.text("fifo");
     let server = sockctl(format!("serve --echo --hex {name} 127.0.0.1:0")).start();
-    let data = vec![b'x'; 1 << 20]; // some 10 MiB of dump
+    let data = vec![b'x'; 1 << 20]; // some 15 MiB of dump
     assert_eq!(ask(&server.connect(), &data), data);
     let mut dumped = Vec::new();
     let mut block = vec![0; 64 << 10];

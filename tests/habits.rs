@@ -318,6 +318,11 @@ const HABITS: &[Habit] = &[
         place.run(command).is(0, "ok\n", "< … 00000000  6f 6b 0a … |ok.|\n");
         peer.join().unwrap();
     }),
+    ("sockctl connect 8520 --log -", |place, command| {
+        let peer = place.peer("", "ok\n");
+        place.run(command).is(0, "ok\n", "…:…:….… < ok\n");
+        peer.join().unwrap();
+    }),
 ];
 
 /// A server of the table returns what it gets, to several at a time, and its end too.
@@ -470,8 +475,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("connect --nodns 1", "no option '--nodns'; use -n"),
     ("connect --no-shutdown 1", "no option '--no-shutdown'; use --no-half-close"),
     ("serve --source-port 1", "no option '--source-port'; use -p PORT"),
-    ("connect --output f 1", "no option '--output'; use --hex FILE"),
-    ("connect --append-output 1", "no option '--append-output'; use --hex FILE"),
+    ("connect --output f 1", "no option '--output'; use --log FILE, or --hex FILE"),
+    ("connect --append-output 1", "no option '--append-output'; use --log +FILE, or --hex +FILE"),
     ("connect -o dump.txt 1", "--opt 'dump.txt': "),
     ("serve --allowfile f 1", "no option '--allowfile'; use --allow @FILE"),
     ("connect --sctp 1", "no option '--sctp'; TCP, UDP and UNIX sockets are all that is spoken"),

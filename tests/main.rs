@@ -13,6 +13,7 @@ mod files;
 mod guide;
 mod habits;
 mod interop;
+mod log;
 mod opts;
 mod program;
 mod python_api;

@@ -508,6 +508,18 @@ pub fn is_like(wanted: &str, text: &str) -> bool {
         && wanted.zip(lines).all(|(wanted, line)| is_line(wanted, line))
 }
 
+/// The lines of a text without the time before each, which has this shape: `99:99:99`.
+#[track_caller]
+pub fn untimed(text: &str, shape: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| {
+        let (time, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let digit = |c: char| if c.is_ascii_digit() { '9' } else { c };
+        assert_eq!(time.chars().map(digit).collect::<String>(), shape, "{text}");
+        rest
+    });
+    lines.collect()
+}
+
 /// What a program came to.
 pub struct Finished {
     /// Its exit status; 1000 + the signal's number, if a signal ended it.

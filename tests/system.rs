@@ -31,6 +31,16 @@ fn row_77_a_full_hex_file_is_12_with_the_bytes_moved() {
              received 5, sent 0 bytes until then",
     );
     peer.done();
+    // Without a newline it is written when the connection is over.
+    for (text, until_then) in [("hello\n", "; received 6, sent 0 bytes until then"), ("hello", "")]
+    {
+        let peer = self::peer(|mut stream| _ = stream.write_all(text.as_bytes()));
+        let full = "no space left on device (ENOSPC 28)";
+        let done = sockctl(format!("connect --recv-only --log /dev/full {peer}")).run();
+        assert_eq!(done.code, 12);
+        assert_eq!(done.stderr, format!("sockctl: write the log /dev/full: {full}{until_then}\n"));
+        peer.done();
+    }
 }
 
 #[test]

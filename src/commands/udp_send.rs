@@ -127,7 +127,7 @@ impl UdpSend {
         let deadline = self.socket.end();
         let mut retry = self.wait.map(|limit| Retry::new(limit, deadline));
         let (target, socket, to) = self.open(&address, retry.as_mut(), deadline, talk)?;
-        let dump = self.socket.dump(false, talk)?;
+        let dumps = self.socket.dumps(false, talk)?;
         // An answer that is required is waited for line by line.
         let is_asking = self.expect.is_some() || self.wait.is_some();
         let is_prompt = matches!(content, Content::Lines) && is_terminal() && !is_asking;
@@ -138,7 +138,7 @@ impl UdpSend {
         };
         let talks = self.talk || is_prompt;
         let signals = talks.then(signal::defer).flatten();
-        let mut frontend = Frontend::new(is_prompt, self.socket.raw, shown, signals, dump, talk)?;
+        let mut frontend = Frontend::new(is_prompt, self.socket.raw, shown, signals, dumps, talk)?;
         let mut sender = Sender {
             socket,
             target,

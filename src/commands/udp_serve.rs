@@ -95,7 +95,7 @@ impl UdpServe {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
-        let dump = self.socket.dump(false, talk)?;
+        let dumps = self.socket.dumps(false, talk)?;
         let access = self.access.access(&self.socket.family, deadline)?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
@@ -131,7 +131,7 @@ impl UdpServe {
             Answer::Show | Answer::Talk => Shown::Record,
             _ => Shown::Nothing,
         };
-        let mut frontend = Frontend::new(is_prompt, raw, shown, signals, dump, talk)?;
+        let mut frontend = Frontend::new(is_prompt, raw, shown, signals, dumps, talk)?;
         let bounds = Bounds {
             count: self.count,
             access,

@@ -1,4 +1,4 @@
-//! Files that are written as a run goes (`--hex`): a regular file at once; what may block, a FIFO or a
+//! Files that are written as a run goes (`--hex`, `--log`): a regular file at once; what may block, a FIFO or a
 //! terminal, through a queue, so that its reader stalls nothing.
 
 use std::fs::{File, OpenOptions, Permissions, metadata};
@@ -46,9 +46,11 @@ impl OutputFile {
     /// Opens it, without waiting for the reader of a FIFO.
     pub fn open(path: &Path, mode: Mode) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        options.create(true).append(mode.append).write(true).truncate(!mode.append);
+        options.create(true).write(true).truncate(!mode.append);
         options.mode(if mode.private { 0o600 } else { 0o666 });
-        let file = match options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+        // Appended to by everything that writes it: `--hex` and `--log` may name one file.
+        options.custom_flags(libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = match options.open(path) {
             Err(e) if is_unread_fifo(path, &e) => None,
             opened => Some(opened?),
         };

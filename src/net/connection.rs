@@ -24,9 +24,9 @@ use nix::errno::Errno;
 use socket2::Domain;
 
 use super::codec::{Codec, Reject};
+use super::dump::{Direction, Recorder};
 use super::endpoint::Endpoint;
 use super::errno::{is_reset, would_block};
-use super::hexdump::{Direction, HexDump};
 use super::outbox::{BroadcastLog, Outbox};
 use super::socket::Socket;
 use super::splice::{CHUNK, Moved, Splice};
@@ -87,7 +87,8 @@ pub struct Connection {
     output_ended: Option<Instant>,
     /// The error that ended the connection.
     failure: Option<io::Error>,
-    dump: Option<Box<HexDump>>,
+    /// `--hex`, `--log`.
+    recorders: Vec<Recorder>,
     /// Payload bytes; with a codec those inside it.
     pub received: u64,
     /// The same in the other direction.
@@ -130,7 +131,7 @@ impl Connection {
             write_half: WriteHalf::Open,
             output_ended: None,
             failure: None,
-            dump: None,
+            recorders: Vec::new(),
             received: 0,
             sent: 0,
             opened: now,
@@ -148,9 +149,9 @@ impl Connection {
         self.codec = codec;
     }
 
-    /// `--hex`: what is read and sent from now on is dumped.
-    pub fn dump_to(&mut self, dump: HexDump) {
-        self.dump = Some(Box::new(dump));
+    /// `--hex`, `--log`: what is read and sent from now on is dumped.
+    pub fn dump_to(&mut self, recorders: Vec<Recorder>) {
+        self.recorders = recorders;
     }
 
     /// Accepts the peer, with the record that its codec has for that; starts the counters and the
@@ -177,7 +178,7 @@ impl Connection {
 
     /// Whether bytes may be moved past this type, by the kernel or a program.
     pub fn is_plain(&self) -> bool {
-        self.codec.is_none() && self.dump.is_none()
+        self.codec.is_none() && self.recorders.is_empty()
     }
 
     // ---- from the wire -----------------------------------------------------------------------
@@ -629,14 +630,13 @@ impl Connection {
         self.wire = Vec::new();
     }
 
-    /// `--hex`: dumps payload.
+    /// `--hex`, `--log`: dumps payload.
     pub fn dump(&mut self, direction: Direction, payload: &[u8]) -> Result<(), Failure> {
-        let Some(dump) = self.dump.as_mut().filter(|_| !payload.is_empty()) else {
-            return Ok(());
-        };
-        dump.record(direction, self.opened.elapsed(), payload).map_err(|failure| {
-            failure
-                .hint(&format!("received {}, sent {} bytes until then", self.received, self.sent))
+        let (received, sent, opened) = (self.received, self.sent, self.opened);
+        self.recorders.iter_mut().try_for_each(|recorder| {
+            recorder.record(direction, opened.elapsed(), payload).map_err(|failure| {
+                failure.hint(&format!("received {received}, sent {sent} bytes until then"))
+            })
         })
     }
 

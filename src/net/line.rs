@@ -82,9 +82,14 @@ impl Lines {
         None
     }
 
+    /// Whether the beginning of a line waits for its end.
+    pub fn has_partial(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// When that beginning has waited so long for more; `None` where there is none.
     pub fn due(&self, quiet: Duration) -> Option<Instant> {
-        (!self.held.is_empty()).then(|| self.last + quiet)
+        self.has_partial().then(|| self.last + quiet)
     }
 
     /// Takes that beginning as a line of its own: after a pause, and at the end of the stream. A CR

@@ -24,7 +24,7 @@ use crate::exit::{self, During, Exit, Failure};
 use crate::net::address::{Address, Host};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
-use crate::net::hexdump::Dump;
+use crate::net::dump::Dump;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
@@ -121,8 +121,8 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     if args.tcp_info && matches!(address, Address::Unix(_)) {
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
-    let dump = args.socket.dump(proof.is_some(), talk)?;
-    let relayed = dump.is_some()
+    let dumps = args.socket.dumps(proof.is_some(), talk)?;
+    let relayed = !dumps.is_empty()
         || args.progress
         || !args.socket.idle_timeout.is_zero() && matches!(address, Address::Unix(_));
     let choice = Choice::of(args, &address, relayed)?;
@@ -138,7 +138,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         route: Some(route),
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(has_prompt, deadline, dump, talk),
+        config: args.config(has_prompt, deadline, dumps, talk),
         talk: talk.clone(),
     };
     let (ended, own_result) = choice.serve(args, proves, run)?;
@@ -299,7 +299,7 @@ impl ClientArgs {
         &self,
         has_prompt: bool,
         deadline: Deadline,
-        dump: Option<Dump>,
+        dumps: Vec<Dump>,
         talk: &Talk,
     ) -> Config {
         let has_meter = self.progress && io::stderr().is_terminal() && !talk.is_json();
@@ -318,7 +318,7 @@ impl ClientArgs {
             grace: Duration::ZERO,
             deadline,
             settings: Vec::new(),
-            dump: dump.map(|dump| (dump, false)),
+            dumps,
             security: None,
             port_file: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),

@@ -21,8 +21,8 @@ use crate::exit::{During, Exit, Failure};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
+use crate::net::dump::Dump;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::Dump;
 use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
 use crate::net::quantity;
@@ -144,7 +144,7 @@ pub fn run(
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
-    let dump = args.socket.dump(proof.is_some(), talk)?;
+    let dumps = args.socket.dumps(proof.is_some(), talk)?;
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
@@ -162,7 +162,7 @@ pub fn run(
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
     let is_idle_unseen =
         !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
-    let relayed = dump.is_some() || is_idle_unseen;
+    let relayed = !dumps.is_empty() || is_idle_unseen;
     let key_names = proof.as_ref().map_or_else(Vec::new, |(proof, _)| proof.key_names());
     let security =
         proof.map(|(proof, read)| Security::new(proof, read, args.socket.timeout, penalty));
@@ -171,7 +171,7 @@ pub fn run(
         route: None,
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(security, access, trusted, deadline, dump, port_file),
+        config: args.config(security, access, trusted, deadline, dumps, port_file),
         talk: talk.clone(),
     };
     let prepared = Prepared { files, relayed, key_names };
@@ -318,7 +318,7 @@ impl ServerArgs {
         access: AccessList,
         trusted: Networks,
         deadline: Deadline,
-        dump: Option<Dump>,
+        dumps: Vec<Dump>,
         port_file: Option<PortFile>,
     ) -> Config {
         let proxies = Proxies { trusted, timeout: self.socket.timeout };
@@ -343,7 +343,7 @@ impl ServerArgs {
             deadline,
             settings: self.socket.opt.clone(),
             port_file,
-            dump: dump.map(|dump| (dump, true)),
+            dumps,
             security,
             meter: None,
         }

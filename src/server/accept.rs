@@ -4,12 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use super::phase::{Phase, Purpose};
-use super::{EventLoop, LISTENER};
+use super::{EventLoop, LISTENER, Role};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::access::{AccessList, Networks};
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
+use crate::net::dump::Dump;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::options::Stage;
@@ -155,11 +156,11 @@ impl EventLoop<'_> {
             return;
         }
         self.table.open(slot);
-        if let (Some((dump, is_labelled)), Some(entry)) =
-            (&self.config.dump, self.table.entries.get_mut(slot))
-        {
-            match dump.of(entry.number, *is_labelled) {
-                Ok(dump) => entry.conn.dump_to(dump),
+        if let Some(entry) = self.table.entries.get_mut(slot) {
+            let is_labelled = self.config.bounds.role == Role::Server;
+            let recorder = |dump: &Dump| dump.recorder(entry.number, is_labelled);
+            match self.config.dumps.iter().map(recorder).collect() {
+                Ok(recorders) => entry.conn.dump_to(recorders),
                 Err(failure) => return self.table.quit(Err(failure)),
             }
         }

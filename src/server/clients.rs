@@ -11,8 +11,8 @@ use super::table::{Entry, Role, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
+use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::Direction;
 use crate::net::splice::{Moved, Splice};
 use crate::session::{About, Clients, Id};
 

@@ -33,8 +33,8 @@ use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::{Deadline, LastLook, REREAD};
+use crate::net::dump::{self, Dump};
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::Dump;
 use crate::net::listen::Listener;
 use crate::net::open_files;
 use crate::net::poller::{Interest, Ready};
@@ -65,8 +65,8 @@ const DIALER: u64 = u64::MAX - 4;
 /// CPU time; 0.39 s with 64 KiB.
 const BUFFER: usize = 128 << 10;
 
-/// The same with `--hex`, where a byte costs more than a hundred times as much.
-const DUMPED: usize = 16 << 10;
+/// The same with `--hex` or `--log`, where a byte costs more than a hundred times as much.
+const DUMPED: usize = 8 << 10;
 
 /// What a run of the loop does beside talking.
 pub struct Config {
@@ -84,8 +84,8 @@ pub struct Config {
     pub deadline: Deadline,
     /// `-o`, for accepted connections.
     pub settings: Vec<Setting>,
-    /// `--hex`, and whether its lines carry the connection's number.
-    pub dump: Option<(Dump, bool)>,
+    /// `--hex`, `--log`. Lines of a server carry the connection's number.
+    pub dumps: Vec<Dump>,
     /// `auth-serve`.
     pub security: Option<Security>,
     /// `--progress`.
@@ -126,7 +126,7 @@ impl Run<'_> {
         let end = events.serve_forever();
         events.show_progress(true);
         events.cut_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
-        let dumped = events.config.dump.as_ref().map_or(Ok(()), |(dump, _)| dump.finish());
+        let dumped = dump::finish(&events.config.dumps);
         let end = end?;
         dumped?;
         Ok((end, events.table.last.take()))
@@ -222,7 +222,7 @@ impl<'a> EventLoop<'a> {
     fn new(run: Run<'a>, handler: &'a mut dyn Handler) -> io::Result<Self> {
         let Run { listener, inbox, signals, config, talk, .. } = run;
         let mut table = Table::new(talk.clone(), config.bounds, handler)?;
-        table.has_dump = config.dump.is_some();
+        table.has_dump = !config.dumps.is_empty();
         table.poller.add(&inbox.waker, INBOX, Interest::READ)?;
         if let Some(signals) = signals {
             table.poller.add(signals, SIGNAL, Interest::READ)?;
@@ -234,7 +234,7 @@ impl<'a> EventLoop<'a> {
             table.poller.add(listener, LISTENER, Interest::READ)?;
         }
         let accept_log = LogLimit::new(1, ACCEPT_LOG_INTERVAL, talk.clone());
-        let buffer = if config.dump.is_some() { DUMPED } else { BUFFER };
+        let buffer = if table.has_dump { DUMPED } else { BUFFER };
         let penalty = config.security.as_ref().is_some_and(Security::has_penalty);
         let max_grace = MAX_GRACE.min(open_files::most() / GRACE_PART);
         Ok(Self {

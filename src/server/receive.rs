@@ -257,7 +257,7 @@ mod tests {
             grace: Duration::ZERO,
             deadline: Deadline::NEVER,
             settings: Vec::new(),
-            dump: None,
+            dumps: Vec::new(),
             security: None,
             meter: None,
             port_file: None,

@@ -169,7 +169,7 @@ pub(super) struct Table {
     pub(super) queue_limit: usize,
     /// Joins and leaves are reported without `-v`.
     pub(super) is_social: bool,
-    /// `--hex` is on.
+    /// `--hex` or `--log` is on.
     pub(super) has_dump: bool,
     pub(super) last: Option<Closed>,
 }

@@ -281,9 +281,10 @@ fn hex_shows_both_directions_with_offset_and_time() {
     peer.done();
     let dump = fs::read_to_string(&file).unwrap();
     let wanted = "\
-        > 0.… 00000000  68 69 0a 00 c3 bf                                 |hi....|\n\
-        < 0.… 00000000  30 31 32 33 34 35 36 37  38 39 61 62 63 64 65 66  |0123456789abcdef|\n\
-        < 0.… 00000010  68 69 0a 00 c3 bf                                 |hi....|\n";
+        > 0.… 00000000  68 69 0a 00 c3 bf        |hi....|\n\
+        < 0.… 00000000  30 31 32 33 34 35 36 37  |01234567|\n\
+        < 0.… 00000008  38 39 61 62 63 64 65 66  |89abcdef|\n\
+        < 0.… 00000010  68 69 0a 00 c3 bf        |hi....|\n";
     assert!(is_like(wanted, &dump), "{dump}");
 }
 

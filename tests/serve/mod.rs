@@ -471,6 +471,6 @@ fn the_dump_shows_both_directions() {
     assert_eq!(ask(&server.connect(), b"hello"), b"hello");
     assert_eq!(server.finish().code, 0);
     let dump = std::fs::read_to_string(path).unwrap();
-    let shown = "00000000  68 65 6c 6c 6f                                    |hello|";
+    let shown = "00000000  68 65 6c 6c 6f           |hello|";
     assert!(is_like(&format!("[1] < 0.… {shown}\n[1] > 0.… {shown}\n"), &dump), "{dump}");
 }

@@ -84,7 +84,7 @@ impl<'a> Opener<'a> {
             route: Some(route),
             inbox: &inbox,
             signals: None,
-            config: self.args.config(false, deadline, None, &talk),
+            config: self.args.config(false, deadline, Vec::new(), &talk),
             talk,
         };
         run.serve(&mut Check).map(drop)

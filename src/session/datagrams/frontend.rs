@@ -11,8 +11,8 @@ use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::dump::{self, Direction, Dump, Recorder};
 use crate::net::endpoint::Endpoint;
-use crate::net::hexdump::{Direction, Dump, HexDump};
 use crate::net::line::Lines;
 use crate::net::poller::{Interest, Poller};
 use crate::net::signal::Deferred;
@@ -59,8 +59,9 @@ pub struct Frontend {
     pub(super) signals: Option<Deferred>,
     pub(super) talk: Talk,
     shown: Shown,
-    /// `--hex`.
-    dump: Option<(RefCell<HexDump>, Dump)>,
+    /// `--hex`, `--log`.
+    dumps: Vec<Dump>,
+    recorders: RefCell<Vec<Recorder>>,
     began: Instant,
     /// Once a signal has come: how long stdout may take what is shown.
     until: Deadline,
@@ -68,13 +69,14 @@ pub struct Frontend {
 
 impl Frontend {
     /// Takes over the terminal, for a prompt, or stdin and stdout; stdin is not read before it is
-    /// asked for, by lines or, if it `is_raw`, by reads. `dump` is that of `--hex`.
+    /// asked for, by lines or, if it `is_raw`, by reads. `dumps` are those of `--hex` and
+    /// `--log`.
     pub fn new(
         is_prompt: bool,
         is_raw: bool,
         shown: Shown,
         signals: Option<Deferred>,
-        dump: Option<Dump>,
+        dumps: Vec<Dump>,
         talk: &Talk,
     ) -> Result<Self, Failure> {
         let inbox = Inbox::new().during("use", "the terminal")?;
@@ -83,13 +85,11 @@ impl Frontend {
         } else {
             Seat::in_pipe(&inbox, talk.clone())?
         };
-        let dump = match dump {
-            Some(dump) => Some((RefCell::new(dump.of(1, false)?), dump)),
-            None => None,
-        };
+        let recorders = dumps.iter().map(|dump| dump.recorder(1, false));
+        let recorders = RefCell::new(recorders.collect::<Result<_, _>>()?);
         let (talk, began, until) = (talk.clone(), Instant::now(), Deadline::NEVER);
         let lines = (!is_raw).then(splitter);
-        Ok(Self { seat, inbox, lines, signals, talk, shown, dump, began, until })
+        Ok(Self { seat, inbox, lines, signals, talk, shown, dumps, recorders, began, until })
     }
 
     /// Shows one datagram.
@@ -130,15 +130,16 @@ impl Frontend {
         self.seat.failure().map_or(Ok(()), Err)
     }
 
-    /// Whether there is a dump.
-    pub(super) fn dumps(&self) -> bool {
-        self.dump.is_some()
+    /// Whether datagrams are dumped.
+    pub(super) fn has_dump(&self) -> bool {
+        !self.dumps.is_empty()
     }
 
     /// Dumps a datagram, if there is a dump.
     pub(super) fn dump(&self, direction: Direction, bytes: &[u8]) -> Result<(), Failure> {
-        let Some((dump, _)) = &self.dump else { return Ok(()) };
-        dump.borrow_mut().record(direction, self.began.elapsed(), bytes)
+        let elapsed = self.began.elapsed();
+        let mut recorders = self.recorders.borrow_mut();
+        recorders.iter_mut().try_for_each(|one| one.record_datagram(direction, elapsed, bytes))
     }
 
     /// A poller for a socket, for what is entered and signalled, and for a reader of stdout that goes
@@ -202,7 +203,7 @@ impl Frontend {
         let left = deadline.remaining().map(|left| left.max(LAST_WRITE));
         let until = self.until.min(left.map_or(Deadline::NEVER, Deadline::after));
         let written = self.seat.finish(until);
-        let dumped = self.dump.map_or(Ok(()), |(_, dump)| dump.finish());
+        let dumped = dump::finish(&self.dumps);
         result.and(written).and(dumped)
     }
 }

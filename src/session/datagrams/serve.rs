@@ -15,9 +15,9 @@ use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
 use crate::net::deadline::{Deadline, LastLook, REREAD};
+use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
-use crate::net::hexdump::Direction;
 use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::quantity;
 use crate::net::signal::Deferred;
@@ -120,7 +120,7 @@ impl<'a> Service<'a> {
     /// Serves until the count is reached, a signal comes or a limit passes.
     pub fn run(mut self) -> Result<(), Failure> {
         // A dump shows each datagram with its answer.
-        let is_plain = self.bounds.count.is_none() && !self.frontend.dumps();
+        let is_plain = self.bounds.count.is_none() && !self.frontend.has_dump();
         self.answers.socket.merge(is_plain && self.programs().is_none());
         let mut buffer = self.answers.socket.buffer();
         let mut watched = Interest::READ;

@@ -1,5 +1,5 @@
 //! The relay between a client and a program where the client's socket cannot be handed off (`--hex`,
-//! a codec): the program's stdin and stdout are one end of a socketpair, the other is here. Both
+//! `--log`, a codec): the program's stdin and stdout are one end of a socketpair, the other is here. Both
 //! directions have back-pressure: bytes that the program has not read stay with the connection, which
 //! is paused; bytes that the client has not read pause the program.
 
