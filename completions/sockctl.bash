@@ -62,7 +62,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__connect)
-            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --expect --expect-eof --count --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --expect --expect-eof --count --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -222,7 +222,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -379,7 +379,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__connect)
-            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --expect --expect-eof --count --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --expect --expect-eof --count --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -565,7 +565,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --port --room --echo --discard --reply --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --port --room --echo --discard --reply --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -48,7 +48,7 @@ module completions {
     --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
     --systemd                 # Take the listening sockets from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE, which is there only while this server listens
-    --timestamps              # Show the local time before each line
+    --timestamps              # Show the local time before each line; in a pipe, before each line that is received
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # Use IPv4 only
@@ -103,7 +103,7 @@ module completions {
     --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first
-    --timestamps              # Show the local time before each line
+    --timestamps              # Show the local time before each line; in a pipe, before each line that is received
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # Use IPv4 only
@@ -259,7 +259,7 @@ module completions {
     --mode: string            # Permissions of a UNIX path, in octal (0660); the umask decides by default
     --systemd                 # Take the listening sockets from the service manager (systemd socket activation)
     --port-file: path         # Write the port to FILE, which is there only while this server listens
-    --timestamps              # Show the local time before each line
+    --timestamps              # Show the local time before each line; in a pipe, before each line that is received
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # Use IPv4 only
@@ -321,7 +321,7 @@ module completions {
     --proxy: string           # Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT
     --proxy-password-file: path # Read the proxy's password from FILE (one trailing newline is dropped); or set `SOCKCTL_PROXY_PASSWORD`
     --send-proxy: string      # Send a PROXY protocol header, with the addresses of the connection, first
-    --timestamps              # Show the local time before each line
+    --timestamps              # Show the local time before each line; in a pipe, before each line that is received
     --bell                    # Ring the bell on private messages, mentions, and in one-to-one chats
     --history: path           # Keep the prompt's history in FILE
     --ipv4(-4)                # Use IPv4 only

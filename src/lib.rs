@@ -191,9 +191,9 @@
 //! session/stdio.rs    Streams::write, put             -> net/stdio.rs Stdio::write
 //! ```
 //!
-//! Where neither a codec nor `--hex` has to see the bytes, the kernel moves them: `feed_some` calls
-//! `Table::splice_from`, `readable` calls `Table::splice_to`, and both `Splice::step` in
-//! [`net::splice`]. A program gets the socket itself (`server/handoff.rs`).
+//! Where neither a codec nor `--hex`, `--log` or `--timestamps` has to see the bytes, the kernel moves
+//! them: `feed_some` calls `Table::splice_from`, `readable` calls `Table::splice_to`, and both
+//! `Splice::step` in [`net::splice`]. A program gets the socket itself (`server/handoff.rs`).
 //!
 //! A line of a room, from a member's socket to those of all others:
 //!

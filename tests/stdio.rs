@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::run::{
     DEADLINE, Folder, Program, Running, accept, apart, ask, connect, datagram, datagrams, flood,
-    hold, listener, peer, port_in, read_all, read_to_reset, shell, sockctl, until,
+    hold, listener, peer, port_in, read_all, read_to_reset, shell, sockctl, until, untimed,
 };
 use std::net::Shutdown;
 
@@ -62,6 +62,44 @@ fn row_36_a_server_whose_reader_has_gone_ends_too() {
         assert!(!said.contains("sockctl:"), "{said}");
         assert_eq!(server.finish().stdout, b"y\n");
     }
+}
+
+#[test]
+fn timestamps_stand_before_each_line_and_change_nothing_else() {
+    const LINES: &str = "one\ntwo\n\r\n\nthree";
+    let speaks = |mut stream: std::net::TcpStream| {
+        let (first, second) = LINES.split_at(6);
+        stream.write_all(first.as_bytes()).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 1);
+        stream.write_all(second.as_bytes()).unwrap();
+        hold(stream);
+    };
+    for words in ["", "-C --hex /dev/null", "--raw"] {
+        let peer = peer(speaks);
+        let mut client = sockctl(format!("connect --timestamps {words} {peer}")).start();
+        client.stdout_has("tw");
+        client.send("x").stdout_has("three");
+        let stdout = client.finish().text();
+        assert_eq!(untimed(&stdout, "99:99:99"), LINES, "{words}");
+        peer.done();
+    }
+    // A script, a conversation in a pipe, and a room.
+    let peer = peer(speaks);
+    let words = format!("connect --timestamps {peer} --expect tw --send x --expect three");
+    assert_eq!(untimed(&sockctl(words).run().output(), "99:99:99"), LINES);
+    let server = sockctl("serve --timestamps --once 127.0.0.1:0").start();
+    let client = server.connect();
+    for part in ["one\nt", "wo\n"] {
+        { &client }.write_all(part.as_bytes()).unwrap();
+        server.stdout_has(&part[part.len() - 1..]);
+    }
+    drop(client);
+    assert_eq!(untimed(&server.finish().text(), "99:99:99"), "one\ntwo\n");
+    let server = sockctl("serve --timestamps --room 127.0.0.1:0").start();
+    let mut client = server.connect();
+    client.write_all(b"hello\n").unwrap();
+    let text = server.stdout_has("hello\n");
+    assert_eq!(untimed(&text, "99:99:99"), "-- guest1 joined\n<guest1> hello\n");
 }
 
 #[test]

@@ -34,7 +34,7 @@ use rustyline::{
 };
 
 use super::completion::Words;
-use super::decoration::Style;
+use super::decoration::{Style, stamp};
 use super::lock;
 use super::printer::{self, Queue};
 use super::talk::Talk;
@@ -152,6 +152,8 @@ impl Prompt {
             watch: Arc::clone(&watch),
             above: Arc::clone(&above),
             queue: queue.clone(),
+            style,
+            can_draw: modes.is_some(),
             deliver,
         };
         std::thread::Builder::new().name("prompt".into()).spawn(move || {
@@ -313,6 +315,9 @@ struct LineReader<D> {
     watch: Arc<Watch>,
     above: Arc<Above>,
     queue: Queue,
+    style: Style,
+    /// The terminal is not too dumb to be drawn on.
+    can_draw: bool,
     deliver: D,
 }
 
@@ -329,7 +334,7 @@ impl<D: FnMut(Typed)> LineReader<D> {
                 self.above.end(if empty { UNPROMPT } else { "" });
                 return false;
             }
-            self.above.end("");
+            self.above.end(&result.as_ref().map_or_else(|_| String::new(), |it| self.stamped(it)));
             match result {
                 Ok(entry) => {
                     self.watch.take_line();
@@ -358,18 +363,32 @@ impl<D: FnMut(Typed)> LineReader<D> {
         }
     }
 
+    /// `--timestamps`: what draws the entry again, a time before each of its lines. One that is higher
+    /// than the window stays as it is.
+    fn stamped(&self, entry: &str) -> String {
+        let rows = lock(&self.watch.drawn).rows();
+        let height = terminal_size::terminal_size().map_or(0, |(_, height)| height.0.into());
+        if !self.style.timestamps || !self.can_draw || rows >= height {
+            return String::new();
+        }
+        let stamp = stamp(self.style.color);
+        let lines = lines(entry).map(|line| sanitize::text(line.as_bytes()));
+        let lines = lines.map(|line| format!("{stamp}{PROMPT}{line}\n"));
+        format!("\x1b[{rows}A\r\x1b[J{}", lines.collect::<String>())
+    }
+
     fn enter(&mut self, entry: &str) {
         if let Some(warning) = self.history.add(entry, &mut self.editor) {
             self.queue.push(warning.as_bytes());
         }
-        // Enter ends the last line; so may the newline at the end of what was pasted.
-        let lines = entry
-            .strip_suffix('\n')
-            .unwrap_or(entry)
-            .split('\n')
-            .map(|line| line.trim_end_matches('\r').into());
-        (self.deliver)(Typed::Lines(lines.collect()));
+        (self.deliver)(Typed::Lines(lines(entry).map(String::from).collect()));
     }
+}
+
+/// The lines of an entry. Enter ends the last; so may the newline at the end of what was pasted.
+fn lines(entry: &str) -> impl Iterator<Item = &str> {
+    let lines = entry.strip_suffix('\n').unwrap_or(entry).split('\n');
+    lines.map(|line| line.trim_end_matches('\r'))
 }
 
 /// Watches rustyline at work through the hooks it has for colours.

@@ -156,6 +156,28 @@ impl LineEnds {
     }
 }
 
+/// A prefix before each line of a stream; all else passes as it is.
+#[derive(Debug, Default)]
+pub struct LinePrefix {
+    /// A line has begun and not ended.
+    is_inside: bool,
+}
+
+impl LinePrefix {
+    /// The next bytes, with the prefix before each line that begins in them.
+    pub fn insert(&mut self, prefix: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len() + prefix.len());
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if !self.is_inside {
+                out.extend_from_slice(prefix.as_bytes());
+            }
+            out.extend_from_slice(piece);
+            self.is_inside = !piece.ends_with(b"\n");
+        }
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +265,14 @@ mod tests {
         }
         let text = String::from_utf8_lossy(&out);
         assert_eq!(text, "a\r\nb\r\n\r\n\r\nc\r\nd\r\n\re\r\n");
+    }
+
+    #[test]
+    fn each_line_has_its_prefix_and_nothing_else() {
+        let mut prefix = LinePrefix::default();
+        let parts = ["a\nb", "c\n", "\n", "", "\r\n\nd"];
+        let out: Vec<_> = parts.map(|part| prefix.insert("> ", part.as_bytes())).concat();
+        assert_eq!(String::from_utf8_lossy(&out), "> a\n> bc\n> \n> \r\n> \n> d");
     }
 
     /// Bytes rich in line ends, and three places to cut them at.

@@ -246,6 +246,7 @@ impl Choice {
                     receive: !args.data.send_only,
                     crlf: args.data.crlf,
                     sanitize: sanitizes(raw),
+                    timestamps: args.prompt.timestamps,
                     stall_limit: Duration::ZERO,
                 })?;
                 Ok((run.serve(&mut pipe)?, None))
@@ -258,7 +259,8 @@ impl Choice {
                     sanitizes(raw),
                     args.socket.timeout,
                     run.talk.clone(),
-                )?;
+                )?
+                .stamping(args.prompt.timestamps);
                 if args.wait.is_some() && !args.data.send_only {
                     scripted = scripted.restarting();
                 }

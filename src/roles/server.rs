@@ -234,6 +234,7 @@ impl Choice {
                 receive: !args.data.send_only,
                 crlf: args.data.crlf,
                 sanitize: sanitizes(raw),
+                timestamps: args.prompt.timestamps,
                 stall_limit: args.socket.timeout,
             })?),
             Self::Prompt => {
@@ -253,7 +254,7 @@ impl Choice {
                     talk.notice(Level::Never, "/help lists the commands");
                     Operator::at_terminal(run.inbox, history, style, talk.clone())?
                 } else {
-                    Operator::in_pipe(run.inbox, talk.clone())?
+                    Operator::in_pipe(run.inbox, style.timestamps, talk.clone())?
                 };
                 let mut room = Room::new(operator, raw, talk);
                 room.reserve(&prepared.key_names);

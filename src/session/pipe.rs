@@ -54,6 +54,8 @@ pub struct PipeOptions {
     pub crlf: bool,
     /// Received text is escaped: stdout is a terminal.
     pub sanitize: bool,
+    /// `--timestamps`: the time stands before each line that comes.
+    pub timestamps: bool,
     /// `-w`: how long one of several clients may take nothing; zero: no limit.
     pub stall_limit: Duration,
 }
@@ -84,7 +86,8 @@ impl Pipe {
     pub fn new(options: PipeOptions) -> Result<Self, Failure> {
         Ok(Self {
             options,
-            streams: Streams::new(options.send, options.receive, options.sanitize)?,
+            streams: Streams::new(options.send, options.receive, options.sanitize)?
+                .stamping(options.timestamps),
             line_ends: LineEnds::new(options.crlf),
             splice_in: None,
             splice_out: None,
@@ -224,8 +227,8 @@ impl Handler for Pipe {
             input.iter().chain(&output).for_each(|stream| grow(stream.as_fd()));
             if clients.can_splice(client) {
                 self.splice_in = input.filter(|_| !self.options.crlf).and_then(Splice::from_input);
-                self.splice_out =
-                    output.filter(|_| !self.options.sanitize).and_then(Splice::to_output);
+                let is_exact = !self.options.sanitize && !self.options.timestamps;
+                self.splice_out = output.filter(|_| is_exact).and_then(Splice::to_output);
             }
         }
         if self.has_ended {

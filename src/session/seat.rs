@@ -6,12 +6,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use crate::console::decoration::Decoration;
+use crate::console::decoration::{self, Decoration};
 use crate::console::printer::{self, Queue};
 use crate::console::prompt::{Options, Prompt, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
 use crate::net::deadline::Deadline;
+use crate::net::line::LinePrefix;
 use crate::net::poller::Waker;
 use crate::net::signal;
 use crate::net::stdio::Stdio;
@@ -104,8 +105,9 @@ pub struct Seat {
 
 enum InputSource {
     Prompt(Prompt, Box<Decoration>),
-    /// Each request makes a thread read one piece: not every run reads stdin.
-    Stdin(Sender<()>),
+    /// Each request makes a thread read one piece: not every run reads stdin. `--timestamps` go before
+    /// lines.
+    Stdin(Sender<()>, Option<LinePrefix>),
 }
 
 impl Seat {
@@ -119,14 +121,16 @@ impl Seat {
         Ok(Self::new(InputSource::Prompt(prompt, Box::new(decoration)), output, inbox, talk))
     }
 
-    /// Takes over stdout, and stdin once it is asked for input.
-    pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
+    /// Takes over stdout, and stdin once it is asked for input. `timestamps`: the time stands before each
+    /// line.
+    pub fn in_pipe(inbox: &Inbox, timestamps: bool, talk: Talk) -> Result<Self, Failure> {
         let output = Queue::new("stdout", printer::stdout).during("use", "stdout")?;
         let (requests, requested) = mpsc::channel();
         let put = inbox.sender();
         let reader = thread::Builder::new().name("stdin".into());
         reader.spawn(move || read_stdin(&requested, put)).during("use", "stdin")?;
-        Ok(Self::new(InputSource::Stdin(requests), output, inbox, talk))
+        let stamps = timestamps.then(LinePrefix::default);
+        Ok(Self::new(InputSource::Stdin(requests, stamps), output, inbox, talk))
     }
 
     fn new(source: InputSource, output: Queue, inbox: &Inbox, talk: Talk) -> Self {
@@ -149,7 +153,7 @@ impl Seat {
         self.asked = true;
         match &mut self.source {
             InputSource::Prompt(prompt, _) => prompt.again(),
-            InputSource::Stdin(requests) => {
+            InputSource::Stdin(requests, _) => {
                 // A thread that has ended has delivered the end.
                 let _ = requests.send(());
             }
@@ -169,7 +173,8 @@ impl Seat {
         self.ended = !matches!(input, Input::Typed(Typed::Lines(_)) | Input::Chunk(_));
     }
 
-    /// Appends whole lines to `out` as they are to be shown: at a prompt with time, colour and bell.
+    /// Appends whole lines to `out` as they are to be shown: with the time, and at a prompt with colour
+    /// and bell.
     pub fn decorate(&mut self, lines: &[u8], out: &mut Vec<u8>) {
         match &mut self.source {
             InputSource::Prompt(_, decoration) => {
@@ -178,7 +183,10 @@ impl Seat {
                     decoration.line(line, out);
                 }
             }
-            InputSource::Stdin(..) => out.extend_from_slice(lines),
+            InputSource::Stdin(_, None) => out.extend_from_slice(lines),
+            InputSource::Stdin(_, Some(prefix)) => {
+                out.extend_from_slice(&prefix.insert(&decoration::stamp(false), lines));
+            }
         }
     }
 

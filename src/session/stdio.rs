@@ -8,9 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 
 use super::{Clients, Id};
+use crate::console::decoration;
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
+use crate::net::line::LinePrefix;
 use crate::net::poller::{Interest, Poller};
 use crate::net::stdio::Stdio;
 use crate::sanitize::Sanitizer;
@@ -37,6 +39,8 @@ pub struct Streams {
     has_ended: bool,
     /// One a client, where stdout is a terminal.
     sanitizers: Option<BTreeMap<u64, Sanitizer>>,
+    /// `--timestamps`.
+    stamps: Option<LinePrefix>,
     /// Once the run is to stop: how long stdout may take what is pending.
     until: Deadline,
 }
@@ -57,8 +61,16 @@ impl Streams {
             pending: Vec::new(),
             has_ended: false,
             sanitizers: sanitize.then(BTreeMap::new),
+            stamps: None,
             until: Deadline::NEVER,
         })
+    }
+
+    /// `--timestamps`: writes the local time before each line.
+    #[must_use]
+    pub fn stamping(mut self, on: bool) -> Self {
+        self.stamps = on.then(LinePrefix::default);
+        self
     }
 
     /// stdin, until it has ended.
@@ -136,6 +148,9 @@ impl Streams {
     }
 
     fn put(&mut self, bytes: &[u8], clients: &mut dyn Clients) {
+        let stamps = self.stamps.as_mut();
+        let stamped = stamps.map(|prefix| prefix.insert(&decoration::stamp(false), bytes));
+        let bytes = stamped.as_deref().unwrap_or(bytes);
         let taken = if self.has_pending() { 0 } else { self.write_some(bytes, clients) };
         if taken < bytes.len() {
             self.pending.extend_from_slice(&bytes[taken..]);

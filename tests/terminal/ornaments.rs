@@ -2,16 +2,11 @@
 
 use std::io::Write;
 
-use super::conversation::{connected, ends, reads};
+use super::conversation::{connected, connected_as, ends, quits, reads};
 use super::pty::{Terminal, sockctl_there, terminal};
-use crate::run::{connect, until};
+use crate::run::{connect, until, untimed};
 
-/// Whether a line begins with a time of day, and what follows it.
-fn untimed(line: &str) -> Option<&str> {
-    let (time, rest) = line.split_once(' ')?;
-    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
-    (shape == "99:99:99").then_some(rest)
-}
+const TIME: &str = "99:99:99";
 
 #[test]
 fn timestamps_stand_before_every_line() {
@@ -19,8 +14,8 @@ fn timestamps_stand_before_every_line() {
     peer.write_all(b"hi\n").unwrap();
     let text = client.shows("hi");
     let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
-    assert_eq!(untimed(line), Some("<<< hi"));
-    client.enter("not stamped").press("\x04");
+    assert_eq!(untimed(line, TIME), "<<< hi");
+    client.press("\x04");
     ends(&mut client, &peer);
 
     let server = terminal("serve --timestamps 127.0.0.1:0");
@@ -28,7 +23,34 @@ fn timestamps_stand_before_every_line() {
     let joined = format!("[1] {} joined", peer.local_addr().unwrap());
     let text = server.shows(&joined);
     let line = text.lines().find(|line| line.ends_with("joined")).unwrap();
-    assert_eq!(untimed(line), Some(joined.as_str()));
+    assert_eq!(untimed(line, TIME), joined);
+}
+
+#[test]
+fn timestamps_stand_before_the_lines_that_were_typed() {
+    // In a window of 20 columns some have several rows, before and after.
+    let (mut client, mut peer) = connected_as("--timestamps", 20, |program| program);
+    let mut wanted = String::new();
+    for (keys, lines) in [
+        ("mine", &["mine"][..]),
+        ("seventeen letters", &["seventeen letters"]),
+        ("sixteen letters!", &["sixteen letters!"]),
+        ("a line that has more than two rows", &["a line that has more than two rows"]),
+        ("\x1b[200~of a\rblock\x1b[201~", &["of a", "block"]),
+        ("", &[""]),
+    ] {
+        client.press(keys).press("\r");
+        reads(&peer, &format!("{}\n", lines.join("\n")));
+        wanted.extend(
+            lines.iter().map(|line| format!("{TIME} >>> {line}").trim_end().to_owned() + "\n"),
+        );
+        let is_digit = |c: char| c.is_ascii_digit();
+        client
+            .until(&wanted, |text| text.replace(is_digit, "9").ends_with(&format!("{wanted}>>>")));
+    }
+    peer.write_all(b"theirs\n").unwrap();
+    client.shows("<<< theirs");
+    quits(&mut client, &peer);
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Drawn {
         self.line.is_empty()
     }
 
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.end().row + 1
+    }
+
     /// The terminal goes to the shell, and the line is left behind: what takes the cursor below it.
     pub fn leave(&mut self) -> String {
         self.is_gone = true;

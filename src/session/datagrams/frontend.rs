@@ -83,7 +83,7 @@ impl Frontend {
         let seat = if is_prompt {
             Seat::at_prompt(&inbox, Options::default(), talk.clone())?
         } else {
-            Seat::in_pipe(&inbox, talk.clone())?
+            Seat::in_pipe(&inbox, false, talk.clone())?
         };
         let recorders = dumps.iter().map(|dump| dump.recorder(1, false));
         let recorders = RefCell::new(recorders.collect::<Result<_, _>>()?);

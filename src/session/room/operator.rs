@@ -41,9 +41,9 @@ impl Operator {
         Ok(Self::new(Seat::at_prompt(inbox, options, talk)?))
     }
 
-    /// Takes over stdin and stdout.
-    pub fn in_pipe(inbox: &Inbox, talk: Talk) -> Result<Self, Failure> {
-        Ok(Self::new(Seat::in_pipe(inbox, talk)?))
+    /// Takes over stdin and stdout; with `timestamps` the time stands before each line.
+    pub fn in_pipe(inbox: &Inbox, timestamps: bool, talk: Talk) -> Result<Self, Failure> {
+        Ok(Self::new(Seat::in_pipe(inbox, timestamps, talk)?))
     }
 
     fn new(seat: Seat) -> Self {

@@ -85,6 +85,13 @@ impl Scripted {
         self
     }
 
+    /// `--timestamps`: the time stands before each line that comes.
+    #[must_use]
+    pub fn stamping(mut self, on: bool) -> Self {
+        self.streams = self.streams.stamping(on);
+        self
+    }
+
     /// Does what the script asks for, as far as it can be done at once.
     fn act(&mut self, clients: &mut dyn Clients) {
         let Some(client) = self.client else {
