@@ -214,6 +214,10 @@ impl UdpSend {
             let cause = "TEXT cannot be used with --whole, --chunk, --data-hex or --talk";
             return Err(Failure::usage(cause));
         }
+        let is_fixed = !texts.is_empty() || self.whole || self.data_hex.is_some();
+        if self.count > 1 && !is_fixed {
+            return Err(Failure::usage("--count repeats TEXT, --whole or --data-hex"));
+        }
         Ok(match (&self.data_hex, self.chunk) {
             (Some(args::Bytes(bytes)), _) => Content::Fixed(vec![bytes.to_vec()], self.count),
             (None, Some(size)) => Content::Chunks(usize::try_from(size).unwrap_or(usize::MAX)),

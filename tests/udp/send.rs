@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::run::{
     DEADLINE, Folder, NOT_THERE, REFUSED, Running, TIMED_OUT, Words, datagram, datagrams,
-    deserted_socket, free_port, listening, python, sockctl,
+    deserted_socket, free_port, listening, python, refused, sockctl,
 };
 
 /// A socket to receive on, with its port.
@@ -72,6 +72,12 @@ fn a_closed_port_ends_a_burst_of_lines() {
     let refused = format!("sockctl: send to 127.0.0.1:{port}: {REFUSED}\n");
     let input = "the same again\n".repeat(1000);
     sockctl(format!("udp-send {port}")).input(input).run().is(3, "", &refused);
+}
+
+#[test]
+fn only_what_is_known_beforehand_is_repeated() {
+    let why = "--count repeats TEXT, --whole or --data-hex";
+    refused(&[("udp-send 1 --count 2", why), ("udp-send 1 --chunk 9 --count 2", why)]);
 }
 
 #[test]
