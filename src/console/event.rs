@@ -97,6 +97,20 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         base64: Option<String>,
     },
+    /// The result of `connect --check` for one address.
+    Check {
+        address: &'a str,
+        /// `open`, `closed` or `unknown`.
+        state: &'static str,
+        /// 0, or the errno value.
+        result: i32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        errno: Option<String>,
+        ms: f64,
+        /// It is as it should be: not shown with `-q`.
+        #[serde(skip)]
+        met: bool,
+    },
     /// How a TCP connection fared, with `--tcp-info`.
     #[serde(rename = "tcp_info")]
     TcpInfo {
@@ -280,12 +294,16 @@ impl<'a> Event<'a> {
     /// The level from which on it is written as text.
     pub fn level(&self) -> Level {
         match self {
-            Self::Error { .. } | Self::Call(_) | Self::TcpInfo { .. } => Level::Quiet,
+            Self::Error { .. }
+            | Self::Call(_)
+            | Self::TcpInfo { .. }
+            | Self::Check { met: false, .. } => Level::Quiet,
             Self::Listening { .. }
             | Self::Accepted { joined: true, .. }
             | Self::Connected { greet: true, .. }
             | Self::Closed { left: true, .. }
-            | Self::Auth { ok: false, .. } => Level::Normal,
+            | Self::Auth { ok: false, .. }
+            | Self::Check { .. } => Level::Normal,
             Self::Accepted { .. }
             | Self::Connected { .. }
             | Self::Closed { .. }
@@ -341,6 +359,10 @@ impl<'a> Event<'a> {
                 };
                 format!("{id}{peer} {verb}{why}")
             }
+            Self::Check { address, errno: Some(errno), result, .. } => {
+                format!("{address} {errno} ({result})")
+            }
+            Self::Check { address, .. } => format!("{address} open"),
             Self::TcpInfo { info, .. } => format!("tcp: {info}"),
             Self::Exec { id, pid, status } => match status {
                 None => format!("[{id}] started process {pid}"),

@@ -291,6 +291,16 @@ fn a_program_is_executed_only_if_the_check_has_succeeded() {
 }
 
 #[test]
+fn a_signal_ends_the_wait_and_no_program_is_started() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let waiting = sockctl("connect -z 1 --wait 1h -v -- echo no").start();
+        waiting.stderr_has("waiting up to");
+        waiting.signal(name);
+        waiting.finish().gives(code, "");
+    }
+}
+
+#[test]
 fn a_program_starts_once_its_real_server_answers() {
     let folder = Folder::new();
     let server = "

@@ -5,7 +5,7 @@
 //! between attempts hold up nothing else. The main thread ends as soon as the answer is known. What is
 //! still under way then ends with the process.
 
-use std::io::Write;
+use std::io::BufWriter;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,7 +16,7 @@ use nix::poll::PollFlags;
 use socket2::SockAddr;
 
 use super::Connect;
-use super::report::{Report, Rules};
+use super::report::{Output, Report, Rules};
 use super::tries::Tries;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
@@ -29,7 +29,7 @@ use crate::net::resolve::resolve;
 use crate::net::retry::Retry;
 use crate::net::scan::{Checked, scan};
 use crate::net::signal::{self, Deferred};
-use crate::net::stdio::Stdio;
+use crate::net::stdio::{Stdio, Waiting};
 use crate::roles::client::ClientArgs;
 use crate::roles::client::open::Opener;
 use crate::session::program::Program;
@@ -63,11 +63,12 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
         waits: client.wait.is_some(),
         json: client.socket.talk.json,
         verbose: client.socket.talk.verbose,
-        failures_only: program.is_some() && client.socket.talk.quiet,
     };
     // The program's stdout is its own.
-    let out: Box<dyn Write + Send> =
-        if program.is_some() { Box::new(talk.clone()) } else { stdout() };
+    let out = match program {
+        Some(_) => Output::Talk(talk.clone()),
+        None => Output::Stdout(stdout()),
+    };
     let mut report = Report::new(rules, out);
     let words = words.iter().map(|targets| expect(&mut report, targets)).collect();
     let retry = client.wait.map(|wait| Retry::new(wait, deadline));
@@ -127,8 +128,8 @@ fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
     Ok(words)
 }
 
-fn stdout() -> Box<dyn Write + Send> {
-    Box::new(Stdio::output().waiting(Deadline::of_run()))
+fn stdout() -> BufWriter<Waiting> {
+    BufWriter::new(Stdio::output().waiting(Deadline::of_run()))
 }
 
 /// Makes the report expect the results of an ADDRESS: of each port, and of each range together.

@@ -4,13 +4,15 @@
 use std::io::{self, BufWriter, Write};
 
 use nix::errno::Errno;
-use serde::Serialize;
 
+use crate::console::event::Event;
 use crate::console::json;
+use crate::console::talk::Talk;
 use crate::console::timings::millis;
 use crate::exit::{Exit, Failure, errno_name};
 use crate::net::retry::Retry;
 use crate::net::scan::Checked;
+use crate::net::stdio::Waiting;
 
 /// The most targets that the notice of what is waited for names.
 const NAMED: usize = 8;
@@ -29,14 +31,12 @@ pub struct Rules {
     pub json: bool,
     /// `-v`: closed ports of a range, too.
     pub verbose: bool,
-    /// Targets that are as they should be have no line.
-    pub failures_only: bool,
 }
 
 /// The results, written in the order of the command line, as soon as that order allows.
 pub struct Report {
     rules: Rules,
-    out: BufWriter<Box<dyn Write + Send>>,
+    out: Output,
     lines: Vec<Line>,
     targets: Vec<Target>,
     /// How many targets are as they should be.
@@ -47,6 +47,14 @@ pub struct Report {
     missing: usize,
     next: usize,
     failure: Option<io::Error>,
+}
+
+/// Where results go.
+pub enum Output {
+    /// stdout.
+    Stdout(BufWriter<Waiting>),
+    /// stderr, where stdout belongs to a program.
+    Talk(Talk),
 }
 
 /// An address with one port.
@@ -77,18 +85,6 @@ enum Verdict {
     Hopeless,
 }
 
-/// One result in JSON.
-#[derive(Serialize)]
-struct Row<'a> {
-    event: &'static str,
-    address: &'a str,
-    state: &'static str,
-    result: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errno: Option<String>,
-    ms: f64,
-}
-
 impl Target {
     fn is_met(&self, rules: Rules) -> bool {
         if self.takes_one(rules) { self.met > 0 } else { self.met == self.count }
@@ -106,10 +102,10 @@ impl Target {
 
 impl Report {
     /// None yet; they go to `out`.
-    pub fn new(rules: Rules, out: Box<dyn Write + Send>) -> Self {
+    pub fn new(rules: Rules, out: Output) -> Self {
         Self {
             rules,
-            out: BufWriter::new(out),
+            out,
             lines: Vec::new(),
             targets: Vec::new(),
             met: 0,
@@ -163,7 +159,7 @@ impl Report {
         }
         // What is written is shown now if a result is still pending.
         if self.next < self.lines.len() {
-            let flushed = self.out.flush();
+            let flushed = self.flush();
             self.failure = self.failure.take().or(flushed.err());
         }
     }
@@ -237,13 +233,28 @@ impl Report {
         let (code, ms) = line.result.unwrap_or((Errno::EINPROGRESS as i32, 0.0));
         let target = &self.targets[line.target];
         let is_shown = !target.is_range || code == 0 || rules.verbose || rules.json;
-        if !is_shown || rules.failures_only && target.is_met(rules) {
+        if !is_shown {
             return;
         }
-        let written = result(rules.json, &line.address, code, ms, false)
-            .map_err(io::Error::from)
-            .and_then(|line| writeln!(self.out, "{line}"));
+        let event = event(&line.address, code, ms, target.is_met(rules));
+        let written = match &mut self.out {
+            Output::Talk(talk) => {
+                talk.say(&event);
+                return;
+            }
+            Output::Stdout(out) if rules.json => {
+                json::line(&event).map_err(io::Error::from).and_then(|line| writeln!(out, "{line}"))
+            }
+            Output::Stdout(out) => writeln!(out, "{}", event.line(false)),
+        };
         self.failure = self.failure.take().or(written.err());
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.out {
+            Output::Stdout(out) => out.flush(),
+            Output::Talk(_) => Ok(()),
+        }
     }
 
     /// The end: writes the lines that are left. The status is that of the first target that failed;
@@ -252,7 +263,7 @@ impl Report {
         while self.next < self.lines.len() {
             self.write_next();
         }
-        if let Some(e) = self.failure.take().or_else(|| self.out.flush().err()) {
+        if let Some(e) = self.failure.take().or_else(|| self.flush().err()) {
             return Err(Failure::output(e));
         }
         if self.has_succeeded() {
@@ -297,26 +308,15 @@ impl Rules {
     }
 }
 
-/// A result as a line or an object, without its newline; `is_timed` adds the time to a line.
-pub fn result(
-    json: bool,
-    address: &str,
-    code: i32,
-    ms: f64,
-    is_timed: bool,
-) -> serde_json::Result<String> {
-    if json {
-        let state = match code {
-            0 => "open",
-            code if is_closed(code) => "closed",
-            _ => "unknown",
-        };
-        let errno = (code != 0).then(|| errno_name(code));
-        return json::line(&Row { event: "check", address, state, result: code, errno, ms });
-    }
-    let result = if code == 0 { "open".into() } else { format!("{} ({code})", errno_name(code)) };
-    let time = if is_timed { format!(" {ms:.2} ms") } else { String::new() };
-    Ok(format!("{address} {result}{time}"))
+/// The event of a result, which took so many milliseconds.
+pub fn event(address: &str, code: i32, ms: f64, met: bool) -> Event<'_> {
+    let state = match code {
+        0 => "open",
+        code if is_closed(code) => "closed",
+        _ => "unknown",
+    };
+    let errno = (code != 0).then(|| errno_name(code));
+    Event::Check { address, state, result: code, errno, ms, met }
 }
 
 /// Whether nobody listens: refused, or a UNIX socket without a file. What gives no answer may be busy

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::report::{result, status};
+use super::report::{event, status};
 use crate::console::json;
 use crate::console::timings::{Timings, millis};
 use crate::exit::{Exit, Failure};
 use crate::net::scan::Checked;
+use crate::net::stdio::Waiting;
 
 /// The results, written as they come.
 pub struct Tries {
     json: bool,
-    out: BufWriter<Box<dyn Write + Send>>,
+    out: BufWriter<Waiting>,
     addresses: Vec<Tried>,
     failure: Option<io::Error>,
 }
@@ -43,15 +44,14 @@ struct Summary<'a> {
 
 impl Tries {
     /// None yet; they go to `out`, as JSON or as text.
-    pub fn new(json: bool, addresses: Vec<String>, out: Box<dyn Write + Send>) -> Self {
+    pub fn new(json: bool, addresses: Vec<String>, out: BufWriter<Waiting>) -> Self {
         let addresses = addresses.into_iter().map(|address| Tried {
             address,
             timings: Timings::default(),
             failures: 0,
             failed: None,
         });
-        let (out, addresses) = (BufWriter::new(out), addresses.collect());
-        Self { json, out, addresses, failure: None }
+        Self { json, out, addresses: addresses.collect(), failure: None }
     }
 
     /// One more try of the address of this place in the order.
@@ -63,8 +63,14 @@ impl Tries {
             tried.failures += 1;
             tried.failed.get_or_insert(status(checked.code));
         }
-        let line = result(self.json, &tried.address, checked.code, millis(checked.took), true);
-        let written = line.map_err(io::Error::from).and_then(|line| {
+        let ms = millis(checked.took);
+        let event = event(&tried.address, checked.code, ms, checked.code == 0);
+        let line = if self.json {
+            json::line(&event).map_err(io::Error::from)
+        } else {
+            Ok(format!("{} {ms:.2} ms", event.line(false)))
+        };
+        let written = line.and_then(|line| {
             writeln!(self.out, "{line}")?;
             self.out.flush()
         });
