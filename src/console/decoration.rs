@@ -86,9 +86,7 @@ impl Decoration {
             Shape::Error => false,
             Shape::Other => true,
         };
-        if self.style.timestamps {
-            out.extend_from_slice(stamp(self.style.color).as_bytes());
-        }
+        out.extend_from_slice(self.stamp().as_bytes());
         if self.style.marks && self.me.is_none() {
             out.extend_from_slice(MARK);
         }
@@ -108,6 +106,11 @@ impl Decoration {
             out.push(b'\x07');
         }
         out.push(b'\n');
+    }
+
+    /// What `--timestamps` puts before a line.
+    pub fn stamp(&self) -> String {
+        if self.style.timestamps { stamp(self.style.color) } else { String::new() }
     }
 
     /// Updates the names of members, and ours, from a notice.

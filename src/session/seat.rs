@@ -197,7 +197,11 @@ impl Seat {
 
     /// Shows a line of ours, which may quote what was typed: it is sanitized.
     pub fn note(&self, line: &str) {
-        self.show((sanitize::text(line.as_bytes()) + "\n").as_bytes());
+        let stamp = match &self.source {
+            InputSource::Prompt(_, decoration) => decoration.stamp(),
+            InputSource::Stdin(..) => String::new(),
+        };
+        self.show((stamp + &sanitize::text(line.as_bytes()) + "\n").as_bytes());
     }
 
     /// Whether output waits for a reader; the inbox's waker reports room.

@@ -15,8 +15,10 @@ fn timestamps_stand_before_every_line() {
     let text = client.shows("hi");
     let line = text.lines().find(|line| line.ends_with("hi")).unwrap();
     assert_eq!(untimed(line, TIME), "<<< hi");
-    client.press("\x04");
-    ends(&mut client, &peer);
+    let text = ends(&mut client, &peer);
+    let line = text.lines().find(|line| line.contains("closed")).unwrap();
+    let peer = peer.local_addr().unwrap();
+    assert_eq!(untimed(line, TIME), format!("connection closed by {peer}"));
 
     let server = terminal("serve --timestamps 127.0.0.1:0");
     let peer = connect(server.port());
