@@ -137,7 +137,9 @@
 //!    of [`HIGH_WATER`](net::flow::HIGH_WATER) bytes are flushed at once.
 //! 5. `offer_unread`: what handlers have left is offered again, before anything newer.
 //! 6. `run_timers`: idle timeouts, lingering, handshakes (`server/timers.rs`), evictions
-//!    (`server/preauth.rs`), the handler's deadline.
+//!    (`server/preauth.rs`), the handler's deadline. Something is due only once a wait has found
+//!    nothing ready, or 50 ms late ([`LastLook`](net::deadline::LastLook)): after SIGSTOP, or a pause of
+//!    the machine, what has arrived comes first.
 //!
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to

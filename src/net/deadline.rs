@@ -107,7 +107,7 @@ pub const LAST_LOOK: Duration = Duration::from_millis(50);
 pub struct LastLook(Option<Instant>);
 
 impl LastLook {
-    /// Whether it is over. Not before a wait has found nothing ready, or for long.
+    /// Whether it is over, once. Not before a wait has found nothing ready, or for long.
     pub fn is_over(&mut self, deadline: Deadline, was_ready: bool) -> bool {
         if !deadline.passed() {
             self.0 = None;
@@ -118,7 +118,11 @@ impl LastLook {
                 self.0 = Some(Instant::now());
                 false
             }
-            Some(since) => !was_ready || since.elapsed() >= LAST_LOOK,
+            Some(since) if was_ready && since.elapsed() < LAST_LOOK => false,
+            Some(_) => {
+                self.0 = None;
+                true
+            }
         }
     }
 }

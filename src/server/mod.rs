@@ -193,8 +193,6 @@ pub struct EventLoop<'a> {
     signal: Option<i32>,
     /// A second signal has come: nothing is waited for any more.
     is_urgent: bool,
-    /// [`Handler::deadline`] when this turn began.
-    handler_due: Deadline,
     /// When progress is shown next.
     meter_at: Instant,
     buffer: Vec<u8>,
@@ -256,7 +254,6 @@ impl<'a> EventLoop<'a> {
             stop_notice: Deadline::NEVER,
             signal: None,
             is_urgent: false,
-            handler_due: Deadline::NEVER,
             meter_at: Instant::now() + METER,
             buffer: vec![0; buffer],
             decoded: Vec::new(),
@@ -265,22 +262,18 @@ impl<'a> EventLoop<'a> {
 
     fn serve_forever(&mut self) -> Result<RunEnd, Failure> {
         let mut ready = Vec::new();
-        let mut was_ready = true;
+        let mut is_due = false;
         loop {
             self.process();
-            if let Some(end) = self.end(was_ready)? {
+            if let Some(end) = self.end(is_due)? {
                 return Ok(end);
             }
-            let until = self.next_deadline();
+            let due = self.next_deadline();
+            let until = if self.has_offers() { Deadline::now() } else { due };
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;
             self.table.now = Instant::now();
-            if until.passed() && ready.is_empty() {
-                // What came while we were stopped comes before what is due.
-                let wait = self.table.poller.wait(&mut ready, Deadline::now());
-                wait.during("wait for events", "")?;
-            }
-            was_ready = !ready.is_empty();
+            is_due = self.last_look.is_over(due, !ready.is_empty());
             // Connections that end come first: their places are free for those that are accepted.
             ready.sort_by_key(|event| event.token == LISTENER);
             for event in ready.drain(..) {
@@ -294,7 +287,9 @@ impl<'a> EventLoop<'a> {
                 self.process_burst();
             }
             self.offer_unread();
-            self.run_timers();
+            if is_due {
+                self.run_timers();
+            }
         }
     }
 
@@ -325,16 +320,12 @@ impl<'a> EventLoop<'a> {
         }
     }
 
-    fn next_deadline(&mut self) -> Deadline {
-        self.handler_due = self.handler.deadline();
-        if self.has_offers() {
-            return Deadline::at(self.table.now);
-        }
+    fn next_deadline(&self) -> Deadline {
         let meter = self.config.meter.as_ref();
         [
             self.table.deadline(),
             self.preauth.deadline(),
-            self.handler_due,
+            self.handler.deadline(),
             self.outgoing.as_ref().map_or(Deadline::NEVER, Outgoing::deadline),
             self.resume.into(),
             meter.map(|_| self.meter_at).into(),
@@ -346,17 +337,15 @@ impl<'a> EventLoop<'a> {
         .fold(Deadline::NEVER, Deadline::min)
     }
 
-    /// Whether it is over, and how.
-    fn end(&mut self, was_ready: bool) -> Result<Option<RunEnd>, Failure> {
+    /// Whether it is over, and how; the deadlines of the run count if what is due may be done.
+    fn end(&mut self, is_due: bool) -> Result<Option<RunEnd>, Failure> {
         if let Some(result) = self.table.result.take() {
             return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
         let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
-        let limit = self.config.deadline.min(self.grace_end);
-        let is_over = self.last_look.is_over(limit, was_ready);
         let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
         if self.table.stopping.is_some() {
-            if is_over && self.grace_end.passed() {
+            if is_due && self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
                     self.table.grace_over(slot);
@@ -367,14 +356,14 @@ impl<'a> EventLoop<'a> {
                 return Ok(Some(RunEnd::Stopped(self.signal)));
             }
         }
-        if is_over && self.config.deadline.passed() {
-            return Ok(Some(RunEnd::Expired(self.expired())));
-        }
         if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
             if self.dial_anew() {
-                return self.end(was_ready);
+                return self.end(is_due);
             }
             return Ok(Some(RunEnd::Over));
+        }
+        if is_due && self.config.deadline.passed() {
+            return Ok(Some(RunEnd::Expired(self.expired())));
         }
         Ok(None)
     }
@@ -459,8 +448,7 @@ impl<'a> EventLoop<'a> {
         if self.outgoing.as_ref().is_some_and(|out| out.deadline().passed()) {
             self.step_dialer();
         }
-        // One that was set in this turn is due in the next: what has arrived comes first.
-        if self.handler_due.passed() {
+        if self.handler.deadline().passed() {
             self.handler.tick(&mut self.table);
         }
         if self.resume.is_some_and(|at| at <= self.table.now) {

@@ -7,7 +7,6 @@ use super::table::Role;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
-use crate::net::deadline::{Deadline, LAST_LOOK};
 use crate::net::poller::Ready;
 use crate::session::{Id, StreamEnd};
 
@@ -81,24 +80,6 @@ impl EventLoop<'_> {
             }
         }
         self.report_end(slot);
-    }
-
-    /// Reads what a connection has ready, before it is cut off: whether it has ended by that.
-    pub(super) fn ends_now(&mut self, slot: usize) -> bool {
-        let until = Deadline::after(LAST_LOOK);
-        let mut has_more = true;
-        while has_more && !until.passed() {
-            let is_paused = self.table.is_paused_at(slot);
-            let Some(entry) = self.table.get(slot) else {
-                return true;
-            };
-            if is_paused || entry.conn.has_unread() || entry.conn.read_half() != ReadHalf::Open {
-                return false;
-            }
-            has_more = matches!(entry.conn.socket.unread(), Ok(1..));
-            self.receive(slot);
-        }
-        self.table.get(slot).is_none_or(|entry| entry.conn.read_half() != ReadHalf::Open)
     }
 
     /// Keeps bytes that the handler has not taken.

@@ -161,7 +161,6 @@ impl EventLoop<'_> {
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
                 Timer::Leaving => self.table.look_at_leaving(slot),
-                Timer::Finish if self.ends_now(slot) => {}
                 Timer::Finish => self.table.finish_lingering(slot),
                 Timer::Stalled | Timer::Look => {}
             }
