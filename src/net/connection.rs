@@ -550,24 +550,30 @@ impl Connection {
         }
     }
 
-    /// The bytes that are queued here, or that the peer's kernel has not acknowledged. An error of the
-    /// connection becomes its failure.
-    pub fn undelivered(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
-        self.look(now);
-        if self.needs_no_answer {
-            return 0;
-        }
+    /// Bytes that were sent and not acknowledged when [`Connection::look`] was last called; none on UNIX
+    /// sockets, which deliver what they take.
+    fn on_the_way(&self) -> u64 {
         let fin = u64::from(matches!(self.write_half, WriteHalf::Ended(_)));
-        let sent = if self.is_unix { 0 } else { self.unacknowledged.saturating_sub(fin) };
+        if self.is_unix { 0 } else { self.unacknowledged.saturating_sub(fin) }
+    }
+
+    /// An error of the socket becomes the connection's failure, where it costs something.
+    pub fn check_error(&mut self, now: Instant) {
+        self.look(now);
         // While nothing is outstanding an error may be a message: ICMP's, with IP_RECVERR. A reset that
         // follows the acknowledgement is the answer to our end, if the peer had not ended before.
-        if let Ok(Some(error)) = self.socket.take_error()
-            && (sent > 0 || is_reset(&error) && self.read_half != ReadHalf::Open)
+        if !self.needs_no_answer
+            && let Ok(Some(error)) = self.socket.take_error()
+            && (self.on_the_way() > 0 || is_reset(&error) && self.read_half != ReadHalf::Open)
         {
             self.fail(error);
-            return 0;
         }
-        self.waiting(log) as u64 + sent
+    }
+
+    /// Whether nothing is queued, and the peer's kernel had acknowledged everything when
+    /// [`Connection::look`] was last called.
+    pub fn is_delivered(&self, log: &BroadcastLog) -> bool {
+        self.needs_no_answer || self.waiting(log) == 0 && self.on_the_way() == 0
     }
 
     /// Whether its socket is a UNIX socket.

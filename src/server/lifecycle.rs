@@ -101,9 +101,10 @@ impl Table {
 
     /// Looks whether a connection that leaves has delivered everything, or has no more time.
     pub(super) fn look_at_leaving(&mut self, slot: usize) {
-        let undelivered = self.with(slot, |entry, log, now| {
+        let is_delivered = self.with(slot, |entry, log, now| {
             entry.conn.flush(log, now);
-            entry.conn.undelivered(log, now)
+            entry.conn.check_error(now);
+            entry.conn.is_delivered(log)
         });
         let Bounds { role, linger, idle, .. } = self.bounds;
         let Some(Entry { conn, phase: Phase::Leaving(leaving), .. }) = self.entries.get_mut(slot)
@@ -120,7 +121,7 @@ impl Table {
             Role::Server => Some(conn.last_taken + DRAIN),
             Role::Client => linger.zip(conn.output_ended()).map(|(time, at)| at + time),
         };
-        if undelivered == Some(0) || until.is_some_and(|at| at <= self.now) {
+        if is_delivered == Some(true) || until.is_some_and(|at| at <= self.now) {
             return self.remove(slot, reason);
         }
         if !idle.is_zero() && self.now - conn.active.max(conn.last_taken) >= idle {
@@ -231,7 +232,7 @@ impl Table {
             entry.conn.end_output(true, log, now);
             entry.conn.flush(log, now);
             entry.conn.send_fin(log, now);
-            entry.conn.undelivered(log, now);
+            entry.conn.check_error(now);
         });
         if self.entries.get(slot).is_some_and(|entry| entry.conn.failure().is_some()) {
             self.remove_failed(slot);
