@@ -107,12 +107,7 @@ fn unknown(arg: &str, near: Option<String>, line: &[OsString]) -> String {
         return format!("no option {}; {hint}", quoted(arg));
     }
     let root = super::root();
-    let has = |command: &&clap::Command| {
-        command.get_arguments().any(|option| match arg.strip_prefix("--") {
-            Some(long) => option.get_long() == Some(long),
-            None => option.get_short() == arg.chars().nth(1),
-        })
-    };
+    let has = |command: &&clap::Command| habits::option_of(command, arg).is_some();
     let owners: Vec<&str> =
         root.get_subcommands().filter(has).map(clap::Command::get_name).collect();
     let hint = match (command, owners.is_empty()) {

@@ -263,14 +263,18 @@ fn linger(word: &str) -> bool {
     is_flags && seconds.starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
-/// Whether the word behind this one is its value.
-fn takes_value(command: &Command, word: &str) -> bool {
-    let is_meant = |arg: &&Arg| match word.strip_prefix("--") {
+/// The option of a command that this word is; of several letters, the last.
+pub fn option_of<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+    command.get_arguments().find(|arg| match word.strip_prefix("--") {
         Some(long) => arg.get_long() == Some(long),
         None => word.starts_with('-') && arg.get_short().is_some_and(|short| word.ends_with(short)),
-    };
-    let takes = |arg: &Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
-    command.get_arguments().find(is_meant).is_some_and(takes)
+    })
+}
+
+/// Whether the word behind this one is its value.
+fn takes_value(command: &Command, word: &str) -> bool {
+    option_of(command, word)
+        .is_some_and(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
 }
 
 /// What is refused of the words and values that clap has taken.
@@ -388,30 +392,20 @@ mod tests {
     fn hints_name_what_there_is() {
         let root = crate::cli::root();
         let commands: Vec<&Command> = root.get_subcommands().collect();
-        let has = |long: &str| {
-            let is_it = |arg: &Arg| arg.get_long() == Some(long);
-            commands.iter().any(|command| command.get_arguments().any(is_it))
-        };
+        let has = |flag: &str| commands.iter().any(|it| option_of(it, flag).is_some());
         for (flags, on, _) in FLAGS {
-            let lacks = |flag: &str| {
-                commands.iter().filter(|it| on.is_empty() || on.contains(&it.get_name())).any(
-                    |it| {
-                        !it.get_arguments().any(|arg| match flag.strip_prefix("--") {
-                            Some(long) => arg.get_long() == Some(long),
-                            None => arg.get_short() == flag.chars().nth(1),
-                        })
-                    },
-                )
-            };
+            let holds = |it: &&&Command| on.is_empty() || on.contains(&it.get_name());
+            let lacks =
+                |flag: &str| commands.iter().filter(holds).any(|it| option_of(it, flag).is_none());
             assert!(flags.split(' ').all(lacks), "{flags}: {on:?} have it");
         }
         let hints = FLAGS.iter().map(|(.., hint)| hint);
         let hints = hints.chain(COMMANDS.iter().chain(KINDS).map(|(_, hint)| hint));
         for hint in hints {
             for word in hint.split([' ', '=', ';', ',']) {
-                let long = word.strip_prefix("--").filter(|long| !long.is_empty());
-                let known = ["help", "version"];
-                assert!(long.is_none_or(|long| known.contains(&long) || has(long)), "{hint}");
+                let is_option = word.starts_with("--") && word != "--";
+                let known = ["--help", "--version"];
+                assert!(!is_option || known.contains(&word) || has(word), "{hint}");
             }
             for (_, rest) in hint.match_indices("-o ").map(|(at, _)| hint.split_at(at + 3)) {
                 let name = rest.split([' ', '=', ';', ',']).next().unwrap_or_default();
