@@ -243,6 +243,7 @@ impl Choice {
                     } else {
                         PeerEnd::Ignored
                     },
+                    ends_at_join: args.data.recv_only,
                     receive: !args.data.send_only,
                     crlf: args.data.crlf,
                     sanitize: sanitizes(raw),

@@ -231,6 +231,7 @@ impl Choice {
                 social: true,
                 send: !args.data.recv_only && !Stdio::input().is_null(),
                 peer_end: if args.data.heeds_end() { PeerEnd::Releases } else { PeerEnd::Ignored },
+                ends_at_join: false,
                 receive: !args.data.send_only,
                 crlf: args.data.crlf,
                 sanitize: sanitizes(raw),

@@ -48,6 +48,8 @@ pub struct PipeOptions {
     pub send: bool,
     /// What a client's end means.
     pub peer_end: PeerEnd,
+    /// Our side of a connection ends when it is there: `connect --recv-only`.
+    pub ends_at_join: bool,
     /// What comes goes to stdout; otherwise it is dropped.
     pub receive: bool,
     /// `--crlf`.
@@ -69,8 +71,7 @@ pub struct Pipe {
     splice_out: Option<Splice>,
     /// Clients that ended their side, and when.
     ended: Vec<(Id, Instant)>,
-    /// The end of stdin was read (`connect --recv-only` has none), and is passed on to clients that
-    /// come later.
+    /// The end of stdin was read, and is passed on to clients that come later.
     has_ended: bool,
     /// stdin has delivered something.
     has_sent: bool,
@@ -92,7 +93,7 @@ impl Pipe {
             splice_in: None,
             splice_out: None,
             ended: Vec::new(),
-            has_ended: !options.send && options.peer_end != PeerEnd::Releases,
+            has_ended: options.ends_at_join,
             has_sent: false,
             reading: Instant::now(),
             look_at: None,
