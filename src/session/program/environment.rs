@@ -27,51 +27,49 @@ const DESCRIPTORS: &str = "LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LISTEN_FDNAMES";
 /// What else it says to our process alone (`sd_notify(3)`, `sd_watchdog_enabled(3)`).
 const MANAGER: &str = "NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID";
 
-impl About {
-    /// The variables that describe it.
-    pub(super) fn variables(&self) -> Vec<(OsString, OsString)> {
-        let protocol = match &self.peer {
-            Endpoint::Unix(_) => "UNIX",
-            _ if self.is_datagram => "UDP",
-            _ => "TCP",
-        };
-        let mut all = vec![("PROTO".into(), protocol.into())];
-        let mut set = |ending: &str, value: OsString| {
-            all.push((format!("{protocol}{ending}").into(), value));
-        };
-        // A UNIX connection is known by one path: the listener's.
-        let listening = if self.is_dialled { "REMOTE" } else { "LOCAL" };
-        for (side, endpoint) in [("LOCAL", self.local.as_ref()), ("REMOTE", Some(&self.peer))] {
-            match endpoint {
-                Some(Endpoint::Inet(inet)) if protocol != "UNIX" => {
-                    set(&format!("{side}IP"), ip(&Endpoint::Inet(*inet)).into());
-                    set(&format!("{side}PORT"), inet.port().to_string().into());
-                }
-                Some(Endpoint::Unix(path)) if side == listening && protocol == "UNIX" => {
-                    set(&format!("{side}PATH"), OsString::from_vec(path.clone()));
-                }
-                Some(Endpoint::ViaProxy(target)) => {
-                    let port = target.rsplit(':').next().unwrap_or_default();
-                    set("REMOTEPORT", port.into());
-                }
-                _ => {}
+/// The variables that describe a connection.
+pub(super) fn variables(about: &About) -> Vec<(OsString, OsString)> {
+    let protocol = match &about.peer {
+        Endpoint::Unix(_) => "UNIX",
+        _ if about.is_datagram => "UDP",
+        _ => "TCP",
+    };
+    let mut all = vec![("PROTO".into(), protocol.into())];
+    let mut set = |ending: &str, value: OsString| {
+        all.push((format!("{protocol}{ending}").into(), value));
+    };
+    // A UNIX connection is known by one path: the listener's.
+    let listening = if about.is_dialled { "REMOTE" } else { "LOCAL" };
+    for (side, endpoint) in [("LOCAL", about.local.as_ref()), ("REMOTE", Some(&about.peer))] {
+        match endpoint {
+            Some(Endpoint::Inet(inet)) if protocol != "UNIX" => {
+                set(&format!("{side}IP"), ip(&Endpoint::Inet(*inet)).into());
+                set(&format!("{side}PORT"), inet.port().to_string().into());
             }
+            Some(Endpoint::Unix(path)) if side == listening && protocol == "UNIX" => {
+                set(&format!("{side}PATH"), OsString::from_vec(path.clone()));
+            }
+            Some(Endpoint::ViaProxy(target)) => {
+                let port = target.rsplit(':').next().unwrap_or_default();
+                set("REMOTEPORT", port.into());
+            }
+            _ => {}
         }
-        if protocol == "TCP" && !self.is_dialled {
-            set("CONNNUM", self.neighbours.to_string().into());
-        }
-        if let Some(who) = &self.credentials
-            && protocol == "UNIX"
-        {
-            set("REMOTEEUID", who.uid().to_string().into());
-            set("REMOTEEGID", who.gid().to_string().into());
-            set("REMOTEPID", who.pid().to_string().into());
-        }
-        if let Some(key) = &self.key {
-            all.push(("SOCKCTL_KEY_NAME".into(), key.as_ref().into()));
-        }
-        all
     }
+    if protocol == "TCP" && !about.is_dialled {
+        set("CONNNUM", about.neighbours.to_string().into());
+    }
+    if let Some(who) = &about.credentials
+        && protocol == "UNIX"
+    {
+        set("REMOTEEUID", who.uid().to_string().into());
+        set("REMOTEEGID", who.gid().to_string().into());
+        set("REMOTEPID", who.pid().to_string().into());
+    }
+    if let Some(key) = &about.key {
+        all.push(("SOCKCTL_KEY_NAME".into(), key.as_ref().into()));
+    }
+    all
 }
 
 /// The address without its port and brackets, with its zone.
@@ -123,7 +121,7 @@ mod tests {
     }
 
     /// The variables for a client that `change` has made a special one.
-    fn variables(local: &Endpoint, peer: &Endpoint, change: fn(&mut About)) -> String {
+    fn described(local: &Endpoint, peer: &Endpoint, change: fn(&mut About)) -> String {
         let mut about = About {
             is_datagram: false,
             is_dialled: false,
@@ -135,7 +133,7 @@ mod tests {
             has_codec: false,
         };
         change(&mut about);
-        let all = about.variables().into_iter();
+        let all = variables(&about).into_iter();
         let all = all.map(|(name, value)| format!("{}={}", name.display(), value.display()));
         all.collect::<Vec<_>>().join(" ")
     }
@@ -144,7 +142,7 @@ mod tests {
     fn a_tcp_client_is_described_as_by_tcpserver() {
         let (local, peer) = (inet("127.0.0.1:80"), inet("192.0.2.1:5000"));
         assert_eq!(
-            variables(&local, &peer, |about| about.key = Some("alice".into())),
+            described(&local, &peer, |about| about.key = Some("alice".into())),
             "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=80 TCPREMOTEIP=192.0.2.1 \
              TCPREMOTEPORT=5000 TCPCONNNUM=2 SOCKCTL_KEY_NAME=alice"
         );
@@ -154,7 +152,7 @@ mod tests {
     fn an_ipv6_address_has_no_brackets() {
         let (local, peer) = (inet("[::1]:80"), inet("[2001:db8::1]:5000"));
         assert_eq!(
-            variables(&local, &peer, |about| about.is_datagram = true),
+            described(&local, &peer, |about| about.is_datagram = true),
             "PROTO=UDP UDPLOCALIP=::1 UDPLOCALPORT=80 UDPREMOTEIP=2001:db8::1 UDPREMOTEPORT=5000"
         );
     }
@@ -163,7 +161,7 @@ mod tests {
     fn a_unix_client_is_described_by_its_credentials() {
         let path = Unix(b"/run/x".to_vec());
         assert_eq!(
-            variables(&path, &path, |about| {
+            described(&path, &path, |about| {
                 about.credentials = Some(libc::ucred { uid: 1, gid: 2, pid: 3 }.into());
             }),
             "PROTO=UNIX UNIXLOCALPATH=/run/x UNIXREMOTEEUID=1 UNIXREMOTEEGID=2 UNIXREMOTEPID=3"
@@ -175,17 +173,17 @@ mod tests {
         let dialled = |about: &mut About| about.is_dialled = true;
         let local = inet("127.0.0.1:5000");
         assert_eq!(
-            variables(&local, &inet("192.0.2.1:80"), dialled),
+            described(&local, &inet("192.0.2.1:80"), dialled),
             "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=5000 TCPREMOTEIP=192.0.2.1 \
              TCPREMOTEPORT=80"
         );
         assert_eq!(
-            variables(&local, &Endpoint::ViaProxy("db.example:80".into()), dialled),
+            described(&local, &Endpoint::ViaProxy("db.example:80".into()), dialled),
             "PROTO=TCP TCPLOCALIP=127.0.0.1 TCPLOCALPORT=5000 TCPREMOTEPORT=80"
         );
         let path = Unix(b"/run/x".to_vec());
         assert_eq!(
-            variables(&Unix(Vec::new()), &path, dialled),
+            described(&Unix(Vec::new()), &path, dialled),
             "PROTO=UNIX UNIXREMOTEPATH=/run/x"
         );
     }
@@ -194,7 +192,7 @@ mod tests {
     fn a_client_of_a_proxy_is_described_by_its_own_address() {
         let (local, peer) = (Unix(b"/run/x".to_vec()), inet("192.0.2.1:5000"));
         assert_eq!(
-            variables(&local, &peer, |_| ()),
+            described(&local, &peer, |_| ()),
             "PROTO=TCP TCPREMOTEIP=192.0.2.1 TCPREMOTEPORT=5000 TCPCONNNUM=2"
         );
     }

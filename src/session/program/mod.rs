@@ -135,7 +135,7 @@ impl Program {
         command
             .env_clear()
             .envs(self.inherited.iter().map(|(name, value)| (name, value)))
-            .envs(about.variables())
+            .envs(environment::variables(about))
             .process_group(0);
         Start { token, command, ends: [stdin, stdout] }
     }
