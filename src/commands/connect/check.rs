@@ -1,33 +1,27 @@
 //! `connect --check`: whether the ADDRESSes are open, once, until they are (`--wait`), or again and
 //! again (`--count`).
-//!
-//! Each ADDRESS has a thread of its own: a resolver without an answer, a silent host and the pauses
-//! between attempts hold up nothing else. The main thread ends as soon as the answer is known. What is
-//! still under way then ends with the process.
+//! `probe.rs` makes a single check, `board.rs` has the threads, `report.rs` and `tries.rs` the results,
+//! `verdict.rs` what one of them means.
 
 use std::io::BufWriter;
-use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
-use socket2::SockAddr;
 
 use super::Connect;
-use super::report::{Output, Report, Rules};
+use super::board::Board;
+use super::probe::{Word, check_each};
+use super::report::{Output, Report};
 use super::tries::Tries;
+use super::verdict::Rules;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
-use crate::exit::{During, Exit, Failure, quoted};
-use crate::net::address::{Address, Port, Target};
-use crate::net::deadline::{self, Deadline, LAST_LOOK};
-use crate::net::poller::Waker;
+use crate::exit::{Exit, Failure, quoted};
+use crate::net::address::{Address, Target};
+use crate::net::deadline::{Deadline, LAST_LOOK};
 use crate::net::quantity;
-use crate::net::resolve::resolve;
 use crate::net::retry::Retry;
-use crate::net::scan::{Checked, scan};
 use crate::net::signal::{self, Deferred};
 use crate::net::stdio::{Stdio, Waiting};
 use crate::roles::client::ClientArgs;
@@ -38,9 +32,6 @@ use crate::session::program::Program;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often at most a notice says what is waited for.
 const NOTICE: Duration = Duration::from_millis(100);
-
-/// What is checked of one ADDRESS: addresses with one port each, and their places among the results.
-type Word = Vec<(usize, Address)>;
 
 /// Checks, reports, and executes the program behind `--` in our place if all is as it should be.
 pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
@@ -141,59 +132,6 @@ fn expect(report: &mut Report, targets: &[Target]) -> Word {
         word.extend((first..).zip(ports.iter().map(|target| target.address.clone())));
     }
     word
-}
-
-/// The results, which the threads write, and what wakes the main thread.
-struct Board<R> {
-    state: Mutex<State<R>>,
-    waker: Waker,
-}
-
-struct State<R> {
-    results: R,
-    /// Threads at work.
-    busy: usize,
-    /// What makes further checks useless.
-    failure: Option<Failure>,
-}
-
-impl<R: Send + 'static> Board<R> {
-    /// Starts a thread for each ADDRESS, which does this work.
-    fn start(
-        results: R,
-        words: Vec<Word>,
-        work: impl Fn(&Self, Word) -> Result<(), Failure> + Clone + Send + 'static,
-    ) -> Result<Arc<Self>, Failure> {
-        let waker = Waker::new().during("start", "the check")?;
-        let state = Mutex::new(State { results, busy: words.len(), failure: None });
-        let board = Arc::new(Self { state, waker });
-        for word in words {
-            let (board, work) = (Arc::clone(&board), work.clone());
-            let thread = thread::Builder::new().name("check".into()).spawn(move || {
-                let result = work(&board, word);
-                let mut state = board.lock();
-                state.busy -= 1;
-                state.failure = state.failure.take().or(result.err());
-                board.waker.wake();
-            });
-            thread.during("start", "the check")?;
-        }
-        Ok(board)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for a thread that wakes us, or for a signal.
-    fn wait(&self, signals: Option<&Deferred>, until: Deadline) -> Result<(), Failure> {
-        let waker = self.waker.as_fd();
-        let signals = signals.map_or(waker, AsFd::as_fd);
-        let fds = [(waker, PollFlags::POLLIN), (signals, PollFlags::POLLIN)];
-        deadline::wait(fds, until).during("wait for", "connections")?;
-        self.waker.quiet();
-        Ok(())
-    }
 }
 
 /// Waits until the answer is known, and for a moment for the first results of the others, which are likely
@@ -350,87 +288,4 @@ fn try_often(
 
 fn sleep_until(when: Instant) {
     thread::sleep(when.saturating_duration_since(Instant::now()));
-}
-
-/// Checks all of these, each on every address of its host until one is open. `tell` gets each
-/// result once, with the number that belongs to it.
-fn check_each(
-    opener: &Opener<'_>,
-    targets: &[(usize, Address)],
-    deadline: Deadline,
-    mut tell: impl FnMut(usize, Checked),
-) -> Result<(), Failure> {
-    if opener.is_proxied() {
-        for (index, address) in targets {
-            tell(*index, through_proxy(opener, address, deadline)?);
-        }
-        return Ok(());
-    }
-    let (how, timeout) = opener.dial();
-    let until = Deadline::after(timeout).min(deadline);
-    // Of one host: its addresses are looked up once, a service name with its own port.
-    let mut known: Option<Vec<SockAddr>> = None;
-    let mut open: Vec<(usize, Vec<SockAddr>)> = Vec::with_capacity(targets.len());
-    for (index, address) in targets {
-        let found = match (&known, address) {
-            (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
-                Ok(known.iter().map(|a| with_port(a, *port)).collect())
-            }
-            _ => resolve(address, how.query, until),
-        };
-        match found {
-            Ok(found) => {
-                known.get_or_insert_with(|| found.clone());
-                open.push((*index, found));
-            }
-            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
-            Err(failure) => {
-                let code = failure.code.unwrap_or(libc::EAI_NONAME);
-                let took = Duration::ZERO;
-                tell(*index, Checked { code, took });
-            }
-        }
-    }
-    let most = open.iter().map(|(_, found)| found.len()).max().unwrap_or(0);
-    for nth in 0..most {
-        open.retain(|(_, found)| nth < found.len());
-        let addresses: Vec<SockAddr> = open.iter().map(|(_, found)| found[nth].clone()).collect();
-        let mut is_reported = vec![false; open.len()];
-        scan(&addresses, &how, timeout, deadline, |at, checked| {
-            let (index, found) = &open[at];
-            if checked.code == 0 || nth + 1 == found.len() {
-                tell(*index, checked);
-                is_reported[at] = true;
-            }
-        })?;
-        let mut is_reported = is_reported.into_iter();
-        open.retain(|_| !is_reported.next().unwrap_or(false));
-    }
-    Ok(())
-}
-
-/// One check by way of a proxy, which has no number for each reason.
-fn through_proxy(
-    opener: &Opener<'_>,
-    address: &Address,
-    deadline: Deadline,
-) -> Result<Checked, Failure> {
-    let began = Instant::now();
-    let code = match opener.check(address.clone(), deadline) {
-        Ok(()) => 0,
-        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
-        Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
-    };
-    let took = began.elapsed();
-    Ok(Checked { code, took })
-}
-
-fn with_port(address: &SockAddr, port: u16) -> SockAddr {
-    match address.as_socket() {
-        Some(mut inet) => {
-            inet.set_port(port);
-            inet.into()
-        }
-        None => address.clone(),
-    }
 }

@@ -5,33 +5,16 @@ use std::io::{self, BufWriter, Write};
 
 use nix::errno::Errno;
 
-use crate::console::event::Event;
+use super::verdict::{Rules, Verdict, event, status};
 use crate::console::json;
 use crate::console::talk::Talk;
 use crate::console::timings::millis;
 use crate::exit::{Exit, Failure, errno_name};
-use crate::net::retry::Retry;
 use crate::net::scan::Checked;
 use crate::net::stdio::Waiting;
 
 /// The most targets that the notice of what is waited for names.
 const NAMED: usize = 8;
-
-/// What must hold for a check to succeed, and what its lines are.
-#[derive(Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-pub struct Rules {
-    /// `--any`: one target is enough.
-    pub any: bool,
-    /// `--closed`: nobody listens at a target.
-    pub closed: bool,
-    /// `--wait`: a target may be checked several times.
-    pub waits: bool,
-    /// `--json`.
-    pub json: bool,
-    /// `-v`: closed ports of a range, too.
-    pub verbose: bool,
-}
 
 /// The results, written in the order of the command line, as soon as that order allows.
 pub struct Report {
@@ -74,15 +57,6 @@ struct Target {
     count: usize,
     met: usize,
     hopeless: usize,
-}
-
-/// What a result means for the check.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Met,
-    /// The next check may give another result.
-    MayPass,
-    Hopeless,
 }
 
 impl Target {
@@ -293,39 +267,4 @@ impl Report {
         let code = failed.and_then(|line| line.result).map_or(Errno::ETIMEDOUT as i32, |it| it.0);
         if code == 0 { Exit::Expectation } else { status(code) }
     }
-}
-
-impl Rules {
-    fn verdict(self, code: i32) -> Verdict {
-        let is_met = if self.closed { is_closed(code) } else { code == 0 };
-        if is_met {
-            Verdict::Met
-        } else if code == 0 || Retry::may_pass(status(code), Some(code)) {
-            Verdict::MayPass
-        } else {
-            Verdict::Hopeless
-        }
-    }
-}
-
-/// The event of a result, which took so many milliseconds.
-pub fn event(address: &str, code: i32, ms: f64, met: bool) -> Event<'_> {
-    let state = match code {
-        0 => "open",
-        code if is_closed(code) => "closed",
-        _ => "unknown",
-    };
-    let errno = (code != 0).then(|| errno_name(code));
-    Event::Check { address, state, result: code, errno, ms, met }
-}
-
-/// Whether nobody listens: refused, or a UNIX socket without a file. What gives no answer may be busy
-/// or filtered.
-fn is_closed(code: i32) -> bool {
-    code == Errno::ECONNREFUSED as i32 || code == Errno::ENOENT as i32
-}
-
-/// The exit status of a check that failed in this way.
-pub fn status(code: i32) -> Exit {
-    if code < 0 { Exit::Unresolved } else { Exit::of(&io::Error::from_raw_os_error(code)) }
 }

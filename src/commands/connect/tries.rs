@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::report::{event, status};
+use super::verdict::{event, status};
 use crate::console::json;
 use crate::console::timings::{Timings, millis};
 use crate::exit::{Exit, Failure};

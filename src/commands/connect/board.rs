@@ -1,0 +1,70 @@
+//! The threads of `connect --check`, and where they meet.
+//!
+//! Each ADDRESS has one: a resolver without an answer, a silent host and the pauses between attempts hold
+//! up nothing else. The main thread ends as soon as the answer is known; what is still under way then
+//! ends with the process.
+
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::poll::PollFlags;
+
+use super::probe::Word;
+use crate::exit::{During, Failure};
+use crate::net::deadline::{self, Deadline};
+use crate::net::poller::Waker;
+use crate::net::signal::Deferred;
+
+/// The results, which the threads write, and what wakes the main thread.
+pub(super) struct Board<R> {
+    state: Mutex<State<R>>,
+    pub(super) waker: Waker,
+}
+
+pub(super) struct State<R> {
+    pub(super) results: R,
+    /// Threads at work.
+    pub(super) busy: usize,
+    /// What makes further checks useless.
+    pub(super) failure: Option<Failure>,
+}
+
+impl<R: Send + 'static> Board<R> {
+    /// Starts a thread for each ADDRESS, which does this work.
+    pub(super) fn start(
+        results: R,
+        words: Vec<Word>,
+        work: impl Fn(&Self, Word) -> Result<(), Failure> + Clone + Send + 'static,
+    ) -> Result<Arc<Self>, Failure> {
+        let waker = Waker::new().during("start", "the check")?;
+        let state = Mutex::new(State { results, busy: words.len(), failure: None });
+        let board = Arc::new(Self { state, waker });
+        for word in words {
+            let (board, work) = (Arc::clone(&board), work.clone());
+            let thread = thread::Builder::new().name("check".into()).spawn(move || {
+                let result = work(&board, word);
+                let mut state = board.lock();
+                state.busy -= 1;
+                state.failure = state.failure.take().or(result.err());
+                board.waker.wake();
+            });
+            thread.during("start", "the check")?;
+        }
+        Ok(board)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a thread that wakes us, or for a signal.
+    pub(super) fn wait(&self, signals: Option<&Deferred>, until: Deadline) -> Result<(), Failure> {
+        let waker = self.waker.as_fd();
+        let signals = signals.map_or(waker, AsFd::as_fd);
+        let fds = [(waker, PollFlags::POLLIN), (signals, PollFlags::POLLIN)];
+        deadline::wait(fds, until).during("wait for", "connections")?;
+        self.waker.quiet();
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! One check of the ports of a host: `connect_ex`, straight or through a proxy.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use socket2::SockAddr;
+
+use crate::exit::{Exit, Failure};
+use crate::net::address::{Address, Port};
+use crate::net::deadline::Deadline;
+use crate::net::resolve::resolve;
+use crate::net::scan::{Checked, scan};
+use crate::roles::client::open::Opener;
+
+/// What is checked of one ADDRESS: addresses with one port each, and their places among the results.
+pub(super) type Word = Vec<(usize, Address)>;
+
+/// Checks all of these, each on every address of its host until one is open. `tell` gets each
+/// result once, with the number that belongs to it.
+pub(super) fn check_each(
+    opener: &Opener<'_>,
+    targets: &[(usize, Address)],
+    deadline: Deadline,
+    mut tell: impl FnMut(usize, Checked),
+) -> Result<(), Failure> {
+    if opener.is_proxied() {
+        for (index, address) in targets {
+            tell(*index, through_proxy(opener, address, deadline)?);
+        }
+        return Ok(());
+    }
+    let (how, timeout) = opener.dial();
+    let until = Deadline::after(timeout).min(deadline);
+    // Of one host: its addresses are looked up once, a service name with its own port.
+    let mut known: Option<Vec<SockAddr>> = None;
+    let mut open: Vec<(usize, Vec<SockAddr>)> = Vec::with_capacity(targets.len());
+    for (index, address) in targets {
+        let found = match (&known, address) {
+            (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
+                Ok(known.iter().map(|a| with_port(a, *port)).collect())
+            }
+            _ => resolve(address, how.query, until),
+        };
+        match found {
+            Ok(found) => {
+                known.get_or_insert_with(|| found.clone());
+                open.push((*index, found));
+            }
+            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            Err(failure) => {
+                let code = failure.code.unwrap_or(libc::EAI_NONAME);
+                let took = Duration::ZERO;
+                tell(*index, Checked { code, took });
+            }
+        }
+    }
+    let most = open.iter().map(|(_, found)| found.len()).max().unwrap_or(0);
+    for nth in 0..most {
+        open.retain(|(_, found)| nth < found.len());
+        let addresses: Vec<SockAddr> = open.iter().map(|(_, found)| found[nth].clone()).collect();
+        let mut is_reported = vec![false; open.len()];
+        scan(&addresses, &how, timeout, deadline, |at, checked| {
+            let (index, found) = &open[at];
+            if checked.code == 0 || nth + 1 == found.len() {
+                tell(*index, checked);
+                is_reported[at] = true;
+            }
+        })?;
+        let mut is_reported = is_reported.into_iter();
+        open.retain(|_| !is_reported.next().unwrap_or(false));
+    }
+    Ok(())
+}
+
+/// One check by way of a proxy, which has no number for each reason.
+fn through_proxy(
+    opener: &Opener<'_>,
+    address: &Address,
+    deadline: Deadline,
+) -> Result<Checked, Failure> {
+    let began = Instant::now();
+    let code = match opener.check(address.clone(), deadline) {
+        Ok(()) => 0,
+        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+        Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
+    };
+    let took = began.elapsed();
+    Ok(Checked { code, took })
+}
+
+fn with_port(address: &SockAddr, port: u16) -> SockAddr {
+    match address.as_socket() {
+        Some(mut inet) => {
+            inet.set_port(port);
+            inet.into()
+        }
+        None => address.clone(),
+    }
+}
