@@ -6,7 +6,7 @@
 //! | `NAME:KEY` (a line of `--keys`)     | KEY, byte for byte                                |
 //! | anything else (not in `--keys`)     | itself, byte for byte, minus one final LF or CRLF |
 //!
-//! The flaws of a key are static texts, so that none can carry key material.
+//! The errors of a key are static texts, so that none can carry key material.
 
 use std::fmt;
 
@@ -149,10 +149,10 @@ impl Keyring {
             if line.trim_ascii().is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let key = Key::named(line).map_err(|flaw| format!("line {number}: {flaw}"))?;
+            let key = Key::named(line).map_err(|why| format!("line {number}: {why}"))?;
             for (earlier, other) in &keys {
                 if let (Some(name), Some(other)) = (&key.name, &other.name)
-                    && names::alike(name, other)
+                    && names::confusable(name, other)
                 {
                     return Err(if name.eq_ignore_ascii_case(other) {
                         format!("line {number}: the name of line {earlier} again")

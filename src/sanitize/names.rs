@@ -60,7 +60,7 @@ pub fn may_be_name(text: &str) -> bool {
 
 /// What two names that count as the same have in common: the compatibility caseless match of
 /// the Unicode Standard (3.13, D146), so that `ANN`, `ann` and `ａｎｎ` are one.
-pub fn key(name: &str) -> String {
+pub fn caseless(name: &str) -> String {
     let decomposed: String = name.nfd().collect();
     let folded = UniCase::unicode(decomposed).to_folded_case();
     let compatible: String = folded.nfkd().collect();
@@ -69,19 +69,19 @@ pub fn key(name: &str) -> String {
 }
 
 /// What a name has in common with all that it can be mistaken for: these share one at least. The
-/// confusable skeletons (UTS #39, 4) of the name as it is shown and of its [`key`], so that `server`
+/// confusable skeletons (UTS #39, 4) of the name as it is shown and of its [`caseless`], so that `server`
 /// with a Cyrillic letter is `server`, and `Iucy` is `lucy`. Accents that Unicode composes with no
 /// letter do not tell names apart.
-pub fn looks(name: &str) -> [String; 2] {
+pub fn skeletons(name: &str) -> [String; 2] {
     let name: String = name.nfc().filter(|&c| !is_accent(c)).collect();
-    let look = |text: &str| key(&skeleton(text).collect::<String>());
-    [look(&key(&name)), look(&name)]
+    let folded = |text: &str| caseless(&skeleton(text).collect::<String>());
+    [folded(&caseless(&name)), folded(&name)]
 }
 
 /// Whether one name can be mistaken for another.
-pub fn alike(a: &str, b: &str) -> bool {
-    let theirs = looks(b);
-    looks(a).iter().any(|look| theirs.contains(look))
+pub fn confusable(a: &str, b: &str) -> bool {
+    let theirs = skeletons(b);
+    skeletons(a).iter().any(|skeleton| theirs.contains(skeleton))
 }
 
 /// The combining accents of Latin, Greek and Cyrillic, and of symbols.
@@ -157,13 +157,13 @@ mod tests {
             ("ａｎｎ", "ann"),
             ("ﬁn", "FIN"),
         ] {
-            assert_eq!(key(a), key(b), "{a} {b}");
+            assert_eq!(caseless(a), caseless(b), "{a} {b}");
         }
-        assert_ne!(key("ann"), key("anna"));
+        assert_ne!(caseless("ann"), caseless("anna"));
     }
 
     #[test]
-    fn row_119_names_that_can_be_mistaken_for_each_other_share_a_look() {
+    fn row_119_names_that_can_be_mistaken_for_each_other_are_confusable() {
         for (a, b) in [
             ("s\u{435}rver", "server"),
             ("\u{405}\u{415}RV\u{415}R", "server"),
@@ -177,7 +177,7 @@ mod tests {
             ("ｓｅｒｖｅｒ", "server"),
             ("𝐬𝐞𝐫𝐯𝐞𝐫", "server"),
         ] {
-            assert!(alike(a, b) && alike(b, a), "{a} {b}");
+            assert!(confusable(a, b) && confusable(b, a), "{a} {b}");
         }
         for (a, b) in [
             ("Ann", "Anna"),
@@ -189,7 +189,7 @@ mod tests {
             ("王", "玉"),
             ("bob", "rob"),
         ] {
-            assert!(!alike(a, b), "{a} {b}");
+            assert!(!confusable(a, b), "{a} {b}");
         }
     }
 
@@ -198,9 +198,9 @@ mod tests {
         fn a_name_is_its_own_name(text in "\\PC{0,40}") {
             if let Ok(once) = name(&text) {
                 prop_assert_eq!(name(&once), Ok(once.clone()));
-                prop_assert_eq!(key(&once), key(&text));
-                prop_assert_eq!(key(&key(&once)), key(&once));
-                prop_assert!(alike(&once, &key(&once)));
+                prop_assert_eq!(caseless(&once), caseless(&text));
+                prop_assert_eq!(caseless(&caseless(&once)), caseless(&once));
+                prop_assert!(confusable(&once, &caseless(&once)));
                 prop_assert!(!once.chars().any(|c| c.is_whitespace() || c.is_control()));
             }
         }

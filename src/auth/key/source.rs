@@ -42,7 +42,7 @@ pub(super) fn unasked(
         None => (ask::TERMINAL, ask()?),
     };
     let key = Key::parse(&content);
-    key.map(Keyring::from).map_err(|flaw| Failure::new(OP, origin, flaw, Exit::Usage))
+    key.map(Keyring::from).map_err(|why| Failure::new(OP, origin, why, Exit::Usage))
 }
 
 /// Reads a file that is one key.
@@ -57,7 +57,7 @@ pub fn read_keys_file(path: &Path, until: Deadline) -> Result<Keyring, Failure> 
     if content.len() > KEYS_FILE_MAX {
         return Err(file.refused("over 64 KiB; is this the right file?"));
     }
-    Keyring::parse(&content).map_err(|flaw| file.refused(flaw))
+    Keyring::parse(&content).map_err(|why| file.refused(why))
 }
 
 fn open(path: &Path, until: Deadline) -> Result<SecretFile, Failure> {
@@ -72,5 +72,5 @@ fn open(path: &Path, until: Deadline) -> Result<SecretFile, Failure> {
 fn read_key(file: &SecretFile) -> Result<Key, Failure> {
     // With room for CRLF behind the longest key; the parser refuses what is longer still.
     let content = file.read(KEY_MAX + 2)?;
-    Key::parse(&content).map_err(|flaw| file.refused(flaw))
+    Key::parse(&content).map_err(|why| file.refused(why))
 }

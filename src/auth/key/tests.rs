@@ -217,7 +217,7 @@ fn a_keys_file_names_its_keys() {
 
 #[test]
 fn a_keys_file_error_names_the_line_and_no_key() {
-    for (content, flaw) in [
+    for (content, why) in [
         ("a:1\nSECRET\n".to_string(), "line 2: neither NAME:KEY"),
         (":SECRET".to_string(), "line 1: neither"),
         ("a b:SECRET".to_string(), "line 1: neither"),
@@ -235,7 +235,7 @@ fn a_keys_file_error_names_the_line_and_no_key() {
         ("# nothing\n\n".to_string(), "no key in it"),
     ] {
         let error = Keyring::parse(content.as_bytes()).unwrap_err();
-        assert!(error.starts_with(flaw), "{error}");
+        assert!(error.starts_with(why), "{error}");
         assert!(!error.contains("SECRET"), "{error}");
     }
 }

@@ -56,7 +56,7 @@ pub trait Output {
 pub struct Members {
     /// In the order they joined.
     all: BTreeMap<Id, Member>,
-    /// Which member has a name, by each of its [`names::looks`].
+    /// Which member has a name, by each of its [`names::skeletons`].
     owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: BTreeMap<String, String>,
@@ -87,8 +87,9 @@ impl Members {
 
     /// Reserves the names of authentication keys, and no others any more.
     pub fn reserve(&mut self, keys: &[impl AsRef<str>]) {
-        let looks = |name: &str| names::looks(name).map(|look| (look, name.to_owned()));
-        self.reserved = keys.iter().flat_map(|name| looks(name.as_ref())).collect();
+        let skeletons =
+            |name: &str| names::skeletons(name).map(|skeleton| (skeleton, name.to_owned()));
+        self.reserved = keys.iter().flat_map(|name| skeletons(name.as_ref())).collect();
     }
 
     /// A member joins, with the name of the key it proved if it has one.
@@ -104,7 +105,7 @@ impl Members {
     /// A member left.
     pub fn leave(&mut self, id: Id, out: &mut dyn Output) {
         if let Some(Member { name, .. }) = self.all.remove(&id) {
-            self.disown(&name);
+            self.unregister(&name);
             self.list = None;
             out.broadcast_later(format!("-- {name} left\n").as_bytes());
         }
@@ -242,17 +243,17 @@ impl Members {
         let new = match names::name(&shown) {
             Ok(new) => new,
             Err(NameError::Length) => return error(id, "/nick NAME: 1 to 32 characters", out),
-            Err(flaw) => {
+            Err(why) => {
                 let shown = quoted(OsStr::from_bytes(name.trim_ascii()));
-                let rule = match flaw {
+                let rule = match why {
                     NameError::Marks => "at most 4 marks on a letter",
                     _ => "letters, digits, _ - . only",
                 };
                 return error(id, &format!("{shown}: {rule}"), out);
             }
         };
-        match self.rival(&new, Some(id), false) {
-            Some(other) if names::key(other) == names::key(&new) => {
+        match self.conflicting_name(&new, Some(id), false) {
+            Some(other) if names::caseless(other) == names::caseless(&new) => {
                 return error(id, &format!("{new} is taken"), out);
             }
             Some(other) => {
@@ -264,8 +265,8 @@ impl Members {
         out.broadcast(format!("-- {old} is now {new}\n").as_bytes(), None);
         self.list = None;
         let old = old.clone();
-        self.disown(&old);
-        self.own(&new, id);
+        self.unregister(&old);
+        self.register(&new, id);
         if let Some(member) = self.all.get_mut(&id) {
             member.name = new;
         }
@@ -273,26 +274,26 @@ impl Members {
 
     /// The name, here or reserved, that one could be mistaken for. Those of keys are no obstacle to
     /// who `holds_key`.
-    fn rival(&self, name: &str, own: Option<Id>, holds_key: bool) -> Option<&str> {
-        names::looks(name).iter().find_map(|look| {
-            let owner = self.owners.get(look).filter(|&&owner| Some(owner) != own);
+    fn conflicting_name(&self, name: &str, own: Option<Id>, holds_key: bool) -> Option<&str> {
+        names::skeletons(name).iter().find_map(|skeleton| {
+            let owner = self.owners.get(skeleton).filter(|&&owner| Some(owner) != own);
             let owner = owner.and_then(|owner| self.all.get(owner)).map(|member| &member.name);
-            owner.or_else(|| self.reserved.get(look).filter(|_| !holds_key)).map(String::as_str)
+            owner.or_else(|| self.reserved.get(skeleton).filter(|_| !holds_key)).map(String::as_str)
         })
     }
 
-    fn own(&mut self, name: &str, id: Id) {
-        self.owners.extend(names::looks(name).map(|look| (look, id)));
+    fn register(&mut self, name: &str, id: Id) {
+        self.owners.extend(names::skeletons(name).map(|skeleton| (skeleton, id)));
     }
 
-    fn disown(&mut self, name: &str) {
-        for look in names::looks(name) {
-            self.owners.remove(&look);
+    fn unregister(&mut self, name: &str) {
+        for skeleton in names::skeletons(name) {
+            self.owners.remove(&skeleton);
         }
     }
 
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
-        self.own(&name, id);
+        self.register(&name, id);
         self.all.insert(id, Member { name, is_fixed, is_leaving: false });
         self.list = None;
     }
@@ -302,7 +303,9 @@ impl Members {
     fn free_name(&self, wanted: &str, holds_key: bool) -> String {
         let numbered = (2_u64..).map(|number| format!("{wanted}~{number}"));
         let mut names = std::iter::once(wanted.to_owned()).chain(numbered);
-        names.find(|name| self.rival(name, None, holds_key).is_none()).unwrap_or_default()
+        names
+            .find(|name| self.conflicting_name(name, None, holds_key).is_none())
+            .unwrap_or_default()
     }
 
     /// The member of this name, and the name as it is shown.
@@ -311,11 +314,13 @@ impl Members {
         if !names::may_be_name(name) {
             return None;
         }
-        let [look, _] = names::looks(name);
-        let id = *self.owners.get(&look)?;
+        let [skeleton, _] = names::skeletons(name);
+        let id = *self.owners.get(&skeleton)?;
         // Private messages go to no one who is only mistaken for the name.
-        let member =
-            self.all.get(&id).filter(|member| names::key(&member.name) == names::key(name));
+        let member = self
+            .all
+            .get(&id)
+            .filter(|member| names::caseless(&member.name) == names::caseless(name));
         member.map(|member| (id, &*member.name))
     }
 }

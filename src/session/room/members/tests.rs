@@ -323,7 +323,7 @@ proptest! {
                     world.send(number, &bytes);
                 }
             }
-            let keys: BTreeSet<String> = world.members.all.values().map(|member| names::key(&member.name)).collect();
+            let keys: BTreeSet<String> = world.members.all.values().map(|member| names::caseless(&member.name)).collect();
             prop_assert_eq!(keys.len(), here.len());
         }
         for (number, got) in &world.got.lines {
