@@ -56,10 +56,10 @@ impl Proof {
         keyring.keys().iter().filter_map(|key| key.name.clone()).collect()
     }
 
-    /// Whether it has no message for a refusal: a client knows it by that nothing behind its answer is
-    /// taken.
-    pub fn is_mute(&self) -> bool {
-        matches!(self, Self::Challenge(..))
+    /// Whether it has a message for a client that is refused. Without one it is known by that nothing
+    /// behind its answer is taken.
+    pub fn has_refusal_message(&self) -> bool {
+        !matches!(self, Self::Challenge(..))
     }
 
     /// Whether it has a message for a client that holds a key and is not admitted.

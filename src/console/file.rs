@@ -1,5 +1,5 @@
 //! Files that are written as a run goes (`--hex`, `--log`): a regular file at once; what may block, a FIFO or a
-//! terminal, through a queue, so that its reader stalls nothing.
+//! terminal, through a queue, for whose reader a write waits [`QUEUE_TIMEOUT`] at most.
 
 use std::fs::{File, OpenOptions, Permissions, metadata};
 use std::io::{self, IsTerminal, Write};
@@ -16,9 +16,9 @@ use crate::net::deadline::Deadline;
 use crate::net::signal;
 
 /// How long a reader that does not keep up is waited for; then records are dropped until it has.
-const PATIENCE: Duration = Duration::from_millis(100);
+const QUEUE_TIMEOUT: Duration = Duration::from_millis(100);
 /// What a reader gets at the end once a signal has come.
-const LAST_WRITE: Duration = Duration::from_millis(100);
+const FLUSH_AFTER_SIGNAL: Duration = Duration::from_millis(100);
 
 /// Who may read a file that is created, and what becomes of one that exists.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,8 @@ impl Write for OutputFile {
             Self::Direct(file) => return file.write(record),
             Self::Queued { queue, dropped } => (queue, dropped),
         };
-        if queue.is_full() && (*dropped > 0 || !queue.wait_for_room(Deadline::after(PATIENCE))) {
+        if queue.is_full() && (*dropped > 0 || !queue.wait_for_room(Deadline::after(QUEUE_TIMEOUT)))
+        {
             *dropped += 1;
         } else if let Some(e) = queue.failure() {
             return Err(e);
@@ -111,7 +112,7 @@ impl Write for OutputFile {
         let Self::Queued { queue, .. } = self else {
             return Ok(());
         };
-        let limit = if signal::has_come() { LAST_WRITE } else { Duration::ZERO };
+        let limit = if signal::has_come() { FLUSH_AFTER_SIGNAL } else { Duration::ZERO };
         let is_written = queue.drain(Deadline::after(limit).min(Deadline::of_run()));
         match queue.failure() {
             Some(e) => Err(e),

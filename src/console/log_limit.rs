@@ -1,4 +1,4 @@
-//! Log rate limit: what strangers cause must not fill the log. Times are passed in.
+//! Log rate limit: what peers cause must not fill the log. Times are passed in.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ impl LogLimit {
         Self { burst, interval, talk, since: None, lines: 0, suppressed: 0 }
     }
 
-    /// For lines about what strangers do: a hundred in ten seconds.
-    pub fn for_strangers(talk: Talk) -> Self {
+    /// For lines that peers cause: a hundred in ten seconds.
+    pub fn for_peers(talk: Talk) -> Self {
         Self::new(100, Duration::from_secs(10), talk)
     }
 

@@ -1,5 +1,5 @@
 //! Descriptors 0, 1 and 2 as ends of a stream, and all that reads and writes them: without blocking
-//! ([`Stdio`]), or waiting until a deadline ([`Waiting`]). `O_NONBLOCK` is never set on them,
+//! ([`Stdio`]), or waiting until a deadline ([`BlockingStdio`]). `O_NONBLOCK` is never set on them,
 //! as others share them, and they may have it already.
 
 use std::fs::OpenOptions;
@@ -135,8 +135,8 @@ impl Stdio {
     }
 
     /// The same stream for calls that wait until then.
-    pub fn waiting(self, until: Deadline) -> Waiting {
-        Waiting(self, until)
+    pub fn waiting(self, until: Deadline) -> BlockingStdio {
+        BlockingStdio(self, until)
     }
 
     /// write(2) as much as there is room for, else `WouldBlock`.
@@ -191,15 +191,15 @@ impl Stdio {
 /// A stream whose calls wait until it is ready, whether it is non-blocking or not: for results, for
 /// threads of their own, and for what has nothing else to do.
 #[derive(Clone, Copy)]
-pub struct Waiting(Stdio, Deadline);
+pub struct BlockingStdio(Stdio, Deadline);
 
-impl Read for Waiting {
+impl Read for BlockingStdio {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.when_ready(PollFlags::POLLIN, self.1, || self.0.read(buf))
     }
 }
 
-impl Write for Waiting {
+impl Write for BlockingStdio {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.when_ready(PollFlags::POLLOUT, self.1, || self.0.write(bytes))
     }

@@ -239,9 +239,9 @@ impl Choice {
                     social: false,
                     send: !args.data.recv_only,
                     peer_end: if args.data.heeds_end() {
-                        PeerEnd::CutsSilence
+                        PeerEnd::AbortWhenIdle
                     } else {
-                        PeerEnd::Ignored
+                        PeerEnd::Ignore
                     },
                     ends_at_join: args.data.recv_only,
                     receive: !args.data.send_only,

@@ -230,7 +230,11 @@ impl Choice {
                 sole: args.once,
                 social: true,
                 send: !args.data.recv_only && !Stdio::input().is_null(),
-                peer_end: if args.data.heeds_end() { PeerEnd::Releases } else { PeerEnd::Ignored },
+                peer_end: if args.data.heeds_end() {
+                    PeerEnd::FinishIfUnused
+                } else {
+                    PeerEnd::Ignore
+                },
                 ends_at_join: false,
                 receive: !args.data.send_only,
                 crlf: args.data.crlf,

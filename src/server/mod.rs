@@ -457,13 +457,13 @@ impl<'a> EventLoop<'a> {
         }
         if self.stop_notice.passed() {
             self.stop_notice = Deadline::NEVER;
-            self.tell_stopping();
+            self.notify_stopping();
         }
         self.show_progress(false);
     }
 
     /// Says what stopping waits for.
-    fn tell_stopping(&self) {
+    fn notify_stopping(&self) {
         let (who, them) = match self.table.slots().len() {
             0 => return,
             1 => ("1 connection".into(), "it"),

@@ -209,9 +209,9 @@ impl EventLoop<'_> {
         self.table.quit(Err(failure));
     }
 
-    /// Whether nothing tells a client that it is refused: see [`Proof::is_mute`].
-    fn is_mute(&self) -> bool {
-        self.config.security.as_ref().is_some_and(|security| security.proof.is_mute())
+    /// See [`Proof::has_refusal_message`].
+    fn has_refusal_message(&self) -> bool {
+        self.config.security.as_ref().is_none_or(|it| it.proof.has_refusal_message())
     }
 
     fn refuse(&mut self, slot: usize, why: &Refusal) {
@@ -224,7 +224,7 @@ impl EventLoop<'_> {
             Duration::ZERO
         };
         // What was taken for an answer may have been payload.
-        if self.is_mute() && why.exit == Exit::NotAuthenticated && !why.wrong_proof {
+        if !self.has_refusal_message() && why.exit == Exit::NotAuthenticated && !why.wrong_proof {
             entry.conn.reset_on_close();
         }
         if delay.is_zero() {
@@ -240,7 +240,7 @@ impl EventLoop<'_> {
     pub(super) fn send_verdict(&mut self, slot: usize, farewell: &[u8]) {
         if let Some(id) = self.table.id(slot) {
             self.preauth.leave(id);
-            if self.is_mute() {
+            if !self.has_refusal_message() {
                 return self.table.remove(slot, Reason::Auth);
             }
             self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));

@@ -179,7 +179,7 @@ impl Table {
         Ok(Self {
             poller: Poller::new()?,
             now: Instant::now(),
-            log_limit: LogLimit::for_strangers(talk.clone()),
+            log_limit: LogLimit::for_peers(talk.clone()),
             talk,
             bounds,
             stopping: None,

@@ -29,11 +29,11 @@ const HALF_CLOSE_DELAY: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PeerEnd {
     /// Nothing: stdin is sent to its end.
-    Ignored,
-    /// A stdin that is silent is cut off: it has not ended, which our end would say.
-    CutsSilence,
-    /// The client may go while stdin has never delivered anything: it was promised nothing.
-    Releases,
+    Ignore,
+    /// The connection is aborted once stdin is silent: it has not ended, which our end would say.
+    AbortWhenIdle,
+    /// Our side ends while stdin has never delivered anything.
+    FinishIfUnused,
 }
 
 /// What is done to the bytes, and with how many clients.
@@ -122,7 +122,7 @@ impl Pipe {
     /// stdin has delivered something.
     fn delivered(&mut self) {
         (self.reading, self.has_sent) = (Instant::now(), true);
-        if self.options.peer_end == PeerEnd::Releases {
+        if self.options.peer_end == PeerEnd::FinishIfUnused {
             self.ended.clear();
         }
     }
@@ -267,9 +267,11 @@ impl Handler for Pipe {
         }
         match self.options.peer_end {
             _ if self.streams.input().is_none() => clients.finish(client),
-            PeerEnd::Ignored => {}
-            PeerEnd::Releases if self.has_sent => {}
-            PeerEnd::CutsSilence | PeerEnd::Releases => self.ended.push((client, Instant::now())),
+            PeerEnd::Ignore => {}
+            PeerEnd::FinishIfUnused if self.has_sent => {}
+            PeerEnd::AbortWhenIdle | PeerEnd::FinishIfUnused => {
+                self.ended.push((client, Instant::now()));
+            }
         }
     }
 
@@ -299,7 +301,7 @@ impl Handler for Pipe {
         while self.silence().is_some_and(|at| at <= Instant::now()) {
             let (client, _) = self.ended.remove(0);
             match self.options.peer_end {
-                PeerEnd::CutsSilence => clients.abort(client, Reason::Eof),
+                PeerEnd::AbortWhenIdle => clients.abort(client, Reason::Eof),
                 _ => clients.finish(client),
             }
         }

@@ -23,7 +23,7 @@ use crate::net::deadline::{Deadline, LAST_LOOK};
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal::{self, Deferred};
-use crate::net::stdio::{Stdio, Waiting};
+use crate::net::stdio::{BlockingStdio, Stdio};
 use crate::roles::client::ClientArgs;
 use crate::roles::client::open::Opener;
 use crate::session::program::Program;
@@ -119,7 +119,7 @@ fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
     Ok(words)
 }
 
-fn stdout() -> BufWriter<Waiting> {
+fn stdout() -> BufWriter<BlockingStdio> {
     BufWriter::new(Stdio::output().waiting(Deadline::of_run()))
 }
 

@@ -11,7 +11,7 @@ use crate::console::talk::Talk;
 use crate::console::timings::millis;
 use crate::exit::{Exit, Failure, errno_name};
 use crate::net::scan::Checked;
-use crate::net::stdio::Waiting;
+use crate::net::stdio::BlockingStdio;
 
 /// The most targets that the notice of what is waited for names.
 const NAMED: usize = 8;
@@ -35,7 +35,7 @@ pub struct Report {
 /// Where results go.
 pub enum Output {
     /// stdout.
-    Stdout(BufWriter<Waiting>),
+    Stdout(BufWriter<BlockingStdio>),
     /// stderr, where stdout belongs to a program.
     Talk(Talk),
 }

@@ -11,12 +11,12 @@ use crate::console::json;
 use crate::console::timings::{Timings, millis};
 use crate::exit::{Exit, Failure};
 use crate::net::scan::Checked;
-use crate::net::stdio::Waiting;
+use crate::net::stdio::BlockingStdio;
 
 /// The results, written as they come.
 pub struct Tries {
     json: bool,
-    out: BufWriter<Waiting>,
+    out: BufWriter<BlockingStdio>,
     addresses: Vec<Tried>,
     failure: Option<io::Error>,
 }
@@ -44,7 +44,7 @@ struct Summary<'a> {
 
 impl Tries {
     /// None yet; they go to `out`, as JSON or as text.
-    pub fn new(json: bool, addresses: Vec<String>, out: BufWriter<Waiting>) -> Self {
+    pub fn new(json: bool, addresses: Vec<String>, out: BufWriter<BlockingStdio>) -> Self {
         let addresses = addresses.into_iter().map(|address| Tried {
             address,
             timings: Timings::default(),

@@ -32,7 +32,7 @@ pub struct AnswerQueue {
 impl AnswerQueue {
     /// Nothing waits yet.
     pub fn new(socket: Datagrams, patience: Duration, talk: Talk) -> Self {
-        let log_limit = LogLimit::for_strangers(talk);
+        let log_limit = LogLimit::for_peers(talk);
         let (waiting, until, stuck) = (VecDeque::new(), Deadline::NEVER, None);
         Self { socket, waiting, patience, until, stuck, log_limit }
     }

@@ -32,7 +32,7 @@ pub(super) const OUTPUT: u64 = 4;
 /// The most that one read of stdin makes a datagram of: the buffer of OpenBSD's nc.
 const READ: usize = 16 << 10;
 /// How long a stdout that is not read may keep a run that is to end.
-const LAST_WRITE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a datagram is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,12 +195,12 @@ impl Frontend {
 
     /// A signal has come: stdout has little time left.
     pub(super) fn stop(&mut self) {
-        self.until = self.until.min(Deadline::after(LAST_WRITE));
+        self.until = self.until.min(Deadline::after(FLUSH_TIMEOUT));
     }
 
     /// Gives terminal or stdout back at the end of a run that `--deadline` bounds.
     pub fn finish(self, result: Result<(), Failure>, deadline: Deadline) -> Result<(), Failure> {
-        let left = deadline.remaining().map(|left| left.max(LAST_WRITE));
+        let left = deadline.remaining().map(|left| left.max(FLUSH_TIMEOUT));
         let until = self.until.min(left.map_or(Deadline::NEVER, Deadline::after));
         let written = self.seat.finish(until);
         let dumped = dump::finish(&self.dumps);

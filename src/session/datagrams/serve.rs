@@ -97,7 +97,7 @@ impl<'a> Service<'a> {
             _ => SEND_TIMEOUT,
         };
         let answers = AnswerQueue::new(socket, patience, frontend.talk.clone());
-        let log_limit = LogLimit::for_strangers(frontend.talk.clone());
+        let log_limit = LogLimit::for_peers(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
         let last_look = LastLook::default();

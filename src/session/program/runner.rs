@@ -55,7 +55,7 @@ impl Runner {
             queued: Vec::new(),
             running: BTreeMap::new(),
             endings: Endings::default(),
-            log_limit: LogLimit::for_strangers(talk.clone()),
+            log_limit: LogLimit::for_peers(talk.clone()),
             talk,
         })
     }

@@ -28,7 +28,7 @@ const ANSWER_COST: usize = 4;
 /// How often stdin is looked at again while slow readers are waited for.
 const STDIN_POLL: Duration = Duration::from_millis(20);
 /// What the reader of our stdout gets at least, however short the grace.
-const LAST_WRITE: Duration = Duration::from_millis(100);
+const MIN_FLUSH: Duration = Duration::from_millis(100);
 
 /// The room: its members, the operator among them.
 pub struct Room {
@@ -67,7 +67,7 @@ impl Room {
 
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
-        let limit = self.stopping.remaining().unwrap_or(grace).max(LAST_WRITE);
+        let limit = self.stopping.remaining().unwrap_or(grace).max(MIN_FLUSH);
         self.operator.finish(Deadline::after(limit).min(Deadline::of_run()))
     }
 
