@@ -40,6 +40,12 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'C
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l pause -d 'Wait this long' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l rate -d 'Send at most SIZE bytes a second' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
@@ -292,6 +298,8 @@ never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect-eof -d 'Wait until the peer ends; else fail with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reset -d 'Reset the connection (RST); the last step'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recv-only -d 'Only receive: do not read stdin'
@@ -314,9 +322,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l count -d 'With -z: check N times, with a line each and a summary at the end' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l interval -d 'With --count: the time from one start to the next [default: 1s with -z]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l pause -d 'Wait this long' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l rate -d 'Send at most SIZE bytes a second' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l parallel -d 'Keep M of them under way at a time' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l interval -d 'Begin one at most every DUR [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect or send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
@@ -567,7 +579,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l no-newline -d 'Send the lines of the prompt without a newline'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect-eof -d 'Wait until the peer ends; else fail with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l reset -d 'Reset the connection (RST); the last step'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l progress -d 'Show a progress line, if stderr is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l timestamps -d 'Show the local time before each line; in a pipe, before each line that is received'
@@ -1108,6 +1121,12 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-ke
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l pause -d 'Wait this long' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l rate -d 'Send at most SIZE bytes a second' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
@@ -1362,6 +1381,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalt
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Discard all input'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect-eof -d 'Wait until the peer ends; else fail with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reset -d 'Reset the connection (RST); the last step'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recv-only -d 'Only receive: do not read stdin'
@@ -1391,9 +1412,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-byt
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else exit with 8' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l count -d 'With -z: check N times, with a line each and a summary at the end' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l interval -d 'With --count: the time from one start to the next [default: 1s with -z]' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l pause -d 'Wait this long' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l rate -d 'Send at most SIZE bytes a second' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l parallel -d 'Keep M of them under way at a time' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l interval -d 'Begin one at most every DUR [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect or send from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s p -l source-port -d 'Connect or send from this port' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l proxy -d 'Connect through a proxy, which resolves the name: socks5://[USER@]HOST:PORT or http://[USER@]HOST:PORT' -r
@@ -1642,7 +1667,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-on
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l recv-only -d 'Only receive: do not read stdin'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-half-close -d 'Do not close the sending side when stdin ends'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l no-newline -d 'Send the lines of the prompt without a newline'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else exit with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect-eof -d 'Wait until the peer ends; else fail with 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l reset -d 'Reset the connection (RST); the last step'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l progress -d 'Show a progress line, if stderr is a terminal'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l tcp-info -d 'Report TCP statistics at the end: round trips, retransmits, window, rate'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l timestamps -d 'Show the local time before each line; in a pipe, before each line that is received'

@@ -30,6 +30,14 @@ module completions {
     --echo                    # Echo all input back
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
+    --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
+    --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
+    --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
+    --expect-eof              # Wait until the peer ends; else fail with 8
+    --pause: string           # Wait this long
+    --reset                   # Reset the connection (RST); the last step
+    --rate: string            # Send at most SIZE bytes a second
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
@@ -92,10 +100,15 @@ module completions {
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
-    --expect-eof              # Wait until the peer ends; else exit with 8
-    --count: string           # With -z: check N times, with a line each and a summary at the end
-    --interval: string        # With --count: the time from one start to the next [default: 1s with -z]
+    --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
+    --expect-eof              # Wait until the peer ends; else fail with 8
+    --pause: string           # Wait this long
+    --reset                   # Reset the connection (RST); the last step
+    --rate: string            # Send at most SIZE bytes a second
+    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end
+    --parallel: string        # Keep M of them under way at a time
+    --interval: string        # Begin one at most every DUR [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect or send from this address
@@ -241,6 +254,14 @@ module completions {
     --echo                    # Echo all input back
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
+    --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
+    --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
+    --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
+    --expect-eof              # Wait until the peer ends; else fail with 8
+    --pause: string           # Wait this long
+    --reset                   # Reset the connection (RST); the last step
+    --rate: string            # Send at most SIZE bytes a second
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
@@ -310,10 +331,15 @@ module completions {
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
-    --expect: string          # Wait until REGEX, over bytes, matches received data; else exit with 8
-    --expect-eof              # Wait until the peer ends; else exit with 8
-    --count: string           # With -z: check N times, with a line each and a summary at the end
-    --interval: string        # With --count: the time from one start to the next [default: 1s with -z]
+    --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
+    --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
+    --expect-eof              # Wait until the peer ends; else fail with 8
+    --pause: string           # Wait this long
+    --reset                   # Reset the connection (RST); the last step
+    --rate: string            # Send at most SIZE bytes a second
+    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end
+    --parallel: string        # Keep M of them under way at a time
+    --interval: string        # Begin one at most every DUR [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal
     --tcp-info                # Report TCP statistics at the end: round trips, retransmits, window, rate
     --source(-s): string      # Connect or send from this address

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::builder::{
     OsStringValueParser, PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser,
 };
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, ValueEnum, ValueHint};
 
 use socket2::Type;
 
@@ -38,11 +38,13 @@ use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::dump::{Dump, Format};
 use crate::net::options;
+use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::resolve::{Query, Source};
 use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace;
+use crate::session::when::Rules;
 
 /// The largest int: of a descriptor, a process id, a backlog.
 pub const INT_MAX: u64 = i32::MAX as u64;
@@ -262,6 +264,32 @@ fn dump(format: Format, path: &Path, is_private: bool, talk: &Talk) -> Result<Du
     Ok(Dump::new(format, path.to_owned(), Box::new(open)))
 }
 
+/// Answers by content.
+#[derive(Args, Debug, Clone)]
+pub struct WhenArgs {
+    /// Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match
+    /// counts, and of equals the first rule
+    #[arg(long, value_names = ["REGEX", "TEXT"], num_args = 2, action = ArgAction::Append,
+        allow_hyphen_values = true, group = "handler", help_heading = "Handlers")]
+    pub when: Vec<OsString>,
+}
+
+impl WhenArgs {
+    /// The rules, if there are any.
+    pub fn rules(&self) -> Result<Option<Rules>, Failure> {
+        let rule = |pair: &[OsString]| {
+            let regex =
+                pair[0].to_str().ok_or_else(|| "expected UTF-8; other bytes are \\xHH".into());
+            let pattern = regex.and_then(Pattern::parse);
+            let pattern = pattern
+                .map_err(|why| Failure::usage(format!("--when {}: {why}", quoted(&pair[0]))))?;
+            Ok((pattern, text::parse(&pair[1])?.into()))
+        };
+        let rules = self.when.chunks_exact(2).map(rule).collect::<Result<Vec<_>, Failure>>()?;
+        Ok((!rules.is_empty()).then_some(Rules(rules)))
+    }
+}
+
 /// Which bytes are sent and received, and how.
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -423,6 +451,14 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// A TEXT with its escapes, or `@FILE`.
 pub fn text_parser() -> impl TypedValueParser<Value = Bytes> {
     OsStringValueParser::new().try_map(|word| text::parse(&word).map(|text| Bytes(text.into())))
+}
+
+/// Bytes in pairs of hex digits; blanks and colons between them are allowed.
+pub fn hex(text: &str) -> Result<Bytes, String> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    hex::decode(digits)
+        .map(|bytes| Bytes(bytes.into()))
+        .map_err(|_| "expected pairs of hex digits: 68656c6c6f or 68:65".into())
 }
 
 /// Bytes of a TEXT; a type of its own, as clap would read a `Vec` as many values.

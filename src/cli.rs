@@ -47,6 +47,8 @@ sockctl serve --room '*:8520'            # a chat room, also for other machines
 sockctl serve 7000 --echo -v             # an echo server
 sockctl serve 8080 -- cat                # a program for each client
 sockctl serve 7000 --log 'talk-%i.log'   # what each client said and heard, with times
+sockctl serve 6379 --when '^PING\\r\\n' '+PONG\\r\\n'   # answers by content
+sockctl serve 6379 --once --expect PING --send +PO --reset  # breaks in mid-answer, for a test
 ",
     },
     Subcommand {
@@ -62,6 +64,7 @@ sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 2
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout
 sockctl connect mail:25 --log -          # see what goes over the connection, with times
+sockctl connect redis:6379 --send 'PING\\r\\n' --expect PONG --count 10000 --parallel 8
 ",
     },
     Subcommand {

@@ -33,7 +33,7 @@
 //!
 //! | interface                     | is                                        | implementations              |
 //! |-------------------------------|-------------------------------------------|------------------------------|
-//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, room, programs |
+//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, room, programs |
 //! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, Python's frames; a plain stream has none |
 //! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python |
 //!
@@ -83,6 +83,7 @@
 //! roles/client/open.rs    Opener::route               the proxy, its password, the timeouts
 //! roles/client.rs         Choice::serve               which handler
 //! server/mod.rs           Run::serve
+//! session/mod.rs          Handler::begin              how many are dialled
 //! server/outgoing.rs      EventLoop::dial, begin_attempt
 //!                         EventLoop::step_dialer      <- net/dial.rs Dialer::step
 //!                         EventLoop::connected
@@ -127,7 +128,8 @@
 //! 1. `process`: what follows from the last turn. `server/process.rs` flushes, sends FIN, removes,
 //!    sets the watched events and the timer of each entry that was changed; broadcasts are flushed
 //!    if that is due (`server/flush.rs`), which updates back-pressure; connections that wait are
-//!    admitted; the handler gets `left` and `drained`. Repeated until nothing follows.
+//!    admitted; the handler gets `left`, `drained` and `closed`, and what it wants dialled is. Repeated
+//!    until nothing follows.
 //! 2. `end`: whether the run is over.
 //! 3. `Poller::wait`, until the first of all deadlines.
 //! 4. `dispatch`, for each descriptor that is ready: the listener (`server/accept.rs`), the dialer
@@ -157,7 +159,8 @@
 //! - `queued` is the sum of what all outboxes own, as `Entry::count_queued` last counted them: in
 //!   `Table::process`, and after a flush of broadcasts.
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one
-//!   `left`, but for those that are cut off when the run is over. What a handler does to a client in
+//!   `left`, but for those that are cut off when the run is over, and one `closed`, with how the connection
+//!   ended. What a handler does to a client in
 //!   another phase has no effect, and a [`session::Id`] never means a later connection in the same slot.
 //! - `admitted` counts the entries that hold a place of `--max-conns`, from `Open` to removal.
 //!
@@ -257,6 +260,7 @@
 //! | `DRAIN`              | `server/timers.rs`           | a connection that is being closed may take nothing for 10 s |
 //! | `FULL_POLL`          | `session/pipe.rs`            | a pipe with several clients looks every 50 ms whether stdin may be read again |
 //! | `WINDOW`             | `session/script/mod.rs`      | a script keeps the last 1 MiB that no step has read |
+//! | `UNMATCHED`          | `session/when.rs`            | `--when` keeps the last 1 MiB that matched no rule |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
 //! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
 //! | `CAPACITY`           | `console/printer.rs`         | of 1 MiB on, output that is not read pauses the clients, and talk is dropped |
@@ -276,10 +280,11 @@
 //!   [`server::Security`] for a server's. No verb of [`session::Clients`] begins a handshake on an open
 //!   connection, which STARTTLS would need.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
-//!   less than it is offered. A run dials at most one connection (`EventLoop::outgoing`), and one
-//!   [`server::Role`] holds for all of its connections.
+//!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
+//!   all on the one [`server::Route`] of the run, and one [`session::closed::Role`] holds for all connections.
 //! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
-//!   ([`session::script::handler::Scripted`]) keeps one script, for one client.
+//!   ([`session::script::handler::Scripted`]) keeps one for each connection, with a timer of its own.
+//!   [`session::script::repeat::Repeated`] is the same for connections that it dials one after the other.
 //!
 //! # How to add
 //!

@@ -356,8 +356,14 @@ fn what_does_not_fit_together_is_refused() {
         // What one command says to the values and the pairs of its options.
         ("connect 1 --send x --recv-only", "--send cannot be used with --recv-only"),
         ("connect 1 -z --expect x", "--check cannot be used with --expect"),
-        ("connect 1 --expect (a", "--expect '(a': unclosed group"),
-        ("connect 1 --expect [ä]", "--expect '[ä]': Unicode not allowed here"),
+        (
+            "connect 1 --expect (a",
+            "--expect '(a': unclosed group, marked by <-- HERE in '( <-- HERE a'",
+        ),
+        (
+            "connect 1 --expect [ä]",
+            "--expect '[ä]': Unicode not allowed here, marked by <-- HERE in '[ä <-- HERE ]'",
+        ),
         (
             "connect 1 --send \\q",
             r"--send: unknown escape '\q' in '\q'; escapes are \n \r \t \0 \\ \xHH",

@@ -24,7 +24,7 @@ impl AuthConnect {
             return Ok(());
         }
         // What is sent at a time may be a line without its newline.
-        let by_chunk = self.client.no_newline || !self.client.steps.0.is_empty();
+        let by_chunk = self.client.no_newline || !self.client.steps.is_empty();
         let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
         client::run(&self.client, Some(proof), talk)

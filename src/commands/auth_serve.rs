@@ -31,7 +31,8 @@ impl AuthServe {
         if self.key.create(talk)? {
             return Ok(());
         }
-        let unit = if self.server.socket.raw { Unit::Chunk } else { Unit::Line };
+        let by_chunk = !self.server.steps.is_empty() || !self.server.when.when.is_empty();
+        let unit = if self.server.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(self.keys.as_deref(), unit, talk)?;
         // Without randomness no client can be challenged: an error at the start, not at the first.
         random_bytes::<32>()?;

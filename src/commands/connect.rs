@@ -12,12 +12,13 @@ use clap::Args;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::roles::client::{self, ClientArgs};
+use crate::roles::steps::STEPS;
 
 /// Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere
 #[derive(Args, Debug, Clone)]
 pub struct Connect {
     /// Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)
-    #[arg(short = 'z', long, conflicts_with_all = ["send", "expect", "expect_eof"], help_heading = "Scripts")]
+    #[arg(short = 'z', long, conflicts_with_all = STEPS, conflicts_with = "parallel", help_heading = "Scripts")]
     pub check: bool,
     /// With -z: succeed once one of the ADDRESSes is open
     #[arg(long, conflicts_with = "count", help_heading = "Scripts")]

@@ -47,7 +47,7 @@ pub struct UdpSend {
     #[arg(long, value_name = "SIZE", group = "what", value_parser = args::size, help_heading = "Data")]
     pub chunk: Option<u64>,
     /// Send the bytes that HEX stands for (blanks and colons are allowed)
-    #[arg(long, value_name = "HEX", group = "what", value_parser = unhex, help_heading = "Data")]
+    #[arg(long, value_name = "HEX", group = "what", value_parser = args::hex, help_heading = "Data")]
     pub data_hex: Option<args::Bytes>,
     /// Send everything N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = args::count::<u64>(1, u64::MAX),
@@ -103,13 +103,6 @@ pub struct UdpSend {
 
     #[command(flatten)]
     pub socket: SocketArgs,
-}
-
-fn unhex(text: &str) -> Result<args::Bytes, String> {
-    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
-    hex::decode(digits)
-        .map(|bytes| args::Bytes(bytes.into()))
-        .map_err(|_| "expected pairs of hex digits: 68656c6c6f or 68:65".into())
 }
 
 impl UdpSend {

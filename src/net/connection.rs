@@ -102,6 +102,8 @@ pub struct Connection {
     pub last_taken: Instant,
     /// Bytes were sent that the last look did not find acknowledged.
     pub is_unseen: bool,
+    /// Payload that came beyond the limit was dropped.
+    pub is_truncated: bool,
     /// The peer has ended and acknowledged all payload: a reset in answer to our end of stream, from
     /// one that has closed since, loses nothing.
     needs_no_answer: bool,
@@ -138,6 +140,7 @@ impl Connection {
             active: now,
             last_taken: now,
             is_unseen: false,
+            is_truncated: false,
             needs_no_answer: false,
             unacknowledged: 0,
             looked: now,
@@ -230,7 +233,9 @@ impl Connection {
                     _ => codec.decode(&wire[..count], decoded),
                 };
                 let ended = codec.peer_ended();
-                decoded.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                self.is_truncated = decoded.len() > most;
+                decoded.truncate(most);
                 match result {
                     Err(error) => self.fail(error.into()),
                     Ok(()) if ended => self.end_input(),

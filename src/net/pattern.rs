@@ -3,10 +3,13 @@
 //! of UTF-8; tables of Unicode (there also for `\w` and `(?i)`) are not built in.
 
 use std::convert::Infallible;
+use std::ops::Range;
 
 use regex::bytes::{Match, Regex, RegexBuilder};
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{self, AssertionKind, Ast, Visitor};
+
+use crate::exit::quoted;
 
 /// `$` before LF and at the end, and also before CRLF. All of `(?R)` would be too much: with it `.`
 /// does not match CR, and `\r$` matches no line end.
@@ -32,16 +35,10 @@ impl Pattern {
         }
         compiled += &text[rest..];
         let regex = RegexBuilder::new(&compiled).unicode(false).multi_line(true).build();
-        let regex = regex.map_err(|e| {
-            let text = e.to_string();
-            let cause = text.lines().last().unwrap_or_default();
-            let cause = cause.trim_start_matches("error: ");
-            // The hint in brackets is about building the crate.
-            match cause.split_once(" (make sure") {
-                Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
-                None => cause.to_string(),
-            }
-        })?;
+        let regex = regex.map_err(|e| explain(text, &e))?;
+        if text.is_empty() {
+            return Err("an empty regex matches everything".into());
+        }
         Ok(Self { text: text.to_owned(), regex })
     }
 
@@ -54,6 +51,31 @@ impl Pattern {
     pub fn find<'a>(&self, bytes: &'a [u8]) -> Option<Match<'a>> {
         self.regex.find(bytes)
     }
+
+    /// The leftmost match that is not empty.
+    pub fn find_some(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        self.regex.find_iter(bytes).find(|found| !found.is_empty()).map(|found| found.range())
+    }
+}
+
+/// Why a regex cannot be compiled, with the place where it goes wrong.
+fn explain(text: &str, error: &regex::Error) -> String {
+    let mut parser = regex_syntax::ParserBuilder::new();
+    let parsed = parser.unicode(false).utf8(false).multi_line(true).build().parse(text);
+    let (cause, span) = match parsed {
+        Err(regex_syntax::Error::Parse(e)) => (e.kind().to_string(), *e.span()),
+        Err(regex_syntax::Error::Translate(e)) => (e.kind().to_string(), *e.span()),
+        // Its compiled size, for example.
+        _ => return error.to_string(),
+    };
+    // The hint in brackets is about building the crate.
+    let cause = match cause.split_once(" (make sure") {
+        Some((cause, _)) => format!("{cause}; without (?u) it knows ASCII"),
+        None => cause,
+    };
+    let (before, rest) = text.split_at(span.end.offset);
+    let marked = quoted(format!("{before} <-- HERE {rest}").trim_end());
+    format!("{cause}, marked by <-- HERE in {marked}")
 }
 
 /// Where each `$` stands, first to last.
@@ -116,6 +138,9 @@ mod tests {
     #[test]
     fn it_is_shown_as_it_was_written() {
         assert_eq!(Pattern::parse("^a$").unwrap().as_str(), "^a$");
-        assert_eq!(Pattern::parse("a$(").unwrap_err(), "unclosed group");
+        assert_eq!(
+            Pattern::parse("a$(").unwrap_err(),
+            "unclosed group, marked by <-- HERE in 'a$( <-- HERE'"
+        );
     }
 }

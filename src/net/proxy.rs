@@ -122,6 +122,7 @@ impl Proxy {
 }
 
 /// A proxy, and the target that it is asked for.
+#[derive(Clone)]
 pub struct Tunnel {
     proxy: Proxy,
     login: Option<Arc<Login>>,
@@ -143,6 +144,12 @@ impl Tunnel {
     ) -> Result<Self, Failure> {
         let (host, port) = destination(&target, query, until)?;
         Ok(Self { proxy, login, target, host, port, authorization: Authorization::default() })
+    }
+
+    /// The same for another connection.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { authorization: Authorization::default(), ..self.clone() }
     }
 
     /// The address to dial.

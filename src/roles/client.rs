@@ -2,43 +2,44 @@
 
 mod login;
 pub mod open;
-mod steps;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use nix::errno::Errno;
 use socket2::Type;
 
-use super::{Ended, idle_timeout, result, sanitizes};
+use super::steps::Steps;
+use super::{Ended, sanitizes};
 use crate::args::{self, DataArgs, PromptArgs, SocketArgs, SourceArgs};
 use crate::auth::proof::Proof;
 use crate::console::decoration::Style;
-use crate::console::event::{Level, Reason};
+use crate::console::event::Level;
+use crate::console::json;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
-use crate::exit::{self, During, Exit, Failure};
+use crate::exit::{During, Exit, Failure};
 use crate::net::address::{Address, Host};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::dump::Dump;
 use crate::net::quantity;
-use crate::net::retry::Retry;
 use crate::net::signal;
-use crate::server::{Bounds, Closed, Config, Limits, Role, Run, RunEnd};
+use crate::net::stdio::Stdio;
+use crate::server::{Bounds, Config, Limits, Run, RunEnd};
+use crate::session::closed::Role;
 use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
 use crate::session::program::Program;
 use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::script::Script;
-use crate::session::script::handler::Scripted;
+use crate::session::script::handler::{ScriptOptions, Scripted};
+use crate::session::script::repeat::{Repeated, Schedule, Summary};
 use crate::session::seat::{Inbox, is_terminal};
 
 use open::Opener;
-pub use steps::Steps;
 
 /// After we left a prompt, how long what still comes is shown.
 const LINGER: Duration = Duration::from_secs(1);
@@ -71,13 +72,8 @@ pub struct ClientArgs {
     pub wait: Option<Duration>,
     #[command(flatten)]
     pub steps: Steps,
-    /// With -z: check N times, with a line each and a summary at the end
-    #[arg(long, value_name = "N", value_parser = args::count::<u64>(1, u64::MAX), help_heading = "Scripts")]
-    pub count: Option<u64>,
-    /// With --count: the time from one start to the next [default: 1s with -z]
-    #[arg(long, value_name = "DUR", requires = "count", value_parser = quantity::duration,
-        allow_hyphen_values = true, help_heading = "Scripts")]
-    pub interval: Option<Duration>,
+    #[command(flatten)]
+    pub repeat: RepeatArgs,
     /// Show a progress line, if stderr is a terminal
     #[arg(long, help_heading = "Output")]
     pub progress: bool,
@@ -110,11 +106,32 @@ pub struct ClientArgs {
     pub program: Vec<OsString>,
 }
 
+/// Repetitions of the steps.
+#[derive(Args, Debug, Clone)]
+pub struct RepeatArgs {
+    /// Repeat the steps N times, each time on a connection of its own, and print a summary of their
+    /// times; with -z: check N times, with a line each and a summary at the end
+    #[arg(long, value_name = "N", value_parser = args::count::<u64>(1, u64::MAX), help_heading = "Scripts")]
+    pub count: Option<u64>,
+    /// Keep M of them under way at a time
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = args::count::<usize>(1, 100_000),
+        hide_default_value = true, requires = "count", help_heading = "Scripts")]
+    pub parallel: usize,
+    /// Begin one at most every DUR [default: 1s with -z]
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+        requires = "count", help_heading = "Scripts")]
+    pub interval: Option<Duration>,
+}
+
+impl RepeatArgs {
+    fn schedule(&self) -> Option<Schedule> {
+        let interval = self.interval.unwrap_or_default();
+        self.count.map(|count| Schedule { count, parallel: self.parallel, interval })
+    }
+}
+
 /// Connects, proves our key where `proof` is given, talks.
 pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
-    if args.count.is_some() {
-        return Err(Failure::usage("--count needs -z, which checks addresses"));
-    }
     let deadline = args.socket.end();
     let address = args::address(&args.address, args.socket.family.family())?;
     address.check_dial()?;
@@ -125,12 +142,15 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     let relayed = !dumps.is_empty()
         || args.progress
         || !args.socket.idle_timeout.is_zero() && matches!(address, Address::Unix(_));
+    if args.repeat.count.is_some() && args.steps.is_empty() {
+        let cause = "--count repeats steps (--send, --expect, …) or, with -z, checks";
+        return Err(Failure::usage(cause));
+    }
     let choice = Choice::of(args, &address, relayed)?;
     let (has_prompt, is_script) =
-        (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script));
+        (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script(_)));
     let proves = proof.is_some();
-    let retry = args.wait.map(|limit| Retry::new(limit, deadline));
-    let route = Opener::new(args)?.route(address, retry, proof, has_prompt, deadline)?;
+    let route = Opener::new(args)?.route(address, args.wait, proof, has_prompt, deadline)?;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
@@ -155,7 +175,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         _ => None,
     };
     let result = own_result.unwrap_or_else(|| match ended {
-        (RunEnd::Over, Some(closed)) => result(closed, Role::Client, args.socket.idle_timeout),
+        (RunEnd::Over, Some(closed)) => closed.result(),
         (RunEnd::Expired(failure), _) => Err(failure),
         (RunEnd::Stopped(Some(signal)), _) => Err(Failure::silent(Exit::of_signal(signal))),
         (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
@@ -179,27 +199,26 @@ enum Choice {
     Prompt,
     /// stdin and stdout, byte-exact.
     Pipe,
-    /// `--send`, `--expect`, `--expect-eof` instead of stdin.
-    Script,
+    /// Steps instead of stdin.
+    Script(Script),
     /// A program, and whether what it says is relayed.
     Program(Program, bool),
 }
 
 impl Choice {
     fn of(args: &ClientArgs, address: &Address, relayed: bool) -> Result<Self, Failure> {
-        Ok(if !args.program.is_empty() {
+        if !args.program.is_empty() {
             let found = Program::find(args.program.clone())?;
             let found = match address {
                 Address::Inet { host: Host::Name(name), .. } => found.with_remote_host(name),
                 _ => found,
             };
-            Self::Program(found, relayed)
-        } else if !args.steps.0.is_empty() {
-            Self::Script
-        } else if is_terminal() && args.data.is_talk() {
-            Self::Prompt
-        } else {
-            Self::Pipe
+            return Ok(Self::Program(found, relayed));
+        }
+        Ok(match args.steps.script(args.data.crlf)? {
+            Some(script) => Self::Script(script),
+            None if is_terminal() && args.data.is_talk() => Self::Prompt,
+            None => Self::Pipe,
         })
     }
 
@@ -252,28 +271,30 @@ impl Choice {
                 })?;
                 Ok((run.serve(&mut pipe)?, None))
             }
-            Self::Script => {
-                let mut scripted = Scripted::new(
-                    Script::new(args.steps.0.clone()),
-                    !args.data.send_only,
-                    args.data.crlf,
-                    sanitizes(raw),
-                    args.socket.timeout,
-                    run.talk.clone(),
-                )?
-                .stamping(args.prompt.timestamps);
-                if args.wait.is_some() && !args.data.send_only {
-                    scripted = scripted.restarting();
-                }
-                let ended = run.serve(&mut scripted)?;
-                let verdict = match &ended {
-                    (end @ (RunEnd::Over | RunEnd::Expired(_)), Some(closed)) => {
-                        let why = expectation_cause(end, closed, args.socket.idle_timeout);
-                        scripted.verdict(why, &closed.peer, closed.sent)
-                    }
-                    _ => None,
+            Self::Script(script) => {
+                let schedule = args.repeat.schedule();
+                let receive = !args.data.send_only && schedule.is_none();
+                let options = ScriptOptions {
+                    role: Role::Client,
+                    receive,
+                    sanitize: sanitizes(raw),
+                    stamps: args.prompt.timestamps,
+                    reports: false,
+                    restarts: args.wait.is_some() && !args.data.send_only,
+                    step_limit: args.socket.timeout,
+                    rate: args.steps.rate,
                 };
-                Ok((ended, verdict.map(Err)))
+                let mut scripted = Scripted::new(script, options, run.talk.clone())?;
+                let Some(schedule) = schedule else {
+                    let ended = run.serve(&mut scripted)?;
+                    return Ok((ended, scripted.verdict()));
+                };
+                let mut repeated = Repeated::new(scripted, schedule);
+                let (end, _) = run.serve(&mut repeated)?;
+                let summary = repeated.into_summary();
+                print(&summary, args.socket.talk.json)?;
+                let result = matches!(end, RunEnd::Over).then(|| summary.result());
+                Ok(((end, None), result))
             }
             Self::Program(found, relayed) => {
                 let programs = ClientPrograms::new(found, relayed, true, run.talk.clone());
@@ -285,16 +306,15 @@ impl Choice {
     }
 }
 
-/// Why an expectation that is pending at the end of the connection is not met.
-fn expectation_cause(end: &RunEnd, closed: &Closed, idle: Duration) -> String {
-    match (end, closed.reason, &closed.error) {
-        (RunEnd::Expired(_), ..) => "the deadline has passed (--deadline)".into(),
-        (_, Reason::Limit, _) => "--max-bytes reached".into(),
-        (_, Reason::Idle, _) => idle_timeout(idle),
-        (_, Reason::Reset | Reason::Error, Some(e)) => exit::cause(e),
-        (_, Reason::Reset | Reason::Error, None) => exit::cause(&Errno::ECONNRESET.into()),
-        _ => "the peer closed the connection".into(),
-    }
+/// Writes a summary to stdout.
+fn print(summary: &Summary, is_json: bool) -> Result<(), Failure> {
+    let text = if is_json {
+        format!("{}\n", json::line(summary).map_err(Failure::output)?)
+    } else {
+        summary.to_string()
+    };
+    let mut out = Stdio::output().waiting(Deadline::of_run());
+    out.write_all(text.as_bytes()).map_err(Failure::output)
 }
 
 impl ClientArgs {
@@ -322,6 +342,7 @@ impl ClientArgs {
             deadline,
             settings: Vec::new(),
             dumps,
+            labels: self.repeat.count.is_some(),
             security: None,
             port_file: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, ValueEnum};
 use socket2::{Domain, Type};
 
-use super::{Ended, result, sanitizes};
+use super::steps::{STEPS, Steps};
+use super::{Ended, sanitizes};
 use crate::args::{
-    self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs,
+    self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs, WhenArgs,
 };
 use crate::auth::proof::Proof;
 use crate::console::event::Level;
@@ -31,8 +32,9 @@ use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt;
 use crate::net::stdio::Stdio;
-use crate::server::{Bounds, Config, Limits, Proxies, ReadProof, Role, Run, RunEnd, Security};
+use crate::server::{Bounds, Config, Limits, Proxies, ReadProof, Run, RunEnd, Security};
 use crate::session::Handler;
+use crate::session::closed::Role;
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
@@ -41,11 +43,16 @@ use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
+use crate::session::script::Script;
+use crate::session::script::handler::{ScriptOptions, Scripted};
 use crate::session::seat::{Inbox, is_terminal};
+use crate::session::when::{Rules, When};
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
-#[command(group(ArgGroup::new("handler").conflicts_with_all(["crlf", "send_only", "recv_only", "no_half_close"])))]
+#[command(group(ArgGroup::new("handler")
+    .conflicts_with_all(STEPS)
+    .conflicts_with_all(["crlf", "send_only", "recv_only", "no_half_close"])))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ServerArgs {
     #[command(flatten)]
@@ -64,6 +71,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "Handlers")]
     pub reply: Option<Bytes>,
+    #[command(flatten)]
+    pub when: WhenArgs,
+    #[command(flatten)]
+    pub steps: Steps,
     #[command(flatten)]
     pub program: ProgramArgs,
     #[command(flatten)]
@@ -176,7 +187,7 @@ pub fn run(
     };
     let prepared = Prepared { files, relayed, key_names };
     match choice.serve(args, prepared, run)? {
-        (RunEnd::Over, Some(closed)) => result(closed, Role::Server, args.socket.idle_timeout),
+        (RunEnd::Over, Some(closed)) => closed.result(),
         (RunEnd::Expired(failure), _) => Err(failure),
         (RunEnd::Stopped(Some(libc::SIGHUP)), _) => Err(Failure::silent(Exit::HungUp)),
         (RunEnd::Stopped(_) | RunEnd::Over, _) => Ok(()),
@@ -191,6 +202,10 @@ enum Choice {
     Discard,
     Reply(Arc<[u8]>),
     Program(Program),
+    /// Each client is taken through these steps.
+    Script(Script),
+    /// What matches is answered.
+    When(Rules),
     Prompt,
     Pipe,
 }
@@ -198,6 +213,12 @@ enum Choice {
 impl Choice {
     fn of(args: &ServerArgs) -> Result<Self, Failure> {
         let program = args.program.words().map(Program::find).transpose()?;
+        if let Some(script) = args.steps.script(args.data.crlf)? {
+            return Ok(Self::Script(script));
+        }
+        if let Some(rules) = args.when.rules()? {
+            return Ok(Self::When(rules));
+        }
         Ok(match (program, &args.reply) {
             (Some(program), _) => Self::Program(program),
             (None, Some(Bytes(text))) => Self::Reply(Arc::clone(text)),
@@ -225,6 +246,26 @@ impl Choice {
                 let mut programs = programs.during("start", "the server")?;
                 let ended = run.serve(&mut programs)?;
                 programs.failure().map_or(Ok(ended), Err)
+            }
+            Self::When(rules) => run.serve(&mut When::new(rules, talk)),
+            Self::Script(script) => {
+                let options = ScriptOptions {
+                    role: Role::Server,
+                    receive: false,
+                    sanitize: false,
+                    stamps: false,
+                    reports: !args.once,
+                    restarts: false,
+                    step_limit: args.socket.timeout,
+                    rate: args.steps.rate,
+                };
+                let mut scripted = Scripted::new(script, options, talk)?;
+                let ended = run.serve(&mut scripted)?;
+                match (&ended.0, scripted.verdict()) {
+                    (RunEnd::Over | RunEnd::Expired(_), Some(Err(failure))) => Err(failure),
+                    (RunEnd::Over, Some(Ok(()))) => Ok((RunEnd::Over, None)),
+                    _ => Ok(ended),
+                }
             }
             Self::Pipe => run.serve(&mut Pipe::new(PipeOptions {
                 sole: args.once,
@@ -350,6 +391,7 @@ impl ServerArgs {
             settings: self.socket.opt.clone(),
             port_file,
             dumps,
+            labels: true,
             security,
             meter: None,
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::phase::{Phase, Purpose};
-use super::{EventLoop, LISTENER, Role};
+use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::access::{AccessList, Networks};
@@ -80,7 +80,7 @@ impl EventLoop<'_> {
 
     /// An accepted connection: a trusted proxy first sends the client's address.
     fn receive_accepted(&mut self, socket: Socket, peer: Endpoint) {
-        self.count += 1;
+        self.table.count += 1;
         if let Err(failure) = sockopt::apply(&self.config.settings, &socket, Stage::Accepted) {
             // Of that client only.
             return self.table.log_limit.failure(&failure, self.table.now);
@@ -92,7 +92,7 @@ impl EventLoop<'_> {
             _ => None,
         };
         let conn = Connection::new(socket, peer, self.table.now);
-        let Ok(id) = self.table.insert(self.count, conn) else {
+        let Ok(id) = self.table.insert(self.table.count, conn) else {
             return; // what epoll cannot watch is closed
         };
         match until {
@@ -157,15 +157,14 @@ impl EventLoop<'_> {
         }
         self.table.open(slot);
         if let Some(entry) = self.table.entries.get_mut(slot) {
-            let is_labelled = self.config.bounds.role == Role::Server;
-            let recorder = |dump: &Dump| dump.recorder(entry.number, is_labelled);
+            let recorder = |dump: &Dump| dump.recorder(entry.number, self.config.labels);
             match self.config.dumps.iter().map(recorder).collect() {
                 Ok(recorders) => entry.conn.dump_to(recorders),
                 Err(failure) => return self.table.quit(Err(failure)),
             }
         }
-        if self.config.once {
-            // A second client is refused instead of waiting in the backlog.
+        // A second client is refused instead of waiting in the backlog.
+        if self.config.once && self.listener.is_some() {
             self.stop_listening();
             for other in self.table.slots().into_iter().filter(|&other| other != slot) {
                 self.table.remove(other, Reason::Once);

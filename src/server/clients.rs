@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::phase::Phase;
-use super::table::{Entry, Role, Table};
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
 use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
 use crate::net::splice::{Moved, Splice};
+use crate::session::closed::Role;
 use crate::session::{About, Clients, Id};
 
 impl Clients for Table {
@@ -185,6 +186,12 @@ impl Clients for Table {
         entry.wants_room = matches!(moved, Moved::SinkFull);
         self.pending.push(client.slot);
         moved
+    }
+
+    fn dial(&mut self) -> u64 {
+        self.count += 1;
+        self.dials.push(self.count);
+        self.count
     }
 
     fn stop(&mut self) {

@@ -16,11 +16,12 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::phase::{HandOff, Phase};
-use super::table::{Entry, Role, Table};
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::net::poller::{Interest, Ready};
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
+use crate::session::closed::Role;
 use crate::session::program::EXIT_GRACE;
 
 impl Table {

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::phase::{Leaving, Phase};
-use super::table::{Bounds, Closed, Entry, Role, Table};
+use super::table::{Bounds, Entry, Table};
 use super::timers::DRAIN;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::During;
@@ -13,6 +13,7 @@ use crate::net::codec::Reject;
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
+use crate::session::closed::{Closed, Role};
 
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.
@@ -30,7 +31,8 @@ impl Table {
     fn is_promise(&self, entry: &Entry, reason: Reason) -> bool {
         match reason {
             Reason::Shutdown => self.bounds.role == Role::Server,
-            Reason::Limit => entry.conn.output_ended().is_some(),
+            // A plain socket that is closed with unread data resets the connection by itself.
+            Reason::Limit => entry.conn.output_ended().is_some() && !entry.conn.is_truncated,
             Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => false,
             _ => true,
         }
@@ -53,7 +55,7 @@ impl Table {
             self.left.push(Id { number: entry.number, slot });
         }
         let has_ended = matches!(entry.conn.write_half(), WriteHalf::Ended(_));
-        let is_over = entry.conn.failure().is_some() || reason == Reason::Reset;
+        let is_over = entry.conn.failure().is_some() || reason == Reason::Reset && !is_cut;
         if entry.is_admitted && !is_over && (is_cut || !has_ended) {
             entry.conn.reset_on_close();
         }
@@ -68,7 +70,9 @@ impl Table {
         }
         if entry.is_admitted || reason.refusal().is_some() {
             let conn = entry.conn;
-            self.last = Some(Closed {
+            let closed = Closed {
+                role: self.bounds.role,
+                idle: self.bounds.idle,
                 reason,
                 by_peer: conn.read_half() != ReadHalf::Open || error.is_some(),
                 error,
@@ -76,7 +80,12 @@ impl Table {
                 received: conn.received,
                 sent: conn.sent,
                 peer: conn.peer,
-            });
+            };
+            if entry.is_admitted {
+                self.closed.push((Id { number: entry.number, slot }, closed));
+            } else {
+                self.last = Some(closed);
+            }
         }
     }
 

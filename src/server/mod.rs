@@ -23,6 +23,7 @@ mod security;
 mod table;
 mod timers;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,8 +43,9 @@ use crate::net::quantity;
 use crate::net::ready::{self, PortFile};
 use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
+use crate::session::closed::Closed;
 use crate::session::seat::Inbox;
-use crate::session::{Clients, Handler};
+use crate::session::{Clients, Handler, Id};
 pub use accept::{Limits, Proxies};
 use lifecycle::CUT;
 use outgoing::Outgoing;
@@ -51,15 +53,16 @@ pub use outgoing::Route;
 use phase::Phase;
 use preauth::PreAuthLimits;
 pub use security::{ReadProof, Security};
+pub use table::Bounds;
 use table::Table;
-pub use table::{Bounds, Closed, Role};
 
 /// Tokens that are no connection's.
 const LISTENER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 const INBOX: u64 = u64::MAX - 2;
 const HANDLER: u64 = u64::MAX - 3;
-const DIALER: u64 = u64::MAX - 4;
+/// With the number of a connection that is dialled.
+const DIALER: u64 = 1 << 63;
 
 /// One recv(2), and so what one connection gets of a turn. 1 GB that is discarded costs 0.24 s of
 /// CPU time; 0.39 s with 64 KiB.
@@ -86,6 +89,8 @@ pub struct Config {
     pub settings: Vec<Setting>,
     /// `--hex`, `--log`. Lines of a server carry the connection's number.
     pub dumps: Vec<Dump>,
+    /// Whether their lines begin with the connection's number.
+    pub labels: bool,
     /// `auth-serve`.
     pub security: Option<Security>,
     /// `--progress`.
@@ -98,7 +103,7 @@ pub struct Config {
 pub struct Run<'a> {
     /// Where to accept connections.
     pub listener: Option<Listener>,
-    /// The connection to dial.
+    /// How connections are dialled.
     pub route: Option<Route>,
     /// Where input comes from.
     pub inbox: &'a Inbox,
@@ -113,19 +118,20 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// Accepts, or dials, and talks until it is over; connections that are left then are cut off.
     /// Also returns how the last connection ended.
-    pub fn serve(mut self, handler: &mut dyn Handler) -> Result<(RunEnd, Option<Closed>), Failure> {
-        let route = self.route.take();
+    pub fn serve(self, handler: &mut dyn Handler) -> Result<(RunEnd, Option<Closed>), Failure> {
         let mut events = EventLoop::new(self, handler).during("start", "the event loop")?;
         // Nothing that could be missing at the start is started later.
         if let Some(listener) = &events.listener {
             announce(listener.locals(), events.config.port_file.as_mut(), &events.talk)?;
         }
-        if let Some(route) = route {
-            events.dial(route);
+        if events.route.is_some() {
+            events.handler.begin(&mut events.table);
         }
         let end = events.serve_forever();
         events.show_progress(true);
         events.cut_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
+        events.route = None; // nothing is dialled any more
+        events.process();
         let dumped = dump::finish(&events.config.dumps);
         let end = end?;
         dumped?;
@@ -170,15 +176,15 @@ pub enum RunEnd {
 /// An event loop with its connections.
 pub struct EventLoop<'a> {
     listener: Option<Listener>,
-    outgoing: Option<Outgoing>,
+    route: Option<Route>,
+    /// By the connection's number.
+    outgoing: BTreeMap<u64, Outgoing>,
     handler: &'a mut dyn Handler,
     inbox: &'a Inbox,
     signals: Option<&'a Deferred>,
     config: Config,
     table: Table,
     talk: Talk,
-    /// Connections accepted so far.
-    count: u64,
     /// The listener is watched.
     accepting: bool,
     preauth: PreAuthLimits,
@@ -218,7 +224,7 @@ const METER: Duration = Duration::from_millis(250);
 
 impl<'a> EventLoop<'a> {
     fn new(run: Run<'a>, handler: &'a mut dyn Handler) -> io::Result<Self> {
-        let Run { listener, inbox, signals, config, talk, .. } = run;
+        let Run { listener, route, inbox, signals, config, talk } = run;
         let mut table = Table::new(talk.clone(), config.bounds, handler)?;
         table.has_dump = !config.dumps.is_empty();
         table.poller.add(&inbox.waker, INBOX, Interest::READ)?;
@@ -239,14 +245,14 @@ impl<'a> EventLoop<'a> {
             preauth: PreAuthLimits::new(penalty, max_grace),
             accepting: listener.is_some(),
             listener,
-            outgoing: None,
+            route,
+            outgoing: BTreeMap::new(),
             handler,
             inbox,
             signals,
             config,
             table,
             talk,
-            count: 0,
             accept_log,
             resume: None,
             grace_end: Deadline::NEVER,
@@ -326,7 +332,6 @@ impl<'a> EventLoop<'a> {
             self.table.deadline(),
             self.preauth.deadline(),
             self.handler.deadline(),
-            self.outgoing.as_ref().map_or(Deadline::NEVER, Outgoing::deadline),
             self.resume.into(),
             meter.map(|_| self.meter_at).into(),
             self.grace_end,
@@ -334,6 +339,7 @@ impl<'a> EventLoop<'a> {
             self.config.deadline,
         ]
         .into_iter()
+        .chain(self.outgoing.values().map(Outgoing::deadline))
         .fold(Deadline::NEVER, Deadline::min)
     }
 
@@ -342,7 +348,7 @@ impl<'a> EventLoop<'a> {
         if let Some(result) = self.table.result.take() {
             return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
-        let is_dialling = self.outgoing.as_ref().is_some_and(Outgoing::is_dialling);
+        let is_dialling = self.outgoing.values().any(Outgoing::is_dialling);
         let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
         if self.table.stopping.is_some() {
             if is_due && self.grace_end.passed() {
@@ -357,9 +363,6 @@ impl<'a> EventLoop<'a> {
             }
         }
         if self.config.once && self.listener.is_none() && !is_dialling && is_idle(self) {
-            if self.dial_anew() {
-                return self.end(is_due);
-            }
             return Ok(Some(RunEnd::Over));
         }
         if is_due && self.config.deadline.passed() {
@@ -372,7 +375,7 @@ impl<'a> EventLoop<'a> {
     fn expired(&self) -> Failure {
         let cause = "the deadline has passed";
         let only = self.table.all().first().and_then(|&id| self.table.peer(id));
-        let dialled = self.outgoing.as_ref().map(Outgoing::address);
+        let dialled = self.route.as_ref().map(|route| &route.address);
         match (&self.listener, only, dialled) {
             (None, Some(peer), _) => {
                 Failure::timed_out(self.config.bounds.role.op(), &peer).hint(cause)
@@ -389,7 +392,6 @@ impl<'a> EventLoop<'a> {
     fn dispatch(&mut self, event: Ready) {
         match event.token {
             LISTENER => self.accept(),
-            DIALER => self.step_dialer(),
             INBOX => {
                 self.inbox.waker.quiet();
                 if self.table.stopping.is_none() {
@@ -417,6 +419,7 @@ impl<'a> EventLoop<'a> {
                     self.table.stop();
                 }
             }
+            token if token & DIALER != 0 => self.step_dialer(token & !DIALER),
             token => self.connection(usize::try_from(token).unwrap_or(usize::MAX), event),
         }
     }
@@ -445,9 +448,7 @@ impl<'a> EventLoop<'a> {
     fn run_timers(&mut self) {
         self.run_connection_timers();
         self.evict();
-        if self.outgoing.as_ref().is_some_and(|out| out.deadline().passed()) {
-            self.step_dialer();
-        }
+        self.run_dial_timers();
         if self.handler.deadline().passed() {
             self.handler.tick(&mut self.table);
         }
@@ -502,6 +503,9 @@ impl<'a> EventLoop<'a> {
             let left = std::mem::take(&mut self.table.left);
             let drained = std::mem::take(&mut self.table.drained);
             let is_quiet = left.is_empty() && drained.is_empty() && !self.table.flush_broadcasts();
+            let closed = std::mem::take(&mut self.table.closed);
+            let dials = std::mem::take(&mut self.table.dials);
+            let is_quiet = is_quiet && closed.is_empty() && dials.is_empty();
             if is_quiet && !self.admit_waiting() {
                 break;
             }
@@ -511,6 +515,10 @@ impl<'a> EventLoop<'a> {
             for client in drained {
                 self.handler.drained(client, &mut self.table);
             }
+            self.report_closed(closed);
+            for number in dials {
+                self.dial(number);
+            }
         }
         self.watch_listener();
     }
@@ -518,6 +526,17 @@ impl<'a> EventLoop<'a> {
     /// No more connections are accepted: neither the port nor its file is there any more.
     pub(super) fn stop_listening(&mut self) {
         (self.listener, self.config.port_file) = (None, None);
+    }
+
+    /// Reports connections that are over to the handler.
+    fn report_closed(&mut self, all: Vec<(Id, Closed)>) {
+        for (client, closed) in all {
+            self.handler.closed(client, &closed, &mut self.table);
+            if !self.redial(client.number, &closed) {
+                self.outgoing.remove(&client.number);
+                self.table.last = Some(closed);
+            }
+        }
     }
 
     /// Graceful shutdown: stops accepting and reading input; every connection is closed once it is
@@ -531,7 +550,8 @@ impl<'a> EventLoop<'a> {
         self.grace_end = end.into();
         self.stop_notice = Deadline::after(STOP_NOTICE);
         self.stop_listening();
-        self.outgoing = None;
+        self.outgoing.clear();
+        self.table.dials.clear();
         self.handler.stopping(self.grace_end, &mut self.table);
         self.table.pause_all(false);
         for slot in self.table.slots() {

@@ -13,12 +13,13 @@ use zeroize::Zeroizing;
 
 use super::EventLoop;
 use super::phase::{Awaiting, Negotiation, Phase, Purpose};
-use super::table::{Entry, Role};
+use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
+use crate::session::closed::Role;
 
 /// What came of reading.
 pub(super) enum HandshakeEvent {

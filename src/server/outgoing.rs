@@ -9,10 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::EventLoop;
 use super::negotiation::HandshakeEvent;
 use super::phase::Purpose;
-use super::table::Closed;
+use super::{DIALER, EventLoop};
 use crate::auth::proof::Proof;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{During, Exit, Failure, cause};
@@ -26,9 +25,9 @@ use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
 use crate::net::retry::Retry;
 use crate::net::socket::Socket;
-use crate::session::Clients;
+use crate::session::closed::Closed;
 
-/// A connection to dial.
+/// How connections are dialled.
 pub struct Route {
     /// The target.
     pub address: Address,
@@ -39,7 +38,7 @@ pub struct Route {
     /// `--send-proxy`.
     pub header: Option<Version>,
     /// `--wait`: how long to try again.
-    pub retry: Option<Retry>,
+    pub wait: Option<Duration>,
     /// `-w`: bounds one attempt, and the handshake that secures it; zero: no limit.
     pub timeout: Duration,
     /// `auth-connect`: how our key is proved.
@@ -48,12 +47,14 @@ pub struct Route {
     pub greet: bool,
 }
 
-/// A connection on its way.
+/// A connection that we dial, until it is closed.
 pub(super) struct Outgoing {
-    route: Route,
     attempt: Attempt,
     /// The end of the attempt under way.
     until: Deadline,
+    tunnel: Option<Tunnel>,
+    retry: Option<Retry>,
+    /// Why the attempt before failed.
     last: Option<Failure>,
 }
 
@@ -74,16 +75,6 @@ impl Outgoing {
         }
     }
 
-    /// Whether notices say how it went: there is a prompt.
-    pub(super) fn greets(&self) -> bool {
-        self.route.greet
-    }
-
-    /// The target.
-    pub(super) fn address(&self) -> &Address {
-        &self.route.address
-    }
-
     /// Whether the connection is not in the table yet.
     pub(super) fn is_dialling(&self) -> bool {
         !matches!(self.attempt, Attempt::Connected)
@@ -91,85 +82,112 @@ impl Outgoing {
 }
 
 impl EventLoop<'_> {
-    /// Dials the only connection of this run.
-    pub(super) fn dial(&mut self, route: Route) {
-        let attempt = Attempt::Pausing(Instant::now());
-        self.outgoing = Some(Outgoing { route, attempt, until: Deadline::NEVER, last: None });
-        self.begin_attempt();
+    /// Whether notices say how dialling went: there is a prompt.
+    pub(super) fn greets(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.greet)
+    }
+
+    /// Dials a connection, which has this number.
+    pub(super) fn dial(&mut self, number: u64) {
+        let Some(route) = self.route.as_ref().filter(|_| self.table.stopping.is_none()) else {
+            return;
+        };
+        let outgoing = Outgoing {
+            attempt: Attempt::Pausing(self.table.now),
+            until: Deadline::NEVER,
+            tunnel: route.tunnel.as_ref().map(Tunnel::another),
+            retry: route.wait.map(|wait| Retry::new(wait, self.config.deadline)),
+            last: None,
+        };
+        self.outgoing.insert(number, outgoing);
+        self.begin_attempt(number);
     }
 
     /// Begins one attempt.
-    fn begin_attempt(&mut self) {
-        let Some(out) = &mut self.outgoing else {
+    fn begin_attempt(&mut self, number: u64) {
+        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
             return;
         };
-        if let Some(retry) = &out.route.retry
+        if let Some(retry) = &out.retry
             && retry.is_over()
             && let Some(last) = out.last.take()
         {
-            return self.table.quit(Err(retry.run_out(last)));
+            let failure = retry.run_out(last);
+            return self.unreached(number, failure);
         }
-        let end = match &mut out.route.retry {
+        let end = match &mut out.retry {
             Some(retry) => retry.attempt(),
             None => self.config.deadline,
         };
-        out.until = Deadline::after(out.route.timeout).min(end);
-        self.dial_again();
+        out.until = Deadline::after(route.timeout).min(end);
+        self.dial_again(number);
     }
 
     /// Dials within the attempt under way.
-    fn dial_again(&mut self) {
-        let Some(out) = &mut self.outgoing else {
+    fn dial_again(&mut self, number: u64) {
+        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
             return;
         };
-        let address = out.route.tunnel.as_ref().map_or(&out.route.address, Tunnel::address);
-        match Dialer::new(address, out.route.dial.clone(), out.until) {
+        let address = out.tunnel.as_ref().map_or(&route.address, Tunnel::address);
+        match Dialer::new(address, route.dial.clone(), out.until) {
             Ok(dialer) => {
-                let watched = self.table.poller.add(&dialer, super::DIALER, Interest::READ);
-                let watched = watched.during("connect to", &out.route.address);
+                let watched = self.table.poller.add(&dialer, DIALER | number, Interest::READ);
+                let watched = watched.during("connect to", &route.address);
                 out.attempt = Attempt::Dialing(Box::new(dialer));
                 if self.table.or_quit(watched).is_some() {
-                    self.step_dialer();
+                    self.step_dialer(number);
                 }
             }
-            Err(failure) => self.attempt_failed(failure),
+            Err(failure) => self.attempt_failed(number, failure),
         }
     }
 
-    /// The dialer has something to do, or the pause is over.
-    pub(super) fn step_dialer(&mut self) {
-        let Some(out) = &mut self.outgoing else {
+    /// Steps every dialer whose timer is due.
+    pub(super) fn run_dial_timers(&mut self) {
+        let is_due = |(_, out): &(&u64, &Outgoing)| out.deadline().passed();
+        let due: Vec<u64> =
+            self.outgoing.iter().filter(is_due).map(|(number, _)| *number).collect();
+        for number in due {
+            self.step_dialer(number);
+        }
+    }
+
+    /// A dialer has something to do, or a pause is over.
+    pub(super) fn step_dialer(&mut self, number: u64) {
+        let Some(out) = self.outgoing.get_mut(&number) else {
             return;
         };
         let result = match &mut out.attempt {
-            Attempt::Pausing(until) if *until <= Instant::now() => return self.begin_attempt(),
+            Attempt::Pausing(until) if *until <= Instant::now() => {
+                return self.begin_attempt(number);
+            }
             Attempt::Pausing(_) | Attempt::Connected => return,
             Attempt::Dialing(dialer) => dialer.step(),
         };
         match result {
             None => {}
             Some(Ok(socket)) => {
-                let connected = self.connected(socket);
+                let connected = self.connected(number, socket);
                 self.table.or_quit(connected);
             }
             Some(Err(failure)) => {
-                let failure = match &out.route.tunnel {
+                let failure = match &out.tunnel {
                     Some(tunnel) => tunnel.unreached(failure),
                     None => failure,
                 };
-                self.attempt_failed(failure);
+                self.attempt_failed(number, failure);
             }
         }
     }
 
     /// A failed attempt: another one after a pause, or the end.
-    pub(super) fn attempt_failed(&mut self, failure: Failure) {
-        let Some(out) = &mut self.outgoing else {
+    pub(super) fn attempt_failed(&mut self, number: u64, failure: Failure) {
+        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
             return;
         };
         let may_pass = Retry::may_pass(failure.exit, failure.code);
-        let Some(retry) = out.route.retry.as_mut().filter(|_| may_pass) else {
-            return self.table.quit(Err(failure));
+        let Some(retry) = out.retry.as_mut().filter(|_| may_pass) else {
+            return self.unreached(number, failure);
         };
         // An attempt that its own end cut short says less than the one before it.
         let cut_short = failure.exit == Exit::TimedOut && retry.is_over();
@@ -178,45 +196,50 @@ impl EventLoop<'_> {
             _ => failure,
         };
         if retry.is_over() {
-            return self.table.quit(Err(retry.run_out(last)));
+            let failure = retry.run_out(last);
+            return self.unreached(number, failure);
         }
-        if let Some(notice) = retry.notice(&out.route.address, &last.cause) {
+        if let Some(notice) = retry.notice(&route.address, &last.cause) {
             self.talk.notice(Level::Verbose, &notice);
         }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);
     }
 
+    /// A connection cannot be dialled, or the peer does not accept our key.
+    pub(super) fn unreached(&mut self, number: u64, failure: Failure) {
+        self.outgoing.remove(&number);
+        self.handler.unreached(number, failure, &mut self.table);
+    }
+
     /// The connection has ended: whether it is dialled again, as one that was not there yet.
-    pub(super) fn dial_anew(&mut self) -> bool {
-        let is_silent =
-            |last: &mut Closed| last.by_peer && last.received == 0 && self.handler.restart();
-        let Some(last) = self.table.last.take_if(is_silent) else {
+    pub(super) fn redial(&mut self, number: u64, closed: &Closed) -> bool {
+        let is_silent = closed.by_peer && closed.received == 0;
+        if !self.outgoing.contains_key(&number) || !is_silent || !self.handler.restart() {
             return false;
-        };
-        let cause = last.error.map_or_else(|| "it closed".into(), |e| cause(&e));
-        let cause = format!("the connection ended before its first byte: {cause}");
-        self.attempt_failed(Failure::new("connect to", last.peer, cause, Exit::Refused));
+        }
+        let why = closed.error.as_ref().map_or_else(|| "it closed".into(), cause);
+        let why = format!("the connection ended before its first byte: {why}");
+        self.attempt_failed(number, Failure::new("connect to", &closed.peer, why, Exit::Refused));
         true
     }
 
     /// The socket is connected: to the target, or to the proxy, which is asked for the target.
-    fn connected(&mut self, socket: Socket) -> Result<(), Failure> {
-        self.count = 1;
+    fn connected(&mut self, number: u64, socket: Socket) -> Result<(), Failure> {
         self.table.now = Instant::now();
-        let Some(out) = &mut self.outgoing else {
+        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
             return Ok(());
         };
         out.attempt = Attempt::Connected;
         let until = out.until;
-        let tunnel = out.route.tunnel.as_ref().map(Tunnel::handshake);
-        let target = &out.route.address;
+        let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);
+        let target = &route.address;
         let peer = match tunnel {
-            Some(_) => Endpoint::ViaProxy(out.route.address.to_string()),
+            Some(_) => Endpoint::ViaProxy(target.to_string()),
             None => socket.peer().during("connect to", target)?,
         };
         let conn = Connection::new(socket, peer, self.table.now);
-        let slot = self.table.insert(self.count, conn).during("connect to", target)?.slot;
+        let slot = self.table.insert(number, conn).during("connect to", target)?.slot;
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
             None => self.reached(slot)?,
@@ -226,7 +249,10 @@ impl EventLoop<'_> {
 
     /// A step of the proxy's handshake.
     pub(super) fn tunnel(&mut self, slot: usize, event: HandshakeEvent) {
-        let Some(tunnel) = self.outgoing.as_ref().and_then(|out| out.route.tunnel.as_ref()) else {
+        let Some(number) = self.table.id(slot).map(|id| id.number) else {
+            return;
+        };
+        let Some(tunnel) = self.outgoing.get(&number).and_then(|out| out.tunnel.as_ref()) else {
             return;
         };
         let is_late = matches!(&event, HandshakeEvent::Refused(why) if why.exit == Exit::TimedOut);
@@ -243,20 +269,21 @@ impl EventLoop<'_> {
         };
         self.table.remove(slot, Reason::Error);
         if again {
-            return self.dial_again();
+            return self.dial_again(number);
         }
-        self.attempt_failed(failure);
+        self.attempt_failed(number, failure);
     }
 
     /// The connection reaches the target: it is announced, and secured.
     fn reached(&mut self, slot: usize) -> Result<(), Failure> {
-        let (Some(out), Some(entry)) = (&self.outgoing, self.table.get(slot)) else {
+        let (Some(route), Some(entry)) = (&self.route, self.table.get(slot)) else {
             return Ok(());
         };
+        let id = entry.number;
         let peer = entry.conn.peer.clone();
         let local = entry.conn.socket.local();
         let mut announcement = Vec::new();
-        if let Some(version) = out.route.header {
+        if let Some(version) = route.header {
             announcement = local
                 .as_ref()
                 .map_err(|e| e.kind().into())
@@ -264,10 +291,10 @@ impl EventLoop<'_> {
                 .during("send the PROXY header to", &peer)?;
         }
         if let Ok(local) = &local {
-            self.talk.say(&Event::Connected { id: 1, peer: &peer, local, greet: out.route.greet });
+            self.talk.say(&Event::Connected { id, peer: &peer, local, greet: route.greet });
         }
-        let until = Deadline::after(out.route.timeout).min(self.config.deadline);
-        let handshake = out.route.proof.as_ref().map(Proof::client).transpose()?;
+        let until = Deadline::after(route.timeout).min(self.config.deadline);
+        let handshake = route.proof.as_ref().map(Proof::client).transpose()?;
         self.table.with(slot, |entry, _, now| entry.conn.transmit(&announcement, now));
         match handshake {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Security, until),

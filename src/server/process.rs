@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::phase::{Awaiting, Phase};
-use super::table::{Role, Table};
+use super::table::Table;
 use crate::console::event::Reason;
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::flow::{HIGH_WATER, STALL_AFTER, TOTAL_QUEUE_LIMIT};
 use crate::net::poller::Interest;
+use crate::session::closed::Role;
 use crate::session::{Clients, Id};
 
 impl Table {

@@ -3,11 +3,11 @@
 
 use super::EventLoop;
 use super::phase::Phase;
-use super::table::Role;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::poller::Ready;
+use crate::session::closed::Role;
 use crate::session::{Id, StreamEnd};
 
 impl EventLoop<'_> {
@@ -193,7 +193,8 @@ mod tests {
     use crate::net::connection::Connection;
     use crate::net::deadline::Deadline;
     use crate::net::endpoint::Endpoint;
-    use crate::server::{Bounds, Config, EventLoop, Limits, Role, Run};
+    use crate::server::{Bounds, Config, EventLoop, Limits, Run};
+    use crate::session::closed::Role;
     use crate::session::discard::Discard;
     use crate::session::seat::Inbox;
     use crate::session::{Clients, Handler, Id};
@@ -239,6 +240,7 @@ mod tests {
             deadline: Deadline::NEVER,
             settings: Vec::new(),
             dumps: Vec::new(),
+            labels: true,
             security: None,
             meter: None,
             port_file: None,

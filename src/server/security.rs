@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::EventLoop;
 use super::negotiation::HandshakeEvent;
-use super::outgoing::Outgoing;
 use super::phase::{Awaiting, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::{Table, encrypted};
@@ -16,7 +15,7 @@ use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Outcome, Refusal};
-use crate::session::{Clients, Id};
+use crate::session::Id;
 
 /// How long our answer to a challenge has the connection to itself. A server that reads it with a
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
@@ -163,8 +162,9 @@ impl EventLoop<'_> {
     }
 
     fn secure_dialled(&mut self, slot: usize, event: HandshakeEvent) {
-        let now = self.table.now;
+        let (now, greets) = (self.table.now, self.greets());
         let entry = &mut self.table.entries[slot];
+        let number = entry.number;
         let peer = entry.conn.peer.clone();
         let op = "authenticate to";
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
@@ -174,7 +174,7 @@ impl EventLoop<'_> {
                 let has_codec = outcome.codec.is_some();
                 entry.key = outcome.key.as_deref().map(Rc::from);
                 entry.conn.establish(outcome.codec);
-                if self.outgoing.as_ref().is_some_and(Outgoing::greets) {
+                if greets {
                     let notice = if entry.conn.is_encrypted() {
                         encrypted(outcome.key.as_deref())
                     } else {
@@ -204,9 +204,9 @@ impl EventLoop<'_> {
         let has_received = negotiation.is_some_and(|it| it.driver.has_received());
         self.table.remove(slot, Reason::Auth);
         if !has_received && self.handler.restart() {
-            return self.attempt_failed(failure.exit(Exit::Refused));
+            return self.attempt_failed(number, failure.exit(Exit::Refused));
         }
-        self.table.quit(Err(failure));
+        self.unreached(number, failure);
     }
 
     /// See [`Proof::has_refusal_message`].

@@ -15,14 +15,14 @@ use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
 use super::phase::{Negotiation, Phase};
 use super::preauth::network;
-use crate::console::event::{Event, Level, Reason};
+use crate::console::event::{Event, Level};
 use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::connection::Connection;
-use crate::net::endpoint::Endpoint;
 use crate::net::outbox::BroadcastLog;
 use crate::net::poller::{Interest, Poller};
+use crate::session::closed::{Closed, Role};
 use crate::session::{Handler, Id};
 
 /// One connection in the loop.
@@ -82,44 +82,6 @@ pub struct Bounds {
     pub tcp_info: bool,
 }
 
-/// The side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// We accepted it. When it is closed it is drained first: unread data would make the kernel
-    /// reset it, which can destroy a reply on its way.
-    Server,
-    /// We dialled it.
-    Client,
-}
-
-impl Role {
-    /// How failures of a connection begin.
-    pub fn op(self) -> &'static str {
-        match self {
-            Self::Server => "connection from",
-            Self::Client => "connection to",
-        }
-    }
-}
-
-/// The last admitted connection that ended.
-pub struct Closed {
-    /// The other end.
-    pub peer: Endpoint,
-    /// Why it ended.
-    pub reason: Reason,
-    /// What broke it.
-    pub error: Option<io::Error>,
-    /// The peer ended its side, or broke the connection.
-    pub by_peer: bool,
-    /// A codec stood between the wire and the payload.
-    pub has_codec: bool,
-    /// Payload bytes received.
-    pub received: u64,
-    /// Payload bytes sent.
-    pub sent: u64,
-}
-
 /// All connections.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Table {
@@ -151,6 +113,10 @@ pub(super) struct Table {
     pub(super) unread: Vec<usize>,
     /// Connections that were refused and are still being closed.
     pub(super) refused: VecDeque<Id>,
+    /// Connections accepted and dialled so far.
+    pub(super) count: u64,
+    /// The numbers of connections to dial.
+    pub(super) dials: Vec<u64>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
@@ -171,6 +137,9 @@ pub(super) struct Table {
     pub(super) is_social: bool,
     /// `--hex` or `--log` is on.
     pub(super) has_dump: bool,
+    /// Admitted connections that are gone, not yet reported to the handler.
+    pub(super) closed: Vec<(Id, Closed)>,
+    /// The last of them, or the last that was refused.
     pub(super) last: Option<Closed>,
 }
 
@@ -194,6 +163,8 @@ impl Table {
             pending: Vec::new(),
             unread: Vec::new(),
             refused: VecDeque::new(),
+            count: 0,
+            dials: Vec::new(),
             left: Vec::new(),
             drained: Vec::new(),
             queued: 0,
@@ -206,6 +177,7 @@ impl Table {
             queue_limit: handler.queue_limit(),
             is_social: handler.is_social(),
             has_dump: false,
+            closed: Vec::new(),
             last: None,
         })
     }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::EventLoop;
 use super::phase::Phase;
-use super::table::{Entry, Role, Table};
+use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
 use crate::net::flow::{HIGH_WATER, STALL_AFTER};
+use crate::session::closed::Role;
 
 /// While stopping: silence that ends a connection, and then again its draining.
 const STOP_QUIET: Duration = Duration::from_millis(250);

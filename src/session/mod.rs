@@ -3,6 +3,7 @@
 //!
 //! [What a handler is in `socketserver`](crate#two-loops); [how to add one](crate#how-to-add).
 
+pub mod closed;
 pub mod datagrams;
 pub mod discard;
 pub mod echo;
@@ -14,6 +15,7 @@ pub mod room;
 pub mod script;
 pub mod seat;
 mod stdio;
+pub mod when;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -28,6 +30,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::splice::{Moved, Splice};
+use closed::Closed;
 use seat::Input;
 
 /// A client: its number as people see it, and its place in the table of connections.
@@ -53,6 +56,16 @@ pub enum StreamEnd {
 /// For each client the order is: `joined`, then `received` as often as bytes come, `ended` at most
 /// once and only after all bytes are taken, `left`.
 pub trait Handler {
+    /// The run has a target: connections to it are dialled with [`Clients::dial`], one by default.
+    fn begin(&mut self, clients: &mut dyn Clients) {
+        clients.dial();
+    }
+
+    /// The connection with this number, which was dialled, has failed before it was admitted.
+    fn unreached(&mut self, _number: u64, failure: Failure, clients: &mut dyn Clients) {
+        clients.quit(Err(failure));
+    }
+
     /// A client was admitted.
     fn joined(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
@@ -76,8 +89,11 @@ pub trait Handler {
         }
     }
 
-    /// The client is gone.
+    /// The client does not take part any more: it is gone, or is being closed.
     fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
+
+    /// The client's connection is over. This comes last, after [`Handler::left`].
+    fn closed(&mut self, _client: Id, _closed: &Closed, _clients: &mut dyn Clients) {}
 
     /// The client's send queue is empty again, or its socket has room again.
     fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
@@ -233,6 +249,9 @@ pub trait Clients {
     /// Moves bytes from a descriptor to the client inside the kernel. Where the socket has no room
     /// [`Handler::drained`] reports when it has again.
     fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved;
+
+    /// Dials another connection to the target of the run; returns the number that it will have.
+    fn dial(&mut self) -> u64;
 
     /// Graceful shutdown, as on SIGTERM.
     fn stop(&mut self);

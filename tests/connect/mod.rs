@@ -14,6 +14,7 @@ use crate::run::{
 };
 
 mod proxy;
+mod repeat;
 mod script;
 mod waits;
 

@@ -62,7 +62,7 @@ fn what_says_nothing_together_is_refused() {
         ),
         ("connect --any 1", "--any needs -z, which checks addresses"),
         ("connect --closed 1", "--closed needs -z, which checks addresses"),
-        ("connect --count 2 1", "--count needs -z, which checks addresses"),
+        ("connect --count 2 1", "--count repeats steps (--send, --expect, …) or, with -z, checks"),
         ("connect -z 1 --interval 2", "--count is missing"),
         ("connect -z 1 --count 0", "--count '0': expected a whole number from 1 on"),
         ("connect -z 1-3 --count 2", "--count tries single ports: 22,80, not a range"),

@@ -16,6 +16,7 @@ use crate::run::{
 mod accept;
 mod floods;
 mod limits;
+mod script;
 mod start;
 mod stream;
 

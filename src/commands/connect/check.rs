@@ -45,7 +45,7 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
     let client: &'static ClientArgs = Box::leak(Box::new(args.client.clone()));
     let opener: &'static Opener<'static> = Box::leak(Box::new(Opener::new(client)?));
     let deadline = client.socket.end();
-    if let Some(count) = client.count {
+    if let Some(count) = client.repeat.count {
         return repeat(opener, words, count, client, deadline);
     }
     let rules = Rules {
@@ -79,9 +79,9 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
 /// Refuses flags that say nothing together.
 fn check_flags(args: &Connect) -> Result<(), Failure> {
     let client = &args.client;
-    let why = if client.count.is_some() && client.wait.is_some() {
+    let why = if client.repeat.count.is_some() && client.wait.is_some() {
         "--wait cannot be used with --count: --count N tries N times, open or not"
-    } else if client.count.is_some() && !client.program.is_empty() {
+    } else if client.repeat.count.is_some() && !client.program.is_empty() {
         "--count cannot be used with a program behind --, which waits for one success"
     } else if args.closed && client.proxy.is_some() {
         "--closed cannot be used with --proxy: whether anybody listens is not what a proxy tells"
@@ -112,7 +112,7 @@ fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
     for target in words.iter_mut().flatten() {
         target.address.check_family(family)?;
         target.address = target.address.clone().resolve_default(family);
-        if args.count.is_some() && target.range.is_some() {
+        if args.repeat.count.is_some() && target.range.is_some() {
             return Err(Failure::usage("--count tries single ports: 22,80, not a range"));
         }
     }
@@ -224,7 +224,7 @@ fn repeat(
     client: &ClientArgs,
     deadline: Deadline,
 ) -> Result<(), Failure> {
-    let interval = client.interval.unwrap_or(INTERVAL);
+    let interval = client.repeat.interval.unwrap_or(INTERVAL);
     let mut addresses = Vec::new();
     let mut number = |Target { address, .. }: Target| {
         addresses.push(address.to_string());

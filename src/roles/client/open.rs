@@ -14,7 +14,6 @@ use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::proxy::{Login, Proxy, Tunnel};
 use crate::net::proxy_header::Version;
-use crate::net::retry::Retry;
 use crate::server::{Route, Run};
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
@@ -52,7 +51,7 @@ impl<'a> Opener<'a> {
     pub fn route(
         &self,
         address: Address,
-        retry: Option<Retry>,
+        wait: Option<Duration>,
         proof: Option<Proof>,
         greet: bool,
         deadline: Deadline,
@@ -70,7 +69,7 @@ impl<'a> Opener<'a> {
             1 => Version::One,
             _ => Version::Two,
         });
-        Ok(Route { address, dial, tunnel, header, retry, timeout, proof, greet })
+        Ok(Route { address, dial, tunnel, header, wait, timeout, proof, greet })
     }
 
     /// Connects once and closes: `connect --check` through a proxy. Nothing is reported.

@@ -1,22 +1,27 @@
-//! `--send`, `--expect`, `--expect-eof`: the steps of a smoke test, carried out in the order given.
+//! `--send`, `--expect`, …: the steps of a conversation, carried out in the order given.
 //!
 //! Pure: [`Script::feed`] and [`Script::end`] say what came from the peer, [`Script::act`] says
-//! what is to be done next. `handler.rs` does it on a connection.
+//! what is to be done next. `handler.rs` does it on connections.
 //!
 //! | step           | what [`Script::act`] asks for                                          |
 //! |----------------|------------------------------------------------------------------------|
 //! | `--send`       | these bytes, all of them, before the next step                          |
 //! | `--expect`     | to wait, until the leftmost match in all unread bytes; it is read then  |
 //! | `--expect-eof` | to wait, until the peer ends; data before the end is read               |
-//! | (none left)    | after a `--send` the answer to its end, else to close                   |
+//! | `--pause`      | to let this time pass; what comes meanwhile is kept                     |
+//! | `--reset`      | a reset, once what was sent is out                                      |
+//! | (none left)    | after a `--send` or `--pause` the answer to its end, else to close      |
 
 pub mod handler;
+pub mod repeat;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::exit::quoted;
+use crate::exit::{Failure, quoted};
+use crate::net::line::LineEnds;
 use crate::net::pattern::Pattern;
 use crate::net::text;
 
@@ -30,18 +35,22 @@ const TAIL: usize = 80;
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Send these bytes.
-    Send(Vec<u8>),
+    Send(Arc<[u8]>),
     /// Wait for a match.
     Expect(Pattern),
     /// Wait for the peer's end.
     ExpectEof,
+    /// Wait for this long.
+    Pause(Duration),
+    /// Reset the connection.
+    Reset,
 }
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send all of this, call [`Script::sent`], then ask again.
-    Send(Vec<u8>),
+    /// Send all of this, call [`Script::done`], then ask again.
+    Send(Arc<[u8]>),
     /// An expectation is met: report it, then ask again.
     Met {
         /// As it was written.
@@ -49,7 +58,9 @@ pub enum Action {
         /// What matched.
         matched: Vec<u8>,
     },
-    /// A step goes on: ask again when data was received, or all is sent.
+    /// Let this time pass, call [`Script::done`], then ask again.
+    Pause(Duration),
+    /// A step goes on: ask again when data was received, or the step is done.
     Await,
     /// The peer ended before a pending expectation was met.
     Unmet,
@@ -57,13 +68,18 @@ pub enum Action {
     Answer,
     /// The last expectation is met: close.
     Close,
+    /// Reset the connection.
+    Reset,
 }
 
-/// The steps still to be done, and what came from the peer that no step has read.
+/// The steps still to be done, and what came from the peer that no step has read. A clone shares the
+/// steps.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Script {
-    steps: VecDeque<Step>,
+    steps: Arc<[Step]>,
+    /// The step on hand.
+    at: usize,
     unread: Vec<u8>,
     /// How many bytes are kept at most: [`WINDOW`], less in tests.
     window: usize,
@@ -74,31 +90,46 @@ pub struct Script {
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
     ended: bool,
-    /// The step on hand is a send that has begun.
-    is_sending: bool,
-    /// The last step that was done is a send.
-    has_sent: bool,
+    /// The step on hand is a send or a pause that has begun.
+    has_begun: bool,
 }
 
 impl Script {
-    /// A script of these steps.
-    pub fn new(steps: Vec<Step>) -> Self {
+    /// A script of these steps; with `crlf` the line ends that it sends are CRLF.
+    pub fn new(mut steps: Vec<Step>, crlf: bool) -> Self {
+        let mut line_ends = LineEnds::new(crlf);
+        for step in &mut steps {
+            if let Step::Send(bytes) = step
+                && crlf
+            {
+                *bytes = line_ends.convert(bytes).into();
+            }
+        }
         Self {
             steps: steps.into(),
+            at: 0,
             unread: Vec::new(),
             window: WINDOW,
             lost: 0,
             has_consumed: false,
             fresh: false,
             ended: false,
-            is_sending: false,
-            has_sent: false,
+            has_begun: false,
         }
+    }
+
+    fn step(&self) -> Option<&Step> {
+        self.steps.get(self.at)
+    }
+
+    /// Whether a step that is left reads what comes.
+    fn reads(&self) -> bool {
+        self.steps[self.at..].iter().any(|step| matches!(step, Step::Expect(_) | Step::ExpectEof))
     }
 
     /// Bytes came from the peer. Holds 1 MiB of them at most.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if self.steps.iter().all(|step| matches!(step, Step::Send(_))) {
+        if !self.reads() {
             return;
         }
         self.unread.extend_from_slice(bytes);
@@ -115,11 +146,15 @@ impl Script {
 
     /// What is to be done next.
     pub fn act(&mut self) -> Action {
-        match self.steps.front_mut() {
-            Some(Step::Send(_)) if self.is_sending => Action::Await,
+        match self.steps.get(self.at) {
+            Some(Step::Send(_) | Step::Pause(_)) if self.has_begun => Action::Await,
             Some(Step::Send(bytes)) => {
-                self.is_sending = true;
-                Action::Send(std::mem::take(bytes))
+                self.has_begun = true;
+                Action::Send(Arc::clone(bytes))
+            }
+            Some(Step::Pause(time)) => {
+                self.has_begun = true;
+                Action::Pause(*time)
             }
             Some(Step::Expect(pattern)) => {
                 let found = if self.fresh && !self.unread.is_empty() {
@@ -133,7 +168,7 @@ impl Script {
                         let pattern = pattern.as_str().to_string();
                         let matched = self.unread[found.clone()].to_vec();
                         self.consume(found.end);
-                        self.pass(false);
+                        self.advance();
                         Action::Met { pattern, matched }
                     }
                     None if self.ended => Action::Unmet,
@@ -142,11 +177,17 @@ impl Script {
             }
             Some(Step::ExpectEof) if self.ended => {
                 self.consume(self.unread.len());
-                self.pass(false);
+                self.advance();
                 Action::Met { pattern: "--expect-eof".into(), matched: Vec::new() }
             }
             Some(Step::ExpectEof) => Action::Await,
-            None if self.has_sent => Action::Answer,
+            Some(Step::Reset) => {
+                self.advance();
+                Action::Reset
+            }
+            None if matches!(self.steps.last(), Some(Step::Send(_) | Step::Pause(_))) => {
+                Action::Answer
+            }
             None => Action::Close,
         }
     }
@@ -158,29 +199,28 @@ impl Script {
         self.lost = 0;
     }
 
-    fn pass(&mut self, is_send: bool) {
-        self.steps.pop_front();
-        self.is_sending = false;
-        self.has_sent = is_send;
+    fn advance(&mut self) {
+        self.at += 1;
+        self.has_begun = false;
         self.fresh = true;
     }
 
-    /// All of what [`Action::Send`] asked for is sent.
-    pub fn sent(&mut self) {
-        if self.is_sending {
-            self.pass(true);
+    /// What [`Action::Send`] or [`Action::Pause`] asked for is done.
+    pub fn done(&mut self) {
+        if self.has_begun {
+            self.advance();
         }
     }
 
     /// Whether no step is left.
-    pub fn is_done(&self) -> bool {
-        self.steps.is_empty()
+    pub fn is_over(&self) -> bool {
+        self.step().is_none()
     }
 
     /// What is expected and has not come: the pattern, and how an error line names it.
     pub fn pending(&self) -> Option<(&str, String)> {
-        match self.steps.front()? {
-            Step::Send(_) => None,
+        match self.step()? {
+            Step::Send(_) | Step::Pause(_) | Step::Reset => None,
             Step::Expect(pattern) => {
                 Some((pattern.as_str(), format!("{} from", quoted(pattern.as_str()))))
             }
@@ -206,5 +246,15 @@ impl Script {
         let tail = &unread[unread.len().saturating_sub(TAIL)..];
         let (head, tail) = (text::show(head), text::show(tail));
         format!("received {count} {bytes}: '{head}…{tail}'")
+    }
+}
+
+/// Refuses steps that can never be reached.
+pub fn check(steps: &[Step]) -> Result<(), Failure> {
+    match steps.split_last() {
+        Some((_, before)) if before.iter().any(|step| matches!(step, Step::Reset)) => {
+            Err(Failure::usage("no step can follow --reset: it ends the connection"))
+        }
+        _ => Ok(()),
     }
 }
