@@ -106,7 +106,7 @@ impl Scripted {
             streams: Streams::new(false, options.receive, options.sanitize)?
                 .stamping(options.stamps),
             options,
-            log_limit: LogLimit::for_strangers(talk.clone()),
+            log_limit: LogLimit::for_peers(talk.clone()),
             talk,
             runs: BTreeMap::new(),
             timers: BTreeSet::new(),
