@@ -1,7 +1,7 @@
 //! The command line: one table of commands, and everything generated from it.
 
 mod error;
-mod habits;
+mod hints;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -215,7 +215,7 @@ fn root() -> Clap {
 /// written to stdout by now.
 pub fn parse() -> Result<Option<Command>, Failure> {
     bound_run();
-    let words = habits::rewrite(std::env::args_os().collect());
+    let words = hints::rewrite(std::env::args_os().collect());
     let word = words.get(1).cloned().unwrap_or_default();
     // Only the given command is described: all of them take 0.3 ms, a quarter of a short run.
     let line = match COMMANDS.iter().find(|subcommand| subcommand.name == word) {
@@ -226,7 +226,7 @@ pub fn parse() -> Result<Option<Command>, Failure> {
     let refused =
         |message: Option<String>| message.map_or(Ok(()), |m| Err(error::of_command(&m, &word)));
     if let Some(command) = line.get_subcommands().find(|command| *command.get_name() == *word) {
-        refused(habits::check(command, &words))?;
+        refused(hints::check(command, &words))?;
     }
     let explained = |error: clap::Error| error::explain(&error, &words);
     let matches = match line.try_get_matches_from(&words) {
@@ -235,7 +235,7 @@ pub fn parse() -> Result<Option<Command>, Failure> {
         Err(error) => return Err(explained(error)),
     };
     if let Some((name, matches)) = matches.subcommand() {
-        refused(habits::check_values(name, matches, &words))?;
+        refused(hints::check_values(name, matches, &words))?;
         let subcommand = COMMANDS.iter().find(|subcommand| subcommand.name == name);
         let command = subcommand.map(|subcommand| (subcommand.read)(matches));
         return command.transpose().map_err(explained);

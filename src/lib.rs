@@ -303,7 +303,7 @@
 //! - `connect` and `auth-connect`: `ClientArgs` in `roles/client.rs`;
 //! - `serve` and `auth-serve`: `ServerArgs` in `roles/server.rs`;
 //! - all that open a socket: `SocketArgs` in `args.rs`; all: `TalkArgs` there.
-//! - `cli/habits.rs`: what other programs call it, in `FLAGS`; a row that it replaces goes.
+//! - `cli/hints.rs`: what other programs call it, in `FLAGS`; a row that it replaces goes.
 //!
 //! A **handler** (3 files):
 //! - `session/NAME.rs`: implements [`session::Handler`]; every method has a default, which drops what

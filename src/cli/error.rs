@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::habits;
+use super::hints;
 use crate::exit::{Exit, Failure, USAGE, quoted};
 
 /// The failure of a command line that was not understood.
@@ -45,7 +45,7 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
             let near = context(ContextKind::SuggestedSubcommand);
-            let hint = habits::command(&word, line.get(2..).unwrap_or_default(), near);
+            let hint = hints::command_hint(&word, line.get(2..).unwrap_or_default(), near);
             format!("no command {}{}", quoted(&word), behind(hint))
         }
         ErrorKind::ArgumentConflict => {
@@ -103,16 +103,16 @@ pub fn usage_error(message: &str, usage: &str) -> Failure {
 /// An option that the command does not have: how it is done here, or which commands have it.
 fn unknown(arg: &str, near: Option<String>, line: &[OsString]) -> String {
     let command = line.get(1).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
-    if let Some(hint) = habits::flag(arg, command) {
+    if let Some(hint) = hints::flag_hint(arg, command) {
         return format!("no option {}; {hint}", quoted(arg));
     }
     let root = super::root();
-    let has = |command: &&clap::Command| habits::option_of(command, arg).is_some();
+    let has = |command: &&clap::Command| hints::option_of(command, arg).is_some();
     let owners: Vec<&str> =
         root.get_subcommands().filter(has).map(clap::Command::get_name).collect();
     let hint = match (command, owners.is_empty()) {
         (None, false) => {
-            let hint = habits::no_command(line).unwrap_or("use sockctl connect or sockctl serve");
+            let hint = hints::no_command(line).unwrap_or("use sockctl connect or sockctl serve");
             return format!("no command before {}; {hint}", quoted(&line[1]));
         }
         (Some(_), false) => Some(format!("it is an option of {}", owners.join(", "))),

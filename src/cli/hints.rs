@@ -180,7 +180,7 @@ pub fn rewrite(mut line: Vec<OsString>) -> Vec<OsString> {
 
 /// How it is done here what a flag is for that `command` does not have. `None` as the command: no
 /// command came first.
-pub fn flag(flag: &str, command: Option<&str>) -> Option<&'static str> {
+pub fn flag_hint(flag: &str, command: Option<&str>) -> Option<&'static str> {
     let holds = |on: Names| on.is_empty() || command.is_some_and(|name| on.contains(&name));
     // Flags of one letter have a case.
     let is_meant = |flags: &str| flags.split(' ').any(|known| known == flag);
@@ -194,15 +194,15 @@ pub fn no_command(line: &[OsString]) -> Option<&'static str> {
     let has = |letter: char| letters.clone().any(|word| word.contains(letter));
     let command = if has('l') && has('u') { Some("udp-send") } else { None };
     let mut asked = "luz".chars().filter(|letter| has(*letter));
-    asked.next().and_then(|letter| flag(&format!("-{letter}"), command))
+    asked.next().and_then(|letter| flag_hint(&format!("-{letter}"), command))
 }
 
 /// The hint for a word in the place of a command, to which `near` is the nearest.
-pub fn command(word: &str, rest: &[OsString], near: Option<String>) -> Option<String> {
+pub fn command_hint(word: &str, rest: &[OsString], near: Option<String>) -> Option<String> {
     if let Some((_, hint)) = COMMANDS.iter().find(|(words, _)| is_one(words, word)) {
         return Some((*hint).into());
     }
-    if let Some(hint) = kind(OsStr::new(word)) {
+    if let Some(hint) = socat_hint(OsStr::new(word)) {
         return Some(hint.into());
     }
     let words: Vec<OsString> = [OsString::from(word)].iter().chain(rest).take(2).cloned().collect();
@@ -216,7 +216,7 @@ pub fn command(word: &str, rest: &[OsString], near: Option<String>) -> Option<St
 }
 
 /// The hint for an address of socat's. A host may have the name of a kind in lower case.
-fn kind(word: &OsStr) -> Option<&'static str> {
+fn socat_hint(word: &OsStr) -> Option<&'static str> {
     let text = word.to_str()?;
     let name = text.split([':', ',']).next()?;
     let is_whole = name.len() == text.len();
@@ -232,7 +232,7 @@ pub fn check(command: &Command, line: &[OsString]) -> Option<String> {
     while let Some(word) = words.next() {
         let text = word.to_str().unwrap_or_default();
         let next = words.peek().and_then(|next| next.to_str());
-        if linger(text) {
+        if is_linger(text) {
             let word = quoted(word);
             return Some(format!("no option {word}; -q is --quiet here, use --linger DUR"));
         }
@@ -253,7 +253,7 @@ pub fn check(command: &Command, line: &[OsString]) -> Option<String> {
 }
 
 /// `-q1`, which clap reads as `-q -1`, and `-q4` as `-q -4`.
-fn linger(word: &str) -> bool {
+fn is_linger(word: &str) -> bool {
     let Some((flags, seconds)) = word.split_once('q') else {
         return false;
     };
@@ -283,20 +283,22 @@ pub fn check_values(name: &str, matches: &ArgMatches, line: &[OsString]) -> Opti
         let values = matches.try_get_raw(id).ok().flatten();
         values.map_or_else(Vec::new, |values| values.map(OsStr::to_owned).collect())
     };
-    let dumped = values("hex").iter().find_map(|file| dump(name, file));
+    let dumped = values("hex").iter().find_map(|file| hex_hint(name, file));
     dumped.or_else(|| match name {
         "opts" => None,
-        "udp-send" => addresses(name, &values("words")).or_else(|| texts(&values("words"), line)),
+        "udp-send" => {
+            addresses(name, &values("words")).or_else(|| stray_seconds_hint(&values("words"), line))
+        }
         _ => {
             let checks = matches!(matches.try_get_one("check"), Ok(Some(true)));
             let words = values("address");
-            addresses(name, &words).or_else(|| extra(name, &words, checks, line))
+            addresses(name, &words).or_else(|| extra_word_hint(name, &words, checks, line))
         }
     })
 }
 
 /// A file of `--hex` that is none: `-x` is nc's proxy and tcpserver's rules.
-fn dump(name: &str, file: &OsStr) -> Option<String> {
+fn hex_hint(name: &str, file: &OsStr) -> Option<String> {
     let shown = quoted(file);
     if LISTEN.contains(&name) && file.as_bytes().ends_with(b".cdb") {
         return Some(format!("--hex {shown}: tcpserver's rules are --allow and --deny here"));
@@ -305,7 +307,7 @@ fn dump(name: &str, file: &OsStr) -> Option<String> {
     let is_path = text.split(':').next().is_some_and(|head| head.contains('/'));
     let ip = text.trim_matches(['[', ']']).parse::<IpAddr>();
     let is_address = Address::take(&[file.to_owned()]).is_ok()
-        || kind(file).is_some()
+        || socat_hint(file).is_some()
         || ip.is_ok()
         || text == "localhost";
     if is_path {
@@ -327,7 +329,7 @@ fn addresses(name: &str, words: &[OsString]) -> Option<String> {
     words.iter().take(count).find_map(|word| {
         let mut parts = word.as_bytes().splitn(3, |byte| *byte == b':');
         let is_tcp = parts.next().is_some_and(|part| part.eq_ignore_ascii_case(b"tcp"));
-        let hint = match kind(word) {
+        let hint = match socat_hint(word) {
             _ if word == "-" => STDIO,
             None if is_tcp && parts.count() == 2 && UDP.contains(&name) => {
                 "use sockctl connect or sockctl serve"
@@ -339,7 +341,7 @@ fn addresses(name: &str, words: &[OsString]) -> Option<String> {
 }
 
 /// `-q 1 HOST PORT` in front of texts, which would be sent to port 1: `-q` takes no seconds here.
-fn texts(words: &[OsString], line: &[OsString]) -> Option<String> {
+fn stray_seconds_hint(words: &[OsString], line: &[OsString]) -> Option<String> {
     let [seconds, rest @ ..] = words else {
         return None;
     };
@@ -366,7 +368,12 @@ fn is_quiet(line: &[OsString], number: Option<&OsString>) -> bool {
 }
 
 /// The hint for words behind the address. One that `checks` takes several, but for HOST PORT.
-fn extra(name: &str, words: &[OsString], checks: bool, line: &[OsString]) -> Option<String> {
+fn extra_word_hint(
+    name: &str,
+    words: &[OsString],
+    checks: bool,
+    line: &[OsString],
+) -> Option<String> {
     let list = || Address::take_list(words).map(|(_, used)| used);
     let used = Address::take(words).map(|(_, used)| used).or_else(|_| list()).ok()?;
     let word = words.get(used)?;
