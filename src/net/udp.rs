@@ -133,8 +133,8 @@ impl Datagrams {
     }
 }
 
-/// What datagrams are sent to: an address, or a name with several, of which one that fails makes
-/// way for the next.
+/// What datagrams are sent to: an address, or a name with several, of which one that fails is
+/// followed by the next.
 pub struct Target {
     address: Address,
     how: Dial,

@@ -80,7 +80,7 @@ impl Table {
         }
     }
 
-    /// The client is gone, or is to be: both sides are shut down, and the handler ends the program.
+    /// The client is gone, or is to be: the program sees the end of its input, and the handler ends it.
     pub(super) fn hang_up(&mut self, slot: usize, reason: Reason) {
         let entry = self.entries.get_mut(slot);
         let Some(Entry { number, conn, phase: Phase::HandedOff(hand_off), .. }) = entry else {
@@ -89,8 +89,8 @@ impl Table {
         if hand_off.gone.replace(reason).is_some() {
             return;
         }
-        // The program sees the end of its input. A client that is cut off gets no FIN: a reset, once
-        // the program, which may take seconds to react to its signal, has ended.
+        // Only the reading side where the client gets no FIN but a reset, once the program, which may take
+        // seconds to react to its signal, has ended.
         let is_over = matches!(reason, Reason::Eof | Reason::Reset);
         let _ = conn.socket.shutdown(if is_over { Shutdown::Both } else { Shutdown::Read });
         self.left.push(Id { number: *number, slot });
