@@ -892,7 +892,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__udp__subcmd__serve)
-            opts="-p -m -4 -6 -n -o -w -i -x -v -q -h --port --echo --discard --reply --talk --sh --max-conns --join --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -m -4 -6 -n -o -w -i -x -v -q -h --port --echo --discard --reply --when --talk --sh --max-conns --join --count --allow --deny --port-file --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -907,6 +907,10 @@ _sockctl() {
                     return 0
                     ;;
                 --reply)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --when)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -596,6 +596,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l json -d 'Wri
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r

@@ -152,6 +152,7 @@ module completions {
     --echo                    # Echo each datagram back to its sender
     --discard                 # Discard all datagrams
     --reply: string           # Answer each datagram with TEXT
+    --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
     --talk                    # Show each datagram, and send each line of stdin to the peer heard last (with --raw, each read); before that stdin is not read
     --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
     --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait

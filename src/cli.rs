@@ -74,6 +74,7 @@ sockctl connect redis:6379 --send 'PING\\r\\n' --expect PONG --count 10000 --par
         examples: "\
 sockctl udp-serve 5140                   # show datagrams, and answer them at the prompt
 sockctl udp-serve 7000 --echo            # an echo server
+sockctl udp-serve 7000 --when '^ping' 'pong\\n'        # answers by content
 sockctl udp-serve 5140 --talk < lines    # send them to the peer heard last, as nc -u -l
 sockctl udp-serve '*:5353' --join 224.0.0.251
 ",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use socket2::Type;
 
-use crate::args::{self, AccessArgs, Bytes, ListenArgs, SocketArgs};
+use crate::args::{self, AccessArgs, Bytes, ListenArgs, SocketArgs, WhenArgs};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
@@ -42,6 +42,8 @@ pub struct UdpServe {
     #[arg(long, value_name = "TEXT", group = "handler", value_parser = args::text_parser(),
         help_heading = "Handlers")]
     pub reply: Option<Bytes>,
+    #[command(flatten)]
+    pub when: WhenArgs,
     /// Show each datagram, and send each line of stdin to the peer heard last (with --raw, each
     /// read); before that stdin is not read
     #[arg(long, group = "handler", help_heading = "Handlers")]
@@ -97,6 +99,7 @@ impl UdpServe {
         let address = self.listen.address(family)?;
         let dumps = self.socket.dumps(false, talk)?;
         let access = self.access.access(&self.socket.family, deadline)?;
+        let rules = self.when.rules()?;
         let program = args::program(self.sh.as_ref(), &self.program);
         let program = program.map(Program::find).transpose()?;
         let signals = signal::defer_with_reload().during("install", "signal handlers")?;
@@ -120,7 +123,7 @@ impl UdpServe {
                     DatagramPrograms::new(program, self.max_conns, timeout, talk.clone());
                 Answer::Program(Box::new(programs.during("start", "the server")?))
             }
-            None => self.answer(),
+            None => rules.map_or_else(|| self.answer(), Answer::When),
         };
         let is_prompt = matches!(answer, Answer::Show | Answer::Talk) && is_terminal();
         let answer = if is_prompt { Answer::Talk } else { answer };

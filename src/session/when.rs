@@ -24,6 +24,15 @@ impl Rules {
             self.0.iter().filter_map(|(pattern, text)| Some((pattern.find_some(bytes)?, text)));
         found.min_by_key(|(found, _)| found.start) // the first of equals
     }
+
+    /// The answers to all matches in these bytes.
+    pub fn answers<'a>(&'a self, mut bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::from_fn(move || {
+            let (found, text) = self.find(bytes)?;
+            bytes = &bytes[found.end..];
+            Some(&text[..])
+        })
+    }
 }
 
 /// Answers every match in what a client sends.

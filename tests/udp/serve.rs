@@ -9,7 +9,9 @@ use std::os::unix::net::UnixDatagram;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-use crate::run::{DEADLINE, Folder, datagram, datagrams, events_of, python, sockctl, until};
+use crate::run::{
+    DEADLINE, Folder, datagram, datagrams, datagrams_to, events_of, python, refused, sockctl, until,
+};
 
 /// Sends each hex argument to HOST:PORT and prints what is answered, and from where.
 pub const ASK: &str = r#"
@@ -313,4 +315,46 @@ fn a_unix_peer_that_does_not_read_costs_the_others_little_time() {
     let address = folder.text("stuck");
     server.stderr_has(&format!("sockctl: send to unix:{address}: connection timed out (ETIMEDOUT 110); it takes no more answers\n"));
     server.rests();
+}
+
+#[test]
+fn each_match_in_a_datagram_is_answered_in_order() {
+    let rules = r"--when '(?i)^get (\w+)' 'VALUE\n' --when ET '' --when 'a+' @FILE";
+    let folder = Folder::new();
+    let file = folder.file("text", b"\xff\0@");
+    let rules = rules.replace("FILE", &file);
+    let server = sockctl(format!("udp-serve 127.0.0.1:0 {rules} --hex {}", folder.text("dump")));
+    let server = server.start();
+    let client = datagrams_to(server.port());
+    for (asked, answers) in [
+        (&b"aaa GET"[..], &[&b"\xff\0@"[..], b""][..]),
+        (b"GET a aa\nget a", &[b"VALUE\n", b"\xff\0@", b"VALUE\n"]),
+        (b"none", &[]),
+        (b"", &[]),
+        (b"a", &[b"\xff\0@"]),
+    ] {
+        client.send(asked).unwrap();
+        for answer in answers {
+            assert_eq!(datagram(&client), *answer, "{}", asked.escape_ascii());
+        }
+    }
+    server.stops("", "");
+    let dump = std::fs::read_to_string(folder.at("dump")).unwrap();
+    assert!(dump.contains("56 41 4c 55 45 0a"), "{dump}");
+    // A datagram is answered 1,024 times at most.
+    let server = sockctl("udp-serve 127.0.0.1:0 --when nothing x --when a b --when Z end").start();
+    let client = datagrams_to(server.port());
+    socket2::SockRef::from(&client).set_recv_buffer_size(4 << 20).unwrap();
+    client.send(&[b'a'; 65_507]).unwrap();
+    client.send(b"Z").unwrap();
+    let count = (0..).take_while(|_| datagram(&client) == b"b").count();
+    assert!(count <= 1024, "{count}");
+    refused(&[
+        ("udp-serve 0 --when '' x", "--when '': an empty regex matches everything"),
+        (
+            "udp-serve 0 --when 'a(b' x",
+            "--when 'a(b': unclosed group, marked by <-- HERE in 'a( <-- HERE b'",
+        ),
+        ("udp-serve 0 --when a b --echo", "--when cannot be used with --echo"),
+    ]);
 }

@@ -22,9 +22,13 @@ use crate::net::poller::{Interest, Poller, Ready};
 use crate::net::quantity;
 use crate::net::signal::Deferred;
 use crate::net::udp::{Datagrams, Envelope, Received};
+use crate::session::when::Rules;
 
 /// How long an answer waits for room in the socket.
 const SEND_TIMEOUT: Duration = Duration::from_millis(200);
+/// The most matches of a datagram that are answered: its sender may be forged, and each match costs a
+/// search in the rest of it.
+const MATCHES: usize = 1024;
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -40,6 +44,8 @@ pub enum Answer {
     Discard,
     /// The same answer to every datagram.
     Reply(Arc<[u8]>),
+    /// Each match in it is answered, as far as [`MATCHES`] goes.
+    When(Rules),
     /// The output of a program is the answer.
     Program(Box<DatagramPrograms>),
 }
@@ -288,6 +294,9 @@ impl<'a> Service<'a> {
         let answers = match &mut self.answer {
             Answer::Echo => datagrams,
             Answer::Reply(text) => vec![&text[..]; datagrams.len()],
+            Answer::When(rules) => {
+                datagrams.iter().flat_map(|bytes| rules.answers(bytes).take(MATCHES)).collect()
+            }
             Answer::Program(programs) => {
                 let local = self.answers.socket.local().ok();
                 programs.start(&datagrams, envelope, local.as_ref());
