@@ -97,16 +97,16 @@
 //!
 //! # How a connection ends
 //!
-//! An end is a promise: FIN, and a codec's end of stream before it, say that everything was sent and
-//! is on its way. Handlers give the reason, and `Table::is_promise` (`server/lifecycle.rs`) decides by it
-//! alone. What is no promise is cut off: no FIN, no end of the codec's, and a reset once what was sent is
-//! acknowledged.
+//! A graceful close (FIN, and a codec's end of stream before it) tells the peer that the stream is
+//! complete; anything else is a reset. Handlers give the reason, and `Table::is_promise`
+//! (`server/lifecycle.rs`) decides by it alone. A connection that is aborted gets no FIN and no end of
+//! the codec's, but a reset once what was sent is acknowledged.
 //!
 //! | verb | what is queued | the peer gets | used for |
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
-//! | [`Clients::close`](session::Clients::close), `Table::close` | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that, except behind a program); without a promise as with `abort` | the handler's wish, limits, idle timeouts |
-//! | [`Clients::abort`](session::Clients::abort), `Table::cut` | is sent while the peer acknowledges some every `CUT`; with the reason `slow` dropped | a reset | stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
+//! | [`Clients::close`](session::Clients::close), `Table::close`, for a graceful reason | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that, except behind a program) | the handler's wish, limits, the end of a program |
+//! | the same for any other, `Table::cut` | is sent while the peer acknowledges some every `CUT`; with the reason `slow` dropped | a reset | idle timeouts, stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
 //! | `Table::leave` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
 //! | `Table::remove` | is lost | close(2): a reset, unless FIN was sent | failures, refusals, the end of time |
 //! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2), of the reading side alone where a reset follows; once the program is done, as with `close` | sockets of programs |
@@ -154,8 +154,8 @@
 //!
 //! - Whatever changes an entry puts its slot into `pending`. `Table::process` derives the rest from the
 //!   entry's state: FIN, watched events, the timer, and the removal of what has ended or failed.
-//!   `Table::remove` is called for refusals, failed handshakes, timeouts and
-//!   [`Clients::abort`](session::Clients::abort), too; `server/handoff.rs` stops watching what it hands off.
+//!   `Table::remove` is called for refusals, failed handshakes and timeouts, too; `server/handoff.rs`
+//!   stops watching what it hands off.
 //! - `queued` is the sum of what all outboxes own, as `Entry::count_queued` last counted them: in
 //!   `Table::process`, and after a flush of broadcasts.
 //! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one

@@ -1,5 +1,5 @@
-//! How connections end: an end is a promise, that all was sent and is on its way; whatever else ends
-//! one is a reset, or an encrypted session without its end. In every role, handler and codec.
+//! How connections end: FIN says that all was sent; whatever else ends one is a reset, or an encrypted
+//! session without its end. In every role, handler and codec.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use proptest::prelude::*;
+use socket2::SockRef;
 use tempfile::NamedTempFile;
 
 use crate::auth::random_key;
@@ -322,6 +323,27 @@ fn row_82_max_bytes_with_more_to_say_is_a_reset() {
 }
 
 // ---- stdout --------------------------------------------------------------------------------
+
+#[test]
+fn row_82_a_peer_that_ends_and_stops_reading_is_not_waited_for_without_a_limit() {
+    let folder = Folder::new();
+    let text = folder.file("text", pattern(100_000));
+    for (words, code) in [(format!("--send @{text} --expect x"), 8), ("--linger 1s".into(), 0)] {
+        let (listener, address) = listener();
+        SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+        // The socket takes it all, and the peer's next to nothing.
+        let mut client = sockctl(format!("connect {address} -o SO_SNDBUF=212992 {words}")).start();
+        if code == 0 {
+            client.send(pattern(100_000));
+        }
+        let stream = accept(&listener);
+        stream.shutdown(Shutdown::Write).unwrap();
+        let done = client.ends();
+        assert_eq!(done.code, code, "{words}: {}", done.stderr);
+        let (got, is_end) = read_to_either(&stream);
+        assert!(!is_end && got.len() < 100_000, "{words}: {}", got.len());
+    }
+}
 
 #[test]
 fn row_83_the_peers_end_reaches_stdout_while_stdin_goes_on() {

@@ -198,6 +198,9 @@ impl Display for Status {
 pub enum Reason {
     /// Both sides ended in good order.
     Eof,
+    /// The peer has ended its side; ours had more to come, which is given up.
+    #[serde(rename = "eof")]
+    Incomplete,
     /// Reset by the peer.
     Reset,
     /// Idle timeout.
@@ -230,11 +233,18 @@ pub enum Reason {
 impl Display for Reason {
     /// For people, where a refusal has no text of its own: the variant's name in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
+        let shown = if self.is_end() { Self::Eof } else { *self };
+        f.write_str(&format!("{shown:?}").to_lowercase())
     }
 }
 
 impl Reason {
+    /// Whether it is the end of a connection that did what it was for. A failure that follows is
+    /// reported instead.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Eof | Self::Incomplete)
+    }
+
     /// Why a connection was refused before it was admitted.
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {

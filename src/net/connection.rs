@@ -550,9 +550,7 @@ impl Connection {
     /// Cuts our side off: what is queued may still be sent, and nothing says that it was all.
     pub fn cut_output(&mut self, log: &BroadcastLog) {
         self.outbox.unsubscribe(log);
-        if !matches!(self.write_half, WriteHalf::Ended(_)) {
-            self.write_half = WriteHalf::Cut;
-        }
+        self.write_half = WriteHalf::Cut;
     }
 
     /// Bytes that were sent and not acknowledged when [`Connection::look`] was last called; none on UNIX

@@ -60,12 +60,6 @@ impl Clients for Table {
         }
     }
 
-    fn abort(&mut self, client: Id, reason: Reason) {
-        if self.open_entry(client).is_some() {
-            self.cut(client.slot, reason);
-        }
-    }
-
     fn all(&self) -> Vec<Id> {
         let open = self.entries.iter().filter(|(_, entry)| matches!(entry.phase, Phase::Open));
         let mut ids: Vec<Id> =

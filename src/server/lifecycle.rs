@@ -33,8 +33,16 @@ impl Table {
             Reason::Shutdown => self.bounds.role == Role::Server,
             // A plain socket that is closed with unread data resets the connection by itself.
             Reason::Limit => entry.conn.output_ended().is_some() && !entry.conn.is_truncated,
-            Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => false,
-            _ => true,
+            Reason::Incomplete | Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => {
+                false
+            }
+            Reason::Eof
+            | Reason::Kicked
+            | Reason::Auth
+            | Reason::Access
+            | Reason::PerAddress
+            | Reason::Full
+            | Reason::Once => true,
         }
     }
 
@@ -44,19 +52,20 @@ impl Table {
         let Some(mut entry) = self.take(slot) else {
             return;
         };
-        let (first, is_cut) = match &entry.phase {
-            Phase::Leaving(leaving) => (leaving.reason, leaving.is_cut),
-            Phase::Closing(first) => (*first, false),
-            _ => (reason, !self.is_promise(&entry, reason)),
-        };
         // The reason that it was closed for comes first in time.
-        let reason = if first == Reason::Eof { reason } else { first };
+        let (first, is_promise) = match &entry.phase {
+            Phase::Leaving(Leaving { reason: first, .. }) | Phase::Closing(first) => (*first, true),
+            _ => (reason, self.is_promise(&entry, reason)),
+        };
+        let reason = if first.is_end() { reason } else { first };
         if entry.phase.is_joined() {
             self.left.push(Id { number: entry.number, slot });
         }
-        let has_ended = matches!(entry.conn.write_half(), WriteHalf::Ended(_));
-        let is_over = entry.conn.failure().is_some() || reason == Reason::Reset && !is_cut;
-        if entry.is_admitted && !is_over && (is_cut || !has_ended) {
+        let write_half = entry.conn.write_half();
+        let is_complete = is_promise && matches!(write_half, WriteHalf::Ended(_));
+        let is_by_peer = reason == Reason::Reset && write_half != WriteHalf::Cut;
+        let is_over = entry.conn.failure().is_some() || is_by_peer;
+        if entry.is_admitted && !is_over && !is_complete {
             entry.conn.reset_on_close();
         }
         let error = entry.conn.take_failure();
@@ -90,7 +99,7 @@ impl Table {
     }
 
     /// Removes a connection whose queue is sent once that is acknowledged, or has failed.
-    pub(super) fn leave(&mut self, slot: usize, reason: Reason, is_cut: bool) {
+    pub(super) fn leave(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
@@ -100,7 +109,7 @@ impl Table {
             _ => reason,
         };
         let (since, look_at) = (self.now, self.now);
-        self.set_phase(slot, Phase::Leaving(Leaving { reason, is_cut, since, look_at }));
+        self.set_phase(slot, Phase::Leaving(Leaving { reason, since, look_at }));
         self.with(slot, |entry, _, now| entry.conn.last_taken = now);
         self.look_at_leaving(slot);
         if let Some(entry) = self.entries.get(slot) {
@@ -126,9 +135,9 @@ impl Table {
         }
         // Success has time; what a server's kernel has then, it goes on delivering by itself.
         let until = match role {
-            _ if reason != Reason::Eof => Some((conn.last_taken + CUT).min(leaving.since + DRAIN)),
+            _ if !reason.is_end() => Some((conn.last_taken + CUT).min(leaving.since + DRAIN)),
             Role::Server => Some(conn.last_taken + DRAIN),
-            Role::Client => linger.zip(conn.output_ended()).map(|(time, at)| at + time),
+            Role::Client => linger.map(|time| conn.output_ended().unwrap_or(leaving.since) + time),
         };
         if is_delivered == Some(true) || until.is_some_and(|at| at <= self.now) {
             return self.remove(slot, reason);
@@ -148,7 +157,7 @@ impl Table {
             }
             entry.conn.cut_output(log);
         });
-        self.leave(slot, reason, true);
+        self.leave(slot, reason);
     }
 
     fn report_closed(&mut self, entry: &Entry, reason: Reason) {
@@ -184,8 +193,8 @@ impl Table {
         self.remove(slot, reason);
     }
 
-    /// Closes a connection: in good order, if that is a promise; what is queued is sent, then FIN, and
-    /// received data is drained.
+    /// Closes a connection. What is queued is sent; then FIN, and received data is drained, or a reset, as
+    /// the reason decides.
     pub(super) fn close(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
@@ -195,7 +204,6 @@ impl Table {
             Phase::Closing(_) if reason == Reason::Slow => return self.cut(slot, reason),
             Phase::Closing(_) | Phase::Leaving(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
-            Phase::Open if !self.is_promise(entry, reason) => return self.cut(slot, reason),
             Phase::Open => {}
             // What it has sent is not read: nothing is lost, or the kernel resets it.
             Phase::Waiting if !entry.conn.has_codec() => return self.remove(slot, reason),

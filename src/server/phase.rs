@@ -79,8 +79,6 @@ pub(super) struct Negotiation {
 /// The last phase. Its socket is not watched: nothing reports an acknowledgement.
 pub(super) struct Leaving {
     pub(super) reason: Reason,
-    /// It is reset at the end.
-    pub(super) is_cut: bool,
     pub(super) since: Instant,
     /// When it is looked at next.
     pub(super) look_at: Instant,

@@ -138,7 +138,7 @@ impl Table {
                     && matches!(entry.phase, Phase::Closing(_)))
         {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
-            return self.leave(slot, reason, false);
+            return self.leave(slot, reason);
         }
         let waiting = conn.waiting(&self.log);
         let has_room = conn.own() <= share

@@ -58,7 +58,8 @@ impl Closed {
     pub fn result(&self) -> Result<(), Failure> {
         let (op, peer) = (self.role.op(), &self.peer);
         match (self.reason, &self.error) {
-            (Reason::Eof | Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
+            (Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
+            (reason, _) if reason.is_end() => Ok(()),
             (reason, _) if reason.refusal().is_some() => Ok(()),
             (Reason::Idle, _) => {
                 Err(Failure { cause: self.idle_timeout(), ..Failure::timed_out(op, peer) })
@@ -80,7 +81,7 @@ impl Closed {
             (Reason::Limit, _) => "--max-bytes reached".into(),
             (Reason::Idle, _) => self.idle_timeout(),
             (Reason::Reset | Reason::Error, Some(e)) => cause(e),
-            (Reason::Reset | Reason::Error, None) => cause(&Errno::ECONNRESET.into()),
+            (Reason::Reset, None) => cause(&Errno::ECONNRESET.into()),
             _ => "the peer closed the connection".into(),
         })
     }

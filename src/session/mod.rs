@@ -188,8 +188,8 @@ pub trait Clients {
     /// Half-close: ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
 
-    /// Closes the connection once everything queued is sent: in good order, with received data
-    /// drained, where the reason makes that a promise.
+    /// Closes the connection once everything queued is sent. The reason decides how: in good order, with
+    /// received data drained, or by a reset.
     fn close(&mut self, client: Id, reason: Reason);
 
     /// All open connections, oldest first.
@@ -210,9 +210,6 @@ pub trait Clients {
 
     /// The name of the key that a client proved.
     fn key(&self, client: Id) -> Option<Rc<str>>;
-
-    /// Cuts a client off, whatever the reason: a reset, once what was sent is delivered.
-    fn abort(&mut self, client: Id, reason: Reason);
 
     /// Back-pressure on a client: pauses reading from it, or resumes.
     fn pause(&mut self, client: Id, on: bool);

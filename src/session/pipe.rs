@@ -301,7 +301,7 @@ impl Handler for Pipe {
         while self.silence().is_some_and(|at| at <= Instant::now()) {
             let (client, _) = self.ended.remove(0);
             match self.options.peer_end {
-                PeerEnd::AbortWhenIdle => clients.abort(client, Reason::Eof),
+                PeerEnd::AbortWhenIdle => clients.close(client, Reason::Incomplete),
                 _ => clients.finish(client),
             }
         }

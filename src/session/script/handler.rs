@@ -146,7 +146,7 @@ impl Scripted {
                 Action::Unmet => {
                     run.report_unmet(&self.talk);
                     run.phase = Phase::Failed;
-                    clients.abort(run.client, Reason::Eof);
+                    clients.close(run.client, Reason::Error);
                 }
                 Action::Answer => {
                     clients.finish(run.client);
@@ -155,7 +155,7 @@ impl Scripted {
                 Action::Close => run.phase = Phase::Closing,
                 Action::Reset => {
                     run.phase = Phase::Reset;
-                    clients.abort(run.client, Reason::Reset);
+                    clients.close(run.client, Reason::Reset);
                 }
             }
             run.step_began = Instant::now();
@@ -278,7 +278,7 @@ impl Conversation {
         self.phase = Phase::Failed;
         self.is_late = true;
         self.report_unmet(talk);
-        clients.abort(self.client, Reason::Error);
+        clients.close(self.client, Reason::Error);
     }
 
     /// The event of an expectation that is not met.
