@@ -343,22 +343,10 @@ impl Connection {
         }
         let is_first = self.waiting(log) == 0;
         let mut rest = payload;
-        match &mut self.codec {
-            None if is_first => {
-                let taken = self.try_send(payload, now);
-                self.sent += taken as u64;
-                rest = &payload[taken..];
-            }
-            Some(codec) if is_first && payload.len() <= ENCODED => {
-                self.wire.reserve(payload.len() + payload.len() / 64 + 64);
-                if let Err(error) = codec.encode(payload, &mut self.wire) {
-                    self.fail(error.into());
-                    return Ok(());
-                }
-                self.sent += payload.len() as u64;
-                rest = &[];
-            }
-            _ => {}
+        if is_first && self.codec.is_none() {
+            let taken = self.try_send(payload, now);
+            self.sent += taken as u64;
+            rest = &payload[taken..];
         }
         if self.failure.is_none() {
             self.outbox.push(rest, log);
