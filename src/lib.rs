@@ -62,7 +62,7 @@
 //! ```text
 //! accept ─┐                           ┌────────────────────────┐
 //!         │                           │                        v
-//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> Leaving ──> removed
+//!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> LastAck ──> removed
 //! dial ───┘   one after    while the           a program     what is queued
 //!             another      server is full      has the       is sent, then FIN
 //!                                              socket
@@ -98,7 +98,7 @@
 //! # How a connection ends
 //!
 //! A graceful close (FIN, and a codec's end of stream before it) tells the peer that the stream is
-//! complete; anything else is a reset. Handlers give the reason, and `Table::is_promise`
+//! complete; anything else is a reset. Handlers give the reason, and `Table::is_graceful`
 //! (`server/lifecycle.rs`) decides by it alone. A connection that is aborted gets no FIN and no end of
 //! the codec's, but a reset once what was sent is acknowledged.
 //!
@@ -106,8 +106,8 @@
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
 //! | [`Clients::close`](session::Clients::close), `Table::close`, for a graceful reason | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that, except behind a program) | the handler's wish, limits, the end of a program |
-//! | the same for any other, `Table::cut` | is sent while the peer acknowledges some every `CUT`; with the reason `slow` dropped | a reset | idle timeouts, stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
-//! | `Table::leave` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
+//! | the same for any other, `Table::abort` | is sent while the peer acknowledges some every `ABORT_TIMEOUT`; with the reason `slow` dropped | a reset | idle timeouts, stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
+//! | `Table::await_last_ack` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
 //! | `Table::remove` | is lost | close(2): a reset, unless FIN was sent | failures, refusals, the end of time |
 //! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2), of the reading side alone where a reset follows; once the program is done, as with `close` | sockets of programs |
 //!
@@ -140,7 +140,7 @@
 //! 5. `offer_unread`: what handlers have left is offered again, before anything newer.
 //! 6. `run_timers`: idle timeouts, lingering, handshakes (`server/timers.rs`), evictions
 //!    (`server/preauth.rs`), the handler's deadline. Something is due only once a wait has found
-//!    nothing ready, or 50 ms late ([`LastLook`](net::deadline::LastLook)): after SIGSTOP, or a pause of
+//!    nothing ready, or 50 ms late ([`DeadlineGrace`](net::deadline::DeadlineGrace)): after SIGSTOP, or a pause of
 //!    the machine, what has arrived comes first.
 //!
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
@@ -226,7 +226,7 @@
 //!    (`Table::process`); elsewhere the second rule bounds it, but at a prompt, which sends all that is
 //!    typed. The time is bounded for two: one of several clients of a pipe (`-w`, while others read),
 //!    and one that is being closed (`DRAIN`). Any other connection may take nothing for ever, unless
-//!    `-i` is given. What the peer has acknowledged counts as taken (`Connection::look`): a slow reader
+//!    `-i` is given. What the peer has acknowledged counts as taken (`Connection::update_acked`): a slow reader
 //!    makes room in the socket only once in a while. Bytes that several clients get wait as one copy
 //!    ([`Clients::send_shared`](session::Clients::send_shared)), and are encoded as the socket takes them.
 //! 2. **Sources are not read while a reader is over the high-water mark.** The sources:

@@ -164,7 +164,7 @@ fn row_103_a_half_closed_client_that_pauses_gets_all_of_a_file() {
     }
 }
 
-// ---- what is no promise --------------------------------------------------------------------
+// ---- what is not graceful ------------------------------------------------------------------
 
 #[test]
 fn row_82_a_receiver_whose_output_fails_cuts_its_sender_off() {

@@ -56,7 +56,7 @@ pub enum WriteHalf {
     /// FIN is sent, since then.
     Ended(Instant),
     /// Nothing more is queued, and no FIN follows: the connection is to be reset.
-    Cut,
+    Aborted,
 }
 
 /// With a codec: so much payload is encoded at a time. More waits as it came, which several
@@ -100,20 +100,20 @@ pub struct Connection {
     /// When the peer last took bytes, or nothing waited: the socket had room, or what it holds was
     /// acknowledged.
     pub last_taken: Instant,
-    /// Bytes were sent that the last look did not find acknowledged.
-    pub is_unseen: bool,
+    /// Bytes were sent that were not acknowledged when that was last asked for.
+    pub has_unacked: bool,
     /// Payload that came beyond the limit was dropped.
     pub is_truncated: bool,
     /// The peer has ended and acknowledged all payload: a reset in answer to our end of stream, from
     /// one that has closed since, loses nothing.
-    needs_no_answer: bool,
-    /// What was not acknowledged when [`Connection::look`] was last called, and when that was.
+    ignores_reset: bool,
+    /// What was not acknowledged when [`Connection::update_acked`] was last called, and when that was.
     unacknowledged: u64,
-    looked: Instant,
+    ack_checked_at: Instant,
 }
 
 /// How often the socket is looked at while bytes are on their way.
-const LOOK: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
+const ACK_POLL: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(1);
 
 impl Connection {
     /// A connection over an open socket.
@@ -139,11 +139,11 @@ impl Connection {
             opened: now,
             active: now,
             last_taken: now,
-            is_unseen: false,
+            has_unacked: false,
             is_truncated: false,
-            needs_no_answer: false,
+            ignores_reset: false,
             unacknowledged: 0,
-            looked: now,
+            ack_checked_at: now,
         }
     }
 
@@ -377,25 +377,25 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks at what the peer has acknowledged: a slow reader makes room in the socket only once in a
+    /// Asks the kernel what the peer has acknowledged: a slow reader makes room in the socket only once in a
     /// while, and for some time after the last byte was queued.
-    pub fn look(&mut self, now: Instant) {
+    pub fn update_acked(&mut self, now: Instant) {
         let left = self.socket.unacknowledged();
         if left < self.unacknowledged {
             (self.active, self.last_taken) = (now, now);
         }
-        (self.unacknowledged, self.is_unseen, self.looked) = (left, left > 0, now);
+        (self.unacknowledged, self.has_unacked, self.ack_checked_at) = (left, left > 0, now);
     }
 
-    /// When to look next: often enough for any limit on the time since bytes were taken.
-    pub fn next_look(&self) -> Instant {
-        let quiet = self.looked.saturating_duration_since(self.last_taken);
-        self.looked + (quiet / 4).clamp(*LOOK.start(), *LOOK.end())
+    /// When to ask that again: often enough for any limit on the time since bytes were taken.
+    pub fn next_ack_check(&self) -> Instant {
+        let quiet = self.ack_checked_at.saturating_duration_since(self.last_taken);
+        self.ack_checked_at + (quiet / 4).clamp(*ACK_POLL.start(), *ACK_POLL.end())
     }
 
     /// The same for this limit on the time since bytes moved in either direction.
-    pub fn next_look_within(&self, limit: Duration) -> Instant {
-        self.looked.max(self.active) + (limit / 4).clamp(*LOOK.start(), *LOOK.end())
+    pub fn next_ack_check_within(&self, limit: Duration) -> Instant {
+        self.ack_checked_at.max(self.active) + (limit / 4).clamp(*ACK_POLL.start(), *ACK_POLL.end())
     }
 
     fn takes_output(&self) -> bool {
@@ -407,7 +407,7 @@ impl Connection {
         self.last_taken = now;
         match self.socket.send(bytes) {
             Ok(n) => {
-                (self.active, self.is_unseen) = (now, true);
+                (self.active, self.has_unacked) = (now, true);
                 n
             }
             Err(e) if would_block(&e) => 0,
@@ -429,7 +429,7 @@ impl Connection {
         match splice.step(input, self.socket.as_fd(), CHUNK) {
             Moved::Bytes(n) => {
                 self.sent += n as u64;
-                (self.active, self.last_taken, self.is_unseen) = (now, now, true);
+                (self.active, self.last_taken, self.has_unacked) = (now, now, true);
                 drop(trace::counted("sendall", n, Ok(n)));
                 Moved::Bytes(n)
             }
@@ -456,7 +456,7 @@ impl Connection {
         match self.send_queued(log) {
             Ok(taken) => {
                 if taken > 0 {
-                    (self.active, self.last_taken, self.is_unseen) = (now, now, true);
+                    (self.active, self.last_taken, self.has_unacked) = (now, now, true);
                 }
                 taken as u64
             }
@@ -514,7 +514,7 @@ impl Connection {
             // Python's frames have no record for the end.
             if !self.wire.is_empty() {
                 let has_peer_ended = self.read_half != ReadHalf::Open;
-                self.needs_no_answer = has_peer_ended && self.socket.unacknowledged() == 0;
+                self.ignores_reset = has_peer_ended && self.socket.unacknowledged() == 0;
                 self.flush(log, now);
             }
             if self.failure.is_some() || !self.wire.is_empty() {
@@ -536,12 +536,12 @@ impl Connection {
     }
 
     /// Cuts our side off: what is queued may still be sent, and nothing says that it was all.
-    pub fn cut_output(&mut self, log: &BroadcastLog) {
+    pub fn abort_output(&mut self, log: &BroadcastLog) {
         self.outbox.unsubscribe(log);
-        self.write_half = WriteHalf::Cut;
+        self.write_half = WriteHalf::Aborted;
     }
 
-    /// Bytes that were sent and not acknowledged when [`Connection::look`] was last called; none on UNIX
+    /// Bytes that were sent and not acknowledged when [`Connection::update_acked`] was last called; none on UNIX
     /// sockets, which deliver what they take.
     fn on_the_way(&self) -> u64 {
         let fin = u64::from(matches!(self.write_half, WriteHalf::Ended(_)));
@@ -550,10 +550,10 @@ impl Connection {
 
     /// An error of the socket becomes the connection's failure, where it costs something.
     pub fn check_error(&mut self, now: Instant) {
-        self.look(now);
+        self.update_acked(now);
         // While nothing is outstanding an error may be a message: ICMP's, with IP_RECVERR. A reset that
         // follows the acknowledgement is the answer to our end, if the peer had not ended before.
-        if !self.needs_no_answer
+        if !self.ignores_reset
             && let Ok(Some(error)) = self.socket.take_error()
             && (self.on_the_way() > 0 || is_reset(&error) && self.read_half != ReadHalf::Open)
         {
@@ -562,9 +562,9 @@ impl Connection {
     }
 
     /// Whether nothing is queued, and the peer's kernel had acknowledged everything when
-    /// [`Connection::look`] was last called.
+    /// [`Connection::update_acked`] was last called.
     pub fn is_delivered(&self, log: &BroadcastLog) -> bool {
-        self.needs_no_answer || self.waiting(log) == 0 && self.on_the_way() == 0
+        self.ignores_reset || self.waiting(log) == 0 && self.on_the_way() == 0
     }
 
     /// Whether its socket is a UNIX socket.

@@ -99,15 +99,15 @@ impl From<Option<Instant>> for Deadline {
 }
 
 /// How long what is ready is still taken once a deadline has passed.
-pub const LAST_LOOK: Duration = Duration::from_millis(50);
+pub const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
-/// Judges the deadlines of a loop. A process that was stopped across a deadline finds it passed, and
-/// everything that came meanwhile: that is taken first.
+/// A deadline of a loop counts as passed only after one wait found nothing ready: after SIGSTOP, input
+/// comes first.
 #[derive(Default)]
-pub struct LastLook(Option<Instant>);
+pub struct DeadlineGrace(Option<Instant>);
 
-impl LastLook {
-    /// Whether it is over, once. Not before a wait has found nothing ready, or for long.
+impl DeadlineGrace {
+    /// Whether the deadline counts as passed: once, and no later than [`DEADLINE_GRACE`] after it has.
     pub fn is_over(&mut self, deadline: Deadline, was_ready: bool) -> bool {
         if !deadline.passed() {
             self.0 = None;
@@ -118,7 +118,7 @@ impl LastLook {
                 self.0 = Some(Instant::now());
                 false
             }
-            Some(since) if was_ready && since.elapsed() < LAST_LOOK => false,
+            Some(since) if was_ready && since.elapsed() < DEADLINE_GRACE => false,
             Some(_) => {
                 self.0 = None;
                 true

@@ -30,8 +30,8 @@ static IGNORED_PIPE: AtomicBool = AtomicBool::new(false);
 /// ignores SIGPIPE.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static LOOK: extern "C" fn() = {
-    extern "C" fn look() {
+static RECORD_CLOSED: extern "C" fn() = {
+    extern "C" fn record() {
         for fd in 0..3_u8 {
             // SAFETY: the call takes integers; a number that is not open is EBADF and nothing else.
             if unsafe { libc::fcntl(fd.into(), libc::F_GETFD) } < 0 {
@@ -40,7 +40,7 @@ static LOOK: extern "C" fn() = {
         }
         IGNORED_PIPE.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
     }
-    look
+    record
 };
 
 /// Whether descriptor 0, 1 or 2 was closed when the process began.

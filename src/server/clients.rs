@@ -85,7 +85,7 @@ impl Clients for Table {
         }
         let now = self.now;
         let stalled = self.with(client.slot, |entry, _, _| {
-            entry.conn.look(now);
+            entry.conn.update_acked(now);
             now - entry.conn.last_taken
         });
         stalled.unwrap_or_default()

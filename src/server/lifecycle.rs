@@ -1,10 +1,10 @@
-//! How a connection ends: closed in good order, which is a promise, or reset; removed at once where
-//! there is nothing to wait for. Whether it is a promise is decided here, from the reason alone.
+//! How a connection ends: by a graceful close (FIN), which tells the peer that the stream is complete, or
+//! by a reset; removed at once where there is nothing to wait for. The reason alone decides, here.
 
 use std::io;
 use std::time::Duration;
 
-use super::phase::{Leaving, Phase};
+use super::phase::{LastAck, Phase};
 use super::table::{Bounds, Entry, Table};
 use super::timers::DRAIN;
 use crate::console::event::{Event, Level, Reason};
@@ -19,16 +19,15 @@ use crate::session::closed::{Closed, Role};
 /// them, so that peers that do not close hold no descriptors.
 const MAX_REFUSED: usize = 64;
 /// How long a peer that is to be reset may take nothing of what was sent before.
-pub(super) const CUT: Duration = Duration::from_millis(500);
-/// How often a connection that leaves is looked at, at first and in the end.
-const LOOK_FIRST: Duration = Duration::from_millis(1);
-const LOOK_LAST: Duration = Duration::from_millis(100);
+pub(super) const ABORT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often the last acknowledgement is asked for, at first and in the end.
+const ACK_POLL_MIN: Duration = Duration::from_millis(1);
+const ACK_POLL_MAX: Duration = Duration::from_millis(100);
 
 impl Table {
-    /// Whether what ends a connection for this reason is a promise: all that was to be sent is on its
-    /// way, and FIN says so. Anything else is a reset. A connection that is refused was promised
-    /// nothing.
-    fn is_promise(&self, entry: &Entry, reason: Reason) -> bool {
+    /// Whether a connection that ends for this reason gets FIN: all that was to be sent is on its way, or
+    /// it is refused. Anything else is a reset.
+    fn is_graceful(&self, entry: &Entry, reason: Reason) -> bool {
         match reason {
             Reason::Shutdown => self.bounds.role == Role::Server,
             // A plain socket that is closed with unread data resets the connection by itself.
@@ -46,24 +45,24 @@ impl Table {
         }
     }
 
-    /// Removes a connection at once: it failed, or has no more time. Only one whose end was sent, as
-    /// a promise, is not reset.
+    /// Removes a connection at once: it failed, or has no more time. Only one whose
+    /// end was sent is not reset.
     pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
         let Some(mut entry) = self.take(slot) else {
             return;
         };
         // The reason that it was closed for comes first in time.
-        let (first, is_promise) = match &entry.phase {
-            Phase::Leaving(Leaving { reason: first, .. }) | Phase::Closing(first) => (*first, true),
-            _ => (reason, self.is_promise(&entry, reason)),
+        let (first, is_graceful) = match &entry.phase {
+            Phase::LastAck(LastAck { reason: first, .. }) | Phase::Closing(first) => (*first, true),
+            _ => (reason, self.is_graceful(&entry, reason)),
         };
         let reason = if first.is_end() { reason } else { first };
         if entry.phase.is_joined() {
             self.left.push(Id { number: entry.number, slot });
         }
         let write_half = entry.conn.write_half();
-        let is_complete = is_promise && matches!(write_half, WriteHalf::Ended(_));
-        let is_by_peer = reason == Reason::Reset && write_half != WriteHalf::Cut;
+        let is_complete = is_graceful && matches!(write_half, WriteHalf::Ended(_));
+        let is_by_peer = reason == Reason::Reset && write_half != WriteHalf::Aborted;
         let is_over = entry.conn.failure().is_some() || is_by_peer;
         if entry.is_admitted && !is_over && !is_complete {
             entry.conn.reset_on_close();
@@ -98,46 +97,48 @@ impl Table {
         }
     }
 
-    /// Removes a connection whose queue is sent once that is acknowledged, or has failed.
-    pub(super) fn leave(&mut self, slot: usize, reason: Reason) {
+    /// Removes a connection whose queue is sent once that is acknowledged, or has failed: LAST-ACK.
+    pub(super) fn await_last_ack(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
         let reason = match entry.phase {
-            Phase::Leaving(_) => return,
+            Phase::LastAck(_) => return,
             Phase::Closing(first) if first != Reason::Eof => first,
             _ => reason,
         };
-        let (since, look_at) = (self.now, self.now);
-        self.set_phase(slot, Phase::Leaving(Leaving { reason, since, look_at }));
+        let (since, check_at) = (self.now, self.now);
+        self.set_phase(slot, Phase::LastAck(LastAck { reason, since, check_at }));
         self.with(slot, |entry, _, now| entry.conn.last_taken = now);
-        self.look_at_leaving(slot);
+        self.check_last_ack(slot);
         if let Some(entry) = self.entries.get(slot) {
             let _ = self.poller.remove(&entry.conn);
         }
     }
 
-    /// Looks whether a connection that leaves has delivered everything, or has no more time.
-    pub(super) fn look_at_leaving(&mut self, slot: usize) {
+    /// Removes a connection that has delivered everything, or has no more time.
+    pub(super) fn check_last_ack(&mut self, slot: usize) {
         let is_delivered = self.with(slot, |entry, log, now| {
             entry.conn.flush(log, now);
             entry.conn.check_error(now);
             entry.conn.is_delivered(log)
         });
         let Bounds { role, linger, idle, .. } = self.bounds;
-        let Some(Entry { conn, phase: Phase::Leaving(leaving), .. }) = self.entries.get_mut(slot)
+        let Some(Entry { conn, phase: Phase::LastAck(last_ack), .. }) = self.entries.get_mut(slot)
         else {
             return;
         };
-        let reason = leaving.reason;
+        let reason = last_ack.reason;
         if conn.failure().is_some() {
             return self.remove_failed(slot);
         }
         // Success has time; what a server's kernel has then, it goes on delivering by itself.
         let until = match role {
-            _ if !reason.is_end() => Some((conn.last_taken + CUT).min(leaving.since + DRAIN)),
+            _ if !reason.is_end() => {
+                Some((conn.last_taken + ABORT_TIMEOUT).min(last_ack.since + DRAIN))
+            }
             Role::Server => Some(conn.last_taken + DRAIN),
-            Role::Client => linger.map(|time| conn.output_ended().unwrap_or(leaving.since) + time),
+            Role::Client => linger.map(|time| conn.output_ended().unwrap_or(last_ack.since) + time),
         };
         if is_delivered == Some(true) || until.is_some_and(|at| at <= self.now) {
             return self.remove(slot, reason);
@@ -145,19 +146,19 @@ impl Table {
         if !idle.is_zero() && self.now - conn.active.max(conn.last_taken) >= idle {
             return self.remove(slot, Reason::Idle);
         }
-        leaving.look_at = self.now + (self.now - leaving.since).clamp(LOOK_FIRST, LOOK_LAST);
+        last_ack.check_at =
+            self.now + (self.now - last_ack.since).clamp(ACK_POLL_MIN, ACK_POLL_MAX);
     }
 
-    /// Ends a connection without a promise: what is queued is sent, as far as there is time, and then
-    /// a reset.
-    pub(super) fn cut(&mut self, slot: usize, reason: Reason) {
+    /// Ends a connection by a reset, behind what is queued, as far as there is time for that.
+    pub(super) fn abort(&mut self, slot: usize, reason: Reason) {
         self.with(slot, |entry, log, _| {
             if reason == Reason::Slow {
                 entry.conn.drop_output(); // the peer would not read it either
             }
-            entry.conn.cut_output(log);
+            entry.conn.abort_output(log);
         });
-        self.leave(slot, reason);
+        self.await_last_ack(slot, reason);
     }
 
     fn report_closed(&mut self, entry: &Entry, reason: Reason) {
@@ -201,8 +202,8 @@ impl Table {
         };
         match entry.phase {
             // The peer does not read what is queued.
-            Phase::Closing(_) if reason == Reason::Slow => return self.cut(slot, reason),
-            Phase::Closing(_) | Phase::Leaving(_) => return,
+            Phase::Closing(_) if reason == Reason::Slow => return self.abort(slot, reason),
+            Phase::Closing(_) | Phase::LastAck(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
             Phase::Open => {}
             // What it has sent is not read: nothing is lost, or the kernel resets it.
@@ -226,8 +227,8 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        if !self.is_promise(entry, reason) {
-            return self.cut(slot, reason);
+        if !self.is_graceful(entry, reason) {
+            return self.abort(slot, reason);
         }
         self.set_phase(slot, Phase::Closing(reason));
         self.with(slot, |entry, log, now| {
@@ -258,7 +259,7 @@ impl Table {
         }
     }
 
-    /// `--grace` is over: what has nothing queued ends in good order, the rest is cut off.
+    /// `--grace` is over: what has nothing queued ends gracefully, the rest is aborted.
     pub(super) fn grace_over(&mut self, slot: usize) {
         let Some(entry) = self.entries.get(slot) else {
             return;
@@ -274,7 +275,7 @@ impl Table {
                 });
             }
             Phase::Open | Phase::Closing(_) if !is_sent || self.bounds.role == Role::Client => {
-                return self.cut(slot, Reason::Shutdown);
+                return self.abort(slot, Reason::Shutdown);
             }
             _ => {}
         }
@@ -282,11 +283,11 @@ impl Table {
     }
 
     /// The end of a run that does not wait for its connections.
-    pub(super) fn cut_all(&mut self, reason: Reason, is_at_once: bool) {
+    pub(super) fn abort_all(&mut self, reason: Reason, is_at_once: bool) {
         for slot in self.slots() {
             match self.entries[slot].phase {
-                Phase::Open | Phase::Closing(_) if !is_at_once => self.cut(slot, reason),
-                Phase::Leaving(_) if !is_at_once => {}
+                Phase::Open | Phase::Closing(_) if !is_at_once => self.abort(slot, reason),
+                Phase::LastAck(_) if !is_at_once => {}
                 _ => self.remove(slot, reason),
             }
         }

@@ -33,7 +33,7 @@ use crate::console::log_limit::LogLimit;
 use crate::console::meter::Meter;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
-use crate::net::deadline::{Deadline, LastLook, REREAD};
+use crate::net::deadline::{Deadline, DeadlineGrace, REREAD};
 use crate::net::dump::{self, Dump};
 use crate::net::endpoint::Endpoint;
 use crate::net::listen::Listener;
@@ -47,7 +47,7 @@ use crate::session::closed::Closed;
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
 pub use accept::{Limits, Proxies};
-use lifecycle::CUT;
+use lifecycle::ABORT_TIMEOUT;
 use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
@@ -129,7 +129,7 @@ impl Run<'_> {
         }
         let end = events.serve_forever();
         events.show_progress(true);
-        events.cut_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
+        events.abort_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
         events.route = None; // nothing is dialled any more
         events.process();
         let dumped = dump::finish(&events.config.dumps);
@@ -192,7 +192,7 @@ pub struct EventLoop<'a> {
     /// When accept(2) is tried again after a failure.
     resume: Option<Instant>,
     grace_end: Deadline,
-    last_look: LastLook,
+    deadline_grace: DeadlineGrace,
     /// When a notice says what stopping waits for.
     stop_notice: Deadline,
     /// The signal that asked us to stop.
@@ -256,7 +256,7 @@ impl<'a> EventLoop<'a> {
             accept_log,
             resume: None,
             grace_end: Deadline::NEVER,
-            last_look: LastLook::default(),
+            deadline_grace: DeadlineGrace::default(),
             stop_notice: Deadline::NEVER,
             signal: None,
             is_urgent: false,
@@ -279,7 +279,7 @@ impl<'a> EventLoop<'a> {
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;
             self.table.now = Instant::now();
-            is_due = self.last_look.is_over(due, !ready.is_empty());
+            is_due = self.deadline_grace.is_over(due, !ready.is_empty());
             // Connections that end come first: their places are free for those that are accepted.
             ready.sort_by_key(|event| event.token == LISTENER);
             for event in ready.drain(..) {
@@ -309,10 +309,10 @@ impl<'a> EventLoop<'a> {
 
     /// The run is over: connections that are left are reset, once what was sent is delivered; at once
     /// on a second signal.
-    fn cut_all(&mut self, reason: Reason) {
+    fn abort_all(&mut self, reason: Reason) {
         self.table.now = Instant::now();
-        self.table.cut_all(reason, self.is_urgent);
-        let until = Deadline::after(CUT);
+        self.table.abort_all(reason, self.is_urgent);
+        let until = Deadline::after(ABORT_TIMEOUT);
         while !self.table.entries.is_empty() {
             self.table.process_pending();
             // The other events of the loop are not for a run that is over.
@@ -321,7 +321,7 @@ impl<'a> EventLoop<'a> {
             self.table.now = Instant::now();
             self.run_connection_timers();
             if self.is_urgent {
-                self.table.cut_all(reason, true);
+                self.table.abort_all(reason, true);
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | Open      | the handler's            | what the handler queued    | yes, since `joined`  |
 //! | HandedOff | the program's            | the program's              | yes                  |
 //! | Closing   | dropped until the end    | what was queued, then FIN  | no, since `left`     |
-//! | Leaving   | left in the socket       | what was queued            | no, since `left`     |
+//! | LastAck   | left in the socket       | what was queued            | no, since `left`     |
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) enum Phase {
     /// It is being closed: what is queued is sent, received bytes are drained and dropped.
     Closing(Reason),
     /// It is over but for what the peer's kernel has not acknowledged.
-    Leaving(Leaving),
+    LastAck(LastAck),
 }
 
 impl Phase {
@@ -77,11 +77,11 @@ pub(super) struct Negotiation {
 }
 
 /// The last phase. Its socket is not watched: nothing reports an acknowledgement.
-pub(super) struct Leaving {
+pub(super) struct LastAck {
     pub(super) reason: Reason,
     pub(super) since: Instant,
-    /// When it is looked at next.
-    pub(super) look_at: Instant,
+    /// When acknowledgements are asked for next.
+    pub(super) check_at: Instant,
 }
 
 /// What is kept of a connection while a program has its socket.

@@ -95,7 +95,7 @@ impl Table {
             return;
         };
         entry.count_queued(&mut self.queued);
-        if let Phase::Leaving(_) = entry.phase {
+        if let Phase::LastAck(_) = entry.phase {
             return self.arm(slot);
         }
         // One queue may own as much as is still free. So there is always something left for the next.
@@ -138,14 +138,14 @@ impl Table {
                     && matches!(entry.phase, Phase::Closing(_)))
         {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
-            return self.leave(slot, reason);
+            return self.await_last_ack(slot, reason);
         }
         let waiting = conn.waiting(&self.log);
         let has_room = conn.own() <= share
             && (waiting < HIGH_WATER || self.now - conn.last_taken >= STALL_AFTER);
         let reads = match &entry.phase {
             Phase::Open => !is_paused && !conn.has_unread() && has_room,
-            Phase::Waiting | Phase::HandedOff(_) | Phase::Leaving(_) => false,
+            Phase::Waiting | Phase::HandedOff(_) | Phase::LastAck(_) => false,
             Phase::Handshake(negotiation) => !matches!(negotiation.awaiting, Awaiting::Verdict(_)),
             Phase::Silent(_) | Phase::Closing(_) => true,
         };

@@ -43,7 +43,7 @@ impl EventLoop<'_> {
             Phase::Silent(_) => self.end_silence(slot),
             // It is not read while it waits.
             Phase::Waiting if is_gone => self.table.remove(slot, Reason::Reset),
-            Phase::Waiting | Phase::Leaving(_) => {}
+            Phase::Waiting | Phase::LastAck(_) => {}
             Phase::HandedOff(_) => self.table.hung_up_handed_off(slot, &event),
             // A paused socket is not read: only this event shows the reset.
             Phase::Open if is_paused && event.failed && entry.is_occupied => {

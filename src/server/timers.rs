@@ -32,12 +32,12 @@ enum Timer {
     Close(Reason),
     /// The peer took, or sent, nothing more for too long.
     Remove(Reason),
-    /// What it has left undelivered is looked at.
-    Leaving,
+    /// Whether the peer has acknowledged everything.
+    LastAck,
     /// `--linger` is over: our end is sent behind what is queued, then it is removed.
     Finish,
     /// Whether the peer has acknowledged more.
-    Look,
+    AckCheck,
     /// It has taken nothing for [`STALL_AFTER`]: processing it makes it read again.
     Stalled,
 }
@@ -56,7 +56,7 @@ impl Table {
                 Some((hand_off.due(conn.active, self.bounds.idle)?, Timer::HandedOff))
             }
             // What a socket holds when it is closed is lost if the peer still sends.
-            (Phase::Closing(_), WriteHalf::Ended(at)) if !conn.is_unseen => {
+            (Phase::Closing(_), WriteHalf::Ended(at)) if !conn.has_unacked => {
                 let quiet = if self.stopping.is_some() { STOP_QUIET } else { DRAIN_QUIET };
                 let began = conn.last_taken.max(at);
                 let due = match self.bounds.linger {
@@ -65,11 +65,11 @@ impl Table {
                 };
                 Some((due, Timer::Remove(Reason::Eof)))
             }
-            (Phase::Leaving(leaving), _) => Some((leaving.look_at, Timer::Leaving)),
+            (Phase::LastAck(last_ack), _) => Some((last_ack.check_at, Timer::LastAck)),
             (Phase::Closing(_), _) => {
                 let due = conn.last_taken + DRAIN;
-                match conn.next_look() {
-                    look if look < due => Some((look, Timer::Look)),
+                match conn.next_ack_check() {
+                    at if at < due => Some((at, Timer::AckCheck)),
                     _ => Some((due, Timer::Remove(Reason::Slow))),
                 }
             }
@@ -80,10 +80,10 @@ impl Table {
                     waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
                 let (idle, linger) = (self.bounds.idle, self.bounds.linger);
                 let stopping = self.stopping.filter(|_| is_quiet);
-                let look = if waiting > 0 || conn.is_unseen && self.bounds.role == Role::Client {
-                    Some(conn.next_look())
+                let check = if waiting > 0 || conn.has_unacked && self.bounds.role == Role::Client {
+                    Some(conn.next_ack_check())
                 } else {
-                    (conn.is_unseen && !idle.is_zero()).then(|| conn.next_look_within(idle))
+                    (conn.has_unacked && !idle.is_zero()).then(|| conn.next_ack_check_within(idle))
                 };
                 [
                     stopping.map(|since| {
@@ -95,7 +95,7 @@ impl Table {
                         .zip(conn.output_ended())
                         .map(|(time, at)| (at + time, Timer::Finish)),
                     is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
-                    look.map(|at| (at, Timer::Look)),
+                    check.map(|at| (at, Timer::AckCheck)),
                 ]
                 .into_iter()
                 .flatten()
@@ -140,7 +140,7 @@ impl Table {
             self.pending.push(slot);
             let entry = &mut self.entries[slot];
             if let Phase::Open | Phase::Closing(_) = entry.phase {
-                entry.conn.look(self.now);
+                entry.conn.update_acked(self.now);
             }
             let next = self.next_timer(&self.entries[slot]);
             if let Some((_, timer)) = next.filter(|(due, _)| *due <= self.now) {
@@ -161,9 +161,9 @@ impl EventLoop<'_> {
                 Timer::HandedOff => self.table.check_handed_off(slot),
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
-                Timer::Leaving => self.table.look_at_leaving(slot),
+                Timer::LastAck => self.table.check_last_ack(slot),
                 Timer::Finish => self.table.finish_lingering(slot),
-                Timer::Stalled | Timer::Look => {}
+                Timer::Stalled | Timer::AckCheck => {}
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::address::{Address, Target};
-use crate::net::deadline::{Deadline, LAST_LOOK};
+use crate::net::deadline::{DEADLINE_GRACE, Deadline};
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal::{self, Deferred};
@@ -160,7 +160,7 @@ fn wait_for_answer(
             if state.results.is_complete() {
                 break state;
             }
-            end = end.min(Deadline::after(LAST_LOOK));
+            end = end.min(Deadline::after(DEADLINE_GRACE));
             continue;
         }
         if let Some(limit) = &limit

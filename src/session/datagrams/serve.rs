@@ -14,7 +14,7 @@ use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
 use crate::net::access::AccessList;
-use crate::net::deadline::{Deadline, LastLook, REREAD};
+use crate::net::deadline::{Deadline, DeadlineGrace, REREAD};
 use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
@@ -82,7 +82,7 @@ pub struct Service<'a> {
     hung_up: bool,
     loops: Loops,
     poller: Poller,
-    last_look: LastLook,
+    deadline_grace: DeadlineGrace,
 }
 
 impl<'a> Service<'a> {
@@ -106,7 +106,7 @@ impl<'a> Service<'a> {
         let log_limit = LogLimit::for_peers(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
-        let last_look = LastLook::default();
+        let deadline_grace = DeadlineGrace::default();
         Ok(Self {
             answers,
             answer,
@@ -119,7 +119,7 @@ impl<'a> Service<'a> {
             hung_up,
             loops,
             poller,
-            last_look,
+            deadline_grace,
         })
     }
 
@@ -196,7 +196,7 @@ impl<'a> Service<'a> {
             Deadline::at(self.active + self.bounds.idle)
         };
         let until = idle.min(self.bounds.deadline);
-        if self.last_look.is_over(until, was_ready) {
+        if self.deadline_grace.is_over(until, was_ready) {
             let cause = if idle.passed() {
                 let limit = quantity::shown(self.bounds.idle);
                 format!("idle timeout: no datagram for {limit} (-i)")

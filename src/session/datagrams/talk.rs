@@ -11,7 +11,7 @@ use nix::poll::PollFlags;
 
 use super::send::{Sender, check_size};
 use crate::exit::{During, Exit, Failure};
-use crate::net::deadline::{Deadline, LastLook, wait};
+use crate::net::deadline::{Deadline, DeadlineGrace, wait};
 use crate::net::errno::would_block;
 use crate::net::quantity;
 use crate::net::signal::Deferred;
@@ -44,12 +44,12 @@ impl Sender<'_> {
             has_received: false,
         };
         let mut buffer = self.socket.buffer();
-        let mut last_look = LastLook::default();
+        let mut deadline_grace = DeadlineGrace::default();
         let mut is_ready = false;
         loop {
             let (end, idle) = self.limits(&progress);
             let until = end.min(idle).min(self.deadline);
-            if last_look.is_over(until, is_ready) {
+            if deadline_grace.is_over(until, is_ready) {
                 self.check_deadline()?;
                 return match end.passed() {
                     true if progress.waiting.is_empty() => self.result(&progress),
