@@ -167,23 +167,33 @@ impl Codec for Records {
         }
     }
 
-    fn decode(&mut self, wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        let mut received = take(&mut self.partial);
-        received.extend_from_slice(wire);
-        let mut rest = &received[..];
-        while !rest.is_empty() {
+    fn decode(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        while !wire.is_empty() {
             if self.peer_ended {
                 return Err(error("data after the end"));
             }
-            let Some(length) = measure(rest)?.filter(|length| *length <= rest.len()) else {
-                break;
-            };
-            self.decode_record(&rest[2..length], payload)?;
-            rest = &rest[length..];
+            // A record that is all there is decoded where it is. To copy all into one buffer before
+            // costs 4 % of the CPU time of both ends.
+            if self.partial.is_empty()
+                && let Some(length) = measure(wire)?.filter(|length| *length <= wire.len())
+            {
+                let (record, rest) = wire.split_at(length);
+                self.decode_record(&record[2..], payload)?;
+                wire = rest;
+                continue;
+            }
+            // First the length, then the rest of the record.
+            let missing = measure(&self.partial)?.unwrap_or(2) - self.partial.len();
+            let (more, rest) = wire.split_at(missing.min(wire.len()));
+            self.partial.extend_from_slice(more);
+            wire = rest;
+            if measure(&self.partial)? == Some(self.partial.len()) {
+                let mut record = take(&mut self.partial);
+                self.decode_record(&record[2..], payload)?;
+                record.clear();
+                self.partial = record; // keeps its capacity
+            }
         }
-        let used = received.len() - rest.len();
-        received.drain(..used);
-        self.partial = received; // keeps its capacity
         self.shrink();
         Ok(())
     }
