@@ -455,9 +455,9 @@ fn the_trace_tells_a_whole_connection() {
          listening on {address}\n\
          accept() -> fd {accepted} from {peer}\n\
          close(fd {listener})\n\
-         recv(131072) -> 5\n\
+         recv(262144) -> 5\n\
          sendall(5)\n\
-         recv(131072) -> 0\n\
+         recv(262144) -> 0\n\
          shutdown(SHUT_WR)\n\
          close(fd {accepted})\n"
     );

@@ -413,7 +413,7 @@ fn row_34_a_client_that_has_ended_is_probed_while_our_side_is_open() {
         server.send("one\n");
         assert_eq!(take(&client, 4), b"one\n");
         client.shutdown(Shutdown::Write).unwrap();
-        server.stderr_has("recv(131072) -> 0\n");
+        server.stderr_has("recv(262144) -> 0\n");
         server.send("two\n");
         assert_eq!(take(&client, 4), b"two\n");
         let said = server.stderr_has("");
