@@ -275,6 +275,16 @@ impl Socket {
         self.set_option(options::named(option)?, &value.to_ne_bytes())
     }
 
+    /// Sets how many bytes must have come before the socket counts as readable (`SO_RCVLOWAT`);
+    /// false where the user has set that, or the system refuses.
+    pub fn set_low_water(&self, bytes: i32) -> bool {
+        let is_free = || {
+            let now = options::named("SO_RCVLOWAT").and_then(|option| self.get_option(option));
+            now.is_ok_and(|now| now == 1_i32.to_ne_bytes())
+        };
+        (bytes == 1 || is_free()) && self.set_int("SO_RCVLOWAT", bytes).is_ok()
+    }
+
     /// `O_NONBLOCK` on or off.
     pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
         self.inner.set_nonblocking(on)

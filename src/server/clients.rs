@@ -188,6 +188,10 @@ impl Clients for Table {
         self.count
     }
 
+    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool {
+        self.open_entry(client).is_some_and(|entry| entry.conn.socket.set_low_water(bytes))
+    }
+
     fn stop(&mut self) {
         self.stop_wanted = true;
     }

@@ -250,6 +250,10 @@ pub trait Clients {
     /// Dials another connection to the target of the run; returns the number that it will have.
     fn dial(&mut self) -> u64;
 
+    /// Sets how many bytes a client's socket must have before it counts as readable
+    /// (`SO_RCVLOWAT`); false where the user has set that, or the system refuses.
+    fn set_low_water(&mut self, client: Id, bytes: i32) -> bool;
+
     /// Graceful shutdown, as on SIGTERM.
     fn stop(&mut self);
 

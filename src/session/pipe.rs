@@ -21,6 +21,12 @@ use crate::net::stdio::Stdio;
 const CHUNK: usize = 256 << 10;
 /// How often a stdin that waits for one of several clients looks again.
 const FULL_POLL: Duration = Duration::from_millis(50);
+/// Read coalescing: so much at once is bulk, and the socket then counts as readable with `LOW_WATER`
+/// bytes (`SO_RCVLOWAT`), or after `COALESCE_DELAY`. Both ways at once 1 GiB costs both ends 0.34 s of
+/// CPU time; 0.39 s where each segment wakes the reader.
+const COALESCE_FROM: usize = 64 << 10;
+const LOW_WATER: i32 = 128 << 10;
+const COALESCE_DELAY: Duration = Duration::from_micros(200);
 /// How long a stdin may be silent behind a client that has ended its side.
 const HALF_CLOSE_DELAY: Duration = Duration::from_millis(500);
 
@@ -79,6 +85,8 @@ pub struct Pipe {
     reading: Instant,
     /// When a stdin that waits for one of several clients looks again.
     look_at: Option<Instant>,
+    /// The only client sends in bulk: when its socket is to be readable with any byte again.
+    coalescing: Option<Instant>,
     buffer: Vec<u8>,
 }
 
@@ -97,6 +105,7 @@ impl Pipe {
             has_sent: false,
             reading: Instant::now(),
             look_at: None,
+            coalescing: None,
             buffer: vec![0; CHUNK],
         })
     }
@@ -218,6 +227,24 @@ impl Pipe {
         let first = self.ended.first().filter(|_| self.streams.awaits_input());
         first.map(|&(_, at)| at.max(self.reading) + HALF_CLOSE_DELAY)
     }
+
+    // ---- the clients to stdout ---------------------------------------------------------------
+
+    /// So much has come at once.
+    fn coalesce(&mut self, client: Id, count: usize, clients: &mut dyn Clients) {
+        let is_bulk = self.options.sole && count >= COALESCE_FROM;
+        if self.coalescing.is_some() || is_bulk && clients.set_low_water(client, LOW_WATER) {
+            self.coalescing = Some(Instant::now() + COALESCE_DELAY);
+        }
+    }
+
+    fn end_coalescing(&mut self, clients: &mut dyn Clients) {
+        if self.coalescing.take_if(|until| *until <= Instant::now()).is_some()
+            && let Some(&client) = clients.all().first()
+        {
+            clients.set_low_water(client, 1);
+        }
+    }
 }
 
 impl Handler for Pipe {
@@ -243,7 +270,8 @@ impl Handler for Pipe {
             return false;
         };
         match clients.splice_to(client, splice, output.as_fd()) {
-            Moved::Bytes(_) | Moved::SourceEmpty | Moved::Eof => {}
+            Moved::Bytes(count) => self.coalesce(client, count, clients),
+            Moved::SourceEmpty | Moved::Eof => {}
             Moved::SinkFull => self.streams.pause(true, clients),
             Moved::CopyOnce => return false,
             Moved::Unsupported => self.splice_out = None,
@@ -254,6 +282,7 @@ impl Handler for Pipe {
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         self.streams.write(client, bytes, clients);
+        self.coalesce(client, bytes.len(), clients);
         bytes.len()
     }
 
@@ -289,11 +318,12 @@ impl Handler for Pipe {
     }
 
     fn deadline(&self) -> Deadline {
-        let due = [self.silence(), self.look_at].into_iter().flatten().min();
+        let due = [self.silence(), self.look_at, self.coalescing].into_iter().flatten().min();
         Deadline::from(due).min(self.streams.deadline())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
+        self.end_coalescing(clients);
         let is_readable = self.streams.tick(clients);
         if is_readable || self.look_at.is_some_and(|at| at <= Instant::now()) {
             self.feed(clients);
