@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
 use crate::run::{
-    DEADLINE, Folder, IN_USE, Peer, ask, connect, echoes, listener, peer, port_in, read_all,
-    sockctl, until,
+    DEADLINE, Folder, IN_USE, NOT_THERE, Peer, ask, connect, echoes, listener, peer, port_in,
+    read_all, read_to_reset, sockctl, until,
 };
 
 const DUMPED: &str = "> 0.… 00000000  68 65 6c 6c 6f           |hello|\n";
@@ -120,6 +120,24 @@ fn a_dump_is_added_to_a_file_or_is_one_for_each_connection() {
         until("it is dumped", || text().lines().count() == 2);
         assert!(text().lines().all(|line| line.starts_with(&format!("[{number}] "))));
     }
+}
+
+#[test]
+fn row_77_a_dump_of_its_own_that_cannot_be_opened_ends_that_client_alone() {
+    let folder = Folder::new();
+    let (dumps, away) = (folder.text("dumps"), folder.text("away"));
+    fs::create_dir(&dumps).unwrap();
+    let server = sockctl(format!("serve --echo --hex {dumps}/%i 127.0.0.1:0")).start();
+    let first = server.connect();
+    echoes(&first, "hello");
+    fs::rename(&dumps, &away).unwrap();
+    assert_eq!(read_to_reset(server.connect()), b"");
+    echoes(&first, "on");
+    fs::rename(&away, &dumps).unwrap();
+    echoes(&server.connect(), "hello");
+    drop(first);
+    assert_eq!(fs::read_dir(&dumps).unwrap().count(), 2);
+    server.stops("", &format!("sockctl: write the hex dump {dumps}/2: {NOT_THERE}\n"));
 }
 
 #[test]

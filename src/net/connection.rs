@@ -153,8 +153,8 @@ impl Connection {
     }
 
     /// `--hex`, `--log`: what is read and sent from now on is dumped.
-    pub fn dump_to(&mut self, recorders: Vec<Recorder>) {
-        self.recorders = recorders;
+    pub fn dump_to(&mut self, recorder: Recorder) {
+        self.recorders.push(recorder);
     }
 
     /// Accepts the peer, with the record that its codec has for that; starts the counters and the

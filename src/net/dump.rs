@@ -62,10 +62,21 @@ impl Dump {
         Self { format, path, open, shared: RefCell::default(), lost: Rc::default() }
     }
 
+    /// Whether each connection has a file of its own.
+    pub fn is_numbered(&self) -> bool {
+        self.number_at().is_some()
+    }
+
+    /// Where the connection's number goes.
+    fn number_at(&self) -> Option<usize> {
+        let name = self.path.as_os_str().as_bytes();
+        name.windows(NUMBER.len()).position(|part| part == NUMBER)
+    }
+
     /// The recorder of the connection with this number, which begins its lines if it `is_labelled`.
     pub fn recorder(&self, number: u64, is_labelled: bool) -> Result<Recorder, Failure> {
         let name = self.path.as_os_str().as_bytes();
-        let at = name.windows(NUMBER.len()).position(|part| part == NUMBER);
+        let at = self.number_at();
         let path = at.map_or(self.path.clone(), |at| {
             let (start, end) = (&name[..at], &name[at + NUMBER.len()..]);
             OsString::from_vec([start, number.to_string().as_bytes(), end].concat()).into()

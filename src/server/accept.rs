@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::phase::{Phase, Purpose};
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::net::access::{AccessList, Networks};
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
@@ -19,6 +19,7 @@ use crate::net::proxy_header;
 use crate::net::socket::Socket;
 use crate::net::sockopt;
 use crate::session::Clients;
+use crate::session::closed::Role;
 
 /// Connections accepted before those that are there have their turn again: a flood of new ones does not
 /// hold them up.
@@ -155,14 +156,10 @@ impl EventLoop<'_> {
             }
             return;
         }
-        self.table.open(slot);
-        if let Some(entry) = self.table.entries.get_mut(slot) {
-            let recorder = |dump: &Dump| dump.recorder(entry.number, self.config.labels);
-            match self.config.dumps.iter().map(recorder).collect() {
-                Ok(recorders) => entry.conn.dump_to(recorders),
-                Err(failure) => return self.table.quit(Err(failure)),
-            }
+        if let Err(failure) = self.start_dumps(slot) {
+            return self.dump_failed(slot, failure);
         }
+        self.table.open(slot);
         // A second client is refused instead of waiting in the backlog.
         if self.config.once && self.listener.is_some() {
             self.stop_listening();
@@ -175,6 +172,30 @@ impl EventLoop<'_> {
             // Broadcasts about this connection: the others may get them later.
             self.table.flush_entry(slot);
         }
+    }
+
+    /// `--hex`, `--log`: has a connection dumped.
+    fn start_dumps(&mut self, slot: usize) -> Result<(), Failure> {
+        let Some(entry) = self.table.entries.get_mut(slot) else {
+            return Ok(());
+        };
+        self.config.dumps.iter().try_for_each(|dump| {
+            entry.conn.dump_to(dump.recorder(entry.number, self.config.labels)?);
+            Ok(())
+        })
+    }
+
+    /// A dump could not be opened. If each client has files of its own, that ends this one alone.
+    fn dump_failed(&mut self, slot: usize, failure: Failure) {
+        let is_shared = !self.config.dumps.iter().all(Dump::is_numbered);
+        if is_shared || self.config.once || self.config.bounds.role == Role::Client {
+            return self.table.quit(Err(failure.exit(Exit::Output)));
+        }
+        self.table.log_limit.failure(&failure, self.table.now);
+        if let Some(entry) = self.table.get(slot) {
+            entry.conn.reset_on_close();
+        }
+        self.table.remove(slot, Reason::Error);
     }
 
     /// Admits connections that wait, now that there may be room; whether there was for any.
