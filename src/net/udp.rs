@@ -177,7 +177,7 @@ impl Target {
 
     /// Sending to `from` failed: goes on with the next address, for which `socket` is made ready.
     /// When all have failed, which the failure says, the first is next again.
-    pub fn go_on(
+    pub fn next_address(
         &mut self,
         socket: &mut Datagrams,
         from: &Endpoint,

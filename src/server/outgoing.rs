@@ -120,11 +120,11 @@ impl EventLoop<'_> {
             None => self.config.deadline,
         };
         out.until = Deadline::after(route.timeout).min(end);
-        self.dial_again(number);
+        self.start_dialer(number);
     }
 
     /// Dials within the attempt under way.
-    fn dial_again(&mut self, number: u64) {
+    fn start_dialer(&mut self, number: u64) {
         let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
             return;
         };
@@ -269,7 +269,7 @@ impl EventLoop<'_> {
         };
         self.table.remove(slot, Reason::Error);
         if again {
-            return self.dial_again(number);
+            return self.start_dialer(number);
         }
         self.attempt_failed(number, failure);
     }

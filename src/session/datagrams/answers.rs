@@ -21,20 +21,20 @@ pub struct AnswerQueue {
     pub socket: Datagrams,
     waiting: VecDeque<(Vec<u8>, Envelope)>,
     /// How long an answer waits for room in the socket.
-    patience: Duration,
+    timeout: Duration,
     /// When the first that waits is given up.
     until: Deadline,
     /// Whose answer was given up last: none waits for it again until one was sent.
-    stuck: Option<Endpoint>,
+    stalled_peer: Option<Endpoint>,
     log_limit: LogLimit,
 }
 
 impl AnswerQueue {
     /// Nothing waits yet.
-    pub fn new(socket: Datagrams, patience: Duration, talk: Talk) -> Self {
+    pub fn new(socket: Datagrams, timeout: Duration, talk: Talk) -> Self {
         let log_limit = LogLimit::for_peers(talk);
-        let (waiting, until, stuck) = (VecDeque::new(), Deadline::NEVER, None);
-        Self { socket, waiting, patience, until, stuck, log_limit }
+        let (waiting, until, stalled_peer) = (VecDeque::new(), Deadline::NEVER, None);
+        Self { socket, waiting, timeout, until, stalled_peer, log_limit }
     }
 
     /// Sends answers to one peer; those that find no room wait.
@@ -45,7 +45,7 @@ impl AnswerQueue {
             {
                 answers = &answers[done..];
             }
-            self.until = Deadline::after(self.patience);
+            self.until = Deadline::after(self.timeout);
         }
         self.waiting.extend(answers.iter().map(|bytes| (bytes.to_vec(), to.clone())));
     }
@@ -55,25 +55,25 @@ impl AnswerQueue {
         if let Some((_, to)) = self.waiting.front()
             && self.until.passed()
         {
-            self.stuck = Some(to.from.clone());
+            self.stalled_peer = Some(to.from.clone());
         }
         while let Some((bytes, to)) = self.waiting.pop_front() {
             if self.try_send(&[&bytes], &to).is_none() {
                 return self.waiting.push_front((bytes, to));
             }
-            self.until = Deadline::after(self.patience);
+            self.until = Deadline::after(self.timeout);
         }
     }
 
     /// Sends answers: how many are done with, sent or failed; `None` where they have to wait.
     fn try_send(&mut self, answers: &[&[u8]], to: &Envelope) -> Option<usize> {
-        let is_stuck = self.stuck.as_ref() == Some(&to.from);
+        let is_stalled = self.stalled_peer.as_ref() == Some(&to.from);
         match self.socket.send(answers, to) {
             Ok(sent) => {
-                self.stuck = self.stuck.take().filter(|_| !is_stuck);
+                self.stalled_peer = self.stalled_peer.take().filter(|_| !is_stalled);
                 Some(sent)
             }
-            Err(e) if would_block(&e) && !is_stuck => None,
+            Err(e) if would_block(&e) && !is_stalled => None,
             Err(e) => {
                 self.failed(&to.from, &e);
                 Some(1)

@@ -16,11 +16,11 @@ use crate::net::{quantity, text};
 pub const RESEND: Duration = Duration::from_secs(1);
 
 /// What a wait for an answer ends with.
-enum Answer {
-    Came,
-    Missing,
+enum Wait {
+    Received,
+    TimedOut,
     /// Its receiver is not there; another address is next.
-    Elsewhere,
+    AddressChanged,
 }
 
 impl Sender<'_> {
@@ -32,13 +32,13 @@ impl Sender<'_> {
         let mut until = self.request(bytes)?;
         while received < wanted {
             match self.receive(buffer, until)? {
-                Answer::Came => {
+                Wait::Received => {
                     received += 1;
                     until = self.until();
                 }
-                Answer::Elsewhere => until = self.request(bytes)?,
-                Answer::Missing if received > 0 => return Err(self.missing(received, wanted)),
-                Answer::Missing => {
+                Wait::AddressChanged => until = self.request(bytes)?,
+                Wait::TimedOut if received > 0 => return Err(self.missing(received, wanted)),
+                Wait::TimedOut => {
                     self.may_send_again(&mut retries, wanted)?;
                     until = self.request(bytes)?;
                 }
@@ -98,7 +98,7 @@ impl Sender<'_> {
 
     /// Waits for the next answer, shows and checks it. With `--wait` one that does not match is none,
     /// and an ICMP error only the cause that is reported at the end.
-    fn receive(&mut self, buffer: &mut [u8], until: Deadline) -> Result<Answer, Failure> {
+    fn receive(&mut self, buffer: &mut [u8], until: Deadline) -> Result<Wait, Failure> {
         let waits = self.retry.is_some();
         loop {
             let is_over = until.passed();
@@ -109,22 +109,22 @@ impl Sender<'_> {
                     self.frontend.wait_for_room(self.deadline)?;
                     match received.datagrams().try_for_each(|bytes| self.expect(bytes)) {
                         Err(failure) if waits => self.failure = Some(failure),
-                        checked => return checked.map(|()| Answer::Came),
+                        checked => return checked.map(|()| Wait::Received),
                     }
                     if is_over {
-                        return Ok(Answer::Missing);
+                        return Ok(Wait::TimedOut);
                     }
                     continue;
                 }
-                Err(e) if would_block(&e) && is_over => return Ok(Answer::Missing),
+                Err(e) if would_block(&e) && is_over => return Ok(Wait::TimedOut),
                 Err(e) if would_block(&e) => match self.socket.wait(PollFlags::POLLIN, until) {
                     Ok(()) => continue,
                     Err(e) => e,
                 },
                 Err(e) => e,
             };
-            if self.gone(error)? && !waits {
-                return Ok(Answer::Elsewhere);
+            if self.try_next_address(error)? && !waits {
+                return Ok(Wait::AddressChanged);
             }
         }
     }

@@ -84,7 +84,7 @@ impl Sender<'_> {
         if self.retry.is_none()
             && let Ok(Some(e)) | Err(e) = self.socket.take_error()
         {
-            self.gone(e)?; // an ICMP error that has come back
+            self.try_next_address(e)?; // an ICMP error that has come back
         }
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -124,7 +124,7 @@ impl Sender<'_> {
             } else if until.passed() {
                 return Err(self.stalled());
             } else if let Err(e) = self.socket.wait(PollFlags::POLLOUT, until) {
-                self.gone(e)?;
+                self.try_next_address(e)?;
             }
         }
         beyond.first().map_or(Ok(()), |one| check_size(one.len(), &self.to.from))
@@ -153,7 +153,7 @@ impl Sender<'_> {
                 Err(e) => e,
             };
             // It may have been about a datagram before: this one has a second try.
-            if !self.gone(error)? && std::mem::replace(&mut is_repeated, true) {
+            if !self.try_next_address(error)? && std::mem::replace(&mut is_repeated, true) {
                 return Ok(1);
             }
         }
@@ -168,13 +168,13 @@ impl Sender<'_> {
 
     /// An address takes no datagrams, at least now: whether there is another one, which is the next
     /// from now on. Where answers are awaited there has to be, unless the time of `--wait` runs.
-    pub(super) fn gone(&mut self, error: io::Error) -> Result<bool, Failure> {
+    pub(super) fn try_next_address(&mut self, error: io::Error) -> Result<bool, Failure> {
         let failure = Failure::system("send to", &self.to.from, &error);
         if !matches!(failure.exit, Exit::Refused | Exit::Unreachable) {
             return Err(failure);
         }
         let waits = self.retry.is_some();
-        let failure = match self.target.go_on(&mut self.socket, &self.to.from, error) {
+        let failure = match self.target.next_address(&mut self.socket, &self.to.from, error) {
             Ok(to) => {
                 self.to = Envelope::to(to);
                 self.failure = self.failure.take().or(waits.then_some(failure));

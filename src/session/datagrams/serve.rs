@@ -8,8 +8,8 @@ use nix::errno::Errno;
 
 use super::answers::AnswerQueue;
 use super::frontend::{Frontend, INBOX, OUTPUT, PROGRAMS, SIGNALS, SOCKET};
-use super::loops::Loops;
 use super::programs::DatagramPrograms;
+use super::reflection::ReflectionGuard;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
@@ -80,7 +80,7 @@ pub struct Service<'a> {
     stopping: Option<Deadline>,
     /// The terminal has gone: the status says so.
     hung_up: bool,
-    loops: Loops,
+    guard: ReflectionGuard,
     poller: Poller,
     deadline_grace: DeadlineGrace,
 }
@@ -93,7 +93,7 @@ impl<'a> Service<'a> {
         bounds: Bounds,
         frontend: &'a mut Frontend,
     ) -> io::Result<Self> {
-        let loops = Loops::new(socket.local()?);
+        let guard = ReflectionGuard::new(socket.local()?);
         let poller = frontend.poller(&socket)?;
         if let Answer::Program(programs) = &answer {
             poller.add(&**programs, PROGRAMS, Interest::READ)?;
@@ -117,7 +117,7 @@ impl<'a> Service<'a> {
             last,
             stopping,
             hung_up,
-            loops,
+            guard,
             poller,
             deadline_grace,
         })
@@ -150,7 +150,7 @@ impl<'a> Service<'a> {
             self.poller.wait(&mut ready, until).during("wait for datagrams", "")?;
             for event in &ready {
                 match event.token {
-                    SIGNALS if self.stops_at_once() => return Ok(()),
+                    SIGNALS if self.handle_signals() => return Ok(()),
                     INBOX if self.enter()? => return Ok(()),
                     OUTPUT => return Err(Failure::output(Errno::EPIPE)),
                     SOCKET => self.ready(event, &mut buffer)?,
@@ -231,8 +231,9 @@ impl<'a> Service<'a> {
         Interest { read, write: self.answers.wants_room() }
     }
 
-    /// Takes a signal: the first stops the server in good order, the second at once.
-    fn stops_at_once(&mut self) -> bool {
+    /// Takes a signal: the first stops the server in good order; whether it is the second, which ends it at
+    /// once.
+    fn handle_signals(&mut self) -> bool {
         let signals = self.frontend.signals.as_ref();
         let signal = signals.and_then(Deferred::take);
         if signals.is_some_and(Deferred::wants_reload) {
@@ -286,7 +287,7 @@ impl<'a> Service<'a> {
             self.received(bytes, envelope)?;
         }
         let is_answered = !matches!(self.answer, Answer::Show | Answer::Talk | Answer::Discard);
-        if is_answered && let Some(why) = self.loops.unanswered(envelope, datagrams[0]) {
+        if is_answered && let Some(why) = self.guard.unanswered(envelope, datagrams[0]) {
             let from = &envelope.from;
             self.frontend.talk.notice(Level::Verbose, &format!("{from} is not answered: {why}"));
             return Ok(());

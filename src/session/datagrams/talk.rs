@@ -182,7 +182,7 @@ impl Sender<'_> {
 
     /// Goes on behind an ICMP error; any other ends a talk in a pipe.
     fn survive(&mut self, error: io::Error) -> Result<(), Failure> {
-        self.gone(error).map(drop).or_else(|failure| self.at_prompt(failure))
+        self.try_next_address(error).map(drop).or_else(|failure| self.at_prompt(failure))
     }
 
     /// At a prompt a failure is reported, and the talk goes on.

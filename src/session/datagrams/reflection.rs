@@ -1,6 +1,6 @@
-//! Endless answers: a datagram whose sender is forged makes two servers answer each other for ever.
-//! From outside, a peer that returns our answers is like one that asks again and again; only one
-//! that is not answered once shows which it is: the first is silent then.
+//! Two servers that answer everything answer each other for ever once a datagram with a forged source
+//! starts it (loop DoS, CVE-2024-2169). After [`MAX_REPEATS`] equal datagrams from one peer one stays
+//! unanswered, which ends the loop and costs an honest client one answer.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -15,7 +15,7 @@ use crate::net::udp::{self, Envelope};
 const REFLECTORS: [u16; 5] = [7, 13, 17, 19, 37];
 /// After so many equal datagrams of a peer, none of them late, one is not answered. A loop on this
 /// machine takes about a second for them.
-const ROUNDS: u32 = 1 << 15;
+const MAX_REPEATS: u32 = 1 << 15;
 /// What comes so much later than the datagram before is no answer to ours.
 const GAP: Duration = Duration::from_secs(1);
 /// How much of a datagram is compared.
@@ -24,18 +24,18 @@ const PREFIX: usize = 64;
 const PEERS: usize = 4096;
 
 /// What peers have sent lately.
-pub(super) struct Loops {
+pub(super) struct ReflectionGuard {
     local: Endpoint,
     /// The addresses of this machine, and when they were read.
     own: Option<(Instant, Vec<IpAddr>)>,
     /// By peer and datagram: how often it came, and when last.
-    rounds: BTreeMap<u64, (u32, Instant)>,
+    repeats: BTreeMap<u64, (u32, Instant)>,
 }
 
-impl Loops {
+impl ReflectionGuard {
     /// For a socket that is bound here.
     pub(super) fn new(local: Endpoint) -> Self {
-        Self { local, own: None, rounds: BTreeMap::new() }
+        Self { local, own: None, repeats: BTreeMap::new() }
     }
 
     /// Why a datagram gets no answer, if it gets none.
@@ -53,16 +53,16 @@ impl Loops {
         // The seed is fixed: a forged collision costs its victim one answer at most.
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let key = hasher.hash_one((&envelope.from, bytes.len(), start));
-        if self.rounds.len() >= PEERS && !self.rounds.contains_key(&key) {
-            self.rounds.retain(|_, (count, last)| *count > 1 && now - *last < GAP);
-            if self.rounds.len() >= PEERS {
-                self.rounds.clear();
+        if self.repeats.len() >= PEERS && !self.repeats.contains_key(&key) {
+            self.repeats.retain(|_, (count, last)| *count > 1 && now - *last < GAP);
+            if self.repeats.len() >= PEERS {
+                self.repeats.clear();
             }
         }
-        let (count, last) = self.rounds.entry(key).or_insert((0, now));
+        let (count, last) = self.repeats.entry(key).or_insert((0, now));
         *count = if now - *last < GAP { *count + 1 } else { 1 };
         *last = now;
-        if *count < ROUNDS {
+        if *count < MAX_REPEATS {
             return None;
         }
         *count = 0;
@@ -102,29 +102,29 @@ mod tests {
 
     #[test]
     fn of_equal_datagrams_in_a_row_one_is_not_answered() {
-        let mut loops = Loops::new(Endpoint::parse("127.0.0.1:9").unwrap());
+        let mut guard = ReflectionGuard::new(Endpoint::parse("127.0.0.1:9").unwrap());
         let peer = from("127.0.0.1:5000");
-        for turn in 1..=3 * ROUNDS {
-            let answered = loops.unanswered(&peer, b"x").is_none();
-            assert_eq!(answered, turn % ROUNDS != 0, "{turn}");
+        for turn in 1..=3 * MAX_REPEATS {
+            let answered = guard.unanswered(&peer, b"x").is_none();
+            assert_eq!(answered, turn % MAX_REPEATS != 0, "{turn}");
             // Others are not disturbed.
-            assert_eq!(loops.unanswered(&peer, &turn.to_be_bytes()), None);
+            assert_eq!(guard.unanswered(&peer, &turn.to_be_bytes()), None);
         }
-        assert!(loops.rounds.len() <= PEERS);
+        assert!(guard.repeats.len() <= PEERS);
     }
 
     #[test]
     fn our_own_address_is_not_answered() {
-        let mut loops = Loops::new(Endpoint::parse("0.0.0.0:9000").unwrap());
+        let mut guard = ReflectionGuard::new(Endpoint::parse("0.0.0.0:9000").unwrap());
         for (address, answered) in
             [("127.0.0.1:9000", false), ("127.0.0.1:9001", true), ("192.0.2.1:9000", true)]
         {
-            assert_eq!(loops.unanswered(&from(address), b"x").is_none(), answered, "{address}");
+            assert_eq!(guard.unanswered(&from(address), b"x").is_none(), answered, "{address}");
         }
-        assert!(loops.unanswered(&from("192.0.2.1:7"), b"x").is_some());
+        assert!(guard.unanswered(&from("192.0.2.1:7"), b"x").is_some());
         // Interfaces are not read for every datagram from our port.
-        let read = loops.own.as_ref().unwrap().0;
-        assert!((0..1000).all(|_| loops.unanswered(&from("192.0.2.1:9000"), b"x").is_none()));
-        assert_eq!(loops.own.unwrap().0, read);
+        let read = guard.own.as_ref().unwrap().0;
+        assert!((0..1000).all(|_| guard.unanswered(&from("192.0.2.1:9000"), b"x").is_none()));
+        assert_eq!(guard.own.unwrap().0, read);
     }
 }
