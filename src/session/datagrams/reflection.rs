@@ -1,5 +1,5 @@
 //! Two servers that answer everything answer each other for ever once a datagram with a forged source
-//! starts it (loop DoS, CVE-2024-2169). After [`MAX_REPEATS`] equal datagrams from one peer one stays
+//! starts it (`DoS` loop, CVE-2024-2169). After [`MAX_REPEATS`] equal datagrams from one peer one stays
 //! unanswered, which ends the loop and costs an honest client one answer.
 
 use std::collections::BTreeMap;
