@@ -283,10 +283,20 @@ impl WhenArgs {
             let pattern = regex.and_then(Pattern::parse);
             let pattern = pattern
                 .map_err(|why| Failure::usage(format!("--when {}: {why}", quoted(&pair[0]))))?;
+            if pattern.matches_nothing() {
+                let cause = format!(
+                    "--when {}: it matches the empty string, which is everywhere",
+                    quoted(&pair[0])
+                );
+                return Err(Failure::usage(cause));
+            }
             Ok((pattern, text::parse(&pair[1])?.into()))
         };
         let rules = self.when.chunks_exact(2).map(rule).collect::<Result<Vec<_>, Failure>>()?;
-        Ok((!rules.is_empty()).then_some(Rules(rules)))
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        Rules::new(rules).map(Some).map_err(|why| Failure::usage(format!("--when: {why}")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A regex over bytes, for `--expect`: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know
+//! A regex over bytes, for `--expect` and `--when`: `.` and `\xff` are one byte, `\d`, `\s`, `\w` and `(?i)` know
 //! ASCII, `^` and `$` are those of lines. Under `(?u)` dots, escapes and classes are of characters
 //! of UTF-8; tables of Unicode (there also for `\w` and `(?i)`) are not built in.
 
@@ -6,6 +6,8 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use regex::bytes::{Match, Regex, RegexBuilder};
+use regex_automata::meta;
+use regex_automata::util::syntax;
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{self, AssertionKind, Ast, Visitor};
 
@@ -14,6 +16,9 @@ use crate::exit::quoted;
 /// `$` before LF and at the end, and also before CRLF. All of `(?R)` would be too much: with it `.`
 /// does not match CR, and `\r$` matches no line end.
 const LINE_END: &str = "(?:$|(?R:$))";
+
+/// How large regexes may become that are compiled together: the limit that regex has for each.
+const SIZE_LIMIT: usize = 10 << 20;
 
 /// A compiled regex, and how it was written.
 #[derive(Clone, Debug)]
@@ -52,17 +57,44 @@ impl Pattern {
         self.regex.find(bytes)
     }
 
-    /// The leftmost match that is not empty.
-    pub fn find_some(&self, bytes: &[u8]) -> Option<Range<usize>> {
-        self.regex.find_iter(bytes).find(|found| !found.is_empty()).map(|found| found.range())
+    /// Whether it may match no bytes at all: anywhere, or where its assertions hold.
+    pub fn matches_nothing(&self) -> bool {
+        let parsed = parser().parse(self.regex.as_str());
+        parsed.is_ok_and(|hir| hir.properties().minimum_len() == Some(0))
     }
+}
+
+/// Several regexes, of which one search finds the leftmost match. It goes no further than that,
+/// however many of them match nowhere.
+#[derive(Clone, Debug)]
+pub struct Alternatives(meta::Regex);
+
+impl Alternatives {
+    /// Compiles them together.
+    pub fn new(patterns: &[&Pattern]) -> Result<Self, String> {
+        let texts: Vec<&str> = patterns.iter().map(|pattern| pattern.regex.as_str()).collect();
+        let syntax = syntax::Config::new().unicode(false).utf8(false).multi_line(true);
+        let limits = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
+        let compiled = meta::Builder::new().syntax(syntax).configure(limits).build_many(&texts);
+        compiled.map(Self).map_err(|e| e.to_string())
+    }
+
+    /// The leftmost match, and whose it is: of those that begin at one place, the first.
+    pub fn find(&self, bytes: &[u8]) -> Option<(usize, Range<usize>)> {
+        let found = self.0.find(bytes)?;
+        Some((found.pattern().as_usize(), found.range()))
+    }
+}
+
+/// The parser of regexes as they are compiled.
+fn parser() -> regex_syntax::Parser {
+    let mut parser = regex_syntax::ParserBuilder::new();
+    parser.unicode(false).utf8(false).multi_line(true).build()
 }
 
 /// Why a regex cannot be compiled, with the place where it goes wrong.
 fn explain(text: &str, error: &regex::Error) -> String {
-    let mut parser = regex_syntax::ParserBuilder::new();
-    let parsed = parser.unicode(false).utf8(false).multi_line(true).build().parse(text);
-    let (cause, span) = match parsed {
+    let (cause, span) = match parser().parse(text) {
         Err(regex_syntax::Error::Parse(e)) => (e.kind().to_string(), *e.span()),
         Err(regex_syntax::Error::Translate(e)) => (e.kind().to_string(), *e.span()),
         // Its compiled size, for example.
@@ -132,6 +164,36 @@ mod tests {
             [(r"^\+PONG$", "+PONGS\r\n"), ("(?-m)a$", "a\r\nb"), (r"\$", "a\r\n")]
         {
             assert_eq!(found(pattern, text), None, "{pattern} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_match_nothing_is_known() {
+        for (pattern, nothing) in [
+            ("x*", true),
+            (r"\b|xx", true),
+            ("$", true),
+            ("(?x) # no more", true),
+            ("^x$", false),
+            (".+|a", false),
+            ("[a&&b]", false),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().matches_nothing(), nothing, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn of_alternatives_the_leftmost_counts_and_of_equals_the_first() {
+        let patterns = ["b$", "(?x) a. # two", "(a)", "^c"].map(|it| Pattern::parse(it).unwrap());
+        let alternatives = Alternatives::new(&patterns.each_ref()).unwrap();
+        for (text, found) in [
+            ("xb\r\nab", Some((0, 1..2))),
+            ("xab", Some((1, 1..3))),
+            ("a", Some((2, 0..1))),
+            ("bx\nc", Some((3, 3..4))),
+            ("bc", None),
+        ] {
+            assert_eq!(alternatives.find(text.as_bytes()), found, "{text:?}");
         }
     }
 

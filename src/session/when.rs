@@ -1,35 +1,44 @@
 //! `--when REGEX TEXT`: answers what matches, in the order of arrival.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::flow::HIGH_WATER;
-use crate::net::pattern::Pattern;
+use crate::net::pattern::{Alternatives, Pattern};
 
 /// Unmatched bytes that are kept of a client; of more the oldest are dropped.
 const UNMATCHED: usize = 1 << 20;
 
 /// What is answered, and how.
 #[derive(Clone, Debug)]
-pub struct Rules(pub Vec<(Pattern, Arc<[u8]>)>);
+pub struct Rules {
+    patterns: Alternatives,
+    texts: Vec<Arc<[u8]>>,
+}
 
 impl Rules {
-    /// The leftmost match that is not empty, of the first rule that has it, and its answer.
-    pub fn find(&self, bytes: &[u8]) -> Option<(Range<usize>, &Arc<[u8]>)> {
-        let found =
-            self.0.iter().filter_map(|(pattern, text)| Some((pattern.find_some(bytes)?, text)));
-        found.min_by_key(|(found, _)| found.start) // the first of equals
+    /// Rules of patterns that match nothing empty, each with its answer. Fails where they are too large
+    /// together.
+    pub fn new(rules: Vec<(Pattern, Arc<[u8]>)>) -> Result<Self, String> {
+        let (patterns, texts): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
+        let patterns = Alternatives::new(&patterns.iter().collect::<Vec<_>>())?;
+        Ok(Self { patterns, texts })
+    }
+
+    /// The end of the leftmost match, of the first rule that has it, and its answer.
+    pub fn find(&self, bytes: &[u8]) -> Option<(usize, &Arc<[u8]>)> {
+        let (rule, found) = self.patterns.find(bytes)?;
+        Some((found.end, &self.texts[rule]))
     }
 
     /// The answers to all matches in these bytes.
     pub fn answers<'a>(&'a self, mut bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         std::iter::from_fn(move || {
-            let (found, text) = self.find(bytes)?;
-            bytes = &bytes[found.end..];
+            let (end, text) = self.find(bytes)?;
+            bytes = &bytes[end..];
             Some(&text[..])
         })
     }
@@ -66,13 +75,13 @@ impl When {
         };
         let mut at = 0;
         let mut is_behind = false;
-        while let Some((found, text)) = self.rules.find(&unmatched.bytes[at..]) {
+        while let Some((end, text)) = self.rules.find(&unmatched.bytes[at..]) {
             is_behind = clients.queued(client) >= HIGH_WATER;
             if is_behind {
                 break;
             }
             clients.send_shared(client, text);
-            at += found.end;
+            at += end;
         }
         unmatched.bytes.drain(..at);
         clients.pause(client, is_behind);
@@ -125,30 +134,18 @@ impl Handler for When {
 mod tests {
     use super::*;
 
-    fn rules(all: &[(&str, &str)]) -> Rules {
-        let rule = |(pattern, text): &(&str, &str)| {
+    #[test]
+    fn each_match_has_the_answer_of_its_rule() {
+        let rule = |(pattern, text): (&str, &str)| {
             (Pattern::parse(pattern).unwrap(), Arc::from(text.as_bytes()))
         };
-        Rules(all.iter().map(rule).collect())
-    }
-
-    #[test]
-    fn the_leftmost_match_wins_and_of_equals_the_first_rule() {
-        let rules = rules(&[("b", "B"), ("a.", "A2"), ("a", "A1")]);
-        let found = |text: &str| {
-            let (found, answer) = rules.find(text.as_bytes())?;
-            Some((found, String::from_utf8_lossy(answer).into_owned()))
-        };
-        assert_eq!(found("xba"), Some((1..2, "B".into())));
-        assert_eq!(found("xab"), Some((1..3, "A2".into())));
-        assert_eq!(found("a"), Some((0..1, "A1".into())));
-        assert_eq!(found("none"), None);
-    }
-
-    #[test]
-    fn an_empty_match_is_none() {
-        let rules = rules(&[(r"\b|x$", "X")]);
-        assert_eq!(rules.find(b"a b"), None);
-        assert_eq!(rules.find(b"a xx\n").map(|(found, _)| found), Some(3..4));
+        let rules = [("never", "N"), ("b", "B"), ("a.", "A2"), ("a", "A1"), ("^x", "X")].map(rule);
+        let rules = Rules::new(rules.into()).unwrap();
+        let answers = |text: &str| rules.answers(text.as_bytes()).collect::<Vec<_>>().concat();
+        assert_eq!(answers("-ba-b-ab"), b"BA2BA2");
+        assert_eq!(answers("-xa"), b"A1");
+        // What is left behind a match is searched as it will be when more has come.
+        assert_eq!(answers("bxx"), b"BXX");
+        assert_eq!(answers("nothing"), b"");
     }
 }

@@ -251,6 +251,7 @@ fn steps_that_make_no_sense_are_refused() {
         ),
         ("connect 1 --expect ''", "--expect '': an empty regex matches everything"),
         ("serve --when '' x", "--when '': an empty regex matches everything"),
+        ("serve --when 'x*' y", "--when 'x*': it matches the empty string, which is everywhere"),
         (
             "serve --when 'a(b' x",
             "--when 'a(b': unclosed group, marked by <-- HERE in 'a( <-- HERE b'",
@@ -279,6 +280,18 @@ fn every_match_is_answered_in_the_order_of_arrival() {
         read_all(&client),
         [&b"+PONG\r\n$-1\r\n+PONG\r\n$-1\r\n"[24..], b"+PONG\r\n"].concat()
     );
+    server.stops("", "");
+}
+
+#[test]
+fn rules_that_match_nowhere_cost_no_time() {
+    let server = serve("--when nothing x --when '^PING$' x --when a '' --when end yes");
+    let mut client = server.connect();
+    // A search for each rule behind each match would take minutes.
+    client.write_all(&vec![b'a'; 1 << 20]).unwrap();
+    client.write_all(b"end").unwrap();
+    assert_eq!(take(&client, 3), b"yes");
+    drop(client);
     server.stops("", "");
 }
 

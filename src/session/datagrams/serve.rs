@@ -26,8 +26,7 @@ use crate::session::when::Rules;
 
 /// How long an answer waits for room in the socket.
 const SEND_TIMEOUT: Duration = Duration::from_millis(200);
-/// The most matches of a datagram that are answered: its sender may be forged, and each match costs a
-/// search in the rest of it.
+/// The most matches of a datagram that are answered: its sender may be forged.
 const MATCHES: usize = 1024;
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
