@@ -177,7 +177,9 @@ impl Sender<'_> {
         let failure = match self.target.next_address(&mut self.socket, &self.to.from, error) {
             Ok(to) => {
                 self.to = Envelope::to(to);
-                self.failure = self.failure.take().or(waits.then_some(failure));
+                if waits {
+                    self.failure.get_or_insert(failure);
+                }
                 return Ok(true);
             }
             Err(failure) if self.is_answered() && !waits => return Err(failure),
