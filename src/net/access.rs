@@ -181,13 +181,13 @@ pub struct AccessList {
 impl AccessList {
     /// The rule that keeps a peer at this address out. UNIX peers have no address: the mode of the
     /// path restricts them.
-    pub fn denial(&self, from: Option<IpAddr>) -> Option<String> {
+    pub fn denial(&self, from: Option<IpAddr>) -> Option<Box<str>> {
         let from = from?;
         if let Some(rule) = self.deny.find(from) {
-            return Some(format!("--deny {rule}"));
+            return Some(format!("--deny {rule}").into());
         }
         let is_left_out = self.allow.as_ref().is_some_and(|allow| !allow.contain(from));
-        is_left_out.then(|| "--allow".to_owned())
+        is_left_out.then(|| "--allow".into())
     }
 
     /// See [`Networks::look_up`].
@@ -228,7 +228,7 @@ mod tests {
         access
     }
 
-    fn denial(access: &AccessList, from: &str) -> Option<String> {
+    fn denial(access: &AccessList, from: &str) -> Option<Box<str>> {
         access.denial(Some(from.parse().unwrap()))
     }
 

@@ -78,7 +78,7 @@ pub struct Connection {
     /// Payload that waits.
     outbox: Outbox,
     /// Payload that the handler has not taken yet.
-    unread: Vec<u8>,
+    unread: Box<[u8]>,
     read_half: ReadHalf,
     /// recv(2) returned 0. With a codec that can be later than its end of stream.
     wire_ended: bool,
@@ -88,7 +88,7 @@ pub struct Connection {
     /// The error that ended the connection.
     failure: Option<io::Error>,
     /// `--hex`, `--log`.
-    recorders: Vec<Recorder>,
+    recorders: Box<[Recorder]>,
     /// Payload bytes; with a codec those inside it.
     pub received: u64,
     /// The same in the other direction.
@@ -127,13 +127,13 @@ impl Connection {
             codec: None,
             wire: Vec::new(),
             outbox: Outbox::default(),
-            unread: Vec::new(),
+            unread: Box::default(),
             read_half: ReadHalf::Open,
             wire_ended: false,
             write_half: WriteHalf::Open,
             output_ended: None,
             failure: None,
-            recorders: Vec::new(),
+            recorders: Box::default(),
             received: 0,
             sent: 0,
             opened: now,
@@ -153,8 +153,8 @@ impl Connection {
     }
 
     /// `--hex`, `--log`: what is read and sent from now on is dumped.
-    pub fn dump_to(&mut self, recorder: Recorder) {
-        self.recorders.push(recorder);
+    pub fn dump_to(&mut self, recorders: Box<[Recorder]>) {
+        self.recorders = recorders;
     }
 
     /// Accepts the peer, with the record that its codec has for that; starts the counters and the
@@ -294,7 +294,7 @@ impl Connection {
                 match splice.take_inside() {
                     Ok(bytes) => {
                         self.received += bytes.len() as u64;
-                        self.unread = bytes;
+                        self.unread = bytes.into();
                     }
                     Err(e) => self.fail(e),
                 }
@@ -310,14 +310,14 @@ impl Connection {
     }
 
     /// Takes the payload that waits out, to offer it to the handler.
-    pub fn take_unread(&mut self) -> Vec<u8> {
+    pub fn take_unread(&mut self) -> Box<[u8]> {
         std::mem::take(&mut self.unread)
     }
 
     /// Puts payload back that the handler has not taken; it comes before what is read next.
     pub fn keep_unread(&mut self, bytes: Vec<u8>) {
         debug_assert!(self.unread.is_empty(), "offered twice");
-        self.unread = bytes;
+        self.unread = bytes.into();
     }
 
     /// The end that is to be reported now: the handler has taken all data before it.

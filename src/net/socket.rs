@@ -32,8 +32,8 @@ const ERRORS_AT_ONCE: usize = 1024;
 #[derive(Debug)]
 pub struct Socket {
     inner: socket2::Socket,
-    /// The peer that we connected it to.
-    dialled: OnceCell<Endpoint>,
+    /// The peer that we connected it to; boxed, as servers have thousands of sockets without one.
+    dialled: OnceCell<Box<Endpoint>>,
     /// The connection was reset before connect(2) was seen to be done. Reading `SO_ERROR` cleared the
     /// error; recv(2) must still report it, after the data that arrived.
     reset: Cell<bool>,
@@ -111,7 +111,7 @@ impl Socket {
 
     fn connected(&self, address: &SockAddr, result: io::Result<()>) -> io::Result<()> {
         if result.is_ok() {
-            self.dialled.get_or_init(|| Endpoint::of(address));
+            self.dialled.get_or_init(|| Endpoint::of(address).into());
         }
         traced_connect(address, result)
     }
@@ -300,7 +300,7 @@ impl Socket {
     pub fn peer(&self) -> io::Result<Endpoint> {
         let peer = match (self.inner.peer_addr(), self.dialled.get()) {
             (Ok(address), _) => Endpoint::of(&address),
-            (Err(_), Some(dialled)) => dialled.clone(),
+            (Err(_), Some(dialled)) => (**dialled).clone(),
             (Err(e), None) => return Err(e),
         };
         trace::result("getpeername", &[], Ok(peer), |peer| CallResult::Value(peer.to_string()))

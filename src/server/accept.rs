@@ -179,10 +179,10 @@ impl EventLoop<'_> {
         let Some(entry) = self.table.entries.get_mut(slot) else {
             return Ok(());
         };
-        self.config.dumps.iter().try_for_each(|dump| {
-            entry.conn.dump_to(dump.recorder(entry.number, self.config.labels)?);
-            Ok(())
-        })
+        let dumps = self.config.dumps.iter();
+        let recorders = dumps.map(|dump| dump.recorder(entry.number, self.config.labels));
+        entry.conn.dump_to(recorders.collect::<Result<_, _>>()?);
+        Ok(())
     }
 
     /// A dump could not be opened. If each client has files of its own, that ends this one alone.

@@ -53,7 +53,8 @@ impl Table {
         };
         // The reason that it was closed for comes first in time.
         let (first, is_graceful) = match &entry.phase {
-            Phase::LastAck(LastAck { reason: first, .. }) | Phase::Closing(first) => (*first, true),
+            Phase::LastAck(last_ack) => (last_ack.reason, true),
+            Phase::Closing(first) => (*first, true),
             _ => (reason, self.is_graceful(&entry, reason)),
         };
         let reason = if first.is_end() { reason } else { first };
@@ -108,7 +109,7 @@ impl Table {
             _ => reason,
         };
         let (since, check_at) = (self.now, self.now);
-        self.set_phase(slot, Phase::LastAck(LastAck { reason, since, check_at }));
+        self.set_phase(slot, Phase::LastAck(LastAck { reason, since, check_at }.into()));
         self.with(slot, |entry, _, now| entry.conn.last_taken = now);
         self.check_last_ack(slot);
         if let Some(entry) = self.entries.get(slot) {

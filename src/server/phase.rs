@@ -33,7 +33,7 @@ pub(super) enum Phase {
     /// It is being closed: what is queued is sent, received bytes are drained and dropped.
     Closing(Reason),
     /// It is over but for what the peer's kernel has not acknowledged.
-    LastAck(LastAck),
+    LastAck(Box<LastAck>),
 }
 
 impl Phase {

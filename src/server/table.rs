@@ -34,7 +34,7 @@ pub(super) struct Entry {
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
     /// The access rule that keeps it out.
-    pub(super) denied_by: Option<String>,
+    pub(super) denied_by: Option<Box<str>>,
     pub(super) is_admitted: bool,
     /// The handler has paused it: its bytes stay in the socket.
     pub(super) is_paused: bool,
