@@ -282,7 +282,7 @@
 //!   connection, which STARTTLS would need.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
-//!   all on the one [`server::Route`] of the run, and one [`session::closed::Role`] holds for all connections.
+//!   all on the one [`server::Route`] of the run, and one [`net::role::Role`] holds for all connections.
 //! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
 //!   ([`session::script::handler::Scripted`]) keeps one for each connection, with a timer of its own.
 //!   [`session::script::repeat::Repeated`] is the same for connections that it dials one after the other.

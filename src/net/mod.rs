@@ -28,6 +28,7 @@ mod raw;
 pub mod ready;
 pub mod resolve;
 pub mod retry;
+pub mod role;
 pub mod scan;
 pub mod signal;
 pub mod socket;

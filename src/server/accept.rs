@@ -16,10 +16,10 @@ use crate::net::errno::would_block;
 use crate::net::options::Stage;
 use crate::net::poller::Interest;
 use crate::net::proxy_header;
+use crate::net::role::Role;
 use crate::net::socket::Socket;
 use crate::net::sockopt;
 use crate::session::Clients;
-use crate::session::closed::Role;
 
 /// Connections accepted before those that are there have their turn again: a flood of new ones does not
 /// hold them up.

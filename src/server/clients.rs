@@ -13,8 +13,8 @@ use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
 use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
+use crate::net::role::Role;
 use crate::net::splice::{Moved, Splice};
-use crate::session::closed::Role;
 use crate::session::{About, Clients, Id};
 
 impl Clients for Table {

@@ -19,9 +19,9 @@ use super::phase::{HandOff, Phase};
 use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::net::poller::{Interest, Ready};
+use crate::net::role::Role;
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
-use crate::session::closed::Role;
 use crate::session::program::EXIT_GRACE;
 
 impl Table {

@@ -11,9 +11,10 @@ use crate::console::event::{Event, Level, Reason};
 use crate::exit::During;
 use crate::net::codec::Reject;
 use crate::net::connection::{ReadHalf, WriteHalf};
+use crate::net::role::Role;
 use crate::net::tcpinfo::TcpInfo;
 use crate::session::Id;
-use crate::session::closed::{Closed, Role};
+use crate::session::closed::Closed;
 
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.

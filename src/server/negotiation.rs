@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
-use crate::session::closed::Role;
+use crate::net::role::Role;
 
 /// What came of reading.
 pub(super) enum HandshakeEvent {

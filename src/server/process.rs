@@ -8,7 +8,7 @@ use crate::console::event::Reason;
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::flow::{HIGH_WATER, STALL_AFTER, TOTAL_QUEUE_LIMIT};
 use crate::net::poller::Interest;
-use crate::session::closed::Role;
+use crate::net::role::Role;
 use crate::session::{Clients, Id};
 
 impl Table {

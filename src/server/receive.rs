@@ -7,7 +7,7 @@ use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::poller::Ready;
-use crate::session::closed::Role;
+use crate::net::role::Role;
 use crate::session::{Id, StreamEnd};
 
 impl EventLoop<'_> {
@@ -193,8 +193,8 @@ mod tests {
     use crate::net::connection::Connection;
     use crate::net::deadline::Deadline;
     use crate::net::endpoint::Endpoint;
+    use crate::net::role::Role;
     use crate::server::{Bounds, Config, EventLoop, Limits, Run};
-    use crate::session::closed::Role;
     use crate::session::discard::Discard;
     use crate::session::seat::Inbox;
     use crate::session::{Clients, Handler, Id};

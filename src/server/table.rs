@@ -22,7 +22,8 @@ use crate::exit::Failure;
 use crate::net::connection::Connection;
 use crate::net::outbox::BroadcastLog;
 use crate::net::poller::{Interest, Poller};
-use crate::session::closed::{Closed, Role};
+use crate::net::role::Role;
+use crate::session::closed::Closed;
 use crate::session::{Handler, Id};
 
 /// One connection in the loop.

@@ -10,7 +10,7 @@ use crate::console::event::Reason;
 use crate::net::connection::WriteHalf;
 use crate::net::deadline::Deadline;
 use crate::net::flow::{HIGH_WATER, STALL_AFTER};
-use crate::session::closed::Role;
+use crate::net::role::Role;
 
 /// While stopping: silence that ends a connection, and then again its draining.
 const STOP_QUIET: Duration = Duration::from_millis(250);

@@ -10,26 +10,7 @@ use crate::exit::{Exit, Failure, cause};
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::quantity;
-
-/// The side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// We accepted it. When it is closed it is drained first: unread data would make the kernel
-    /// reset it, which can destroy a reply on its way.
-    Server,
-    /// We dialled it.
-    Client,
-}
-
-impl Role {
-    /// How failures of a connection begin.
-    pub fn op(self) -> &'static str {
-        match self {
-            Self::Server => "connection from",
-            Self::Client => "connection to",
-        }
-    }
-}
+use crate::net::role::Role;
 
 /// An admitted connection that is gone.
 pub struct Closed {

@@ -13,7 +13,8 @@ use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::quantity;
-use crate::session::closed::{Closed, Role};
+use crate::net::role::Role;
+use crate::session::closed::Closed;
 use crate::session::stdio::Streams;
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
