@@ -15,6 +15,9 @@ use crate::session::seat::{Inbox, Input, Seat};
 /// skipped.
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// Room for the lines of a turn, which costs nothing until it is used, as in the broadcast log.
+const LINES: usize = 128 << 10;
+
 /// The operator's seat.
 pub struct Operator {
     seat: Seat,
@@ -47,7 +50,7 @@ impl Operator {
     }
 
     fn new(seat: Seat) -> Self {
-        Self { seat, lines: Vec::new(), full: None, waits: false, missed: 0 }
+        Self { seat, lines: Vec::with_capacity(LINES), full: None, waits: false, missed: 0 }
     }
 
     /// Asks for the next input.
