@@ -150,7 +150,8 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     let (has_prompt, is_script) =
         (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script(_)));
     let proves = proof.is_some();
-    let route = Opener::new(args)?.route(address, args.wait, proof, has_prompt, deadline)?;
+    let mut route = Opener::new(args)?.route(address, args.wait, proof, has_prompt, deadline)?;
+    route.redials = args.wait.is_some() && is_script && !args.data.send_only;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
     let run = Run {
@@ -280,7 +281,7 @@ impl Choice {
                     sanitize: sanitizes(raw),
                     stamps: args.prompt.timestamps,
                     reports: false,
-                    restarts: args.wait.is_some() && !args.data.send_only,
+                    redials: args.wait.is_some() && !args.data.send_only,
                     step_limit: args.socket.timeout,
                     rate: args.steps.rate,
                 };

@@ -255,7 +255,7 @@ impl Choice {
                     sanitize: false,
                     stamps: false,
                     reports: !args.once,
-                    restarts: false,
+                    redials: false,
                     step_limit: args.socket.timeout,
                     rate: args.steps.rate,
                 };

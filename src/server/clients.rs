@@ -31,6 +31,7 @@ impl Clients for Table {
         if self.open_entry(client).is_none() {
             return;
         }
+        self.fresh += bytes.len();
         let sent =
             self.with(client.slot, |entry, log, now| entry.conn.send_shared(bytes, log, now));
         self.or_quit(sent.transpose());

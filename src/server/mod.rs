@@ -178,8 +178,10 @@ pub enum RunEnd {
 pub struct EventLoop<'a> {
     listener: Option<Listener>,
     route: Option<Route>,
-    /// By the connection's number.
+    /// Connections that are dialled, by their numbers.
     outgoing: BTreeMap<u64, Outgoing>,
+    /// Those that are in the table by now, and may be dialled again.
+    connected: BTreeMap<u64, Outgoing>,
     handler: &'a mut dyn Handler,
     inbox: &'a Inbox,
     signals: Option<&'a Deferred>,
@@ -248,6 +250,7 @@ impl<'a> EventLoop<'a> {
             listener,
             route,
             outgoing: BTreeMap::new(),
+            connected: BTreeMap::new(),
             handler,
             inbox,
             signals,
@@ -271,12 +274,14 @@ impl<'a> EventLoop<'a> {
         let mut ready = Vec::new();
         let mut is_due = false;
         loop {
+            self.dial_wanted();
             self.process();
             if let Some(end) = self.end(is_due)? {
                 return Ok(end);
             }
             let due = self.next_deadline();
-            let until = if self.has_offers() { Deadline::now() } else { due };
+            let is_at_once = self.has_offers() || !self.table.dials.is_empty();
+            let until = if is_at_once { Deadline::now() } else { due };
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;
             self.table.now = Instant::now();
@@ -349,7 +354,7 @@ impl<'a> EventLoop<'a> {
         if let Some(result) = self.table.result.take() {
             return result.map(|()| Some(RunEnd::Stopped(self.signal)));
         }
-        let is_dialling = self.outgoing.values().any(Outgoing::is_dialling);
+        let is_dialling = !self.outgoing.is_empty() || !self.table.dials.is_empty();
         let is_idle = |this: &Self| this.table.entries.is_empty() && !this.handler.is_busy();
         if self.table.stopping.is_some() {
             if is_due && self.grace_end.passed() {
@@ -505,9 +510,7 @@ impl<'a> EventLoop<'a> {
             let drained = std::mem::take(&mut self.table.drained);
             let is_quiet = left.is_empty() && drained.is_empty() && !self.table.flush_broadcasts();
             let closed = std::mem::take(&mut self.table.closed);
-            let dials = std::mem::take(&mut self.table.dials);
-            let is_quiet = is_quiet && closed.is_empty() && dials.is_empty();
-            if is_quiet && !self.admit_waiting() {
+            if is_quiet && closed.is_empty() && !self.admit_waiting() {
                 break;
             }
             for client in left {
@@ -517,9 +520,6 @@ impl<'a> EventLoop<'a> {
                 self.handler.drained(client, &mut self.table);
             }
             self.report_closed(closed);
-            for number in dials {
-                self.dial(number);
-            }
         }
         self.watch_listener();
     }
@@ -532,9 +532,10 @@ impl<'a> EventLoop<'a> {
     /// Reports connections that are over to the handler.
     fn report_closed(&mut self, all: Vec<(Id, Closed)>) {
         for (client, closed) in all {
-            self.handler.closed(client, &closed, &mut self.table);
-            if !self.redial(client.number, &closed) {
-                self.outgoing.remove(&client.number);
+            if self.handler.closed(client, &closed, &mut self.table) {
+                self.redial(client.number, &closed);
+            } else {
+                self.connected.remove(&client.number);
                 self.table.last = Some(closed);
             }
         }

@@ -45,6 +45,9 @@ pub struct Route {
     pub proof: Option<Proof>,
     /// Whether connecting is reported without `-v`.
     pub greet: bool,
+    /// With `--wait`: whether a connection that ends before its first byte counts as not there yet. So
+    /// it is with a proxy that accepts before the service does.
+    pub redials: bool,
 }
 
 /// A connection that we dial, until it is closed.
@@ -61,8 +64,6 @@ pub(super) struct Outgoing {
 enum Attempt {
     Dialing(Box<Dialer>),
     Pausing(Instant),
-    /// It is in the table of connections.
-    Connected,
 }
 
 impl Outgoing {
@@ -71,13 +72,7 @@ impl Outgoing {
         match &self.attempt {
             Attempt::Dialing(dialer) => dialer.deadline(),
             Attempt::Pausing(until) => Deadline::at(*until),
-            Attempt::Connected => Deadline::NEVER,
         }
-    }
-
-    /// Whether the connection is not in the table yet.
-    pub(super) fn is_dialling(&self) -> bool {
-        !matches!(self.attempt, Attempt::Connected)
     }
 }
 
@@ -87,8 +82,16 @@ impl EventLoop<'_> {
         self.route.as_ref().is_some_and(|route| route.greet)
     }
 
+    /// Dials the connections that the handler wants, once in a turn: those that fail at once hold up
+    /// nothing else, however many follow them.
+    pub(super) fn dial_wanted(&mut self) {
+        for number in std::mem::take(&mut self.table.dials) {
+            self.dial(number);
+        }
+    }
+
     /// Dials a connection, which has this number.
-    pub(super) fn dial(&mut self, number: u64) {
+    fn dial(&mut self, number: u64) {
         let Some(route) = self.route.as_ref().filter(|_| self.table.stopping.is_none()) else {
             return;
         };
@@ -134,8 +137,9 @@ impl EventLoop<'_> {
                 let watched = self.table.poller.add(&dialer, DIALER | number, Interest::READ);
                 let watched = watched.during("connect to", &route.address);
                 out.attempt = Attempt::Dialing(Box::new(dialer));
-                if self.table.or_quit(watched).is_some() {
-                    self.step_dialer(number);
+                match watched {
+                    Ok(()) => self.step_dialer(number),
+                    Err(failure) => self.attempt_failed(number, failure),
                 }
             }
             Err(failure) => self.attempt_failed(number, failure),
@@ -161,14 +165,15 @@ impl EventLoop<'_> {
             Attempt::Pausing(until) if *until <= Instant::now() => {
                 return self.begin_attempt(number);
             }
-            Attempt::Pausing(_) | Attempt::Connected => return,
+            Attempt::Pausing(_) => return,
             Attempt::Dialing(dialer) => dialer.step(),
         };
         match result {
             None => {}
             Some(Ok(socket)) => {
-                let connected = self.connected(number, socket);
-                self.table.or_quit(connected);
+                if let Err(failure) = self.connected(number, socket) {
+                    self.attempt_failed(number, failure);
+                }
             }
             Some(Err(failure)) => {
                 let failure = match &out.tunnel {
@@ -183,7 +188,7 @@ impl EventLoop<'_> {
     /// A failed attempt: another one after a pause, or the end.
     pub(super) fn attempt_failed(&mut self, number: u64, failure: Failure) {
         let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
-            return;
+            return self.unreached(number, failure);
         };
         let may_pass = Retry::may_pass(failure.exit, failure.code);
         let Some(retry) = out.retry.as_mut().filter(|_| may_pass) else {
@@ -209,28 +214,32 @@ impl EventLoop<'_> {
     /// A connection cannot be dialled, or the peer does not accept our key.
     pub(super) fn unreached(&mut self, number: u64, failure: Failure) {
         self.outgoing.remove(&number);
+        self.connected.remove(&number);
         self.handler.unreached(number, failure, &mut self.table);
     }
 
-    /// The connection has ended: whether it is dialled again, as one that was not there yet.
-    pub(super) fn redial(&mut self, number: u64, closed: &Closed) -> bool {
-        let is_silent = closed.by_peer && closed.received == 0;
-        if !self.outgoing.contains_key(&number) || !is_silent || !self.handler.restart() {
-            return false;
-        }
+    /// Dials the connection that has ended again, as one that was not there yet.
+    pub(super) fn redial(&mut self, number: u64, closed: &Closed) {
         let why = closed.error.as_ref().map_or_else(|| "it closed".into(), cause);
         let why = format!("the connection ended before its first byte: {why}");
-        self.attempt_failed(number, Failure::new("connect to", &closed.peer, why, Exit::Refused));
-        true
+        let failure = Failure::new("connect to", &closed.peer, why, Exit::Refused);
+        self.ended_early(number, failure);
+    }
+
+    /// What seemed to be connected has failed before the conversation began.
+    pub(super) fn ended_early(&mut self, number: u64, failure: Failure) {
+        if let Some(out) = self.connected.remove(&number) {
+            self.outgoing.insert(number, out);
+        }
+        self.attempt_failed(number, failure);
     }
 
     /// The socket is connected: to the target, or to the proxy, which is asked for the target.
     fn connected(&mut self, number: u64, socket: Socket) -> Result<(), Failure> {
         self.table.now = Instant::now();
-        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
+        let (Some(route), Some(out)) = (&self.route, self.outgoing.get(&number)) else {
             return Ok(());
         };
-        out.attempt = Attempt::Connected;
         let until = out.until;
         let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);
         let target = &route.address;
@@ -240,9 +249,15 @@ impl EventLoop<'_> {
         };
         let conn = Connection::new(socket, peer, self.table.now);
         let slot = self.table.insert(number, conn).during("connect to", target)?.slot;
+        // What is connected is kept only while it may be dialled again.
+        self.connected.extend(
+            self.outgoing
+                .remove_entry(&number)
+                .filter(|(_, out)| out.tunnel.is_some() || out.retry.is_some()),
+        );
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
-            None => self.reached(slot)?,
+            None => self.reached(slot),
         }
         Ok(())
     }
@@ -252,30 +267,37 @@ impl EventLoop<'_> {
         let Some(number) = self.table.id(slot).map(|id| id.number) else {
             return;
         };
-        let Some(tunnel) = self.outgoing.get(&number).and_then(|out| out.tunnel.as_ref()) else {
+        let Some(tunnel) = self.connected.get(&number).and_then(|out| out.tunnel.as_ref()) else {
             return;
         };
         let is_late = matches!(&event, HandshakeEvent::Refused(why) if why.exit == Exit::TimedOut);
         let again = tunnel.has_authorization() && !is_late;
         let failure = match event {
             HandshakeEvent::More => return,
-            HandshakeEvent::Done(_) => {
-                let reached = self.reached(slot);
-                self.table.or_quit(reached);
-                return;
-            }
+            HandshakeEvent::Done(_) => return self.reached(slot),
             HandshakeEvent::Refused(why) => tunnel.refused(why),
             HandshakeEvent::Broken(e, _) => tunnel.broken(&e),
         };
         self.table.remove(slot, Reason::Error);
-        if again {
+        if again && let Some(out) = self.connected.remove(&number) {
+            self.outgoing.insert(number, out);
             return self.start_dialer(number);
         }
-        self.attempt_failed(number, failure);
+        self.ended_early(number, failure);
     }
 
-    /// The connection reaches the target: it is announced, and secured.
-    fn reached(&mut self, slot: usize) -> Result<(), Failure> {
+    /// The connection reaches the target.
+    fn reached(&mut self, slot: usize) {
+        if let Err(failure) = self.announce(slot)
+            && let Some(id) = self.table.id(slot)
+        {
+            self.table.remove(slot, Reason::Error);
+            self.ended_early(id.number, failure);
+        }
+    }
+
+    /// Announces the connection, and secures it.
+    fn announce(&mut self, slot: usize) -> Result<(), Failure> {
         let (Some(route), Some(entry)) = (&self.route, self.table.get(slot)) else {
             return Ok(());
         };

@@ -203,8 +203,8 @@ impl EventLoop<'_> {
         let negotiation = self.table.negotiation(slot);
         let has_received = negotiation.is_some_and(|it| it.driver.has_received());
         self.table.remove(slot, Reason::Auth);
-        if !has_received && self.handler.restart() {
-            return self.attempt_failed(number, failure.exit(Exit::Refused));
+        if !has_received && self.route.as_ref().is_some_and(|route| route.redials) {
+            return self.ended_early(number, failure.exit(Exit::Refused));
         }
         self.unreached(number, failure);
     }

@@ -92,8 +92,11 @@ pub trait Handler {
     /// The client does not take part any more: it is gone, or is being closed.
     fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
-    /// The client's connection is over. This comes last, after [`Handler::left`].
-    fn closed(&mut self, _client: Id, _closed: &Closed, _clients: &mut dyn Clients) {}
+    /// The client's connection is over. This comes last, after [`Handler::left`]. Returns whether it is
+    /// dialled again, as one that was not there yet: it was dialled with `--wait`.
+    fn closed(&mut self, _client: Id, _closed: &Closed, _clients: &mut dyn Clients) -> bool {
+        false
+    }
 
     /// The client's send queue is empty again, or its socket has room again.
     fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
@@ -124,12 +127,6 @@ pub trait Handler {
 
     /// The names of the keys that clients prove, read again.
     fn reserve(&mut self, _names: &[String]) {}
-
-    /// The connection ended before its first byte, and is dialled again: whether the handler can
-    /// begin anew.
-    fn restart(&mut self) -> bool {
-        false
-    }
 
     /// Whether people take part: joins and leaves are reported without `-v`.
     fn is_social(&self) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
 use crate::console::talk::Talk;
+use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
 use crate::net::pattern::{Alternatives, Pattern};
 
@@ -51,6 +52,8 @@ pub struct When {
     /// By the client's number.
     all: BTreeMap<u64, Unmatched>,
     has_warned: bool,
+    /// Clients that have more to be answered, and room for it.
+    ready: Vec<Id>,
 }
 
 /// What came from a client and has not matched.
@@ -59,12 +62,14 @@ struct Unmatched {
     bytes: Vec<u8>,
     /// The client ended its side.
     has_ended: bool,
+    /// Each answer is sent by itself: it may be a message of the codec's.
+    has_codec: bool,
 }
 
 impl When {
     /// No client yet.
     pub fn new(rules: Rules, talk: Talk) -> Self {
-        Self { rules, talk, all: BTreeMap::new(), has_warned: false }
+        Self { rules, talk, all: BTreeMap::new(), has_warned: false, ready: Vec::new() }
     }
 
     /// Answers the matches so far. A client that does not read its answers waits: it is not read, and
@@ -73,19 +78,31 @@ impl When {
         let Some(unmatched) = self.all.get_mut(&client.number) else {
             return;
         };
-        let mut at = 0;
+        let room = HIGH_WATER.saturating_sub(clients.queued(client));
+        let (mut at, mut count, mut answers) = (0, 0, Vec::new());
         let mut is_behind = false;
         while let Some((end, text)) = self.rules.find(&unmatched.bytes[at..]) {
-            is_behind = clients.queued(client) >= HIGH_WATER;
+            is_behind = count >= room;
             if is_behind {
                 break;
             }
-            clients.send_shared(client, text);
+            count += text.len();
             at += end;
+            if unmatched.has_codec {
+                clients.send(client, text);
+            } else {
+                answers.extend_from_slice(text);
+            }
+        }
+        // One send for all: each would be a segment.
+        if !answers.is_empty() {
+            clients.send(client, &answers);
         }
         unmatched.bytes.drain(..at);
         clients.pause(client, is_behind);
         if is_behind {
+            // What was taken at once is not reported as drained; other clients come first.
+            self.ready.extend((clients.queued(client) == 0).then_some(client));
             return;
         }
         let over = unmatched.bytes.len().saturating_sub(UNMATCHED);
@@ -107,6 +124,11 @@ impl When {
 }
 
 impl Handler for When {
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        let has_codec = clients.about(client).is_some_and(|about| about.has_codec);
+        self.all.insert(client.number, Unmatched { has_codec, ..Unmatched::default() });
+    }
+
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         self.all.entry(client.number).or_default().bytes.extend_from_slice(bytes);
         self.answer(client, clients);
@@ -127,6 +149,16 @@ impl Handler for When {
 
     fn left(&mut self, client: Id, _clients: &mut dyn Clients) {
         self.all.remove(&client.number);
+    }
+
+    fn deadline(&self) -> Deadline {
+        if self.ready.is_empty() { Deadline::NEVER } else { Deadline::now() }
+    }
+
+    fn tick(&mut self, clients: &mut dyn Clients) {
+        for client in std::mem::take(&mut self.ready) {
+            self.answer(client, clients);
+        }
     }
 }
 

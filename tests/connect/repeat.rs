@@ -142,3 +142,32 @@ fn repetitions_need_steps() {
         ("connect 1 --send x --parallel 3", "--count is missing"),
     ]);
 }
+
+#[test]
+fn attempts_that_fail_at_once_can_be_interrupted() {
+    let words = "connect unix:/nonexistent/x --send x --count 1000000000";
+    let client = sockctl(words).start();
+    until("it works", || client.vitals().threads > 0);
+    client.signal("INT");
+    assert_eq!(client.finish().code, 130);
+    assert_eq!(sockctl(format!("{words} --deadline .3")).run().code, 4);
+}
+
+#[test]
+fn with_wait_a_connection_that_ends_before_its_first_byte_is_not_there_yet() {
+    let (_server, address) = listening(
+        r#"
+import socket, sys
+l = socket.create_server(("127.0.0.1", 0)); print("listening on %s:%d" % l.getsockname(), file=sys.stderr, flush=True)
+for _ in range(3):
+    s, _ = l.accept(); s.close()
+while True:
+    s, _ = l.accept(); s.recv(9); s.sendall(b"yes"); s.close()
+"#,
+        "",
+    );
+    let words = "--send x --expect yes --count 4 --wait 20";
+    let done = sockctl(format!("connect {address} {words}")).run();
+    assert!(String::from_utf8_lossy(&done.stdout).contains("4 conversations"), "{}", done.stderr);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}

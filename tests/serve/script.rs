@@ -188,6 +188,24 @@ fn the_rate_bounds_what_is_sent() {
 }
 
 #[test]
+fn a_peer_that_takes_nothing_is_late_at_any_rate() {
+    let folder = Folder::new();
+    let bytes = folder.file("bytes", pattern(30 << 20));
+    let server = serve(format!("--rate 1G --send @{bytes} -w .5"));
+    let client = server.connect();
+    let peer = client.local_addr().unwrap();
+    server.stderr_has(&format!(
+        "sockctl: send to {peer}: connection timed out (ETIMEDOUT 110); the peer read nothing for 500ms (-w)"
+    ));
+    // Meanwhile others are served.
+    let mut other = server.connect();
+    other.read_exact(&mut [0; 1000]).unwrap();
+    server.signal("TERM");
+    server.signal("TERM");
+    assert_eq!(server.finish().code, 0);
+}
+
+#[test]
 fn byte_by_byte_each_byte_is_a_segment() {
     let server = serve("--rate 20 --send abc");
     let mut client = server.connect();

@@ -69,7 +69,7 @@ impl<'a> Opener<'a> {
             1 => Version::One,
             _ => Version::Two,
         });
-        Ok(Route { address, dial, tunnel, header, wait, timeout, proof, greet })
+        Ok(Route { address, dial, tunnel, header, wait, timeout, proof, greet, redials: false })
     }
 
     /// Connects once and closes: `connect --check` through a proxy. Nothing is reported.

@@ -34,9 +34,9 @@ pub struct ScriptOptions {
     pub stamps: bool,
     /// A step that is not done is reported, and the run goes on: a server.
     pub reports: bool,
-    /// With `--wait`: a connection that ends before its first byte, while one is awaited, counts as
-    /// not there yet. So it is with a proxy that accepts before the service does.
-    pub restarts: bool,
+    /// With `--wait`: a connection that ends before its first byte, while one is awaited, is dialled
+    /// again.
+    pub redials: bool,
     /// `-w`: bounds each expectation, how long the peer may take nothing, and how long it may take
     /// to begin its answer to the last step; zero: no limit.
     pub step_limit: Duration,
@@ -57,8 +57,6 @@ pub struct Scripted {
     timers: BTreeSet<(Instant, u64)>,
     /// How the last conversation ended, where its steps decide that.
     verdict: Option<Result<(), Failure>>,
-    /// Its steps were not done.
-    was_cut_short: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +79,7 @@ enum Phase {
 }
 
 /// The script of one connection.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Conversation {
     client: Id,
     script: Script,
@@ -89,6 +88,8 @@ struct Conversation {
     step_began: Instant,
     /// With `--rate`: what is left of the bytes to send, and when the next piece is due.
     rest: Option<(Arc<[u8]>, usize, Instant)>,
+    /// The peer has not taken the last piece: the next waits for that.
+    is_behind: bool,
     /// Bytes came since the last send began.
     has_answer: bool,
     /// The step on hand was not done in time.
@@ -112,7 +113,6 @@ impl Scripted {
             runs: BTreeMap::new(),
             timers: BTreeSet::new(),
             verdict: None,
-            was_cut_short: true,
         })
     }
 
@@ -193,7 +193,9 @@ impl Scripted {
                 run.script.done();
                 run.step_began = Instant::now();
             }
-            Phase::Steps if run.rest.is_some() => run.send_rest(self.options.rate, clients),
+            Phase::Steps if run.rest.is_some() && !run.is_behind => {
+                run.send_rest(self.options.rate, clients);
+            }
             _ => run.check_step(&self.options, &self.talk, clients),
         }
         self.act(number, clients);
@@ -201,13 +203,14 @@ impl Scripted {
 }
 
 impl Conversation {
-    fn new(client: Id, script: Script) -> Self {
+    fn new(client: Id, script: Script, phase: Phase) -> Self {
         Self {
             client,
             script,
-            phase: Phase::Opening,
+            phase,
             step_began: Instant::now(),
             rest: None,
+            is_behind: false,
             has_answer: false,
             is_late: false,
             is_reported: false,
@@ -219,7 +222,8 @@ impl Conversation {
     fn send_rest(&mut self, rate: Option<u64>, clients: &mut dyn Clients) {
         if let (Some((bytes, at, due)), Some(rate)) = (&mut self.rest, rate) {
             let now = Instant::now();
-            if *due > now || clients.queued(self.client) > 0 {
+            self.is_behind = clients.queued(self.client) > 0;
+            if *due > now || self.is_behind {
                 return;
             }
             let most = usize::try_from(rate.div_ceil(PIECES)).unwrap_or(usize::MAX);
@@ -245,7 +249,9 @@ impl Conversation {
             Phase::Opening => return Deadline::at(self.step_began),
             Phase::Pause(until) => return Deadline::at(until),
             Phase::Steps => {
-                if let Some((_, _, due)) = self.rest {
+                if let Some((_, _, due)) = self.rest
+                    && !self.is_behind
+                {
                     return Deadline::at(due);
                 }
                 true
@@ -318,9 +324,12 @@ impl Conversation {
 }
 
 impl Handler for Scripted {
-    fn joined(&mut self, client: Id, _clients: &mut dyn Clients) {
-        self.runs.insert(client.number, Conversation::new(client, self.script.clone()));
-        self.arm(client.number);
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        // What comes is of no interest where it is dropped, and a client of a server speaks first or
+        // waits.
+        let phase = if self.options.receive { Phase::Opening } else { Phase::Steps };
+        self.runs.insert(client.number, Conversation::new(client, self.script.clone(), phase));
+        self.act(client.number, clients);
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
@@ -329,8 +338,10 @@ impl Handler for Scripted {
         {
             run.script.feed(bytes);
             run.has_answer = true;
-            if run.phase == Phase::Answer {
-                run.step_began = Instant::now();
+            match run.phase {
+                Phase::Opening => run.phase = Phase::Steps,
+                Phase::Answer => run.step_began = Instant::now(),
+                _ => {}
             }
             self.streams.write(client, bytes, clients);
             self.act(client.number, clients);
@@ -343,7 +354,7 @@ impl Handler for Scripted {
         if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
         }
-        if !self.options.restarts {
+        if !self.options.redials {
             self.streams.end_output(clients);
         }
         if let Some(run) = self.runs.get_mut(&client.number) {
@@ -360,14 +371,17 @@ impl Handler for Scripted {
         self.act(client.number, clients);
     }
 
-    fn closed(&mut self, client: Id, closed: &Closed, _clients: &mut dyn Clients) {
+    fn closed(&mut self, client: Id, closed: &Closed, _clients: &mut dyn Clients) -> bool {
         let Some(mut run) = self.runs.remove(&client.number) else {
-            return;
+            return false;
         };
         if let Some(armed) = run.armed {
             self.timers.remove(&(armed, client.number));
         }
-        self.was_cut_short = run.phase != Phase::Closing;
+        let has_not_begun = closed.by_peer && closed.received == 0 && run.phase != Phase::Closing;
+        if self.options.redials && has_not_begun {
+            return true;
+        }
         self.verdict = match run.verdict(closed, self.options.step_limit, &self.talk) {
             Some(failure) if self.options.reports => {
                 self.log_limit.failure(&failure, Instant::now());
@@ -376,6 +390,7 @@ impl Handler for Scripted {
             Some(failure) => Some(Err(failure)),
             None => (run.phase == Phase::Reset).then_some(Ok(())),
         };
+        false
     }
 
     fn deadline(&self) -> Deadline {
@@ -392,11 +407,9 @@ impl Handler for Scripted {
                 self.act(number, clients);
             }
         }
-        let now = Instant::now();
-        while let Some(&(at, number)) = self.timers.first()
-            && at <= now
-        {
-            self.timers.pop_first();
+        // Those that are set meanwhile are due in another turn.
+        let later = self.timers.split_off(&(Instant::now(), u64::MAX));
+        for (_, number) in std::mem::replace(&mut self.timers, later) {
             if let Some(run) = self.runs.get_mut(&number) {
                 run.armed = None;
             }
@@ -414,10 +427,5 @@ impl Handler for Scripted {
 
     fn is_busy(&self) -> bool {
         self.streams.is_busy()
-    }
-
-    fn restart(&mut self) -> bool {
-        self.verdict.take_if(|_| self.options.restarts && self.was_cut_short);
-        self.options.restarts && self.was_cut_short
     }
 }

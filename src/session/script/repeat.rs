@@ -123,12 +123,13 @@ impl Handler for Repeated {
         self.scripted.drained(client, clients);
     }
 
-    fn closed(&mut self, client: Id, closed: &Closed, clients: &mut dyn Clients) {
-        self.scripted.closed(client, closed, clients);
-        if closed.reason != Reason::Shutdown {
+    fn closed(&mut self, client: Id, closed: &Closed, clients: &mut dyn Clients) -> bool {
+        let is_redialled = self.scripted.closed(client, closed, clients);
+        if !is_redialled && closed.reason != Reason::Shutdown {
             let result = self.scripted.verdict().unwrap_or_else(|| closed.result());
             self.finish(client.number, result, clients);
         }
+        is_redialled
     }
 
     fn deadline(&self) -> Deadline {
