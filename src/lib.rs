@@ -313,6 +313,12 @@
 //! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), a variant of `Choice`, and its arms in
 //!   `of` and `serve`.
 //!
+//! A **step** of scripts (3 files):
+//! - `session/script/mod.rs`: a [`Step`](session::script::Step), what [`Script::act`](session::script::Script::act)
+//!   asks for then, and its row in the table.
+//! - `session/script/handler.rs`: its arm in `Scripted::act`.
+//! - `roles/steps.rs`: the flag, in `STEPS`, `update_from_arg_matches` and `augment_args`.
+//!
 //! A **command** (3 files):
 //! - `commands/NAME.rs`: clap `Args` and `run`.
 //! - `commands/mod.rs`: `pub mod NAME`.

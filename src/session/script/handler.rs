@@ -3,23 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::conversation::{Conversation, Phase};
 use super::{Action, Script};
 use crate::console::event::{Event, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::net::deadline::Deadline;
-use crate::net::quantity;
 use crate::net::role::Role;
 use crate::session::closed::Closed;
 use crate::session::stdio::Streams;
 use crate::session::{Clients, Handler, Id, StreamEnd};
-
-/// With `--rate` so many pieces are sent a second, unless that is more than its bytes.
-const PIECES: u64 = 50;
 
 /// What holds for every conversation.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -57,47 +53,6 @@ pub struct Scripted {
     timers: BTreeSet<(Instant, u64)>,
     /// How the last conversation ended, where its steps decide that.
     verdict: Option<Result<(), Failure>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The first step comes after what the peer has sent already: a peer that has closed would
-    /// answer bytes with a reset, which destroys what is on its way.
-    Opening,
-    /// There are steps to do.
-    Steps,
-    /// A pause, until then.
-    Pause(Instant),
-    /// Our side has ended (if it should), the answer is read to its end.
-    Answer,
-    /// What came is written to stdout, then the connection is closed.
-    Closing,
-    /// A step was not done: it is cut off.
-    Failed,
-    /// `--reset`.
-    Reset,
-}
-
-/// The script of one connection.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-struct Conversation {
-    client: Id,
-    script: Script,
-    phase: Phase,
-    /// When the step on hand began, or last got on.
-    step_began: Instant,
-    /// With `--rate`: what is left of the bytes to send, and when the next piece is due.
-    rest: Option<(Arc<[u8]>, usize, Instant)>,
-    /// The peer has not taken the last piece: the next waits for that.
-    is_behind: bool,
-    /// Bytes came since the last send began.
-    has_answer: bool,
-    /// The step on hand was not done in time.
-    is_late: bool,
-    /// The event of an expectation that is not met was written.
-    is_reported: bool,
-    /// Its place among the timers.
-    armed: Option<Instant>,
 }
 
 impl Scripted {
@@ -199,127 +154,6 @@ impl Scripted {
             _ => run.check_step(&self.options, &self.talk, clients),
         }
         self.act(number, clients);
-    }
-}
-
-impl Conversation {
-    fn new(client: Id, script: Script, phase: Phase) -> Self {
-        Self {
-            client,
-            script,
-            phase,
-            step_began: Instant::now(),
-            rest: None,
-            is_behind: false,
-            has_answer: false,
-            is_late: false,
-            is_reported: false,
-            armed: None,
-        }
-    }
-
-    /// Sends as much of the bytes on hand as `--rate` allows; the step is done when all are sent.
-    fn send_rest(&mut self, rate: Option<u64>, clients: &mut dyn Clients) {
-        if let (Some((bytes, at, due)), Some(rate)) = (&mut self.rest, rate) {
-            let now = Instant::now();
-            self.is_behind = clients.queued(self.client) > 0;
-            if *due > now || self.is_behind {
-                return;
-            }
-            let most = usize::try_from(rate.div_ceil(PIECES)).unwrap_or(usize::MAX);
-            let piece = &bytes[*at..][..most.min(bytes.len() - *at)];
-            clients.send(self.client, piece);
-            *at += piece.len();
-            let nanos = 1_000_000_000 * piece.len() as u128 / u128::from(rate);
-            let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            *due = (*due + time).max(now);
-            self.step_began = now;
-            if *at == bytes.len() {
-                self.rest = None;
-            }
-        }
-        if self.rest.is_none() && clients.queued(self.client) == 0 {
-            self.script.done();
-        }
-    }
-
-    /// When something is due: the step on hand is late, a pause is over, more may be sent.
-    fn due(&self, options: &ScriptOptions) -> Deadline {
-        let is_bounded = match self.phase {
-            Phase::Opening => return Deadline::at(self.step_began),
-            Phase::Pause(until) => return Deadline::at(until),
-            Phase::Steps => {
-                if let Some((_, _, due)) = self.rest
-                    && !self.is_behind
-                {
-                    return Deadline::at(due);
-                }
-                true
-            }
-            Phase::Answer => !self.has_answer || options.role == Role::Server,
-            Phase::Closing | Phase::Failed | Phase::Reset => false,
-        };
-        if !is_bounded || options.step_limit.is_zero() {
-            return Deadline::NEVER;
-        }
-        self.step_began.checked_add(options.step_limit).into()
-    }
-
-    /// Ends a conversation whose step is late; that of a server is over once its client, which has
-    /// got everything, is silent.
-    fn check_step(&mut self, options: &ScriptOptions, talk: &Talk, clients: &mut dyn Clients) {
-        if !self.due(options).passed() {
-            return;
-        }
-        // Whatever the peer takes is progress.
-        let stalled = clients.stalled(self.client);
-        if stalled < options.step_limit {
-            let now = Instant::now();
-            self.step_began = now.checked_sub(stalled).unwrap_or(now);
-            return;
-        }
-        if self.phase == Phase::Answer && options.role == Role::Server {
-            self.phase = Phase::Closing;
-            return;
-        }
-        self.phase = Phase::Failed;
-        self.is_late = true;
-        self.report_unmet(talk);
-        clients.close(self.client, Reason::Error);
-    }
-
-    /// The event of an expectation that is not met.
-    fn report_unmet(&mut self, talk: &Talk) {
-        if let Some((pattern, _)) = self.script.pending().filter(|_| !self.is_reported) {
-            talk.say(&Event::expected(pattern, None));
-            self.is_reported = true;
-        }
-    }
-
-    /// What the steps make of the end of the connection: the failure of an expectation that was
-    /// pending, or of a step that was late; `None` where that end decides.
-    fn verdict(&mut self, closed: &Closed, limit: Duration, talk: &Talk) -> Option<Failure> {
-        let limit = quantity::shown(limit);
-        let Some((_, named)) = self.script.pending() else {
-            return self.is_late.then(|| self.late(&limit, closed));
-        };
-        let cause =
-            if self.is_late { format!("not within {limit} (-w)") } else { closed.why_unmet()? };
-        let target = format!("{named} {}", closed.peer);
-        let cause = format!("{cause}; {}", self.script.account());
-        self.report_unmet(talk);
-        Some(Failure::new("expect", target, cause, Exit::Expectation))
-    }
-
-    /// The failure of a peer that read nothing, or answered nothing, for too long.
-    fn late(&self, limit: &str, closed: &Closed) -> Failure {
-        let Closed { peer, sent, .. } = closed;
-        if self.script.is_over() {
-            Failure::timed_out("answer from", peer).hint(&format!("no reply within {limit} (-w)"))
-        } else {
-            Failure::timed_out("send to", peer)
-                .hint(&format!("the peer read nothing for {limit} (-w), after {sent} bytes"))
-        }
     }
 }
 

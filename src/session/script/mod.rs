@@ -1,7 +1,7 @@
 //! `--send`, `--expect`, …: the steps of a conversation, carried out in the order given.
 //!
 //! Pure: [`Script::feed`] and [`Script::end`] say what came from the peer, [`Script::act`] says
-//! what is to be done next. `handler.rs` does it on connections.
+//! what is to be done next. `handler.rs` does it on connections, each a `conversation.rs`.
 //!
 //! | step           | what [`Script::act`] asks for                                          |
 //! |----------------|------------------------------------------------------------------------|
@@ -12,6 +12,7 @@
 //! | `--reset`      | a reset, once what was sent is out                                      |
 //! | (none left)    | after a `--send` or `--pause` the answer to its end, else to close      |
 
+mod conversation;
 pub mod handler;
 pub mod repeat;
 #[cfg(test)]
