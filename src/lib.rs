@@ -263,7 +263,7 @@
 //! | `UNMATCHED`          | `session/when.rs`            | `--when` keeps the last 1 MiB that matched no rule |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
 //! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
-//! | `MATCHES`            | `session/datagrams/serve.rs` | of a datagram `udp-serve --when` answers 1,024 matches |
+//! | `MATCHES`, `ANSWERED` | `session/datagrams/serve.rs` | `udp-serve --when` answers 1,024 matches of a datagram, none once 64 KiB are sent |
 //! | `CAPACITY`           | `console/printer.rs`         | of 1 MiB on, output that is not read pauses the clients, and talk is dropped |
 //!
 //! # What the interfaces carry

@@ -17,7 +17,7 @@ use crate::net::ready::PortFile;
 use crate::net::resolve::Source;
 use crate::net::signal;
 use crate::net::sockopt::Setting;
-use crate::net::udp::Datagrams;
+use crate::net::udp::{self, Datagrams};
 use crate::roles::server::raise_file_limit;
 use crate::server::announce;
 use crate::session::datagrams::frontend::{Frontend, Shown};
@@ -25,6 +25,7 @@ use crate::session::datagrams::programs::DatagramPrograms;
 use crate::session::datagrams::serve::{Answer, Bounds, Service};
 use crate::session::program::Program;
 use crate::session::seat::is_terminal;
+use crate::session::when::Rules;
 
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
@@ -115,16 +116,13 @@ impl UdpServe {
         };
         let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let (socket, local) = Datagrams::bind(&address, &how)?;
-        let answer = match program {
-            Some(program) => {
-                let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
-                let timeout = self.socket.timeout;
-                let programs =
-                    DatagramPrograms::new(program, self.max_conns, timeout, talk.clone());
-                Answer::Program(Box::new(programs.during("start", "the server")?))
-            }
-            None => rules.map_or_else(|| self.answer(), Answer::When),
-        };
+        let answer = self.answer(program, rules, talk)?;
+        if let Some(limit) = udp::limit(&local).filter(|limit| answer.longest() > *limit) {
+            let length = answer.longest();
+            return Err(Failure::usage(format!(
+                "a TEXT of {length} bytes is longer than a datagram ({limit} bytes)"
+            )));
+        }
         let is_prompt = matches!(answer, Answer::Show | Answer::Talk) && is_terminal();
         let answer = if is_prompt { Answer::Talk } else { answer };
         let raw = self.socket.raw;
@@ -168,13 +166,25 @@ impl UdpServe {
         )))
     }
 
-    fn answer(&self) -> Answer {
-        match &self.reply {
-            Some(Bytes(text)) => Answer::Reply(Arc::clone(text)),
-            None if self.echo => Answer::Echo,
-            None if self.discard => Answer::Discard,
-            None if self.talk => Answer::Talk,
-            None => Answer::Show,
+    fn answer(
+        &self,
+        program: Option<Program>,
+        rules: Option<Rules>,
+        talk: &Talk,
+    ) -> Result<Answer, Failure> {
+        if let Some(program) = program {
+            let program = program.with_limit(raise_file_limit(Some(self.max_conns)));
+            let (count, timeout) = (self.max_conns, self.socket.timeout);
+            let programs = DatagramPrograms::new(program, count, timeout, talk.clone());
+            return Ok(Answer::Program(Box::new(programs.during("start", "the server")?)));
         }
+        Ok(match (rules, &self.reply) {
+            (Some(rules), _) => Answer::When(rules),
+            (None, Some(Bytes(text))) => Answer::Reply(Arc::clone(text)),
+            (None, None) if self.echo => Answer::Echo,
+            (None, None) if self.discard => Answer::Discard,
+            (None, None) if self.talk => Answer::Talk,
+            (None, None) => Answer::Show,
+        })
     }
 }

@@ -29,8 +29,8 @@ pub use message::{Received, SEGMENTS};
 pub fn limit(to: &Endpoint) -> Option<usize> {
     match to {
         Endpoint::Inet(SocketAddr::V4(_)) => Some(65_507),
-        Endpoint::Inet(SocketAddr::V6(_)) => Some(65_527),
-        Endpoint::Any(_) | Endpoint::Unix(_) | Endpoint::ViaProxy(_) => None,
+        Endpoint::Inet(SocketAddr::V6(_)) | Endpoint::Any(_) => Some(65_527),
+        Endpoint::Unix(_) | Endpoint::ViaProxy(_) => None,
     }
 }
 

@@ -35,6 +35,11 @@ impl Rules {
         Some((found.end, &self.texts[rule]))
     }
 
+    /// The length of the longest answer, in bytes.
+    pub fn longest(&self) -> usize {
+        self.texts.iter().map(|text| text.len()).max().unwrap_or(0)
+    }
+
     /// The answers to all matches in these bytes.
     pub fn answers<'a>(&'a self, mut bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         std::iter::from_fn(move || {

@@ -353,6 +353,20 @@ fn each_match_in_a_datagram_is_answered_in_order() {
         count += 1;
     }
     assert!(count <= 1024, "{count}");
+    // Nor with more than fits into 64 KiB.
+    let long = folder.file("long", vec![b'x'; 30_000]);
+    let server = sockctl(format!("udp-serve 127.0.0.1:0 --when end '' --when a @{long}")).start();
+    let client = datagrams_to(server.port());
+    client.send(b"aaaaaaaaend").unwrap();
+    client.send(b"end").unwrap();
+    let answers = [(); 4].map(|()| datagram(&client).len());
+    assert_eq!(answers, [30_000, 30_000, 30_000, 0]);
+    server.stops("", "");
+    let long = folder.file("long", vec![b'x'; 65_508]);
+    let cause = "a TEXT of 65508 bytes is longer than a datagram (65507 bytes)";
+    for handler in ["--when a", "--reply"] {
+        refused(&[(&format!("udp-serve 127.0.0.1:0 {handler} @{long}"), cause)]);
+    }
     refused(&[
         ("udp-serve 0 --when '' x", "--when '': an empty regex matches everything"),
         (

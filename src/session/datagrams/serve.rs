@@ -28,6 +28,9 @@ use crate::session::when::Rules;
 const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// The most matches of a datagram that are answered: its sender may be forged.
 const MATCHES: usize = 1024;
+/// A datagram that has been answered with so many bytes gets no further answer: all answers to what one
+/// receive returned, 64 datagrams at most, may have to wait.
+const ANSWERED: usize = 64 << 10;
 /// How long programs run on once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -43,10 +46,31 @@ pub enum Answer {
     Discard,
     /// The same answer to every datagram.
     Reply(Arc<[u8]>),
-    /// Each match in it is answered, as far as [`MATCHES`] goes.
+    /// Each match in it is answered, as far as [`MATCHES`] and [`ANSWERED`] go.
     When(Rules),
     /// The output of a program is the answer.
     Program(Box<DatagramPrograms>),
+}
+
+impl Answer {
+    /// The length of the longest TEXT that is sent as one datagram, in bytes.
+    pub fn longest(&self) -> usize {
+        match self {
+            Self::Reply(text) => text.len(),
+            Self::When(rules) => rules.longest(),
+            _ => 0,
+        }
+    }
+}
+
+/// The answers to a datagram, within the limits.
+fn matches<'a>(rules: &'a Rules, datagram: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut sent = 0;
+    rules.answers(datagram).take(MATCHES).take_while(move |answer| {
+        let has_room = sent < ANSWERED;
+        sent += answer.len();
+        has_room
+    })
 }
 
 /// What bounds a datagram server.
@@ -97,11 +121,11 @@ impl<'a> Service<'a> {
         if let Answer::Program(programs) = &answer {
             poller.add(&**programs, PROGRAMS, Interest::READ)?;
         }
-        let patience = match &answer {
+        let timeout = match &answer {
             Answer::Talk => bounds.timeout,
             _ => SEND_TIMEOUT,
         };
-        let answers = AnswerQueue::new(socket, patience, frontend.talk.clone());
+        let answers = AnswerQueue::new(socket, timeout, frontend.talk.clone());
         let log_limit = LogLimit::for_peers(frontend.talk.clone());
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
@@ -295,7 +319,7 @@ impl<'a> Service<'a> {
             Answer::Echo => datagrams,
             Answer::Reply(text) => vec![&text[..]; datagrams.len()],
             Answer::When(rules) => {
-                datagrams.iter().flat_map(|bytes| rules.answers(bytes).take(MATCHES)).collect()
+                datagrams.iter().flat_map(|bytes| matches(rules, bytes)).collect()
             }
             Answer::Program(programs) => {
                 let local = self.answers.socket.local().ok();
