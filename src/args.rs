@@ -250,7 +250,7 @@ impl SocketArgs {
 fn dump(format: Format, path: &Path, is_private: bool, talk: &Talk) -> Result<Dump, Failure> {
     if path == Path::new("-") {
         let talk = talk.clone();
-        let open = move |_: &Path| Ok(Box::new(talk.clone()) as Box<dyn Write>);
+        let open = move |_: &Path| Ok((Box::new(talk.clone()) as Box<dyn Write>, true));
         return Ok(Dump::new(format, path.to_owned(), Box::new(open)));
     }
     let name = path.as_os_str().as_bytes();
@@ -260,7 +260,11 @@ fn dump(format: Format, path: &Path, is_private: bool, talk: &Talk) -> Result<Du
     };
     file::check(path).map_err(|e| Failure::file(format.op(), path.display(), &e))?;
     let mode = file::Mode { append, private: is_private };
-    let open = move |path: &Path| Ok(Box::new(OutputFile::open(path, mode)?) as Box<dyn Write>);
+    let open = move |path: &Path| {
+        let file = OutputFile::open(path, mode)?;
+        let is_queued = matches!(file, OutputFile::Queued { .. });
+        Ok((Box::new(file) as Box<dyn Write>, is_queued))
+    };
     Ok(Dump::new(format, path.to_owned(), Box::new(open)))
 }
 

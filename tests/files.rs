@@ -11,7 +11,7 @@ use nix::unistd::{geteuid, mkfifo};
 
 use crate::run::{
     DEADLINE, Folder, IN_USE, NOT_THERE, Peer, ask, connect, echoes, listener, peer, port_in,
-    read_all, read_to_reset, sockctl, until,
+    read_all, read_to_reset, shell, sockctl, until,
 };
 
 const DUMPED: &str = "> 0.… 00000000  68 65 6c 6c 6f           |hello|\n";
@@ -120,6 +120,14 @@ fn a_dump_is_added_to_a_file_or_is_one_for_each_connection() {
         until("it is dumped", || text().lines().count() == 2);
         assert!(text().lines().all(|line| line.starts_with(&format!("[{number}] "))));
     }
+    // The end waits for the reader of each, not only of the last.
+    let each = folder.text("fifo");
+    let line = r#"mkfifo $1-1 $1-2; "$0" connect $2 --send x --expect x --count 2 --log $1-%i >/dev/null &
+        head -n 2 $1-2 $1-1; wait $!"#;
+    let done = shell(line, [each, server.to_string()]).run();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let lines = String::from_utf8(done.stdout).unwrap();
+    assert!(lines.contains("[1] > x\n") && lines.contains("[2] > x\n"), "{lines}");
 }
 
 #[test]

@@ -47,19 +47,45 @@ impl Format {
 pub struct Dump {
     format: Format,
     path: PathBuf,
-    open: Box<Opener>,
-    shared: RefCell<Option<Out>>,
+    open: Box<OpenFile>,
+    /// The files that are written up to the end of the run: the one of all connections, and those with a
+    /// queue, whose reader may be behind.
+    files: RefCell<Vec<Rc<DumpFile>>>,
     /// The last line of a connection could not be written.
     lost: Rc<RefCell<Option<Failure>>>,
 }
 
-type Opener = dyn Fn(&Path) -> io::Result<Box<dyn Write>>;
-type Out = Rc<RefCell<Box<dyn Write>>>;
+/// Opens a dump; the second says whether its flush may have something to wait for.
+type OpenFile = dyn Fn(&Path) -> io::Result<(Box<dyn Write>, bool)>;
+
+/// An open dump.
+struct DumpFile {
+    /// The operation, in a failure.
+    op: &'static str,
+    path: PathBuf,
+    writer: RefCell<Box<dyn Write>>,
+}
+
+impl DumpFile {
+    fn write(&self, text: &str) -> Result<(), Failure> {
+        let written = self.writer.borrow_mut().write_all(text.as_bytes());
+        written.map_err(|e| Failure::file(self.op, self.path.display(), &e).exit(Exit::Output))
+    }
+
+    fn flush(&self) -> Result<(), Failure> {
+        self.writer.borrow_mut().flush().map_err(|e| match signal::pending() {
+            Some(number) if e.kind() == io::ErrorKind::Interrupted => {
+                Failure::silent(Exit::of_signal(number))
+            }
+            _ => Failure::file(self.op, self.path.display(), &e),
+        })
+    }
+}
 
 impl Dump {
     /// Dumps to what `open` gives for the path; it gets whole records.
-    pub fn new(format: Format, path: PathBuf, open: Box<Opener>) -> Self {
-        Self { format, path, open, shared: RefCell::default(), lost: Rc::default() }
+    pub fn new(format: Format, path: PathBuf, open: Box<OpenFile>) -> Self {
+        Self { format, path, open, files: RefCell::default(), lost: Rc::default() }
     }
 
     /// Whether each connection has a file of its own.
@@ -81,18 +107,26 @@ impl Dump {
             let (start, end) = (&name[..at], &name[at + NUMBER.len()..]);
             OsString::from_vec([start, number.to_string().as_bytes(), end].concat()).into()
         });
-        let shared = self.shared.borrow().clone().filter(|_| at.is_none());
-        let out = match shared {
-            Some(out) => out,
-            None => Rc::new(RefCell::new((self.open)(&path).map_err(|e| self.failed(&path, &e))?)),
+        let mut files = self.files.borrow_mut();
+        let shared = files.first().filter(|_| at.is_none()).cloned();
+        let file = if let Some(file) = shared {
+            file
+        } else {
+            let op = self.format.op();
+            let opened = (self.open)(&path).map_err(|e| Failure::file(op, path.display(), &e));
+            let (writer, is_queued) = opened?;
+            let file = Rc::new(DumpFile { op, path, writer: RefCell::new(writer) });
+            if at.is_none() || is_queued {
+                files.push(Rc::clone(&file));
+            }
+            file
         };
-        self.shared.replace(Some(Rc::clone(&out)));
         let label = if is_labelled { format!("[{number}] ") } else { String::new() };
         let lines = match self.format {
             Format::Hex => Lines::Hex(HexLines::new(label)),
             Format::Text => Lines::Text(TextLines::new(&label)),
         };
-        Ok(Recorder { out, path, lines, lost: Rc::clone(&self.lost) })
+        Ok(Recorder { file, lines, lost: Rc::clone(&self.lost) })
     }
 
     /// Waits until all is written, as far as there is time.
@@ -100,18 +134,9 @@ impl Dump {
         if let Some(failure) = self.lost.take() {
             return Err(failure);
         }
-        let out = self.shared.borrow();
-        let done = out.as_ref().map_or(Ok(()), |out| out.borrow_mut().flush());
-        done.map_err(|e| match signal::pending() {
-            Some(number) if e.kind() == io::ErrorKind::Interrupted => {
-                Failure::silent(Exit::of_signal(number))
-            }
-            _ => self.failed(&self.path, &e),
-        })
-    }
-
-    fn failed(&self, path: &Path, error: &io::Error) -> Failure {
-        Failure::file(self.format.op(), path.display(), error)
+        // Each, also behind one that failed.
+        let results: Vec<_> = self.files.borrow().iter().map(|file| file.flush()).collect();
+        results.into_iter().collect()
     }
 }
 
@@ -142,8 +167,7 @@ impl Direction {
 
 /// Dumps one connection, until it is dropped.
 pub struct Recorder {
-    out: Out,
-    path: PathBuf,
+    file: Rc<DumpFile>,
     lines: Lines,
     lost: Rc<RefCell<Option<Failure>>>,
 }
@@ -167,7 +191,7 @@ impl Recorder {
                 Lines::Hex(lines) => lines.format(direction, elapsed, bytes),
                 Lines::Text(lines) => lines.format(direction, bytes),
             };
-            self.write(&text)
+            self.file.write(&text)
         })
     }
 
@@ -182,16 +206,7 @@ impl Recorder {
             Lines::Hex(lines) => lines.format(direction, elapsed, bytes),
             Lines::Text(lines) => lines.datagram(direction, bytes),
         };
-        self.write(&text)
-    }
-
-    fn write(&self, text: &str) -> Result<(), Failure> {
-        let op = match self.lines {
-            Lines::Hex(_) => Format::Hex.op(),
-            Lines::Text(_) => Format::Text.op(),
-        };
-        let written = self.out.borrow_mut().write_all(text.as_bytes());
-        written.map_err(|e| Failure::file(op, self.path.display(), &e).exit(Exit::Output))
+        self.file.write(&text)
     }
 }
 
@@ -200,7 +215,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if let Lines::Text(lines) = &mut self.lines {
             let rest = lines.end();
-            if let Err(failure) = self.write(&rest) {
+            if let Err(failure) = self.file.write(&rest) {
                 self.lost.borrow_mut().get_or_insert(failure);
             }
         }

@@ -17,12 +17,12 @@ const LINE: usize = 4 << 10;
 /// newline waits for it until something goes the other way, the connection is over, or the line is too
 /// long.
 pub struct TextLines {
-    sent: Way,
-    received: Way,
+    sent: DirectionLines,
+    received: DirectionLines,
 }
 
 /// One direction of it.
-struct Way {
+struct DirectionLines {
     /// What stands behind each time.
     head: String,
     lines: Lines,
@@ -33,34 +33,34 @@ struct Way {
 impl TextLines {
     /// Nothing is logged yet. The label stands before each direction.
     pub fn new(label: &str) -> Self {
-        let way = |direction: Direction| Way {
+        let lines = |direction: Direction| DirectionLines {
             head: format!("{label}{}", direction.arrow()),
             lines: Lines::new(LINE, Overlong::Split).keeping_cr(),
             began: None,
         };
-        Self { sent: way(Direction::Sent), received: way(Direction::Received) }
+        Self { sent: lines(Direction::Sent), received: lines(Direction::Received) }
     }
 
     /// The lines that these bytes complete, behind what waits in the other direction.
     pub fn format(&mut self, direction: Direction, bytes: &[u8]) -> String {
-        let (way, other) = match direction {
+        let (lines, other) = match direction {
             Direction::Sent => (&mut self.sent, &mut self.received),
             Direction::Received => (&mut self.received, &mut self.sent),
         };
         let mut out = String::new();
         other.end(&mut out);
-        way.feed(bytes, &mut out);
+        lines.feed(bytes, &mut out);
         out
     }
 
     /// A datagram as one line, without a newline at its end.
     pub fn datagram(&self, direction: Direction, bytes: &[u8]) -> String {
-        let way = match direction {
+        let lines = match direction {
             Direction::Sent => &self.sent,
             Direction::Received => &self.received,
         };
         let mut out = String::new();
-        way.push(&time_of_day(), bytes.strip_suffix(b"\n").unwrap_or(bytes), &mut out);
+        lines.push(&time_of_day(), bytes.strip_suffix(b"\n").unwrap_or(bytes), &mut out);
         out
     }
 
@@ -73,7 +73,7 @@ impl TextLines {
     }
 }
 
-impl Way {
+impl DirectionLines {
     fn feed(&mut self, mut bytes: &[u8], out: &mut String) {
         let now = time_of_day();
         while let Some(line) = self.lines.next(&mut bytes) {
