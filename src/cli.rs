@@ -1,4 +1,6 @@
 //! The command line: one table of commands, and everything generated from it.
+//!
+//! Over 300 lines: the table of commands has examples for each.
 
 mod error;
 mod hints;

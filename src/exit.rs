@@ -1,4 +1,6 @@
 //! What went wrong -> exit status: one table, and the one line in which a failure is reported.
+//!
+//! Over 300 lines: the statuses, and how each error of the system becomes one.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

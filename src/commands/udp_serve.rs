@@ -94,6 +94,7 @@ fn group(text: &str) -> Result<Setting, String> {
 
 impl UdpServe {
     /// Serves until it is stopped.
+    /// Over 50 lines: the story of a server, in its order.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         let family = self.socket.family.family();
         let deadline = self.socket.end();

@@ -325,6 +325,7 @@ impl<'a> Event<'a> {
     }
 
     /// The human line, without its newline; `detail` is what `-v` adds.
+    /// Over 50 lines: an event an arm.
     pub fn line(&self, detail: bool) -> String {
         match self {
             Self::Listening { local } => format!("listening on {local}"),

@@ -1,4 +1,6 @@
 //! The client role: connect, talk. All of `connect`; `auth-connect` proves its key first.
+//!
+//! Over 300 lines: a third is the flags, with their help.
 
 mod login;
 pub mod open;
@@ -25,6 +27,7 @@ use crate::net::address::{Address, Host};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::dump::Dump;
+use crate::net::endpoint::Endpoint;
 use crate::net::quantity;
 use crate::net::role::Role;
 use crate::net::signal;
@@ -131,6 +134,7 @@ impl RepeatArgs {
 }
 
 /// Connects, proves our key where `proof` is given, talks.
+/// Over 50 lines: the story of a client, in its order.
 pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
     let deadline = args.socket.end();
     let address = args::address(&args.address, args.socket.family.family())?;
@@ -163,18 +167,8 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         talk: talk.clone(),
     };
     let (ended, own_result) = choice.serve(args, proves, run)?;
-    // A protocol without a verdict: a server that rejects the key closes without a reply, and takes
-    // nothing of ours.
-    let silent_peer = match &ended {
-        (RunEnd::Over, Some(closed))
-            if proves
-                && (closed.by_peer && closed.received == 0 && !closed.has_codec)
-                && (own_result.is_none() || is_script) =>
-        {
-            Some((closed.peer.clone(), closed.error.is_some() || closed.sent == 0))
-        }
-        _ => None,
-    };
+    let may_be_rejected = proves && (own_result.is_none() || is_script);
+    let silent_peer = Some(&ended).filter(|_| may_be_rejected).and_then(silent_peer);
     let result = own_result.unwrap_or_else(|| match ended {
         (RunEnd::Over, Some(closed)) => closed.result(),
         (RunEnd::Expired(failure), _) => Err(failure),
@@ -182,6 +176,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
     });
     match silent_peer {
+        None => result,
         Some(_) if args.data.send_only && result.is_ok() => result,
         Some((peer, false)) if result.is_ok() => {
             talk.notice(Level::Normal, &format!("{peer} took all and closed without a reply"));
@@ -191,8 +186,15 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
             let cause = "the server closed without a reply (it may have rejected the key)";
             Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated))
         }
-        _ => result,
     }
+}
+
+/// The peer that has closed without a reply, and whether it took nothing of ours: in a protocol without a
+/// verdict that is how a server rejects a key.
+fn silent_peer((end, closed): &Ended) -> Option<(Endpoint, bool)> {
+    let closed = closed.as_ref().filter(|_| matches!(end, RunEnd::Over))?;
+    let is_silent = closed.by_peer && closed.received == 0 && !closed.has_codec;
+    is_silent.then(|| (closed.peer.clone(), closed.error.is_some() || closed.sent == 0))
 }
 
 /// How a client talks, as its flags and its terminal choose.
@@ -226,6 +228,7 @@ impl Choice {
     /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that
     /// comes before the connection's: the user left the prompt, an expectation was not met, or a program
     /// failed.
+    /// Over 50 lines: a handler an arm.
     fn serve(
         self,
         args: &ClientArgs,

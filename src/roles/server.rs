@@ -231,6 +231,7 @@ impl Choice {
     }
 
     /// Builds the handler, and runs the loop with it.
+    /// Over 50 lines: a handler an arm.
     fn serve(self, args: &ServerArgs, prepared: Prepared, run: Run<'_>) -> Result<Ended, Failure> {
         let talk = run.talk.clone();
         let style = args.prompt.style(args.socket.talk.color);

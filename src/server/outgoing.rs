@@ -6,6 +6,8 @@
 //!    ^──────────── pause <───── a failure that may pass, while --wait lasts
 //!    ^────────────────┘         an HTTP proxy that asks for a login, and closes
 //! ```
+//!
+//! Over 300 lines: the whole way of an attempt, from the dialer to the handler.
 
 use std::time::{Duration, Instant};
 

@@ -110,11 +110,16 @@ impl Table {
             }
             // What waits is little; the log, which holds much, must not be kept because of it.
             self.with(slot, |entry, log, _| entry.conn.outbox_mut().copy_log(log));
-            return;
+        } else if !self.follow_ends(slot) {
+            self.watch(slot, share);
         }
-        let is_paused = self.is_paused_at(slot);
+    }
+
+    /// What follows where a side of a connection has ended: FIN, or its removal. Whether it is not to be
+    /// watched, for now or any more.
+    fn follow_ends(&mut self, slot: usize) -> bool {
         let Some(entry) = self.entries.get_mut(slot) else {
-            return;
+            return true;
         };
         let conn = &mut entry.conn;
         let ended = matches!(conn.read_half(), ReadHalf::Reported)
@@ -123,23 +128,36 @@ impl Table {
             // Both sides have ended, ours without passing it on so far.
             conn.end_output(true, &self.log, self.now);
             self.pending.push(slot);
-            return self.flush_entry(slot);
+            self.flush_entry(slot);
+            return true;
         }
         conn.send_fin(&self.log, self.now);
-        if !matches!(entry.phase, Phase::Open) && conn.read_half() == ReadHalf::Failed
-            || ended && conn.failure().is_some()
-        {
-            return self.remove_failed(slot);
-        }
-        if let WriteHalf::Ended(_) = conn.write_half()
+        let has_failed = !matches!(entry.phase, Phase::Open)
+            && conn.read_half() == ReadHalf::Failed
+            || ended && conn.failure().is_some();
+        if has_failed {
+            self.remove_failed(slot);
+        } else if let WriteHalf::Ended(_) = conn.write_half()
             && (ended
                 || self.bounds.role == Role::Client
                     && !entry.is_occupied
                     && matches!(entry.phase, Phase::Closing(_)))
         {
             let reason = if self.stopping.is_some() { Reason::Shutdown } else { Reason::Eof };
-            return self.await_last_ack(slot, reason);
+            self.await_last_ack(slot, reason);
+        } else {
+            return false;
         }
+        true
+    }
+
+    /// Sets what a connection is watched for, and its timer; its queue may own as much as its `share`.
+    fn watch(&mut self, slot: usize, share: usize) {
+        let is_paused = self.is_paused_at(slot);
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let conn = &entry.conn;
         let waiting = conn.waiting(&self.log);
         let has_room = conn.own() <= share
             && (waiting < HIGH_WATER || self.now - conn.last_taken >= STALL_AFTER);

@@ -73,35 +73,37 @@ impl Table {
                     _ => Some((due, Timer::Remove(Reason::Slow))),
                 }
             }
-            (Phase::Open, _) => {
-                let waiting = conn.waiting(&self.log);
-                let is_quiet = !entry.is_occupied && waiting == 0;
-                let is_stalled =
-                    waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
-                let (idle, linger) = (self.bounds.idle, self.bounds.linger);
-                let stopping = self.stopping.filter(|_| is_quiet);
-                let check = if waiting > 0 || conn.has_unacked && self.bounds.role == Role::Client {
-                    Some(conn.next_ack_check())
-                } else {
-                    (conn.has_unacked && !idle.is_zero()).then(|| conn.next_ack_check_within(idle))
-                };
-                [
-                    stopping.map(|since| {
-                        (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))
-                    }),
-                    (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
-                    linger
-                        .filter(|_| !entry.is_occupied)
-                        .zip(conn.output_ended())
-                        .map(|(time, at)| (at + time, Timer::Finish)),
-                    is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
-                    check.map(|at| (at, Timer::AckCheck)),
-                ]
-                .into_iter()
-                .flatten()
-                .min_by_key(|(at, _)| *at)
-            }
+            (Phase::Open, _) => self.next_timer_open(entry),
         }
+    }
+
+    /// The same for one that talks to the handler.
+    fn next_timer_open(&self, entry: &Entry) -> Option<(Instant, Timer)> {
+        let conn = &entry.conn;
+        let waiting = conn.waiting(&self.log);
+        let is_quiet = !entry.is_occupied && waiting == 0;
+        let is_stalled = waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
+        let (idle, linger) = (self.bounds.idle, self.bounds.linger);
+        let stopping = self.stopping.filter(|_| is_quiet);
+        let check = if waiting > 0 || conn.has_unacked && self.bounds.role == Role::Client {
+            Some(conn.next_ack_check())
+        } else {
+            (conn.has_unacked && !idle.is_zero()).then(|| conn.next_ack_check_within(idle))
+        };
+        [
+            stopping
+                .map(|since| (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))),
+            (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
+            linger
+                .filter(|_| !entry.is_occupied)
+                .zip(conn.output_ended())
+                .map(|(time, at)| (at + time, Timer::Finish)),
+            is_stalled.then(|| (conn.last_taken + STALL_AFTER, Timer::Stalled)),
+            check.map(|at| (at, Timer::AckCheck)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
     }
 
     /// Sets the timer for what is due next on a connection.

@@ -3,6 +3,8 @@
 //!
 //! With one client whose bytes need not be seen the kernel moves them ([`Splice`]); else they are
 //! read and sent. stdin is read only while every client has room, a client only while stdout has.
+//!
+//! Over 300 lines: both directions, and what the end of one means for the other.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};

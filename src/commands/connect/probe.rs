@@ -17,6 +17,7 @@ pub(super) type Word = Vec<(usize, Address)>;
 
 /// Checks all of these, each on every address of its host until one is open. `tell` gets each
 /// result once, with the number that belongs to it.
+/// Over 50 lines: its state is that of one loop.
 pub(super) fn check_each(
     opener: &Opener<'_>,
     targets: &[(usize, Address)],

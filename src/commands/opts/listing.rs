@@ -178,6 +178,7 @@ impl Listing<'_> {
 
     /// A line for each entry; under a heading if they are `all` there are, long values cut. With a
     /// column of values on a fresh socket if the one inspected `compares` with it.
+    /// Over 50 lines: a column after another.
     pub(super) fn entries(
         &mut self,
         entries: &[Listed],

@@ -1,4 +1,6 @@
 //! `udp-serve`: one event loop that answers every peer. Nothing a peer does ends it.
+//!
+//! Over 300 lines: the loop and each kind of answer.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The room as a handler: cuts received bytes into lines, and delivers what the members send.
+//!
+//! Over 300 lines: the members' bytes, the operator's and their limits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Who is in the room, what they are called, and who gets what: lines in, [`Output`] out, no I/O.
+//!
+//! Over 300 lines: each command of a room is a function.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,5 +1,7 @@
 //! Takes connections through a script: that of a client, or each client of a server, on a clock of
 //! its own. The script decides, this file sends, writes and watches the timeouts.
+//!
+//! Over 300 lines: what one conversation does, and the timers of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
