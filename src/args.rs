@@ -38,12 +38,12 @@ use crate::net::address::{Address, Family};
 use crate::net::deadline::Deadline;
 use crate::net::dump::{Dump, Format};
 use crate::net::options;
-use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::resolve::{Query, Source};
 use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace;
+use crate::session::pattern::Pattern;
 use crate::session::when::Rules;
 
 /// The largest int: of a descriptor, a process id, a backlog.

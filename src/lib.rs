@@ -22,7 +22,7 @@
 //! | [`codec`]    | wire formats behind a handshake: Noise records, Python's frames           |
 //! | [`net`]      | sockets, and all that calls the kernel's network side                     |
 //! | [`exit`]     | what went wrong, as a line and as an exit status                          |
-//! | [`sanitize`] | escaping of untrusted text                                                |
+//! | [`sanitize`] | escaping of untrusted text, and names that can be mistaken for each other |
 //!
 //! # Two loops
 //!

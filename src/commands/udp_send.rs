@@ -14,7 +14,6 @@ use crate::net::address::Address;
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::endpoint::Endpoint;
-use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
@@ -25,6 +24,7 @@ use crate::session::datagrams::ask::RESEND;
 use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::input::Content;
 use crate::session::datagrams::send::Sender;
+use crate::session::pattern::Pattern;
 use crate::session::seat::is_terminal;
 
 /// How long `--talk` listens once stdin has ended.

@@ -18,7 +18,6 @@ pub mod listen;
 pub mod open_files;
 pub mod options;
 pub mod outbox;
-pub mod pattern;
 pub mod poller;
 pub mod process;
 pub mod proxy;

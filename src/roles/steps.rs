@@ -9,8 +9,8 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::args::{self, Bytes};
 use crate::exit::Failure;
-use crate::net::pattern::Pattern;
 use crate::net::quantity;
+use crate::session::pattern::Pattern;
 use crate::session::script::{Script, Step, check};
 
 const HEADING: &str = "Scripts";

@@ -7,6 +7,7 @@ pub mod closed;
 pub mod datagrams;
 pub mod discard;
 pub mod echo;
+pub mod pattern;
 pub mod pipe;
 pub mod program;
 pub mod prompt;

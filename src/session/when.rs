@@ -8,7 +8,7 @@ use crate::console::event::Reason;
 use crate::console::talk::Talk;
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
-use crate::net::pattern::{Alternatives, Pattern};
+use crate::session::pattern::{Alternatives, Pattern};
 
 /// Unmatched bytes that are kept of a client; of more the oldest are dropped.
 const UNMATCHED: usize = 1 << 20;

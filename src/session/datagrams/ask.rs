@@ -9,8 +9,8 @@ use crate::console::event::{Event, Level};
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::errno::would_block;
-use crate::net::pattern::Pattern;
 use crate::net::{quantity, text};
+use crate::session::pattern::Pattern;
 
 /// How often `--wait` tries.
 pub const RESEND: Duration = Duration::from_secs(1);

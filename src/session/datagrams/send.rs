@@ -13,10 +13,10 @@ use crate::net::deadline::Deadline;
 use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
-use crate::net::pattern::Pattern;
 use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::udp::{Datagrams, Envelope, Received, SEGMENTS, Target, limit};
+use crate::session::pattern::Pattern;
 
 /// A sender of datagrams to one address.
 pub struct Sender<'a> {

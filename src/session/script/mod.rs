@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use crate::exit::{Failure, quoted};
 use crate::net::line::LineEnds;
-use crate::net::pattern::Pattern;
 use crate::net::text;
+use crate::session::pattern::Pattern;
 
 /// How much an expectation looks back on: of more unread bytes the first are forgotten.
 const WINDOW: usize = 1 << 20;
