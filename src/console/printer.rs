@@ -14,8 +14,8 @@ use crate::net::stdio::Stdio;
 
 /// The end of every queue: talk beyond it is dropped, payload waits.
 const CAPACITY: usize = 1 << 20;
-/// How often a wait looks whether a signal has come.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a wait asks whether a signal has come.
+const SIGNAL_POLL: Duration = Duration::from_millis(20);
 
 /// A queue of bytes on their way out. Clones share it.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ impl Queue {
     pub fn drain(&self, until: Deadline) -> bool {
         loop {
             let is_last = until.passed() || signal::pending().is_some();
-            let is_written = self.flush(Deadline::after(LOOK));
+            let is_written = self.flush(Deadline::after(SIGNAL_POLL));
             if is_written || is_last || self.failure().is_some() {
                 return is_written;
             }
