@@ -4,7 +4,6 @@
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
-use unicode_security::skeleton;
 
 use super::hidden;
 
@@ -74,8 +73,26 @@ pub fn caseless(name: &str) -> String {
 /// letter do not tell names apart.
 pub fn skeletons(name: &str) -> [String; 2] {
     let name: String = name.nfc().filter(|&c| !is_accent(c)).collect();
-    let folded = |text: &str| caseless(&skeleton(text).collect::<String>());
+    let folded = |text: &str| caseless(&skeleton(text));
     [folded(&caseless(&name)), folded(&name)]
+}
+
+// `CONFUSABLES`, sorted; `PROTOTYPES`, one behind the other, and where each ends.
+include!(concat!(env!("OUT_DIR"), "/confusables.rs"));
+
+/// The confusable skeleton of a text.
+fn skeleton(text: &str) -> String {
+    let mut skeleton = String::new();
+    for c in text.nfd() {
+        match CONFUSABLES.binary_search(&c) {
+            Ok(at) => {
+                let start = at.checked_sub(1).map_or(0, |before| PROTOTYPE_ENDS[before]);
+                skeleton.push_str(&PROTOTYPES[start.into()..PROTOTYPE_ENDS[at].into()]);
+            }
+            Err(_) => skeleton.push(c),
+        }
+    }
+    skeleton.nfd().collect()
 }
 
 /// Whether one name can be mistaken for another.
@@ -109,6 +126,12 @@ fn is_blank(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_table_gives_the_skeletons_of_unicode_security() {
+        let all: String = ('\0'..=char::MAX).collect();
+        assert!(skeleton(&all) == unicode_security::skeleton(&all).collect::<String>());
+    }
 
     #[test]
     fn names_are_words_of_any_script() {
