@@ -1,11 +1,11 @@
 //! `connect`: talk to a server, or see whether its ports are open (`connect_ex`).
 
-mod board;
 mod check;
 mod probe;
 mod report;
 mod tries;
 mod verdict;
+mod workers;
 
 use clap::Args;
 

@@ -76,7 +76,7 @@ fn what_says_nothing_together_is_refused() {
         ),
         (
             "connect -z 1 --closed --proxy socks5://h:1",
-            "--closed cannot be used with --proxy: whether anybody listens is not what a proxy tells",
+            "--closed cannot be used with --proxy, which does not say whether a port is closed",
         ),
     ]);
     sockctl("connect -z --any --count 2 1").run().refuses("--any cannot be used with --count");

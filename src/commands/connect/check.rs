@@ -1,20 +1,21 @@
 //! `connect --check`: whether the ADDRESSes are open, once, until they are (`--wait`), or again and
 //! again (`--count`).
-//! `probe.rs` makes a single check, `board.rs` has the threads, `report.rs` and `tries.rs` the results,
+//! `probe.rs` makes a single check, `workers.rs` has the threads, `report.rs` and `tries.rs` the results,
 //! `verdict.rs` what one of them means.
 
 use std::io::BufWriter;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::Connect;
-use super::board::Board;
-use super::probe::{Word, check_each};
+use super::probe::{AddressPorts, check_each};
 use super::report::{Output, Report};
 use super::tries::Tries;
-use super::verdict::Rules;
+use super::verdict::CheckOptions;
+use super::workers::Workers;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
@@ -36,19 +37,18 @@ const NOTICE: Duration = Duration::from_millis(100);
 /// Checks, reports, and executes the program behind `--` in our place if all is as it should be.
 pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
     check_flags(args)?;
-    let words = words(&args.client)?;
-    let program = match &args.client.program {
+    let client = &args.client;
+    let targets = targets(client)?;
+    let program = match &client.program {
         words if words.is_empty() => None,
         words => Some(Program::find(words.clone())?),
     };
-    // The threads share it up to the end of the process.
-    let client: &'static ClientArgs = Box::leak(Box::new(args.client.clone()));
-    let opener: &'static Opener<'static> = Box::leak(Box::new(Opener::new(client)?));
+    let opener = Arc::new(Opener::new(client)?);
     let deadline = client.socket.end();
     if let Some(count) = client.repeat.count {
-        return repeat(opener, words, count, client, deadline);
+        return repeat(opener, targets, count, client, deadline);
     }
-    let rules = Rules {
+    let options = CheckOptions {
         any: args.any,
         closed: args.closed,
         waits: client.wait.is_some(),
@@ -60,13 +60,13 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
         Some(_) => Output::Talk(talk.clone()),
         None => Output::Stdout(stdout()),
     };
-    let mut report = Report::new(rules, out);
-    let words = words.iter().map(|targets| expect(&mut report, targets)).collect();
+    let mut report = Report::new(options, out);
+    let addresses = targets.iter().map(|targets| expect(&mut report, targets)).collect();
     let retry = client.wait.map(|wait| Retry::new(wait, deadline));
-    let board = Board::start(report, words, move |board, word| {
-        check_until_met(board, word, opener, retry.clone(), deadline)
+    let workers = Workers::start(report, addresses, move |workers, ports| {
+        check_until_met(workers, ports, &opener, retry.clone(), deadline)
     })?;
-    wait_for_answer(&board, client.wait, talk)?;
+    wait_for_answer(&workers, client.wait, talk)?;
     match program {
         Some(program) => {
             talk.flush();
@@ -76,7 +76,7 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
     }
 }
 
-/// Refuses flags that say nothing together.
+/// Refuses flags that exclude each other.
 fn check_flags(args: &Connect) -> Result<(), Failure> {
     let client = &args.client;
     let why = if client.repeat.count.is_some() && client.wait.is_some() {
@@ -84,7 +84,7 @@ fn check_flags(args: &Connect) -> Result<(), Failure> {
     } else if client.repeat.count.is_some() && !client.program.is_empty() {
         "--count cannot be used with a program behind --, which waits for one success"
     } else if args.closed && client.proxy.is_some() {
-        "--closed cannot be used with --proxy: whether anybody listens is not what a proxy tells"
+        "--closed cannot be used with --proxy, which does not say whether a port is closed"
     } else {
         return Ok(());
     };
@@ -93,7 +93,7 @@ fn check_flags(args: &Connect) -> Result<(), Failure> {
 
 /// The targets of each ADDRESS, in the order written. HOST PORT is an ADDRESS only where it is the only
 /// one: further words could be ports of the same host as well.
-fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
+fn targets(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
     let (first, used) = Address::take_list(&args.address)?;
     let rest = &args.address[used..];
     if used == 2
@@ -104,19 +104,19 @@ fn words(args: &ClientArgs) -> Result<Vec<Vec<Target>>, Failure> {
             "unexpected word {extra} after HOST PORT; write each of several addresses as HOST:PORT"
         )));
     }
-    let mut words = vec![first];
+    let mut targets = vec![first];
     for word in rest {
-        words.push(Address::take_list(std::slice::from_ref(word))?.0);
+        targets.push(Address::take_list(std::slice::from_ref(word))?.0);
     }
     let family = args.socket.family.family();
-    for target in words.iter_mut().flatten() {
+    for target in targets.iter_mut().flatten() {
         target.address.check_family(family)?;
         target.address = target.address.clone().resolve_default(family);
         if args.repeat.count.is_some() && target.range.is_some() {
             return Err(Failure::usage("--count tries single ports: 22,80, not a range"));
         }
     }
-    Ok(words)
+    Ok(targets)
 }
 
 fn stdout() -> BufWriter<BlockingStdio> {
@@ -124,32 +124,32 @@ fn stdout() -> BufWriter<BlockingStdio> {
 }
 
 /// Makes the report expect the results of an ADDRESS: of each port, and of each range together.
-fn expect(report: &mut Report, targets: &[Target]) -> Word {
-    let mut word = Word::new();
+fn expect(report: &mut Report, targets: &[Target]) -> AddressPorts {
+    let mut all = AddressPorts::new();
     for ports in targets.chunk_by(|a, b| a.range.is_some() && a.range == b.range) {
         let addresses = ports.iter().map(|target| target.address.to_string()).collect();
         let first = report.expect(addresses, ports[0].range.is_some());
-        word.extend((first..).zip(ports.iter().map(|target| target.address.clone())));
+        all.extend((first..).zip(ports.iter().map(|target| target.address.clone())));
     }
-    word
+    all
 }
 
 /// Waits until the answer is known, and for a moment for the first results of the others, which are likely
 /// to be under way; then reports it. Notices say meanwhile what `--wait` waits for.
 /// Signals are fatal.
 fn wait_for_answer(
-    board: &Board<Report>,
+    workers: &Workers<Report>,
     wait: Option<Duration>,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let limit = wait.filter(|_| talk.gives_notice(Level::Verbose)).map(quantity::shown);
-    let mut said = String::new();
+    let mut last_notice = String::new();
     let mut due = Instant::now() + NOTICE;
     let mut end = Deadline::NEVER;
     let mut state = loop {
         let gives_notice = limit.is_some() && end == Deadline::NEVER;
-        board.wait(None, if gives_notice { Deadline::at(due) } else { end })?;
-        let mut state = board.lock();
+        workers.wait(None, if gives_notice { Deadline::at(due) } else { end })?;
+        let mut state = workers.lock();
         if let Some(failure) = state.failure.take() {
             return Err(failure);
         }
@@ -168,9 +168,9 @@ fn wait_for_answer(
         {
             due = Instant::now() + NOTICE;
             let pending = state.results.pending();
-            if pending != said {
+            if pending != last_notice {
                 talk.notice(Level::Verbose, &format!("waiting up to {limit} for {pending}"));
-                said = pending;
+                last_notice = pending;
             }
         }
     };
@@ -184,33 +184,33 @@ fn wait_for_answer(
 /// Checks an ADDRESS once; with `--wait` until its targets are as they should be, or it makes no sense
 /// any more.
 fn check_until_met(
-    board: &Board<Report>,
-    mut word: Word,
-    opener: &Opener<'_>,
+    workers: &Workers<Report>,
+    mut ports: AddressPorts,
+    opener: &Opener,
     mut retry: Option<Retry>,
     deadline: Deadline,
 ) -> Result<(), Failure> {
     loop {
         let until = retry.as_mut().map_or(deadline, Retry::attempt);
-        check_each(opener, &word, until, |index, checked| {
+        check_each(opener, &ports, until, |index, checked| {
             let is_late = checked.code == Errno::ETIMEDOUT as i32
                 && retry.as_ref().is_some_and(Retry::is_over);
-            let mut state = board.lock();
-            state.results.tell(index, &checked, is_late);
+            let mut state = workers.lock();
+            state.results.record(index, &checked, is_late);
             if state.results.is_decided() {
-                board.waker.wake();
+                workers.waker.wake();
             }
         })?;
         let Some(retry) = &mut retry else {
             return Ok(());
         };
-        let state = board.lock();
-        word.retain(|(index, _)| state.results.needs(*index));
+        let state = workers.lock();
+        ports.retain(|(index, _)| state.results.needs(*index));
         drop(state);
-        if !word.is_empty() {
+        if !ports.is_empty() {
             sleep_until(retry.pause(Instant::now()));
         }
-        if word.is_empty() || retry.is_over() {
+        if ports.is_empty() || retry.is_over() {
             return Ok(());
         }
     }
@@ -218,8 +218,8 @@ fn check_until_met(
 
 /// `--count`: a TCP ping.
 fn repeat(
-    opener: &'static Opener<'static>,
-    words: Vec<Vec<Target>>,
+    opener: Arc<Opener>,
+    targets: Vec<Vec<Target>>,
     count: u64,
     client: &ClientArgs,
     deadline: Deadline,
@@ -230,21 +230,22 @@ fn repeat(
         addresses.push(address.to_string());
         (addresses.len() - 1, address)
     };
-    let words = words.into_iter().map(|word| word.into_iter().map(&mut number).collect()).collect();
+    let number = |targets: Vec<_>| targets.into_iter().map(&mut number).collect();
+    let ports = targets.into_iter().map(number).collect();
     let tries = Tries::new(client.socket.talk.json, addresses, stdout());
     let signals = signal::defer();
-    let board = Board::start(tries, words, move |board, word| {
-        try_often(board, &word, opener, count, interval, deadline)
+    let workers = Workers::start(tries, ports, move |workers, ports| {
+        try_often(workers, &ports, &opener, count, interval, deadline)
     })?;
     let (mut state, signal) = loop {
-        board.wait(signals.as_ref(), Deadline::NEVER)?;
+        workers.wait(signals.as_ref(), Deadline::NEVER)?;
         let signal = signals.as_ref().and_then(Deferred::take);
         if signal.is_some() {
             // Another one ends us at once, even where stdout is not read.
             drop(signals);
-            break (board.lock(), signal);
+            break (workers.lock(), signal);
         }
-        let state = board.lock();
+        let state = workers.lock();
         if state.busy == 0 || state.failure.is_some() || state.results.has_failed() {
             break (state, None);
         }
@@ -261,9 +262,9 @@ fn repeat(
 
 /// Checks an ADDRESS so many times.
 fn try_often(
-    board: &Board<Tries>,
-    word: &Word,
-    opener: &Opener<'_>,
+    workers: &Workers<Tries>,
+    ports: &AddressPorts,
+    opener: &Opener,
     count: u64,
     interval: Duration,
     deadline: Deadline,
@@ -274,11 +275,11 @@ fn try_often(
         if deadline.passed() {
             return Err(Failure::silent(Exit::TimedOut));
         }
-        check_each(opener, word, deadline, |index, checked| {
-            let mut state = board.lock();
-            state.results.tell(index, &checked);
+        check_each(opener, ports, deadline, |index, checked| {
+            let mut state = workers.lock();
+            state.results.record(index, &checked);
             if state.results.has_failed() {
-                board.waker.wake();
+                workers.waker.wake();
             }
         })?;
         next = (next + interval).max(Instant::now());

@@ -8,33 +8,59 @@ use socket2::SockAddr;
 use crate::exit::{Exit, Failure};
 use crate::net::address::{Address, Port};
 use crate::net::deadline::Deadline;
+use crate::net::dial::Dial;
 use crate::net::resolve::resolve;
 use crate::net::scan::{Checked, scan};
 use crate::roles::client::open::Opener;
 
 /// What is checked of one ADDRESS: addresses with one port each, and their places among the results.
-pub(super) type Word = Vec<(usize, Address)>;
+pub(super) type AddressPorts = Vec<(usize, Address)>;
 
-/// Checks all of these, each on every address of its host until one is open. `tell` gets each
+/// Checks all of these, each on every address of its host until one is open. `record` gets each
 /// result once, with the number that belongs to it.
 /// Over 50 lines: its state is that of one loop.
 pub(super) fn check_each(
-    opener: &Opener<'_>,
+    opener: &Opener,
     targets: &[(usize, Address)],
     deadline: Deadline,
-    mut tell: impl FnMut(usize, Checked),
+    mut record: impl FnMut(usize, Checked),
 ) -> Result<(), Failure> {
     if opener.is_proxied() {
         for (index, address) in targets {
-            tell(*index, through_proxy(opener, address, deadline)?);
+            record(*index, through_proxy(opener, address, deadline)?);
         }
         return Ok(());
     }
     let (how, timeout) = opener.dial();
     let until = Deadline::after(timeout).min(deadline);
-    // Of one host: its addresses are looked up once, a service name with its own port.
+    let mut unchecked = resolve_each(targets, &how, until, &mut record)?;
+    for nth in 0.. {
+        unchecked.retain(|(_, found)| nth < found.len());
+        if unchecked.is_empty() {
+            break;
+        }
+        let addresses: Vec<_> = unchecked.iter().map(|(_, found)| found[nth].clone()).collect();
+        scan(&addresses, &how, timeout, deadline, |at, checked| {
+            let (index, found) = &mut unchecked[at];
+            if checked.code == 0 || nth + 1 == found.len() {
+                record(*index, checked);
+                found.clear();
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The addresses of these targets, which are on one host: it is looked up once, a service name with its
+/// own port. A failure is the result of its target.
+fn resolve_each(
+    targets: &[(usize, Address)],
+    how: &Dial,
+    until: Deadline,
+    record: &mut impl FnMut(usize, Checked),
+) -> Result<Vec<(usize, Vec<SockAddr>)>, Failure> {
     let mut known: Option<Vec<SockAddr>> = None;
-    let mut open: Vec<(usize, Vec<SockAddr>)> = Vec::with_capacity(targets.len());
+    let mut all = Vec::with_capacity(targets.len());
     for (index, address) in targets {
         let found = match (&known, address) {
             (Some(known), Address::Inet { port: Port::Number(port), .. }) => {
@@ -45,37 +71,21 @@ pub(super) fn check_each(
         match found {
             Ok(found) => {
                 known.get_or_insert_with(|| found.clone());
-                open.push((*index, found));
+                all.push((*index, found));
             }
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => {
                 let code = failure.code.unwrap_or(libc::EAI_NONAME);
-                let took = Duration::ZERO;
-                tell(*index, Checked { code, took });
+                record(*index, Checked { code, took: Duration::ZERO });
             }
         }
     }
-    let most = open.iter().map(|(_, found)| found.len()).max().unwrap_or(0);
-    for nth in 0..most {
-        open.retain(|(_, found)| nth < found.len());
-        let addresses: Vec<SockAddr> = open.iter().map(|(_, found)| found[nth].clone()).collect();
-        let mut is_reported = vec![false; open.len()];
-        scan(&addresses, &how, timeout, deadline, |at, checked| {
-            let (index, found) = &open[at];
-            if checked.code == 0 || nth + 1 == found.len() {
-                tell(*index, checked);
-                is_reported[at] = true;
-            }
-        })?;
-        let mut is_reported = is_reported.into_iter();
-        open.retain(|_| !is_reported.next().unwrap_or(false));
-    }
-    Ok(())
+    Ok(all)
 }
 
 /// One check by way of a proxy, which has no number for each reason.
 fn through_proxy(
-    opener: &Opener<'_>,
+    opener: &Opener,
     address: &Address,
     deadline: Deadline,
 ) -> Result<Checked, Failure> {

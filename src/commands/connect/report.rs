@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use nix::errno::Errno;
 
-use super::verdict::{Rules, Verdict, event, status};
+use super::verdict::{CheckOptions, Verdict, event, status};
 use crate::console::json;
 use crate::console::talk::Talk;
 use crate::console::timings::millis;
@@ -18,10 +18,10 @@ const NAMED: usize = 8;
 
 /// The results, written in the order of the command line, as soon as that order allows.
 pub struct Report {
-    rules: Rules,
+    options: CheckOptions,
     out: Output,
     lines: Vec<Line>,
-    targets: Vec<Target>,
+    targets: Vec<CheckedPorts>,
     /// How many targets are as they should be.
     met: usize,
     /// How many will not be, however long they are waited for.
@@ -50,7 +50,7 @@ struct Line {
 }
 
 /// One port, or a range of them, which counts as open if one of them is.
-struct Target {
+struct CheckedPorts {
     first: usize,
     is_range: bool,
     /// How many ports there are; how many are as they should be, or will not be.
@@ -59,26 +59,26 @@ struct Target {
     hopeless: usize,
 }
 
-impl Target {
-    fn is_met(&self, rules: Rules) -> bool {
-        if self.takes_one(rules) { self.met > 0 } else { self.met == self.count }
+impl CheckedPorts {
+    fn is_met(&self, options: CheckOptions) -> bool {
+        if self.takes_one(options) { self.met > 0 } else { self.met == self.count }
     }
 
-    fn is_hopeless(&self, rules: Rules) -> bool {
-        if self.takes_one(rules) { self.hopeless == self.count } else { self.hopeless > 0 }
+    fn is_hopeless(&self, options: CheckOptions) -> bool {
+        if self.takes_one(options) { self.hopeless == self.count } else { self.hopeless > 0 }
     }
 
     /// Whether one of its ports decides.
-    fn takes_one(&self, rules: Rules) -> bool {
-        self.is_range && !rules.closed
+    fn takes_one(&self, options: CheckOptions) -> bool {
+        self.is_range && !options.closed
     }
 }
 
 impl Report {
     /// None yet; they go to `out`.
-    pub fn new(rules: Rules, out: Output) -> Self {
+    pub fn new(options: CheckOptions, out: Output) -> Self {
         Self {
-            rules,
+            options,
             out,
             lines: Vec::new(),
             targets: Vec::new(),
@@ -96,7 +96,7 @@ impl Report {
         let (first, count) = (self.lines.len(), addresses.len());
         let target = self.targets.len();
         self.missing += count;
-        self.targets.push(Target { first, is_range, count, met: 0, hopeless: 0 });
+        self.targets.push(CheckedPorts { first, is_range, count, met: 0, hopeless: 0 });
         let verdict = Verdict::MayPass;
         self.lines.extend(addresses.into_iter().map(|address| Line {
             address,
@@ -109,25 +109,25 @@ impl Report {
 
     /// A result for the address of this place in the order. One whose time the end of `--wait` has cut
     /// short says less than the one before it.
-    pub fn tell(&mut self, index: usize, checked: &Checked, is_cut_short: bool) {
-        let (rules, line) = (self.rules, &mut self.lines[index]);
+    pub fn record(&mut self, index: usize, checked: &Checked, is_cut_short: bool) {
+        let (options, line) = (self.options, &mut self.lines[index]);
         if is_cut_short && line.result.is_some() {
             return;
         }
         self.missing -= usize::from(line.result.is_none());
         line.result = Some((checked.code, millis(checked.took)));
-        line.verdict = rules.verdict(checked.code);
+        line.verdict = options.verdict(checked.code);
         let target = &mut self.targets[line.target];
-        let before = (target.is_met(rules), target.is_hopeless(rules));
+        let before = (target.is_met(options), target.is_hopeless(options));
         match line.verdict {
             Verdict::Met => target.met += 1,
             Verdict::MayPass => {}
             Verdict::Hopeless => target.hopeless += 1,
         }
-        self.met += usize::from(!before.0 && target.is_met(rules));
-        self.hopeless += usize::from(!before.1 && target.is_hopeless(rules));
+        self.met += usize::from(!before.0 && target.is_met(options));
+        self.hopeless += usize::from(!before.1 && target.is_hopeless(options));
         let is_settled =
-            |line: &Line| line.verdict == Verdict::Met || !rules.waits && line.result.is_some();
+            |line: &Line| line.verdict == Verdict::Met || !options.waits && line.result.is_some();
         while self.lines.get(self.next).is_some_and(is_settled) {
             self.write_next();
         }
@@ -142,16 +142,16 @@ impl Report {
     pub fn needs(&self, index: usize) -> bool {
         let line = &self.lines[index];
         let target = &self.targets[line.target];
-        let is_over = target.is_met(self.rules) || target.is_hopeless(self.rules);
+        let is_over = target.is_met(self.options) || target.is_hopeless(self.options);
         line.verdict == Verdict::MayPass && !is_over
     }
 
     /// Whether the answer is known though results are missing, or none can be written.
     pub fn is_decided(&self) -> bool {
-        let most = if self.rules.any { self.targets.len() } else { 1 };
+        let most = if self.options.any { self.targets.len() } else { 1 };
         self.failure.is_some()
-            || self.rules.any && self.has_succeeded()
-            || self.rules.waits && self.hopeless >= most
+            || self.options.any && self.has_succeeded()
+            || self.options.waits && self.hopeless >= most
     }
 
     /// Whether every address has been checked once.
@@ -160,36 +160,36 @@ impl Report {
     }
 
     fn has_succeeded(&self) -> bool {
-        self.met >= if self.rules.any { 1 } else { self.targets.len() }
+        self.met >= if self.options.any { 1 } else { self.targets.len() }
     }
 
     /// What is waited for, each target with its last cause.
     pub fn pending(&self) -> String {
-        let unmet = self.targets.iter().filter(|target| !target.is_met(self.rules));
+        let unmet = self.targets.iter().filter(|target| !target.is_met(self.options));
         let named = unmet.clone().take(NAMED).map(|target| self.named(target));
         let mut text = named.collect::<Vec<_>>().join(", ");
         match unmet.count().saturating_sub(NAMED) {
             0 => {}
             others => text = format!("{text}, and {others} more"),
         }
-        if self.rules.any { format!("any of {text}") } else { text }
+        if self.options.any { format!("any of {text}") } else { text }
     }
 
     /// The ranges that have no open port, of which no line says so.
     pub fn empty_ranges(&self) -> Vec<String> {
-        if self.rules.closed || self.rules.verbose || self.rules.json {
+        if self.options.closed || self.options.verbose || self.options.json {
             return Vec::new();
         }
         let empty = self.targets.iter().filter(|target| target.is_range && target.met == 0);
         empty.map(|target| self.named(target)).collect()
     }
 
-    fn named(&self, target: &Target) -> String {
+    fn named(&self, target: &CheckedPorts) -> String {
         let line = &self.lines[target.first];
         if target.is_range {
             let last = &self.lines[target.first + target.count - 1].address;
             let (_, last) = last.rsplit_once(':').unwrap_or_default();
-            let state = if self.rules.closed { "closed" } else { "open" };
+            let state = if self.options.closed { "closed" } else { "open" };
             return format!("{}-{last}: {} of {} {state}", line.address, target.met, target.count);
         }
         match line.result {
@@ -201,22 +201,22 @@ impl Report {
 
     /// Writes one line. Ports of a range that are not open would be most of its lines.
     fn write_next(&mut self) {
-        let (rules, line) = (self.rules, &self.lines[self.next]);
+        let (options, line) = (self.options, &self.lines[self.next]);
         self.next += 1;
         // A connect that is under way: the answer was known without it.
         let (code, ms) = line.result.unwrap_or((Errno::EINPROGRESS as i32, 0.0));
         let target = &self.targets[line.target];
-        let is_shown = !target.is_range || code == 0 || rules.verbose || rules.json;
+        let is_shown = !target.is_range || code == 0 || options.verbose || options.json;
         if !is_shown {
             return;
         }
-        let event = event(&line.address, code, ms, target.is_met(rules));
+        let event = event(&line.address, code, ms, target.is_met(options));
         let written = match &mut self.out {
             Output::Talk(talk) => {
                 talk.say(&event);
                 return;
             }
-            Output::Stdout(out) if rules.json => {
+            Output::Stdout(out) if options.json => {
                 json::line(&event).map_err(io::Error::from).and_then(|line| writeln!(out, "{line}"))
             }
             Output::Stdout(out) => writeln!(out, "{}", event.line(false)),
@@ -243,14 +243,14 @@ impl Report {
         if self.has_succeeded() {
             return Ok(());
         }
-        if self.rules.waits && !self.is_decided() {
+        if self.options.waits && !self.is_decided() {
             return Err(Failure::silent(Exit::TimedOut));
         }
-        let has_failed = |target: &&Target| {
-            if self.rules.waits {
-                target.is_hopeless(self.rules)
+        let has_failed = |target: &&CheckedPorts| {
+            if self.options.waits {
+                target.is_hopeless(self.options)
             } else {
-                !target.is_met(self.rules)
+                !target.is_met(self.options)
             }
         };
         let failed = self.targets.iter().find(has_failed);
@@ -258,8 +258,8 @@ impl Report {
     }
 
     /// The status of a target that failed. A range without an open port is refused.
-    fn status(&self, target: &Target) -> Exit {
-        if target.takes_one(self.rules) {
+    fn status(&self, target: &CheckedPorts) -> Exit {
+        if target.takes_one(self.options) {
             return Exit::Refused;
         }
         let lines = &self.lines[target.first..target.first + target.count];

@@ -55,7 +55,7 @@ impl Tries {
     }
 
     /// One more try of the address of this place in the order.
-    pub fn tell(&mut self, index: usize, checked: &Checked) {
+    pub fn record(&mut self, index: usize, checked: &Checked) {
         let tried = &mut self.addresses[index];
         if checked.code == 0 {
             tried.timings.record(checked.took);

@@ -11,7 +11,7 @@ use crate::net::retry::Retry;
 /// What must hold for a check to succeed, and what its lines are.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-pub struct Rules {
+pub struct CheckOptions {
     /// `--any`: one target is enough.
     pub any: bool,
     /// `--closed`: nobody listens at a target.
@@ -35,7 +35,7 @@ pub enum Verdict {
     Hopeless,
 }
 
-impl Rules {
+impl CheckOptions {
     /// What the errno value of a check means; 0 is open.
     pub fn verdict(self, code: i32) -> Verdict {
         let is_met = if self.closed { is_closed(code) } else { code == 0 };

@@ -14,19 +14,19 @@ use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::proxy::{Login, Proxy, Tunnel};
 use crate::net::proxy_header::Version;
-use crate::server::{Route, Run};
+use crate::server::{Route, Run, RunEnd};
 use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
 
 /// Opens connections the way the command line says.
-pub struct Opener<'a> {
-    args: &'a ClientArgs,
+pub struct Opener {
+    args: ClientArgs,
     proxy: Option<(Proxy, Option<Arc<Login>>)>,
 }
 
-impl<'a> Opener<'a> {
+impl Opener {
     /// One for these flags; reads the proxy's password.
-    pub fn new(args: &'a ClientArgs) -> Result<Self, Failure> {
+    pub fn new(args: &ClientArgs) -> Result<Self, Failure> {
         let mut proxy = None;
         if let Some(text) = &args.proxy {
             let parsed = Proxy::parse(text)?;
@@ -34,7 +34,7 @@ impl<'a> Opener<'a> {
             let login = login(&parsed, args.proxy_password_file.as_deref())?;
             proxy = Some((parsed, login.map(Arc::new)));
         }
-        Ok(Self { args, proxy })
+        Ok(Self { args: args.clone(), proxy })
     }
 
     /// Whether there is a proxy.
@@ -86,15 +86,22 @@ impl<'a> Opener<'a> {
             config: self.args.config(false, deadline, Vec::new(), &talk),
             talk,
         };
-        run.serve(&mut Check).map(drop)
+        let mut check = Check { is_open: false };
+        match run.serve(&mut check)? {
+            (RunEnd::Expired(failure), _) if !check.is_open => Err(failure),
+            _ => Ok(()),
+        }
     }
 }
 
 /// The end of the run as soon as the connection is there.
-struct Check;
+struct Check {
+    is_open: bool,
+}
 
 impl Handler for Check {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.is_open = true;
         clients.close(client, Reason::Eof);
     }
 }

@@ -10,14 +10,14 @@ use std::thread;
 
 use nix::poll::PollFlags;
 
-use super::probe::Word;
+use super::probe::AddressPorts;
 use crate::exit::{During, Failure};
 use crate::net::deadline::{self, Deadline};
 use crate::net::poller::Waker;
 use crate::net::signal::Deferred;
 
 /// The results, which the threads write, and what wakes the main thread.
-pub(super) struct Board<R> {
+pub(super) struct Workers<R> {
     state: Mutex<State<R>>,
     pub(super) waker: Waker,
 }
@@ -30,28 +30,28 @@ pub(super) struct State<R> {
     pub(super) failure: Option<Failure>,
 }
 
-impl<R: Send + 'static> Board<R> {
+impl<R: Send + 'static> Workers<R> {
     /// Starts a thread for each ADDRESS, which does this work.
     pub(super) fn start(
         results: R,
-        words: Vec<Word>,
-        work: impl Fn(&Self, Word) -> Result<(), Failure> + Clone + Send + 'static,
+        addresses: Vec<AddressPorts>,
+        work: impl Fn(&Self, AddressPorts) -> Result<(), Failure> + Clone + Send + 'static,
     ) -> Result<Arc<Self>, Failure> {
         let waker = Waker::new().during("start", "the check")?;
-        let state = Mutex::new(State { results, busy: words.len(), failure: None });
-        let board = Arc::new(Self { state, waker });
-        for word in words {
-            let (board, work) = (Arc::clone(&board), work.clone());
+        let state = Mutex::new(State { results, busy: addresses.len(), failure: None });
+        let workers = Arc::new(Self { state, waker });
+        for ports in addresses {
+            let (workers, work) = (Arc::clone(&workers), work.clone());
             let thread = thread::Builder::new().name("check".into()).spawn(move || {
-                let result = work(&board, word);
-                let mut state = board.lock();
+                let result = work(&workers, ports);
+                let mut state = workers.lock();
                 state.busy -= 1;
                 state.failure = state.failure.take().or(result.err());
-                board.waker.wake();
+                workers.waker.wake();
             });
             thread.during("start", "the check")?;
         }
-        Ok(board)
+        Ok(workers)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<R>> {
