@@ -27,7 +27,6 @@ use crate::net::address::{Address, Host};
 use crate::net::deadline::Deadline;
 use crate::net::dial::Dial;
 use crate::net::dump::Dump;
-use crate::net::endpoint::Endpoint;
 use crate::net::quantity;
 use crate::net::role::Role;
 use crate::net::signal;
@@ -158,43 +157,34 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     route.redials = args.wait.is_some() && is_script && !args.data.send_only;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
+    let mut config = args.config(has_prompt, deadline, dumps, talk);
+    config.bounds.proves = proves;
     let run = Run {
         listener: None,
         route: Some(route),
         inbox: &inbox,
         signals: signals.as_ref(),
-        config: args.config(has_prompt, deadline, dumps, talk),
+        config,
         talk: talk.clone(),
     };
     let (ended, own_result) = choice.serve(args, proves, run)?;
-    let may_be_rejected = proves && (own_result.is_none() || is_script);
-    let silent_peer = Some(&ended).filter(|_| may_be_rejected).and_then(silent_peer);
-    let result = own_result.unwrap_or_else(|| match ended {
-        (RunEnd::Over, Some(closed)) => closed.result(),
-        (RunEnd::Expired(failure), _) => Err(failure),
-        (RunEnd::Stopped(Some(signal)), _) => Err(Failure::silent(Exit::of_signal(signal))),
-        (RunEnd::Stopped(None) | RunEnd::Over, _) => Ok(()),
-    });
-    match silent_peer {
-        None => result,
-        Some(_) if args.data.send_only && result.is_ok() => result,
-        Some((peer, false)) if result.is_ok() => {
-            talk.notice(Level::Normal, &format!("{peer} took all and closed without a reply"));
-            result
+    let mut unanswered = None;
+    let result = match ended {
+        (RunEnd::Over, Some(closed)) => {
+            let is_unanswered = closed.rejection().is_some() && !args.data.send_only;
+            unanswered = (is_unanswered && own_result.is_none()).then(|| closed.peer.clone());
+            own_result.unwrap_or_else(|| closed.result())
         }
-        Some((peer, _)) => {
-            let cause = "the server closed without a reply (it may have rejected the key)";
-            Err(Failure::new("authenticate to", peer, cause, Exit::NotAuthenticated))
-        }
+        (end, _) => own_result.unwrap_or(match end {
+            RunEnd::Expired(failure) => Err(failure),
+            RunEnd::Stopped(Some(signal)) => Err(Failure::silent(Exit::of_signal(signal))),
+            RunEnd::Stopped(None) | RunEnd::Over => Ok(()),
+        }),
+    };
+    if let Some(peer) = unanswered.filter(|_| result.is_ok()) {
+        talk.notice(Level::Normal, &format!("{peer} took all and closed without a reply"));
     }
-}
-
-/// The peer that has closed without a reply, and whether it took nothing of ours: in a protocol without a
-/// verdict that is how a server rejects a key.
-fn silent_peer((end, closed): &Ended) -> Option<(Endpoint, bool)> {
-    let closed = closed.as_ref().filter(|_| matches!(end, RunEnd::Over))?;
-    let is_silent = closed.by_peer && closed.received == 0 && !closed.has_codec;
-    is_silent.then(|| (closed.peer.clone(), closed.error.is_some() || closed.sent == 0))
+    result
 }
 
 /// How a client talks, as its flags and its terminal choose.
@@ -337,6 +327,7 @@ impl ClientArgs {
                 linger: self.linger.or(has_prompt.then_some(LINGER)),
                 max_bytes: self.max_bytes.unwrap_or(u64::MAX),
                 half_close: self.data.half_close(),
+                proves: false,
                 role: Role::Client,
                 tcp_info: self.tcp_info,
             },

@@ -377,6 +377,7 @@ impl ServerArgs {
                 linger: None,
                 max_bytes: u64::MAX,
                 half_close: self.data.half_close(),
+                proves: false,
                 role: Role::Server,
                 tcp_info: false,
             },

@@ -86,7 +86,7 @@ impl Table {
                 reason,
                 by_peer: conn.read_half() != ReadHalf::Open || error.is_some(),
                 error,
-                has_codec: conn.has_codec(),
+                is_unconfirmed: self.bounds.proves && !conn.has_codec(),
                 received: conn.received,
                 sent: conn.sent,
                 peer: conn.peer,

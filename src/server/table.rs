@@ -77,6 +77,8 @@ pub struct Bounds {
     pub max_bytes: u64,
     /// Half-close: the end of our side is passed on as FIN.
     pub half_close: bool,
+    /// We prove a key as a client.
+    pub proves: bool,
     /// Which side of the connections we are.
     pub role: Role,
     /// `--tcp-info`: statistics are reported at the end.

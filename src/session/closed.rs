@@ -24,19 +24,28 @@ pub struct Closed {
     pub error: Option<io::Error>,
     /// The peer ended its side, or broke the connection.
     pub by_peer: bool,
-    /// A codec stood between the wire and the payload.
-    pub has_codec: bool,
     /// Payload bytes received.
     pub received: u64,
     /// Payload bytes sent.
     pub sent: u64,
     /// The idle timeout that held for it.
     pub idle: Duration,
+    /// Our key was proved to the peer by a protocol without a verdict.
+    pub is_unconfirmed: bool,
 }
 
 impl Closed {
     /// Success, or how it failed.
     pub fn result(&self) -> Result<(), Failure> {
+        let outcome = self.outcome();
+        match self.rejection() {
+            Some(rejection) if outcome.is_err() || self.sent == 0 => Err(rejection),
+            _ => outcome,
+        }
+    }
+
+    /// The same for a peer that is not to confirm anything.
+    fn outcome(&self) -> Result<(), Failure> {
         let (op, peer) = (self.role.op(), &self.peer);
         match (self.reason, &self.error) {
             (Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
@@ -52,6 +61,16 @@ impl Closed {
             }
             (reason, _) => Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken)),
         }
+    }
+
+    /// The failure of a key that was perhaps rejected: in a protocol without a verdict a server that
+    /// does so closes without a reply, and takes nothing of ours.
+    pub fn rejection(&self) -> Option<Failure> {
+        let is_unanswered = self.is_unconfirmed && self.by_peer && self.received == 0;
+        is_unanswered.then(|| {
+            let cause = "the server closed without a reply (it may have rejected the key)";
+            Failure::new("authenticate to", &self.peer, cause, Exit::NotAuthenticated)
+        })
     }
 
     /// Why what was still expected of the peer has not come; `None` where the run was asked to stop.

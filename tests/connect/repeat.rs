@@ -146,8 +146,8 @@ fn repetitions_need_steps() {
 #[test]
 fn attempts_that_fail_at_once_can_be_interrupted() {
     let words = "connect unix:/nonexistent/x --send x --count 1000000000";
-    let client = sockctl(words).start();
-    until("it works", || client.vitals().threads > 0);
+    let client = sockctl(format!("{words} --trace")).start();
+    client.stderr_has("ENOENT");
     client.signal("INT");
     assert_eq!(client.finish().code, 130);
     assert_eq!(sockctl(format!("{words} --deadline .3")).run().code, 4);
@@ -170,4 +170,18 @@ while True:
     let done = sockctl(format!("connect {address} {words}")).run();
     assert!(String::from_utf8_lossy(&done.stdout).contains("4 conversations"), "{}", done.stderr);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_wrong_key_is_the_status_of_each() {
+    for digest in ["", " --digest sha256"] {
+        let server = sockctl(format!("auth-serve 0 --echo --no-penalty{digest}"))
+            .env("SOCKCTL_KEY", "a passphrase of many words")
+            .start();
+        let words = format!("auth-connect {server} --send x --expect x --count 3{digest}");
+        let done = sockctl(words).env("SOCKCTL_KEY", "another passphrase of words").run();
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(text.contains("3 failed, 3 with status 9"), "{text}{}", done.stderr);
+        assert_eq!(done.code, 9);
+    }
 }

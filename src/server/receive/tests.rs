@@ -47,6 +47,7 @@ fn config() -> Config {
             linger: None,
             max_bytes: u64::MAX,
             half_close: true,
+            proves: false,
             role: Role::Server,
             tcp_info: false,
         },

@@ -223,7 +223,7 @@ impl Handler for Scripted {
                 self.log_limit.failure(&failure, Instant::now());
                 None
             }
-            Some(failure) => Some(Err(failure)),
+            Some(failure) => Some(Err(closed.rejection().unwrap_or(failure))),
             None => (run.phase == Phase::Reset).then_some(Ok(())),
         };
         false
