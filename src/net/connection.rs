@@ -644,9 +644,10 @@ impl Connection {
         self.failure.as_ref()
     }
 
-    /// Takes the failure out.
+    /// Takes the failure out. The kernel reports a reset that comes after the peer's end as EPIPE.
     pub fn take_failure(&mut self) -> Option<io::Error> {
-        self.failure.take()
+        let failure = self.failure.take()?;
+        Some(if is_reset(&failure) { Errno::ECONNRESET.into() } else { failure })
     }
 
     /// Neither direction can go on.

@@ -93,11 +93,7 @@ impl Closed {
 
 /// The failure of a connection that broke.
 fn broken(op: &'static str, peer: &Endpoint, error: &io::Error) -> Failure {
-    // The kernel reports a reset that comes after the peer's end as EPIPE.
-    let failure = match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::system(op, peer, &Errno::ECONNRESET.into()),
-        _ => Failure::system(op, peer, error),
-    };
+    let failure = Failure::system(op, peer, error);
     let exit = if failure.exit == Exit::TimedOut { Exit::TimedOut } else { Exit::Broken };
     failure.exit(exit)
 }
