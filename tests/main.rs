@@ -24,6 +24,7 @@ mod run;
 mod serve;
 mod signals;
 mod stdio;
+mod steps;
 mod system;
 mod talk;
 mod terminal;

@@ -91,10 +91,10 @@ fn a_server_reports_what_was_not_met_and_serves_on() {
 /// A client in Python that reads to the end; `reset` where that is one.
 const READER: &str = r#"
 import socket, sys
-s = socket.create_connection(sys.argv[1].rsplit(":", 1), 30)
-if len(sys.argv) > 2: s.sendall(b"x" * int(sys.argv[2]))
 got = b""
 try:
+    s = socket.create_connection(sys.argv[1].rsplit(":", 1), 30)
+    if len(sys.argv) > 2: s.sendall(b"x" * int(sys.argv[2]))
     while part := s.recv(65536): got += part
     print(got, "end")
 except ConnectionResetError: print(got, "reset")
@@ -206,6 +206,15 @@ fn a_peer_that_takes_nothing_is_late_at_any_rate() {
 }
 
 #[test]
+fn row_82_what_the_rate_holds_back_when_it_stops_ends_with_a_reset() {
+    let server = serve("--rate 1 --send 0123456789");
+    let client = server.connect();
+    assert_eq!(take(&client, 1), b"0");
+    server.stops("", "");
+    read_to_reset(&client);
+}
+
+#[test]
 fn byte_by_byte_each_byte_is_a_segment() {
     let server = serve("--rate 20 --send abc");
     let mut client = server.connect();
@@ -217,6 +226,35 @@ fn byte_by_byte_each_byte_is_a_segment() {
     assert_eq!(client.read(&mut byte).unwrap(), 0);
     drop(client);
     server.stops("", "");
+}
+
+/// Those of haproxy's tcploop: accept, and reset at once; half an answer, and a reset or an end; an
+/// end with data unread; silence.
+#[test]
+fn scenarios_of_tcploop() {
+    for (steps, sent, got) in [
+        ("--reset", 0, "b'' reset\n"),
+        ("--send-hex 00 --pause .3 --reset", 0, "b'\\x00' reset\n"),
+        ("--expect x --send half", 1, "b'half' end\n"),
+        ("--expect x --send half --reset", 1, "b'half' reset\n"),
+        // What is unread is read before the end, and not before a reset.
+        ("--expect x", 3_000_000, "b'' end\n"),
+        ("--send half --expect x", 3_000_000, "b'half' end\n"),
+        ("--pause .3", 3_000_000, "b'' end\n"),
+        ("--expect x --pause .1 --send half --reset", 300_000, "b'half' reset\n"),
+        ("--rate 40 --send slow", 0, "b'slow' end\n"),
+        ("--expect x{3} --pause .1", 3, "b'' end\n"),
+    ] {
+        let server = serve(steps);
+        python(READER, [&server.address(), &sent.to_string()]).run().is(0, got, "");
+        server.stops("", "");
+    }
+    // A server that stops lets go of the silent.
+    let server = serve("--pause 1h");
+    let client = server.connect();
+    assert!((&client).write_all(b"hello?").is_ok());
+    server.stops("", "");
+    assert_eq!(read_all(&client), b"");
 }
 
 #[test]

@@ -145,20 +145,23 @@ impl Conversation {
         }
         self.phase = Phase::Failed;
         self.is_late = true;
-        self.report_unmet(talk);
+        if self.script.pending().is_some() {
+            self.report_unmet(talk);
+        }
         clients.close(self.client, Reason::Error);
     }
 
     /// The event of an expectation that is not met.
     pub(super) fn report_unmet(&mut self, talk: &Talk) {
-        if let Some((pattern, _)) = self.script.pending().filter(|_| !self.is_reported) {
+        if let Some((pattern, _)) = self.script.awaited().filter(|_| !self.is_reported) {
             talk.say(&Event::expected(pattern, None));
             self.is_reported = true;
         }
     }
 
     /// What the steps make of the end of the connection: the failure of an expectation that was
-    /// pending, or of a step that was late; `None` where that end decides.
+    /// pending, or of a step that was late; `None` where that end decides. Where the peer breaks the
+    /// connection before a send is through, what is expected behind it is pending: by chance it is later.
     pub(super) fn verdict(
         &mut self,
         closed: &Closed,
@@ -166,7 +169,9 @@ impl Conversation {
         talk: &Talk,
     ) -> Option<Failure> {
         let limit = quantity::shown(limit);
-        let Some((_, named)) = self.script.pending() else {
+        let is_broken = closed.by_peer && !self.is_late;
+        let pending = if is_broken { self.script.awaited() } else { self.script.pending() };
+        let Some((_, named)) = pending else {
             return self.is_late.then(|| self.late(&limit, closed));
         };
         let cause =

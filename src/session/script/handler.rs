@@ -253,8 +253,12 @@ impl Handler for Scripted {
         }
     }
 
-    fn stopping(&mut self, until: Deadline, _clients: &mut dyn Clients) {
+    fn stopping(&mut self, until: Deadline, clients: &mut dyn Clients) {
         self.streams.stop(until);
+        // What `--rate` has held back is not queued: an end would say that it was sent.
+        for run in self.runs.values().filter(|run| run.rest.is_some()) {
+            clients.close(run.client, Reason::Error);
+        }
     }
 
     fn source(&self) -> Option<BorrowedFd<'_>> {

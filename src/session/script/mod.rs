@@ -47,6 +47,19 @@ pub enum Step {
     Reset,
 }
 
+impl Step {
+    /// What it expects: the pattern, and how an error line names it.
+    fn expectation(&self) -> Option<(&str, String)> {
+        match self {
+            Self::Send(_) | Self::Pause(_) | Self::Reset => None,
+            Self::Expect(pattern) => {
+                Some((pattern.as_str(), format!("{} from", quoted(pattern.as_str()))))
+            }
+            Self::ExpectEof => Some(("--expect-eof", "the end of".into())),
+        }
+    }
+}
+
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
@@ -218,15 +231,14 @@ impl Script {
         self.step().is_none()
     }
 
-    /// What is expected and has not come: the pattern, and how an error line names it.
+    /// What the step on hand expects and has not come: the pattern, and how an error line names it.
     pub fn pending(&self) -> Option<(&str, String)> {
-        match self.step()? {
-            Step::Send(_) | Step::Pause(_) | Step::Reset => None,
-            Step::Expect(pattern) => {
-                Some((pattern.as_str(), format!("{} from", quoted(pattern.as_str()))))
-            }
-            Step::ExpectEof => Some(("--expect-eof", "the end of".into())),
-        }
+        self.step()?.expectation()
+    }
+
+    /// The same of the step on hand, or of the first behind it that expects anything.
+    pub fn awaited(&self) -> Option<(&str, String)> {
+        self.steps[self.at..].iter().find_map(Step::expectation)
     }
 
     /// What was received instead, for an error line: escaped, and cut in the middle.
