@@ -4,4 +4,5 @@
 mod client;
 mod netcat;
 mod opts;
+mod scripted;
 mod services;

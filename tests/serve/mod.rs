@@ -15,6 +15,7 @@ use crate::run::{
 
 mod accept;
 mod floods;
+mod library;
 mod limits;
 mod script;
 mod start;
