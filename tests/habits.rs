@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 
 use crate::run::{
     BINARY, DEADLINE, Finished, Folder, IN_USE, Program, Running, accept, ask, connect, datagram,
-    datagrams, echoes, free_port, listen, listener, program, read_all, sockctl, take, with_ports,
+    datagrams, echoes, free_port, listen, listener, program, read_all, read_to_reset, sockctl,
+    take, with_ports,
 };
 
 const README: &str = include_str!("../README.md");
@@ -150,6 +151,12 @@ const HABITS: &[Habit] = &[
         let shown = String::from_utf8_lossy(&done.stdout).into_owned();
         let end = format!("127.0.0.1:{}: 3 tries, 0 failures, min/avg/p50/p99/max ", place.port);
         assert!(done.code == 0 && shown.lines().last().unwrap().starts_with(&end), "{shown}");
+    }),
+    ("sockctl serve 8520 --expect . --pause 500ms --send half --reset", |place, command| {
+        let _server = place.serve(command);
+        let mut client = connect(place.port);
+        client.write_all(b"hello\n").unwrap();
+        assert_eq!(read_to_reset(&client), b"half");
     }),
     (r"sockctl connect 8520 --wait 30s --send 'PING\r\n' --expect '\+PONG'", |place, command| {
         let waiting = place.command(command).start();

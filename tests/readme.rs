@@ -3,12 +3,15 @@
 //! A line after `$ ` is a command, one after `> ` goes on with it; the lines below are what it
 //! prints on stdout and stderr, where `…` stands for anything. Behind a command that ends in `&`
 //! the block goes on once it has printed as many lines as are shown. The ports 8520 to 8529 are
-//! replaced by free ones, so that nothing is in the way.
+//! replaced by free ones, so that nothing is in the way. A block that opens with
+//! ```` ```console needs PROGRAM ```` is run where the tests with other programs are.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::run::{BINARY, Folder, free_port, is_like, program, sockctl, with_ports};
+use crate::run::{
+    BINARY, Folder, Program, REFUSED, free_port, is_like, program, sockctl, with_ports,
+};
 
 const README: &str = include_str!("../README.md");
 
@@ -18,13 +21,13 @@ struct Step {
     shown: Vec<String>,
 }
 
-/// The blocks, each with the line it begins at.
-fn blocks() -> Vec<(usize, Vec<Step>)> {
+/// The blocks that open like this, each with the line it begins at.
+fn blocks(opening: &str) -> Vec<(usize, Vec<Step>)> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, Vec<Step>)> = None;
     for (number, line) in README.lines().enumerate() {
         match &mut open {
-            None if line == "```console" => open = Some((number + 1, Vec::new())),
+            None if line == opening => open = Some((number + 1, Vec::new())),
             None => {}
             Some(_) if line == "```" => blocks.extend(open.take()),
             Some((_, steps)) => match (line.strip_prefix("$ "), line.strip_prefix("> ")) {
@@ -83,20 +86,48 @@ fn with_free_ports(mut steps: Vec<Step>) -> Vec<Step> {
     steps
 }
 
+/// A program with sockctl in its PATH.
+fn beside_sockctl(name: &str, words: &[&str]) -> Program {
+    let (binary, path) = (Path::new(BINARY).parent().unwrap(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{path}", binary.display());
+    words.iter().fold(program(name, ""), Program::arg).env("PATH", path)
+}
+
 #[test]
 fn every_console_block_prints_what_it_shows() {
-    let blocks = blocks();
+    let blocks = blocks("```console");
     assert!(blocks.len() > 5, "only {} blocks found", blocks.len());
-    let binary = Path::new(BINARY).parent().unwrap();
-    let path = std::env::var("PATH").unwrap();
+    print_what_they_show(blocks);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn blocks_with_a_redis_print_what_they_show() {
+    let blocks = blocks("```console needs redis-server");
+    assert_eq!(blocks.len(), 1);
+    print_what_they_show(blocks);
+}
+
+/// A health check, as a container is asked: 0 is healthy, all else is not.
+#[test]
+fn the_health_check_is_one() {
+    let (_, rest) = README.split_once("```dockerfile\nHEALTHCHECK ").unwrap();
+    let words = rest.lines().next().unwrap().split_once(" CMD ").unwrap().1;
+    let server = sockctl("serve 0 --when '^PING\r\n' '+PONG\\r\\n'").start();
+    let port = server.port();
+    let words: Vec<String> = serde_json::from_str(&with_ports(words, |_| port)).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let check = || beside_sockctl(words[0], &words[1..]).run();
+    check().is(0, "+PONG\r\n", "");
+    server.stops("", "");
+    check().fails(3, format!("connect to 127.0.0.1:{port}: {REFUSED}"));
+}
+
+fn print_what_they_show(blocks: Vec<(usize, Vec<Step>)>) {
     for (line, steps) in blocks {
         let steps = with_free_ports(steps);
         let folder = Folder::new();
-        program("bash", ["-c", &script(&steps)])
-            .env("PATH", format!("{}:{path}", binary.display()))
-            .within(&folder)
-            .run()
-            .is(0, "", "");
+        beside_sockctl("bash", &["-c", &script(&steps)]).within(&folder).run().is(0, "", "");
         for (index, step) in steps.iter().enumerate() {
             let bytes = std::fs::read(folder.path().join(index.to_string())).unwrap();
             let printed = String::from_utf8_lossy(&bytes);
