@@ -33,7 +33,7 @@
 //!
 //! | interface                     | is                                        | implementations              |
 //! |-------------------------------|-------------------------------------------|------------------------------|
-//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, room, programs |
+//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, room, programs; `Check` of `connect -z` |
 //! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, Python's frames; a plain stream has none |
 //! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python |
 //!
@@ -146,7 +146,9 @@
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to
 //! descriptors that may block ([`console::printer`], [`console::file`]), and start programs
-//! ([`session::program`]). `connect -z` has no loop: each ADDRESS is checked in a thread of its own.
+//! ([`session::program`]). `connect -z` checks each ADDRESS in a thread of its own, without a loop
+//! ([`net::scan`]); through a proxy each check is a run of its own in that thread, with the handler `Check`
+//! (`roles/client/open.rs`).
 //!
 //! # Invariants
 //!
@@ -282,7 +284,13 @@
 //!   connection, which STARTTLS would need.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
-//!   all on the one [`server::Route`] of the run, and one [`net::role::Role`] holds for all connections.
+//!   all on the one [`server::Route`] of the run; without a `begin` of its own one is dialled at the start.
+//!   What a relay (`serve --to`) would have to change: one [`net::role::Role`], idle timeout and linger hold
+//!   for all connections of a run, and a connection ends by its own reason, not by that of a pair. A dialled
+//!   connection passes `EventLoop::admit`: it takes a place of `-m` and `--per-ip`, and with `--once` the first
+//!   that is admitted removes all others. A splice is between one connection and a descriptor that is
+//!   none. [`drained`](session::Handler::drained) comes at an empty queue only, too late to keep a fast
+//!   pair busy.
 //! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
 //!   ([`session::script::handler::Scripted`]) keeps one for each connection, with a timer of its own.
 //!   [`session::script::repeat::Repeated`] is the same for connections that it dials one after the other.
@@ -312,6 +320,9 @@
 //! - `session/mod.rs`: `pub mod NAME`.
 //! - `roles/server.rs`: the flag in `ServerArgs` (group `handler`), a variant of `Choice`, and its arms in
 //!   `of` and `serve`.
+//! - For `connect` and `auth-connect` instead: the same in `ClientArgs` and `Choice` in `roles/client.rs`.
+//! - The same flag for datagrams: a variant of `Answer` in `session/datagrams/serve.rs`, its arm in
+//!   `Service::handle`, and the flag in `commands/udp_serve.rs`.
 //!
 //! A **step** of scripts (3 files):
 //! - `session/script/mod.rs`: a [`Step`](session::script::Step), what [`Script::act`](session::script::Script::act)
