@@ -141,16 +141,18 @@ impl UdpSend {
             retry,
             timeout: self.socket.timeout,
             expect: self.expect.clone(),
-            interval: self.interval,
             talks,
-            idle: self.socket.idle_timeout,
-            linger: self.linger.unwrap_or(if is_prompt { Duration::ZERO } else { LINGER }),
             deadline,
             frontend: &mut frontend,
             sent: 0,
             failure: None,
         };
-        let result = if talks { sender.converse() } else { sender.run(content) };
+        let result = if talks {
+            let linger = self.linger.unwrap_or(if is_prompt { Duration::ZERO } else { LINGER });
+            sender.converse(self.socket.idle_timeout, linger)
+        } else {
+            sender.run(content, self.interval)
+        };
         frontend.finish(result, deadline)
     }
 

@@ -12,6 +12,7 @@ use crate::args::{self, AccessArgs, Bytes, ListenArgs, SocketArgs, WhenArgs};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
+use crate::net::endpoint::Endpoint;
 use crate::net::listen::Listen;
 use crate::net::ready::PortFile;
 use crate::net::resolve::Source;
@@ -92,9 +93,19 @@ fn group(text: &str) -> Result<Setting, String> {
     })
 }
 
+/// Refuses a TEXT that no datagram from this address holds.
+fn check_length(answer: &Answer, local: &Endpoint) -> Result<(), Failure> {
+    let length = answer.longest();
+    match udp::limit(local) {
+        Some(limit) if length > limit => Err(Failure::usage(format!(
+            "a TEXT of {length} bytes is longer than a datagram ({limit} bytes)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl UdpServe {
     /// Serves until it is stopped.
-    /// Over 50 lines: the story of a server, in its order.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
         let family = self.socket.family.family();
         let deadline = self.socket.end();
@@ -118,12 +129,7 @@ impl UdpServe {
         let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let (socket, local) = Datagrams::bind(&address, &how)?;
         let answer = self.answer(program, rules, talk)?;
-        if let Some(limit) = udp::limit(&local).filter(|limit| answer.longest() > *limit) {
-            let length = answer.longest();
-            return Err(Failure::usage(format!(
-                "a TEXT of {length} bytes is longer than a datagram ({limit} bytes)"
-            )));
-        }
+        check_length(&answer, &local)?;
         let is_prompt = matches!(answer, Answer::Show | Answer::Talk) && is_terminal();
         let answer = if is_prompt { Answer::Talk } else { answer };
         let raw = self.socket.raw;

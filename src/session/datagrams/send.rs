@@ -36,14 +36,8 @@ pub struct Sender<'a> {
     pub timeout: Duration,
     /// `--expect`: what an answer must match.
     pub expect: Option<Pattern>,
-    /// `--interval`: the pause between datagrams.
-    pub interval: Duration,
     /// `--talk`, or a prompt: datagrams go both ways at once.
     pub talks: bool,
-    /// `-i`: a talk ends when no datagram has passed for this long; zero: no limit.
-    pub idle: Duration,
-    /// `--linger`: how long a talk may be silent once its input has ended.
-    pub linger: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
     /// Where answers are shown.
@@ -55,15 +49,16 @@ pub struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends everything there is to send, each datagram with the answers to it.
-    pub fn run(&mut self, content: Content) -> Result<(), Failure> {
+    /// Sends everything there is to send, each datagram with the answers to it; `interval` is the pause
+    /// between them.
+    pub fn run(&mut self, content: Content, interval: Duration) -> Result<(), Failure> {
         let mut buffer = self.socket.buffer();
         let mut is_first = true;
-        let (to, is_batched) = (self.to.from.clone(), self.interval.is_zero());
+        let (to, is_batched) = (self.to.from.clone(), interval.is_zero());
         let mut next = |datagrams: &[&[u8]]| {
-            if !std::mem::replace(&mut is_first, false) && !self.interval.is_zero() {
-                let left = self.deadline.remaining().unwrap_or(self.interval);
-                std::thread::sleep(left.min(self.interval));
+            if !std::mem::replace(&mut is_first, false) && !interval.is_zero() {
+                let left = self.deadline.remaining().unwrap_or(interval);
+                std::thread::sleep(left.min(interval));
             }
             self.exchange(datagrams, &mut buffer)
         };

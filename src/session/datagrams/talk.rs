@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -27,19 +27,26 @@ struct Progress {
     until: Deadline,
     /// Input has ended.
     left: Option<Leave>,
+    /// How long it may be silent then.
+    linger: Duration,
+    /// The same before that; zero: no limit.
+    idle: Duration,
     /// When a datagram was last sent or received, or input ended.
     active: Instant,
     has_received: bool,
 }
 
 impl Sender<'_> {
-    /// Talks until input has ended and nothing has come for the linger time. In a pipe it fails where
+    /// Talks until input has ended and nothing has come for the `linger` time; no datagram for `idle`
+    /// (zero: no limit) is a failure. In a pipe it fails where
     /// nothing was ever received and ICMP said why; at a prompt only where Ctrl-C left it.
-    pub fn converse(&mut self) -> Result<(), Failure> {
+    pub fn converse(&mut self, idle: Duration, linger: Duration) -> Result<(), Failure> {
         let mut progress = Progress {
             waiting: VecDeque::new(),
             until: Deadline::NEVER,
             left: None,
+            linger,
+            idle,
             active: Instant::now(),
             has_received: false,
         };
@@ -54,7 +61,7 @@ impl Sender<'_> {
                 return match end.passed() {
                     true if progress.waiting.is_empty() => self.result(&progress),
                     true => Err(self.stalled()),
-                    false => Err(self.idle_timeout()),
+                    false => Err(self.idle_timeout(progress.idle)),
                 };
             }
             if progress.waiting.is_empty() && progress.left.is_none() {
@@ -82,11 +89,11 @@ impl Sender<'_> {
             Some(Leave::Interrupted) => Deadline::at(progress.active),
             // Datagrams that stdout has no room for wait in the socket.
             Some(Leave::Quit) if !self.frontend.seat.is_full() => {
-                Deadline::at(progress.active + self.linger)
+                Deadline::at(progress.active + progress.linger)
             }
             _ => Deadline::NEVER,
         };
-        let idle = (!self.idle.is_zero()).then(|| progress.active + self.idle);
+        let idle = (!progress.idle.is_zero()).then(|| progress.active + progress.idle);
         (end, idle.into())
     }
 
@@ -194,8 +201,8 @@ impl Sender<'_> {
         Ok(())
     }
 
-    fn idle_timeout(&self) -> Failure {
-        let cause = format!("idle timeout: no datagram for {} (-i)", quantity::shown(self.idle));
+    fn idle_timeout(&self, limit: Duration) -> Failure {
+        let cause = format!("idle timeout: no datagram for {} (-i)", quantity::shown(limit));
         Failure::new("talk to", &self.to.from, cause, Exit::TimedOut)
     }
 
