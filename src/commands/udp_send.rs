@@ -18,7 +18,7 @@ use crate::net::quantity;
 use crate::net::retry::Retry;
 use crate::net::signal;
 use crate::net::text;
-use crate::net::udp::{Datagrams, Envelope, Target};
+use crate::net::udp::{Datagrams, Destination, Envelope};
 use crate::roles::sanitizes;
 use crate::session::datagrams::ask::RESEND;
 use crate::session::datagrams::frontend::{Frontend, Shown};
@@ -119,7 +119,7 @@ impl UdpSend {
         }
         let deadline = self.socket.end();
         let mut retry = self.wait.map(|limit| Retry::new(limit, deadline));
-        let (target, socket, to) = self.open(&address, retry.as_mut(), deadline, talk)?;
+        let (destination, socket, to) = self.open(&address, retry.as_mut(), deadline, talk)?;
         let dumps = self.socket.dumps(false, talk)?;
         // An answer that is required is waited for line by line.
         let is_asking = self.expect.is_some() || self.wait.is_some();
@@ -134,7 +134,7 @@ impl UdpSend {
         let mut frontend = Frontend::new(is_prompt, self.socket.raw, shown, signals, dumps, talk)?;
         let mut sender = Sender {
             socket,
-            target,
+            destination,
             to: Envelope::to(to),
             replies: self.reply.unwrap_or(0) as usize,
             retries: self.retries as usize,
@@ -163,13 +163,13 @@ impl UdpSend {
         mut retry: Option<&mut Retry>,
         deadline: Deadline,
         talk: &Talk,
-    ) -> Result<(Target, Datagrams, Endpoint), Failure> {
+    ) -> Result<(Destination, Datagrams, Endpoint), Failure> {
         loop {
             let query = self.socket.family.query(Type::DGRAM, self.source.source());
             let how = Dial { query, settings: self.socket.opt.clone() };
             let end = retry.as_ref().map_or(deadline, |retry| retry.end());
             let until = Deadline::after(self.socket.timeout).min(end);
-            let failure = match Target::open(address, how, self.broadcast, self.ttl, until) {
+            let failure = match Destination::open(address, how, self.broadcast, self.ttl, until) {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };

@@ -135,7 +135,7 @@ impl Datagrams {
 
 /// What datagrams are sent to: an address, or a name with several, of which one that fails is
 /// followed by the next.
-pub struct Target {
+pub struct Destination {
     address: Address,
     how: Dial,
     /// `--broadcast`.
@@ -149,7 +149,7 @@ pub struct Target {
     failed: Vec<(Endpoint, io::Error)>,
 }
 
-impl Target {
+impl Destination {
     /// Looks the address up, and opens a socket for the first that can be sent to.
     pub fn open(
         address: &Address,
@@ -163,11 +163,12 @@ impl Target {
             all.sort_by_key(SockAddr::is_ipv6); // which has no broadcast
         }
         let address = address.clone();
-        let mut target = Self { address, how, broadcast, ttl, all, next: 0, failed: Vec::new() };
+        let mut destination =
+            Self { address, how, broadcast, ttl, all, next: 0, failed: Vec::new() };
         let mut socket = None;
-        let to = target.advance(&mut socket)?;
-        let socket = socket.ok_or_else(|| target.failure())?;
-        Ok((target, socket, to))
+        let to = destination.advance(&mut socket)?;
+        let socket = socket.ok_or_else(|| destination.failure())?;
+        Ok((destination, socket, to))
     }
 
     /// Whether there is an address that was not tried yet.

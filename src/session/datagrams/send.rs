@@ -15,7 +15,7 @@ use crate::net::endpoint::Endpoint;
 use crate::net::errno::would_block;
 use crate::net::quantity;
 use crate::net::retry::Retry;
-use crate::net::udp::{Datagrams, Envelope, Received, SEGMENTS, Target, limit};
+use crate::net::udp::{Datagrams, Destination, Envelope, Received, SEGMENTS, limit};
 use crate::session::pattern::Pattern;
 
 /// A sender of datagrams to one address.
@@ -23,7 +23,7 @@ pub struct Sender<'a> {
     /// Its socket.
     pub socket: Datagrams,
     /// The addresses that it may send to.
-    pub target: Target,
+    pub destination: Destination,
     /// Where it sends to.
     pub to: Envelope,
     /// `--reply`: answers to each datagram; 0: none is waited for.
@@ -157,7 +157,7 @@ impl Sender<'_> {
     /// Where another address may do, a refusal is looked for at once.
     fn transmit(&self, datagrams: &[&[u8]]) -> io::Result<usize> {
         let sent = self.socket.send(datagrams, &self.to)?;
-        let error = if self.target.has_next() { self.socket.take_error()? } else { None };
+        let error = if self.destination.has_next() { self.socket.take_error()? } else { None };
         error.map_or(Ok(sent), Err)
     }
 
@@ -169,7 +169,7 @@ impl Sender<'_> {
             return Err(failure);
         }
         let waits = self.retry.is_some();
-        let failure = match self.target.next_address(&mut self.socket, &self.to.from, error) {
+        let failure = match self.destination.next_address(&mut self.socket, &self.to.from, error) {
             Ok(to) => {
                 self.to = Envelope::to(to);
                 if waits {
