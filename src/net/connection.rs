@@ -343,10 +343,24 @@ impl Connection {
         }
         let is_first = self.waiting(log) == 0;
         let mut rest = payload;
-        if is_first && self.codec.is_none() {
-            let taken = self.try_send(payload, now);
-            self.sent += taken as u64;
-            rest = &payload[taken..];
+        match &mut self.codec {
+            None if is_first => {
+                let taken = self.try_send(payload, now);
+                self.sent += taken as u64;
+                rest = &payload[taken..];
+            }
+            // By way of the outbox two buffers are freed for each send, more than malloc keeps: with
+            // three brk(2) and their page faults 1 GiB costs both ends 1.7 s of CPU time, not 0.86 s.
+            Some(codec) if is_first && payload.len() <= ENCODED => {
+                self.wire.reserve(payload.len() + payload.len() / 64 + 64);
+                if let Err(error) = codec.encode(payload, &mut self.wire) {
+                    self.fail(error.into());
+                    return Ok(());
+                }
+                self.sent += payload.len() as u64;
+                rest = &[];
+            }
+            _ => {}
         }
         if self.failure.is_none() {
             self.outbox.push(rest, log);
