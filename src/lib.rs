@@ -106,7 +106,7 @@
 //! |------|----------------|---------------|----------|
 //! | [`Clients::finish`](session::Clients::finish) | is sent | FIN behind it (half-close), and may go on | the end of our input |
 //! | [`Clients::close`](session::Clients::close), `Table::close`, for a graceful reason | is sent | a codec's reason, FIN; what it sends is dropped until it ends, is silent or `DRAIN` is over (a client does not wait for that, except behind a program) | the handler's wish, limits, the end of a program |
-//! | the same for any other, `Table::abort` | is sent while the peer acknowledges some every `ABORT_TIMEOUT`; with the reason `slow` dropped | a reset | idle timeouts, stdin that had not ended, failed scripts, killed programs; what is left at the end of a run |
+//! | the same for any other, `Table::abort` | is sent while the peer acknowledges some every `ABORT_TIMEOUT`; with the reason `slow` dropped | a reset | idle timeouts, stdin that had not ended (also where a run stops: [`is_incomplete`](session::Handler::is_incomplete)), failed scripts, killed programs; what is left at the end of a run |
 //! | `Table::await_last_ack` | is sent already | nothing more, until it has acknowledged everything or failed | the last phase of all these: a connection that is over succeeds only then, within `--linger` |
 //! | `Table::remove` | is lost | close(2): a reset, unless FIN was sent | failures, refusals, the end of time |
 //! | `Table::hang_up`, [`Clients::reclaim`](session::Clients::reclaim) | is the program's | shutdown(2), of the reading side alone where a reset follows; once the program is done, as with `close` | sockets of programs |

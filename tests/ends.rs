@@ -301,6 +301,40 @@ fn row_82_a_server_that_stops_with_nothing_queued_ends_in_good_order() {
 }
 
 #[test]
+fn row_82_a_server_that_stops_before_the_end_of_its_stdin_cuts_its_clients_off() {
+    let (folder, size) = (Folder::new(), 60 << 20); // more than the kernel keeps for a connection
+    let file = folder.file("file", pattern(size));
+    for protocol in protocols() {
+        for once in ["--once", ""] {
+            let words = format!("{once} --grace 20s");
+            let server = protocol.serve_with(&words, &format!("<{file}")).start();
+            let command = format!("{} 127.0.0.1:{}", protocol.connect, server.port());
+            let line = format!(
+                r#"{{ "$0" {command} </dev/null; echo $? >&2; }} | {{ read go <&3; wc -c; }}"#
+            );
+            let client = shell(&format!("exec 3<&0; {line}"), "").start();
+            server.stderr_has("[1] ");
+            std::thread::sleep(LONG / 4); // until all is full
+            server.signal("TERM");
+            std::thread::sleep(LONG / 2); // longer than silence that ends a connection
+            let client = client.finish();
+            assert!(client.stderr.ends_with("\n7\n"), "{}: {}", protocol.name, client.stderr);
+            assert!(client.text().trim().parse::<usize>().unwrap() < size);
+            server.finish().gives(0, "");
+        }
+    }
+    // One that has ended is no reason for that.
+    let small = folder.file("small", "all\n");
+    let server =
+        shell(&format!(r#"exec "$0" serve 127.0.0.1:0 --no-half-close <{small}"#), "").start();
+    let client = sockctl(format!("connect {server}")).start();
+    client.stdout_has("all\n");
+    server.signal("TERM");
+    server.ends().gives(0, "");
+    client.ends().is(0, "all\n", "");
+}
+
+#[test]
 fn row_82_a_server_whose_reader_has_gone_cuts_its_clients_off() {
     for protocol in protocols() {
         let line = format!(r#"{{ "$0" {}; echo $? >&2; }} | head -1"#, protocol.serve);
@@ -473,6 +507,8 @@ struct Side {
     pieces: Vec<(u64, usize)>,
     /// stdin ends behind them.
     ends: bool,
+    /// stdin is a file, which gives all at once.
+    is_file: bool,
     /// stdout is a full disk.
     is_full: bool,
     limit: &'static str,
@@ -499,13 +535,15 @@ fn side() -> impl Strategy<Value = Side> {
     (
         prop::collection::vec((pause, size), 0..4),
         prop::bool::weighted(0.85),
+        prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
         limits,
         prop::option::weighted(0.15, (0_u64..1200, signal)),
     )
-        .prop_map(|(pieces, ends, is_full, limit, signal)| Side {
+        .prop_map(|(pieces, ends, is_file, is_full, limit, signal)| Side {
             pieces,
             ends,
+            is_file,
             is_full,
             limit,
             signal,
@@ -565,17 +603,23 @@ impl Side {
 /// Plays a schedule; what is wrong with how it went.
 fn played(schedule: &Schedule) -> Result<(), String> {
     let protocol = &protocols()[schedule.protocol];
-    let out = |side: &Side| if side.is_full { ">/dev/full" } else { "" };
     let (server_side, client_side) = (&schedule.server, &schedule.client);
+    let folder = Folder::new();
+    let redirected = |side: &Side, name| {
+        let out = if side.is_full { ">/dev/full" } else { "" };
+        let file = side.is_file.then(|| format!("<{}", folder.file(name, side.text())));
+        format!("{out} {}", file.unwrap_or_default())
+    };
     // What has no end of its own has one in time.
     let limit = |side: &Side| match side.limit {
         "" => "--deadline 3",
         limit => limit,
     };
-    let mut server =
-        protocol.serve_with(&format!("--once {}", limit(server_side)), out(server_side)).start();
+    let words = format!("--once {}", limit(server_side));
+    let mut server = protocol.serve_with(&words, &redirected(server_side, "server")).start();
     let words = format!("{} {}", limit(client_side), schedule.client_flag);
-    let mut client = protocol.connect_with(&server, &words, out(client_side)).start();
+    let mut client =
+        protocol.connect_with(&server, &words, &redirected(client_side, "client")).start();
     let (server_id, client_id) = (server.id(), client.id());
     let [stdin, other] = [&mut server, &mut client].map(Running::take_stdin);
     let (server, client) = std::thread::scope(|scope| {
@@ -602,10 +646,10 @@ fn played(schedule: &Schedule) -> Result<(), String> {
     let sent = if flag == "--recv-only" { Vec::new() } else { client_side.text() };
     let server_lacks = server.stdout != sent;
     // A client that half-closes before a server's stdin says anything need not wait for it, and a
-    // server that was asked to stop may stop.
+    // server that was asked to stop may stop, where nothing is there to be read.
     let may_lack = flag == "--send-only"
         || client.stdout.is_empty()
-        || server_side.signal.is_some() && server.code == 0;
+        || server_side.signal.is_some() && server.code == 0 && !server_side.is_file;
     let client_lacks = client.stdout != server_side.text() && !may_lack;
     let is_stopped = server_side.signal.is_some();
     // The kernel ends what a killed process leaves; only an encrypted session shows that.

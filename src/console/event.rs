@@ -198,7 +198,7 @@ impl Display for Status {
 pub enum Reason {
     /// Both sides ended in good order.
     Eof,
-    /// The peer has ended its side; ours had more to come, which is given up.
+    /// Our side had more to send, which is given up: the peer has ended its side, or the run is stopping.
     #[serde(rename = "eof")]
     Incomplete,
     /// Reset by the peer.

@@ -58,7 +58,10 @@ impl Table {
             Phase::Closing(first) => (*first, true),
             _ => (reason, self.is_graceful(&entry, reason)),
         };
-        let reason = if first.is_end() { reason } else { first };
+        let reason = match if first.is_end() { reason } else { first } {
+            Reason::Incomplete if self.stopping.is_some() => Reason::Shutdown,
+            reason => reason,
+        };
         if entry.phase.is_joined() {
             self.left.push(Id { number: entry.number, slot });
         }
@@ -261,22 +264,23 @@ impl Table {
         }
     }
 
-    /// `--grace` is over: what has nothing queued ends gracefully, the rest is aborted.
-    pub(super) fn grace_over(&mut self, slot: usize) {
+    /// `--grace` is over: what has nothing queued ends gracefully, if the reason is one for that; the rest
+    /// is aborted.
+    pub(super) fn grace_over(&mut self, slot: usize, reason: Reason) {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        let is_sent = entry.conn.waiting(&self.log) == 0;
+        let is_complete = entry.conn.waiting(&self.log) == 0 && self.is_graceful(entry, reason);
         match entry.phase {
             Phase::HandedOff(_) => return self.hang_up(slot, Reason::Shutdown),
-            Phase::Open if is_sent && self.bounds.role == Role::Server => {
+            Phase::Open if is_complete => {
                 self.close(slot, Reason::Shutdown);
                 self.with(slot, |entry, log, now| {
                     entry.conn.flush(log, now);
                     entry.conn.send_fin(log, now);
                 });
             }
-            Phase::Open | Phase::Closing(_) if !is_sent || self.bounds.role == Role::Client => {
+            Phase::Open | Phase::Closing(_) if !is_complete => {
                 return self.abort(slot, Reason::Shutdown);
             }
             _ => {}

@@ -360,7 +360,8 @@ impl<'a> EventLoop<'a> {
             if is_due && self.grace_end.passed() {
                 self.grace_end = Deadline::NEVER;
                 for slot in self.table.slots() {
-                    self.table.grace_over(slot);
+                    let reason = self.stop_reason(slot);
+                    self.table.grace_over(slot, reason);
                 }
                 self.process();
             }
@@ -522,6 +523,14 @@ impl<'a> EventLoop<'a> {
             self.report_closed(closed);
         }
         self.watch_listener();
+    }
+
+    /// The reason for closing a connection as the run stops.
+    fn stop_reason(&mut self, slot: usize) -> Reason {
+        match self.table.id(slot) {
+            Some(client) if self.handler.is_incomplete(client) => Reason::Incomplete,
+            _ => Reason::Shutdown,
+        }
     }
 
     /// No more connections are accepted: neither the port nor its file is there any more.

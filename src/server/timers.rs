@@ -161,6 +161,10 @@ impl EventLoop<'_> {
                 Timer::Handshake => self.handshake_due(slot),
                 Timer::Admit => self.admit(slot),
                 Timer::HandedOff => self.table.check_handed_off(slot),
+                Timer::Close(Reason::Shutdown) => {
+                    let reason = self.stop_reason(slot);
+                    self.table.close(slot, reason);
+                }
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
                 Timer::LastAck => self.table.check_last_ack(slot),

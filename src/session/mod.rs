@@ -116,6 +116,12 @@ pub trait Handler {
     /// The run is to stop: no more input is read, and what is left has until then.
     fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {}
 
+    /// Whether there is more to send to the client than was sent. A connection that a run closes as it stops
+    /// is then reset: FIN would tell the client that it has all.
+    fn is_incomplete(&mut self, _client: Id) -> bool {
+        false
+    }
+
     /// A descriptor of its own: [`Handler::tick`] is called whenever it is readable.
     fn source(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -14,6 +14,7 @@ use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
+use crate::net::errno::would_block;
 use crate::net::flow::HIGH_WATER;
 use crate::net::line::LineEnds;
 use crate::net::splice::{Moved, Splice, grow};
@@ -74,6 +75,10 @@ pub struct PipeOptions {
 pub struct Pipe {
     options: PipeOptions,
     streams: Streams,
+    /// Once the run is to stop: the stdin that had not ended before.
+    unfinished: Option<Stdio>,
+    /// It has given more since.
+    has_more: bool,
     line_ends: LineEnds,
     splice_in: Option<Splice>,
     splice_out: Option<Splice>,
@@ -99,6 +104,8 @@ impl Pipe {
             options,
             streams: Streams::new(options.send, options.receive, options.sanitize)?
                 .stamping(options.timestamps),
+            unfinished: None,
+            has_more: false,
             line_ends: LineEnds::new(options.crlf),
             splice_in: None,
             splice_out: None,
@@ -297,6 +304,7 @@ impl Handler for Pipe {
             self.streams.end_output(clients);
         }
         match self.options.peer_end {
+            _ if self.unfinished.is_some() => {} // it is closed as the run stops
             _ if self.streams.input().is_none() => clients.finish(client),
             PeerEnd::Ignore => {}
             PeerEnd::FinishIfUnused if self.has_sent => {}
@@ -344,7 +352,18 @@ impl Handler for Pipe {
             self.send_rest(clients);
         }
         self.ended.clear();
+        self.unfinished = self.streams.input().or(self.unfinished);
         self.streams.stop(until);
+    }
+
+    /// stdin gives more, or cannot be read. One that has nothing to read counts as ended.
+    fn is_incomplete(&mut self, _client: Id) -> bool {
+        self.has_more |= match self.unfinished.map(|input| input.read(&mut [0])) {
+            Some(Ok(count)) => count > 0,
+            Some(Err(e)) => !would_block(&e),
+            None => false,
+        };
+        self.has_more
     }
 
     fn source(&self) -> Option<BorrowedFd<'_>> {
