@@ -249,9 +249,10 @@ fn scenarios_of_tcploop() {
         python(READER, [&server.address(), &sent.to_string()]).run().is(0, got, "");
         server.stops("", "");
     }
-    // A server that stops lets go of the silent.
-    let server = serve("--pause 1h");
+    // A server that stops lets go of the silent; one that it has not accepted yet the kernel resets.
+    let server = serve("--send on --pause 1h");
     let client = server.connect();
+    assert_eq!(take(&client, 2), b"on");
     assert!((&client).write_all(b"hello?").is_ok());
     server.stops("", "");
     assert_eq!(read_all(&client), b"");
