@@ -22,6 +22,7 @@ mod memory;
 mod peer;
 mod place;
 mod reference;
+mod repeat;
 mod report;
 mod room;
 mod scan;
@@ -54,6 +55,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("room", room::run),
     ("udp", udp::run),
     ("auth", auth::run),
+    ("repeat", repeat::run),
     ("start", startup::run),
     ("scan", scan::run),
     ("growth", growth::run),
@@ -67,7 +69,7 @@ const SLOW: Duration = Duration::from_secs(8);
 /// Measures sockctl beside other programs
 #[derive(Parser)]
 struct Options {
-    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, start, scan, growth
+    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, repeat, start, scan, growth
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<String>,
     /// Fewer and shorter rounds
