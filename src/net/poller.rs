@@ -16,6 +16,11 @@ use super::deadline::Deadline;
 /// notices (`server/flush.rs`) is often shorter.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Events that one wait can give: at first, and as soon as there were as many. A dialer, of which there can
+/// be thousands at a time, has one or two.
+const FEW: usize = 8;
+const MANY: usize = 1024;
+
 /// Watches descriptors, each under a token of the caller's choice.
 pub struct Poller {
     epoll: Epoll,
@@ -65,7 +70,7 @@ impl Poller {
     /// A poller that reports up to 1,024 descriptors a call.
     pub fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { epoll, events: vec![EpollEvent::empty(); 1024] })
+        Ok(Self { epoll, events: vec![EpollEvent::empty(); FEW] })
     }
 
     /// Starts watching. Regular files cannot be watched (EPERM).
@@ -111,6 +116,9 @@ impl Poller {
                 failed,
             }
         }));
+        if count == self.events.len() {
+            self.events.resize(MANY, EpollEvent::empty());
+        }
         Ok(())
     }
 }
