@@ -242,6 +242,7 @@ fn row_28_a_line_of_100_mb_costs_64_kib() {
         }
     }
     sender.says("\nand on\n");
+    sender.hears("-- guest3 joined\n! line cut at 64 KiB\n<guest3> meanwhile\n");
     let mut got = [other.line(), other.line()];
     got.sort_unstable_by_key(String::len);
     assert_eq!(got[0], "<guest3> meanwhile\n");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::members::{LINE, Members, OPERATOR, Output};
+use super::members::{Members, OPERATOR, Output, READ};
 use super::operator::Operator;
 use crate::console::event::{Event, Reason};
 use crate::console::prompt::Typed;
@@ -158,7 +158,7 @@ impl Room {
 
 impl Incoming {
     fn new() -> Self {
-        Self { lines: Lines::new(LINE, Overlong::Cut), is_watched: false }
+        Self { lines: Lines::new(READ, Overlong::Cut), is_watched: false }
     }
 }
 

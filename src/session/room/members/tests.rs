@@ -74,7 +74,7 @@ impl World {
     }
 
     fn enter(&mut self, number: u64) {
-        self.incoming.insert(number, Lines::new(LINE, Overlong::Cut));
+        self.incoming.insert(number, Lines::new(READ, Overlong::Cut));
         self.got.here.insert(number);
         self.got.lines.insert(number, String::new());
     }
@@ -234,6 +234,16 @@ fn lines_are_sanitized_and_cut() {
         world.send(1, b"\n");
         let got = world.got(2);
         assert!((LINE - 4..=LINE).contains(&(got.len() - "<guest1> \n".len())), "{}", got.len());
+        assert_eq!(world.got(1), "! line cut at 64 KiB\n");
+    }
+    // The text counts, not the command and the line end.
+    let longest = "x".repeat(LINE);
+    for (line, start) in [("", "<guest1> "), ("/me ", "* guest1 "), ("/msg guest2 ", "[guest1] ")] {
+        world.send(1, format!("{line}{longest}\r\n").as_bytes());
+        assert_eq!(world.got(2), format!("{start}{longest}\n"));
+        assert_eq!(world.got(1), "");
+        assert_eq!(world.answer(&format!("{line}{longest}x")), "! line cut at 64 KiB\n");
+        world.got(2);
     }
 }
 
