@@ -205,15 +205,15 @@ pub struct SocketArgs {
     pub opt: Vec<Setting>,
     /// Timeout for connecting, for a handshake and for each reply; 0 disables it
     #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
-        allow_hyphen_values = true, help_heading = "Limits")]
+        help_heading = "Limits")]
     pub timeout: Duration,
     /// Close a connection after this long without data in either direction; 0 disables it
     #[arg(short, long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
-        allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
+        hide_default_value = true, help_heading = "Limits")]
     pub idle_timeout: Duration,
     /// Exit after this long, whatever is going on; 0 disables it
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
-        allow_hyphen_values = true, hide_default_value = true, help_heading = "Limits")]
+        hide_default_value = true, help_heading = "Limits")]
     pub deadline: Duration,
     /// Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-`
     /// is stderr

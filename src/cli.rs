@@ -8,7 +8,7 @@ mod hints;
 use std::io::{self, IsTerminal, Write};
 
 use clap::builder::StyledStr;
-use clap::{ArgMatches, Args, Command as Clap, FromArgMatches, ValueEnum};
+use clap::{Arg, ArgMatches, Args, Command as Clap, FromArgMatches, ValueEnum};
 use clap_complete::{Generator, Shell};
 use clap_complete_nushell::Nushell;
 
@@ -170,6 +170,9 @@ fn opts(opts: &Opts, _talk: &Talk) -> Result<(), Failure> {
     out.flush().map_err(Failure::output).and(done)
 }
 
+/// Names of values that are numbers.
+const NUMBERS: &[&str] = &["N", "M", "DUR", "SIZE", "PORT", "PID"];
+
 /// The widest that help is set.
 const WIDTH: usize = 100;
 
@@ -195,8 +198,16 @@ impl Subcommand {
     fn describe(&self) -> Clap {
         let help = format!("Examples:\n{}", self.examples.trim_end());
         let help = help.replace('\n', "\n  ");
-        (self.describe)(Clap::new(self.name)).after_help(help)
+        (self.describe)(Clap::new(self.name)).after_help(help).mut_args(takes_numbers)
     }
+}
+
+/// An option whose value is a number takes a negative one, too, and refuses it with what it expects.
+fn takes_numbers(arg: Arg) -> Arg {
+    let names = arg.get_value_names().unwrap_or_default();
+    let is_number = matches!(names, [name] if NUMBERS.contains(&name.as_str()));
+    let is_open = is_number && !arg.is_require_equals_set() && !arg.is_positional();
+    if is_open { arg.allow_hyphen_values(true) } else { arg }
 }
 
 fn bare_root() -> Clap {

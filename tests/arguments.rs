@@ -98,6 +98,36 @@ fn row_02_a_port_that_is_none_names_the_value_and_the_range() {
 }
 
 #[test]
+fn a_path_is_no_host() {
+    for (path, fix) in [
+        ("./app.sock", "unix:./app.sock"),
+        ("/tmp/app.sock", "unix:/tmp/app.sock"),
+        ("run/app.sock", "unix:run/app.sock"),
+    ] {
+        let why = format!("address '{path}': a path is written {fix}");
+        for command in ["connect", "connect -z", "serve", "udp-send", "udp-serve"] {
+            refused(&[(&format!("{command} {path}"), &why)]);
+        }
+    }
+}
+
+#[test]
+fn a_number_below_zero_is_refused_with_what_is_expected() {
+    let number =
+        |flag: &str, value: &str| format!("--{flag} '{value}': expected a whole number from 1 on");
+    refused(&[
+        ("connect 1 --count -1", &number("count", "-1")),
+        ("serve --per-ip -1", &number("per-ip", "-1")),
+        ("serve -m -5", &number("max-conns", "-5")),
+        ("connect 1 --max-bytes -1", "--max-bytes '-1': a size is 512, 64k, 1M or 2GiB"),
+        (
+            "connect 1 -w -1",
+            "--timeout '-1': a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds",
+        ),
+    ]);
+}
+
+#[test]
 fn row_02_a_list_of_ports_is_refused_whole() {
     let port = |wrong: &str| format!("port '{wrong}': {PORTS}");
     let zero = "port 0 is for listening only; to dial, write one of 1–65535";

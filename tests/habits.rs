@@ -566,6 +566,7 @@ const REFUSED: &[(&str, &str)] = &[
         "connect -z db:1 --invert-check",
         "no option '--invert-check'; use sockctl connect -z --closed",
     ),
+    ("udp 1", "no command 'udp'; use sockctl udp-send or sockctl udp-serve"),
     ("tcping host 80", "no command 'tcping'; use sockctl connect -z ADDRESS --count N"),
     (
         "connect -z -c 5 host:80",

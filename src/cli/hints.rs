@@ -121,6 +121,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "wait-for-it wait-for-it.sh wait-for wait-port wait4x dockerize",
         "use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
     ),
+    ("udp", "use sockctl udp-send or sockctl udp-serve"),
     ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 

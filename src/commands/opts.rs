@@ -73,7 +73,7 @@ pub struct Opts {
     family: FamilyArgs,
     /// Timeout for connecting; 0 disables it
     #[arg(short = 'w', long, value_name = "DUR", default_value = "10s", value_parser = quantity::duration,
-        allow_hyphen_values = true, help_heading = "Limits")]
+        help_heading = "Limits")]
     pub timeout: Duration,
     #[command(flatten)]
     pub talk: TalkArgs,

@@ -55,7 +55,7 @@ pub struct UdpSend {
     pub count: u64,
     /// Wait this long between datagrams
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
-        allow_hyphen_values = true, hide_default_value = true, help_heading = "Data")]
+        hide_default_value = true, help_heading = "Data")]
     pub interval: Duration,
     /// Send and receive at once, as nc -u does: each line of stdin is a datagram (with --raw, each
     /// read), every datagram that comes goes to stdout; an ICMP error is reported once, ends nothing,
@@ -64,7 +64,7 @@ pub struct UdpSend {
         help_heading = "Data")]
     pub talk: bool,
     /// How long --talk goes on without a datagram once stdin has ended [default: 1s]
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         requires = "talk", help_heading = "Limits")]
     pub linger: Option<Duration>,
 
@@ -88,7 +88,7 @@ pub struct UdpSend {
     pub expect: Option<Pattern>,
     /// Send again, every second and for this long, until an answer comes that matches --expect,
     /// whatever ICMP says; without --reply, wait for one answer
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         conflicts_with = "retries", help_heading = "Answers")]
     pub wait: Option<Duration>,
 

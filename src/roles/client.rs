@@ -64,12 +64,12 @@ pub struct ClientArgs {
     pub max_bytes: Option<u64>,
     /// How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence
     /// behind a program, else no limit]
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         help_heading = "Limits")]
     pub linger: Option<Duration>,
     /// Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps,
     /// while the connection ends before its first byte
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         help_heading = "Scripts")]
     pub wait: Option<Duration>,
     #[command(flatten)]
@@ -120,7 +120,7 @@ pub struct RepeatArgs {
         hide_default_value = true, requires = "count", help_heading = "Scripts")]
     pub parallel: usize,
     /// Begin one at most every DUR [default: 1s with -z]
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, allow_hyphen_values = true,
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         requires = "count", help_heading = "Scripts")]
     pub interval: Option<Duration>,
 }

@@ -100,7 +100,7 @@ pub struct ServerArgs {
     pub accept_proxy: Vec<Networks>,
     /// How long to wait for connections when stopping; 0 cuts them at once
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = quantity::duration,
-        allow_hyphen_values = true, help_heading = "Limits")]
+        help_heading = "Limits")]
     pub grace: Duration,
     /// Length of the queue of connections not yet accepted
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = args::count::<i32>(0, args::INT_MAX),

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::host::{FORMS, host, ipv6, no_address};
 use super::{Address, Host, Port, Target};
-use crate::exit::{Failure, quoted};
+use crate::exit::{Failure, quoted, shortened};
 
 /// The port when no address is given.
 const DEFAULT_PORT: &str = "8520";
@@ -65,6 +65,14 @@ fn split(words: &[OsString]) -> Result<(Split<'_>, usize), Failure> {
     {
         return Ok((Split::Unix(unix(name)?), 1));
     }
+    if is_path(first.as_bytes()) {
+        let path = OsStr::from_bytes(&[b"unix:", first.as_bytes()].concat()).to_owned();
+        return Err(Failure::usage(format!(
+            "address {}: a path is written {}",
+            quoted(first),
+            shortened(path)
+        )));
+    }
     let word = without_scheme(text(first)?);
     if let Some((host, port)) = complete(word)? {
         return Ok((Split::Inet(host, port), 1));
@@ -73,6 +81,13 @@ fn split(words: &[OsString]) -> Result<(Split<'_>, usize), Failure> {
         Some(second) => Ok((Split::Inet(host(word)?, text(second)?), 2)),
         None => Err(lone(word)),
     }
+}
+
+/// Whether a word is the path of a UNIX socket, rather than a URL or a network.
+fn is_path(word: &[u8]) -> bool {
+    let starts = [&b"/"[..], b"./", b"../", b"~/"];
+    starts.iter().any(|start| word.starts_with(start))
+        || word.contains(&b'/') && word[0].is_ascii_alphabetic() && !word.contains(&b':')
 }
 
 /// `tcp://HOST:PORT` and socat's `TCP:HOST:PORT` as `HOST:PORT`. `tcp:80` is a host of this name.
