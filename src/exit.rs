@@ -263,9 +263,10 @@ pub fn cause(error: &io::Error) -> String {
     let Some(code) = error.raw_os_error() else {
         return error.to_string();
     };
-    let errno = Errno::from_raw(code);
-    let mut text = errno.desc().to_string();
-    // strerror begins with a capital; an error line goes on after a colon. `I/O error` stays.
+    // The standard library has strerror's text, with the number behind it.
+    let mut text = error.to_string();
+    text.truncate(text.rfind(" (os error").unwrap_or(text.len()));
+    // It begins with a capital; an error line goes on after a colon. `RFS specific error` stays.
     if text.chars().nth(1).is_some_and(char::is_lowercase) {
         text[..1].make_ascii_lowercase();
     }

@@ -446,7 +446,7 @@ fn fills(pipe: &PipeReader) -> u64 {
 
 #[test]
 fn row_120_a_stdout_that_is_closed_is_no_place_for_payload_or_results() {
-    let closed = "write stdout: bad file number (EBADF 9)";
+    let closed = "write stdout: bad file descriptor (EBADF 9)";
     let run = |words: &str| shell(&format!(r#"exec "$0" {words} >&-"#), "").input("x").run();
     for words in ["--generate man", "--help", "opts", "connect -z 127.0.0.1:1"] {
         run(words).fails(12, closed);

@@ -407,7 +407,7 @@ fn row_63_without_randomness_it_refuses_to_serve() {
     injected("getrandom:error=EIO", "auth-serve --digest md5 127.0.0.1:0 --echo")
         .env("SOCKCTL_KEY", "wangwang")
         .run()
-        .fails(1, "read the system's random numbers: I/O error (EIO 5)");
+        .fails(1, "read the system's random numbers: input/output error (EIO 5)");
 }
 
 #[test]

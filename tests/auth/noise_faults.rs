@@ -373,7 +373,7 @@ fn row_63_encrypted_without_randomness_it_refuses() {
     let key = random_key("alice", ALICE);
     let key = key.path().display();
     let done = without(format!("auth-serve 127.0.0.1:0 --key-file {key}")).run();
-    done.fails(1, "read the system's random numbers: I/O error (EIO 5)");
+    done.fails(1, "read the system's random numbers: input/output error (EIO 5)");
     let server = server("--echo");
     let client = without(format!("auth-connect {server} --key-file {key}"));
     client.input("payload").run().fails(1, "begin the encrypted session: …");
