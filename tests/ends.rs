@@ -335,6 +335,25 @@ fn row_82_a_server_that_stops_before_the_end_of_its_stdin_cuts_its_clients_off()
 }
 
 #[test]
+fn row_82_a_script_that_is_stopped_before_its_last_bytes_is_no_end() {
+    for protocol in protocols() {
+        for (more, is_cut) in [("--pause 60s --send two", true), ("--expect x --send two", false)] {
+            let server = protocol.serve(&format!("--send one {more}")).start();
+            let client = protocol.connect(&server, "").start();
+            client.stdout_has("one");
+            server.signal("TERM");
+            server.finish().gives(0, "");
+            let client = client.ends();
+            if is_cut {
+                protocol.is_cut(&client);
+            } else {
+                assert_eq!(client.code, 0, "{}: {}", protocol.name, client.stderr);
+            }
+        }
+    }
+}
+
+#[test]
 fn row_82_a_server_whose_reader_has_gone_cuts_its_clients_off() {
     for protocol in protocols() {
         let line = format!(r#"{{ "$0" {}; echo $? >&2; }} | head -1"#, protocol.serve);

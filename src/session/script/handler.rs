@@ -261,6 +261,13 @@ impl Handler for Scripted {
         }
     }
 
+    /// It pauses before it sends more; one that waits for its client has sent all that it had to so far.
+    fn is_incomplete(&mut self, client: Id) -> bool {
+        self.runs.get(&client.number).is_some_and(|run| {
+            run.rest.is_some() || matches!(run.phase, Phase::Pause(_)) && run.script.sends()
+        })
+    }
+
     fn source(&self) -> Option<BorrowedFd<'_>> {
         Some(self.streams.as_fd())
     }

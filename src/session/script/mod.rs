@@ -136,6 +136,11 @@ impl Script {
         self.steps.get(self.at)
     }
 
+    /// Whether a step that is left sends.
+    fn sends(&self) -> bool {
+        self.steps[self.at..].iter().any(|step| matches!(step, Step::Send(_)))
+    }
+
     /// Whether a step that is left reads what comes.
     fn reads(&self) -> bool {
         self.steps[self.at..].iter().any(|step| matches!(step, Step::Expect(_) | Step::ExpectEof))
