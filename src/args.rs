@@ -171,7 +171,7 @@ impl ListenArgs {
     pub fn address(&self, family: Family) -> Result<Address, Failure> {
         let mut words = self.address.clone();
         words.extend(self.port.map(|port| port.to_string().into()));
-        address(&words, family)
+        address(&words, family, "")
     }
 }
 
@@ -415,14 +415,13 @@ pub fn program(sh: Option<&OsString>, program: &[OsString]) -> Option<Vec<OsStri
     }
 }
 
-/// The one ADDRESS that `words` are.
-pub fn address(words: &[OsString], family: Family) -> Result<Address, Failure> {
+/// The one ADDRESS that `words` are; `hint` says what else takes several.
+pub fn address(words: &[OsString], family: Family, hint: &str) -> Result<Address, Failure> {
     let (address, used) = Address::take(words)?;
     if let Some(extra) = words.get(used) {
-        return Err(Failure::usage(format!(
-            "unexpected word {} after the address {address}",
-            quoted(extra)
-        )));
+        let extra = quoted(extra);
+        let message = format!("unexpected word {extra} after the address {address}{hint}");
+        return Err(Failure::usage(message));
     }
     address.check_family(family)?;
     Ok(address.resolve_default(family))

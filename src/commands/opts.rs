@@ -113,7 +113,7 @@ impl Opts {
 
     fn dial(&self, address: &OsString) -> Result<Socket, Failure> {
         let family = self.family.family();
-        let address = args::address(std::slice::from_ref(address), family)?;
+        let address = args::address(std::slice::from_ref(address), family, "")?;
         address.check_dial()?;
         let kind = if self.udp { Type::DGRAM } else { Type::STREAM };
         let how = Dial { query: self.family.query(kind, Source::default()), settings: Vec::new() };

@@ -136,7 +136,8 @@ impl RepeatArgs {
 /// Over 50 lines: the story of a client, in its order.
 pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
     let deadline = args.socket.end();
-    let address = args::address(&args.address, args.socket.family.family())?;
+    let hint = "; it talks to one, and -z checks several";
+    let address = args::address(&args.address, args.socket.family.family(), hint)?;
     address.check_dial()?;
     if args.tcp_info && matches!(address, Address::Unix(_)) {
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
