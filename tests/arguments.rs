@@ -360,6 +360,8 @@ fn what_does_not_fit_together_is_refused() {
     let other_family = |source: &str, address: &str| {
         format!("source {source} is of another family than {address}")
     };
+    let several =
+        |extra: &str| format!("unexpected word {extra}; it talks to one, and -z checks several");
     refused(&[
         (&format!("connect {long}"), &too_long),
         (&format!("serve {long}"), &too_long),
@@ -367,18 +369,9 @@ fn what_does_not_fit_together_is_refused() {
         ("serve unix:", no_path),
         ("connect unix:@", no_name),
         ("serve unix:@", no_name),
-        (
-            "connect a 80 c",
-            "unexpected word 'c' after the address a:80; it talks to one, and -z checks several",
-        ),
-        (
-            "connect 127.0.0.1:80 x",
-            "unexpected word 'x' after the address 127.0.0.1:80; it talks to one, and -z checks several",
-        ),
-        (
-            "connect 80 x",
-            "unexpected word 'x' after the address 127.0.0.1:80; it talks to one, and -z checks several",
-        ),
+        ("connect a 80 c", &several("'c' after the address a:80")),
+        ("connect 127.0.0.1:80 x", &several("'x' after the address 127.0.0.1:80")),
+        ("connect 80 x", &several("'x' after the address 127.0.0.1:80")),
         ("connect -z 127.0.0.1:80,90 x", "address 'x': a port is missing; write x:PORT"),
         ("connect -4 ::1 80", "-4 excludes the IPv6 address [::1]"),
         ("connect -6 127.0.0.1:80", "-6 excludes the IPv4 address 127.0.0.1"),
