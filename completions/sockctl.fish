@@ -573,7 +573,7 @@ always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l any -d 'With -z: succeed once one of the ADDRESSes is open'
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l closed -d 'With -z: succeed if nobody listens at the ADDRESSes (any more); one that is open: 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l closed -d 'With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'

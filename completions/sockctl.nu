@@ -90,7 +90,7 @@ module completions {
   export extern "sockctl connect" [
     --check(-z)               # Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)
     --any                     # With -z: succeed once one of the ADDRESSes is open
-    --closed                  # With -z: succeed if nobody listens at the ADDRESSes (any more); one that is open: 8
+    --closed                  # With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin

@@ -23,7 +23,7 @@ pub struct Connect {
     /// With -z: succeed once one of the ADDRESSes is open
     #[arg(long, conflicts_with = "count", help_heading = "Scripts")]
     pub any: bool,
-    /// With -z: succeed if nobody listens at the ADDRESSes (any more); one that is open: 8
+    /// With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8
     #[arg(long, conflicts_with = "count", help_heading = "Scripts")]
     pub closed: bool,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::net::retry::Retry;
 pub struct CheckOptions {
     /// `--any`: one target is enough.
     pub any: bool,
-    /// `--closed`: nobody listens at a target.
+    /// `--closed`: nothing may listen at a target.
     pub closed: bool,
     /// `--wait`: a target may be checked several times.
     pub waits: bool,
@@ -60,7 +60,7 @@ pub fn event(address: &str, code: i32, ms: f64, met: bool) -> Event<'_> {
     Event::Check { address, state, result: code, errno, ms, met }
 }
 
-/// Whether nobody listens: refused, or a UNIX socket without a file. What gives no answer may be busy
+/// Whether nothing listens: refused, or a UNIX socket without a file. What gives no answer may be busy
 /// or filtered.
 fn is_closed(code: i32) -> bool {
     code == Errno::ECONNREFUSED as i32 || code == Errno::ENOENT as i32
