@@ -273,7 +273,7 @@ impl Choice {
                     role: Role::Client,
                     receive,
                     sanitize: sanitizes(raw),
-                    stamps: args.prompt.timestamps,
+                    timestamps: args.prompt.timestamps,
                     reports: false,
                     redials: args.wait.is_some() && !args.data.send_only,
                     step_limit: args.socket.timeout,

@@ -254,7 +254,7 @@ impl Choice {
                     role: Role::Server,
                     receive: false,
                     sanitize: false,
-                    stamps: false,
+                    timestamps: false,
                     reports: !args.once,
                     redials: false,
                     step_limit: args.socket.timeout,

@@ -52,7 +52,7 @@ pub struct Route {
     pub redials: bool,
 }
 
-/// A connection that we dial, until it is closed.
+/// A connection that is dialled, or may be dialled again.
 pub(super) struct Outgoing {
     attempt: Attempt,
     /// The end of the attempt under way.

@@ -161,7 +161,8 @@ impl Conversation {
 
     /// What the steps make of the end of the connection: the failure of an expectation that was
     /// pending, or of a step that was late; `None` where that end decides. Where the peer breaks the
-    /// connection before a send is through, what is expected behind it is pending: by chance it is later.
+    /// connection during a send, the expectation behind it counts as pending: whether the send is done
+    /// before the break is a matter of timing.
     pub(super) fn verdict(
         &mut self,
         closed: &Closed,

@@ -1,7 +1,5 @@
 //! Takes connections through a script: that of a client, or each client of a server, on a clock of
 //! its own. The script decides, this file sends, writes and watches the timeouts.
-//!
-//! Over 300 lines: what one conversation does, and the timers of all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,7 +27,7 @@ pub struct ScriptOptions {
     /// stdout is a terminal: received text is escaped.
     pub sanitize: bool,
     /// `--timestamps`: the time stands before each line that comes.
-    pub stamps: bool,
+    pub timestamps: bool,
     /// A step that is not done is reported, and the run goes on: a server.
     pub reports: bool,
     /// With `--wait`: a connection that ends before its first byte, while one is awaited, is dialled
@@ -63,7 +61,7 @@ impl Scripted {
         Ok(Self {
             script,
             streams: Streams::new(false, options.receive, options.sanitize)?
-                .stamping(options.stamps),
+                .stamping(options.timestamps),
             options,
             log_limit: LogLimit::for_peers(talk.clone()),
             talk,
@@ -161,8 +159,7 @@ impl Scripted {
 
 impl Handler for Scripted {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        // What comes is of no interest where it is dropped, and a client of a server speaks first or
-        // waits.
+        // Only what goes to stdout could be lost by sending first.
         let phase = if self.options.receive { Phase::Opening } else { Phase::Steps };
         self.runs.insert(client.number, Conversation::new(client, self.script.clone(), phase));
         self.act(client.number, clients);
