@@ -7,6 +7,7 @@ pub mod noise;
 pub mod proof;
 pub mod python;
 pub mod secret;
+pub mod tls;
 #[cfg(test)]
 mod tests;
 

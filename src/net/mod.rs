@@ -36,5 +36,6 @@ pub mod splice;
 pub mod stdio;
 pub mod tcpinfo;
 pub mod text;
+pub mod tlsinfo;
 pub mod trace;
 pub mod udp;
