@@ -38,6 +38,10 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send 
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve only clients that prove they hold the key'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to an auth-serve, and prove that we hold the key; encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-ca -d 'Ask clients for a certificate that those (PEM) in FILE have signed' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-cert -d 'Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
@@ -295,6 +299,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l log -d 'Write 
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls -d 'Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Discard all input'
@@ -318,6 +323,12 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s q -l quiet -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show every socket call'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-name -d 'Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS\'s host' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-ca -d 'Trust the certificates (PEM) in FILE, and what they have signed, instead of the system\'s roots' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-pin -d 'Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-cert -d 'Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
@@ -574,6 +585,8 @@ never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l any -d 'With -z: succeed once one of the ADDRESSes is open'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l closed -d 'With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls -d 'Encrypt with TLS, and check the server\'s certificate'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-insecure -d 'Do not check the certificate: anyone on the way can read and change everything'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s C -l crlf -d 'Send CRLF line ends: add the CR where it is missing'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-only -d 'Only send: drop received data'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l recv-only -d 'Only receive: do not read stdin'

@@ -25,6 +25,11 @@ module completions {
 
   # Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
   export extern "sockctl serve" [
+    --tls                     # Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown
+    --tls-ca: path            # Ask clients for a certificate that those (PEM) in FILE have signed
+    --tls-cert: path          # Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read
+    --tls-alpn: string        # Offer this protocol (ALPN); repeatable, the best first
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`
     --echo                    # Echo all input back
@@ -91,6 +96,14 @@ module completions {
     --check(-z)               # Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)
     --any                     # With -z: succeed once one of the ADDRESSes is open
     --closed                  # With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8
+    --tls                     # Encrypt with TLS, and check the server's certificate
+    --tls-name: string        # Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS's host
+    --tls-ca: path            # Trust the certificates (PEM) in FILE, and what they have signed, instead of the system's roots
+    --tls-pin: string         # Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate
+    --tls-insecure            # Do not check the certificate: anyone on the way can read and change everything
+    --tls-cert: path          # Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read
+    --tls-alpn: string        # Offer this protocol (ALPN); repeatable, the best first
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
     --recv-only               # Only receive: do not read stdin

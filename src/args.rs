@@ -6,6 +6,8 @@
 //!
 //! Over 300 lines: each flag stands here once, and its help is most of it.
 
+pub mod tls;
+
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +29,7 @@ use crate::auth::key::{Keyring, create_key, load, read_keys_file};
 use crate::auth::noise;
 use crate::auth::proof::Proof;
 use crate::auth::python::Secrets;
+use crate::auth::security::ServerSecurity;
 use crate::codec::python::Unit;
 use crate::console::decoration::Style;
 use crate::console::event::{Event, Level};
@@ -572,11 +575,15 @@ impl KeyArgs {
         &self,
         keys: &Path,
         unit: Unit,
-        before: &Proof,
+        before: &ServerSecurity,
         until: Deadline,
         talk: &Talk,
     ) -> Result<Proof, Failure> {
-        self.proof_of(read_keys_file(keys, until)?, unit, Some(before), talk)
+        let before = match before {
+            ServerSecurity::Key(proof) => Some(proof),
+            ServerSecurity::Tls(_) => None,
+        };
+        self.proof_of(read_keys_file(keys, until)?, unit, before, talk)
     }
 
     fn proof_of(

@@ -7,9 +7,10 @@ pub mod noise;
 pub mod proof;
 pub mod python;
 pub mod secret;
-pub mod tls;
+pub mod security;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use rand::TryRng;
 use rand::rngs::SysRng;

@@ -253,7 +253,7 @@ impl Handshake for Side {
         Ok(Next::Payload(Outcome {
             key: self.key().name.clone(),
             codec: Some(Box::new(Frames::new(self.secrets.unit))),
-            source: None,
+            ..Outcome::default()
         }))
     }
 

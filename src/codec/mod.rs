@@ -2,3 +2,4 @@
 
 pub mod noise;
 pub mod python;
+pub mod tls;

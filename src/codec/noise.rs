@@ -83,7 +83,7 @@ impl Records {
         wire.resize(start + length, 0);
         self.state
             .write_message(&self.clear, &mut wire[start..])
-            .map_err(|e| ProtocolError(e.to_string()))?;
+            .map_err(|e| ProtocolError::new(e.to_string()))?;
         self.encoded += 1;
         if self.encoded.is_multiple_of(REKEY_AFTER) {
             self.state.rekey_outgoing();
@@ -132,7 +132,7 @@ impl Records {
 }
 
 fn error(cause: &str) -> ProtocolError {
-    ProtocolError(cause.into())
+    ProtocolError::new(cause)
 }
 
 /// The length of the record that `bytes` begin with, its length field included; `None` while that
@@ -143,7 +143,7 @@ fn measure(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
     };
     match usize::from(u16::from_be_bytes([high, low])) {
         length if (usize::from(SHORTEST)..=LONGEST).contains(&length) => Ok(Some(2 + length)),
-        length => Err(ProtocolError(format!("a record of {length} bytes"))),
+        length => Err(ProtocolError::new(format!("a record of {length} bytes"))),
     }
 }
 
@@ -167,7 +167,13 @@ impl Codec for Records {
         }
     }
 
-    fn decode(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    fn decode(
+        &mut self,
+        wire: &mut [u8],
+        payload: &mut Vec<u8>,
+        _answer: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let mut wire = &*wire;
         while !wire.is_empty() {
             if self.peer_ended {
                 return Err(error("data after the end"));
@@ -207,7 +213,9 @@ impl Codec for Records {
             return Ok(());
         }
         let received = self.received;
-        Err(ProtocolError(format!("truncated after {received} bytes: the peer's end did not come")))
+        Err(ProtocolError::new(format!(
+            "truncated after {received} bytes: the peer's end did not come"
+        )))
     }
 
     fn accept(&mut self, wire: &mut Vec<u8>) {

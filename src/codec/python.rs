@@ -47,7 +47,7 @@ impl Frames {
             Some(-1) => Ok(self.header[4..].first_chunk().copied().map(u64::from_be_bytes)),
             Some(short) => u64::try_from(short)
                 .map(Some)
-                .map_err(|_| ProtocolError(format!("a frame of {short} bytes"))),
+                .map_err(|_| ProtocolError::new(format!("a frame of {short} bytes"))),
         }
     }
 
@@ -101,7 +101,13 @@ impl Codec for Frames {
         }
     }
 
-    fn decode(&mut self, mut wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
+    fn decode(
+        &mut self,
+        wire: &mut [u8],
+        payload: &mut Vec<u8>,
+        _answer: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        let mut wire = &*wire;
         while !wire.is_empty() {
             if self.left > 0 {
                 let count = wire.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -133,6 +139,6 @@ impl Codec for Frames {
             (0, _) => "truncated in the length of a message".into(),
             (left, _) => format!("truncated with {left} bytes of a message to come"),
         };
-        Err(ProtocolError(cause))
+        Err(ProtocolError::new(cause))
     }
 }

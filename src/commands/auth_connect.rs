@@ -27,6 +27,6 @@ impl AuthConnect {
         let by_chunk = self.client.no_newline || !self.client.steps.is_empty();
         let unit = if self.client.socket.raw || by_chunk { Unit::Chunk } else { Unit::Line };
         let proof = self.key.proof(None, unit, talk)?;
-        client::run(&self.client, Some(proof), talk)
+        client::run(&self.client, Some(proof), None, talk)
     }
 }

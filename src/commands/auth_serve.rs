@@ -4,11 +4,12 @@ use clap::Args;
 
 use crate::args::KeyArgs;
 use crate::auth::random_bytes;
+use crate::auth::security::ServerSecurity;
 use crate::codec::python::Unit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::roles::server::{self, ServerArgs};
-use crate::server::ReadProof;
+use crate::server::{ReadSecurity, Security};
 
 /// Serve only clients that prove they hold the key
 #[derive(Args, Debug, Clone)]
@@ -37,9 +38,14 @@ impl AuthServe {
         // Without randomness no client can be challenged: an error at the start, not at the first.
         random_bytes::<32>()?;
         let (key, output) = (self.key.clone(), talk.clone());
-        let read = self.keys.clone().map(|file| -> ReadProof {
-            Box::new(move |before, until| key.reread(&file, unit, before, until, &output))
+        let read = self.keys.clone().map(|file| -> ReadSecurity {
+            Box::new(move |before, until| {
+                key.reread(&file, unit, before, until, &output).map(ServerSecurity::Key)
+            })
         });
-        server::run(&self.server, Some((proof, read)), !self.no_penalty, talk)
+        let timeout = self.server.socket.timeout;
+        let by = ServerSecurity::Key(proof);
+        let security = Security::new(by, read, timeout, !self.no_penalty);
+        server::run(&self.server, Some(security), talk)
     }
 }

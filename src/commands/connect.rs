@@ -9,6 +9,7 @@ mod workers;
 
 use clap::Args;
 
+use crate::args::tls::ClientTlsArgs;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::roles::client::{self, ClientArgs};
@@ -27,6 +28,8 @@ pub struct Connect {
     #[arg(long, conflicts_with = "count", help_heading = "Scripts")]
     pub closed: bool,
     #[command(flatten)]
+    pub tls: ClientTlsArgs,
+    #[command(flatten)]
     pub client: ClientArgs,
 }
 
@@ -41,6 +44,7 @@ impl Connect {
                 return Err(Failure::usage(format!("{flag} needs -z, which checks addresses")));
             }
         }
-        client::run(&self.client, None, talk)
+        let tls = self.tls.options(false, self.client.socket.end(), talk)?;
+        client::run(&self.client, None, tls, talk)
     }
 }

@@ -2,13 +2,17 @@
 
 use clap::Args;
 
+use crate::args::tls::ServerTlsArgs;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::roles::server::{self, ServerArgs};
+use crate::server::{ReadSecurity, Security};
 
 /// Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
 #[derive(Args, Debug, Clone)]
 pub struct Serve {
+    #[command(flatten)]
+    pub tls: ServerTlsArgs,
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -16,6 +20,12 @@ pub struct Serve {
 impl Serve {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
-        server::run(&self.server, None, false, talk)
+        let end = self.server.socket.end();
+        let security = self.tls.security(false, end, talk)?.map(|by| {
+            let flags = self.tls.clone();
+            let read: ReadSecurity = Box::new(move |before, until| flags.reread(before, until));
+            Security::new(by, Some(read), self.server.socket.timeout, false)
+        });
+        server::run(&self.server, security, talk)
     }
 }

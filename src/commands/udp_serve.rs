@@ -149,7 +149,7 @@ impl UdpServe {
         };
         let service = Service::new(socket, answer, bounds, &mut frontend);
         let service = service.during("start", "the server")?;
-        announce(&[local], port_file.as_mut(), talk)?;
+        announce(&[local], None, port_file.as_mut(), talk)?;
         let result = service.run();
         frontend.finish(result, deadline)
     }

@@ -11,6 +11,7 @@ use crate::exit::{Failure, quoted};
 use crate::net::endpoint::Endpoint;
 use crate::net::signal;
 use crate::net::tcpinfo::TcpInfo;
+use crate::net::tlsinfo::TlsInfo;
 use crate::net::trace::Call;
 
 /// Something that happened. Human text is `Display`; JSON is `Serialize`.
@@ -19,7 +20,12 @@ use crate::net::trace::Call;
 #[allow(missing_docs, reason = "the fields are those of the JSON objects, listed in the man page")]
 pub enum Event<'a> {
     /// listen(2) succeeded.
-    Listening { local: &'a Endpoint },
+    Listening {
+        local: &'a Endpoint,
+        /// Of the certificate, with TLS.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls_pin: Option<&'a str>,
+    },
     /// A connection was admitted.
     Accepted {
         id: u64,
@@ -47,6 +53,13 @@ pub enum Event<'a> {
         reason: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<&'a str>,
+    },
+    /// A TLS handshake is over.
+    Tls {
+        id: u64,
+        peer: &'a Endpoint,
+        #[serde(flatten)]
+        info: &'a TlsInfo,
     },
     /// A line of a conversation, or a datagram.
     Message {
@@ -319,6 +332,7 @@ impl<'a> Event<'a> {
             | Self::Closed { .. }
             | Self::Exec { .. }
             | Self::Auth { .. }
+            | Self::Tls { .. }
             | Self::Expect { ok: true, .. } => Level::Verbose,
             Self::Message { .. } | Self::Expect { .. } => Level::Never,
         }
@@ -328,7 +342,10 @@ impl<'a> Event<'a> {
     /// Over 50 lines: an event an arm.
     pub fn line(&self, detail: bool) -> String {
         match self {
-            Self::Listening { local } => format!("listening on {local}"),
+            Self::Listening { local, tls_pin: None } => format!("listening on {local}"),
+            Self::Listening { local, tls_pin: Some(pin) } => {
+                format!("listening on {local} (--tls-pin {pin})")
+            }
             Self::Accepted { id, peer, local, joined } => {
                 let verb = if *joined { "joined" } else { "accepted" };
                 let on = if detail { format!(" on {local}") } else { String::new() };
@@ -344,6 +361,10 @@ impl<'a> Event<'a> {
             }
             Self::Auth { id, peer, reason, .. } => {
                 format!("[{id}] {peer} refused: {}", reason.unwrap_or("authentication failed"))
+            }
+            Self::Tls { id, peer, info } => {
+                let cipher = info.cipher.as_deref().unwrap_or("no cipher");
+                format!("[{id}] {peer} {info} ({cipher})")
             }
             Self::Closed { id, peer, rule: Some(rule), .. } => {
                 let who = peer.ip().map_or_else(|| peer.to_string(), |ip| ip.to_string());

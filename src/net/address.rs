@@ -77,6 +77,19 @@ pub struct Target {
 }
 
 impl Address {
+    /// The host as a certificate may name it; a UNIX socket has none.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Inet { host, .. } => Some(match host {
+                Host::Loopback | Host::Wildcard => Ipv4Addr::LOCALHOST.to_string(),
+                Host::Ip(ip) => ip.to_string(),
+                Host::Scoped(ip, _) => ip.to_string(),
+                Host::Name(name) => name.clone(),
+            }),
+        }
+    }
+
     /// The address with the left-out host filled in: `127.0.0.1`, with `-6` `::1`.
     #[must_use]
     pub fn resolve_default(self, family: Family) -> Self {

@@ -3,6 +3,8 @@
 
 use std::{fmt, io};
 
+use crate::exit::Exit;
+
 /// The wire format of a connection, both directions. Pure: bytes in, bytes out.
 pub trait Codec {
     /// Appends the wire form of this payload.
@@ -11,8 +13,14 @@ pub trait Codec {
     /// Appends the end of our direction; nothing is encoded after it. A second call appends nothing.
     fn encode_eof(&mut self, wire: &mut Vec<u8>);
 
-    /// Takes bytes of the wire and appends their payload, which is valid even before an error.
-    fn decode(&mut self, wire: &[u8], payload: &mut Vec<u8>) -> Result<(), ProtocolError>;
+    /// Takes bytes of the wire, where it may decrypt them, and appends their payload, and what is to be
+    /// answered that is no payload. Both are valid even before an error.
+    fn decode(
+        &mut self,
+        wire: &mut [u8],
+        payload: &mut Vec<u8>,
+        answer: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError>;
 
     /// The wire has ended: an error if the payload was truncated.
     fn at_wire_eof(&mut self) -> Result<(), ProtocolError>;
@@ -51,13 +59,25 @@ impl Reject {
     pub const ALL: [Self; 4] = [Self::Auth, Self::Full, Self::Access, Self::Shutdown];
 }
 
-/// Bytes of the wire that break its format: an error of the peer, or an attack.
+/// Bytes of the wire that break its format, or in which the peer ends the session for a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolError(pub String);
+pub struct ProtocolError {
+    /// What is wrong, in one line.
+    pub cause: String,
+    /// The exit status of a run that fails by it.
+    pub exit: Exit,
+}
+
+impl ProtocolError {
+    /// A broken connection.
+    pub fn new(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), exit: Exit::Broken }
+    }
+}
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.cause)
     }
 }
 

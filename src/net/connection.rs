@@ -228,11 +228,13 @@ impl Connection {
             }
             Some(codec) => {
                 decoded.clear();
+                let mut answer = Vec::new();
                 let result = match count {
                     0 => codec.at_wire_eof(),
-                    _ => codec.decode(&wire[..count], decoded),
+                    _ => codec.decode(&mut wire[..count], decoded, &mut answer),
                 };
                 let ended = codec.peer_ended();
+                self.transmit(&answer, now);
                 let most = usize::try_from(most).unwrap_or(usize::MAX);
                 self.is_truncated = decoded.len() > most;
                 decoded.truncate(most);

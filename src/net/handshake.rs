@@ -6,8 +6,10 @@
 //! and replies may hold passwords: the owner wipes them.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use super::codec::Codec;
+use super::tlsinfo::TlsInfo;
 use crate::exit::Exit;
 
 #[cfg(test)]
@@ -130,6 +132,8 @@ pub struct Outcome {
     pub codec: Option<Box<dyn Codec>>,
     /// The client for which a proxy has made the connection.
     pub source: Option<SocketAddr>,
+    /// The TLS session.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 /// Why a handshake failed.
@@ -143,12 +147,14 @@ pub struct Refusal {
     pub wrong_proof: bool,
     /// What is sent before the connection is closed.
     pub farewell: &'static [u8],
+    /// What was known of the TLS session that failed.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 impl Refusal {
     /// A refusal that sends nothing and counts for no penalty.
     pub fn new(reason: impl Into<String>, exit: Exit) -> Self {
-        Self { reason: reason.into(), exit, wrong_proof: false, farewell: b"" }
+        Self { reason: reason.into(), exit, wrong_proof: false, farewell: b"", tls: None }
     }
 
     /// The same, as the answer to a wrong proof.

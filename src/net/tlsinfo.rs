@@ -28,6 +28,9 @@ pub struct TlsInfo {
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The same in a word: `CERT_EXPIRED`.
+    #[serde(skip)]
+    pub code: Option<&'static str>,
 }
 
 /// A certificate as people look at it. Texts are escaped.

@@ -17,6 +17,7 @@ use super::steps::Steps;
 use super::{Ended, sanitizes};
 use crate::args::{self, DataArgs, PromptArgs, SocketArgs, SourceArgs};
 use crate::auth::proof::Proof;
+use crate::auth::tls::client::ClientOptions;
 use crate::console::decoration::Style;
 use crate::console::event::Level;
 use crate::console::json;
@@ -132,9 +133,14 @@ impl RepeatArgs {
     }
 }
 
-/// Connects, proves our key where `proof` is given, talks.
+/// Connects, proves our key or speaks TLS where that is given, talks.
 /// Over 50 lines: the story of a client, in its order.
-pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), Failure> {
+pub fn run(
+    args: &ClientArgs,
+    proof: Option<Proof>,
+    tls: Option<ClientOptions>,
+    talk: &Talk,
+) -> Result<(), Failure> {
     let deadline = args.socket.end();
     let hint = "; it talks to one, and -z checks several";
     let address = args::address(&args.address, args.socket.family.family(), hint)?;
@@ -142,7 +148,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     if args.tcp_info && matches!(address, Address::Unix(_)) {
         return Err(Failure::usage(format!("--tcp-info: {address} is not a TCP connection")));
     }
-    let dumps = args.socket.dumps(proof.is_some(), talk)?;
+    let dumps = args.socket.dumps(proof.is_some() || tls.is_some(), talk)?;
     let relayed = !dumps.is_empty()
         || args.progress
         || !args.socket.idle_timeout.is_zero() && matches!(address, Address::Unix(_));
@@ -154,7 +160,9 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
     let (has_prompt, is_script) =
         (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script(_)));
     let proves = proof.is_some();
-    let mut route = Opener::new(args)?.route(address, args.wait, proof, has_prompt, deadline)?;
+    let is_plain = !proves && tls.is_none();
+    let opener = Opener::new(args, tls)?;
+    let mut route = opener.route(address, args.wait, proof, has_prompt, deadline)?;
     route.redials = args.wait.is_some() && is_script && !args.data.send_only;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
@@ -168,7 +176,7 @@ pub fn run(args: &ClientArgs, proof: Option<Proof>, talk: &Talk) -> Result<(), F
         config,
         talk: talk.clone(),
     };
-    let (ended, own_result) = choice.serve(args, proves, run)?;
+    let (ended, own_result) = choice.serve(args, is_plain, run)?;
     let mut unanswered = None;
     let result = match ended {
         (RunEnd::Over, Some(closed)) => {
@@ -216,14 +224,14 @@ impl Choice {
         })
     }
 
-    /// Builds the handler, and runs the loop with it; `proves` a key or not. The second is a result that
+    /// Builds the handler, and runs the loop with it; `is_plain`: nothing secures the connection. The second is a result that
     /// comes before the connection's: the user left the prompt, an expectation was not met, or a program
     /// failed.
     /// Over 50 lines: a handler an arm.
     fn serve(
         self,
         args: &ClientArgs,
-        proves: bool,
+        is_plain: bool,
         run: Run<'_>,
     ) -> Result<(Ended, Option<Result<(), Failure>>), Failure> {
         let raw = args.socket.raw;
@@ -239,7 +247,7 @@ impl Choice {
                 let (history, talk) = (args.prompt.history.clone(), run.talk.clone());
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::One, format, history, talk)?;
-                if !proves {
+                if is_plain {
                     conversation = conversation.hinting_at_keys();
                 }
                 let ended = run.serve(&mut conversation);

@@ -15,7 +15,6 @@ use super::{Ended, sanitizes};
 use crate::args::{
     self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs, WhenArgs,
 };
-use crate::auth::proof::Proof;
 use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::{During, Exit, Failure};
@@ -33,7 +32,7 @@ use crate::net::role::Role;
 use crate::net::signal;
 use crate::net::sockopt;
 use crate::net::stdio::Stdio;
-use crate::server::{Bounds, Config, Limits, Proxies, ReadProof, Run, RunEnd, Security};
+use crate::server::{Bounds, Config, Limits, Proxies, Run, RunEnd, Security};
 use crate::session::Handler;
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
@@ -141,21 +140,16 @@ fn mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected an octal mode: 0660 or 600".into())
 }
 
-/// Serves until it is stopped, or until the only connection ends; where `proof` is given only clients
-/// that give it, with a penalty on wrong ones or without.
-pub fn run(
-    args: &ServerArgs,
-    proof: Option<(Proof, Option<ReadProof>)>,
-    penalty: bool,
-    talk: &Talk,
-) -> Result<(), Failure> {
+/// Serves until it is stopped, or until the only connection ends; with `security` clients that pass its
+/// handshake.
+pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result<(), Failure> {
     let family = args.socket.family.family();
     let deadline = args.socket.end();
     let address = args.listen.address(family)?;
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
-    let dumps = args.socket.dumps(proof.is_some(), talk)?;
+    let dumps = args.socket.dumps(security.is_some(), talk)?;
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
@@ -174,9 +168,7 @@ pub fn run(
     let is_idle_unseen =
         !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
     let relayed = !dumps.is_empty() || is_idle_unseen;
-    let key_names = proof.as_ref().map_or_else(Vec::new, |(proof, _)| proof.key_names());
-    let security =
-        proof.map(|(proof, read)| Security::new(proof, read, args.socket.timeout, penalty));
+    let key_names = security.as_ref().map_or_else(Vec::new, Security::key_names);
     let run = Run {
         listener: Some(listener),
         route: None,

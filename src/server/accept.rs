@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::phase::{Phase, Purpose};
+use super::security::Security;
 use super::{EventLoop, LISTENER};
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
@@ -112,7 +113,7 @@ impl EventLoop<'_> {
             return;
         };
         let from = entry.conn.peer.ip();
-        let security = self.config.security.as_ref();
+        let security = self.config.security.as_ref().filter(|it| it.is_immediate());
         let denial = self.config.limits.access.denial(from);
         if let Some(rule) =
             denial.filter(|_| !security.is_some_and(|it| it.would_explain(&self.preauth)))
@@ -216,9 +217,14 @@ impl EventLoop<'_> {
         self.table.admitted >= self.config.limits.max
     }
 
+    /// Whether new connections are secured before they count.
+    fn secures_newcomers(&self) -> bool {
+        self.config.security.as_ref().is_some_and(Security::is_immediate)
+    }
+
     /// Whether connections stay in the backlog until there is room.
     fn must_wait(&self) -> bool {
-        self.is_full() && !self.config.limits.reject && self.config.security.is_none()
+        self.is_full() && !self.config.limits.reject && !self.secures_newcomers()
     }
 
     /// Watches the listener exactly while a connection could be accepted.

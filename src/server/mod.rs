@@ -52,7 +52,7 @@ use outgoing::Outgoing;
 pub use outgoing::Route;
 use phase::Phase;
 use preauth::PreAuthLimits;
-pub use security::{ReadProof, Security};
+pub use security::{ReadSecurity, Security};
 pub use table::Bounds;
 use table::Table;
 
@@ -123,7 +123,9 @@ impl Run<'_> {
         let mut events = EventLoop::new(self, handler).during("start", "the event loop")?;
         // Nothing that could be missing at the start is started later.
         if let Some(listener) = &events.listener {
-            announce(listener.locals(), events.config.port_file.as_mut(), &events.talk)?;
+            let pin = events.config.security.as_ref().and_then(Security::pin);
+            let port_file = events.config.port_file.as_mut();
+            announce(listener.locals(), pin.as_deref(), port_file, &events.talk)?;
         }
         if events.route.is_some() {
             events.handler.begin(&mut events.table);
@@ -140,9 +142,10 @@ impl Run<'_> {
     }
 }
 
-/// Says that we listen: the port file, the line, the service manager.
+/// Says that we listen: the port file, the line (with the pin of our certificate), the service manager.
 pub fn announce(
     locals: &[Endpoint],
+    tls_pin: Option<&str>,
     port_file: Option<&mut PortFile>,
     talk: &Talk,
 ) -> Result<(), Failure> {
@@ -150,7 +153,7 @@ pub fn announce(
         file.write(locals)?;
     }
     for local in locals {
-        talk.say(&Event::Listening { local });
+        talk.say(&Event::Listening { local, tls_pin });
         if talk.gives_notice(Level::Never) {
             let found = local.reached_at();
             let addresses: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -442,9 +445,10 @@ impl<'a> EventLoop<'a> {
         if let Some(security) = &mut self.config.security
             && let Some(names) = security.reread(until)
         {
+            let what = security.what();
             let failed =
-                names.as_ref().err().map(|failure| format!("{failure}; the old keys hold"));
-            self.talk.reloaded("keys", failed.as_slice());
+                names.as_ref().err().map(|failure| format!("{failure}; the old {what} hold"));
+            self.talk.reloaded(what, failed.as_slice());
             if let Ok(names) = names {
                 self.handler.reserve(&names);
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::negotiation::HandshakeEvent;
 use super::phase::Purpose;
 use super::{DIALER, EventLoop};
-use crate::auth::proof::Proof;
+use crate::auth::security::ClientSecurity;
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{During, Exit, Failure, cause};
 use crate::net::address::Address;
@@ -43,8 +43,10 @@ pub struct Route {
     pub wait: Option<Duration>,
     /// `-w`: bounds one attempt, and the handshake that secures it; zero: no limit.
     pub timeout: Duration,
-    /// `auth-connect`: how our key is proved.
-    pub proof: Option<Proof>,
+    /// `auth-connect`, `--tls`: what secures the connection.
+    pub security: Option<ClientSecurity>,
+    /// It begins where a script says so (STARTTLS), not with the connection.
+    pub starttls: bool,
     /// Whether connecting is reported without `-v`.
     pub greet: bool,
     /// With `--wait`: whether a connection that ends before its first byte counts as not there yet. So
@@ -318,7 +320,8 @@ impl EventLoop<'_> {
             self.talk.say(&Event::Connected { id, peer: &peer, local, greet: route.greet });
         }
         let until = Deadline::after(route.timeout).min(self.config.deadline);
-        let handshake = route.proof.as_ref().map(Proof::client).transpose()?;
+        let security = route.security.as_ref().filter(|_| !route.starttls);
+        let handshake = security.map(ClientSecurity::handshake).transpose()?;
         self.table.with(slot, |entry, _, now| entry.conn.transmit(&announcement, now));
         match handshake {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Security, until),

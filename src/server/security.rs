@@ -10,50 +10,89 @@ use super::negotiation::HandshakeEvent;
 use super::phase::{Awaiting, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::{Table, encrypted};
-use crate::auth::proof::Proof;
+use crate::auth::security::{ClientSecurity, ServerSecurity};
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Outcome, Refusal};
+use crate::net::role::Role;
+use crate::net::tlsinfo::TlsInfo;
 use crate::session::Id;
 
 /// How long our answer to a challenge has the connection to itself. A server that reads it with a
 /// plain `recv(1024)`, as Python's hmac examples do, would take payload behind it for a part of it.
 const POST_AUTH_DELAY: Duration = Duration::from_millis(25);
 
-/// Reads the keys of a server again, until then; what was derived from those that it has already is
-/// taken over.
-pub type ReadProof = Box<dyn Fn(&Proof, Deadline) -> Result<Proof, Failure>>;
+/// Reads the keys or certificates of a server again, until then; what was derived from the keys that it
+/// has already is taken over.
+pub type ReadSecurity = Box<dyn Fn(&ServerSecurity, Deadline) -> Result<ServerSecurity, Failure>>;
 
 /// What a server asks of new connections.
 pub struct Security {
-    proof: Proof,
-    /// For `--keys`: how SIGHUP has them read again.
-    read: Option<ReadProof>,
+    by: ServerSecurity,
+    /// For `--keys`, `--tls-cert`, `--tls-ca`: how SIGHUP has them read again.
+    read: Option<ReadSecurity>,
     /// `-w`: the time for a whole handshake; zero: no limit.
     timeout: Duration,
     penalty: bool,
+    /// It begins where a script says so, not with the connection.
+    starttls: bool,
 }
 
 impl Security {
-    /// For clients that give this proof; `penalty` is off with `--no-penalty`.
-    pub fn new(proof: Proof, read: Option<ReadProof>, timeout: Duration, penalty: bool) -> Self {
-        Self { proof, read, timeout, penalty }
+    /// For clients that are secured this way; `penalty` is off with `--no-penalty`.
+    pub fn new(
+        by: ServerSecurity,
+        read: Option<ReadSecurity>,
+        timeout: Duration,
+        penalty: bool,
+    ) -> Self {
+        Self { by, read, timeout, penalty, starttls: false }
     }
 
-    /// Reads the keys of `--keys` again: their names. Those of before stay where that fails.
+    /// The same, begun where a script says so (STARTTLS).
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.starttls = true;
+        self
+    }
+
+    /// Whether it begins with the connection.
+    pub(super) fn is_immediate(&self) -> bool {
+        !self.starttls
+    }
+
+    /// The names of the keys that open the server.
+    pub fn key_names(&self) -> Vec<String> {
+        self.by.key_names()
+    }
+
+    /// What it reads again, in the plural.
+    pub(super) fn what(&self) -> &'static str {
+        match self.by {
+            ServerSecurity::Key(_) => "keys",
+            ServerSecurity::Tls(_) => "certificates",
+        }
+    }
+
+    /// With TLS: the pin of the certificate.
+    pub(super) fn pin(&self) -> Option<String> {
+        self.by.pin()
+    }
+
+    /// Reads keys and certificates again: the names of the keys. Those of before stay where that fails.
     pub(super) fn reread(&mut self, until: Deadline) -> Option<Result<Vec<String>, Failure>> {
         let read = self.read.as_ref()?;
-        Some(read(&self.proof, until).map(|proof| {
-            self.proof = proof;
-            self.proof.key_names()
+        Some(read(&self.by, until).map(|by| {
+            self.by = by;
+            self.by.key_names()
         }))
     }
 
     /// Whether a connection from a denied address may authenticate, so that the protocol can report
     /// the reason. Not while many connections are pending: they share the pre-auth limits.
     pub(super) fn would_explain(&self, limits: &PreAuthLimits) -> bool {
-        self.proof.explains() && limits.is_calm()
+        self.by.explains() && limits.is_calm()
     }
 
     /// Whether wrong proofs bring a penalty.
@@ -77,18 +116,29 @@ fn log(table: &mut Table, slot: usize, reason: &str) {
     });
 }
 
-/// The handshake succeeded.
+/// What is known of a TLS session, in an event.
+fn log_tls(table: &Table, slot: usize, info: Option<&Rc<TlsInfo>>) {
+    if let (Some(entry), Some(info)) = (table.entries.get(slot), info) {
+        table.talk.say(&Event::Tls { id: entry.number, peer: &entry.conn.peer, info });
+    }
+}
+
+/// A client's handshake succeeded.
 fn succeed(table: &mut Table, id: Id, outcome: Outcome) {
+    log_tls(table, id.slot, outcome.tls.as_ref());
     let entry = &mut table.entries[id.slot];
     entry.key = outcome.key.as_deref().map(Rc::from);
     entry.conn.establish(outcome.codec);
-    table.talk.say(&Event::Auth {
-        id: id.number,
-        peer: &entry.conn.peer,
-        ok: true,
-        reason: None,
-        key: outcome.key.as_deref(),
-    });
+    if outcome.tls.is_none() {
+        table.talk.say(&Event::Auth {
+            id: id.number,
+            peer: &entry.conn.peer,
+            ok: true,
+            reason: None,
+            key: outcome.key.as_deref(),
+        });
+    }
+    entry.tls = outcome.tls;
 }
 
 impl EventLoop<'_> {
@@ -100,7 +150,7 @@ impl EventLoop<'_> {
         };
         self.preauth.add(id, from, now);
         let until = Deadline::after(security.timeout);
-        if let Some(handshake) = self.table.or_quit(security.proof.server()) {
+        if let Some(handshake) = self.table.or_quit(security.by.handshake()) {
             self.begin_handshake(id.slot, handshake, Purpose::Security, until);
         }
     }
@@ -129,9 +179,9 @@ impl EventLoop<'_> {
 
     /// A step of the handshake: of a client's proof, or of ours.
     pub(super) fn secure(&mut self, slot: usize, event: HandshakeEvent) {
-        match self.config.security {
-            Some(_) => self.secure_accepted(slot, event),
-            None => self.secure_dialled(slot, event),
+        match self.config.bounds.role {
+            Role::Server => self.secure_accepted(slot, event),
+            Role::Client => self.secure_dialled(slot, event),
         }
     }
 
@@ -166,7 +216,8 @@ impl EventLoop<'_> {
         let entry = &mut self.table.entries[slot];
         let number = entry.number;
         let peer = entry.conn.peer.clone();
-        let op = "authenticate to";
+        let security = self.route.as_ref().and_then(|route| route.security.as_ref());
+        let op = security.map_or("secure", ClientSecurity::op);
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
         let failure = match event {
             HandshakeEvent::More => return,
@@ -175,13 +226,15 @@ impl EventLoop<'_> {
                 entry.key = outcome.key.as_deref().map(Rc::from);
                 entry.conn.establish(outcome.codec);
                 if greets {
-                    let notice = if entry.conn.is_encrypted() {
-                        encrypted(outcome.key.as_deref())
-                    } else {
-                        "not encrypted: only the key is proved".into()
+                    let notice = match &outcome.tls {
+                        Some(info) => format!("encrypted with {info}"),
+                        None if entry.conn.is_encrypted() => encrypted(outcome.key.as_deref()),
+                        None => "not encrypted: only the key is proved".into(),
                     };
                     self.talk.notice(Level::Never, &notice);
                 }
+                entry.tls.clone_from(&outcome.tls);
+                log_tls(&self.table, slot, outcome.tls.as_ref());
                 if has_codec {
                     return self.admit(slot);
                 }
@@ -192,6 +245,7 @@ impl EventLoop<'_> {
                 return self.table.pending.push(slot);
             }
             HandshakeEvent::Refused(why) => {
+                log_tls(&self.table, slot, why.tls.as_ref());
                 let farewell = why.farewell;
                 self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
                 refused(why)
@@ -209,13 +263,14 @@ impl EventLoop<'_> {
         self.unreached(number, failure);
     }
 
-    /// See [`Proof::has_refusal_message`].
+    /// See [`ServerSecurity::has_refusal_message`].
     fn has_refusal_message(&self) -> bool {
-        self.config.security.as_ref().is_none_or(|it| it.proof.has_refusal_message())
+        self.config.security.as_ref().is_none_or(|it| it.by.has_refusal_message())
     }
 
     fn refuse(&mut self, slot: usize, why: &Refusal) {
         log(&mut self.table, slot, &why.reason);
+        log_tls(&self.table, slot, why.tls.as_ref());
         let (entry, now) = (&self.table.entries[slot], self.table.now);
         let delay = if why.wrong_proof {
             let id = Id { number: entry.number, slot };

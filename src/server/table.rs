@@ -23,6 +23,7 @@ use crate::net::connection::Connection;
 use crate::net::outbox::BroadcastLog;
 use crate::net::poller::{Interest, Poller};
 use crate::net::role::Role;
+use crate::net::tlsinfo::TlsInfo;
 use crate::session::closed::Closed;
 use crate::session::{Handler, Id};
 
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// The name of the key that it proved.
     pub(super) key: Option<Rc<str>>,
+    /// Its TLS session.
+    pub(super) tls: Option<Rc<TlsInfo>>,
     /// The access rule that keeps it out.
     pub(super) denied_by: Option<Box<str>>,
     pub(super) is_admitted: bool,
@@ -195,6 +198,7 @@ impl Table {
             conn,
             phase: Phase::Waiting,
             key: None,
+            tls: None,
             denied_by: None,
             is_admitted: false,
             is_paused: false,

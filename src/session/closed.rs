@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure, cause};
+use crate::net::codec::ProtocolError;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::quantity;
@@ -94,6 +95,16 @@ impl Closed {
 /// The failure of a connection that broke.
 fn broken(op: &'static str, peer: &Endpoint, error: &io::Error) -> Failure {
     let failure = Failure::system(op, peer, error);
-    let exit = if failure.exit == Exit::TimedOut { Exit::TimedOut } else { Exit::Broken };
+    let exit = match protocol_exit(error) {
+        Some(exit) => exit,
+        None if failure.exit == Exit::TimedOut => Exit::TimedOut,
+        None => Exit::Broken,
+    };
     failure.exit(exit)
+}
+
+/// The exit status of what a codec found wrong.
+pub fn protocol_exit(error: &io::Error) -> Option<Exit> {
+    let error = error.get_ref()?.downcast_ref::<ProtocolError>()?;
+    Some(error.exit)
 }

@@ -75,7 +75,7 @@ impl Handshake for Client {
                         "the server does not have our key, or the connection is tampered with",
                     ));
                 };
-                records.write(Record::Ready, &[], reply).map_err(|e| refused(&e.0))?;
+                records.write(Record::Ready, &[], reply).map_err(|e| refused(&e.cause))?;
                 self.expected = Expected::Verdict(records);
                 Ok(Next::Message(2))
             }
@@ -130,7 +130,7 @@ fn verdict_length(received: &[u8]) -> usize {
 fn verdict(mut records: Box<Records>, record: &[u8], key: Option<String>) -> Progress {
     let why = match records.read(record) {
         Ok((Record::Welcome, [])) => {
-            return Ok(Next::Payload(Outcome { key, codec: Some(records), source: None }));
+            return Ok(Next::Payload(Outcome { key, codec: Some(records), ..Outcome::default() }));
         }
         Ok((Record::Refused, [byte])) => *byte,
         _ => {

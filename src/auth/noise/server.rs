@@ -92,7 +92,7 @@ impl Handshake for Server {
             && let Some((mut records, key)) = self.opened.take()
             && let Ok((Record::Ready, [])) = records.read(&message[2..])
         {
-            return Ok(Next::Payload(Outcome { key, codec: Some(records), source: None }));
+            return Ok(Next::Payload(Outcome { key, codec: Some(records), ..Outcome::default() }));
         }
         let reason = "its hello was a replay, or was changed on its way";
         Err(Refusal::new(reason, Exit::NotAuthenticated).wrong_proof(b""))

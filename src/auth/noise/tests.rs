@@ -146,7 +146,7 @@ fn row_60_our_own_bytes_prove_nothing_to_us() {
     let (mut records, _) = pair();
     let mut wire = Vec::new();
     records.encode(b"said", &mut wire).unwrap();
-    assert!(records.decode(&wire, &mut Vec::new()).is_err());
+    assert!(records.decode(&mut wire.clone(), &mut Vec::new(), &mut Vec::new()).is_err());
 }
 
 #[test]
@@ -205,20 +205,24 @@ fn row_61_what_is_no_record_is_refused() {
     ] {
         let (mut records, _) = pair();
         let mut payload = Vec::new();
-        assert!(records.decode(bad, &mut payload).is_err(), "{bad:?}");
+        assert!(
+            records.decode(&mut bad.to_vec(), &mut payload, &mut Vec::new()).is_err(),
+            "{bad:?}"
+        );
         assert!(payload.is_empty());
     }
     for kind in [Record::Ready, Record::Welcome, Record::Refused] {
         let (mut client, mut server) = pair();
         let mut wire = Vec::new();
         client.write(kind, &[], &mut wire).unwrap();
-        let error = server.decode(&wire, &mut Vec::new()).unwrap_err();
-        assert!(error.0.contains("out of place"), "{error}");
+        let error =
+            server.decode(&mut wire.clone(), &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        assert!(error.cause.contains("out of place"), "{error}");
     }
     let (mut client, mut server) = pair();
     let mut wire = Vec::new();
     client.write(Record::Eof, b"x", &mut wire).unwrap();
-    assert!(server.decode(&wire, &mut Vec::new()).is_err());
+    assert!(server.decode(&mut wire.clone(), &mut Vec::new(), &mut Vec::new()).is_err());
 }
 
 #[test]
@@ -232,12 +236,16 @@ fn row_61_nothing_comes_after_the_end() {
         let end = wire.len();
         client.write(Record::Data, b"more", &mut wire).unwrap();
         if split {
-            server.decode(&wire[..end], &mut payload).unwrap();
+            server.decode(&mut wire[..end].to_vec(), &mut payload, &mut Vec::new()).unwrap();
             assert!(server.peer_ended());
             assert!(server.at_wire_eof().is_ok());
-            assert!(server.decode(&wire[end..=end], &mut payload).is_err());
+            assert!(
+                server
+                    .decode(&mut wire[end..=end].to_vec(), &mut payload, &mut Vec::new())
+                    .is_err()
+            );
         } else {
-            assert!(server.decode(&wire, &mut payload).is_err());
+            assert!(server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).is_err());
         }
         assert_eq!(payload, b"all");
     }
@@ -248,9 +256,9 @@ fn row_61_an_end_without_its_record_is_a_truncation() {
     let (mut client, mut server) = pair();
     let (mut wire, mut payload) = (Vec::new(), Vec::new());
     client.encode(b"hello", &mut wire).unwrap();
-    server.decode(&wire, &mut payload).unwrap();
+    server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).unwrap();
     let error = server.at_wire_eof().unwrap_err();
-    assert!(error.0.contains("truncated after 5 bytes"), "{error}");
+    assert!(error.cause.contains("truncated after 5 bytes"), "{error}");
 }
 
 #[test]
@@ -265,7 +273,10 @@ fn every_bit_of_a_record_counts() {
         wire[bit / 8] ^= 1 << (bit % 8);
         // A longer length waits for more, which then does not open.
         wire.resize(wire.len() + DATA_MAX + 19, 0);
-        assert!(server.decode(&wire, &mut payload).is_err(), "bit {bit}");
+        assert!(
+            server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).is_err(),
+            "bit {bit}"
+        );
         assert!(payload.is_empty(), "bit {bit}");
     }
 }
@@ -284,7 +295,10 @@ fn dropped_repeated_and_swapped_records_are_refused() {
             .collect();
         let wire: Vec<u8> = order.iter().flat_map(|index| records[*index].clone()).collect();
         let mut payload = Vec::new();
-        assert!(server.decode(&wire, &mut payload).is_err(), "{order:?}");
+        assert!(
+            server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).is_err(),
+            "{order:?}"
+        );
         assert_eq!(payload, if order[0] == 0 { &b"one"[..] } else { b"" });
     }
 }
@@ -297,7 +311,7 @@ fn both_directions_rekey() {
     for number in 0..(1u32 << 20) + 2 {
         wire.clear();
         client.encode(&[1], &mut wire).unwrap();
-        server.decode(&wire, &mut payload).unwrap();
+        server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).unwrap();
         assert_eq!(payload, [1], "record {number}");
         payload.clear();
     }
@@ -305,7 +319,7 @@ fn both_directions_rekey() {
     client.encode(&[1], &mut Vec::new()).unwrap();
     wire.clear();
     client.encode(&[1], &mut wire).unwrap();
-    assert!(server.decode(&wire, &mut payload).is_err());
+    assert!(server.decode(&mut wire.clone(), &mut payload, &mut Vec::new()).is_err());
 }
 
 /// A key pair of ours.
@@ -422,7 +436,7 @@ proptest! {
         while !rest.is_empty() {
             prop_assert!(!server.peer_ended());
             let (some, more) = rest.split_at(cuts.next().unwrap().min(rest.len()));
-            server.decode(some, &mut payload).unwrap();
+            server.decode(&mut some.to_vec(), &mut payload, &mut Vec::new()).unwrap();
             rest = more;
         }
         prop_assert!(server.peer_ended());
@@ -432,6 +446,6 @@ proptest! {
     #[test]
     fn anything_at_all_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let (mut records, _) = pair();
-        let _ = records.decode(&bytes, &mut Vec::new());
+        let _ = records.decode(&mut bytes.clone(), &mut Vec::new(), &mut Vec::new());
     }
 }

@@ -1,1 +1,87 @@
 //! TLS 1.2 and 1.3 by rustls: certificates, how they are checked, and the handshake.
+//!
+//! | file             | has                                                             |
+//! |------------------|-----------------------------------------------------------------|
+//! | `handshake.rs`   | the handshake, in both roles, as [`crate::net::handshake`] has it |
+//! | `client.rs`      | a client: whom it trusts, the server's name, its certificate    |
+//! | `server.rs`      | a server: its certificate, whether clients show one             |
+//! | `verifier.rs`    | whether a server's certificate is trusted                       |
+//! | `untrusted.rs`   | why one is not, in words                                        |
+//!
+//! What follows the handshake is [`crate::codec::tls`].
+
+pub mod certificate;
+pub mod client;
+pub mod create;
+pub mod files;
+pub mod handshake;
+pub mod pin;
+pub mod server;
+mod untrusted;
+pub mod verifier;
+
+use std::env;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{CommonState, Error, KeyLog, KeyLogFile, NoKeyLog, ProtocolVersion};
+
+use super::secret::shown;
+use crate::exit::{Exit, Failure};
+use crate::net::tlsinfo::TlsInfo;
+use crate::sanitize;
+
+/// Names the file that the secrets of sessions are written to, for those who look into them with
+/// Wireshark.
+pub const KEY_LOG: &str = "SSLKEYLOGFILE";
+
+/// The cryptography of TLS: that of ring.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A certificate with its key, which `path` names in errors.
+pub fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    path: &Path,
+) -> Result<Arc<CertifiedKey>, Failure> {
+    let certified = CertifiedKey::from_der(chain, key, &provider());
+    certified.map(Arc::new).map_err(|error| {
+        let cause = match error {
+            Error::InconsistentKeys(_) => "it is not the key of the certificate".into(),
+            error => error.to_string(),
+        };
+        Failure::new("use private key", shown(path), cause, Exit::Usage)
+    })
+}
+
+/// Where the secrets of sessions are written to.
+fn key_log() -> Arc<dyn KeyLog> {
+    if env::var_os(KEY_LOG).is_some() { Arc::new(KeyLogFile::new()) } else { Arc::new(NoKeyLog) }
+}
+
+/// What both sides have agreed on, and the certificate of the other.
+fn negotiated(state: &CommonState) -> TlsInfo {
+    let version = match state.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => Some("TLSv1.2"),
+        Some(ProtocolVersion::TLSv1_3) => Some("TLSv1.3"),
+        _ => None,
+    };
+    let cipher = state.negotiated_cipher_suite();
+    // rustls writes TLS13_AES_256_GCM_SHA384, and IANA TLS_AES_256_GCM_SHA384.
+    let cipher = cipher.and_then(|it| it.suite().as_str().map(|it| it.replace("TLS13_", "TLS_")));
+    let shown = state.peer_certificates().and_then(|chain| chain.first());
+    let described = shown.map(|it| certificate::describe(it, SystemTime::now()));
+    TlsInfo {
+        version,
+        cipher,
+        alpn: state.alpn_protocol().map(sanitize::line),
+        certificate: described.and_then(Result::ok),
+        ..TlsInfo::default()
+    }
+}

@@ -16,7 +16,7 @@ fn opened(wire: &[u8], cuts: &[usize], unit: Unit) -> (Vec<u8>, Frames) {
     let mut cuts = cuts.iter().cycle();
     while !rest.is_empty() {
         let (some, more) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-        frames.decode(some, &mut payload).unwrap();
+        frames.decode(&mut some.to_vec(), &mut payload, &mut Vec::new()).unwrap();
         rest = more;
     }
     (payload, frames)
@@ -27,7 +27,11 @@ fn long_lengths_and_bad_ones() {
     let long = [&[0xff; 4][..], &5u64.to_be_bytes(), b"hello"].concat();
     assert_eq!(opened(&long, &[1], Unit::Line).0, b"hello\n");
     let mut frames = Frames::new(Unit::Line);
-    assert!(frames.decode(&(-2i32).to_be_bytes(), &mut Vec::new()).is_err());
+    assert!(
+        frames
+            .decode(&mut (-2i32).to_be_bytes().to_vec(), &mut Vec::new(), &mut Vec::new())
+            .is_err()
+    );
     for cut in 1..long.len() {
         let (_, mut frames) = opened(&long[..cut], &[1], Unit::Line);
         assert!(frames.at_wire_eof().is_err(), "at {cut}");
@@ -78,6 +82,6 @@ proptest! {
 
     #[test]
     fn anything_at_all_is_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Frames::new(Unit::Line).decode(&bytes, &mut Vec::new());
+        let _ = Frames::new(Unit::Line).decode(&mut bytes.clone(), &mut Vec::new(), &mut Vec::new());
     }
 }

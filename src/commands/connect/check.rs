@@ -43,7 +43,7 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
         words if words.is_empty() => None,
         words => Some(Program::find(words.clone())?),
     };
-    let opener = Arc::new(Opener::new(client)?);
+    let opener = Arc::new(Opener::new(client, None)?);
     let deadline = client.socket.end();
     if let Some(count) = client.repeat.count {
         return repeat(opener, targets, count, client, deadline);

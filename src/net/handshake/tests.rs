@@ -133,7 +133,7 @@ pub fn connect(
         let received = match &mut end.result {
             Some(Ok(Outcome { codec: Some(codec), .. })) => {
                 let mut payload = Vec::new();
-                codec.decode(&end.rest, &mut payload).unwrap();
+                codec.decode(&mut end.rest.clone(), &mut payload, &mut Vec::new()).unwrap();
                 payload
             }
             _ => end.rest,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::ClientArgs;
 use super::login::login;
 use crate::auth::proof::Proof;
+use crate::auth::security::ClientSecurity;
+use crate::auth::tls::client::{Client, ClientOptions};
 use crate::console::event::{Level, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure};
@@ -22,11 +24,12 @@ use crate::session::{Clients, Handler, Id};
 pub struct Opener {
     args: ClientArgs,
     proxy: Option<(Proxy, Option<Arc<Login>>)>,
+    tls: Option<ClientOptions>,
 }
 
 impl Opener {
-    /// One for these flags; reads the proxy's password.
-    pub fn new(args: &ClientArgs) -> Result<Self, Failure> {
+    /// One for these flags, and TLS or none; reads the proxy's password.
+    pub fn new(args: &ClientArgs, tls: Option<ClientOptions>) -> Result<Self, Failure> {
         let mut proxy = None;
         if let Some(text) = &args.proxy {
             let parsed = Proxy::parse(text)?;
@@ -34,7 +37,7 @@ impl Opener {
             let login = login(&parsed, args.proxy_password_file.as_deref())?;
             proxy = Some((parsed, login.map(Arc::new)));
         }
-        Ok(Self { args: args.clone(), proxy })
+        Ok(Self { args: args.clone(), proxy, tls })
     }
 
     /// Whether there is a proxy.
@@ -65,11 +68,30 @@ impl Opener {
                 Some(Tunnel::new(proxy, login, address.clone(), dial.query, until)?)
             }
         };
+        let security = match (proof, &self.tls) {
+            (Some(proof), _) => Some(ClientSecurity::Key(proof)),
+            (None, Some(options)) => {
+                let client = Client::new(options, address.host().as_deref())?;
+                Some(ClientSecurity::Tls(client.into()))
+            }
+            (None, None) => None,
+        };
         let header = self.args.send_proxy.map(|version| match version {
             1 => Version::One,
             _ => Version::Two,
         });
-        Ok(Route { address, dial, tunnel, header, wait, timeout, proof, greet, redials: false })
+        Ok(Route {
+            address,
+            dial,
+            tunnel,
+            header,
+            wait,
+            timeout,
+            security,
+            starttls: false,
+            greet,
+            redials: false,
+        })
     }
 
     /// Connects once and closes: `connect --check` through a proxy. Nothing is reported.

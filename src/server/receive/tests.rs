@@ -26,8 +26,13 @@ impl Codec for Broken {
 
     fn encode_eof(&mut self, _wire: &mut Vec<u8>) {}
 
-    fn decode(&mut self, _wire: &[u8], _payload: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        Err(ProtocolError("no record".into()))
+    fn decode(
+        &mut self,
+        _wire: &mut [u8],
+        _payload: &mut Vec<u8>,
+        _answer: &mut Vec<u8>,
+    ) -> Result<(), ProtocolError> {
+        Err(ProtocolError::new("no record"))
     }
 
     fn at_wire_eof(&mut self) -> Result<(), ProtocolError> {

@@ -50,7 +50,7 @@ fuzz_target!(|data: (u8, &[u8], usize, &[u8])| {
     let at = at % (wire.len() + 1);
     wire.splice(at..at, junk.iter().copied());
     for piece in wire.chunks(usize::from(step).max(1)) {
-        if server.decode(piece, &mut got).is_err() {
+        if server.decode(&mut piece.to_vec(), &mut got, &mut Vec::new()).is_err() {
             break;
         }
     }

@@ -1,0 +1,213 @@
+//! The flags of TLS, and what both roles make of them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueHint};
+use rustls::sign::CertifiedKey;
+
+use crate::auth::security::ServerSecurity;
+use crate::auth::tls::client::{ClientOptions, server_name};
+use crate::auth::tls::pin::Pin;
+use crate::auth::tls::server::{Server, ServerOptions};
+use crate::auth::tls::verifier::Trust;
+use crate::auth::tls::{KEY_LOG, certified, create, files};
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::deadline::Deadline;
+
+/// Our own certificate.
+#[derive(Args, Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "clap names the flags after them")]
+pub struct IdentityArgs {
+    /// Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
+    pub tls_cert: Option<PathBuf>,
+    /// Read the certificate's private key (PEM) from FILE, which only its owner may read
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath, help_heading = "TLS")]
+    pub tls_key: Option<PathBuf>,
+    /// Offer this protocol (ALPN); repeatable, the best first
+    #[arg(long, value_name = "PROTO", value_parser = protocol, help_heading = "TLS")]
+    pub tls_alpn: Vec<String>,
+}
+
+/// TLS as a client.
+#[derive(Args, Debug, Clone)]
+pub struct ClientTlsArgs {
+    /// Encrypt with TLS, and check the server's certificate
+    #[arg(long, help_heading = "TLS")]
+    pub tls: bool,
+    /// Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS's host
+    #[arg(long, value_name = "NAME", help_heading = "TLS")]
+    pub tls_name: Option<String>,
+    /// Trust the certificates (PEM) in FILE, and what they have signed, instead of the system's roots
+    #[arg(long, value_name = "FILE", group = "trust", value_hint = ValueHint::FilePath, help_heading = "TLS")]
+    pub tls_ca: Option<PathBuf>,
+    /// Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256
+    /// fingerprint of the certificate
+    #[arg(long, value_name = "PIN", value_parser = Pin::parse, group = "trust", help_heading = "TLS")]
+    pub tls_pin: Option<Pin>,
+    /// Do not check the certificate: anyone on the way can read and change everything
+    #[arg(long, group = "trust", help_heading = "TLS")]
+    pub tls_insecure: bool,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// TLS as a server.
+#[derive(Args, Debug, Clone)]
+pub struct ServerTlsArgs {
+    /// Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown
+    #[arg(long, help_heading = "TLS")]
+    pub tls: bool,
+    /// Ask clients for a certificate that those (PEM) in FILE have signed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
+    pub tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+impl IdentityArgs {
+    /// The first of its flags that is given.
+    fn flag(&self) -> Option<&'static str> {
+        [
+            (self.tls_cert.is_some(), "--tls-cert"),
+            (self.tls_key.is_some(), "--tls-key"),
+            (!self.tls_alpn.is_empty(), "--tls-alpn"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, flag)| is_given.then_some(flag))
+    }
+
+    /// The certificate and key, if there are any.
+    fn load(&self, until: Deadline) -> Result<Option<Arc<CertifiedKey>>, Failure> {
+        let Some(path) = &self.tls_cert else {
+            return Ok(None);
+        };
+        let chain = files::load_chain(path, until)?;
+        let key_path = self.tls_key.as_ref().unwrap_or(path);
+        let key = files::load_key(key_path, until)?;
+        certified(chain, key, key_path).map(Some)
+    }
+
+    fn alpn(&self) -> Vec<Vec<u8>> {
+        self.tls_alpn.iter().map(|protocol| protocol.clone().into_bytes()).collect()
+    }
+}
+
+impl ClientTlsArgs {
+    /// How connections are encrypted, if they are: at once with `--tls`, later with `--starttls`.
+    pub fn options(
+        &self,
+        starttls: bool,
+        until: Deadline,
+        talk: &Talk,
+    ) -> Result<Option<ClientOptions>, Failure> {
+        let given = [
+            (self.tls_name.is_some(), "--tls-name"),
+            (self.tls_ca.is_some(), "--tls-ca"),
+            (self.tls_pin.is_some(), "--tls-pin"),
+            (self.tls_insecure, "--tls-insecure"),
+        ];
+        let given = given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag));
+        if !begins(self.tls, starttls, given.or(self.identity.flag()))? {
+            return Ok(None);
+        }
+        let trust = match (&self.tls_pin, &self.tls_ca) {
+            (Some(pin), _) => Trust::Pin(pin.clone()),
+            (None, Some(path)) => {
+                let (roots, given) = files::load_roots(path, until)?;
+                Trust::in_roots(Arc::new(roots), given)?
+            }
+            (None, None) if self.tls_insecure => {
+                talk.warn("--tls-insecure: the server's certificate is not checked; anyone on the way can read and change everything");
+                Trust::Any
+            }
+            (None, None) => Trust::in_roots(files::system_roots()?, Vec::new())?,
+        };
+        warn_of_key_log(talk);
+        Ok(Some(ClientOptions {
+            trust,
+            name: self.tls_name.as_deref().map(server_name).transpose()?,
+            identity: self.identity.load(until)?,
+            alpn: self.identity.alpn(),
+        }))
+    }
+}
+
+impl ServerTlsArgs {
+    /// The same for a server.
+    pub fn security(
+        &self,
+        starttls: bool,
+        until: Deadline,
+        talk: &Talk,
+    ) -> Result<Option<ServerSecurity>, Failure> {
+        let given = self.tls_ca.is_some().then_some("--tls-ca");
+        if !begins(self.tls, starttls, given.or(self.identity.flag()))? {
+            return Ok(None);
+        }
+        warn_of_key_log(talk);
+        let identity = if let Some(identity) = self.identity.load(until)? {
+            identity
+        } else {
+            let (certificate, key) = create::self_signed()?;
+            certified(vec![certificate], key, Path::new(""))?
+        };
+        self.serve_with(identity, until).map(Some)
+    }
+
+    /// Reads the files again; a certificate that was made for the run stays.
+    pub fn reread(
+        &self,
+        before: &ServerSecurity,
+        until: Deadline,
+    ) -> Result<ServerSecurity, Failure> {
+        match (self.identity.load(until)?, before) {
+            (Some(identity), _) => self.serve_with(identity, until),
+            (None, ServerSecurity::Tls(tls)) => self.serve_with(tls.identity(), until),
+            (None, ServerSecurity::Key(_)) => Ok(before.clone()),
+        }
+    }
+
+    fn serve_with(
+        &self,
+        identity: Arc<CertifiedKey>,
+        until: Deadline,
+    ) -> Result<ServerSecurity, Failure> {
+        let roots = self.tls_ca.as_ref().map(|path| files::load_roots(path, until)).transpose()?;
+        let options = ServerOptions {
+            identity,
+            client_roots: roots.map(|(roots, _)| Arc::new(roots)),
+            alpn: self.identity.alpn(),
+        };
+        Ok(ServerSecurity::Tls(Server::new(options)?.into()))
+    }
+}
+
+/// Whether connections are encrypted; flags of TLS without it are a mistake, and never ignored.
+fn begins(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Failure> {
+    match (tls, starttls, given) {
+        (true, true, _) => Err(Failure::usage(
+            "--tls encrypts from the start, --starttls from its place among the steps; give one",
+        )),
+        (false, false, Some(flag)) => Err(Failure::usage(format!("{flag} needs --tls"))),
+        _ => Ok(tls || starttls),
+    }
+}
+
+fn warn_of_key_log(talk: &Talk) {
+    if let Some(path) = env::var_os(KEY_LOG) {
+        let path = path.display();
+        talk.warn(&format!("{KEY_LOG}: who reads {path} can decrypt these sessions"));
+    }
+}
+
+/// A protocol's name, as ALPN has it (RFC 7301): 1 to 255 bytes.
+fn protocol(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=255 => Ok(text.to_owned()),
+        _ => Err("expected the name of a protocol, of 1 to 255 bytes: h2, http/1.1".into()),
+    }
+}

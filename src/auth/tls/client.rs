@@ -1,0 +1,140 @@
+//! TLS as a client: whom it trusts, by which name it asks for the server, and its own certificate.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, RootCertStore};
+
+use super::handshake::{Party, TlsHandshake};
+use super::untrusted::{self, Untrusted};
+use super::verifier::{Trust, Verifier};
+use super::{certificate, key_log, negotiated, provider};
+use crate::exit::{Exit, Failure};
+use crate::net::handshake::Handshake;
+use crate::net::tlsinfo::TlsInfo;
+
+/// What a client's connections have in common, whatever the server.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// Which certificates are trusted.
+    pub trust: Trust,
+    /// `--tls-name`, instead of the address's host.
+    pub name: Option<ServerName<'static>>,
+    /// `--tls-cert`, `--tls-key`.
+    pub identity: Option<Arc<CertifiedKey>>,
+    /// `--tls-alpn`.
+    pub alpn: Vec<Vec<u8>>,
+}
+
+impl Trust {
+    /// The trust in what these roots have signed, which were given as `given` or are the system's.
+    pub fn in_roots(
+        roots: Arc<RootCertStore>,
+        given: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, Failure> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+        let verifier = verifier
+            .map_err(|error| Failure::new("trust", "the roots", error.to_string(), Exit::Usage))?;
+        Ok(Self::Roots(verifier, given.into()))
+    }
+}
+
+/// TLS with one server.
+pub struct Client {
+    config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
+    name: ServerName<'static>,
+}
+
+impl Client {
+    /// TLS with the server of this host; without a host a name must be given, or matter to nothing.
+    pub fn new(options: &ClientOptions, host: Option<&str>) -> Result<Self, Failure> {
+        let ClientOptions { trust, name, identity, alpn } = options;
+        let is_named = name.is_some() || host.is_some();
+        let name = match (name, host) {
+            (Some(name), _) => name.clone(),
+            (None, Some(host)) => server_name(host)?,
+            (None, None) if matches!(trust, Trust::Roots(..)) => {
+                return Err(Failure::usage(
+                    "TLS over a UNIX socket has no name to check; add --tls-name or --tls-pin",
+                ));
+            }
+            (None, None) => server_name("localhost")?,
+        };
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Arc::new(Verifier::new(trust.clone(), algorithms));
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| failed(&error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
+        let mut config = match identity {
+            Some(identity) => {
+                let identity = SingleCertAndKey::from(Arc::clone(identity));
+                builder.with_client_cert_resolver(Arc::new(identity))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols.clone_from(alpn);
+        config.enable_sni = is_named;
+        config.key_log = key_log();
+        Ok(Self { config: Arc::new(config), verifier, name })
+    }
+
+    /// The client's side of one handshake.
+    pub fn handshake(self: &Rc<Self>) -> Result<Box<dyn Handshake>, Failure> {
+        let side = UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        Ok(Box::new(TlsHandshake::new(self, side.map_err(|error| failed(&error))?)))
+    }
+}
+
+/// The name of a server, for SNI and for its certificate.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
+    ServerName::try_from(host.to_owned()).map_err(|_| {
+        Failure::usage(format!(
+            "{} is no name that a certificate can have",
+            crate::exit::quoted(host)
+        ))
+    })
+}
+
+/// TLS cannot be set up.
+fn failed(error: &Error) -> Failure {
+    Failure::new("set up", "TLS", error.to_string(), Exit::Other)
+}
+
+impl Party for Client {
+    type Side = UnbufferedClientConnection;
+    const PEER: &'static str = "the server";
+
+    fn info(&self, side: &Self::Side) -> TlsInfo {
+        let is_checked = !matches!(self.verifier.trust(), Trust::Any);
+        TlsInfo {
+            name: self.config.enable_sni.then(|| self.name.to_str().into_owned()),
+            verified: is_checked && !side.is_handshaking(),
+            reason: (!is_checked).then(|| "not checked (--tls-insecure)".into()),
+            ..negotiated(side)
+        }
+    }
+
+    fn proved_name(&self, _side: &Self::Side) -> Option<String> {
+        None
+    }
+
+    fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String> {
+        let Error::InvalidCertificate(why) = error else {
+            return None;
+        };
+        if let Some(shown) = self.verifier.last() {
+            info.certificate = certificate::describe(&shown, SystemTime::now()).ok();
+        }
+        let Untrusted { code, cause } = untrusted::of(why, self.verifier.last().as_ref(), info);
+        (info.code, info.reason) = (Some(code), Some(cause.clone()));
+        Some(cause)
+    }
+}

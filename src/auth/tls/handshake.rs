@@ -1,0 +1,170 @@
+//! The TLS handshake, in both roles (RFC 8446, section 2; RFC 5246, section 7.3). rustls has the
+//! messages; here they are read record by record, so that what follows the handshake stays in the
+//! socket, and what fails becomes one line.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+
+use rustls::{Error, PeerIncompatible};
+
+use crate::codec::tls::{Session, Side, alert_name, is_rejection};
+use crate::exit::{Exit, quoted};
+use crate::net::codec::Codec;
+use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
+use crate::net::tlsinfo::TlsInfo;
+
+/// The first read: enough to show what a peer says that speaks no TLS. No handshake is over within it.
+const FIRST: usize = 80;
+
+/// One side of TLS, as it is set up.
+pub trait Party {
+    /// Its connections.
+    type Side: Side + 'static;
+    /// The other side, as an error line names it.
+    const PEER: &'static str;
+
+    /// What is known of a session, as far as it has come.
+    fn info(&self, side: &Self::Side) -> TlsInfo;
+
+    /// The name that the peer has proved, for people.
+    fn proved_name(&self, side: &Self::Side) -> Option<String>;
+
+    /// Why the peer's certificate is not accepted, if that is the error; also noted in `info`.
+    fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String>;
+}
+
+/// A handshake under way.
+pub struct TlsHandshake<P: Party> {
+    party: Rc<P>,
+    /// Taken out by the end of the handshake.
+    session: Option<Session<P::Side>>,
+    /// What came first, as long as it may be no TLS.
+    first: Vec<u8>,
+    /// How many bytes have come.
+    received: usize,
+}
+
+impl<P: Party> TlsHandshake<P> {
+    /// A handshake that begins now.
+    pub fn new(party: &Rc<P>, side: P::Side) -> Self {
+        Self {
+            party: Rc::clone(party),
+            session: Some(Session::new(side)),
+            first: Vec::new(),
+            received: 0,
+        }
+    }
+
+    /// The refusal of a peer whose first bytes are no TLS record, or one that is too old.
+    fn foreign(&self) -> Option<Refusal> {
+        let peer = P::PEER;
+        let reason = match self.first[..] {
+            [0x14..=0x18, 3, 0, ..] => format!("{peer} speaks SSLv3, which is not secure any more"),
+            [0x14..=0x18, 3, ..] | [0x14..=0x18] | [] => return None,
+            [0x80..=0xff, _, 1, ..] => format!("{peer} speaks SSLv2, which is not secure any more"),
+            _ => {
+                let line = self.first.split(|&byte| byte == b'\n').next().unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let said = quoted(OsStr::from_bytes(line));
+                format!("{peer} speaks no TLS: it said {said}")
+            }
+        };
+        Some(Refusal::new(reason, Exit::Broken))
+    }
+
+    fn refusal(&self, error: &Error) -> Refusal {
+        let peer = P::PEER;
+        let mut info =
+            self.session.as_ref().map(|it| self.party.info(it.side())).unwrap_or_default();
+        let broken = |reason: String| Refusal::new(reason, Exit::Broken);
+        let mut refusal = if let Some(why) = self.party.untrusted(error, &mut info) {
+            let reason = format!("{peer}'s certificate is not trusted: {why}");
+            Refusal::new(reason, Exit::NotAuthenticated)
+        } else {
+            match error {
+                Error::AlertReceived(alert) if is_rejection(*alert) => {
+                    let name = alert_name(*alert);
+                    let reason = format!("{peer} does not accept our certificate (alert {name})");
+                    Refusal::new(reason, Exit::NotAuthenticated)
+                }
+                Error::AlertReceived(alert) => broken(format!(
+                    "{peer} ended the handshake with the alert {}",
+                    alert_name(*alert)
+                )),
+                Error::NoCertificatesPresented => {
+                    Refusal::new(format!("{peer} showed no certificate"), Exit::NotAuthenticated)
+                }
+                Error::PeerIncompatible(why) => broken(incompatible(peer, why)),
+                error => broken(format!("{peer} broke the TLS protocol: {error}")),
+            }
+        };
+        refusal.tls = Some(Rc::new(info));
+        refusal
+    }
+}
+
+/// Why there is nothing that both sides could speak.
+fn incompatible(peer: &str, why: &PeerIncompatible) -> String {
+    match why {
+        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => {
+            format!("{peer} speaks neither TLS 1.2 nor 1.3")
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            format!("{peer} and we have no cipher suite in common")
+        }
+        PeerIncompatible::NoKxGroupsInCommon | PeerIncompatible::NamedGroupsExtensionRequired => {
+            format!("{peer} and we have no key exchange in common")
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            format!("{peer} takes no signature of our certificate's kind")
+        }
+        why => format!("{peer} and we have no TLS in common ({why:?})"),
+    }
+}
+
+impl<P: Party> Handshake for TlsHandshake<P> {
+    fn start(&mut self) -> (Vec<u8>, usize) {
+        let mut greeting = Vec::new();
+        if let Some(session) = &mut self.session {
+            // A client has its hello; a server waits, without an error.
+            let _ = session.receive(&mut [], &mut Vec::new(), &mut greeting);
+        }
+        (greeting, FIRST)
+    }
+
+    fn receive(&mut self, message: &[u8], reply: &mut Vec<u8>) -> Progress {
+        self.received += message.len();
+        if self.received == message.len() {
+            self.first = message.to_vec();
+            if let Some(foreign) = self.foreign() {
+                return Err(foreign);
+            }
+        }
+        let Some(session) = &mut self.session else {
+            return Err(Refusal::new("the handshake is over", Exit::Broken));
+        };
+        // Before the handshake is over there is no payload.
+        let result = session.receive(&mut message.to_vec(), &mut Vec::new(), reply);
+        if let Err(error) = result {
+            return Err(self.refusal(&error));
+        }
+        if session.side().is_handshaking() {
+            return Ok(Next::Message(session.missing()));
+        }
+        let info = self.party.info(session.side());
+        let key = self.party.proved_name(session.side());
+        let codec = self.session.take().map(|session| Box::new(session) as Box<dyn Codec>);
+        Ok(Next::Payload(Outcome { key, codec, source: None, tls: Some(Rc::new(info)) }))
+    }
+
+    fn stopped(&self, stop: Stop, _message: &[u8]) -> Refusal {
+        let hint = "; it may speak no TLS";
+        stop.refusal(P::PEER, "TLS handshake", self.received, hint)
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a certificate is not trusted, in words that say what to do.
+
+use rustls::CertificateError;
+use rustls::pki_types::{CertificateDer, UnixTime};
+
+use super::certificate;
+use crate::net::tlsinfo::{CertificateInfo, TlsInfo};
+
+/// A certificate that is not trusted.
+pub struct Untrusted {
+    /// In a word, for `connect -z --tls`: `CERT_EXPIRED`.
+    pub code: &'static str,
+    /// In a line.
+    pub cause: String,
+}
+
+/// The reason that `error` stands for; `shown` is the peer's certificate, which `info` describes.
+pub fn of(
+    error: &CertificateError,
+    shown: Option<&CertificateDer<'_>>,
+    info: &TlsInfo,
+) -> Untrusted {
+    let certificate = info.certificate.as_ref();
+    let (code, cause) = match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            ("CERT_EXPIRED", expired(certificate))
+        }
+        CertificateError::NotValidYet => ("CERT_NOT_YET_VALID", "it is not valid yet".into()),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let from = certificate::shown_time(unix(*not_before));
+            ("CERT_NOT_YET_VALID", format!("it is not valid before {from}"))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ("CERT_WRONG_NAME", wrong_name(certificate, info.name.as_deref()))
+        }
+        CertificateError::UnknownIssuer if shown.is_some_and(certificate::is_self_signed) => {
+            ("CERT_SELF_SIGNED", format!("it is self-signed{}", pin(certificate)))
+        }
+        CertificateError::UnknownIssuer => {
+            let way = match pin(certificate) {
+                pin if pin.is_empty() => String::new(),
+                pin => format!("{pin}, or --tls-ca FILE with its issuer"),
+            };
+            let cause = format!("its issuer is not known, or an intermediate is missing{way}");
+            ("CERT_UNKNOWN_ISSUER", cause)
+        }
+        CertificateError::ApplicationVerificationFailure => {
+            let cause = match certificate {
+                Some(it) => format!("it is not the one that --tls-pin names, but {}", it.pin),
+                None => "it is not the one that --tls-pin names".into(),
+            };
+            ("CERT_WRONG_PIN", cause)
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            ("CERT_WRONG_PURPOSE", "it is for another purpose".into())
+        }
+        CertificateError::Revoked => ("CERT_REVOKED", "it is revoked".into()),
+        CertificateError::BadSignature => {
+            ("CERT_BAD_SIGNATURE", "its signature does not fit".into())
+        }
+        CertificateError::BadEncoding => ("CERT_BAD_ENCODING", "it cannot be read".into()),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            ("CERT_WEAK", "its signature or key is of a kind that is not accepted".into())
+        }
+        CertificateError::Other(other) if format!("{other}").contains("CaUsedAsEndEntity") => {
+            ("CERT_SELF_SIGNED", format!("it is a CA's own{}", pin(certificate)))
+        }
+        CertificateError::Other(other) if format!("{other}").contains("NameConstraint") => {
+            ("CERT_NAME_CONSTRAINT", "its issuer may not sign for its names".into())
+        }
+        other => ("CERT_INVALID", other.to_string()),
+    };
+    Untrusted { code, cause }
+}
+
+fn expired(certificate: Option<&CertificateInfo>) -> String {
+    certificate
+        .map_or_else(|| "it has expired".into(), |it| format!("it expired on {}", it.not_after))
+}
+
+fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> String {
+    let names = certificate.map_or(&[][..], |it| &it.names);
+    let wanted = wanted.unwrap_or_default();
+    match names {
+        [] => format!("it names nothing, and not {wanted}"),
+        [first, ..] => {
+            let names = names.join(", ");
+            format!("it is for {names}, not for {wanted}; if that is meant: --tls-name {first}")
+        }
+    }
+}
+
+/// How to trust it all the same.
+fn pin(certificate: Option<&CertificateInfo>) -> String {
+    certificate.map_or_else(String::new, |it| format!("; to trust it: --tls-pin {}", it.pin))
+}
+
+fn unix(time: UnixTime) -> std::time::SystemTime {
+    std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(time.as_secs())
+}

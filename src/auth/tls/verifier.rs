@@ -1,0 +1,109 @@
+//! Whether a client trusts the server's certificate: signed by a root, or the one that is pinned.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
+use super::certificate;
+use super::pin::Pin;
+
+/// Which certificates of a server are trusted.
+#[derive(Clone)]
+pub enum Trust {
+    /// Those signed by a root, for the server's name. A root may also be the server's certificate itself.
+    Roots(Arc<WebPkiServerVerifier>, Arc<[CertificateDer<'static>]>),
+    /// `--tls-pin`: those with this key, and this one; neither name nor dates matter.
+    Pin(Pin),
+    /// `--tls-insecure`: all of them.
+    Any,
+}
+
+/// Checks certificates, and keeps the one it saw last: rustls shows none that is not trusted.
+pub struct Verifier {
+    trust: Trust,
+    algorithms: WebPkiSupportedAlgorithms,
+    last: Mutex<Option<CertificateDer<'static>>>,
+}
+
+impl Verifier {
+    /// One for this trust.
+    pub fn new(trust: Trust, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self { trust, algorithms, last: Mutex::new(None) }
+    }
+
+    /// The certificate that was checked last.
+    pub fn last(&self) -> Option<CertificateDer<'static>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is trusted.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(end_entity.clone().into_owned());
+        match &self.trust {
+            Trust::Roots(verifier, roots) => {
+                match verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+                    // `openssl req -x509` makes one that is a CA's and the server's at once.
+                    Err(_) if roots.iter().any(|root| root == end_entity) => {
+                        verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+                        certificate::check_dates(end_entity, now)?;
+                        Ok(ServerCertVerified::assertion())
+                    }
+                    result => result,
+                }
+            }
+            Trust::Pin(pin) if pin.matches(end_entity) => Ok(ServerCertVerified::assertion()),
+            Trust::Pin(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+            Trust::Any => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
