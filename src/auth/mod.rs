@@ -33,6 +33,16 @@ pub fn asks_for_key(first: &[u8]) -> Option<&'static str> {
     is_challenge.then_some("auth-connect --digest NAME")
 }
 
+/// What to tell about a peer that speaks TLS on a plain connection, if its first bytes are a client's
+/// hello, or the alert with which a server answers what is none (RFC 8446, sections 4.1.2 and 6).
+pub fn speaks_tls(first: &[u8]) -> Option<&'static str> {
+    match first {
+        [22, 3, 0..=4, _, _, 1, ..] => Some("the client speaks TLS; add --tls"),
+        [21, 3, 0..=4, 0, 2, 1 | 2, ..] => Some("the server speaks TLS; add --tls"),
+        _ => None,
+    }
+}
+
 /// Random bytes of the operating system, for a challenge or a new key. There is no other source.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];

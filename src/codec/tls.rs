@@ -208,15 +208,15 @@ impl<S: Side> Session<S> {
         }
     }
 
-    /// Appends the alert that an error has left.
+    /// Appends the alert that an error has left. Nothing is processed behind an error.
     fn alert(&mut self, answer: &mut Vec<u8>) {
-        while let Ok(state) = self.side.process(&mut []).state {
-            match state {
-                ConnectionState::EncodeTlsData(mut data) => {
-                    let _ = encode(answer, 0, |buffer| data.encode(buffer));
-                }
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                _ => return,
+        while self.side.wants_write() {
+            let UnbufferedStatus { state, .. } = self.side.process(&mut []);
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else {
+                return;
+            };
+            if encode(answer, 0, |buffer| data.encode(buffer)).is_err() {
+                return;
             }
         }
     }

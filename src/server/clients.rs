@@ -93,7 +93,7 @@ impl Clients for Table {
     }
 
     fn about(&self, client: Id) -> Option<About> {
-        let Entry { conn, key, .. } = self.find(client)?;
+        let Entry { conn, key, tls, .. } = self.find(client)?;
         Some(About {
             is_datagram: false,
             is_dialled: self.bounds.role == Role::Client,
@@ -102,6 +102,7 @@ impl Clients for Table {
             neighbours: self.neighbours(client.slot),
             credentials: conn.socket.credentials(),
             key: key.clone(),
+            tls: tls.clone(),
             has_codec: conn.has_codec(),
         })
     }

@@ -3,11 +3,13 @@
 
 use super::EventLoop;
 use super::phase::Phase;
+use crate::auth::speaks_tls;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::connection::{ReadHalf, WriteHalf};
 use crate::net::poller::Ready;
 use crate::net::role::Role;
+use crate::session::closed::protocol_exit;
 use crate::session::{Id, StreamEnd};
 
 #[cfg(test)]
@@ -63,6 +65,9 @@ impl EventLoop<'_> {
             return;
         };
         let is_open = self.table.open_entry(id).is_some();
+        if is_open {
+            self.hint_at_tls(slot);
+        }
         if is_open && self.handler.readable(id, &mut self.table) {
             return self.report_end(slot);
         }
@@ -83,6 +88,26 @@ impl EventLoop<'_> {
             }
         }
         self.report_end(slot);
+    }
+
+    /// Says of a peer that speaks TLS where nothing is secured what is missing, before its first bytes
+    /// are read.
+    fn hint_at_tls(&mut self, slot: usize) {
+        let is_secured = self.config.security.is_some()
+            || self.route.as_ref().is_some_and(|route| route.security.is_some());
+        let Some(entry) = self.table.entries.get(slot) else {
+            return;
+        };
+        let mut first = [0; 6];
+        if !is_secured
+            && entry.conn.received == 0
+            && let Ok(count) = entry.conn.socket.peek(&mut first)
+            && let Some(hint) = speaks_tls(&first[..count])
+            && self.table.log_limit.allows(self.table.now)
+        {
+            let op = self.config.bounds.role.op();
+            self.talk.warn(&format!("{op} {}: {hint}", entry.conn.peer));
+        }
     }
 
     /// Keeps bytes that the handler has not taken.
@@ -160,7 +185,8 @@ impl EventLoop<'_> {
             && !self.config.once
         {
             let (op, peer) = (self.config.bounds.role.op(), &entry.conn.peer);
-            let failure = Failure::new(op, peer, error.to_string(), Exit::Broken);
+            let exit = protocol_exit(error).unwrap_or(Exit::Broken);
+            let failure = Failure::new(op, peer, error.to_string(), exit);
             self.table.log_limit.failure(&failure, self.table.now);
         }
         self.table.remove_failed(id.slot);

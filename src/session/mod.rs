@@ -31,6 +31,7 @@ use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::endpoint::Endpoint;
 use crate::net::splice::{Moved, Splice};
+use crate::net::tlsinfo::TlsInfo;
 use closed::Closed;
 use seat::Input;
 
@@ -169,6 +170,8 @@ pub struct About {
     pub credentials: Option<UnixCredentials>,
     /// The name of the key that it proved.
     pub key: Option<Rc<str>>,
+    /// Its TLS session.
+    pub tls: Option<Rc<TlsInfo>>,
     /// Whether a codec stands between the wire and the payload: then the socket is of no use to a
     /// program.
     pub has_codec: bool,

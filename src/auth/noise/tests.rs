@@ -215,8 +215,7 @@ fn row_61_what_is_no_record_is_refused() {
         let (mut client, mut server) = pair();
         let mut wire = Vec::new();
         client.write(kind, &[], &mut wire).unwrap();
-        let error =
-            server.decode(&mut wire.clone(), &mut Vec::new(), &mut Vec::new()).unwrap_err();
+        let error = server.decode(&mut wire.clone(), &mut Vec::new(), &mut Vec::new()).unwrap_err();
         assert!(error.cause.contains("out of place"), "{error}");
     }
     let (mut client, mut server) = pair();

@@ -14,6 +14,9 @@ use crate::net::codec::Codec;
 use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
 use crate::net::tlsinfo::TlsInfo;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 /// The first read: enough to show what a peer says that speaks no TLS. No handshake is over within it.
 const FIRST: usize = 80;
 

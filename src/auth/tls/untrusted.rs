@@ -33,7 +33,10 @@ pub fn of(
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ("CERT_WRONG_NAME", wrong_name(certificate, info.name.as_deref()))
         }
-        CertificateError::UnknownIssuer if shown.is_some_and(certificate::is_self_signed) => {
+        // The signature of one with a root's name is not the root's.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature
+            if shown.is_some_and(certificate::is_self_signed) =>
+        {
             ("CERT_SELF_SIGNED", format!("it is self-signed{}", pin(certificate)))
         }
         CertificateError::UnknownIssuer => {

@@ -119,6 +119,7 @@ impl DatagramPrograms {
             neighbours: 0,
             credentials: None,
             key: None,
+            tls: None,
             has_codec: false,
         };
         self.runner.queue(self.count, stdin.into(), stdout.into(), &about);

@@ -7,13 +7,14 @@
 //! | UNIX       | `UNIX`  | `UNIXREMOTEEUID UNIXREMOTEEGID UNIXREMOTEPID` |
 //! | datagram   | `UDP`   | `UDPLOCALIP UDPLOCALPORT UDPREMOTEIP UDPREMOTEPORT` |
 //!
-//! A server's program also gets `TCPCONNNUM` or `UNIXLOCALPATH`; one of a connection that we dialled
+//! With TLS the `SSL_` variables are added. A server's program also gets `TCPCONNNUM` or `UNIXLOCALPATH`; one of a connection that we dialled
 //! `TCPREMOTEHOST` ([`Program::with_remote_host`](super::Program::with_remote_host)) or `UNIXREMOTEPATH`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::net::endpoint::Endpoint;
+use crate::net::tlsinfo::TlsInfo;
 use crate::session::About;
 
 /// The protocols of UCSPI tools.
@@ -21,6 +22,15 @@ const PROTOCOLS: &str = "TCP TCP6 UDP UNIX IPC";
 /// Their variables, each behind the name of the protocol.
 const VARIABLES: &str = "LOCALIP LOCALPORT LOCALHOST LOCALPATH REMOTEIP REMOTEPORT REMOTEHOST \
     REMOTEINFO REMOTEPATH REMOTEEUID REMOTEEGID REMOTEPID CONNNUM";
+
+/// The variables of a TLS session.
+const TLS_VARIABLES: [&str; 5] = [
+    "SSL_PROTOCOL",
+    "SSL_CIPHER",
+    "SSL_TLS_SNI_SERVERNAME",
+    "SSL_PEER_CERT_HASH",
+    "SSL_PEER_CERT_SUBJECT",
+];
 
 /// The descriptors of a service manager, which no program gets (`sd_listen_fds(3)`).
 const DESCRIPTORS: &str = "LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LISTEN_FDNAMES";
@@ -66,10 +76,28 @@ pub(super) fn variables(about: &About) -> Vec<(OsString, OsString)> {
         set("REMOTEEGID", who.gid().to_string().into());
         set("REMOTEPID", who.pid().to_string().into());
     }
-    if let Some(key) = &about.key {
+    if let Some(tls) = &about.tls {
+        all.extend(tls_variables(tls));
+    } else if let Some(key) = &about.key {
         all.push(("SOCKCTL_KEY_NAME".into(), key.as_ref().into()));
     }
     all
+}
+
+/// The variables of a TLS session, as s6-tlsserver and Apache's `mod_ssl` name them. The name is what the
+/// client asked for, its certificate's hash and subject are there if it has shown one.
+fn tls_variables(tls: &TlsInfo) -> impl Iterator<Item = (OsString, OsString)> {
+    let shown = tls.certificate.as_ref();
+    let [protocol, cipher, name, hash, subject] = TLS_VARIABLES;
+    [
+        (protocol, tls.version.map(str::to_owned)),
+        (cipher, tls.cipher.clone()),
+        (name, tls.name.clone()),
+        (hash, shown.map(|it| format!("SHA256:{}", it.fingerprint))),
+        (subject, shown.map(|it| it.subject.clone())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.into(), value?.into())))
 }
 
 /// The address without its port and brackets, with its zone.
@@ -104,7 +132,10 @@ fn is_of_our_process(name: &OsStr) -> bool {
         let rest = name.as_bytes().strip_prefix(protocol.as_bytes());
         rest.is_some_and(|rest| is_one(VARIABLES, OsStr::from_bytes(rest)))
     };
-    name == "PROTO" || is_one(MANAGER, name) || PROTOCOLS.split(' ').any(is_ucspi)
+    name == "PROTO"
+        || TLS_VARIABLES.iter().any(|it| name == *it)
+        || is_one(MANAGER, name)
+        || PROTOCOLS.split(' ').any(is_ucspi)
 }
 
 fn is_one(words: &str, name: &OsStr) -> bool {
@@ -130,6 +161,7 @@ mod tests {
             neighbours: 2,
             credentials: None,
             key: None,
+            tls: None,
             has_codec: false,
         };
         change(&mut about);
@@ -200,9 +232,9 @@ mod tests {
     #[test]
     fn secrets_and_other_connections_are_not_inherited() {
         let gone = "SOCKCTL_KEY SOCKCTL_PROXY_PASSWORD SOCKCTL_KEY_NAME LISTEN_FDS PROTO \
-            NOTIFY_SOCKET LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC \
+            NOTIFY_SOCKET LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC SSL_CIPHER \
             TCPREMOTEHOST TCPREMOTEINFO TCP6REMOTEIP UNIXREMOTEEUID UDPLOCALIP";
-        let kept = "PATH HOME TCPDUMP UNIX PROTOCOL UDPREMOTEIPS LISTEN_ADDRESS";
+        let kept = "PATH HOME SSL_CERT_FILE TCPDUMP UNIX PROTOCOL UDPREMOTEIPS LISTEN_ADDRESS";
         let all = gone.split(' ').chain(kept.split(' '));
         let all = inherited(all.map(|name| (name.into(), OsString::new())));
         let names: Vec<_> = all.iter().map(|(name, _)| name.to_str().unwrap()).collect();
