@@ -1,10 +1,11 @@
 //! Secrets in files and descriptors: keys and passwords. All checks are made on what was opened, not
 //! on its name.
 
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -85,6 +86,24 @@ impl SecretFile {
             _ => Err(self.refused("it is neither a file nor a pipe")),
         }
     }
+}
+
+/// Writes a secret into a new file that only its owner can read; `op` begins an error.
+pub fn create(op: &'static str, path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.during(op, shown(path)).map_err(|failure| match failure.code {
+        Some(libc::EEXIST) => {
+            failure.exit(Exit::Usage).hint("a key is never overwritten: name a new file")
+        }
+        _ => failure,
+    })?;
+    // A file system may report only then that it is full.
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.during(op, shown(path)).map_err(|failure| {
+        // Half a key is of no use, and would stand in the way of the next attempt.
+        let _ = fs::remove_file(path);
+        failure.exit(Exit::Output)
+    })
 }
 
 /// The process will hold a secret: no core dump has it, and no other process of the user can read it

@@ -52,6 +52,22 @@ pub fn name(text: &str) -> Result<String, NameError> {
     Ok(name)
 }
 
+/// The name that is nearest to a text of any kind: `_` for what no name can have, cut to its first 32
+/// characters; none without a letter or digit.
+pub fn nearest(text: &str) -> Option<String> {
+    let mut nearest: String = text.nfc().take(LONGEST).collect();
+    // Each turn but the last takes one character out wherever it is, or all marks.
+    for _ in 0..=LONGEST + 1 {
+        match name(&nearest) {
+            Ok(name) => return name.contains(char::is_alphanumeric).then_some(name),
+            Err(NameError::Character(c)) => nearest = nearest.replace(c, "_"),
+            Err(NameError::Marks) => nearest.retain(|c| !is_combining_mark(c)),
+            Err(NameError::Length) => return None,
+        }
+    }
+    None
+}
+
 /// Whether a text is short enough for a name, however it is composed.
 pub fn may_be_name(text: &str) -> bool {
     text.len() <= LONGEST * 4 * 4
@@ -216,7 +232,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn any_text_has_a_name_near_to_it() {
+        for (text, near) in [
+            ("Ann Smith", "Ann_Smith"),
+            ("ann@example.org", "ann_example.org"),
+            ("x\x1b[2J\n", "x__2J_"),
+            ("\u{202e}bob", "_bob"),
+            ("e\u{301}", "é"),
+            ("\u{301}a🚀\u{301}", "_a__"),
+        ] {
+            assert_eq!(nearest(text).as_deref(), Some(near), "{text:?}");
+        }
+        assert_eq!(nearest(&"ab".repeat(5000)), Some("ab".repeat(16)));
+        assert_eq!(nearest(&format!("a{}", "\u{316}".repeat(5000))), Some("a".into()));
+        for none in ["", " ", "🚀", "\u{3164}", "--"] {
+            assert_eq!(nearest(none), None, "{none:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_near_is_a_name(text in "\\PC{0,40}|[a\u{0}-\u{ffff}]{0,40}") {
+            match nearest(&text) {
+                Some(near) => prop_assert_eq!(name(&near), Ok(near.clone())),
+                None => prop_assert!(!text.nfc().take(LONGEST).any(|c| c.is_alphanumeric() && !is_blank(c))),
+            }
+        }
+
         #[test]
         fn a_name_is_its_own_name(text in "\\PC{0,40}") {
             if let Ok(once) = name(&text) {

@@ -1,8 +1,5 @@
 //! `--create-key`: a new random key in a new file.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -11,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::{BASE64_LEN, MARK, key_name};
 use crate::auth::random_bytes;
-use crate::auth::secret::{keep_private, shown};
-use crate::exit::{During, Exit, Failure};
+use crate::auth::secret::{create, keep_private};
+use crate::exit::Failure;
 
 /// The beginning of an error line.
 const OP: &str = "create key";
@@ -34,19 +31,5 @@ pub fn create_key(path: &Path, name: Option<&str>) -> Result<(), Failure> {
     for part in [MARK, name.as_bytes(), b" ", text.as_slice(), b"\n"] {
         line.extend_from_slice(part);
     }
-
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.during(OP, shown(path)).map_err(|failure| match failure.code {
-        Some(libc::EEXIST) => {
-            failure.exit(Exit::Usage).hint("a key is never overwritten: name a new file")
-        }
-        _ => failure,
-    })?;
-    // A file system may report only then that it is full.
-    let written = file.write_all(&line).and_then(|()| file.sync_all());
-    written.during(OP, shown(path)).map_err(|failure| {
-        // Half a key is of no use, and would stand in the way of the next attempt.
-        let _ = fs::remove_file(path);
-        failure.exit(Exit::Output)
-    })
+    create(OP, path, &line)
 }

@@ -7,6 +7,10 @@
 //! | `server.rs`      | a server: its certificate, whether clients show one             |
 //! | `verifier.rs`    | whether a server's certificate is trusted                       |
 //! | `untrusted.rs`   | why one is not, in words                                        |
+//! | `certificate.rs` | names, dates, pin and fingerprint of a certificate              |
+//! | `pin.rs`         | `--tls-pin`                                                     |
+//! | `files.rs`       | certificates, keys and roots in files, and the system's roots   |
+//! | `create.rs`      | new certificates: `--create-cert`, and for one run              |
 //!
 //! What follows the handshake is [`crate::codec::tls`].
 
@@ -17,6 +21,8 @@ pub mod files;
 pub mod handshake;
 pub mod pin;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod untrusted;
 pub mod verifier;
 
