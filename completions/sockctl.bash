@@ -678,12 +678,16 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --create-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --tls-ca)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

@@ -38,6 +38,7 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "udp-send" -d 'Send 
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Serve only clients that prove they hold the key'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to an auth-serve, and prove that we hold the key; encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l create-cert -d 'Write a new key, and a certificate for these names and IP addresses, to --tls-cert and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-ca -d 'Ask clients for a certificate that those (PEM) in FILE have signed' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-cert -d 'Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F

@@ -26,6 +26,7 @@ module completions {
   # Serve many clients at once: a conversation with you, a chat room, an echo, a fixed reply
   export extern "sockctl serve" [
     --tls                     # Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown
+    --create-cert: string     # Write a new key, and a certificate for these names and IP addresses, to --tls-cert and exit
     --tls-ca: path            # Ask clients for a certificate that those (PEM) in FILE have signed
     --tls-cert: path          # Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
     --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read

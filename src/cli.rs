@@ -48,6 +48,8 @@ sockctl serve                            # talk with the clients that connect to
 sockctl serve --room '*:8520'            # a chat room, also for other machines
 sockctl serve 7000 --echo -v             # an echo server
 sockctl serve 8080 -- cat                # a program for each client
+sockctl serve 8443 --tls --reply 'hello\\n'   # encrypted; shows its pin
+sockctl serve --create-cert=db.example.org --tls-cert db.pem    # a certificate for keeps
 sockctl serve 7000 --log 'talk-%i.log'   # what each client said and heard, with times
 sockctl serve 6379 --when '^PING\\r\\n' '+PONG\\r\\n'   # answers by content
 sockctl serve 6379 --once --expect PING --send +PO --reset  # breaks in mid-answer, for a test
@@ -63,6 +65,8 @@ sockctl connect db 5432 -z --wait 30s    # wait until a port is open
 sockctl connect -z db:5432 unix:/run/app.sock --wait 30s -- ./server   # wait for both, then run it
 sockctl connect -z example.org:443 --count 5                           # TCP ping
 sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 200 '
+sockctl connect --tls example.org:443 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n'   # the certificate is checked
+sockctl connect --tls db:8443 --tls-pin sha256//…      # trust that server's key alone
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout
 sockctl connect mail:25 --log -          # see what goes over the connection, with times

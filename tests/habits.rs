@@ -465,14 +465,8 @@ const REFUSED: &[(&str, &str)] = &[
         "serve 1 --broker",
         "no option '--broker'; a broker is not available; sockctl serve --room passes lines on",
     ),
-    (
-        "serve 1 --ssl",
-        "no option '--ssl'; TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
-    ),
-    (
-        "connect 1 --ssl-verify",
-        "no option '--ssl-verify'; TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
-    ),
+    ("serve 1 --ssl", "no option '--ssl'; use --tls"),
+    ("connect 1 --ssl-verify", "no option '--ssl-verify'; it is the default with --tls"),
     ("serve --listen 1", "no option '--listen'; it listens by itself"),
     (
         "connect --udp 1",
@@ -520,10 +514,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("udp-send tcp:host:53 x", "address 'tcp:host:53': use sockctl connect or sockctl serve"),
     ("udp-serve UDP-RECV:53", "address 'UDP-RECV:53': use sockctl udp-serve '*:PORT'"),
     ("connect UNIX-CONNECT:x", "address 'UNIX-CONNECT:x': use sockctl connect unix:PATH"),
-    (
-        "connect OPENSSL:host:443",
-        "address 'OPENSSL:host:443': TLS is not available; sockctl auth-serve and auth-connect encrypt with a key",
-    ),
+    ("connect OPENSSL:host:443", "address 'OPENSSL:host:443': use sockctl connect --tls HOST:PORT"),
     (
         "connect SOCKS4:p:host:80",
         "address 'SOCKS4:p:host:80': sockctl connect has --proxy socks5://HOST:PORT and --proxy http://HOST:PORT",

@@ -132,7 +132,7 @@ fn the_trace_of_a_whole_connection_is_in_the_words_of_python() {
              getsockname() -> 127.0.0.3:…\n\
              sendall(7)\n\
              shutdown(SHUT_WR)\n\
-             recv(1048576) -> 3\n\
+             recv(262144) -> 3\n\
              recv(1048576) -> 0\n\
              close(fd …)\n"
         ),

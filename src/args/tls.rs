@@ -13,6 +13,7 @@ use crate::auth::tls::pin::Pin;
 use crate::auth::tls::server::{Server, ServerOptions};
 use crate::auth::tls::verifier::Trust;
 use crate::auth::tls::{KEY_LOG, certified, create, files};
+use crate::console::event::Level;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::deadline::Deadline;
@@ -61,6 +62,10 @@ pub struct ServerTlsArgs {
     /// Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown
     #[arg(long, help_heading = "TLS")]
     pub tls: bool,
+    /// Write a new key, and a certificate for these names and IP addresses, to --tls-cert and exit
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, value_delimiter = ',',
+        requires = "tls_cert", conflicts_with_all = ["tls_key", "tls_ca"], help_heading = "TLS")]
+    pub create_cert: Option<Vec<String>>,
     /// Ask clients for a certificate that those (PEM) in FILE have signed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
     pub tls_ca: Option<PathBuf>,
@@ -85,10 +90,8 @@ impl IdentityArgs {
         let Some(path) = &self.tls_cert else {
             return Ok(None);
         };
-        let chain = files::load_chain(path, until)?;
-        let key_path = self.tls_key.as_ref().unwrap_or(path);
-        let key = files::load_key(key_path, until)?;
-        certified(chain, key, key_path).map(Some)
+        let (chain, key) = files::load_identity(path, self.tls_key.as_deref(), until)?;
+        certified(chain, key, self.tls_key.as_ref().unwrap_or(path)).map(Some)
     }
 
     fn alpn(&self) -> Vec<Vec<u8>> {
@@ -137,6 +140,25 @@ impl ClientTlsArgs {
 }
 
 impl ServerTlsArgs {
+    /// Writes a new certificate, if `--create-cert` is given.
+    pub fn create(&self, talk: &Talk) -> Result<bool, Failure> {
+        let (Some(names), Some(path)) = (&self.create_cert, &self.identity.tls_cert) else {
+            return Ok(false);
+        };
+        let made = create::create_certificate(path, names)?;
+        let file = path.display();
+        let names = made.names.join(", ");
+        for notice in [
+            format!("wrote a new key and its certificate to {file}, which only you can read"),
+            format!("it is for {names}, until {}", made.not_after),
+            format!("  sockctl serve --tls --tls-cert {file}"),
+            format!("  sockctl connect --tls HOST:PORT --tls-pin {}", made.pin),
+        ] {
+            talk.notice(Level::Normal, &notice);
+        }
+        Ok(true)
+    }
+
     /// The same for a server.
     pub fn security(
         &self,

@@ -21,12 +21,13 @@ const SERVE: Names = &["serve", "auth-serve"];
 const CONNECT: Names = &["connect", "auth-connect"];
 const LISTEN: Names = &["serve", "auth-serve", "udp-serve"];
 const PROGRAMS: Names = &["serve", "auth-serve", "udp-serve", "connect", "auth-connect"];
+const WITH_TLS: Names = &["connect", "serve"];
 const UDP: Names = &["udp-serve", "udp-send"];
 const UDP_SEND: Names = &["udp-send"];
 const UDP_SERVE: Names = &["udp-serve"];
 
 const PROXIES: &str = "sockctl connect has --proxy socks5://HOST:PORT and --proxy http://HOST:PORT";
-const TLS: &str = "TLS is not available; sockctl auth-serve and auth-connect encrypt with a key";
+const TLS: &str = "TLS is spoken by sockctl connect --tls and sockctl serve --tls";
 const STDIO: &str = "stdin and stdout are used by themselves";
 const PROTOCOLS: &str = "TCP, UDP and UNIX sockets are all that is spoken";
 
@@ -105,6 +106,16 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("--chat", SERVE, "use --room"),
     ("--chat", ANY, "use sockctl serve --room"),
     ("--broker", ANY, "a broker is not available; sockctl serve --room passes lines on"),
+    ("--ssl", WITH_TLS, "use --tls"),
+    ("--ssl-verify", WITH_TLS, "it is the default with --tls"),
+    ("--ssl-cert --cert", WITH_TLS, "use --tls --tls-cert FILE"),
+    ("--ssl-key --key", WITH_TLS, "use --tls --tls-key FILE"),
+    ("--ssl-trustfile --cacert", WITH_TLS, "use --tls --tls-ca FILE"),
+    ("--ssl-servername --servername", WITH_TLS, "use --tls --tls-name NAME"),
+    ("--ssl-alpn --alpn", WITH_TLS, "use --tls --tls-alpn PROTO"),
+    ("--pinnedpubkey", WITH_TLS, "use --tls --tls-pin sha256//BASE64"),
+    ("--insecure", WITH_TLS, "use --tls --tls-insecure, or better --tls-pin"),
+    ("--ssl-ciphers", WITH_TLS, "ciphers are not chosen: --tls has none that are weak"),
     ("--ssl --ssl-verify --ssl-cert --ssl-key --ssl-trustfile", ANY, TLS),
     ("--ssl-ciphers --ssl-servername --ssl-alpn", ANY, TLS),
     ("--host --port", ANY, "write the address as HOST:PORT"),
@@ -157,7 +168,8 @@ const KINDS: &[(&str, &str)] = &[
     ("OPEN GOPEN FILE CREATE FD", "redirect stdin or stdout"),
     ("STDIO STDIN STDOUT READLINE", STDIO),
     ("SOCKS4 SOCKS4A SOCKS5 PROXY", PROXIES),
-    ("OPENSSL SSL OPENSSL-CONNECT OPENSSL-LISTEN SSL-L", TLS),
+    ("OPENSSL SSL OPENSSL-CONNECT", "use sockctl connect --tls HOST:PORT"),
+    ("OPENSSL-LISTEN SSL-L", "use sockctl serve --tls '*:PORT'"),
     ("PTY TUN SCTP SCTP-CONNECT SCTP-LISTEN VSOCK-CONNECT VSOCK-LISTEN", PROTOCOLS),
 ];
 

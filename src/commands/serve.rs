@@ -20,6 +20,9 @@ pub struct Serve {
 impl Serve {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        if self.tls.create(talk)? {
+            return Ok(());
+        }
         let end = self.server.socket.end();
         let security = self.tls.security(false, end, talk)?.map(|by| {
             let flags = self.tls.clone();

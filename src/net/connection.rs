@@ -266,6 +266,9 @@ impl Connection {
         most: u64,
         now: Instant,
     ) -> Moved {
+        if self.received == 0 {
+            return Moved::CopyOnce; // what a stream begins with is looked at
+        }
         let most = usize::try_from(most).unwrap_or(CHUNK);
         match splice.step(self.socket.as_fd(), output, most) {
             Moved::Bytes(n) => {

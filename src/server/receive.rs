@@ -3,6 +3,7 @@
 
 use super::EventLoop;
 use super::phase::Phase;
+use super::table::Table;
 use crate::auth::speaks_tls;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
@@ -14,6 +15,16 @@ use crate::session::{Id, StreamEnd};
 
 #[cfg(test)]
 mod tests;
+
+/// Says of a peer that speaks TLS where nothing is secured what is missing.
+fn hint_at_tls(table: &mut Table, slot: usize, first: &[u8]) {
+    if let Some(hint) = speaks_tls(first)
+        && table.log_limit.allows(table.now)
+    {
+        let (op, peer) = (table.bounds.role.op(), &table.entries[slot].conn.peer);
+        table.talk.warn(&format!("{op} {peer}: {hint}"));
+    }
+}
 
 impl EventLoop<'_> {
     pub(super) fn connection(&mut self, slot: usize, mut event: Ready) {
@@ -64,10 +75,9 @@ impl EventLoop<'_> {
         let Some(id) = self.table.id(slot) else {
             return;
         };
+        let is_secured = self.config.security.is_some()
+            || self.route.as_ref().is_some_and(|route| route.security.is_some());
         let is_open = self.table.open_entry(id).is_some();
-        if is_open {
-            self.hint_at_tls(slot);
-        }
         if is_open && self.handler.readable(id, &mut self.table) {
             return self.report_end(slot);
         }
@@ -81,6 +91,10 @@ impl EventLoop<'_> {
         self.table.pending.push(slot);
         let payload = self.table.or_quit(payload).flatten();
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
+            let received = self.table.entries[slot].conn.received;
+            if !is_secured && received == bytes.len() as u64 {
+                hint_at_tls(&mut self.table, slot, bytes);
+            }
             let taken = self.handler.received(id, bytes, &mut self.table);
             if taken < bytes.len() {
                 let rest = bytes[taken..].to_vec();
@@ -88,26 +102,6 @@ impl EventLoop<'_> {
             }
         }
         self.report_end(slot);
-    }
-
-    /// Says of a peer that speaks TLS where nothing is secured what is missing, before its first bytes
-    /// are read.
-    fn hint_at_tls(&mut self, slot: usize) {
-        let is_secured = self.config.security.is_some()
-            || self.route.as_ref().is_some_and(|route| route.security.is_some());
-        let Some(entry) = self.table.entries.get(slot) else {
-            return;
-        };
-        let mut first = [0; 6];
-        if !is_secured
-            && entry.conn.received == 0
-            && let Ok(count) = entry.conn.socket.peek(&mut first)
-            && let Some(hint) = speaks_tls(&first[..count])
-            && self.table.log_limit.allows(self.table.now)
-        {
-            let op = self.config.bounds.role.op();
-            self.talk.warn(&format!("{op} {}: {hint}", entry.conn.peer));
-        }
     }
 
     /// Keeps bytes that the handler has not taken.

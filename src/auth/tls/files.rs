@@ -38,10 +38,7 @@ const WANTED_KEY: Wanted =
 
 /// The certificates of a file, our own first; a private key in it is left alone. Waits for a FIFO
 /// until then.
-pub fn load_chain(
-    path: &Path,
-    until: Deadline,
-) -> Result<Vec<CertificateDer<'static>>, Failure> {
+pub fn load_chain(path: &Path, until: Deadline) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let pem = read(path, until)?;
     chain(&pem, path).map_err(|why| Failure::new(CERTIFICATE, shown(path), why, Exit::Usage))
 }
