@@ -56,7 +56,8 @@ pub fn self_signed() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)
 fn make(names: &[String], valid: Duration) -> Result<(Certificate, Zeroizing<KeyPair>), Failure> {
     let names = if names.is_empty() { &own_names() } else { names };
     let failed = |error: rcgen::Error| match error {
-        rcgen::Error::RingUnspecified => no_random_numbers(),
+        // A key that was made just now is rejected for no other reason.
+        rcgen::Error::RingUnspecified | rcgen::Error::RingKeyRejected(_) => no_random_numbers(),
         error => Failure::new(OP, "", error.to_string(), Exit::Other),
     };
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;

@@ -25,27 +25,30 @@ const KEY: &str = "read private key from";
 /// What is looked for in a file.
 struct Wanted {
     name: &'static str,
-    /// How its section begins, as far as all kinds of it have in common, and what ends that line.
+    /// What the first lines of all its kinds of sections have in common.
     label: &'static str,
     /// The command of openssl that reads it.
     command: &'static str,
 }
 
 const WANTED_CERTIFICATE: Wanted =
-    Wanted { name: "certificate", label: "CERTIFICATE-----", command: "x509" };
+    Wanted { name: "certificate", label: "-----BEGIN CERTIFICATE-----", command: "x509" };
 const WANTED_KEY: Wanted =
     Wanted { name: "private key", label: "PRIVATE KEY-----", command: "pkey" };
 
 /// The certificates of a file, our own first; a private key in it is left alone. Waits for a FIFO
 /// until then.
-pub fn load_chain(path: &Path, until: Deadline) -> Result<Vec<CertificateDer<'static>>, Failure> {
+pub(super) fn load_chain(
+    path: &Path,
+    until: Deadline,
+) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let pem = read(path, until)?;
     chain(&pem, path).map_err(|why| Failure::new(CERTIFICATE, shown(path), why, Exit::Usage))
 }
 
 /// The private key of a file that only its owner can read: PKCS #8, PKCS #1 or SEC 1. Waits for a
 /// FIFO until then.
-pub fn load_key(path: &Path, until: Deadline) -> Result<PrivateKeyDer<'static>, Failure> {
+pub(super) fn load_key(path: &Path, until: Deadline) -> Result<PrivateKeyDer<'static>, Failure> {
     keep_private();
     let file = SecretFile::open(KEY, path, until)?;
     let pem = file.read(MAX)?;
@@ -63,26 +66,27 @@ pub fn load_identity(
         return Ok((load_chain(certificate, until)?, load_key(key, until)?));
     }
     keep_private();
-    let lacks_key = |why: String| {
-        Failure::new(KEY, shown(certificate), why, Exit::Usage)
-            .hint("name its file: --tls-key FILE")
+    let refused = |op, why| Failure::new(op, shown(certificate), why, Exit::Usage);
+    let lacks_key = |pem: &[u8]| {
+        let failure = refused(KEY, missing(pem, certificate, &WANTED_KEY));
+        failure.hint("name its file: --tls-key FILE")
     };
     let file = SecretFile::open(KEY, certificate, until).map_err(|failure| {
         // Others may read a file of certificates alone.
         match certificate.is_file().then(|| read(certificate, until)) {
-            Some(Ok(pem)) if !has(&pem, WANTED_KEY.label) => {
-                lacks_key(missing(&pem, certificate, &WANTED_KEY))
-            }
+            Some(Ok(pem)) if !has(&pem, WANTED_KEY.label) => match chain(&pem, certificate) {
+                Ok(_) => lacks_key(&pem),
+                Err(why) => refused(CERTIFICATE, why),
+            },
             _ => failure,
         }
     })?;
     let pem = file.read(MAX)?;
-    let refused = |why| Failure::new(CERTIFICATE, shown(certificate), why, Exit::Usage);
-    let chain = chain(&pem, certificate).map_err(refused)?;
+    let chain = chain(&pem, certificate).map_err(|why| refused(CERTIFICATE, why))?;
     if !has(&pem, WANTED_KEY.label) {
-        return Err(lacks_key(missing(&pem, certificate, &WANTED_KEY)));
+        return Err(lacks_key(&pem));
     }
-    Ok((chain, private_key(&pem, certificate).map_err(|why| file.refused(why))?))
+    Ok((chain, private_key(&pem, certificate).map_err(|why| refused(KEY, why))?))
 }
 
 /// The roots in a file, and the certificates that they were made from. Waits for a FIFO until then.
@@ -161,7 +165,8 @@ fn private_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, String
 fn missing(pem: &[u8], path: &Path, wanted: &Wanted) -> String {
     let Wanted { name, command, .. } = wanted;
     let file = shown(path);
-    let there = [WANTED_CERTIFICATE, WANTED_KEY].into_iter().find(|it| has(pem, it.label));
+    let others = [WANTED_CERTIFICATE, WANTED_KEY].into_iter().filter(|it| it.label != wanted.label);
+    let there = others.into_iter().find(|it| has(pem, it.label));
     match (pem, there) {
         _ if is_encrypted(pem) => encrypted(&file),
         (_, Some(there)) => format!("it has a {}, but no {name}", there.name),
@@ -175,7 +180,7 @@ fn missing(pem: &[u8], path: &Path, wanted: &Wanted) -> String {
                 "it is DER; convert it: openssl {command} -inform der -in {file} -out {file}.pem"
             )
         }
-        _ => format!("it has no {name} (PEM)"),
+        _ => format!("it has no {name} that TLS can use (PEM)"),
     }
 }
 

@@ -32,9 +32,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{CommonState, Error, KeyLog, KeyLogFile, NoKeyLog, ProtocolVersion};
+use rustls::{CommonState, Error, InconsistentKeys, KeyLog, KeyLogFile, NoKeyLog, ProtocolVersion};
+
+use zeroize::Zeroizing;
 
 use super::secret::shown;
 use crate::exit::{Exit, Failure};
@@ -56,14 +59,18 @@ pub fn certified(
     key: PrivateKeyDer<'static>,
     path: &Path,
 ) -> Result<Arc<CertifiedKey>, Failure> {
-    let certified = CertifiedKey::from_der(chain, key, &provider());
-    certified.map(Arc::new).map_err(|error| {
-        let cause = match error {
-            Error::InconsistentKeys(_) => "it is not the key of the certificate".into(),
-            error => error.to_string(),
-        };
-        Failure::new("use private key", shown(path), cause, Exit::Usage)
-    })
+    let failed = |cause: String| Failure::new("use private key", shown(path), cause, Exit::Usage);
+    // ring keeps its own copy.
+    let key = Zeroizing::new(key);
+    let key = any_supported_type(&key).map_err(|error| failed(error.to_string()))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified.into()),
+        Err(Error::InconsistentKeys(_)) => {
+            Err(failed("it is not the key of the certificate".into()))
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
 }
 
 /// Where the secrets of sessions are written to.

@@ -16,10 +16,10 @@ use rcgen::{
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
 use tempfile::TempDir;
 
 use super::certificate::{check_dates, describe, is_self_signed, member_name, shown_time};
+use super::certified;
 use super::create::{create_certificate, self_signed};
 use super::files::{load_chain, load_identity, load_key, load_roots};
 use super::pin::Pin;
@@ -285,13 +285,14 @@ fn certificates_and_keys_are_read_from_one_file_or_two() {
     assert_eq!(load_identity(&chain, Some(&key_file), soon()).unwrap().0.len(), 2);
     let both = file(&folder, "both", 0o600, format!("{key}{certificate}"));
     let (chain, key) = load_identity(&both, None, soon()).unwrap();
-    assert!(certified(chain, key).keys_match().is_ok());
+    certified(chain, key, &both).unwrap();
+    let (chain, _) = load_identity(&both, Some(&both), soon()).unwrap();
+    let (other, _) = pem();
+    let other = load_key(&file(&folder, "other", 0o600, other), soon()).unwrap();
+    let line = refused(certified(chain, other, &both), &folder);
+    assert_eq!(line, "use private key both: it is not the key of the certificate");
     let (roots, ders) = load_roots(&both, soon()).unwrap();
     assert_eq!((roots.len(), ders.len()), (1, 1));
-}
-
-fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> CertifiedKey {
-    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()).unwrap()
 }
 
 #[test]
@@ -309,8 +310,17 @@ fn a_file_that_is_no_good_says_why() {
     assert_eq!(chain(&path), "read certificate from empty: it is empty");
     assert_eq!(key_of(&path), "read private key from empty: it is empty");
     let path = new("words", b"certificate");
-    assert_eq!(chain(&path), "read certificate from words: it has no certificate (PEM)");
-    assert_eq!(key_of(&path), "read private key from words: it has no private key (PEM)");
+    assert_eq!(
+        chain(&path),
+        "read certificate from words: it has no certificate that TLS can use (PEM)"
+    );
+    assert_eq!(
+        key_of(&path),
+        "read private key from words: it has no private key that TLS can use (PEM)"
+    );
+    let path =
+        new("ssh", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----");
+    assert!(key_of(&path).ends_with("ssh: it has no private key that TLS can use (PEM)"));
     let path = new("big", &vec![b'x'; 2 << 20]);
     assert_eq!(chain(&path), "read certificate from big: file too large");
     let path = new("key", key.as_bytes());
@@ -330,6 +340,8 @@ fn a_file_that_is_no_good_says_why() {
     let path = new("der", &der);
     assert!(chain(&path).contains("der: it is DER; convert it: openssl x509 -inform der -in "));
     assert!(key_of(&path).contains("der: it is DER; convert it: openssl pkey -inform der -in "));
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    assert!(identity(&path).contains("der: it is DER; convert it: openssl x509 -inform der -in "));
     let path = new("p12", b"\x30\x82\x09\x9a\x02\x01\x03\x30");
     assert!(chain(&path).contains("p12: it is PKCS #12; convert it: openssl pkcs12 -in "));
 
@@ -367,7 +379,7 @@ fn created_certificates_are_accepted_as_they_are() {
     let (chain, key) = load_identity(&path, None, soon()).unwrap();
     assert!(Pin::parse(&info.pin).unwrap().matches(&chain[0]));
     assert!(is_self_signed(&chain[0]));
-    certified(chain.clone(), key);
+    certified(chain.clone(), key, &path).unwrap();
 
     // The file is a root of itself.
     let (roots, _) = load_roots(&path, soon()).unwrap();
@@ -387,7 +399,7 @@ fn created_certificates_are_accepted_as_they_are() {
 
     let (der, key) = self_signed().unwrap();
     assert_eq!(describe(&der, SystemTime::now()).unwrap().days_left, 364);
-    certified(vec![der], key);
+    certified(vec![der], key, Path::new("")).unwrap();
 }
 
 #[test]
