@@ -10,7 +10,7 @@ use crate::run::{Folder, IN_USE, NOT_THERE, refused, shell, sockctl};
 const COMMANDS: [&str; 7] =
     ["serve", "connect", "udp-serve", "udp-send", "auth-serve", "auth-connect", "opts"];
 
-const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
+const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h, 14d or a bare number of seconds";
 
 const PORTS: &str = "a port is a number 0–65535, or a service name behind a host";
 
@@ -122,7 +122,7 @@ fn a_number_below_zero_is_refused_with_what_is_expected() {
         ("connect 1 --max-bytes -1", "--max-bytes '-1': a size is 512, 64k, 1M or 2GiB"),
         (
             "connect 1 -w -1",
-            "--timeout '-1': a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds",
+            "--timeout '-1': a duration is 500ms, 1.5s, 2m, 1h, 14d or a bare number of seconds",
         ),
     ]);
 }

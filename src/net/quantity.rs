@@ -3,13 +3,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h or a bare number of seconds";
+const DURATIONS: &str = "a duration is 500ms, 1.5s, 2m, 1h, 14d or a bare number of seconds";
 const SIZES: &str = "a size is 512, 64k, 1M or 2GiB";
 
 /// A hundred years, in seconds: beyond it deadline arithmetic could overflow.
 const LONGEST: f64 = 100.0 * 365.25 * 86400.0;
 
-/// Reads a DURATION: `500ms`, `1.5s`, `.5`, `2m`, `1h`, or a bare number of seconds; `500us` too. The
+/// Reads a DURATION: `500ms`, `1.5s`, `.5`, `2m`, `1h`, `14d`, or a bare number of seconds; `500us` too. The
 /// error lists the usual forms; the caller names the value.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text, |c| c.is_ascii_digit() || c == '.');
@@ -19,6 +19,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86400.0,
         _ => return Err(DURATIONS.into()),
     };
     // f64 would also take `5.`, and what the split has kept out: signs, exponents, NaN.
@@ -110,6 +111,7 @@ mod tests {
             ("1.5s", 1500),
             ("2m", 120_000),
             ("1h", 3_600_000),
+            ("14d", 1_209_600_000),
             ("10", 10_000),
             ("0.25", 250),
             ("0", 0),
@@ -141,7 +143,7 @@ mod tests {
     fn no_other_duration() {
         for text in [
             "", "-1", "+1", "NaN", "inf", "1e30", "1e3", "5x", "s", ".", "5.", "1..2", " 1", "1 s",
-            "1S", "1d", "1h30m", "0x10", "١s",
+            "1S", "1D", "1h30m", "0x10", "١s",
         ] {
             assert!(duration(text).is_err_and(|e| e.contains("500ms, 1.5s, 2m, 1h")), "{text}");
         }

@@ -104,10 +104,12 @@ impl ValueFormat {
             Self::Unsigned => ("unsigned", 4, "a number from 0"),
             Self::Unsigned64 => ("unsigned", 8, "a number from 0"),
             Self::Size => ("size", 4, "a size: 512, 64k, 1M, 2GiB"),
-            Self::Seconds => ("seconds", 4, "whole seconds, or 90s, 2m, 1h"),
+            Self::Seconds => ("seconds", 4, "whole seconds, or 90s, 2m, 1h, 14d"),
             Self::Millis => ("milliseconds", 4, "milliseconds, or 500ms, 1.5s, 2m"),
             Self::Micros => ("microseconds", 4, "microseconds, or 500us, 10ms, 1s"),
-            Self::Duration => ("duration", 16, "seconds, or 500ms, 1.5s, 2m, 1h; 0 is no limit"),
+            Self::Duration => {
+                ("duration", 16, "seconds, or 500ms, 1.5s, 2m, 1h, 14d; 0 is no limit")
+            }
             Self::Linger => ("linger", 8, "off, or seconds; 0 resets the connection at close"),
             Self::Text => ("string", 256, "a string of at most 127 bytes"),
             Self::Interface | Self::InterfaceSwapped => ("interface", 4, INTERFACE),
