@@ -419,12 +419,16 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__connect)
-            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --expires-within --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --expires-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --tls-name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -324,6 +324,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s q -l quiet -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show every socket call'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expires-within -d 'With -z --tls: fail (9) if a certificate expires within this time, such as 14d' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-name -d 'Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS\'s host' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-ca -d 'Trust the certificates (PEM) in FILE, and what they have signed, instead of the system\'s roots' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-pin -d 'Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate' -r
@@ -332,13 +333,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-key -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l pause -d 'Wait this long' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l rate -d 'Send at most SIZE bytes a second' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l parallel -d 'Keep M of them under way at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l interval -d 'Begin one at most every DUR [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s s -l source -d 'Connect or send from this address' -r
@@ -583,7 +584,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l log -d 'Writ
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)'
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s z -l check -d 'Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100). With --tls also whether they are trusted: prints names, days left and pin of the certificate, or why not (9)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l any -d 'With -z: succeed once one of the ADDRESSes is open'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l closed -d 'With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls -d 'Encrypt with TLS, and check the server\'s certificate'
@@ -1425,13 +1426,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l key-fd 
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l pause -d 'Wait this long' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l rate -d 'Send at most SIZE bytes a second' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l count -d 'Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l parallel -d 'Keep M of them under way at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l interval -d 'Begin one at most every DUR [default: 1s with -z]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -s s -l source -d 'Connect or send from this address' -r

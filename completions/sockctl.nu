@@ -94,9 +94,10 @@ module completions {
 
   # Connect and talk: a prompt at a terminal, a byte-exact pipe elsewhere
   export extern "sockctl connect" [
-    --check(-z)               # Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100)
+    --check(-z)               # Check whether all ADDRESSes are open; PORT may be a list (22,80,8000-8100). With --tls also whether they are trusted: prints names, days left and pin of the certificate, or why not (9)
     --any                     # With -z: succeed once one of the ADDRESSes is open
     --closed                  # With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8
+    --expires-within: string  # With -z --tls: fail (9) if a certificate expires within this time, such as 14d
     --tls                     # Encrypt with TLS, and check the server's certificate
     --tls-name: string        # Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS's host
     --tls-ca: path            # Trust the certificates (PEM) in FILE, and what they have signed, instead of the system's roots
@@ -112,7 +113,7 @@ module completions {
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
-    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -120,7 +121,7 @@ module completions {
     --pause: string           # Wait this long
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
-    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end
+    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)
     --parallel: string        # Keep M of them under way at a time
     --interval: string        # Begin one at most every DUR [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal
@@ -344,7 +345,7 @@ module completions {
     --no-newline              # Send the lines of the prompt without a newline
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
-    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte
+    --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -352,7 +353,7 @@ module completions {
     --pause: string           # Wait this long
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
-    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end
+    --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)
     --parallel: string        # Keep M of them under way at a time
     --interval: string        # Begin one at most every DUR [default: 1s with -z]
     --progress                # Show a progress line, if stderr is a terminal

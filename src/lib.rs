@@ -147,8 +147,8 @@
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to
 //! descriptors that may block ([`console::printer`], [`console::file`]), and start programs
 //! ([`session::program`]). `connect -z` checks each ADDRESS in a thread of its own, without a loop
-//! ([`net::scan`]); through a proxy each check is a run of its own in that thread, with the handler `Check`
-//! (`roles/client/open.rs`).
+//! ([`net::scan`]). Through a proxy or with TLS each check is a run of its own, with the handler `Check`
+//! (`roles/client/open.rs`); several threads share the ports of an ADDRESS then.
 //!
 //! # Invariants
 //!

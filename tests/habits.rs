@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 
 use crate::run::{
     BINARY, DEADLINE, Finished, Folder, IN_USE, Program, Running, accept, ask, connect, datagram,
-    datagrams, echoes, free_port, listen, listener, program, read_all, read_to_reset, sockctl,
-    take, with_ports,
+    datagrams, echoes, free_port, is_like, listen, listener, program, read_all, read_to_reset,
+    sockctl, take, with_ports,
 };
 
 const README: &str = include_str!("../README.md");
@@ -131,6 +131,31 @@ const HABITS: &[Habit] = &[
         let open = ports.map(|port| format!("127.0.0.1:{port} open\n")).concat();
         waiting.finish().is(0, open, "");
     }),
+    ("sockctl connect -zv --tls 127.0.0.1:8520", |place, command| {
+        let server = sockctl(format!("serve --tls {}", place.port)).start();
+        server.stderr_has("listening on ");
+        let done = place.run(command);
+        let wanted = format!(
+            "127.0.0.1:{} open CERT_SELF_SIGNED (…) TLSv1.3 localhost 127.0.0.1 …, until 20…Z, …)\n",
+            place.port
+        );
+        assert_eq!((done.code, done.stderr.as_str()), (9, ""));
+        let text = done.text();
+        assert!(is_like(&wanted, &text), "{text}");
+    }),
+    (
+        "sockctl connect -z --tls --tls-ca ca.pem --expires-within 14d 127.0.0.1:8520",
+        |place, command| {
+            let file = place.folder.text("ca.pem");
+            let made = sockctl(format!("serve --create-cert=127.0.0.1 --tls-cert {file}")).run();
+            assert_eq!(made.code, 0, "{}", made.stderr);
+            let server = sockctl(format!("serve --tls --tls-cert {file} {}", place.port)).start();
+            server.stderr_has("listening on ");
+            let done = place.run(command);
+            let open = format!("127.0.0.1:{} open TLSv1.3 127.0.0.1, 8", place.port);
+            assert!(done.code == 0 && done.text().starts_with(&open));
+        },
+    ),
     ("sockctl connect -z --closed --wait 30s 127.0.0.1:8520", |place, command| {
         let listener = listen(place.port);
         let waiting = place.command(command).start();
@@ -558,6 +583,14 @@ const REFUSED: &[(&str, &str)] = &[
         "no option '--invert-check'; use sockctl connect -z --closed",
     ),
     ("udp 1", "no command 'udp'; use sockctl udp-send or sockctl udp-serve"),
+    (
+        "s_client -connect host:443",
+        "no command 's_client'; use sockctl connect --tls HOST:PORT; with -z it shows the certificate",
+    ),
+    (
+        "connect -z host:443 --checkend 0",
+        "no option '--checkend'; use -z --tls --expires-within DUR",
+    ),
     ("tcping host 80", "no command 'tcping'; use sockctl connect -z ADDRESS --count N"),
     (
         "connect -z -c 5 host:80",

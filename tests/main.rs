@@ -28,4 +28,5 @@ mod steps;
 mod system;
 mod talk;
 mod terminal;
+mod tls;
 mod udp;

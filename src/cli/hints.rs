@@ -115,6 +115,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("--ssl-alpn --alpn", WITH_TLS, "use --tls --tls-alpn PROTO"),
     ("--pinnedpubkey", WITH_TLS, "use --tls --tls-pin sha256//BASE64"),
     ("--insecure", WITH_TLS, "use --tls --tls-insecure, or better --tls-pin"),
+    ("--checkend --certificate", &["connect"], "use -z --tls --expires-within DUR"),
     ("--ssl-ciphers", WITH_TLS, "ciphers are not chosen: --tls has none that are weak"),
     ("--ssl --ssl-verify --ssl-cert --ssl-key --ssl-trustfile", ANY, TLS),
     ("--ssl-ciphers --ssl-servername --ssl-alpn", ANY, TLS),
@@ -133,6 +134,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
     ),
     ("udp", "use sockctl udp-send or sockctl udp-serve"),
+    (
+        "openssl s_client check_http check_ssl_cert check_tcp",
+        "use sockctl connect --tls HOST:PORT; with -z it shows the certificate",
+    ),
     ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 

@@ -120,6 +120,9 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         errno: Option<String>,
         ms: f64,
+        /// What came of TLS.
+        #[serde(flatten)]
+        tls: Option<&'a TlsInfo>,
         /// It is as it should be: not shown with `-q`.
         #[serde(skip)]
         met: bool,
@@ -327,6 +330,10 @@ impl<'a> Event<'a> {
             | Self::Closed { left: true, .. }
             | Self::Auth { ok: false, .. }
             | Self::Check { .. } => Level::Normal,
+            // Its error line says all of it.
+            Self::Tls { info, .. } if info.code.is_some() && info.certificate.is_none() => {
+                Level::Never
+            }
             Self::Accepted { .. }
             | Self::Connected { .. }
             | Self::Closed { .. }
@@ -391,10 +398,16 @@ impl<'a> Event<'a> {
                 };
                 format!("{id}{peer} {verb}{why}")
             }
-            Self::Check { address, errno: Some(errno), result, .. } => {
-                format!("{address} {errno} ({result})")
+            Self::Check { address, errno, result, tls, .. } => {
+                let state = if *result == 0 || tls.is_some() { " open" } else { "" };
+                let failure = match (errno, tls) {
+                    (Some(errno), _) => format!(" {errno} ({result})"),
+                    (None, Some(tls)) => tls.failure(),
+                    (None, None) => String::new(),
+                };
+                let session = tls.map_or_else(String::new, |tls| tls.session(detail));
+                format!("{address}{state}{failure}{session}")
             }
-            Self::Check { address, .. } => format!("{address} open"),
             Self::TcpInfo { info, .. } => format!("tcp: {info}"),
             Self::Exec { id, pid, status } => match status {
                 None => format!("[{id}] started process {pid}"),

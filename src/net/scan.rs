@@ -12,7 +12,8 @@ use super::deadline::Deadline;
 use super::dial::{self, Dial, FULL_BACKLOG};
 use super::errno::would_block;
 use super::socket::Socket;
-use crate::exit::{During, Failure};
+use super::tlsinfo::TlsInfo;
+use crate::exit::{During, Exit, Failure, errno_name};
 
 /// Connects under way at a time: enough to hide the round trips, few enough for any limit on
 /// open files.
@@ -20,10 +21,40 @@ const WINDOW: usize = 256;
 
 /// The result of one check, like Python's `connect_ex`.
 pub struct Checked {
-    /// 0, or the errno value.
+    /// 0, or the errno value (below zero: that of getaddrinfo): of connecting or, where TLS is asked
+    /// for, of its handshake.
     pub code: i32,
+    /// The exit status of a failure; `None`: it is open and, where TLS is asked for, trusted.
+    pub exit: Option<Exit>,
     /// How long it took.
     pub took: Duration,
+    /// What came of TLS, once connected.
+    pub tls: Option<TlsInfo>,
+}
+
+impl Checked {
+    /// The result of connecting with this code.
+    pub fn new(code: i32, took: Duration) -> Self {
+        let exit = match code {
+            0 => None,
+            ..0 => Some(Exit::Unresolved),
+            code => Some(Exit::of(&io::Error::from_raw_os_error(code))),
+        };
+        Self { code, exit, took, tls: None }
+    }
+
+    /// Whether a connection was made, whatever came then.
+    pub fn is_open(&self) -> bool {
+        self.code == 0 || self.tls.is_some()
+    }
+
+    /// A failure in a word: `ECONNREFUSED`, `CERT_EXPIRED`.
+    pub fn word(&self) -> Option<String> {
+        match self.code {
+            0 => self.tls.as_ref()?.code.map(str::to_owned),
+            code => Some(errno_name(code)),
+        }
+    }
 }
 
 /// Sockets that were refused, which can try another address of their family. A scan of closed ports
@@ -62,7 +93,7 @@ pub fn scan(
         {
             let began = Instant::now();
             if deadline.passed() {
-                report(index, Checked { code: libc::ETIMEDOUT, took: Duration::ZERO });
+                report(index, Checked::new(libc::ETIMEDOUT, Duration::ZERO));
                 waiting.next();
                 continue;
             }
@@ -160,5 +191,5 @@ fn checked(result: &io::Result<()>, began: Instant) -> Checked {
         Ok(()) => 0,
         Err(e) => e.raw_os_error().unwrap_or(Errno::EIO as i32),
     };
-    Checked { code, took: began.elapsed() }
+    Checked::new(code, began.elapsed())
 }

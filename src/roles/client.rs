@@ -69,7 +69,7 @@ pub struct ClientArgs {
         help_heading = "Limits")]
     pub linger: Option<Duration>,
     /// Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps,
-    /// while the connection ends before its first byte
+    /// while the connection ends before its first byte; a certificate that is not trusted ends it at once
     #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         help_heading = "Scripts")]
     pub wait: Option<Duration>,
@@ -113,7 +113,8 @@ pub struct ClientArgs {
 #[derive(Args, Debug, Clone)]
 pub struct RepeatArgs {
     /// Repeat the steps N times, each time on a connection of its own, and print a summary of their
-    /// times; with -z: check N times, with a line each and a summary at the end
+    /// times; with -z: check N times, with a line each and a summary at the end (with --tls the times
+    /// include the handshake)
     #[arg(long, value_name = "N", value_parser = args::count::<u64>(1, u64::MAX), help_heading = "Scripts")]
     pub count: Option<u64>,
     /// Keep M of them under way at a time

@@ -235,6 +235,7 @@ impl EventLoop<'_> {
                 }
                 entry.tls.clone_from(&outcome.tls);
                 log_tls(&self.table, slot, outcome.tls.as_ref());
+                self.handler.secured(outcome.tls.as_deref());
                 if has_codec {
                     return self.admit(slot);
                 }
@@ -246,13 +247,17 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Refused(why) => {
                 log_tls(&self.table, slot, why.tls.as_ref());
+                self.handler.secured(why.tls.as_deref());
                 let farewell = why.farewell;
                 self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
                 refused(why)
             }
             // The verdict may have come before the reset.
             HandshakeEvent::Broken(_, why) if why.exit == Exit::NotAuthenticated => refused(why),
-            HandshakeEvent::Broken(e, _) => Failure::system(op, &peer, &e),
+            HandshakeEvent::Broken(e, why) => {
+                self.handler.secured(why.tls.as_deref());
+                Failure::system(op, &peer, &e)
+            }
         };
         let negotiation = self.table.negotiation(slot);
         let has_received = negotiation.is_some_and(|it| it.driver.has_received());

@@ -13,7 +13,7 @@ use crate::run::{
     hold, is_like, listener, pattern, peer, python, read_all, shell, sockctl, take, until,
 };
 
-mod proxy;
+pub mod proxy;
 mod repeat;
 mod script;
 mod waits;

@@ -14,7 +14,7 @@ use crate::run::{
 /// login) or the number it replies with; `argv[3]`, if any, is the only name it knows, for
 /// 127.0.0.1. It sends its replies byte by byte, the last byte of the handshake together with the
 /// first of the target's, and prints what it is asked for.
-const SOCKS: &str = r"
+pub const SOCKS: &str = r"
 import socket, sys, threading
 count, mode = int(sys.argv[1]), sys.argv[2]
 server = socket.create_server(('127.0.0.1', 0))

@@ -49,10 +49,12 @@ pub fn describe(der: &CertificateDer<'_>, now: SystemTime) -> Result<Certificate
     }
     let key = tbs.subject_public_key_info().to_der().map_err(|error| error.to_string())?;
     let not_after = tbs.validity().not_after.to_date_time();
+    let seconds_left = seconds_until(not_after, now);
     Ok(CertificateInfo {
         names,
         not_after: not_after.to_string(),
-        days_left: seconds_until(not_after, now).div_euclid(DAY),
+        days_left: seconds_left.div_euclid(DAY),
+        seconds_left,
         pin: shown_pin(sha256(&key)),
         fingerprint: hex::encode(sha256(der)),
         subject: cut(&sanitize::line(tbs.subject().to_string().as_bytes()), SUBJECT),

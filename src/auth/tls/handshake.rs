@@ -12,7 +12,7 @@ use crate::codec::tls::{Session, Side, alert_name, is_rejection};
 use crate::exit::{Exit, quoted};
 use crate::net::codec::Codec;
 use crate::net::handshake::{Handshake, Next, Outcome, Progress, Refusal, Stop};
-use crate::net::tlsinfo::TlsInfo;
+use crate::net::tlsinfo::{CLIENT_CERT_REJECTED, TLS_CLOSED, TlsInfo};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,6 +62,7 @@ impl<P: Party> TlsHandshake<P> {
     /// The refusal of a peer whose first bytes are no TLS record, or one that is too old.
     fn foreign(&self) -> Option<Refusal> {
         let peer = P::PEER;
+        let mut code = "TLS_FAILED";
         let reason = match self.first[..] {
             [0x14..=0x18, 3, 0, ..] => format!("{peer} speaks SSLv3, which is not secure any more"),
             [0x14..=0x18, 3, ..] | [0x14..=0x18] | [] => return None,
@@ -70,40 +71,56 @@ impl<P: Party> TlsHandshake<P> {
                 let line = self.first.split(|&byte| byte == b'\n').next().unwrap_or_default();
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let said = quoted(OsStr::from_bytes(line));
+                code = "NO_TLS";
                 format!("{peer} speaks no TLS: it said {said}")
             }
         };
-        Some(Refusal::new(reason, Exit::Broken))
+        Some(self.described(Refusal::new(reason, Exit::Broken), code))
+    }
+
+    /// What is known of the session.
+    fn info(&self) -> TlsInfo {
+        self.session.as_ref().map(|it| self.party.info(it.side())).unwrap_or_default()
+    }
+
+    /// The refusal with what is known of the session, and in a word.
+    fn described(&self, refusal: Refusal, code: &'static str) -> Refusal {
+        let (reason, code) = (Some(refusal.reason.clone()), Some(code));
+        let info = TlsInfo { verified: false, reason, code, ..self.info() };
+        Refusal { tls: Some(Rc::new(info)), ..refusal }
     }
 
     fn refusal(&self, error: &Error) -> Refusal {
         let peer = P::PEER;
-        let mut info =
-            self.session.as_ref().map(|it| self.party.info(it.side())).unwrap_or_default();
-        let broken = |reason: String| Refusal::new(reason, Exit::Broken);
-        let mut refusal = if let Some(why) = self.party.untrusted(error, &mut info) {
+        let mut info = self.info();
+        if let Some(why) = self.party.untrusted(error, &mut info) {
             let reason = format!("{peer}'s certificate is not trusted: {why}");
-            Refusal::new(reason, Exit::NotAuthenticated)
-        } else {
-            match error {
-                Error::AlertReceived(alert) if is_rejection(*alert) => {
-                    let name = alert_name(*alert);
-                    let reason = format!("{peer} does not accept our certificate (alert {name})");
-                    Refusal::new(reason, Exit::NotAuthenticated)
-                }
-                Error::AlertReceived(alert) => broken(format!(
-                    "{peer} ended the handshake with the alert {}",
-                    alert_name(*alert)
-                )),
-                Error::NoCertificatesPresented => {
-                    Refusal::new(format!("{peer} showed no certificate"), Exit::NotAuthenticated)
-                }
-                Error::PeerIncompatible(why) => broken(incompatible(peer, why)),
-                error => broken(format!("{peer} broke the TLS protocol: {error}")),
+            let tls = Some(Rc::new(info));
+            return Refusal { tls, ..Refusal::new(reason, Exit::NotAuthenticated) };
+        }
+        let (code, exit, reason) = match error {
+            Error::AlertReceived(alert) if is_rejection(*alert) => {
+                let name = alert_name(*alert);
+                let reason = format!("{peer} does not accept our certificate (alert {name})");
+                (CLIENT_CERT_REJECTED, Exit::NotAuthenticated, reason)
+            }
+            Error::NoCertificatesPresented => {
+                let reason = format!("{peer} showed no certificate");
+                ("NO_CERT", Exit::NotAuthenticated, reason)
+            }
+            error => {
+                let reason = match error {
+                    Error::AlertReceived(alert) => {
+                        let name = alert_name(*alert);
+                        format!("{peer} ended the handshake with the alert {name}")
+                    }
+                    Error::PeerIncompatible(why) => incompatible(peer, why),
+                    error => format!("{peer} broke the TLS protocol: {error}"),
+                };
+                ("TLS_FAILED", Exit::Broken, reason)
             }
         };
-        refusal.tls = Some(Rc::new(info));
-        refusal
+        self.described(Refusal::new(reason, exit), code)
     }
 }
 
@@ -168,6 +185,7 @@ impl<P: Party> Handshake for TlsHandshake<P> {
 
     fn stopped(&self, stop: Stop, _message: &[u8]) -> Refusal {
         let hint = "; it may speak no TLS";
-        stop.refusal(P::PEER, "TLS handshake", self.received, hint)
+        let code = if stop == Stop::Closed { TLS_CLOSED } else { "TLS_TIMED_OUT" };
+        self.described(stop.refusal(P::PEER, "TLS handshake", self.received, hint), code)
     }
 }

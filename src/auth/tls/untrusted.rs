@@ -4,7 +4,7 @@ use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::certificate;
-use crate::net::tlsinfo::{CertificateInfo, TlsInfo};
+use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
 
 /// A certificate that is not trusted.
 pub struct Untrusted {
@@ -33,8 +33,11 @@ pub fn of(
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ("CERT_WRONG_NAME", wrong_name(certificate, info.name.as_deref()))
         }
-        // The signature of one with a root's name is not the root's.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature
+        // One with a root's name: its signature is not the root's, or not even of that key's kind. Debian
+        // has a self-signed certificate for localhost among its roots.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
             if shown.is_some_and(certificate::is_self_signed) =>
         {
             ("CERT_SELF_SIGNED", format!("it is self-signed{}", pin(certificate)))
@@ -88,7 +91,7 @@ fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> St
     match names {
         [] => format!("it names nothing, and not {wanted}"),
         [first, ..] => {
-            let names = names.join(", ");
+            let names = listed(names, ", ");
             format!("it is for {names}, not for {wanted}; if that is meant: --tls-name {first}")
         }
     }

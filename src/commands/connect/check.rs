@@ -1,5 +1,5 @@
-//! `connect --check`: whether the ADDRESSes are open, once, until they are (`--wait`), or again and
-//! again (`--count`).
+//! `connect --check`: whether the ADDRESSes are open and, with `--tls`, trusted; once, until they are
+//! (`--wait`), or again and again (`--count`).
 //! `probe.rs` makes a single check, `workers.rs` has the threads, `report.rs` and `tries.rs` the results,
 //! `verdict.rs` what one of them means.
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::Connect;
-use super::probe::{AddressPorts, check_each};
+use super::probe::{AddressPorts, Probe};
 use super::report::{Output, Report};
 use super::tries::Tries;
 use super::verdict::CheckOptions;
@@ -43,17 +43,23 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
         words if words.is_empty() => None,
         words => Some(Program::find(words.clone())?),
     };
-    let opener = Arc::new(Opener::new(client, None)?);
     let deadline = client.socket.end();
+    let opener = Opener::new(client, args.tls.options(false, deadline, talk)?)?;
+    for targets in &targets {
+        opener.tls(&targets[0].address)?;
+    }
+    let probe = Arc::new(Probe { opener, expires_within: args.expires_within });
     if let Some(count) = client.repeat.count {
-        return repeat(opener, targets, count, client, deadline);
+        return repeat(probe, targets, count, client, deadline);
     }
     let options = CheckOptions {
         any: args.any,
         closed: args.closed,
+        tls: args.tls.tls,
         waits: client.wait.is_some(),
         json: client.socket.talk.json,
         verbose: client.socket.talk.verbose,
+        quiet: client.socket.talk.quiet,
     };
     // The program's stdout is its own.
     let out = match program {
@@ -63,8 +69,8 @@ pub fn run(args: &Connect, talk: &Talk) -> Result<(), Failure> {
     let mut report = Report::new(options, out);
     let addresses = targets.iter().map(|targets| expect(&mut report, targets)).collect();
     let retry = client.wait.map(|wait| Retry::new(wait, deadline));
-    let workers = Workers::start(report, addresses, move |workers, ports| {
-        check_until_met(workers, ports, &opener, retry.clone(), deadline)
+    let workers = Workers::start(report, probe.split(addresses), move |workers, ports| {
+        check_until_met(workers, ports, &probe, retry.clone(), deadline)
     })?;
     wait_for_answer(&workers, client.wait, talk)?;
     match program {
@@ -85,6 +91,10 @@ fn check_flags(args: &Connect) -> Result<(), Failure> {
         "--count cannot be used with a program behind --, which waits for one success"
     } else if args.closed && client.proxy.is_some() {
         "--closed cannot be used with --proxy, which does not say whether a port is closed"
+    } else if args.closed && args.tls.tls {
+        "--closed cannot be used with --tls: what is closed speaks no TLS"
+    } else if args.expires_within.is_some() && !args.tls.tls {
+        "--expires-within needs --tls, which shows the certificate"
     } else {
         return Ok(());
     };
@@ -186,17 +196,17 @@ fn wait_for_answer(
 fn check_until_met(
     workers: &Workers<Report>,
     mut ports: AddressPorts,
-    opener: &Opener,
+    probe: &Probe,
     mut retry: Option<Retry>,
     deadline: Deadline,
 ) -> Result<(), Failure> {
     loop {
         let until = retry.as_mut().map_or(deadline, Retry::attempt);
-        check_each(opener, &ports, until, |index, checked| {
+        probe.check_each(&ports, until, |index, checked| {
             let is_late = checked.code == Errno::ETIMEDOUT as i32
                 && retry.as_ref().is_some_and(Retry::is_over);
             let mut state = workers.lock();
-            state.results.record(index, &checked, is_late);
+            state.results.record(index, checked, is_late);
             if state.results.is_decided() {
                 workers.waker.wake();
             }
@@ -218,7 +228,7 @@ fn check_until_met(
 
 /// `--count`: a TCP ping.
 fn repeat(
-    opener: Arc<Opener>,
+    probe: Arc<Probe>,
     targets: Vec<Vec<Target>>,
     count: u64,
     client: &ClientArgs,
@@ -234,8 +244,8 @@ fn repeat(
     let ports = targets.into_iter().map(number).collect();
     let tries = Tries::new(client.socket.talk.json, addresses, stdout());
     let signals = signal::defer();
-    let workers = Workers::start(tries, ports, move |workers, ports| {
-        try_often(workers, &ports, &opener, count, interval, deadline)
+    let workers = Workers::start(tries, probe.split(ports), move |workers, ports| {
+        try_often(workers, &ports, &probe, count, interval, deadline)
     })?;
     let (mut state, signal) = loop {
         workers.wait(signals.as_ref(), Deadline::NEVER)?;
@@ -264,7 +274,7 @@ fn repeat(
 fn try_often(
     workers: &Workers<Tries>,
     ports: &AddressPorts,
-    opener: &Opener,
+    probe: &Probe,
     count: u64,
     interval: Duration,
     deadline: Deadline,
@@ -275,7 +285,7 @@ fn try_often(
         if deadline.passed() {
             return Err(Failure::silent(Exit::TimedOut));
         }
-        check_each(opener, ports, deadline, |index, checked| {
+        probe.check_each(ports, deadline, |index, checked| {
             let mut state = workers.lock();
             state.results.record(index, &checked);
             if state.results.has_failed() {

@@ -1,8 +1,7 @@
-//! One check of the ports of a host: `connect_ex`, straight or through a proxy.
+//! One check of the ports of a host: `connect_ex`, and the handshakes behind it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
 use socket2::SockAddr;
 
 use crate::exit::{Exit, Failure};
@@ -13,42 +12,91 @@ use crate::net::resolve::resolve;
 use crate::net::scan::{Checked, scan};
 use crate::roles::client::open::Opener;
 
+/// How many handshakes of one ADDRESS are under way at a time.
+const PARALLEL: usize = 16;
+
 /// What is checked of one ADDRESS: addresses with one port each, and their places among the results.
 pub(super) type AddressPorts = Vec<(usize, Address)>;
 
-/// Checks all of these, each on every address of its host until one is open. `record` gets each
-/// result once, with the number that belongs to it.
-/// Over 50 lines: its state is that of one loop.
-pub(super) fn check_each(
-    opener: &Opener,
-    targets: &[(usize, Address)],
-    deadline: Deadline,
-    mut record: impl FnMut(usize, Checked),
-) -> Result<(), Failure> {
-    if opener.is_proxied() {
-        for (index, address) in targets {
-            record(*index, through_proxy(opener, address, deadline)?);
+/// How one check is made.
+pub(super) struct Probe {
+    pub(super) opener: Opener,
+    /// `--expires-within`.
+    pub(super) expires_within: Option<Duration>,
+}
+
+impl Probe {
+    /// The targets of each thread: those of one ADDRESS; where there are handshakes, which run one after
+    /// the other, a part of them.
+    pub(super) fn split(&self, addresses: Vec<AddressPorts>) -> Vec<AddressPorts> {
+        if !self.opener.has_handshakes() {
+            return addresses;
         }
-        return Ok(());
+        let parts = |ports: &AddressPorts| {
+            let length = ports.len().div_ceil(PARALLEL).max(1);
+            ports.chunks(length).map(<[_]>::to_vec).collect::<Vec<_>>()
+        };
+        addresses.iter().flat_map(parts).collect()
     }
-    let (how, timeout) = opener.dial();
-    let until = Deadline::after(timeout).min(deadline);
-    let mut unchecked = resolve_each(targets, &how, until, &mut record)?;
-    for nth in 0.. {
-        unchecked.retain(|(_, found)| nth < found.len());
-        if unchecked.is_empty() {
-            break;
-        }
-        let addresses: Vec<_> = unchecked.iter().map(|(_, found)| found[nth].clone()).collect();
-        scan(&addresses, &how, timeout, deadline, |at, checked| {
-            let (index, found) = &mut unchecked[at];
-            if checked.code == 0 || nth + 1 == found.len() {
+
+    /// Checks all of these, each on every address of its host until one is open. `record` gets each
+    /// result once, with the number that belongs to it.
+    pub(super) fn check_each(
+        &self,
+        targets: &[(usize, Address)],
+        deadline: Deadline,
+        mut record: impl FnMut(usize, Checked),
+    ) -> Result<(), Failure> {
+        if self.opener.has_handshakes() {
+            for (index, address) in targets {
+                let mut checked = self.opener.check(address, deadline)?;
+                if let Some(limit) = self.expires_within {
+                    fail_if_expiring(&mut checked, limit);
+                }
                 record(*index, checked);
-                found.clear();
             }
-        })?;
+            return Ok(());
+        }
+        let (how, timeout) = self.opener.dial();
+        let until = Deadline::after(timeout).min(deadline);
+        let mut unchecked = resolve_each(targets, &how, until, &mut record)?;
+        for nth in 0.. {
+            unchecked.retain(|(_, found)| nth < found.len());
+            if unchecked.is_empty() {
+                break;
+            }
+            let addresses: Vec<_> = unchecked.iter().map(|(_, found)| found[nth].clone()).collect();
+            scan(&addresses, &how, timeout, deadline, |at, checked| {
+                let (index, found) = &mut unchecked[at];
+                if checked.code == 0 || nth + 1 == found.len() {
+                    record(*index, checked);
+                    found.clear();
+                }
+            })?;
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Makes a certificate that ends within this time a failure; also one whose end cannot be read.
+fn fail_if_expiring(checked: &mut Checked, limit: Duration) {
+    let Some(tls) = checked.tls.as_mut().filter(|_| checked.exit.is_none()) else {
+        return;
+    };
+    let (code, reason) = match &tls.certificate {
+        None => ("CERT_BAD_ENCODING", "its end cannot be read".into()),
+        Some(it) if i64::try_from(limit.as_secs()).is_ok_and(|limit| limit <= it.seconds_left) => {
+            return;
+        }
+        Some(it) if it.seconds_left < 0 => {
+            ("CERT_EXPIRED", format!("it expired on {}", it.not_after))
+        }
+        Some(it) => {
+            ("CERT_EXPIRES_SOON", format!("it ends on {}, {}", it.not_after, it.time_left()))
+        }
+    };
+    (tls.code, tls.reason) = (Some(code), Some(reason));
+    checked.exit = Some(Exit::NotAuthenticated);
 }
 
 /// The addresses of these targets, which are on one host: it is looked up once, a service name with its
@@ -76,27 +124,11 @@ fn resolve_each(
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => {
                 let code = failure.code.unwrap_or(libc::EAI_NONAME);
-                record(*index, Checked { code, took: Duration::ZERO });
+                record(*index, Checked::new(code, Duration::ZERO));
             }
         }
     }
     Ok(all)
-}
-
-/// One check by way of a proxy, which has no number for each reason.
-fn through_proxy(
-    opener: &Opener,
-    address: &Address,
-    deadline: Deadline,
-) -> Result<Checked, Failure> {
-    let began = Instant::now();
-    let code = match opener.check(address.clone(), deadline) {
-        Ok(()) => 0,
-        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
-        Err(failure) => failure.code.unwrap_or(Errno::EPROTO as i32),
-    };
-    let took = began.elapsed();
-    Ok(Checked { code, took })
 }
 
 fn with_port(address: &SockAddr, port: u16) -> SockAddr {

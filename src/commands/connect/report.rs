@@ -2,14 +2,14 @@
 //! the exit status.
 
 use std::io::{self, BufWriter, Write};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::verdict::{CheckOptions, Verdict, event, status};
+use super::verdict::{CheckOptions, Verdict, event};
 use crate::console::json;
 use crate::console::talk::Talk;
-use crate::console::timings::millis;
-use crate::exit::{Exit, Failure, errno_name};
+use crate::exit::{Exit, Failure};
 use crate::net::scan::Checked;
 use crate::net::stdio::BlockingStdio;
 
@@ -44,8 +44,8 @@ pub enum Output {
 struct Line {
     address: String,
     target: usize,
-    /// The errno value of the last check, and how many milliseconds it took.
-    result: Option<(i32, f64)>,
+    /// The last check.
+    result: Option<Checked>,
     verdict: Verdict,
 }
 
@@ -109,14 +109,14 @@ impl Report {
 
     /// A result for the address of this place in the order. One whose time the end of `--wait` has cut
     /// short says less than the one before it.
-    pub fn record(&mut self, index: usize, checked: &Checked, is_cut_short: bool) {
+    pub fn record(&mut self, index: usize, checked: Checked, is_cut_short: bool) {
         let (options, line) = (self.options, &mut self.lines[index]);
         if is_cut_short && line.result.is_some() {
             return;
         }
         self.missing -= usize::from(line.result.is_none());
-        line.result = Some((checked.code, millis(checked.took)));
-        line.verdict = options.verdict(checked.code);
+        line.verdict = options.verdict(&checked);
+        line.result = Some(checked);
         let target = &mut self.targets[line.target];
         let before = (target.is_met(options), target.is_hopeless(options));
         match line.verdict {
@@ -189,13 +189,19 @@ impl Report {
         if target.is_range {
             let last = &self.lines[target.first + target.count - 1].address;
             let (_, last) = last.rsplit_once(':').unwrap_or_default();
-            let state = if self.options.closed { "closed" } else { "open" };
+            let state = match self.options {
+                CheckOptions { closed: true, .. } => "closed",
+                CheckOptions { tls: true, .. } => "trusted",
+                _ => "open",
+            };
             return format!("{}-{last}: {} of {} {state}", line.address, target.met, target.count);
         }
-        match line.result {
+        match &line.result {
             None => line.address.clone(),
-            Some((0, _)) => format!("{}: still open", line.address),
-            Some((code, _)) => format!("{}: {}", line.address, errno_name(code)),
+            Some(it) => {
+                let word = it.word().unwrap_or_else(|| "still open".into());
+                format!("{}: {word}", line.address)
+            }
         }
     }
 
@@ -204,13 +210,16 @@ impl Report {
         let (options, line) = (self.options, &self.lines[self.next]);
         self.next += 1;
         // A connect that is under way: the answer was known without it.
-        let (code, ms) = line.result.unwrap_or((Errno::EINPROGRESS as i32, 0.0));
+        let under_way = Checked::new(Errno::EINPROGRESS as i32, Duration::ZERO);
+        let checked = line.result.as_ref().unwrap_or(&under_way);
         let target = &self.targets[line.target];
-        let is_shown = !target.is_range || code == 0 || options.verbose || options.json;
-        if !is_shown {
+        let is_met = target.is_met(options);
+        let is_noise =
+            target.is_range && !checked.is_open() && !options.verbose || options.quiet && is_met;
+        if is_noise && !options.json {
             return;
         }
-        let event = event(&line.address, code, ms, target.is_met(options));
+        let event = event(&line.address, checked, is_met);
         let written = match &mut self.out {
             Output::Talk(talk) => {
                 talk.say(&event);
@@ -219,7 +228,7 @@ impl Report {
             Output::Stdout(out) if options.json => {
                 json::line(&event).map_err(io::Error::from).and_then(|line| writeln!(out, "{line}"))
             }
-            Output::Stdout(out) => writeln!(out, "{}", event.line(false)),
+            Output::Stdout(out) => writeln!(out, "{}", event.line(options.verbose)),
         };
         self.failure = self.failure.take().or(written.err());
     }
@@ -259,12 +268,14 @@ impl Report {
 
     /// The status of a target that failed. A range without an open port is refused.
     fn status(&self, target: &CheckedPorts) -> Exit {
-        if target.takes_one(self.options) {
-            return Exit::Refused;
-        }
         let lines = &self.lines[target.first..target.first + target.count];
-        let failed = lines.iter().find(|line| line.verdict != Verdict::Met);
-        let code = failed.and_then(|line| line.result).map_or(Errno::ETIMEDOUT as i32, |it| it.0);
-        if code == 0 { Exit::Expectation } else { status(code) }
+        let failed = lines.iter().filter(|line| line.verdict != Verdict::Met);
+        let mut results = failed.map(|line| line.result.as_ref());
+        if target.takes_one(self.options) {
+            let open = results.flatten().find(|it| it.is_open());
+            return open.and_then(|it| it.exit).unwrap_or(Exit::Refused);
+        }
+        let result = results.next().flatten();
+        result.map_or(Exit::TimedOut, |it| it.exit.unwrap_or(Exit::Expectation))
     }
 }

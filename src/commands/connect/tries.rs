@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::verdict::{event, status};
+use super::verdict::event;
 use crate::console::json;
 use crate::console::timings::{Timings, millis};
 use crate::exit::{Exit, Failure};
@@ -57,18 +57,18 @@ impl Tries {
     /// One more try of the address of this place in the order.
     pub fn record(&mut self, index: usize, checked: &Checked) {
         let tried = &mut self.addresses[index];
-        if checked.code == 0 {
-            tried.timings.record(checked.took);
-        } else {
-            tried.failures += 1;
-            tried.failed.get_or_insert(status(checked.code));
+        match checked.exit {
+            None => tried.timings.record(checked.took),
+            Some(exit) => {
+                tried.failures += 1;
+                tried.failed.get_or_insert(exit);
+            }
         }
-        let ms = millis(checked.took);
-        let event = event(&tried.address, checked.code, ms, checked.code == 0);
+        let event = event(&tried.address, checked, checked.exit.is_none());
         let line = if self.json {
             json::line(&event).map_err(io::Error::from)
         } else {
-            Ok(format!("{} {ms:.2} ms", event.line(false)))
+            Ok(format!("{} {:.2} ms", event.line(false), millis(checked.took)))
         };
         let written = line.and_then(|line| {
             writeln!(self.out, "{line}")?;

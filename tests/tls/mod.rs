@@ -1,0 +1,4 @@
+//! TLS. `certificates.rs` makes what the servers show.
+
+mod certificates;
+mod check;
