@@ -66,7 +66,7 @@ sockctl connect -z db:5432 unix:/run/app.sock --wait 30s -- ./server   # wait fo
 sockctl connect -z example.org:443 --count 5                           # TCP ping
 sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 200 '
 sockctl connect --tls example.org:443 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n'   # the certificate is checked
-sockctl connect -z --tls example.org:443 --expires-within 14d -q       # in cron: says what is wrong
+sockctl connect -z --tls example.org:443 --expires-within 14d -q   # in cron: says what is wrong
 sockctl connect --tls db:8443 --tls-pin sha256//…      # trust that server's key alone
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout

@@ -147,6 +147,35 @@ fn issuers_that_are_not_trusted_are_told_apart() {
     );
 }
 
+/// A TLS server in Python, for one client, that shows the file `argv[1]`. With `argv[2]` it asks for a
+/// certificate signed by that, and speaks the version `argv[3]` at most.
+const TLS_SERVER: &str = "import socket, ssl, sys, time
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.set_ciphers('DEFAULT:@SECLEVEL=0')
+context.load_cert_chain(sys.argv[1])
+if len(sys.argv) > 2:
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(sys.argv[2])
+    context.maximum_version = getattr(ssl.TLSVersion, sys.argv[3])
+server = socket.create_server(('127.0.0.1', 0))
+print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
+try: stream = context.wrap_socket(server.accept()[0], server_side=True); print(stream.recv(10))
+except Exception as e: print(e)
+time.sleep(60)";
+
+#[test]
+fn a_key_that_is_too_short_is_told_even_where_it_is_trusted() {
+    let folder = Folder::new();
+    // openssl req -x509 -newkey rsa:1024, valid for a hundred years; neither rcgen nor ring have such keys.
+    let pem = include_str!("weak.pem");
+    let file = folder.file("weak.pem", pem);
+    for trust in [format!("--tls-ca {file} --tls-name weak.test"), "--tls-name weak.test".into()] {
+        let (_server, at) = listening(TLS_SERVER, [&file]);
+        let weak = "open CERT_WEAK (its RSA key has 1024 bits, fewer than 2048)";
+        prints(format!("{at} {trust}"), 9, format!("{at} {weak}\n"));
+    }
+}
+
 #[test]
 fn a_pin_is_shown_and_can_be_pasted() {
     let folder = Folder::new();
@@ -379,20 +408,8 @@ fn the_server_gets_a_good_end_and_has_its_say() {
     let said = good.stderr_has(r#""id":20,"peer":"127.0.0.1:"#);
     assert!(!said.contains(r#""reason":"reset""#), "{said}");
     // It does not end: that is not waited for.
-    let script = "import socket, ssl, sys, time
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1])
-if len(sys.argv) > 2:
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(sys.argv[2])
-    context.maximum_version = getattr(ssl.TLSVersion, sys.argv[3])
-server = socket.create_server(('127.0.0.1', 0))
-print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
-try: stream = context.wrap_socket(server.accept()[0], server_side=True); print(stream.recv(10))
-except Exception as e: print(e)
-time.sleep(60)";
     let file = folder.file("good.pem", root.sign(&params(LOCAL)));
-    let (silent, at) = listening(script, [&file]);
+    let (silent, at) = listening(TLS_SERVER, [&file]);
     let began = Instant::now();
     prints(format!("{at} --tls-ca {ca}"), 0, format!("{at} open TLSv1.3 …\n"));
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -410,11 +427,11 @@ time.sleep(60)";
             "TLS_FAILED (the server ended the handshake with the alert handshake_failure)",
         ),
     ] {
-        let (_server, at) = listening(script, [&file, &ca, version]);
+        let (_server, at) = listening(TLS_SERVER, [&file, &ca, version]);
         prints(format!("{at} --tls-ca {ca}"), code, format!("{at} open {rejected}\n"));
     }
     let ours = folder.file("ours.pem", root.sign(&params(LOCAL)));
-    let (server, at) = listening(script, [&file, &ca, "TLSv1_3"]);
+    let (server, at) = listening(TLS_SERVER, [&file, &ca, "TLSv1_3"]);
     prints(format!("{at} --tls-ca {ca} --tls-cert {ours}"), 0, format!("{at} open TLSv1.3 …\n"));
     server.stdout_has("b''");
 }

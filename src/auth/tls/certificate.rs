@@ -12,7 +12,7 @@ use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
-use x509_cert::der::asn1::AnyRef;
+use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{DateTime, Decode, Encode, Tag, Tagged};
 use x509_cert::ext::pkix::SubjectAltName;
@@ -27,6 +27,8 @@ const NAMES: usize = 100;
 const NAME: usize = 255;
 /// How much of a subject is shown, in characters.
 const SUBJECT: usize = 1024;
+/// `rsaEncryption`.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// How many seconds a day has.
 const DAY: i64 = 24 * 60 * 60;
 
@@ -64,6 +66,15 @@ pub fn describe(der: &CertificateDer<'_>, now: SystemTime) -> Result<Certificate
 /// Whether its issuer is its subject.
 pub fn is_self_signed(der: &CertificateDer<'_>) -> bool {
     parse(der).is_ok_and(|it| it.tbs_certificate().issuer() == it.tbs_certificate().subject())
+}
+
+/// How long its key is in bits, if it is one of RSA (RFC 8017, appendix A.1.1).
+pub fn rsa_bits(der: &CertificateDer<'_>) -> Option<usize> {
+    let certificate = parse(der).ok()?;
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    let numbers = Vec::<UintRef<'_>>::from_der(key.subject_public_key.raw_bytes()).ok()?;
+    let modulus = numbers.first().filter(|_| key.algorithm.oid == RSA)?.as_bytes();
+    Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
 /// The name of a client's certificate, as a member of a room has it: its common name, else its first

@@ -6,6 +6,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use super::certificate;
 use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
 
+/// The shortest RSA key that ring takes.
+const RSA_BITS: usize = 2048;
+
 /// A certificate that is not trusted.
 pub struct Untrusted {
     /// In a word, for `connect -z --tls`: `CERT_EXPIRED`.
@@ -21,7 +24,13 @@ pub fn of(
     info: &TlsInfo,
 ) -> Untrusted {
     let certificate = info.certificate.as_ref();
+    let rsa_bits = shown.and_then(certificate::rsa_bits).unwrap_or(RSA_BITS);
     let (code, cause) = match error {
+        // Whatever else is wrong: not even a pin helps, as nothing that it has signed is verified.
+        _ if rsa_bits < RSA_BITS => {
+            let cause = format!("its RSA key has {rsa_bits} bits, fewer than {RSA_BITS}");
+            ("CERT_WEAK", cause)
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             ("CERT_EXPIRED", expired(certificate))
         }
