@@ -39,6 +39,11 @@ fn several_addresses_of_any_form_are_reported_in_the_order_written() {
         format!("{path} open\n{open} open\n{open} open\n"),
         "",
     );
+    sockctl(format!("connect -qz {path} 1 {open}")).run().is(
+        3,
+        "127.0.0.1:1 ECONNREFUSED (111)\n",
+        "",
+    );
     // Ranges of different ADDRESSes are different ranges.
     sockctl(format!("connect -z {port}-{port} 127.0.0.77:1-2")).run().is(
         3,
@@ -357,6 +362,11 @@ fn count_is_a_tcp_ping() {
          unix:/nosuch: 1 try, 1 failure\n"
     );
     assert!(text.ends_with(&summaries) && text.lines().count() == 6, "{text}");
+
+    assert_eq!(
+        ping(&format!("-q {open} --count 2")),
+        (0, format!("{open}: 2 tries, 0 failures, {times}\n"))
+    );
 
     let began = Instant::now();
     let done = sockctl(format!("connect -z {open} --count 3 --interval 150ms --json")).run();

@@ -309,7 +309,7 @@ fn a_peer_that_speaks_no_tls_stalls_or_goes_is_told_apart() {
     prints(gone.to_string(), 7, format!("{gone} open ECONNRESET (104)\n"));
     let (_silent, at) = listener();
     prints(format!("{at} -w 0.2"), 4, format!("{at} open ETIMEDOUT (110)\n"));
-    prints(format!("{at} --deadline 0.2"), 4, format!("{at} open ETIMEDOUT (110)\n"));
+    prints(format!("{at} --deadline 0.2"), 4, format!("{at}…ETIMEDOUT (110)\n"));
     prints("1", 3, "127.0.0.1:1 ECONNREFUSED (111)\n");
     prints("nosuch.invalid:1", 6, "nosuch.invalid:1 EAI_NONAME (-2)\n");
     let text = check(format!("{at} -w 0.2 --json")).text();
@@ -322,7 +322,7 @@ fn several_are_checked_at_the_same_time_and_told_in_the_order_written() {
     let folder = Folder::new();
     let (root, ca, good) = trusted(&folder);
     let (other, name) = (server(&folder, &root.sign(&params(&["a.test"]))), "--tls-name 127.0.0.1");
-    let silent: Vec<_> = (0..3).map(|_| listener()).collect();
+    let silent: Vec<_> = (0..12).map(|_| listener()).collect();
     let stalled: Vec<_> = silent.iter().map(|(_, at)| at.clone()).collect();
     let began = Instant::now();
     let ports: Vec<&str> = stalled.iter().map(|at| at.rsplit(':').next().unwrap()).collect();
@@ -335,7 +335,7 @@ fn several_are_checked_at_the_same_time_and_told_in_the_order_written() {
              127.0.0.1:1 ECONNREFUSED (111)\n"
         ),
     );
-    assert!(began.elapsed() < Duration::from_millis(2900), "one after the other");
+    assert!(began.elapsed() < Duration::from_secs(10), "one after the other");
     prints(format!("{other} {good} --tls-ca {ca} {name} -q"), 9, format!("{other} open CERT_…\n"));
     prints(
         format!("--any {good} {} --tls-ca {ca}", stalled[0]),
@@ -380,7 +380,7 @@ fn a_wait_ends_with_trust_or_at_once_without() {
         format!("{bad} open CERT_SELF_SIGNED (…)\n"),
     );
     let (_silent, at) = listener();
-    prints(format!("{at} --wait 0.3"), 4, format!("{at} open ETIMEDOUT (110)\n"));
+    prints(format!("{at} --wait 0.3"), 4, format!("{at}…ETIMEDOUT (110)\n"));
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 

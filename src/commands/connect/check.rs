@@ -242,7 +242,7 @@ fn repeat(
     };
     let number = |targets: Vec<_>| targets.into_iter().map(&mut number).collect();
     let ports = targets.into_iter().map(number).collect();
-    let tries = Tries::new(client.socket.talk.json, addresses, stdout());
+    let tries = Tries::new(&client.socket.talk, addresses, stdout());
     let signals = signal::defer();
     let workers = Workers::start(tries, probe.split(ports), move |workers, ports| {
         try_often(workers, &ports, &probe, count, interval, deadline)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::verdict::event;
+use crate::args::TalkArgs;
 use crate::console::json;
 use crate::console::timings::{Timings, millis};
 use crate::exit::{Exit, Failure};
@@ -16,6 +17,8 @@ use crate::net::stdio::BlockingStdio;
 /// The results, written as they come.
 pub struct Tries {
     json: bool,
+    /// `-q`: no line for a try that succeeds.
+    quiet: bool,
     out: BufWriter<BlockingStdio>,
     addresses: Vec<Tried>,
     failure: Option<io::Error>,
@@ -43,15 +46,16 @@ struct Summary<'a> {
 }
 
 impl Tries {
-    /// None yet; they go to `out`, as JSON or as text.
-    pub fn new(json: bool, addresses: Vec<String>, out: BufWriter<BlockingStdio>) -> Self {
+    /// None yet; they go to `out`, as `args` say.
+    pub fn new(args: &TalkArgs, addresses: Vec<String>, out: BufWriter<BlockingStdio>) -> Self {
         let addresses = addresses.into_iter().map(|address| Tried {
             address,
             timings: Timings::default(),
             failures: 0,
             failed: None,
         });
-        Self { json, out, addresses: addresses.collect(), failure: None }
+        let (json, quiet) = (args.json, args.quiet);
+        Self { json, quiet, out, addresses: addresses.collect(), failure: None }
     }
 
     /// One more try of the address of this place in the order.
@@ -63,6 +67,9 @@ impl Tries {
                 tried.failures += 1;
                 tried.failed.get_or_insert(exit);
             }
+        }
+        if self.quiet && checked.exit.is_none() && !self.json {
+            return;
         }
         let event = event(&tried.address, checked, checked.exit.is_none());
         let line = if self.json {
