@@ -162,25 +162,30 @@ impl<P: Party> Handshake for TlsHandshake<P> {
         self.received += message.len();
         if self.received == message.len() {
             self.first = message.to_vec();
-            if let Some(foreign) = self.foreign() {
-                return Err(foreign);
-            }
         }
-        let Some(session) = &mut self.session else {
+        let Some(mut session) = self.session.take() else {
             return Err(Refusal::new("the handshake is over", Exit::Broken));
         };
         // Before the handshake is over there is no payload.
         let result = session.receive(&mut message.to_vec(), &mut Vec::new(), reply);
-        if let Err(error) = result {
-            return Err(self.refusal(&error));
+        if result.is_ok() && !session.side().is_handshaking() {
+            let info = self.party.info(session.side());
+            let key = self.party.proved_name(session.side());
+            let codec = Some(Box::new(session) as Box<dyn Codec>);
+            return Ok(Next::Payload(Outcome {
+                key,
+                codec,
+                source: None,
+                tls: Some(Rc::new(info)),
+            }));
         }
-        if session.side().is_handshaking() {
-            return Ok(Next::Message(session.missing()));
+        let missing = session.missing();
+        self.session = Some(session);
+        match (self.foreign(), result) {
+            (Some(foreign), _) => Err(foreign), // behind rustls's alert
+            (None, Err(error)) => Err(self.refusal(&error)),
+            (None, Ok(())) => Ok(Next::Message(missing)),
         }
-        let info = self.party.info(session.side());
-        let key = self.party.proved_name(session.side());
-        let codec = self.session.take().map(|session| Box::new(session) as Box<dyn Codec>);
-        Ok(Next::Payload(Outcome { key, codec, source: None, tls: Some(Rc::new(info)) }))
     }
 
     fn stopped(&self, stop: Stop, _message: &[u8]) -> Refusal {
