@@ -10,19 +10,21 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair, SanType,
-    date_time_ymd,
+    CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    PKCS_ED25519, SanType, date_time_ymd,
 };
+use rustls::CertificateError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tempfile::TempDir;
 
 use super::certificate::{check_dates, describe, is_self_signed, member_name, shown_time};
-use super::certified;
 use super::create::{create_certificate, self_signed};
 use super::files::{load_chain, load_identity, load_key, load_roots};
 use super::pin::Pin;
+use super::verifier::{Trust, Verifier};
+use super::{certified, provider};
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 
@@ -400,6 +402,26 @@ fn created_certificates_are_accepted_as_they_are() {
     let (der, key) = self_signed().unwrap();
     assert_eq!(describe(&der, SystemTime::now()).unwrap().days_left, 364);
     certified(vec![der], key, Path::new("")).unwrap();
+}
+
+#[test]
+fn a_root_of_the_same_name_is_another_issuer() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ours");
+    create_certificate(&path, &[]).unwrap();
+    let (roots, given) = load_roots(&path, soon()).unwrap();
+    let trust = Trust::in_roots(roots.into(), given).unwrap();
+    let verifier = Verifier::new(trust, provider().signature_verification_algorithms);
+    let (theirs, _) = self_signed().unwrap();
+    let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let mut about = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    about.distinguished_name = DistinguishedName::new();
+    about.distinguished_name.push(DnType::CommonName, "localhost");
+    for der in [theirs, about.self_signed(&key).unwrap().into()] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let error = verifier.verify_server_cert(&der, &[], &name, b"", UnixTime::now());
+        assert_eq!(error.unwrap_err(), CertificateError::UnknownIssuer.into());
+    }
 }
 
 #[test]
