@@ -64,6 +64,24 @@ impl Place {
         server
     }
 
+    /// A certificate in this file, with its key: its path.
+    fn certificate(&self, name: &str) -> String {
+        let file = self.folder.text(name);
+        let create = format!("serve --create-cert=127.0.0.1,localhost --tls-cert {file}");
+        let created = sockctl(create).run();
+        assert_eq!(created.code, 0, "{}", created.stderr);
+        file
+    }
+
+    /// A TLS server on the port, whose certificate is in `ca.pem`: it answers `seen`.
+    fn tls_server(&self) -> Running {
+        let file = self.certificate("ca.pem");
+        let serve = format!("serve --tls --tls-cert {file} --reply seen\\n {}", self.port);
+        let server = sockctl(serve).start();
+        server.stderr_has("listening on ");
+        server
+    }
+
     /// The command sends this, and prints what the peer answers.
     fn sends(&self, command: &str, wanted: &str) {
         let peer = self.peer("", "seen\n");
@@ -131,6 +149,26 @@ const HABITS: &[Habit] = &[
         let open = ports.map(|port| format!("127.0.0.1:{port} open\n")).concat();
         waiting.finish().is(0, open, "");
     }),
+    ("sockctl connect --tls 127.0.0.1:8520 --tls-ca ca.pem", |place, command| {
+        let _server = place.tls_server();
+        place.run(command).is(0, "seen\n", "");
+    }),
+    ("sockctl connect --tls --tls-ca ca.pem localhost:8520", |place, command| {
+        let _server = place.tls_server();
+        place.run(command).is(0, "seen\n", "");
+    }),
+    ("sockctl serve 8520 --tls -- cat", |place, command| {
+        let server = place.serve(command);
+        let pin = server.tls_pin();
+        let client = sockctl(format!("connect --tls --tls-pin {pin} {}", place.port));
+        client.input("hello\n").run().is(0, "hello\n", "");
+    }),
+    ("sockctl serve 8520 --tls --tls-cert own.pem --echo", |place, command| {
+        let file = place.certificate("own.pem");
+        let _server = place.serve(command);
+        let client = sockctl(format!("connect --tls --tls-ca {file} localhost:{}", place.port));
+        client.input("hello\n").run().is(0, "hello\n", "");
+    }),
     ("sockctl connect -zv --tls 127.0.0.1:8520", |place, command| {
         let server = sockctl(format!("serve --tls {}", place.port)).start();
         server.stderr_has("listening on ");
@@ -146,13 +184,9 @@ const HABITS: &[Habit] = &[
     (
         "sockctl connect -z --tls --tls-ca ca.pem --expires-within 14d 127.0.0.1:8520",
         |place, command| {
-            let file = place.folder.text("ca.pem");
-            let made = sockctl(format!("serve --create-cert=127.0.0.1 --tls-cert {file}")).run();
-            assert_eq!(made.code, 0, "{}", made.stderr);
-            let server = sockctl(format!("serve --tls --tls-cert {file} {}", place.port)).start();
-            server.stderr_has("listening on ");
+            let _server = place.tls_server();
             let done = place.run(command);
-            let open = format!("127.0.0.1:{} open TLSv1.3 127.0.0.1, 8", place.port);
+            let open = format!("127.0.0.1:{} open TLSv1.3 127.0.0.1 localhost, 8", place.port);
             assert!(done.code == 0 && done.text().starts_with(&open));
         },
     ),

@@ -305,7 +305,9 @@ impl Running {
                 let event: Value = serde_json::from_str(line).ok()?;
                 (event["event"] == "listening").then(|| Some(event["local"].as_str()?.into()))?
             };
-            line.strip_prefix("listening on ").map(String::from).or_else(event)
+            let address = line.strip_prefix("listening on ");
+            // A pin may follow it.
+            address.map(|it| it.split(" (").next().unwrap().into()).or_else(event)
         };
         let named = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
@@ -348,6 +350,14 @@ impl Running {
     #[track_caller]
     pub fn stderr_has(&self, wanted: &str) -> String {
         self.has(&self.stderr, wanted, "stderr")
+    }
+
+    /// The pin that a TLS server shows.
+    #[track_caller]
+    pub fn tls_pin(&self) -> String {
+        let said = self.stderr_has("=)\n");
+        let (_, pin) = said.split_once("(--tls-pin ").unwrap();
+        pin.split_once(')').unwrap().0.into()
     }
 
     #[track_caller]
