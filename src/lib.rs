@@ -18,8 +18,8 @@
 //! | [`server`]   | the link loop: connections are accepted or dialled, let in, and ended     |
 //! | [`session`]  | the talk loop: what a connection talks to, one file or folder a handler   |
 //! | [`console`]  | all that is printed or typed: events, prompt, progress                    |
-//! | [`auth`]     | keys, and the handshakes that prove them; no socket                       |
-//! | [`codec`]    | wire formats behind a handshake: Noise records, Python's frames           |
+//! | [`auth`]     | keys, certificates, and the handshakes that prove them; no socket         |
+//! | [`codec`]    | wire formats behind a handshake: Noise and TLS records, Python's frames   |
 //! | [`net`]      | sockets, and all that calls the kernel's network side                     |
 //! | [`exit`]     | what went wrong, as a line and as an exit status                          |
 //! | [`sanitize`] | escaping of untrusted text, and names that can be mistaken for each other |
@@ -34,8 +34,8 @@
 //! | interface                     | is                                        | implementations              |
 //! |-------------------------------|-------------------------------------------|------------------------------|
 //! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, room, programs; `Check` of `connect -z` |
-//! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, Python's frames; a plain stream has none |
-//! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python |
+//! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, TLS records, Python's frames; a plain stream has none |
+//! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python, TLS |
 //!
 //! A handler has no socket. It answers through [`session::Clients`], which the table implements
 //! (`server/clients.rs`). In the words of Python's `socketserver`:
@@ -272,16 +272,14 @@
 //!
 //! Facts for what may be built on them:
 //!
-//! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec, as Noise is;
-//!   `server/security.rs` runs it in both roles, with the pre-auth limits of a server. The driver
-//!   looks into neither. [`net::codec::Codec::decode`] appends payload only: a codec that must
-//!   answer on its own (TLS alerts, key updates) needs a second buffer there, which
-//!   [`net::connection::Connection::read`] transmits. Splicing and handing off stop by themselves
-//!   where there is a codec. What TLS would have to change: both roles take a [`auth::proof::Proof`], the proof
-//!   of a key, whose handshakes do not know the peer's name; a connection has one codec, so that what
-//!   is encrypted cannot be framed, too; `EventLoop::secure` takes every run with a
-//!   [`server::Security`] for a server's. No verb of [`session::Clients`] begins a handshake on an open
-//!   connection, which STARTTLS would need.
+//! - **Encryption** is a handshake whose [`net::handshake::Outcome`] has a codec: Noise and TLS.
+//!   [`auth::security`] chooses it for either role; `server/security.rs` runs it, with the pre-auth limits of
+//!   a server. The driver looks into neither. [`net::codec::Codec::decode`] may decrypt where the bytes are,
+//!   and has a second buffer for what the codec answers on its own (TLS alerts, key updates), which
+//!   [`net::connection::Connection::read`] transmits. A [`net::codec::ProtocolError`] carries the exit status:
+//!   a TLS 1.3 server refuses our certificate by an alert behind the handshake. Splicing and handing off stop
+//!   by themselves where there is a codec. A connection has one codec: what is encrypted cannot be framed,
+//!   too. What is known of a TLS session is plain data, [`net::tlsinfo::TlsInfo`], in the entry.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
 //!   all on the one [`server::Route`] of the run; without a `begin` of its own one is dialled at the start.
