@@ -17,7 +17,7 @@ use super::table::Entry;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
-use crate::net::errno::would_block;
+use crate::net::errno::{is_reset, would_block};
 use crate::net::handshake::{Driver, Handshake, Outcome, Refusal, Stop};
 use crate::net::role::Role;
 
@@ -41,7 +41,15 @@ fn step(entry: &mut Entry, buffer: &mut [u8], now: Instant) -> Option<HandshakeE
     loop {
         let wanted = driver.wanted().min(buffer.len());
         let count = match entry.conn.socket.recv(&mut buffer[..wanted]) {
-            Ok(0) => return Some(HandshakeEvent::Refused(driver.stopped(Stop::Closed))),
+            Ok(0) => {
+                let refusal = driver.stopped(Stop::Closed);
+                // A reset that a send has met is no error of the read any more.
+                let reset = entry.conn.take_failure().filter(is_reset);
+                return Some(match reset {
+                    Some(e) => HandshakeEvent::Broken(e, refusal),
+                    None => HandshakeEvent::Refused(refusal),
+                });
+            }
             Ok(count) => count,
             Err(e) if would_block(&e) => return event,
             Err(e) => return Some(HandshakeEvent::Broken(e, driver.stopped(Stop::Closed))),

@@ -76,7 +76,7 @@ fn a_certificate_that_is_trusted_is_described_in_a_line() {
     let words = format!("{ca} --tls-name a.example.org");
     shows(&folder, &wildcard, &words, 0, &open("*.example.org"));
     let words = format!("{ca} --tls-name a.b.example.org");
-    let other = "open CERT_WRONG_NAME (it is for *.example.org, not for a.b.example.org; …)";
+    let other = "open CERT_WRONG_NAME (it is for *.example.org, not for a.b.example.org)";
     shows(&folder, &wildcard, &words, 9, other);
 }
 

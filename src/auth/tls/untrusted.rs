@@ -1,7 +1,7 @@
 //! Why a certificate is not trusted, in words that say what to do.
 
 use rustls::CertificateError;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate;
 use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
@@ -97,13 +97,15 @@ fn expired(certificate: Option<&CertificateInfo>) -> String {
 fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> String {
     let names = certificate.map_or(&[][..], |it| &it.names);
     let wanted = wanted.unwrap_or_default();
-    match names {
-        [] => format!("it names nothing, and not {wanted}"),
-        [first, ..] => {
-            let names = listed(names, ", ");
-            format!("it is for {names}, not for {wanted}; if that is meant: --tls-name {first}")
-        }
-    }
+    let Some(first) = names.first() else {
+        return format!("it names nothing, and not {wanted}");
+    };
+    // What is pasted into a shell is a host name, or nothing.
+    let way = match ServerName::try_from(first.as_str()) {
+        Ok(_) => format!("; if that is meant: --tls-name {first}"),
+        Err(_) => String::new(),
+    };
+    format!("it is for {}, not for {wanted}{way}", listed(names, ", "))
 }
 
 /// How to trust it all the same.
