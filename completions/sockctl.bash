@@ -62,7 +62,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__connect)
-            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -238,7 +238,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -419,7 +419,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__connect)
-            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --expires-within --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --expires-within --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -682,7 +682,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

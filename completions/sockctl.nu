@@ -42,6 +42,7 @@ module completions {
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
     --expect-eof              # Wait until the peer ends; else fail with 8
     --pause: string           # Wait this long
+    --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
@@ -119,6 +120,7 @@ module completions {
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
     --expect-eof              # Wait until the peer ends; else fail with 8
     --pause: string           # Wait this long
+    --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
     --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)
@@ -276,6 +278,7 @@ module completions {
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
     --expect-eof              # Wait until the peer ends; else fail with 8
     --pause: string           # Wait this long
+    --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
@@ -351,6 +354,7 @@ module completions {
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
     --expect-eof              # Wait until the peer ends; else fail with 8
     --pause: string           # Wait this long
+    --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
     --rate: string            # Send at most SIZE bytes a second
     --count: string           # Repeat the steps N times, each time on a connection of its own, and print a summary of their times; with -z: check N times, with a line each and a summary at the end (with --tls the times include the handshake)

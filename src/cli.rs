@@ -52,6 +52,7 @@ sockctl serve 8443 --tls --reply 'hello\\n'   # encrypted; shows its pin
 sockctl serve --create-cert=db.example.org --tls-cert db.pem    # a certificate for keeps
 sockctl serve 7000 --log 'talk-%i.log'   # what each client said and heard, with times
 sockctl serve 6379 --when '^PING\\r\\n' '+PONG\\r\\n'   # answers by content
+sockctl serve 2525 --send '220 x\\r\\n' --expect '^STARTTLS\\r\\n' --send '220 go\\r\\n' --starttls --expect '^QUIT'
 sockctl serve 6379 --once --expect PING --send +PO --reset  # breaks in mid-answer, for a test
 ",
     },
@@ -68,6 +69,9 @@ sockctl connect example.org:80 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n' --expect ' 2
 sockctl connect --tls example.org:443 --send 'HEAD / HTTP/1.0\\r\\n\\r\\n'   # the certificate is checked
 sockctl connect -z --tls example.org:443 --expires-within 14d -q   # in cron: says what is wrong
 sockctl connect --tls db:8443 --tls-pin sha256//…      # trust that server's key alone
+sockctl connect db:5432 --send-hex 0000000804d2162f --expect '^S' --starttls -v   # PostgreSQL's TLS
+sockctl connect mail:25 --expect '^220 .*\\n' --send 'EHLO me\\r\\n' --expect '^250 .*\\n' \\
+    --send 'STARTTLS\\r\\n' --expect '^220 .*\\n' --starttls --send 'EHLO me\\r\\n' --expect '^250 '
 sockctl connect backup:9000 < file       # send a file
 sockctl connect 8520 -- ./client         # a program talks: the connection is its stdin and stdout
 sockctl connect mail:25 --log -          # see what goes over the connection, with times

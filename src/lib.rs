@@ -63,9 +63,10 @@
 //! accept ─┐                           ┌────────────────────────┐
 //!         │                           │                        v
 //!         ├─> Handshake ─> Waiting ─> Open ──> HandedOff ──> Closing ──> LastAck ──> removed
-//! dial ───┘   one after    while the           a program     what is queued
-//!             another      server is full      has the       is sent, then FIN
-//!                                              socket
+//! dial ───┘   one after    while the  │  ^     a program     what is queued
+//!             another      server is  v  │     has the       is sent, then FIN
+//!                          full    Handshake   socket
+//!                                  STARTTLS
 //! ```
 //!
 //! Handshakes of a server: PROXY header, then the client's proof. Of a client: the proxy's tunnel,
@@ -74,6 +75,10 @@
 //! a moment: a health check leaves from there. `server/phase.rs` has what each phase keeps and what
 //! happens to bytes in it; a connection that is still being dialled is not in the table
 //! (`server/outgoing.rs`).
+//!
+//! A handler can begin TLS on an open connection ([`Clients::start_tls`](session::Clients::start_tls)): the
+//! connection stays admitted and joined during that handshake, nothing is sent or received for the handler, and
+//! [`tls_started`](session::Handler::tls_started) or the end of the connection follows.
 //!
 //! How `connect` gets its connection:
 //!
@@ -160,7 +165,7 @@
 //!   stops watching what it hands off.
 //! - `queued` is the sum of what all outboxes own, as `Entry::count_queued` last counted them: in
 //!   `Table::process`, and after a flush of broadcasts.
-//! - A handler knows exactly the entries in `Open` and `HandedOff`: each was `joined` and gets one
+//! - A handler knows exactly the entries in `Open`, in `HandedOff` and in the handshake of STARTTLS: each was `joined` and gets one
 //!   `left`, but for those that are cut off when the run is over, and one `closed`, with how the connection
 //!   ended. What a handler does to a client in
 //!   another phase has no effect, and a [`session::Id`] never means a later connection in the same slot.
@@ -280,6 +285,8 @@
 //!   a TLS 1.3 server refuses our certificate by an alert behind the handshake. Splicing and handing off stop
 //!   by themselves where there is a codec. A connection has one codec: what is encrypted cannot be framed,
 //!   too. What is known of a TLS session is plain data, [`net::tlsinfo::TlsInfo`], in the entry.
+//!   STARTTLS is the same handshake with a `Purpose` of its own: [`Clients::start_tls`](session::Clients::start_tls)
+//!   begins it once the queue is empty, and what the peer sends from then on belongs to it.
 //! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
 //!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
 //!   all on the one [`server::Route`] of the run; without a `begin` of its own one is dialled at the start.
@@ -325,7 +332,8 @@
 //! A **step** of scripts (3 files):
 //! - `session/script/mod.rs`: a [`Step`](session::script::Step), what [`Script::act`](session::script::Script::act)
 //!   asks for then, and its row in the table.
-//! - `session/script/handler.rs`: its arm in `Scripted::act`.
+//! - `session/script/handler.rs`: its arm in `Scripted::act`; one that takes time has a `Phase` in
+//!   `conversation.rs`.
 //! - `roles/steps.rs`: the flag, in `STEPS`, `update_from_arg_matches` and `augment_args`.
 //!
 //! A **command** (3 files):

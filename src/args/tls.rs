@@ -214,7 +214,9 @@ fn begins(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Failur
         (true, true, _) => Err(Failure::usage(
             "--tls encrypts from the start, --starttls from its place among the steps; give one",
         )),
-        (false, false, Some(flag)) => Err(Failure::usage(format!("{flag} needs --tls"))),
+        (false, false, Some(flag)) => {
+            Err(Failure::usage(format!("{flag} needs --tls, or --starttls")))
+        }
         _ => Ok(tls || starttls),
     }
 }

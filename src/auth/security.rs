@@ -7,6 +7,9 @@ use super::tls::{client, server};
 use crate::exit::Failure;
 use crate::net::handshake::Handshake;
 
+/// How the error line of a TLS handshake begins.
+pub const START_TLS: &str = "start TLS with";
+
 /// What secures the connections of a client.
 #[derive(Clone)]
 pub enum ClientSecurity {
@@ -29,7 +32,7 @@ impl ClientSecurity {
     pub fn op(&self) -> &'static str {
         match self {
             Self::Key(_) => "authenticate to",
-            Self::Tls(_) => "start TLS with",
+            Self::Tls(_) => START_TLS,
         }
     }
 }

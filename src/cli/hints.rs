@@ -28,6 +28,10 @@ const UDP_SERVE: Names = &["udp-serve"];
 
 const PROXIES: &str = "sockctl connect has --proxy socks5://HOST:PORT and --proxy http://HOST:PORT";
 const TLS: &str = "TLS is spoken by sockctl connect --tls and sockctl serve --tls";
+const STARTTLS: &str = "the steps before --starttls say which protocol it is: --expect '^220 .*\\n' \
+    --send 'STARTTLS\\r\\n' --expect '^220 .*\\n' --starttls";
+/// What openssl's `-starttls` takes, but for names that hosts have.
+const STARTTLS_PROTOCOLS: &str = "smtp lmtp pop3 imap ftp xmpp xmpp-server postgres nntp sieve";
 const STDIO: &str = "stdin and stdout are used by themselves";
 const PROTOCOLS: &str = "TCP, UDP and UNIX sockets are all that is spoken";
 
@@ -257,6 +261,13 @@ pub fn check(command: &Command, line: &[OsString]) -> Option<String> {
         if text.starts_with("-wait") {
             let word = quoted(word);
             return Some(format!("no option {word}; use sockctl connect -z ADDRESS --wait DUR"));
+        }
+        let is_protocol = |word: &str| is_one(STARTTLS_PROTOCOLS, word);
+        let is_openssls = ["-starttls", "--starttls=", "--starttls-"];
+        if is_openssls.iter().any(|form| text.starts_with(form))
+            || text == "--starttls" && next.is_some_and(is_protocol)
+        {
+            return Some(STARTTLS.into());
         }
         if text == "-h" && next.is_some_and(|next| !next.starts_with('-')) {
             // A host, where the port of it is given in this way, too.

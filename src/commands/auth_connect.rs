@@ -20,6 +20,7 @@ pub struct AuthConnect {
 impl AuthConnect {
     /// Talks until the connection ends.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        self.client.steps.refuse_starttls()?;
         if self.key.create(talk)? {
             return Ok(());
         }

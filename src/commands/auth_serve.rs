@@ -29,6 +29,7 @@ pub struct AuthServe {
 impl AuthServe {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        self.server.steps.refuse_starttls()?;
         if self.key.create(talk)? {
             return Ok(());
         }

@@ -56,7 +56,8 @@ impl Connect {
                 return Err(Failure::usage(format!("{flag} needs -z, which checks addresses")));
             }
         }
-        let tls = self.tls.options(false, self.client.socket.end(), talk)?;
+        let starttls = self.client.steps.starttls();
+        let tls = self.tls.options(starttls, self.client.socket.end(), talk)?;
         client::run(&self.client, None, tls, talk)
     }
 }

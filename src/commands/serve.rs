@@ -24,10 +24,12 @@ impl Serve {
             return Ok(());
         }
         let end = self.server.socket.end();
-        let security = self.tls.security(false, end, talk)?.map(|by| {
+        let starttls = self.server.steps.starttls();
+        let security = self.tls.security(starttls, end, talk)?.map(|by| {
             let flags = self.tls.clone();
             let read: ReadSecurity = Box::new(move |before, until| flags.reread(before, until));
-            Security::new(by, Some(read), self.server.socket.timeout, false)
+            let security = Security::new(by, Some(read), self.server.socket.timeout, false);
+            if starttls { security.deferred() } else { security }
         });
         server::run(&self.server, security, talk)
     }

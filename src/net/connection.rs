@@ -669,6 +669,11 @@ impl Connection {
         Some(if is_reset(&failure) { Errno::ECONNRESET.into() } else { failure })
     }
 
+    /// Ends the connection with this error, of what precedes its payload. It may be drained before.
+    pub fn fail_handshake(&mut self, error: io::Error) {
+        self.fail_output(error);
+    }
+
     /// Neither direction can go on.
     fn fail(&mut self, error: io::Error) {
         self.fail_output(error);

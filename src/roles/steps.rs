@@ -16,7 +16,8 @@ use crate::session::script::{Script, Step, check};
 const HEADING: &str = "Scripts";
 
 /// The flags of the steps, for what does not go with any.
-pub const STEPS: [&str; 6] = ["send", "send-hex", "expect", "expect-eof", "pause", "reset"];
+pub const STEPS: [&str; 7] =
+    ["send", "send-hex", "expect", "expect-eof", "pause", "starttls", "reset"];
 
 /// The steps in the order in which they were written.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,21 @@ impl Steps {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Whether one of them begins TLS.
+    pub fn starttls(&self) -> bool {
+        self.all.iter().any(|step| matches!(step, Step::StartTls))
+    }
+
+    /// Refuses `--starttls`, for commands whose connections are secured with a key.
+    pub fn refuse_starttls(&self) -> Result<(), Failure> {
+        if self.starttls() {
+            return Err(Failure::usage(
+                "--starttls: the key secures the connection from its start; TLS is for connect and serve",
+            ));
+        }
+        Ok(())
     }
 
     /// The script, if there are steps; `crlf`: it sends CRLF line ends.
@@ -54,6 +70,7 @@ impl FromArgMatches for Steps {
         found.extend(each(matches, "expect", |pattern: &Pattern| Step::Expect(pattern.clone())));
         found.extend(each(matches, "expect-eof", |_: &String| Step::ExpectEof));
         found.extend(each(matches, "pause", |time: &Duration| Step::Pause(*time)));
+        found.extend(each(matches, "starttls", |_: &String| Step::StartTls));
         found.extend(each(matches, "reset", |_: &String| Step::Reset));
         found.sort_by_key(|(index, _)| *index);
         self.all = found.into_iter().map(|(_, step)| step).collect();
@@ -113,6 +130,11 @@ impl Args for Steps {
             .value_parser(pattern),
             step("expect-eof", "", "Wait until the peer ends; else fail with 8"),
             step("pause", "DUR", "Wait this long").value_parser(duration),
+            step(
+                "starttls",
+                "",
+                "Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert",
+            ),
             step("reset", "", "Reset the connection (RST); the last step"),
             flag("rate", "Send at most SIZE bytes a second")
                 .value_name("SIZE")

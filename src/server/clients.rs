@@ -61,6 +61,14 @@ impl Clients for Table {
         }
     }
 
+    fn start_tls(&mut self, client: Id) {
+        if let Some(entry) = self.open_entry(client) {
+            // What comes from now on is for the handshake.
+            entry.is_paused = true;
+            self.upgrades.push(client);
+        }
+    }
+
     fn all(&self) -> Vec<Id> {
         let open = self.entries.iter().filter(|(_, entry)| matches!(entry.phase, Phase::Open));
         let mut ids: Vec<Id> =

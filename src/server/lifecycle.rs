@@ -211,6 +211,7 @@ impl Table {
             Phase::Closing(_) | Phase::LastAck(_) => return,
             Phase::HandedOff(_) => return self.hang_up(slot, reason),
             Phase::Open => {}
+            Phase::Handshake(_) if entry.phase.is_joined() => {}
             // What it has sent is not read: nothing is lost, or the kernel resets it.
             Phase::Waiting if !entry.conn.has_codec() => return self.remove(slot, reason),
             Phase::Handshake(_) | Phase::Silent(_) | Phase::Waiting => {
@@ -293,6 +294,9 @@ impl Table {
         for slot in self.slots() {
             match self.entries[slot].phase {
                 Phase::Open | Phase::Closing(_) if !is_at_once => self.abort(slot, reason),
+                Phase::Handshake(_) if !is_at_once && self.entries[slot].phase.is_joined() => {
+                    self.abort(slot, reason);
+                }
                 Phase::LastAck(_) if !is_at_once => {}
                 _ => self.remove(slot, reason),
             }

@@ -515,8 +515,13 @@ impl<'a> EventLoop<'a> {
             let drained = std::mem::take(&mut self.table.drained);
             let is_quiet = left.is_empty() && drained.is_empty() && !self.table.flush_broadcasts();
             let closed = std::mem::take(&mut self.table.closed);
-            if is_quiet && closed.is_empty() && !self.admit_waiting() {
+            let upgrades = self.table.take_upgrades();
+            let is_quiet = is_quiet && closed.is_empty() && upgrades.is_empty();
+            if is_quiet && !self.admit_waiting() {
                 break;
+            }
+            for client in upgrades {
+                self.start_tls(client);
             }
             for client in left {
                 self.handler.left(client, &mut self.table);
@@ -573,7 +578,7 @@ impl<'a> EventLoop<'a> {
             match self.table.get(slot).map(|entry| &entry.phase) {
                 // Its key is proved: the protocol reports why it is closed.
                 Some(Phase::Waiting) => self.table.close(slot, Reason::Shutdown),
-                Some(Phase::Handshake(_) | Phase::Silent(_)) => {
+                Some(phase @ (Phase::Handshake(_) | Phase::Silent(_))) if !phase.is_joined() => {
                     self.table.remove(slot, Reason::Shutdown);
                 }
                 _ => {}

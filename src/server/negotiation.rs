@@ -5,6 +5,7 @@
 //! | PROXY header | server | the peer is known       | logged and removed            |
 //! | tunnel       | client | the target is connected | another attempt, or a failure |
 //! | security     | both   | admitted                | `security.rs`                 |
+//! | STARTTLS     | both   | the handler goes on     | `security.rs`                 |
 
 use std::io;
 use std::time::Instant;
@@ -115,7 +116,8 @@ impl EventLoop<'_> {
         let has_left = matches!(event, HandshakeEvent::Refused(_) | HandshakeEvent::Broken(..));
         let negotiation = self.table.negotiation(slot);
         let is_silent = negotiation.is_some_and(|negotiation| !negotiation.driver.has_received());
-        self.config.bounds.role == Role::Server && has_left && is_silent
+        let is_newcomer = self.table.get(slot).is_some_and(|entry| !entry.phase.is_joined());
+        self.config.bounds.role == Role::Server && has_left && is_silent && is_newcomer
     }
 
     /// Removes it. Only connection detail tells of it.
@@ -134,7 +136,7 @@ impl EventLoop<'_> {
         match purpose {
             Purpose::ProxyHeader => self.proxy_header(slot, event),
             Purpose::Tunnel => self.tunnel(slot, event),
-            Purpose::Security => self.secure(slot, event),
+            Purpose::Security | Purpose::StartTls => self.secure(slot, event),
         }
     }
 

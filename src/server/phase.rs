@@ -4,7 +4,7 @@
 //!
 //! | phase     | received bytes are       | what is sent               | known to the handler |
 //! |-----------|--------------------------|----------------------------|----------------------|
-//! | Handshake | the handshake's          | the handshake's replies    | no                   |
+//! | Handshake | the handshake's          | the handshake's replies    | no; with STARTTLS as in Open |
 //! | Silent    | left in the socket       | nothing                    | no                   |
 //! | Waiting   | left in the socket       | nothing                    | no                   |
 //! | Open      | the handler's            | what the handler queued    | yes, since `joined`  |
@@ -41,6 +41,7 @@ impl Phase {
     pub(super) fn is_joined(&self) -> bool {
         match self {
             Self::Open => true,
+            Self::Handshake(negotiation) => negotiation.purpose == Purpose::StartTls,
             Self::HandedOff(hand_off) => hand_off.gone.is_none(),
             _ => false,
         }
@@ -54,8 +55,10 @@ pub(super) enum Purpose {
     ProxyHeader,
     /// `--proxy`: we ask the proxy for a connection.
     Tunnel,
-    /// `auth-serve`, `auth-connect`: keys are proved, and a codec is agreed on.
+    /// `auth-serve`, `auth-connect`, `--tls`: keys are proved, and a codec is agreed on.
     Security,
+    /// `--starttls`: the same on a connection that has talked to its handler before.
+    StartTls,
 }
 
 /// What a handshake waits for, until its deadline.

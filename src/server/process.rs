@@ -29,8 +29,9 @@ impl Table {
         let had_queue = entry.conn.waiting(&self.log) > 0;
         let waited = std::mem::take(&mut entry.wants_room);
         self.flush_entry(slot);
-        let is_empty = self.entries[slot].conn.waiting(&self.log) == 0;
-        if waited || had_queue && is_empty {
+        let entry = &self.entries[slot];
+        let is_drained = waited || had_queue && entry.conn.waiting(&self.log) == 0;
+        if is_drained && !matches!(entry.phase, Phase::Handshake(_)) {
             self.drained.push(id);
         }
     }

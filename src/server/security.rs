@@ -1,18 +1,21 @@
 //! Handshakes that secure a connection before any handler knows of it: keys are proved, and a codec
 //! is agreed on. `auth-serve` asks each client ([`Security`]), `auth-connect` answers.
 
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::EventLoop;
 use super::negotiation::HandshakeEvent;
-use super::phase::{Awaiting, Purpose};
+use super::phase::{Awaiting, Phase, Purpose};
 use super::preauth::PreAuthLimits;
 use super::table::{Table, encrypted};
+use super::{EventLoop, Route};
 use crate::auth::security::{ClientSecurity, ServerSecurity};
 use crate::console::event::{Event, Level, Reason};
 use crate::exit::{Exit, Failure};
+use crate::net::codec::ProtocolError;
+use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::handshake::{Outcome, Refusal};
 use crate::net::role::Role;
@@ -123,6 +126,14 @@ fn log_tls(table: &Table, slot: usize, info: Option<&Rc<TlsInfo>>) {
     }
 }
 
+/// How a connection has ended whose handshake of STARTTLS failed.
+fn error(cause: String, exit: Exit, code: Option<i32>) -> io::Error {
+    match code {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => ProtocolError { cause, exit }.into(),
+    }
+}
+
 /// A client's handshake succeeded.
 fn succeed(table: &mut Table, id: Id, outcome: Outcome) {
     log_tls(table, id.slot, outcome.tls.as_ref());
@@ -177,6 +188,41 @@ impl EventLoop<'_> {
         }
     }
 
+    /// STARTTLS: begins the handshake on an open connection. It was admitted: no pre-auth limits hold.
+    pub(super) fn start_tls(&mut self, id: Id) {
+        if self.table.open_entry(id).is_none() {
+            return;
+        }
+        let (handshake, timeout) = match (&self.config.security, &self.route) {
+            (Some(security), _) => (security.by.handshake(), security.timeout),
+            (None, Some(Route { security: Some(security), timeout, .. })) => {
+                (security.handshake(), *timeout)
+            }
+            _ => return,
+        };
+        let Some(handshake) = self.table.or_quit(handshake) else {
+            return;
+        };
+        self.table.with(id.slot, |entry, log, _| {
+            entry.is_paused = false;
+            entry.conn.outbox_mut().unsubscribe(log);
+        });
+        let until = Deadline::after(timeout).min(self.config.deadline);
+        self.begin_handshake(id.slot, handshake, Purpose::StartTls, until);
+        // Its end may have come before, and is not reported again.
+        self.negotiate(id.slot);
+    }
+
+    /// The connection is secured: a new one is admitted, one that was open goes on.
+    fn secured(&mut self, id: Id) {
+        if !self.table.entries[id.slot].phase.is_joined() {
+            return self.admit(id.slot);
+        }
+        self.table.set_phase(id.slot, Phase::Open);
+        self.table.with(id.slot, |entry, log, _| entry.conn.outbox_mut().subscribe(log));
+        self.handler.tls_started(id, &mut self.table);
+    }
+
     /// A step of the handshake: of a client's proof, or of ours.
     pub(super) fn secure(&mut self, slot: usize, event: HandshakeEvent) {
         match self.config.bounds.role {
@@ -201,9 +247,11 @@ impl EventLoop<'_> {
                 self.preauth.leave(id);
                 succeed(&mut self.table, id, outcome);
                 let entry = &mut self.table.entries[slot];
-                entry.denied_by = self.config.limits.access.denial(entry.conn.peer.ip());
+                if !entry.phase.is_joined() {
+                    entry.denied_by = self.config.limits.access.denial(entry.conn.peer.ip());
+                }
                 if entry.denied_by.is_none() {
-                    self.admit(slot);
+                    self.secured(id);
                 } else {
                     self.table.close(slot, Reason::Access);
                 }
@@ -237,7 +285,7 @@ impl EventLoop<'_> {
                 log_tls(&self.table, slot, outcome.tls.as_ref());
                 self.handler.secured(outcome.tls.as_deref());
                 if has_codec {
-                    return self.admit(slot);
+                    return self.secured(Id { number, slot });
                 }
                 if let Some(negotiation) = self.table.negotiation(slot) {
                     negotiation.awaiting = Awaiting::Payload;
@@ -261,6 +309,10 @@ impl EventLoop<'_> {
         };
         let negotiation = self.table.negotiation(slot);
         let has_received = negotiation.is_some_and(|it| it.driver.has_received());
+        if let Some(conn) = self.upgrading(slot) {
+            conn.fail_handshake(error(failure.cause, failure.exit, failure.code));
+            return self.table.remove(slot, Reason::Auth);
+        }
         self.table.remove(slot, Reason::Auth);
         if !has_received && self.route.as_ref().is_some_and(|route| route.redials) {
             return self.ended_early(number, failure.exit(Exit::Refused));
@@ -273,8 +325,20 @@ impl EventLoop<'_> {
         self.config.security.as_ref().is_none_or(|it| it.by.has_refusal_message())
     }
 
+    /// The connection, if it was open before its handshake (STARTTLS).
+    fn upgrading(&mut self, slot: usize) -> Option<&mut Connection> {
+        let entry = self.table.get(slot).filter(|entry| entry.phase.is_joined())?;
+        Some(&mut entry.conn)
+    }
+
     fn refuse(&mut self, slot: usize, why: &Refusal) {
-        log(&mut self.table, slot, &why.reason);
+        if let Some(conn) = self.upgrading(slot) {
+            conn.fail_handshake(error(why.reason.clone(), why.exit, None));
+        }
+        // That of an only connection is how the run ends.
+        if !self.config.once || self.upgrading(slot).is_none() {
+            log(&mut self.table, slot, &why.reason);
+        }
         log_tls(&self.table, slot, why.tls.as_ref());
         let (entry, now) = (&self.table.entries[slot], self.table.now);
         let delay = if why.wrong_proof {

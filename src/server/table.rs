@@ -25,7 +25,7 @@ use crate::net::poller::{Interest, Poller};
 use crate::net::role::Role;
 use crate::net::tlsinfo::TlsInfo;
 use crate::session::closed::Closed;
-use crate::session::{Handler, Id};
+use crate::session::{Clients, Handler, Id};
 
 /// One connection in the loop.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -126,6 +126,8 @@ pub(super) struct Table {
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
+    /// Clients whose connections are to begin TLS once their queues are empty.
+    pub(super) upgrades: Vec<Id>,
     /// Bytes that all outboxes own, as each was last counted ([`Entry::count_queued`]).
     pub(super) queued: usize,
     /// Bytes that handlers have sent to single clients since the entries were last processed.
@@ -173,6 +175,7 @@ impl Table {
             dials: Vec::new(),
             left: Vec::new(),
             drained: Vec::new(),
+            upgrades: Vec::new(),
             queued: 0,
             fresh: 0,
             taken: 0,
@@ -298,6 +301,14 @@ impl Table {
             Phase::Handshake(negotiation) => Some(negotiation),
             _ => None,
         }
+    }
+
+    /// The clients that TLS can begin with: nothing is queued for them.
+    pub(super) fn take_upgrades(&mut self) -> Vec<Id> {
+        let all = std::mem::take(&mut self.upgrades);
+        let (ready, later) = all.into_iter().partition(|&id| self.queued(id) == 0);
+        self.upgrades = later;
+        ready
     }
 
     /// The value; a failure ends the run.

@@ -48,7 +48,9 @@ impl Table {
         let conn = &entry.conn;
         match (&entry.phase, conn.write_half()) {
             (Phase::Handshake(negotiation), _) => {
-                Some((negotiation.until.instant()?, Timer::Handshake))
+                let due = negotiation.until.instant().map(|at| (at, Timer::Handshake));
+                let silent = entry.phase.is_joined().then(|| self.silence_timer(entry)).flatten();
+                due.into_iter().chain(silent).min_by_key(|(at, _)| *at)
             }
             (Phase::Silent(until), _) => Some((*until, Timer::Admit)),
             (Phase::Waiting, _) => None,
@@ -81,19 +83,15 @@ impl Table {
     fn next_timer_open(&self, entry: &Entry) -> Option<(Instant, Timer)> {
         let conn = &entry.conn;
         let waiting = conn.waiting(&self.log);
-        let is_quiet = !entry.is_occupied && waiting == 0;
         let is_stalled = waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
         let (idle, linger) = (self.bounds.idle, self.bounds.linger);
-        let stopping = self.stopping.filter(|_| is_quiet);
         let check = if waiting > 0 || conn.has_unacked && self.bounds.role == Role::Client {
             Some(conn.next_ack_check())
         } else {
             (conn.has_unacked && !idle.is_zero()).then(|| conn.next_ack_check_within(idle))
         };
         [
-            stopping
-                .map(|since| (conn.active.max(since) + STOP_QUIET, Timer::Close(Reason::Shutdown))),
-            (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle))),
+            self.silence_timer(entry),
             linger
                 .filter(|_| !entry.is_occupied)
                 .zip(conn.output_ended())
@@ -104,6 +102,18 @@ impl Table {
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
+    }
+
+    /// When silence ends a connection that its handler knows: the idle timeout, or that of stopping.
+    fn silence_timer(&self, entry: &Entry) -> Option<(Instant, Timer)> {
+        let conn = &entry.conn;
+        let is_quiet = !entry.is_occupied && conn.waiting(&self.log) == 0;
+        let stopping = self.stopping.filter(|_| is_quiet);
+        let idle = self.bounds.idle;
+        let stop =
+            stopping.map(|at| (conn.active.max(at) + STOP_QUIET, Timer::Close(Reason::Shutdown)));
+        let idle = (!idle.is_zero()).then(|| (conn.active + idle, Timer::Close(Reason::Idle)));
+        stop.into_iter().chain(idle).min_by_key(|(at, _)| *at)
     }
 
     /// Sets the timer for what is due next on a connection.

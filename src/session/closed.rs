@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::auth::security::START_TLS;
 use crate::console::event::Reason;
 use crate::exit::{Exit, Failure, cause};
 use crate::net::codec::ProtocolError;
@@ -51,6 +52,8 @@ impl Closed {
         match (self.reason, &self.error) {
             (Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
             (reason, _) if reason.is_end() => Ok(()),
+            // STARTTLS.
+            (Reason::Auth, Some(e)) => Err(broken(START_TLS, peer, e)),
             (reason, _) if reason.refusal().is_some() => Ok(()),
             (Reason::Idle, _) => {
                 Err(Failure { cause: self.idle_timeout(), ..Failure::timed_out(op, peer) })

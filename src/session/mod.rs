@@ -75,6 +75,9 @@ pub trait Handler {
     /// A client was admitted.
     fn joined(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
+    /// TLS has begun on a client's connection, after [`Clients::start_tls`].
+    fn tls_started(&mut self, _client: Id, _clients: &mut dyn Clients) {}
+
     /// Bytes came from a client; the number that was taken. The rest is offered again, before
     /// anything that comes later, in the next turn of the loop in which the client is not paused.
     fn received(&mut self, _client: Id, bytes: &[u8], _clients: &mut dyn Clients) -> usize {
@@ -198,6 +201,11 @@ pub trait Clients {
 
     /// Half-close: ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);
+
+    /// Begins TLS on the connection once everything queued is sent (STARTTLS), as the run is set up for it;
+    /// the handler must have taken all that has come. [`Handler::tls_started`] reports that it is
+    /// encrypted; where that fails the connection ends with the failure as its [`Closed::error`].
+    fn start_tls(&mut self, client: Id);
 
     /// Closes the connection once everything queued is sent. The reason decides how: in good order, with
     /// received data drained, or by a reset.

@@ -487,6 +487,6 @@ fn what_says_nothing_together_is_refused() {
             "connect -z --tls --expires-within -1d 1",
             "--expires-within '-1d': a duration is 500ms, 1.5s, 2m, 1h, 14d or a bare number of seconds",
         ),
-        ("connect -z --tls-name a.test 1", "--tls-name needs --tls"),
+        ("connect -z --tls-name a.test 1", "--tls-name needs --tls, or --starttls"),
     ]);
 }

@@ -96,7 +96,7 @@ impl Opener {
             wait,
             timeout,
             security,
-            starttls: false,
+            starttls: self.args.steps.starttls(),
             greet,
             redials: false,
         })

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Script;
 use super::handler::ScriptOptions;
+use crate::auth::security::START_TLS;
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
@@ -26,6 +27,8 @@ pub(super) enum Phase {
     Steps,
     /// A pause, until then.
     Pause(Instant),
+    /// TLS begins: its handshake has a clock of its own.
+    StartingTls,
     /// Our side has ended (if it should), the answer is read to its end.
     Answer,
     /// What came is written to stdout, then the connection is closed.
@@ -113,7 +116,7 @@ impl Conversation {
                 true
             }
             Phase::Answer => !self.has_answer || options.role == Role::Server,
-            Phase::Closing | Phase::Failed | Phase::Reset => false,
+            Phase::StartingTls | Phase::Closing | Phase::Failed | Phase::Reset => false,
         };
         if !is_bounded || options.step_limit.is_zero() {
             return Deadline::NEVER;
@@ -170,6 +173,14 @@ impl Conversation {
         talk: &Talk,
     ) -> Option<Failure> {
         let limit = quantity::shown(limit);
+        if let Some(unasked) = self.script.unasked() {
+            let peer = match closed.role {
+                Role::Server => "the client",
+                Role::Client => "the server",
+            };
+            let cause = format!("{peer} sent {unasked}");
+            return Some(Failure::new(START_TLS, &closed.peer, cause, Exit::Broken));
+        }
         let is_broken = closed.by_peer && !self.is_late;
         let pending = if is_broken { self.script.awaited() } else { self.script.pending() };
         let Some((_, named)) = pending else {

@@ -98,6 +98,14 @@ impl Scripted {
                 Action::Met { pattern, matched } => {
                     self.talk.say(&Event::expected(&pattern, Some(&matched)));
                 }
+                Action::StartTls => {
+                    run.phase = Phase::StartingTls;
+                    clients.start_tls(run.client);
+                }
+                Action::Unasked => {
+                    run.phase = Phase::Failed;
+                    clients.close(run.client, Reason::Error);
+                }
                 Action::Await => break,
                 Action::Unmet => {
                     run.report_unmet(&self.talk);
@@ -165,6 +173,15 @@ impl Handler for Scripted {
         self.act(client.number, clients);
     }
 
+    fn tls_started(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Some(run) = self.runs.get_mut(&client.number) {
+            run.phase = Phase::Steps;
+            run.script.done();
+            run.step_began = Instant::now();
+        }
+        self.act(client.number, clients);
+    }
+
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         if let Some(run) = self.runs.get_mut(&client.number)
             && !matches!(run.phase, Phase::Closing | Phase::Failed | Phase::Reset)
@@ -199,7 +216,9 @@ impl Handler for Scripted {
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
         if let Some(run) = self.runs.get_mut(&client.number) {
             run.step_began = Instant::now();
-            run.send_rest(self.options.rate, clients);
+            if run.phase == Phase::Steps {
+                run.send_rest(self.options.rate, clients);
+            }
         }
         self.act(client.number, clients);
     }
@@ -211,7 +230,8 @@ impl Handler for Scripted {
         if let Some(armed) = run.armed {
             self.timers.remove(&(armed, client.number));
         }
-        let has_not_begun = closed.by_peer && closed.received == 0 && run.phase != Phase::Closing;
+        let is_early = !matches!(run.phase, Phase::StartingTls | Phase::Closing);
+        let has_not_begun = closed.by_peer && closed.received == 0 && is_early;
         if self.options.redials && has_not_begun {
             return true;
         }

@@ -9,6 +9,7 @@
 //! | `--expect`     | to wait, until the leftmost match in all unread bytes; it is read then  |
 //! | `--expect-eof` | to wait, until the peer ends; data before the end is read               |
 //! | `--pause`      | to let this time pass; what comes meanwhile is kept                     |
+//! | `--starttls`   | TLS, if all bytes that came are read; else it is a failure               |
 //! | `--reset`      | a reset, once what was sent is out                                      |
 //! | (none left)    | after a `--send` or `--pause` the answer to its end, else to close      |
 
@@ -43,6 +44,8 @@ pub enum Step {
     ExpectEof,
     /// Wait for this long.
     Pause(Duration),
+    /// Begin TLS.
+    StartTls,
     /// Reset the connection.
     Reset,
 }
@@ -51,7 +54,7 @@ impl Step {
     /// What it expects: the pattern, and how an error line names it.
     fn expectation(&self) -> Option<(&str, String)> {
         match self {
-            Self::Send(_) | Self::Pause(_) | Self::Reset => None,
+            Self::Send(_) | Self::Pause(_) | Self::StartTls | Self::Reset => None,
             Self::Expect(pattern) => {
                 Some((pattern.as_str(), format!("{} from", quoted(pattern.as_str()))))
             }
@@ -74,6 +77,11 @@ pub enum Action {
     },
     /// Let this time pass, call [`Script::done`], then ask again.
     Pause(Duration),
+    /// Begin TLS, call [`Script::done`], then ask again.
+    StartTls,
+    /// Bytes came before TLS that no step has read: an injected command would be taken for one that is
+    /// encrypted (CVE-2011-0411).
+    Unasked,
     /// A step goes on: ask again when data was received, or the step is done.
     Await,
     /// The peer ended before a pending expectation was met.
@@ -101,10 +109,12 @@ pub struct Script {
     lost: u64,
     /// A step has consumed bytes.
     has_consumed: bool,
+    /// The last of them was no line end.
+    is_mid_line: bool,
     /// Something came, or the step is another, since the unread bytes were last searched.
     fresh: bool,
     ended: bool,
-    /// The step on hand is a send or a pause that has begun.
+    /// The step on hand is a send, a pause or TLS that has begun.
     has_begun: bool,
 }
 
@@ -126,6 +136,7 @@ impl Script {
             window: WINDOW,
             lost: 0,
             has_consumed: false,
+            is_mid_line: false,
             fresh: false,
             ended: false,
             has_begun: false,
@@ -141,9 +152,11 @@ impl Script {
         self.steps[self.at..].iter().any(|step| matches!(step, Step::Send(_)))
     }
 
-    /// Whether a step that is left reads what comes.
+    /// Whether a step that is left reads what comes, or minds it.
     fn reads(&self) -> bool {
-        self.steps[self.at..].iter().any(|step| matches!(step, Step::Expect(_) | Step::ExpectEof))
+        let reads =
+            |step: &Step| matches!(step, Step::Expect(_) | Step::ExpectEof | Step::StartTls);
+        self.steps[self.at..].iter().any(reads)
     }
 
     /// Bytes came from the peer. Holds 1 MiB of them at most.
@@ -166,7 +179,9 @@ impl Script {
     /// What is to be done next.
     pub fn act(&mut self) -> Action {
         match self.steps.get(self.at) {
-            Some(Step::Send(_) | Step::Pause(_)) if self.has_begun => Action::Await,
+            Some(Step::Send(_) | Step::Pause(_) | Step::StartTls) if self.has_begun => {
+                Action::Await
+            }
             Some(Step::Send(bytes)) => {
                 self.has_begun = true;
                 Action::Send(Arc::clone(bytes))
@@ -200,6 +215,11 @@ impl Script {
                 Action::Met { pattern: "--expect-eof".into(), matched: Vec::new() }
             }
             Some(Step::ExpectEof) => Action::Await,
+            Some(Step::StartTls) if self.count() > 0 => Action::Unasked,
+            Some(Step::StartTls) => {
+                self.has_begun = true;
+                Action::StartTls
+            }
             Some(Step::Reset) => {
                 self.advance();
                 Action::Reset
@@ -213,8 +233,9 @@ impl Script {
 
     /// The step on hand consumes so many of the unread bytes, and all that were dropped before.
     fn consume(&mut self, count: usize) {
-        self.has_consumed |= count > 0;
-        self.unread.drain(..count);
+        if let Some(last) = self.unread.drain(..count).next_back() {
+            (self.has_consumed, self.is_mid_line) = (true, last != b'\n');
+        }
         self.lost = 0;
     }
 
@@ -224,7 +245,7 @@ impl Script {
         self.fresh = true;
     }
 
-    /// What [`Action::Send`] or [`Action::Pause`] asked for is done.
+    /// What [`Action::Send`], [`Action::Pause`] or [`Action::StartTls`] asked for is done.
     pub fn done(&mut self) {
         if self.has_begun {
             self.advance();
@@ -241,34 +262,62 @@ impl Script {
         self.step()?.expectation()
     }
 
-    /// The same of the step on hand, or of the first behind it that expects anything.
+    /// The same of the step on hand, or of the first behind it that expects anything, before TLS begins.
     pub fn awaited(&self) -> Option<(&str, String)> {
-        self.steps[self.at..].iter().find_map(Step::expectation)
+        let steps = self.steps[self.at..].iter();
+        steps.take_while(|step| !matches!(step, Step::StartTls)).find_map(Step::expectation)
+    }
+
+    /// How many bytes came before TLS that no step has read, and what they are.
+    pub fn unasked(&self) -> Option<String> {
+        let is_met = matches!(self.step(), Some(Step::StartTls)) && !self.has_begun;
+        if !is_met || self.count() == 0 {
+            return None;
+        }
+        let (count, shown) = (amount(self.count()), self.shown());
+        let hint =
+            if self.is_mid_line { "; an --expect of a whole line ends in .*\\n" } else { "" };
+        Some(format!("{count} before TLS that were not asked for: '{shown}'{hint}"))
+    }
+
+    /// How many bytes no step has read.
+    fn count(&self) -> u64 {
+        self.lost + self.unread.len() as u64
     }
 
     /// What was received instead, for an error line: escaped, and cut in the middle.
     pub fn account(&self) -> String {
-        let unread = &self.unread;
-        let count = self.lost + unread.len() as u64;
-        let bytes = if count == 1 { "byte" } else { "bytes" };
-        match count {
-            0 if self.has_consumed => return "nothing received after that".into(),
-            0 => return "nothing received".into(),
-            _ => {}
+        match self.count() {
+            0 if self.has_consumed => "nothing received after that".into(),
+            0 => "nothing received".into(),
+            count => format!("received {}: '{}'", amount(count), self.shown()),
         }
+    }
+
+    /// The bytes that no step has read: escaped, and cut in the middle.
+    fn shown(&self) -> String {
+        let unread = &self.unread;
         if self.lost == 0 && unread.len() <= HEAD + TAIL {
-            return format!("received {count} {bytes}: '{}'", text::show(unread));
+            return text::show(unread);
         }
         let head = if self.lost == 0 { HEAD } else { 0 };
         let head = &unread[..head.min(unread.len())];
         let tail = &unread[unread.len().saturating_sub(TAIL)..];
-        let (head, tail) = (text::show(head), text::show(tail));
-        format!("received {count} {bytes}: '{head}…{tail}'")
+        format!("{}…{}", text::show(head), text::show(tail))
     }
 }
 
-/// Refuses steps that can never be reached.
+fn amount(count: u64) -> String {
+    if count == 1 { "1 byte".into() } else { format!("{count} bytes") }
+}
+
+/// Refuses steps that can never be reached, or done.
 pub fn check(steps: &[Step]) -> Result<(), Failure> {
+    if steps.iter().filter(|step| matches!(step, Step::StartTls)).count() > 1 {
+        return Err(Failure::usage(
+            "--starttls can be given once: what follows it is encrypted already",
+        ));
+    }
     match steps.split_last() {
         Some((_, before)) if before.iter().any(|step| matches!(step, Step::Reset)) => {
             Err(Failure::usage("no step can follow --reset: it ends the connection"))

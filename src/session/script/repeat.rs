@@ -111,6 +111,10 @@ impl Handler for Repeated {
         self.scripted.joined(client, clients);
     }
 
+    fn tls_started(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.scripted.tls_started(client, clients);
+    }
+
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
         self.scripted.received(client, bytes, clients)
     }

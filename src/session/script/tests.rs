@@ -143,6 +143,37 @@ fn bytes_that_no_step_waits_for_are_not_kept() {
     assert_eq!(script.act(), Action::Answer);
 }
 
+#[test]
+fn tls_begins_where_all_that_came_is_read() {
+    let tls = |came: &[u8]| {
+        let mut script = Script::new(vec![expect("^220 "), expect("o"), Step::StartTls], false);
+        script.feed(came);
+        assert_eq!(script.act(), met("^220 ", "220 "));
+        assert_eq!(script.act(), met("o", "o"));
+        script
+    };
+    let mut script = tls(b"220 go");
+    assert_eq!(script.act(), Action::StartTls);
+    assert_eq!((script.act(), script.unasked()), (Action::Await, None));
+    script.done();
+    assert_eq!(script.act(), Action::Close);
+
+    let mut script = tls(b"220 go\n");
+    assert_eq!(script.act(), Action::Unasked);
+    let hint = r"; an --expect of a whole line ends in .*\n";
+    let unasked = format!(r"1 byte before TLS that were not asked for: '\n'{hint}");
+    assert_eq!(script.unasked(), Some(unasked));
+
+    // Also where no step reads, or the window has lost it.
+    let mut script = Script::new(vec![send("x"), Step::StartTls], false);
+    script.window = 0;
+    assert_eq!(script.act(), Action::Send(b"x"[..].into()));
+    script.feed(b"injected");
+    script.done();
+    assert_eq!(script.act(), Action::Unasked);
+    assert_eq!(script.unasked(), Some("8 bytes before TLS that were not asked for: '…'".into()));
+}
+
 /// Patterns whose match is the same however the bytes come: each ends in what it looks for.
 const STABLE: [&str; 5] = ["^a+b", "b\r?\n", "(?-u:\\xff)", "[^\n]*\n", "ab|ba"];
 
