@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 
 use serde_json::Value;
 
-use crate::run::{Folder, Program, Running, listening, program, python, refused, sockctl};
+use crate::run::{
+    Folder, Program, Running, free_port, listening, program, python, refused, shell, sockctl,
+};
 
 /// A server that has a certificate in the file `argv[1]`, speaks the plain beginning `argv[2]`
 /// and then TLS: lines `< bytes` are read, `> bytes` sent, `tls` begins it,
@@ -320,4 +322,38 @@ fn openssl_starts_tls_with_our_server() {
     let done = program("openssl", words).input("EHLO me\r\nQUIT\r\n").run();
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(said.contains("250 secret\r\n221 bye\r\n"), "{said} {}", done.stderr);
+}
+
+/// PostgreSQL's SSLRequest, then a start-up message and Terminate.
+#[test]
+#[ignore = "needs postgresql"]
+fn postgresql_starts_tls() {
+    let site = Site::new();
+    let port = free_port();
+    // The server does not run as root, and wants the key to be its own.
+    let line = r#"
+set -e
+as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+cp "$1" "$2/own.pem"
+if [ "$(id -u)" = 0 ]; then chmod 755 "$2"; chown -R postgres "$2"; fi
+as "$bin/initdb" -D "$2/db" -U postgres -A trust -N >"$2/log"
+[ "$(id -u)" != 0 ] || set -- "$@" setpriv --reuid=postgres --clear-groups
+folder=$2 port=$3
+shift 3
+exec "$@" "$bin/postgres" -D "$folder/db" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
+    -c ssl=on -c "ssl_cert_file=$folder/own.pem" -c "ssl_key_file=$folder/own.pem"
+"#;
+    let folder = Folder::new();
+    let place = folder.path().display().to_string();
+    let server = shell(line, [site.pem.as_str(), &place, &port.to_string()]).start();
+    server.stderr_has("ready to accept connections");
+    let steps = "--send-hex 0000000804d2162f --expect '^S' --starttls \
+        --send-hex '00000017 00030000 75736572 00 706f737467726573 00 00' \
+        --expect server_encoding --send-hex 5800000004";
+    let client = sockctl(format!("connect localhost:{port} --tls-ca {} {steps}", site.pem));
+    let done = client.run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    server.signal("INT");
+    server.finish();
 }
