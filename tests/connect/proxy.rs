@@ -64,7 +64,7 @@ for _ in range(count):
 ";
 
 /// An HTTP proxy for one connection, which answers with `sys.argv[1]` and prints the request.
-const HTTP: &str = r"
+pub const HTTP: &str = r"
 import socket, sys, threading
 server = socket.create_server(('127.0.0.1', 0))
 print('listening on 127.0.0.1:%d' % server.getsockname()[1], file=sys.stderr)
@@ -76,7 +76,7 @@ if ' 200 ' not in sys.argv[1]:
     s.sendall((sys.argv[1] + '\r\nContent-Length: 3\r\n\r\nno\n').encode()); s.close(); sys.exit()
 host, port = request.split()[1].decode().rsplit(':', 1)
 target = socket.create_connection((host, int(port)))
-first = target.recv(100)
+first = b'' if len(sys.argv) > 2 else target.recv(100)
 s.sendall((sys.argv[1] + '\r\nX: y\r\n\r\n').encode() + first)
 def pump(a, b):
     while data := a.recv(65536): b.sendall(data)

@@ -9,7 +9,7 @@ mod keys;
 mod notices;
 mod ornaments;
 mod proof;
-mod pty;
+pub mod pty;
 mod python_api;
 mod room;
 mod tmux;

@@ -1,5 +1,9 @@
-//! TLS. `certificates.rs` makes what the servers show.
+//! TLS: `connect --tls` and `serve --tls`, against each other and against Python's `ssl`.
+//! `certificates.rs` makes what they show, `peers.rs` are the peers.
 
 mod certificates;
 mod check;
+mod client;
+mod peers;
+mod session;
 mod starttls;
