@@ -324,7 +324,7 @@ fn openssl_starts_tls_with_our_server() {
     assert!(said.contains("250 secret\r\n221 bye\r\n"), "{said} {}", done.stderr);
 }
 
-/// PostgreSQL's SSLRequest, then a start-up message and Terminate.
+/// Its request for TLS, then a start-up message and the end of the session.
 #[test]
 #[ignore = "needs postgresql"]
 fn postgresql_starts_tls() {
