@@ -291,13 +291,13 @@ fn flags_that_say_nothing_are_refused() {
     let (ca, cert) = (&chain.ca, &chain.cert);
     let long = "x".repeat(256);
     for (words, message) in [
-        (format!("connect 1 --tls-ca {ca}"), "--tls-ca needs --tls"),
-        ("connect 1 --tls-name a".into(), "--tls-name needs --tls"),
-        ("connect 1 --tls-insecure".into(), "--tls-insecure needs --tls"),
-        (format!("connect 1 --tls-cert {cert}"), "--tls-cert needs --tls"),
-        ("connect 1 --tls-alpn h2".into(), "--tls-alpn needs --tls"),
-        (format!("serve 0 --tls-cert {cert}"), "--tls-cert needs --tls"),
-        (format!("serve 0 --tls-ca {ca}"), "--tls-ca needs --tls"),
+        (format!("connect 1 --tls-ca {ca}"), "--tls-ca needs --tls, or --starttls"),
+        ("connect 1 --tls-name a".into(), "--tls-name needs --tls, or --starttls"),
+        ("connect 1 --tls-insecure".into(), "--tls-insecure needs --tls, or --starttls"),
+        (format!("connect 1 --tls-cert {cert}"), "--tls-cert needs --tls, or --starttls"),
+        ("connect 1 --tls-alpn h2".into(), "--tls-alpn needs --tls, or --starttls"),
+        (format!("serve 0 --tls-cert {cert}"), "--tls-cert needs --tls, or --starttls"),
+        (format!("serve 0 --tls-ca {ca}"), "--tls-ca needs --tls, or --starttls"),
         (
             "connect 1 --tls --tls-alpn ''".into(),
             "--tls-alpn '': expected the name of a protocol, of 1 to 255 bytes: h2, http/1.1",
