@@ -286,6 +286,21 @@ fn a_server_goes_on_after_clients_that_fail() {
     assert_eq!(server.finish().code, 0);
 }
 
+/// In TLS 1.3 the client's handshake is over before the server has seen its certificate.
+#[test]
+fn a_rejected_client_certificate_is_9_also_while_something_is_expected() {
+    let site = Site::new();
+    for (tls, steps) in [("", "--send go --starttls"), ("--tls", "")] {
+        let server = site.serve(&format!("{tls} --tls-ca {} {steps} --send x", site.pem));
+        let port = server.port();
+        let begin = if tls.is_empty() { "--expect go --starttls" } else { "--tls" };
+        let words = format!("connect localhost:{port} --tls-ca {} {begin} --expect x", site.pem);
+        let done = sockctl(words).run();
+        let why = "the peer ended TLS with the alert certificate_required\n";
+        assert!(done.code == 9 && done.stderr.ends_with(why), "{} {}", done.code, done.stderr);
+    }
+}
+
 #[test]
 fn starttls_is_refused_where_it_cannot_be() {
     let keyed =

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::quantity;
 use crate::net::role::Role;
-use crate::session::closed::Closed;
+use crate::session::closed::{Closed, protocol_exit};
 use crate::session::{Clients, Id};
 
 /// With `--rate` so many pieces are sent a second, unless that is more than its bytes.
@@ -180,6 +180,10 @@ impl Conversation {
             };
             let cause = format!("{peer} sent {unasked}");
             return Some(Failure::new(START_TLS, &closed.peer, cause, Exit::Broken));
+        }
+        // A TLS 1.3 server rejects our certificate behind the handshake.
+        if closed.error.as_ref().and_then(protocol_exit) == Some(Exit::NotAuthenticated) {
+            return None;
         }
         let is_broken = closed.by_peer && !self.is_late;
         let pending = if is_broken { self.script.awaited() } else { self.script.pending() };
