@@ -4,7 +4,7 @@
 //! two programs that are measured.
 
 use std::fs::{self, File};
-use std::io::{IoSlice, PipeReader, PipeWriter, Write, pipe};
+use std::io::{IoSlice, PipeReader, PipeWriter, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,15 +17,26 @@ use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 
 use crate::peer::{PATIENCE, Process, Server, file_of, is_installed, with_port, words};
 use crate::report::{IPERF, Metric, OURS, REFERENCE, Sample};
-use crate::{Bench, Contender};
+use crate::{Bench, Contender, tls};
 
 /// What is written at a time: what a pipe holds.
 const BLOCK: usize = 64 << 10;
 const TLS: &str = "socat OPENSSL";
+const NO_TICKETS: &str = "
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+NumTickets = 0
+";
 const GIB: f64 = (1 << 30) as f64;
 
 /// Who is at both ends: name, server, client.
 type Pair = (&'static str, &'static [&'static str], &'static [&'static str]);
+/// The same, made for the run.
+pub type Lines = (&'static str, Vec<String>, Vec<String>);
 
 const PYTHON_SERVER: &str = "
 import os, socket, sys, threading
@@ -113,63 +124,71 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 
 /// The same over encrypted sessions, beside those of others and the plain peers.
 pub fn encrypted(bench: &mut Bench) -> Result<()> {
-    let folder = bench.scratch.path().display().to_string();
-    let key = format!("{folder}/key");
-    let create = ["auth-serve", "--create-key", "--key-file", &key];
-    let output = Command::new(&bench.sockctl).args(create).output()?;
-    ensure!(output.status.success(), "no key: {output:?}");
-    let certificate = format!("{folder}/certificate.pem");
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"])
-        .args(["-keyout", &certificate, "-out", &format!("{folder}/public.pem")])
-        .stderr(Stdio::null())
-        .status();
-    let mut pairs = vec![
-        (
-            "sockctl",
-            words(&[
-                "sockctl",
-                "auth-serve",
-                "--once",
-                "-q",
-                "--key-file",
-                &key,
-                "127.0.0.1:{port}",
-            ]),
-            words(&["sockctl", "auth-connect", "-q", "--key-file", &key, "127.0.0.1:{port}"]),
-        ),
-        (
-            "ncat --ssl",
-            words(&["ncat", "--ssl", "-l", "127.0.0.1", "{port}"]),
-            words(&["ncat", "--ssl", "127.0.0.1", "{port}"]),
-        ),
-    ];
-    if made.is_ok_and(|status| status.success()) {
-        let public = fs::read(format!("{folder}/public.pem"))?;
-        fs::OpenOptions::new().append(true).open(&certificate)?.write_all(&public)?;
-        let listen = format!("OPENSSL-LISTEN:{{port}},bind=127.0.0.1,verify=0,cert={certificate}");
-        pairs.push((
-            TLS,
-            words(&["socat", "-b262144", "-t5", &listen, "STDIO"]),
-            words(&["socat", "-b262144", "-t5", "STDIO", "OPENSSL:127.0.0.1:{port},verify=0"]),
-        ));
-    }
-    let encrypted = pairs.iter();
-    let encrypted =
-        encrypted.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
-    let plain = PLAIN.iter().filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
-    let plain = plain.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe));
-    let contenders = encrypted.chain(plain).collect();
+    let mut lines = vec![noise(bench, OURS)?];
+    lines.extend(tls_peers(bench)?);
     let metric = Metric::more("encrypted bulk, pipe to pipe", "bytes/s", Some(1.0))
         .beside("nc", 1.0)
         .beside(TLS, 2.2);
+    let mut contenders = bench.through_pipes(&lines);
+    let plain = PLAIN.iter().filter(|(who, ..)| ![OURS, REFERENCE].contains(who));
+    contenders
+        .extend(plain.flat_map(|(who, server, client)| bench.pair(who, server, client, Way::Pipe)));
     bench.measure(vec![metric], contenders);
     Ok(())
+}
+
+/// Our sessions with a key.
+pub fn noise(bench: &Bench, who: &'static str) -> Result<Lines> {
+    let key = bench.scratch.path().join("key").display().to_string();
+    if !Path::new(&key).exists() {
+        let create = ["auth-serve", "--create-key", "--key-file", &key];
+        let output = Command::new(&bench.sockctl).args(create).output()?;
+        ensure!(output.status.success(), "no key: {output:?}");
+    }
+    let at = "127.0.0.1:{port}";
+    Ok((
+        who,
+        words(&["sockctl", "auth-serve", "--once", "-q", "--key-file", &key, at]),
+        words(&["sockctl", "auth-connect", "-q", "--key-file", &key, at]),
+    ))
+}
+
+/// TLS of other programs, all with the certificate of the run.
+pub fn tls_peers(bench: &Bench) -> Result<Vec<Lines>> {
+    let identity = tls::identity(bench)?;
+    let listen = format!("OPENSSL-LISTEN:{{port}},bind=127.0.0.1,verify=0,cert={identity}");
+    let mut peers = vec![(
+        TLS,
+        words(&["socat", "-b262144", "-t5", &listen, "STDIO"]),
+        words(&["socat", "-b262144", "-t5", "STDIO", "OPENSSL:127.0.0.1:{port},verify=0"]),
+    )];
+    if is_installed("ncat") {
+        // As a client that reads, too, ncat 7.93 fails (EIO) once its writes wait; one that does not
+        // read must get no tickets, as its end would then be a reset.
+        let settings = bench.scratch.path().join("openssl.cnf");
+        fs::write(&settings, NO_TICKETS)?;
+        let settings = format!("OPENSSL_CONF={}", settings.display());
+        let server = ["env", &settings, "ncat", "--ssl", "--recv-only", "--ssl-cert", &identity];
+        let own = ["--ssl-key", &identity, "-l", "127.0.0.1", "{port}"];
+        peers.push((
+            "ncat --ssl",
+            words(&[&server[..], &own].concat()),
+            words(&["ncat", "--ssl", "--send-only", "127.0.0.1", "{port}"]),
+        ));
+    }
+    Ok(peers)
 }
 
 impl Bench {
     fn file_size(&self) -> usize {
         if self.options.quick { 256 << 20 } else { 1 << 30 }
+    }
+
+    /// Contenders whose bytes go from pipe to pipe.
+    pub fn through_pipes<'a>(&self, lines: &[Lines]) -> Vec<Contender<'a>> {
+        let each =
+            lines.iter().map(|(who, server, client)| self.pair(who, server, client, Way::Pipe));
+        each.flatten().collect()
     }
 
     fn pairs<'a>(&self, pairs: &[Pair], way: Way) -> Vec<Contender<'a>> {

@@ -33,19 +33,25 @@ pub fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
+/// A connection of many: this one of them.
+pub fn member(port: u16, index: usize) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let last = u8::try_from(1 + index / PER_ADDRESS)?;
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// Many connections, each of which was answered once.
 pub fn crowd(port: u16, count: usize) -> Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(count);
     let mut answered = 0;
     for index in 0..count {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        let last = u8::try_from(1 + index / PER_ADDRESS)?;
-        setsockopt(&socket, IpBindAddressNoPort, &true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        socket.connect_timeout(&address.into(), PATIENCE)?;
-        let mut stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = member(port, index)?;
         stream.write_all(b".")?;
         streams.push(stream);
         // Not too many at a time: a listener's queue has an end.

@@ -27,6 +27,7 @@ mod report;
 mod room;
 mod scan;
 mod startup;
+mod tls;
 mod udp;
 
 use std::fs;
@@ -55,6 +56,9 @@ const GROUPS: &[(&str, Group)] = &[
     ("room", room::run),
     ("udp", udp::run),
     ("auth", auth::run),
+    ("tls-bulk", tls::bulk),
+    ("tls-handshakes", tls::handshakes),
+    ("tls-memory", tls::memory),
     ("repeat", repeat::run),
     ("start", startup::run),
     ("scan", scan::run),
@@ -69,7 +73,7 @@ const SLOW: Duration = Duration::from_secs(8);
 /// Measures sockctl beside other programs
 #[derive(Parser)]
 struct Options {
-    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, repeat, start, scan, growth
+    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, tls-bulk, tls-handshakes, tls-memory, repeat, start, scan, growth
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<String>,
     /// Fewer and shorter rounds

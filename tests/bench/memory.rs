@@ -4,14 +4,14 @@ use std::process::Stdio;
 
 use anyhow::Result;
 
-use crate::Bench;
 use crate::echo::SERVERS;
 use crate::load::{allowed, crowd};
 use crate::peer::Server;
 use crate::report::{Metric, Sample};
+use crate::{Bench, Contender};
 
 /// More than this many processes or threads are another experiment.
-const FEW: usize = 1_000;
+pub const FEW: usize = 1_000;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let counts: &[usize] =
@@ -27,18 +27,29 @@ pub fn run(bench: &mut Bench) -> Result<()> {
                 _ => count <= FEW,
             })
             .collect();
-        let contenders = bench.contenders(&servers, move |words| {
-            let server = Server::start(words, Stdio::null(), Stdio::null())?;
-            let empty = server.process.group_memory()?;
-            let _idle = crowd(server.port, count)?;
-            let each = (server.process.group_memory()? - empty) / f64::from(u32::try_from(count)?);
-            Ok(vec![Sample::new(each)])
-        });
-        let metric =
-            Metric::less(format!("memory of each of {count} idle connections"), "bytes", None);
-        let rounds = bench.options.rounds.replace(2);
-        bench.measure(vec![metric], contenders);
-        bench.options.rounds = rounds;
+        let contenders = bench.contenders(&servers, move |words| each(words, count, crowd));
+        let name = format!("memory of each of {count} idle connections");
+        compare(bench, Metric::less(name, "bytes", None), contenders);
     }
     Ok(())
+}
+
+/// The memory of a server for each of so many idle connections.
+pub fn each<T>(
+    words: &[String],
+    count: usize,
+    crowd: impl Fn(u16, usize) -> Result<T>,
+) -> Result<Vec<Sample>> {
+    let server = Server::start(words, Stdio::null(), Stdio::null())?;
+    let empty = server.process.group_memory()?;
+    let _idle = crowd(server.port, count)?;
+    let each = (server.process.group_memory()? - empty) / f64::from(u32::try_from(count)?);
+    Ok(vec![Sample::new(each)])
+}
+
+/// Two rounds: memory does not vary with the load of the machine.
+pub fn compare(bench: &mut Bench, metric: Metric, contenders: Vec<Contender<'_>>) {
+    let rounds = bench.options.rounds.replace(2);
+    bench.measure(vec![metric], contenders);
+    bench.options.rounds = rounds;
 }

@@ -12,6 +12,12 @@ pub const OURS: &str = "sockctl";
 pub const REFERENCE: &str = "reference";
 /// Measures memory to memory: a mark, no peer.
 pub const IPERF: &str = "iperf3";
+/// Our own encrypted session beside our TLS. No peer.
+pub const NOISE: &str = "Noise";
+/// The memory that an idle TLS connection may have. No peer.
+pub const BUDGET: &str = "24 KiB";
+/// What is no peer.
+const MARKS: [&str; 4] = [REFERENCE, IPERF, NOISE, BUDGET];
 
 /// Whether more or less of it is better.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,7 +125,7 @@ impl Row {
     /// The best of the others.
     fn best_peer(&self) -> Option<&Series> {
         let peers = self.series.iter().filter(|series| {
-            ![OURS, REFERENCE, IPERF].contains(&series.who.as_str()) && !series.samples.is_empty()
+            series.who != OURS && !MARKS.contains(&&*series.who) && !series.samples.is_empty()
         });
         peers.max_by(|a, b| {
             let [a, b] = [a, b].map(|series| median(&series.values()).unwrap_or_default());
@@ -178,7 +184,7 @@ impl Row {
         let targets = self.metric.targets.iter();
         let targets: Vec<String> = targets.map(|&(who, target)| self.target(who, target)).collect();
         let targets = if targets.is_empty() { "–".into() } else { targets.join(", ") };
-        let marks = [REFERENCE, IPERF].into_iter().filter_map(|mark| {
+        let marks = MARKS.into_iter().filter_map(|mark| {
             let series = self.get(mark)?;
             let [middle, ..] = self.ratio(series)?;
             Some(format!("{middle:.2} of {mark} {}", shown(series)))
