@@ -32,6 +32,7 @@ Operations, in this order, after the handshake:
     reset                 the connection is reset
     raw:HEX               bytes that are no record
     hold                  reads until the connection ends, as bytes
+    stall                 the same, if there is no session
     pause:MS              nothing for so many milliseconds
 """
 import hashlib, socket, ssl, struct, sys, time
@@ -59,6 +60,7 @@ class Peer:
         self.sock, self.obj, (self.incoming, self.outgoing) = sock, obj, bios
         self.bytes, self.records = limits
         self.sent = 0
+        self.is_whole = False
 
     def flush(self, limited=False):
         for record in records(self.outgoing.read()):
@@ -93,6 +95,7 @@ class Peer:
 
     def handshake(self):
         self.run(self.obj.do_handshake, True)
+        self.is_whole = True
 
     def read(self, sink):
         """Reads to the end; its name."""
@@ -184,8 +187,8 @@ class Peer:
             self.sock.close()
         elif name == "raw":
             self.sock.sendall(bytes.fromhex(text))
-        elif name == "hold":
-            while self.sock.recv(65536):
+        elif name == "hold" or name == "stall":
+            while (name == "hold" or not self.is_whole) and self.sock.recv(65536):
                 pass
         elif name == "pause":
             time.sleep(int(text) / 1000)
@@ -231,11 +234,10 @@ def talk(sock, limits):
     if role == "client":
         more = {"server_hostname": options.get("name", "localhost"), "session": session}
     peer = Peer(sock, context.wrap_bio(*bios, **more), bios, limits)
-    is_whole = True
     try:
         peer.handshake()
     except Cut:
-        is_whole = False
+        pass
     except ssl.SSLError as e:
         tell(f"handshake: {e.reason}")
         sock.close()
@@ -248,10 +250,10 @@ def talk(sock, limits):
             peer.do(op)
     except OSError as e:
         tell(f"{op}: {getattr(e, 'reason', None) or type(e).__name__}")
-    if is_whole:
+    if peer.is_whole:
         session = peer.obj.session
     sock.close()
-    return is_whole
+    return peer.is_whole
 
 server = None
 if role == "server":

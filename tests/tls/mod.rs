@@ -4,6 +4,8 @@
 mod certificates;
 mod check;
 mod client;
+mod handshake;
 mod peers;
 mod session;
 mod starttls;
+mod truth;

@@ -29,3 +29,11 @@ pub fn server(cert: &str, words: impl Words) -> Running {
 pub fn client(address: impl Display, ca: &str, words: impl Words) -> Program {
     sockctl(format!("connect {address} --tls --tls-ca")).arg(ca).args(words)
 }
+
+/// The versions of TLS that there are.
+pub const VERSIONS: [&str; 2] = ["1.2", "1.3"];
+
+/// Whether it is one error line.
+pub fn is_one_line(said: &str) -> bool {
+    said.lines().count() == 1 && said.starts_with("sockctl: ") && !said.contains("panicked")
+}
