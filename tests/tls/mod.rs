@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod handshake;
 mod peers;
+mod server;
 mod session;
 mod starttls;
 mod truth;
