@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, Error, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
 
 use super::handshake::{Party, TlsHandshake};
 use super::untrusted::{self, Untrusted};
@@ -47,7 +48,26 @@ impl Trust {
 pub struct Client {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
+    identity: Arc<Identity>,
     name: ServerName<'static>,
+}
+
+/// Our certificate, if we have one, and whether the server has asked for it.
+#[derive(Debug)]
+struct Identity {
+    certified: Option<Arc<CertifiedKey>>,
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _roots: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.certified.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.certified.is_some()
+    }
 }
 
 impl Client {
@@ -73,17 +93,12 @@ impl Client {
             .map_err(|error| failed(&error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
-        let mut config = match identity {
-            Some(identity) => {
-                let identity = SingleCertAndKey::from(Arc::clone(identity));
-                builder.with_client_cert_resolver(Arc::new(identity))
-            }
-            None => builder.with_no_client_auth(),
-        };
+        let identity = Arc::new(Identity { certified: identity.clone(), asked: false.into() });
+        let mut config = builder.with_client_cert_resolver(Arc::clone(&identity) as _);
         config.alpn_protocols.clone_from(alpn);
         config.enable_sni = is_named;
         config.key_log = key_log();
-        Ok(Self { config: Arc::new(config), verifier, name })
+        Ok(Self { config: Arc::new(config), verifier, identity, name })
     }
 
     /// The client's side of one handshake.
@@ -124,6 +139,10 @@ impl Party for Client {
 
     fn proved_name(&self, _side: &Self::Side) -> Option<String> {
         None
+    }
+
+    fn lacks_certificate(&self) -> bool {
+        self.identity.certified.is_none() && self.identity.asked.load(Ordering::Relaxed)
     }
 
     fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String> {

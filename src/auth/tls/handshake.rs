@@ -33,6 +33,11 @@ pub trait Party {
     /// The name that the peer has proved, for people.
     fn proved_name(&self, side: &Self::Side) -> Option<String>;
 
+    /// Whether the peer has asked for a certificate that we do not have.
+    fn lacks_certificate(&self) -> bool {
+        false
+    }
+
     /// Why the peer's certificate is not accepted, if that is the error; also noted in `info`.
     fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String>;
 }
@@ -99,6 +104,12 @@ impl<P: Party> TlsHandshake<P> {
             return Refusal { tls, ..Refusal::new(reason, Exit::NotAuthenticated) };
         }
         let (code, exit, reason) = match error {
+            Error::AlertReceived(alert) if self.party.lacks_certificate() => {
+                let name = alert_name(*alert);
+                let reason =
+                    format!("{peer} asks for a certificate (alert {name}); add --tls-cert");
+                (CLIENT_CERT_REJECTED, Exit::NotAuthenticated, reason)
+            }
             Error::AlertReceived(alert) if is_rejection(*alert) => {
                 let name = alert_name(*alert);
                 let reason = format!("{peer} does not accept our certificate (alert {name})");

@@ -100,6 +100,11 @@ fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> St
     let Some(first) = names.first() else {
         return format!("it names nothing, and not {wanted}");
     };
+    // RFC 9525, section 2: names count in the subjectAltName only.
+    if names == [wanted] {
+        let pin = pin(certificate);
+        return format!("it has {wanted} as its common name alone, which does not count{pin}");
+    }
     // What is pasted into a shell is a host name, or nothing.
     let way = match ServerName::try_from(first.as_str()) {
         Ok(_) => format!("; if that is meant: --tls-name {first}"),

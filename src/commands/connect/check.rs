@@ -188,6 +188,7 @@ fn wait_for_answer(
     for range in state.results.empty_ranges() {
         talk.notice(Level::Normal, &range);
     }
+    Workers::stop(state);
     result
 }
 
@@ -265,6 +266,7 @@ fn repeat(
         (failure, signal) => {
             let interrupted = signal.map(|signal| Failure::silent(Exit::of_signal(signal)));
             let result = state.results.finish(interrupted);
+            Workers::stop(state);
             result.and(failure.map_or(Ok(()), Err))
         }
     }

@@ -4,6 +4,7 @@
 //! up nothing else. The main thread ends as soon as the answer is known; what is still under way then
 //! ends with the process.
 
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -56,6 +57,11 @@ impl<R: Send + 'static> Workers<R> {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the lock for good: what threads still find does not follow what was written last.
+    pub(super) fn stop(state: MutexGuard<'_, State<R>>) {
+        mem::forget(state);
     }
 
     /// Waits for a thread that wakes us, or for a signal.
