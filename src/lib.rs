@@ -103,7 +103,7 @@
 //! # How a connection ends
 //!
 //! A graceful close (FIN, and a codec's end of stream before it) tells the peer that the stream is
-//! complete; anything else is a reset. Handlers give the reason, and `Table::is_graceful`
+//! complete; anything else is a reset. Handlers give the reason, and `Entry::is_graceful`
 //! (`server/lifecycle.rs`) decides by it alone. A connection that is aborted gets no FIN and no end of
 //! the codec's, but a reset once what was sent is acknowledged.
 //!

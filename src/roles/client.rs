@@ -338,7 +338,6 @@ impl ClientArgs {
                 max_bytes: self.max_bytes.unwrap_or(u64::MAX),
                 half_close: self.data.half_close(),
                 proves: false,
-                role: Role::Client,
                 tcp_info: self.tcp_info,
             },
             limits: Limits::default(),

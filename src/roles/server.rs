@@ -370,7 +370,6 @@ impl ServerArgs {
                 max_bytes: u64::MAX,
                 half_close: self.data.half_close(),
                 proves: false,
-                role: Role::Server,
                 tcp_info: false,
             },
             limits: Limits {

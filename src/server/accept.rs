@@ -94,7 +94,7 @@ impl EventLoop<'_> {
             _ => None,
         };
         let conn = Connection::new(socket, peer, self.table.now);
-        let Ok(id) = self.table.insert(self.table.count, conn) else {
+        let Ok(id) = self.table.insert(self.table.count, Role::Server, conn) else {
             return; // what epoll cannot watch is closed
         };
         match until {
@@ -144,17 +144,8 @@ impl EventLoop<'_> {
     /// Admits a connection if there is room; else it waits or is refused. socketserver:
     /// `process_request`.
     pub(super) fn admit(&mut self, slot: usize) {
-        if let Some(max) = self.config.limits.per_ip
-            && self.table.neighbours(slot) >= max
-        {
-            return self.table.close(slot, Reason::PerAddress);
-        }
-        if self.is_full() {
-            if self.config.limits.reject {
-                self.table.close(slot, Reason::Full);
-            } else {
-                self.table.set_phase(slot, Phase::Waiting);
-            }
+        let is_dialled = self.table.entries.get(slot).is_none_or(|it| it.role == Role::Client);
+        if !is_dialled && !self.has_room(slot) {
             return;
         }
         if let Err(failure) = self.start_dumps(slot) {
@@ -162,7 +153,7 @@ impl EventLoop<'_> {
         }
         self.table.open(slot);
         // A second client is refused instead of waiting in the backlog.
-        if self.config.once && self.listener.is_some() {
+        if self.config.once && self.listener.is_some() && !is_dialled {
             self.stop_listening();
             for other in self.table.slots().into_iter().filter(|&other| other != slot) {
                 self.table.remove(other, Reason::Once);
@@ -173,6 +164,24 @@ impl EventLoop<'_> {
             // Broadcasts about this connection: the others may get them later.
             self.table.flush_entry(slot);
         }
+    }
+
+    /// Whether an accepted connection may be admitted now; else it waits or is refused.
+    fn has_room(&mut self, slot: usize) -> bool {
+        if let Some(max) = self.config.limits.per_ip
+            && self.table.neighbours(slot) >= max
+        {
+            self.table.close(slot, Reason::PerAddress);
+        } else if self.is_full() {
+            if self.config.limits.reject {
+                self.table.close(slot, Reason::Full);
+            } else {
+                self.table.set_phase(slot, Phase::Waiting);
+            }
+        } else {
+            return true;
+        }
+        false
     }
 
     /// `--hex`, `--log`: has a connection dumped.
@@ -189,7 +198,8 @@ impl EventLoop<'_> {
     /// A dump could not be opened. If each client has files of its own, that ends this one alone.
     fn dump_failed(&mut self, slot: usize, failure: Failure) {
         let is_shared = !self.config.dumps.iter().all(Dump::is_numbered);
-        if is_shared || self.config.once || self.config.bounds.role == Role::Client {
+        let is_dialled = self.table.entries.get(slot).is_none_or(|it| it.role == Role::Client);
+        if is_shared || self.config.once || is_dialled {
             return self.table.quit(Err(failure.exit(Exit::Output)));
         }
         self.table.log_limit.failure(&failure, self.table.now);

@@ -101,10 +101,10 @@ impl Clients for Table {
     }
 
     fn about(&self, client: Id) -> Option<About> {
-        let Entry { conn, key, tls, .. } = self.find(client)?;
+        let Entry { role, conn, key, tls, .. } = self.find(client)?;
         Some(About {
             is_datagram: false,
-            is_dialled: self.bounds.role == Role::Client,
+            is_dialled: *role == Role::Client,
             local: conn.socket.local().ok(),
             peer: conn.peer.clone(),
             neighbours: self.neighbours(client.slot),

@@ -27,13 +27,13 @@ use crate::session::program::EXIT_GRACE;
 impl Table {
     /// Gives out a duplicate of the socket, in blocking mode.
     pub(super) fn hand_off_socket(&mut self, client: Id) -> io::Result<OwnedFd> {
-        let (token, role) = (client.slot as u64, self.bounds.role);
+        let token = client.slot as u64;
         let entry = self.open_entry(client).ok_or(io::ErrorKind::NotConnected)?;
         let socket = entry.conn.socket.as_fd().try_clone_to_owned()?;
         entry.interest = Interest::default();
         // Both descriptors share the mode; ours is neither read nor written meanwhile.
         entry.conn.socket.set_nonblocking(false)?;
-        let before = counts(entry, role);
+        let before = counts(entry);
         self.poller.change(&self.entries[client.slot].conn, token, Interest::default())?;
         let hand_off = HandOff { before, ended: None, gone: None };
         self.set_phase(client.slot, Phase::HandedOff(Box::new(hand_off)));
@@ -42,16 +42,16 @@ impl Table {
 
     /// epoll reports an error or a hang-up on a socket that a program has.
     pub(super) fn hung_up_handed_off(&mut self, slot: usize, event: &Ready) {
-        let (now, role) = (self.now, self.bounds.role);
+        let now = self.now;
         let Some(entry) = self.get(slot) else {
             return;
         };
-        if event.failed && event.hung_up || is_reset(entry, role) {
+        if event.failed && event.hung_up || is_reset(entry) {
             self.hang_up(slot, Reason::Reset);
         } else if let Phase::HandedOff(hand_off) = &mut entry.phase
             && event.hung_up
             && hand_off.ended.is_none()
-            && role == Role::Server
+            && entry.role == Role::Server
         {
             hand_off.ended = Some(now + EXIT_GRACE);
             self.pending.push(slot);
@@ -98,12 +98,12 @@ impl Table {
 
     /// Takes the socket back and ends the connection, unless the client is gone; whether it was.
     pub(super) fn reclaim_socket(&mut self, client: Id, reason: Reason) -> bool {
-        let (now, role) = (self.now, self.bounds.role);
+        let now = self.now;
         let found = self.entries.get_mut(client.slot);
         let Some(entry) = found.filter(|entry| entry.number == client.number) else {
             return true;
         };
-        let (after, reset) = (counts(entry, role), is_reset(entry, role));
+        let (after, reset) = (counts(entry), is_reset(entry));
         let Phase::HandedOff(hand_off) = &entry.phase else {
             return false;
         };
@@ -126,13 +126,13 @@ impl Table {
 }
 
 /// Whether the client reset the connection, also if the program has read that error already.
-fn is_reset(entry: &Entry, role: Role) -> bool {
-    TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset(role == Role::Client))
+fn is_reset(entry: &Entry) -> bool {
+    TcpInfo::read(&entry.conn).is_ok_and(|info| info.is_reset(entry.role == Role::Client))
 }
 
 /// Payload bytes read and written by the program, as the kernel counts them.
-fn counts(entry: &Entry, role: Role) -> Option<(u64, u64)> {
+fn counts(entry: &Entry) -> Option<(u64, u64)> {
     let info = TcpInfo::read(&entry.conn).ok()?;
     let unread = entry.conn.socket.unread().unwrap_or_default();
-    Some((info.received(role == Role::Client)?.saturating_sub(unread), info.sent()?))
+    Some((info.received(entry.role == Role::Client)?.saturating_sub(unread), info.sent()?))
 }

@@ -25,14 +25,14 @@ pub(super) const ABORT_TIMEOUT: Duration = Duration::from_millis(500);
 const ACK_POLL_MIN: Duration = Duration::from_millis(1);
 const ACK_POLL_MAX: Duration = Duration::from_millis(100);
 
-impl Table {
-    /// Whether a connection that ends for this reason gets FIN: all that was to be sent is on its way, or
+impl Entry {
+    /// Whether it gets FIN where it ends for this reason: all that was to be sent is on its way, or
     /// it is refused. Anything else is a reset.
-    fn is_graceful(&self, entry: &Entry, reason: Reason) -> bool {
+    fn is_graceful(&self, reason: Reason) -> bool {
         match reason {
-            Reason::Shutdown => self.bounds.role == Role::Server,
+            Reason::Shutdown => self.role == Role::Server,
             // A plain socket that is closed with unread data resets the connection by itself.
-            Reason::Limit => entry.conn.output_ended().is_some() && !entry.conn.is_truncated,
+            Reason::Limit => self.conn.output_ended().is_some() && !self.conn.is_truncated,
             Reason::Incomplete | Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => {
                 false
             }
@@ -45,7 +45,9 @@ impl Table {
             | Reason::Once => true,
         }
     }
+}
 
+impl Table {
     /// Removes a connection at once: it failed, or has no more time. Only one whose
     /// end was sent is not reset.
     pub(super) fn remove(&mut self, slot: usize, reason: Reason) {
@@ -56,7 +58,7 @@ impl Table {
         let (first, is_graceful) = match &entry.phase {
             Phase::LastAck(last_ack) => (last_ack.reason, true),
             Phase::Closing(first) => (*first, true),
-            _ => (reason, self.is_graceful(&entry, reason)),
+            _ => (reason, entry.is_graceful(reason)),
         };
         let reason = match if first.is_end() { reason } else { first } {
             Reason::Incomplete if self.stopping.is_some() => Reason::Shutdown,
@@ -75,7 +77,7 @@ impl Table {
         let error = entry.conn.take_failure();
         // Strangers must not fill the log.
         if entry.is_admitted
-            || self.bounds.role == Role::Server
+            || entry.role == Role::Server
                 && self.talk.says(Level::Verbose)
                 && self.log_limit.allows(self.now)
         {
@@ -84,7 +86,7 @@ impl Table {
         if entry.is_admitted || reason.refusal().is_some() {
             let conn = entry.conn;
             let closed = Closed {
-                role: self.bounds.role,
+                role: entry.role,
                 idle: self.bounds.idle,
                 reason,
                 by_peer: conn.read_half() != ReadHalf::Open || error.is_some(),
@@ -128,8 +130,9 @@ impl Table {
             entry.conn.check_error(now);
             entry.conn.is_delivered(log)
         });
-        let Bounds { role, linger, idle, .. } = self.bounds;
-        let Some(Entry { conn, phase: Phase::LastAck(last_ack), .. }) = self.entries.get_mut(slot)
+        let Bounds { linger, idle, .. } = self.bounds;
+        let Some(Entry { role, conn, phase: Phase::LastAck(last_ack), .. }) =
+            self.entries.get_mut(slot)
         else {
             return;
         };
@@ -233,7 +236,7 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        if !self.is_graceful(entry, reason) {
+        if !entry.is_graceful(reason) {
             return self.abort(slot, reason);
         }
         self.set_phase(slot, Phase::Closing(reason));
@@ -271,7 +274,7 @@ impl Table {
         let Some(entry) = self.entries.get(slot) else {
             return;
         };
-        let is_complete = entry.conn.waiting(&self.log) == 0 && self.is_graceful(entry, reason);
+        let is_complete = entry.conn.waiting(&self.log) == 0 && entry.is_graceful(reason);
         match entry.phase {
             Phase::HandedOff(_) => return self.hang_up(slot, Reason::Shutdown),
             Phase::Open if is_complete => {

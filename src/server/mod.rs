@@ -41,6 +41,7 @@ use crate::net::open_files;
 use crate::net::poller::{Interest, Ready};
 use crate::net::quantity;
 use crate::net::ready::{self, PortFile};
+use crate::net::role::Role;
 use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::closed::Closed;
@@ -387,9 +388,7 @@ impl<'a> EventLoop<'a> {
         let only = self.table.all().first().and_then(|&id| self.table.peer(id));
         let dialled = self.route.as_ref().map(|route| &route.address);
         match (&self.listener, only, dialled) {
-            (None, Some(peer), _) => {
-                Failure::timed_out(self.config.bounds.role.op(), &peer).hint(cause)
-            }
+            (None, Some(peer), _) => Failure::timed_out(Role::Client.op(), &peer).hint(cause),
             (None, None, Some(address)) => Failure::timed_out("connect to", address).hint(cause),
             (Some(listener), ..) => {
                 Failure::new("serve on", listener.local(), cause, Exit::TimedOut)

@@ -114,10 +114,14 @@ impl EventLoop<'_> {
     /// Whether a client has left without a byte, as a health check does.
     fn is_health_check(&mut self, slot: usize, event: &HandshakeEvent) -> bool {
         let has_left = matches!(event, HandshakeEvent::Refused(_) | HandshakeEvent::Broken(..));
-        let negotiation = self.table.negotiation(slot);
-        let is_silent = negotiation.is_some_and(|negotiation| !negotiation.driver.has_received());
-        let is_newcomer = self.table.get(slot).is_some_and(|entry| !entry.phase.is_joined());
-        self.config.bounds.role == Role::Server && has_left && is_silent && is_newcomer
+        let Some(entry) = self.table.entries.get(slot) else {
+            return false;
+        };
+        let is_newcomer = entry.role == Role::Server && !entry.phase.is_joined();
+        let Phase::Handshake(negotiation) = &entry.phase else {
+            return false;
+        };
+        has_left && is_newcomer && !negotiation.driver.has_received()
     }
 
     /// Removes it. Only connection detail tells of it.

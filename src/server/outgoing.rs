@@ -26,6 +26,7 @@ use crate::net::poller::Interest;
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
 use crate::net::retry::Retry;
+use crate::net::role::Role;
 use crate::net::socket::Socket;
 use crate::session::closed::Closed;
 
@@ -252,7 +253,7 @@ impl EventLoop<'_> {
             None => socket.peer().during("connect to", target)?,
         };
         let conn = Connection::new(socket, peer, self.table.now);
-        let slot = self.table.insert(number, conn).during("connect to", target)?.slot;
+        let slot = self.table.insert(number, Role::Client, conn).during("connect to", target)?.slot;
         // What is connected is kept only while it may be dialled again.
         self.connected.extend(
             self.outgoing

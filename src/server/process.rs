@@ -140,7 +140,7 @@ impl Table {
             self.remove_failed(slot);
         } else if let WriteHalf::Ended(_) = conn.write_half()
             && (ended
-                || self.bounds.role == Role::Client
+                || entry.role == Role::Client
                     && !entry.is_occupied
                     && matches!(entry.phase, Phase::Closing(_)))
         {

@@ -21,7 +21,8 @@ fn hint_at_tls(table: &mut Table, slot: usize, first: &[u8]) {
     if let Some(hint) = speaks_tls(first)
         && table.log_limit.allows(table.now)
     {
-        let (op, peer) = (table.bounds.role.op(), &table.entries[slot].conn.peer);
+        let entry = &table.entries[slot];
+        let (op, peer) = (entry.role.op(), &entry.conn.peer);
         table.talk.warn(&format!("{op} {peer}: {hint}"));
     }
 }
@@ -158,8 +159,8 @@ impl EventLoop<'_> {
             Some(ReadHalf::Eof) if !has_failed => {
                 self.table.pending.push(slot);
                 self.handler.ended(id, StreamEnd::Eof, &mut self.table);
-                if self.config.bounds.role == Role::Server
-                    && let Some(entry) = self.table.open_entry(id)
+                if let Some(entry) = self.table.open_entry(id)
+                    && entry.role == Role::Server
                     && entry.conn.output_ended().is_none()
                 {
                     entry.conn.socket.probe_half_closed();
@@ -178,7 +179,7 @@ impl EventLoop<'_> {
         if let Some(error) = error.filter(|e| e.kind() == std::io::ErrorKind::InvalidData)
             && !self.config.once
         {
-            let (op, peer) = (self.config.bounds.role.op(), &entry.conn.peer);
+            let (op, peer) = (entry.role.op(), &entry.conn.peer);
             let exit = protocol_exit(error).unwrap_or(Exit::Broken);
             let failure = Failure::new(op, peer, error.to_string(), exit);
             self.table.log_limit.failure(&failure, self.table.now);

@@ -225,7 +225,7 @@ impl EventLoop<'_> {
 
     /// A step of the handshake: of a client's proof, or of ours.
     pub(super) fn secure(&mut self, slot: usize, event: HandshakeEvent) {
-        match self.config.bounds.role {
+        match self.table.entries[slot].role {
             Role::Server => self.secure_accepted(slot, event),
             Role::Client => self.secure_dialled(slot, event),
         }

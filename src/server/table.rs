@@ -31,6 +31,8 @@ use crate::session::{Clients, Handler, Id};
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Entry {
     pub(super) number: u64,
+    /// Whether it was accepted or dialled.
+    pub(super) role: Role,
     pub(super) conn: Connection,
     pub(super) phase: Phase,
     /// The name of the key that it proved.
@@ -82,8 +84,6 @@ pub struct Bounds {
     pub half_close: bool,
     /// We prove a key as a client.
     pub proves: bool,
-    /// Which side of the connections we are.
-    pub role: Role,
     /// `--tcp-info`: statistics are reported at the end.
     pub tcp_info: bool,
 }
@@ -102,7 +102,7 @@ pub(super) struct Table {
     pub(super) stop_wanted: bool,
     /// How the run ends, once that is decided.
     pub(super) result: Option<Result<(), Failure>>,
-    /// Connections that hold a place of `-m`.
+    /// Accepted connections that hold a place of `-m`.
     pub(super) admitted: usize,
     /// Connections in [`Phase::Silent`].
     pub(super) silent: usize,
@@ -192,12 +192,13 @@ impl Table {
     }
 
     /// Adds a connection, which waits to be admitted.
-    pub(super) fn insert(&mut self, number: u64, conn: Connection) -> io::Result<Id> {
+    pub(super) fn insert(&mut self, number: u64, role: Role, conn: Connection) -> io::Result<Id> {
         let vacant = self.entries.vacant_entry();
         let slot = vacant.key();
         self.poller.add(&conn, slot as u64, Interest::READ)?;
         vacant.insert(Entry {
             number,
+            role,
             conn,
             phase: Phase::Waiting,
             key: None,
@@ -281,7 +282,7 @@ impl Table {
         if let Some(armed) = entry.armed {
             self.timers.remove(&(armed, slot));
         }
-        if entry.is_admitted {
+        if entry.is_admitted && entry.role == Role::Server {
             self.admitted -= 1;
             if let Some(address) = entry.network()
                 && let Some(count) = self.by_address.get_mut(&address)
@@ -334,16 +335,15 @@ impl Table {
             entry.is_admitted = true;
             entry.conn.open(log, now);
         });
-        self.admitted += 1;
-        let Some(entry) = self.entries.get(slot) else {
+        let Some(entry) = self.entries.get(slot).filter(|entry| entry.role == Role::Server) else {
             return;
         };
+        self.admitted += 1;
         if let Some(address) = entry.network() {
             *self.by_address.entry(address).or_default() += 1;
         }
         let joined = self.is_social;
-        if self.bounds.role == Role::Server
-            && self.talk.says(if joined { Level::Normal } else { Level::Verbose })
+        if self.talk.says(if joined { Level::Normal } else { Level::Verbose })
             && let Ok(local) = entry.conn.socket.local()
         {
             let (id, peer) = (entry.number, &entry.conn.peer);

@@ -85,7 +85,7 @@ impl Table {
         let waiting = conn.waiting(&self.log);
         let is_stalled = waiting >= HIGH_WATER && !entry.interest.read && !conn.wire_ended();
         let (idle, linger) = (self.bounds.idle, self.bounds.linger);
-        let check = if waiting > 0 || conn.has_unacked && self.bounds.role == Role::Client {
+        let check = if waiting > 0 || conn.has_unacked && entry.role == Role::Client {
             Some(conn.next_ack_check())
         } else {
             (conn.has_unacked && !idle.is_zero()).then(|| conn.next_ack_check_within(idle))

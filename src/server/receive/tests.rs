@@ -53,7 +53,6 @@ fn config() -> Config {
             max_bytes: u64::MAX,
             half_close: true,
             proves: false,
-            role: Role::Server,
             tcp_info: false,
         },
         limits: Limits::default(),
@@ -86,7 +85,7 @@ fn admitted(events: &mut EventLoop<'_>, codec: Option<Box<dyn Codec>>) -> (Id, U
     let peer = Endpoint::Unix(Vec::new());
     let mut conn = Connection::new(OwnedFd::from(ours).into(), peer, Instant::now());
     conn.establish(codec);
-    let id = events.table.insert(1, conn).unwrap();
+    let id = events.table.insert(1, Role::Server, conn).unwrap();
     events.admit(id.slot);
     (id, theirs)
 }
