@@ -74,7 +74,8 @@ impl Server {
         };
         let identity = Arc::new(Identity { certified: identity, asked: Mutex::new(None) });
         let mut config = builder.with_cert_resolver(Arc::clone(&identity) as _);
-        // Stateless: a client that comes back costs a quarter of a handshake, and no memory.
+        // Stateless: a client that comes back costs no memory. It has no signature to check; the server
+        // saves nothing with an ECDSA certificate, whose signature costs 4 of 130 µs.
         config.ticketer =
             rustls::crypto::ring::Ticketer::new().map_err(|error| failed(error.to_string()))?;
         config.alpn_protocols = alpn;
