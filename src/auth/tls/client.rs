@@ -152,7 +152,8 @@ impl Party for Client {
         if let Some(shown) = self.verifier.last() {
             info.certificate = certificate::describe(&shown, SystemTime::now()).ok();
         }
-        let Untrusted { code, cause } = untrusted::of(why, self.verifier.last().as_ref(), info);
+        let Untrusted { code, cause } =
+            untrusted::of(why, self.verifier.last().as_ref(), info, true);
         (info.code, info.reason) = (Some(code), Some(cause.clone()));
         Some(cause)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use rustls::server::{
     ClientHello, ResolvesServerCert, UnbufferedServerConnection, WebPkiClientVerifier,
@@ -12,6 +13,7 @@ use rustls::{Error, RootCertStore, ServerConfig};
 
 use super::handshake::{Party, TlsHandshake};
 use super::untrusted::{self, Untrusted};
+use super::verifier::ClientVerifier;
 use super::{certificate, key_log, negotiated, provider};
 use crate::exit::{Exit, Failure};
 use crate::net::handshake::Handshake;
@@ -31,7 +33,8 @@ pub struct ServerOptions {
 pub struct Server {
     config: Arc<ServerConfig>,
     identity: Arc<Identity>,
-    asks_clients: bool,
+    /// With `--tls-ca`.
+    verifier: Option<Arc<ClientVerifier>>,
 }
 
 /// Its certificate, and the name by which it was asked for last: rustls shows that here alone.
@@ -59,18 +62,18 @@ impl Server {
     pub fn new(options: ServerOptions) -> Result<Self, Failure> {
         let ServerOptions { identity, client_roots, alpn } = options;
         let failed = |cause: String| Failure::new("set up", "TLS", cause, Exit::Other);
-        let asks_clients = client_roots.is_some();
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(error.to_string()))?;
-        let builder = match client_roots {
+        let verifier = client_roots
+            .map(|roots| WebPkiClientVerifier::builder_with_provider(roots, provider).build())
+            .transpose()
+            .map_err(|error| failed(error.to_string()))?
+            .map(|roots| Arc::new(ClientVerifier::new(roots)));
+        let builder = match &verifier {
             None => builder.with_no_client_auth(),
-            Some(roots) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                let verifier = verifier.map_err(|error| failed(error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
         };
         let identity = Arc::new(Identity { certified: identity, asked: Mutex::new(None) });
         let mut config = builder.with_cert_resolver(Arc::clone(&identity) as _);
@@ -80,7 +83,7 @@ impl Server {
             rustls::crypto::ring::Ticketer::new().map_err(|error| failed(error.to_string()))?;
         config.alpn_protocols = alpn;
         config.key_log = key_log();
-        Ok(Self { config: Arc::new(config), identity, asks_clients })
+        Ok(Self { config: Arc::new(config), identity, verifier })
     }
 
     /// The server's side of one handshake.
@@ -99,7 +102,7 @@ impl Server {
     /// The pin of its certificate.
     pub fn pin(&self) -> Option<String> {
         let shown = self.identity.certified.cert.first()?;
-        certificate::describe(shown, std::time::SystemTime::now()).ok().map(|it| it.pin)
+        certificate::describe(shown, SystemTime::now()).ok().map(|it| it.pin)
     }
 }
 
@@ -111,7 +114,7 @@ impl Party for Server {
         let asked = self.identity.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         TlsInfo {
             name: asked,
-            verified: self.asks_clients && !side.is_handshaking(),
+            verified: self.verifier.is_some() && !side.is_handshaking(),
             ..negotiated(side)
         }
     }
@@ -124,7 +127,10 @@ impl Party for Server {
         let Error::InvalidCertificate(why) = error else {
             return None;
         };
-        let Untrusted { code, cause } = untrusted::of(why, None, info);
+        let shown = self.verifier.as_ref().and_then(|verifier| verifier.last());
+        info.certificate =
+            shown.as_ref().and_then(|it| certificate::describe(it, SystemTime::now()).ok());
+        let Untrusted { code, cause } = untrusted::of(why, shown.as_ref(), info, false);
         (info.code, info.reason) = (Some(code), Some(cause.clone()));
         Some(cause)
     }

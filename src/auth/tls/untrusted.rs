@@ -17,13 +17,16 @@ pub struct Untrusted {
     pub cause: String,
 }
 
-/// The reason that `error` stands for; `shown` is the peer's certificate, which `info` describes.
+/// The reason that `error` stands for; `shown` is the peer's certificate, which `info` describes. With
+/// `can_pin` the reason says how to trust it all the same.
 pub fn of(
     error: &CertificateError,
     shown: Option<&CertificateDer<'_>>,
     info: &TlsInfo,
+    can_pin: bool,
 ) -> Untrusted {
     let certificate = info.certificate.as_ref();
+    let pin = if can_pin { pin(certificate) } else { String::new() };
     let rsa_bits = shown.and_then(certificate::rsa_bits).unwrap_or(RSA_BITS);
     let (code, cause) = match error {
         // Whatever else is wrong: not even a pin helps, as nothing that it has signed is verified.
@@ -49,11 +52,11 @@ pub fn of(
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
             if shown.is_some_and(certificate::is_self_signed) =>
         {
-            ("CERT_SELF_SIGNED", format!("it is self-signed{}", pin(certificate)))
+            ("CERT_SELF_SIGNED", format!("it is self-signed{pin}"))
         }
         CertificateError::UnknownIssuer => {
-            let way = match pin(certificate) {
-                pin if pin.is_empty() => String::new(),
+            let way = match pin.as_str() {
+                "" => String::new(),
                 pin => format!("{pin}, or --tls-ca FILE with its issuer"),
             };
             let cause = format!("its issuer is not known, or an intermediate is missing{way}");
@@ -79,7 +82,7 @@ pub fn of(
             ("CERT_WEAK", "its signature or key is of a kind that is not accepted".into())
         }
         CertificateError::Other(other) if format!("{other}").contains("CaUsedAsEndEntity") => {
-            ("CERT_SELF_SIGNED", format!("it is a CA's own{}", pin(certificate)))
+            ("CERT_SELF_SIGNED", format!("it is a CA's own{pin}"))
         }
         CertificateError::Other(other) if format!("{other}").contains("NameConstraint") => {
             ("CERT_NAME_CONSTRAINT", "its issuer may not sign for its names".into())
