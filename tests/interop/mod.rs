@@ -6,3 +6,4 @@ mod netcat;
 mod opts;
 mod scripted;
 mod services;
+mod tls;

@@ -1,11 +1,11 @@
 //! TLS: `connect --tls` and `serve --tls`, against each other and against Python's `ssl`.
 //! `certificates.rs` makes what they show, `peers.rs` are the peers.
 
-mod certificates;
+pub mod certificates;
 mod check;
 mod client;
 mod handshake;
-mod peers;
+pub mod peers;
 mod server;
 mod session;
 mod starttls;
