@@ -189,3 +189,22 @@ fn a_client_that_writes_and_reads_nothing_is_bounded() {
     assert!(after.peak < before.peak + (24 << 20), "{before:?} {after:?}");
     drop::<Running>(python);
 }
+
+#[test]
+fn garbage_behind_our_own_end_is_no_end() {
+    let chain = Chain::new();
+    for version in VERSIONS {
+        for garbage in NO_RECORDS {
+            let ops = format!("version={version} read send:good {garbage} shut hold");
+            let (_server, address) = python_server(&chain.cert, &ops);
+            let end = client(&address, &chain.ca, "").input("hi").run();
+            assert_eq!(
+                (end.code, end.stdout.as_slice()),
+                (7, &b"good"[..]),
+                "{ops} {}",
+                end.stderr
+            );
+            assert!(is_one_line(&end.stderr), "{ops} {}", end.stderr);
+        }
+    }
+}
