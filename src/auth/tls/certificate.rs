@@ -94,25 +94,23 @@ pub fn member_name(der: &CertificateDer<'_>) -> Option<String> {
 }
 
 /// An error if it is not valid yet at this time, or not any more.
-pub fn check_dates(der: &CertificateDer<'_>, now: SystemTime) -> Result<(), rustls::Error> {
+pub fn check_dates(der: &CertificateDer<'_>, time: UnixTime) -> Result<(), rustls::Error> {
     let certificate = parse(der).map_err(|_| CertificateError::BadEncoding)?;
     let validity = certificate.tbs_certificate().validity();
-    let (not_before, not_after) = (validity.not_before, validity.not_after);
-    let time = UnixTime::since_unix_epoch(since_epoch(now));
-    if seconds_until(not_before.to_date_time(), now) > 0 {
-        let not_before = UnixTime::since_unix_epoch(not_before.to_unix_duration());
+    let not_before = UnixTime::since_unix_epoch(validity.not_before.to_unix_duration());
+    let not_after = UnixTime::since_unix_epoch(validity.not_after.to_unix_duration());
+    if time < not_before {
         return Err(CertificateError::NotValidYetContext { time, not_before }.into());
     }
-    if seconds_until(not_after.to_date_time(), now) < 0 {
-        let not_after = UnixTime::since_unix_epoch(not_after.to_unix_duration());
+    if time > not_after {
         return Err(CertificateError::ExpiredContext { time, not_after }.into());
     }
     Ok(())
 }
 
 /// A time in UTC: `2026-12-31T23:59:59Z`.
-pub fn shown_time(time: SystemTime) -> String {
-    let time = DateTime::from_system_time(time);
+pub fn shown_time(time: UnixTime) -> String {
+    let time = DateTime::from_unix_duration(Duration::from_secs(time.as_secs()));
     time.map_or_else(|_| "a time after the year 9999".into(), |time| time.to_string())
 }
 

@@ -3,18 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
-use rustls::client::{ResolvesClientCert, UnbufferedClientConnection, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 
 use super::handshake::{Party, TlsHandshake};
-use super::untrusted::{self, Untrusted};
 use super::verifier::{Trust, Verifier};
-use super::{certificate, key_log, negotiated, provider};
-use crate::exit::{Exit, Failure};
+use super::{key_log, negotiated, provider, setup_failed};
+use crate::exit::{Failure, quoted};
 use crate::net::handshake::Handshake;
 use crate::net::tlsinfo::TlsInfo;
 
@@ -29,19 +27,6 @@ pub struct ClientOptions {
     pub identity: Option<Arc<CertifiedKey>>,
     /// `--tls-alpn`.
     pub alpn: Vec<Vec<u8>>,
-}
-
-impl Trust {
-    /// The trust in what these roots have signed, which were given as `given` or are the system's.
-    pub fn in_roots(
-        roots: Arc<RootCertStore>,
-        given: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, Failure> {
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
-        let verifier = verifier
-            .map_err(|error| Failure::new("trust", "the roots", error.to_string(), Exit::Usage))?;
-        Ok(Self::Roots(verifier, given.into()))
-    }
 }
 
 /// TLS with one server.
@@ -90,7 +75,7 @@ impl Client {
         let verifier = Arc::new(Verifier::new(trust.clone(), algorithms));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| failed(&error))?
+            .map_err(setup_failed)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
         let identity = Arc::new(Identity { certified: identity.clone(), asked: false.into() });
@@ -104,37 +89,33 @@ impl Client {
     /// The client's side of one handshake.
     pub fn handshake(self: &Rc<Self>) -> Result<Box<dyn Handshake>, Failure> {
         let side = UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone());
-        Ok(Box::new(TlsHandshake::new(self, side.map_err(|error| failed(&error))?)))
+        Ok(Box::new(TlsHandshake::new(self, side.map_err(setup_failed)?)))
     }
 }
 
 /// The name of a server, for SNI and for its certificate.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
     ServerName::try_from(host.to_owned()).map_err(|_| {
-        Failure::usage(format!(
-            "{} is no name that a certificate can have",
-            crate::exit::quoted(host)
-        ))
+        Failure::usage(format!("{} is no name that a certificate can have", quoted(host)))
     })
-}
-
-/// TLS cannot be set up.
-fn failed(error: &Error) -> Failure {
-    Failure::new("set up", "TLS", error.to_string(), Exit::Other)
 }
 
 impl Party for Client {
     type Side = UnbufferedClientConnection;
     const PEER: &'static str = "the server";
+    const CAN_PIN: bool = true;
 
     fn info(&self, side: &Self::Side) -> TlsInfo {
         let is_checked = !matches!(self.verifier.trust(), Trust::Any);
         TlsInfo {
-            name: self.config.enable_sni.then(|| self.name.to_str().into_owned()),
             verified: is_checked && !side.is_handshaking(),
             reason: (!is_checked).then(|| "not checked (--tls-insecure)".into()),
             ..negotiated(side)
         }
+    }
+
+    fn take_server_name(&self) -> Option<String> {
+        self.config.enable_sni.then(|| self.name.to_str().into_owned())
     }
 
     fn proved_name(&self, _side: &Self::Side) -> Option<String> {
@@ -145,16 +126,7 @@ impl Party for Client {
         self.identity.certified.is_none() && self.identity.asked.load(Ordering::Relaxed)
     }
 
-    fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String> {
-        let Error::InvalidCertificate(why) = error else {
-            return None;
-        };
-        if let Some(shown) = self.verifier.last() {
-            info.certificate = certificate::describe(&shown, SystemTime::now()).ok();
-        }
-        let Untrusted { code, cause } =
-            untrusted::of(why, self.verifier.last().as_ref(), info, true);
-        (info.code, info.reason) = (Some(code), Some(cause.clone()));
-        Some(cause)
+    fn take_rejected(&self) -> Option<CertificateDer<'static>> {
+        self.verifier.last.take()
     }
 }

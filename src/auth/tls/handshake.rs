@@ -5,8 +5,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
+use std::time::SystemTime;
 
-use rustls::{Error, PeerIncompatible};
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error, PeerIncompatible};
+
+use super::{certificate, untrusted};
 
 use crate::codec::tls::{Session, Side, alert_name, is_rejection};
 use crate::exit::{Exit, quoted};
@@ -26,9 +30,15 @@ pub trait Party {
     type Side: Side + 'static;
     /// The other side, as an error line names it.
     const PEER: &'static str;
+    /// Whether we could trust the peer's certificate by a pin.
+    const CAN_PIN: bool;
 
     /// What is known of a session, as far as it has come.
     fn info(&self, side: &Self::Side) -> TlsInfo;
+
+    /// The server's name as the client asked for it, once that is known: to be taken right behind the
+    /// processing of a connection's bytes, as a server's next one has another.
+    fn take_server_name(&self) -> Option<String>;
 
     /// The name that the peer has proved, for people.
     fn proved_name(&self, side: &Self::Side) -> Option<String>;
@@ -38,8 +48,8 @@ pub trait Party {
         false
     }
 
-    /// Why the peer's certificate is not accepted, if that is the error; also noted in `info`.
-    fn untrusted(&self, error: &Error, info: &mut TlsInfo) -> Option<String>;
+    /// The certificate that was not accepted: to be taken right behind that error.
+    fn take_rejected(&self) -> Option<CertificateDer<'static>>;
 }
 
 /// A handshake under way.
@@ -47,6 +57,7 @@ pub struct TlsHandshake<P: Party> {
     party: Rc<P>,
     /// Taken out by the end of the handshake.
     session: Option<Session<P::Side>>,
+    server_name: Option<String>,
     /// What came first, as long as it may be no TLS.
     first: Vec<u8>,
     /// How many bytes have come.
@@ -59,6 +70,7 @@ impl<P: Party> TlsHandshake<P> {
         Self {
             party: Rc::clone(party),
             session: Some(Session::new(side)),
+            server_name: None,
             first: Vec::new(),
             received: 0,
         }
@@ -85,7 +97,8 @@ impl<P: Party> TlsHandshake<P> {
 
     /// What is known of the session.
     fn info(&self) -> TlsInfo {
-        self.session.as_ref().map(|it| self.party.info(it.side())).unwrap_or_default()
+        let info = self.session.as_ref().map(|it| self.party.info(it.side()));
+        TlsInfo { name: self.server_name.clone(), ..info.unwrap_or_default() }
     }
 
     /// The refusal with what is known of the session, and in a word.
@@ -97,13 +110,8 @@ impl<P: Party> TlsHandshake<P> {
 
     fn refusal(&self, error: &Error) -> Refusal {
         let peer = P::PEER;
-        let mut info = self.info();
-        if let Some(why) = self.party.untrusted(error, &mut info) {
-            let reason = format!("{peer}'s certificate is not trusted: {why}");
-            let tls = Some(Rc::new(info));
-            return Refusal { tls, ..Refusal::new(reason, Exit::NotAuthenticated) };
-        }
         let (code, exit, reason) = match error {
+            Error::InvalidCertificate(why) => return self.untrusted(why),
             Error::AlertReceived(alert) if self.party.lacks_certificate() => {
                 let name = alert_name(*alert);
                 let reason =
@@ -132,6 +140,17 @@ impl<P: Party> TlsHandshake<P> {
             }
         };
         self.described(Refusal::new(reason, exit), code)
+    }
+
+    /// The refusal of a certificate that is not trusted.
+    fn untrusted(&self, error: &CertificateError) -> Refusal {
+        let shown = self.party.take_rejected();
+        let described = shown.as_ref().map(|it| certificate::describe(it, SystemTime::now()));
+        let info = TlsInfo { certificate: described.and_then(Result::ok), ..self.info() };
+        let (code, cause) = untrusted::of(error, shown.as_ref(), &info, P::CAN_PIN);
+        let reason = format!("{}'s certificate is not trusted: {cause}", P::PEER);
+        let info = TlsInfo { reason: Some(cause), code: Some(code), ..info };
+        Refusal { tls: Some(Rc::new(info)), ..Refusal::new(reason, Exit::NotAuthenticated) }
     }
 }
 
@@ -166,6 +185,7 @@ impl<P: Party> Handshake for TlsHandshake<P> {
             // A client has its hello; a server waits, without an error.
             let _ = session.receive(&mut [], &mut Vec::new(), &mut greeting);
         }
+        self.server_name = self.party.take_server_name();
         (greeting, FIRST)
     }
 
@@ -179,8 +199,10 @@ impl<P: Party> Handshake for TlsHandshake<P> {
         };
         // Before the handshake is over there is no payload.
         let result = session.receive(&mut message.to_vec(), &mut Vec::new(), reply);
+        self.server_name = self.party.take_server_name().or(self.server_name.take());
         if result.is_ok() && !session.side().is_handshaking() {
-            let info = self.party.info(session.side());
+            let name = self.server_name.take();
+            let info = TlsInfo { name, ..self.party.info(session.side()) };
             let key = self.party.proved_name(session.side());
             let codec = Some(Box::new(session) as Box<dyn Codec>);
             return Ok(Next::Payload(Outcome {

@@ -27,8 +27,9 @@ mod untrusted;
 pub mod verifier;
 
 use std::env;
+use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
@@ -51,6 +52,30 @@ pub const KEY_LOG: &str = "SSLKEYLOGFILE";
 /// The cryptography of TLS: that of ring.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// What rustls shows to a callback alone, until it is taken. All connections of a run share the callbacks:
+/// it is of the one that was processed last.
+#[derive(Debug)]
+struct Last<T>(Mutex<Option<T>>);
+
+impl<T> Last<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn set(&self, value: Option<T>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The failure to prepare TLS, before anything is sent.
+fn setup_failed(error: impl Display) -> Failure {
+    Failure::new("set up", "TLS", error.to_string(), Exit::Other)
 }
 
 /// A certificate with its key, which `path` names in errors.

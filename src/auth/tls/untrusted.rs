@@ -1,7 +1,7 @@
 //! Why a certificate is not trusted, in words that say what to do.
 
 use rustls::CertificateError;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::certificate;
 use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
@@ -9,26 +9,19 @@ use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
 /// The shortest RSA key that ring takes.
 const RSA_BITS: usize = 2048;
 
-/// A certificate that is not trusted.
-pub struct Untrusted {
-    /// In a word, for `connect -z --tls`: `CERT_EXPIRED`.
-    pub code: &'static str,
-    /// In a line.
-    pub cause: String,
-}
-
-/// The reason that `error` stands for; `shown` is the peer's certificate, which `info` describes. With
-/// `can_pin` the reason says how to trust it all the same.
+/// The reason that `error` stands for, as a code (`CERT_EXPIRED`) and as a line; `shown` is the peer's
+/// certificate, which `info` describes. With `can_pin` the line says how to trust it all the same.
+/// Over 50 lines: a reason an arm.
 pub fn of(
     error: &CertificateError,
     shown: Option<&CertificateDer<'_>>,
     info: &TlsInfo,
     can_pin: bool,
-) -> Untrusted {
+) -> (&'static str, String) {
     let certificate = info.certificate.as_ref();
     let pin = if can_pin { pin(certificate) } else { String::new() };
     let rsa_bits = shown.and_then(certificate::rsa_bits).unwrap_or(RSA_BITS);
-    let (code, cause) = match error {
+    match error {
         // Whatever else is wrong: not even a pin helps, as nothing that it has signed is verified.
         _ if rsa_bits < RSA_BITS => {
             let cause = format!("its RSA key has {rsa_bits} bits, fewer than {RSA_BITS}");
@@ -39,7 +32,7 @@ pub fn of(
         }
         CertificateError::NotValidYet => ("CERT_NOT_YET_VALID", "it is not valid yet".into()),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            let from = certificate::shown_time(unix(*not_before));
+            let from = certificate::shown_time(*not_before);
             ("CERT_NOT_YET_VALID", format!("it is not valid before {from}"))
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -88,8 +81,7 @@ pub fn of(
             ("CERT_NAME_CONSTRAINT", "its issuer may not sign for its names".into())
         }
         other => ("CERT_INVALID", other.to_string()),
-    };
-    Untrusted { code, cause }
+    }
 }
 
 fn expired(certificate: Option<&CertificateInfo>) -> String {
@@ -119,8 +111,4 @@ fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> St
 /// How to trust it all the same.
 fn pin(certificate: Option<&CertificateInfo>) -> String {
     certificate.map_or_else(String::new, |it| format!("; to trust it: --tls-pin {}", it.pin))
-}
-
-fn unix(time: UnixTime) -> std::time::SystemTime {
-    std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(time.as_secs())
 }

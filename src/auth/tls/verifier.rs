@@ -1,9 +1,7 @@
 //! Whether a client trusts the server's certificate (signed by a root, or the one that is pinned), and a
 //! server its client's.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -11,13 +9,17 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 
-use super::certificate;
 use super::pin::Pin;
+use super::{Last, certificate, provider};
+use crate::exit::{Exit, Failure};
 
 /// Which certificates of a server are trusted.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Trust {
     /// Those signed by a root, for the server's name. A root may also be the server's certificate itself.
     Roots(Arc<WebPkiServerVerifier>, Arc<[CertificateDer<'static>]>),
@@ -27,33 +29,38 @@ pub enum Trust {
     Any,
 }
 
-/// Checks certificates, and keeps the one it saw last: rustls shows none that is not trusted.
+impl Trust {
+    /// The trust in what these roots have signed; `given` are their certificates, where they are not the
+    /// system's.
+    pub fn in_roots(
+        roots: Arc<RootCertStore>,
+        given: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, Failure> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+        let verifier = verifier
+            .map_err(|error| Failure::new("trust", "the roots", error.to_string(), Exit::Usage))?;
+        Ok(Self::Roots(verifier, given.into()))
+    }
+}
+
+/// Checks certificates of servers.
+#[derive(Debug)]
 pub struct Verifier {
     trust: Trust,
     algorithms: WebPkiSupportedAlgorithms,
-    last: Mutex<Option<CertificateDer<'static>>>,
+    /// What was checked last: rustls shows no certificate that is not trusted.
+    pub(super) last: Last<CertificateDer<'static>>,
 }
 
 impl Verifier {
     /// One for this trust.
     pub fn new(trust: Trust, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { trust, algorithms, last: Mutex::new(None) }
-    }
-
-    /// The certificate that was checked last.
-    pub fn last(&self) -> Option<CertificateDer<'static>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Self { trust, algorithms, last: Last::new() }
     }
 
     /// What is trusted.
     pub fn trust(&self) -> &Trust {
         &self.trust
-    }
-}
-
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").finish_non_exhaustive()
     }
 }
 
@@ -66,15 +73,13 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(end_entity.clone().into_owned());
+        self.last.set(Some(end_entity.clone().into_owned()));
         match &self.trust {
             Trust::Roots(verifier, roots) => {
                 match verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
                     // `openssl req -x509` makes one that is a CA's and the server's at once.
                     Err(_) if roots.iter().any(|root| root == end_entity) => {
                         verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-                        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
                         certificate::check_dates(end_entity, now)?;
                         Ok(ServerCertVerified::assertion())
                     }
@@ -119,22 +124,18 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Checks the certificates of clients, and keeps the one it saw last.
+/// Checks certificates of clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
     roots: Arc<dyn ClientCertVerifier>,
-    last: Mutex<Option<CertificateDer<'static>>>,
+    /// As in [`Verifier`].
+    pub(super) last: Last<CertificateDer<'static>>,
 }
 
 impl ClientVerifier {
     /// One that checks them as `roots` does.
     pub fn new(roots: Arc<dyn ClientCertVerifier>) -> Self {
-        Self { roots, last: Mutex::new(None) }
-    }
-
-    /// The certificate that was checked last.
-    pub fn last(&self) -> Option<CertificateDer<'static>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Self { roots, last: Last::new() }
     }
 }
 
@@ -149,8 +150,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(end_entity.clone().into_owned());
+        self.last.set(Some(end_entity.clone().into_owned()));
         self.roots.verify_client_cert(end_entity, intermediates, now)
     }
 

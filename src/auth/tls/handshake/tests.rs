@@ -114,6 +114,37 @@ fn encoded(codec: &mut dyn Codec, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn clients_at_the_same_time_keep_their_names() {
+    let options =
+        ServerOptions { identity: identity("server.test"), client_roots: None, alpn: Vec::new() };
+    let server = Rc::new(Server::new(options).unwrap());
+    let options = ClientOptions { trust: Trust::Any, name: None, identity: None, alpn: Vec::new() };
+    let mut sides = ["a.test", "b.test", "127.0.0.1"].map(|name| {
+        let client = Rc::new(Client::new(&options, Some(name)).unwrap());
+        let [client, server] = [client.handshake(), server.handshake()].map(Result::unwrap);
+        let (client, hello) = Driver::start(client);
+        (client, Driver::start(server).0, hello)
+    });
+    let feed_all = |driver: &mut Driver, mut bytes: &[u8]| {
+        let (mut answer, mut outcome) = (Vec::new(), None);
+        while !bytes.is_empty() && outcome.is_none() {
+            let (now, rest) = bytes.split_at(driver.wanted().min(bytes.len()));
+            outcome = driver.feed(now, &mut answer).unwrap();
+            bytes = rest;
+        }
+        (outcome, answer)
+    };
+    // All hellos are processed before any handshake is over.
+    let answers = sides.each_mut().map(|(_, server, hello)| feed_all(server, hello).1);
+    let mut names = Vec::new();
+    for ((client, server, _), answer) in sides.iter_mut().zip(answers) {
+        let finished = feed_all(client, &answer).1;
+        names.push(feed_all(server, &finished).0.unwrap().tls.unwrap().name.clone());
+    }
+    assert_eq!(names, [Some("a.test".into()), Some("b.test".into()), None]);
+}
+
+#[test]
 fn payload_comes_before_the_end_and_nothing_counts_behind_it() {
     let [mut client, mut server] = session();
     let mut wire = encoded(&mut *client, b"all of it");
