@@ -76,8 +76,6 @@ impl EventLoop<'_> {
         let Some(id) = self.table.id(slot) else {
             return;
         };
-        let is_secured = self.config.security.is_some()
-            || self.route.as_ref().is_some_and(|route| route.security.is_some());
         let is_open = self.table.open_entry(id).is_some();
         if is_open && self.handler.readable(id, &mut self.table) {
             return self.report_end(slot);
@@ -93,6 +91,8 @@ impl EventLoop<'_> {
         let payload = self.table.or_quit(payload).flatten();
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
             let received = self.table.entries[slot].conn.received;
+            let is_secured = self.config.security.is_some()
+                || self.route.as_ref().is_some_and(|route| route.security.is_some());
             if !is_secured && received == bytes.len() as u64 {
                 hint_at_tls(&mut self.table, slot, bytes);
             }
