@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::negotiation::HandshakeEvent;
 use super::phase::{Awaiting, Phase, Purpose};
 use super::preauth::PreAuthLimits;
-use super::table::{Table, encrypted};
+use super::table::{Entry, Table, encrypted};
 use super::{EventLoop, Route};
 use crate::auth::security::{ClientSecurity, ServerSecurity};
 use crate::console::event::{Event, Level, Reason};
@@ -134,22 +134,23 @@ fn error(cause: String, exit: Exit, code: Option<i32>) -> io::Error {
     }
 }
 
-/// A client's handshake succeeded.
-fn succeed(table: &mut Table, id: Id, outcome: Outcome) {
-    log_tls(table, id.slot, outcome.tls.as_ref());
-    let entry = &mut table.entries[id.slot];
-    entry.key = outcome.key.as_deref().map(Rc::from);
-    entry.conn.establish(outcome.codec);
-    if outcome.tls.is_none() {
-        table.talk.say(&Event::Auth {
-            id: id.number,
-            peer: &entry.conn.peer,
-            ok: true,
-            reason: None,
-            key: outcome.key.as_deref(),
-        });
+/// What the handshake of a client has proved, in an event.
+fn log_success(table: &Table, slot: usize) {
+    let Entry { number, conn, key, tls, .. } = &table.entries[slot];
+    let (id, peer) = (*number, &conn.peer);
+    table.talk.say(&match tls {
+        Some(info) => Event::Tls { id, peer, info },
+        None => Event::Auth { id, peer, ok: true, reason: None, key: key.as_deref() },
+    });
+}
+
+impl Entry {
+    /// Takes over what a handshake has agreed on.
+    fn secure(&mut self, outcome: Outcome) {
+        self.key = outcome.key.map(Rc::from);
+        self.tls = outcome.tls;
+        self.conn.establish(outcome.codec);
     }
-    entry.tls = outcome.tls;
 }
 
 impl EventLoop<'_> {
@@ -245,7 +246,8 @@ impl EventLoop<'_> {
             }
             HandshakeEvent::Done(outcome) => {
                 self.preauth.leave(id);
-                succeed(&mut self.table, id, outcome);
+                self.table.entries[slot].secure(outcome);
+                log_success(&self.table, slot);
                 let entry = &mut self.table.entries[slot];
                 if !entry.phase.is_joined() {
                     entry.denied_by = self.config.limits.access.denial(entry.conn.peer.ip());
@@ -260,8 +262,7 @@ impl EventLoop<'_> {
     }
 
     fn secure_dialled(&mut self, slot: usize, event: HandshakeEvent) {
-        let (now, greets) = (self.table.now, self.greets());
-        let entry = &mut self.table.entries[slot];
+        let entry = &self.table.entries[slot];
         let number = entry.number;
         let peer = entry.conn.peer.clone();
         let security = self.route.as_ref().and_then(|route| route.security.as_ref());
@@ -269,33 +270,10 @@ impl EventLoop<'_> {
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
         let failure = match event {
             HandshakeEvent::More => return,
-            HandshakeEvent::Done(outcome) => {
-                let has_codec = outcome.codec.is_some();
-                entry.key = outcome.key.as_deref().map(Rc::from);
-                entry.conn.establish(outcome.codec);
-                if greets {
-                    let notice = match &outcome.tls {
-                        Some(info) => format!("encrypted with {info}"),
-                        None if entry.conn.is_encrypted() => encrypted(outcome.key.as_deref()),
-                        None => "not encrypted: only the key is proved".into(),
-                    };
-                    self.talk.notice(Level::Never, &notice);
-                }
-                entry.tls.clone_from(&outcome.tls);
-                log_tls(&self.table, slot, outcome.tls.as_ref());
-                self.handler.secured(outcome.tls.as_deref());
-                if has_codec {
-                    return self.secured(Id { number, slot });
-                }
-                if let Some(negotiation) = self.table.negotiation(slot) {
-                    negotiation.awaiting = Awaiting::Payload;
-                    negotiation.until = Deadline::at(now + POST_AUTH_DELAY);
-                }
-                return self.table.pending.push(slot);
-            }
+            HandshakeEvent::Done(outcome) => return self.succeed(slot, outcome),
             HandshakeEvent::Refused(why) => {
                 log_tls(&self.table, slot, why.tls.as_ref());
-                self.handler.secured(why.tls.as_deref());
+                self.handler.handshake_over(why.tls.as_deref());
                 let farewell = why.farewell;
                 self.table.with(slot, |entry, _, now| entry.conn.transmit(farewell, now));
                 refused(why)
@@ -303,7 +281,7 @@ impl EventLoop<'_> {
             // The verdict may have come before the reset.
             HandshakeEvent::Broken(_, why) if why.exit == Exit::NotAuthenticated => refused(why),
             HandshakeEvent::Broken(e, why) => {
-                self.handler.secured(why.tls.as_deref());
+                self.handler.handshake_over(why.tls.as_deref());
                 Failure::system(op, &peer, &e)
             }
         };
@@ -318,6 +296,33 @@ impl EventLoop<'_> {
             return self.ended_early(number, failure.exit(Exit::Refused));
         }
         self.unreached(number, failure);
+    }
+
+    /// The handshake of a dialled connection has succeeded.
+    fn succeed(&mut self, slot: usize, outcome: Outcome) {
+        let (now, greets) = (self.table.now, self.greets());
+        let entry = &mut self.table.entries[slot];
+        entry.secure(outcome);
+        let (id, has_codec) = (Id { number: entry.number, slot }, entry.conn.has_codec());
+        if greets {
+            let notice = match &entry.tls {
+                Some(info) => format!("encrypted with {info}"),
+                None if entry.conn.is_encrypted() => encrypted(entry.key.as_deref()),
+                None => "not encrypted: only the key is proved".into(),
+            };
+            self.talk.notice(Level::Never, &notice);
+        }
+        let tls = entry.tls.clone();
+        log_tls(&self.table, slot, tls.as_ref());
+        self.handler.handshake_over(tls.as_deref());
+        if has_codec {
+            return self.secured(id);
+        }
+        if let Some(negotiation) = self.table.negotiation(slot) {
+            negotiation.awaiting = Awaiting::Payload;
+            negotiation.until = Deadline::at(now + POST_AUTH_DELAY);
+        }
+        self.table.pending.push(slot);
     }
 
     /// See [`ServerSecurity::has_refusal_message`].

@@ -63,9 +63,9 @@ pub trait Handler {
         clients.dial();
     }
 
-    /// The handshake that secures a dialled connection is over, or was refused: what is known of the
-    /// TLS session. `joined` or `unreached` follows.
-    fn secured(&mut self, _tls: Option<&TlsInfo>) {}
+    /// The handshake that secures a dialled connection has succeeded or failed; with TLS, what is known of
+    /// the session. `joined`, `tls_started`, `closed` or `unreached` follows.
+    fn handshake_over(&mut self, _tls: Option<&TlsInfo>) {}
 
     /// The connection with this number, which was dialled, has failed before it was admitted.
     fn unreached(&mut self, _number: u64, failure: Failure, clients: &mut dyn Clients) {

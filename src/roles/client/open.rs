@@ -161,7 +161,7 @@ struct Check {
 }
 
 impl Handler for Check {
-    fn secured(&mut self, tls: Option<&TlsInfo>) {
+    fn handshake_over(&mut self, tls: Option<&TlsInfo>) {
         self.tls = tls.cloned();
     }
 
