@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::negotiation::HandshakeEvent;
 use super::phase::{Awaiting, Phase, Purpose};
 use super::preauth::PreAuthLimits;
-use super::table::{Entry, Table, encrypted};
+use super::table::{Entry, Table};
 use super::{EventLoop, Route};
 use crate::auth::security::{ClientSecurity, ServerSecurity};
 use crate::console::event::{Event, Level, Reason};
@@ -305,12 +305,7 @@ impl EventLoop<'_> {
         entry.secure(outcome);
         let (id, has_codec) = (Id { number: entry.number, slot }, entry.conn.has_codec());
         if greets {
-            let notice = match &entry.tls {
-                Some(info) => format!("encrypted with {info}"),
-                None if entry.conn.is_encrypted() => encrypted(entry.key.as_deref()),
-                None => "not encrypted: only the key is proved".into(),
-            };
-            self.talk.notice(Level::Never, &notice);
+            self.talk.notice(Level::Never, &entry.security_notice());
         }
         let tls = entry.tls.clone();
         log_tls(&self.table, slot, tls.as_ref());

@@ -65,6 +65,16 @@ impl Entry {
         self.counted = own;
     }
 
+    /// The notice of what its handshake has come to: the TLS session, or whose key was proved.
+    pub(super) fn security_notice(&self) -> String {
+        match (&self.tls, &self.key) {
+            (Some(info), _) => format!("encrypted with {info}"),
+            _ if !self.conn.is_encrypted() => "not encrypted: only the key is proved".into(),
+            (None, Some(name)) => format!("encrypted with key {name}"),
+            (None, None) => "encrypted with the shared key".into(),
+        }
+    }
+
     /// What its address counts as; UNIX peers have none.
     fn network(&self) -> Option<IpAddr> {
         self.conn.peer.ip().map(network)
@@ -349,7 +359,7 @@ impl Table {
             let (id, peer) = (entry.number, &entry.conn.peer);
             self.talk.say(&Event::Accepted { id, peer, local: &local, joined });
             if joined && entry.conn.is_encrypted() {
-                let notice = format!("[{id}] {}", encrypted(entry.key.as_deref()));
+                let notice = format!("[{id}] {}", entry.security_notice());
                 self.talk.notice(Level::Never, &notice);
             }
         }
@@ -359,9 +369,4 @@ impl Table {
     pub(super) fn touch_all(&mut self) {
         self.pending.extend(self.entries.iter().map(|(slot, _)| slot));
     }
-}
-
-/// The notice of an encrypted session: whose key opened it.
-pub(super) fn encrypted(key: Option<&str>) -> String {
-    format!("encrypted with {}", key.map_or("the shared key".into(), |name| format!("key {name}")))
 }

@@ -282,7 +282,7 @@ impl Terminal {
             text.lines().any(|line| line.contains("listening on ")) && text.contains(">>>")
         });
         let line = text.lines().find_map(|line| line.split("listening on ").nth(1));
-        line.unwrap().trim().into()
+        line.unwrap().split(" (").next().unwrap().trim().into() // a pin may follow it
     }
 
     /// The port in the `listening on` line of a server without a prompt.

@@ -249,6 +249,14 @@ fn at_the_prompt_it_is_said_that_the_line_is_encrypted() {
     terminal.ends_in(&["<<< hello", ">>>"]);
     terminal.enter("q");
     terminal.ends(0);
+    // Of the server, too.
+    let server = Terminal::start(sockctl_there("serve --tls 0"), 160);
+    let screen = server.shows("--tls-pin sha256//");
+    let pin = screen.split_once("--tls-pin ").unwrap().1.split_once(')').unwrap().0;
+    let words = format!("connect --tls {} --tls-pin {pin}", server.port());
+    let client = sockctl(words).start();
+    server.shows("[1] encrypted with TLSv1.3\n");
+    drop((client, server));
     // One that is not trusted.
     let words = format!("connect {echo} --tls --tls-ca {} --tls-name other.test", chain.ca);
     let mut terminal = Terminal::start(sockctl_there(&words), 120);
