@@ -69,8 +69,8 @@
 //!                                  STARTTLS
 //! ```
 //!
-//! Handshakes of a server: PROXY header, then the client's proof. Of a client: the proxy's tunnel,
-//! then our proof. A phase that has nothing to do is skipped, and a failure in any phase removes the
+//! Handshakes of a server: PROXY header, then the client's proof or TLS. Of a client: the proxy's
+//! tunnel, then our proof or TLS. A phase that has nothing to do is skipped, and a failure in any phase removes the
 //! connection. Where people talk a client is `Silent` before it is `Open`, until its first byte or for
 //! a moment: a health check leaves from there. `server/phase.rs` has what each phase keeps and what
 //! happens to bytes in it; a connection that is still being dialled is not in the table
@@ -96,7 +96,7 @@
 //! server/outgoing.rs      EventLoop::tunnel           the end of the proxy's handshake, where there is one
 //!                         EventLoop::reached
 //! server/negotiation.rs   EventLoop::begin_handshake, negotiate, handle
-//! server/security.rs      EventLoop::secure           the end of our key's, where there is one
+//! server/security.rs      EventLoop::secure           the end of our key's or of TLS, where there is one
 //! server/accept.rs        EventLoop::admit            as for an accepted connection
 //! ```
 //!
@@ -165,10 +165,9 @@
 //!   stops watching what it hands off.
 //! - `queued` is the sum of what all outboxes own, as `Entry::count_queued` last counted them: in
 //!   `Table::process`, and after a flush of broadcasts.
-//! - A handler knows exactly the entries in `Open`, in `HandedOff` and in the handshake of STARTTLS: each was `joined` and gets one
-//!   `left`, but for those that are cut off when the run is over, and one `closed`, with how the connection
-//!   ended. What a handler does to a client in
-//!   another phase has no effect, and a [`session::Id`] never means a later connection in the same slot.
+//! - A handler knows exactly the entries in `Open`, in `HandedOff` and in the handshake of STARTTLS: each
+//!   was `joined` and gets one `left`, but for those that are cut off when the run is over, and one
+//!   `closed`, with how the connection ended. What a handler does to a client in another phase has no effect, and a [`session::Id`] never means a later connection in the same slot.
 //! - `admitted` counts the entries that hold a place of `--max-conns`, from `Open` to removal.
 //!
 //! Of a connection ([`net::connection`]):
@@ -314,6 +313,7 @@
 //!
 //! A **flag** (2 files): a field of the `Args` that all its commands have, and where it acts.
 //! - one command: `commands/NAME.rs`;
+//! - TLS: `args/tls.rs`;
 //! - `connect` and `auth-connect`: `ClientArgs` in `roles/client.rs`;
 //! - `serve` and `auth-serve`: `ServerArgs` in `roles/server.rs`;
 //! - all that open a socket: `SocketArgs` in `args.rs`; all: `TalkArgs` there.

@@ -1,5 +1,6 @@
 //! TLS records, 1.2 and 1.3 (RFC 5246, RFC 8446): the codec over rustls's unbuffered connection, in
 //! both roles. The handshake (`auth::tls`) runs the same state machine before.
+//! Over 300 lines: all that drives rustls's state machine, so that its states are known in one file.
 //!
 //! | from the wire            | to the wire                                                  |
 //! |--------------------------|--------------------------------------------------------------|
@@ -14,19 +15,18 @@ use std::ops::DerefMut;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
-    UnbufferedStatus,
+    ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
 };
 use rustls::{AlertDescription, Error};
 
 use crate::exit::Exit;
 use crate::net::codec::{Codec, ProtocolError};
 
-/// The type, version and length in front of a record's body.
+/// The type, version and length in front of a record's body, in bytes.
 const HEADER: usize = 5;
-/// More than a record adds to its 16 KiB of data, with any cipher suite.
+/// More bytes than a record adds to its data, with any cipher suite.
 const OVERHEAD: usize = 64;
-/// The most data in a record.
+/// The most bytes of data in a record (RFC 8446, section 5.1).
 const DATA_MAX: usize = 16 << 10;
 
 /// One side of a TLS connection, as rustls has it.
@@ -140,8 +140,8 @@ impl<S: Side> Session<S> {
         self.framing.missing()
     }
 
-    /// Takes received bytes; appends payload and answers, which are valid even before an error. With no
-    /// bytes: what is to be said first.
+    /// Takes received bytes; appends payload and answers, which are valid even before an error. Without
+    /// bytes a client's hello is the answer.
     pub fn receive(
         &mut self,
         mut wire: &mut [u8],
@@ -249,14 +249,14 @@ impl<S: Side> Session<S> {
 
 /// Why nothing could be written.
 enum Unwritten {
-    TooSmall(InsufficientSizeError),
+    TooSmall(usize),
     Failed(Error),
 }
 
 impl From<EncodeError> for Unwritten {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::InsufficientSize(size) => Self::TooSmall(size),
+            EncodeError::InsufficientSize(it) => Self::TooSmall(it.required_size),
             EncodeError::AlreadyEncoded => Self::Failed(Error::General(error.to_string())),
         }
     }
@@ -265,7 +265,7 @@ impl From<EncodeError> for Unwritten {
 impl From<EncryptError> for Unwritten {
     fn from(error: EncryptError) -> Self {
         match error {
-            EncryptError::InsufficientSize(size) => Self::TooSmall(size),
+            EncryptError::InsufficientSize(it) => Self::TooSmall(it.required_size),
             EncryptError::EncryptExhausted => Self::Failed(Error::EncryptError),
         }
     }
@@ -286,9 +286,7 @@ fn encode<E: Into<Unwritten>>(
                 wire.truncate(start + count);
                 return Ok(());
             }
-            Err(Unwritten::TooSmall(InsufficientSizeError { required_size })) => {
-                wire.resize(start + required_size, 0);
-            }
+            Err(Unwritten::TooSmall(required)) => wire.resize(start + required, 0),
             Err(Unwritten::Failed(error)) => {
                 wire.truncate(start);
                 return Err(error);

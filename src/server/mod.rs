@@ -444,10 +444,10 @@ impl<'a> EventLoop<'a> {
         if let Some(security) = &mut self.config.security
             && let Some(names) = security.reread(until)
         {
-            let what = security.what();
+            let files = security.files();
             let failed =
-                names.as_ref().err().map(|failure| format!("{failure}; the old {what} hold"));
-            self.talk.reloaded(what, failed.as_slice());
+                names.as_ref().err().map(|failure| format!("{failure}; the old {files} hold"));
+            self.talk.reloaded(files, failed.as_slice());
             if let Ok(names) = names {
                 self.handler.reserve(&names);
             }

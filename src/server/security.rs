@@ -1,5 +1,6 @@
-//! Handshakes that secure a connection before any handler knows of it: keys are proved, and a codec
-//! is agreed on. `auth-serve` asks each client ([`Security`]), `auth-connect` answers.
+//! Handshakes that secure a connection: keys are proved, and a codec is agreed on. `auth-serve` asks
+//! each client ([`Security`]), `auth-connect` answers. TLS can also begin later (STARTTLS).
+//! Over 300 lines: every end of these handshakes, for both roles, and the limits on those under way.
 
 use std::io;
 use std::net::IpAddr;
@@ -70,8 +71,8 @@ impl Security {
         self.by.key_names()
     }
 
-    /// What it reads again, in the plural.
-    pub(super) fn what(&self) -> &'static str {
+    /// The noun for the files that SIGHUP has read again, in the plural.
+    pub(super) fn files(&self) -> &'static str {
         match self.by {
             ServerSecurity::Key(_) => "keys",
             ServerSecurity::Tls(_) => "certificates",

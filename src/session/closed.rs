@@ -52,7 +52,7 @@ impl Closed {
         match (self.reason, &self.error) {
             (Reason::Limit | Reason::Shutdown | Reason::Kicked, _) => Ok(()),
             (reason, _) if reason.is_end() => Ok(()),
-            // STARTTLS.
+            // Only STARTTLS has a handshake on an admitted connection.
             (Reason::Auth, Some(e)) => Err(broken(START_TLS, peer, e)),
             (reason, _) if reason.refusal().is_some() => Ok(()),
             (Reason::Idle, _) => {
