@@ -39,8 +39,8 @@ complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-serve" -d 'Ser
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "auth-connect" -d 'Connect to an auth-serve, and prove that we hold the key; encrypted both ways'
 complete -c sockctl -n "__fish_sockctl_needs_command" -f -a "opts" -d 'Show socket options, or set them and show the effect: of a new socket, a connection, or another process'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l create-cert -d 'Write a new key, and a certificate for these names and IP addresses, to --tls-cert and exit' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-ca -d 'Ask clients for a certificate that those (PEM) in FILE have signed' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-cert -d 'Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-ca -d 'Require client certificates that a CA (PEM) in FILE has signed' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-cert -d 'Present the certificate chain (PEM) in FILE, which also has the key if there is no --tls-key' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
@@ -326,10 +326,10 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l trace -d 'Show
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l json -d 'Write events and results as JSON, one object per line'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expires-within -d 'With -z --tls: fail (9) if a certificate expires within this time, such as 14d' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-name -d 'Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS\'s host' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-ca -d 'Trust the certificates (PEM) in FILE, and what they have signed, instead of the system\'s roots' -r -F
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-pin -d 'Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-cert -d 'Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-name -d 'Send NAME (SNI) and check the certificate for it, instead of the ADDRESS\'s host' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-ca -d 'Trust the CAs and certificates (PEM) in FILE instead of the system\'s roots' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-pin -d 'Trust only this key: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-cert -d 'Present the certificate chain (PEM) in FILE, which also has the key if there is no --tls-key' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r

@@ -27,8 +27,8 @@ module completions {
   export extern "sockctl serve" [
     --tls                     # Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown
     --create-cert: string     # Write a new key, and a certificate for these names and IP addresses, to --tls-cert and exit
-    --tls-ca: path            # Ask clients for a certificate that those (PEM) in FILE have signed
-    --tls-cert: path          # Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    --tls-ca: path            # Require client certificates that a CA (PEM) in FILE has signed
+    --tls-cert: path          # Present the certificate chain (PEM) in FILE, which also has the key if there is no --tls-key
     --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read
     --tls-alpn: string        # Offer this protocol (ALPN); repeatable, the best first
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
@@ -100,11 +100,11 @@ module completions {
     --closed                  # With -z: succeed if nothing listens at the ADDRESSes (any more); one that is open: 8
     --expires-within: string  # With -z --tls: fail (9) if a certificate expires within this time, such as 14d
     --tls                     # Encrypt with TLS, and check the server's certificate
-    --tls-name: string        # Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS's host
-    --tls-ca: path            # Trust the certificates (PEM) in FILE, and what they have signed, instead of the system's roots
-    --tls-pin: string         # Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate
+    --tls-name: string        # Send NAME (SNI) and check the certificate for it, instead of the ADDRESS's host
+    --tls-ca: path            # Trust the CAs and certificates (PEM) in FILE instead of the system's roots
+    --tls-pin: string         # Trust only this key: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the certificate
     --tls-insecure            # Do not check the certificate: anyone on the way can read and change everything
-    --tls-cert: path          # Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    --tls-cert: path          # Present the certificate chain (PEM) in FILE, which also has the key if there is no --tls-key
     --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read
     --tls-alpn: string        # Offer this protocol (ALPN); repeatable, the best first
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing

@@ -22,7 +22,7 @@ use crate::net::deadline::Deadline;
 #[derive(Args, Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "clap names the flags after them")]
 pub struct IdentityArgs {
-    /// Show the certificate (PEM) in FILE; with the key in the same file if there is no --tls-key
+    /// Present the certificate chain (PEM) in FILE, which also has the key if there is no --tls-key
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
     pub tls_cert: Option<PathBuf>,
     /// Read the certificate's private key (PEM) from FILE, which only its owner may read
@@ -39,14 +39,14 @@ pub struct ClientTlsArgs {
     /// Encrypt with TLS, and check the server's certificate
     #[arg(long, help_heading = "TLS")]
     pub tls: bool,
-    /// Ask for the server by NAME, and check the certificate for it, instead of the ADDRESS's host
+    /// Send NAME (SNI) and check the certificate for it, instead of the ADDRESS's host
     #[arg(long, value_name = "NAME", help_heading = "TLS")]
     pub tls_name: Option<String>,
-    /// Trust the certificates (PEM) in FILE, and what they have signed, instead of the system's roots
+    /// Trust the CAs and certificates (PEM) in FILE instead of the system's roots
     #[arg(long, value_name = "FILE", group = "trust", value_hint = ValueHint::FilePath, help_heading = "TLS")]
     pub tls_ca: Option<PathBuf>,
-    /// Trust this key alone, whoever signed it: sha256//BASE64 of the public key, or the hex SHA-256
-    /// fingerprint of the certificate
+    /// Trust only this key: sha256//BASE64 of the public key, or the hex SHA-256 fingerprint of the
+    /// certificate
     #[arg(long, value_name = "PIN", value_parser = Pin::parse, group = "trust", help_heading = "TLS")]
     pub tls_pin: Option<Pin>,
     /// Do not check the certificate: anyone on the way can read and change everything
@@ -66,7 +66,7 @@ pub struct ServerTlsArgs {
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, value_delimiter = ',',
         requires = "tls_cert", conflicts_with_all = ["tls_key", "tls_ca"], help_heading = "TLS")]
     pub create_cert: Option<Vec<String>>,
-    /// Ask clients for a certificate that those (PEM) in FILE have signed
+    /// Require client certificates that a CA (PEM) in FILE has signed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "TLS")]
     pub tls_ca: Option<PathBuf>,
     #[command(flatten)]
@@ -76,13 +76,11 @@ pub struct ServerTlsArgs {
 impl IdentityArgs {
     /// The first of its flags that is given.
     fn flag(&self) -> Option<&'static str> {
-        [
+        first_given(&[
             (self.tls_cert.is_some(), "--tls-cert"),
             (self.tls_key.is_some(), "--tls-key"),
             (!self.tls_alpn.is_empty(), "--tls-alpn"),
-        ]
-        .into_iter()
-        .find_map(|(is_given, flag)| is_given.then_some(flag))
+        ])
     }
 
     /// The certificate and key, if there are any.
@@ -107,14 +105,13 @@ impl ClientTlsArgs {
         until: Deadline,
         talk: &Talk,
     ) -> Result<Option<ClientOptions>, Failure> {
-        let given = [
+        let given = first_given(&[
             (self.tls_name.is_some(), "--tls-name"),
             (self.tls_ca.is_some(), "--tls-ca"),
             (self.tls_pin.is_some(), "--tls-pin"),
             (self.tls_insecure, "--tls-insecure"),
-        ];
-        let given = given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag));
-        if !begins(self.tls, starttls, given.or(self.identity.flag()))? {
+        ]);
+        if !is_enabled(self.tls, starttls, given.or(self.identity.flag()))? {
             return Ok(None);
         }
         let trust = match (&self.tls_pin, &self.tls_ca) {
@@ -159,7 +156,7 @@ impl ServerTlsArgs {
         Ok(true)
     }
 
-    /// The same for a server.
+    /// How connections are encrypted, if they are: at once with `--tls`, later with `--starttls`.
     pub fn security(
         &self,
         starttls: bool,
@@ -167,7 +164,7 @@ impl ServerTlsArgs {
         talk: &Talk,
     ) -> Result<Option<ServerSecurity>, Failure> {
         let given = self.tls_ca.is_some().then_some("--tls-ca");
-        if !begins(self.tls, starttls, given.or(self.identity.flag()))? {
+        if !is_enabled(self.tls, starttls, given.or(self.identity.flag()))? {
             return Ok(None);
         }
         warn_of_key_log(talk);
@@ -208,8 +205,13 @@ impl ServerTlsArgs {
     }
 }
 
-/// Whether connections are encrypted; flags of TLS without it are a mistake, and never ignored.
-fn begins(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Failure> {
+/// The first of these flags that is given.
+pub fn first_given(flags: &[(bool, &'static str)]) -> Option<&'static str> {
+    flags.iter().find_map(|(is_given, flag)| is_given.then_some(*flag))
+}
+
+/// Whether connections are encrypted; the first flag of TLS that is `given` without that is an error.
+fn is_enabled(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Failure> {
     match (tls, starttls, given) {
         (true, true, _) => Err(Failure::usage(
             "--tls encrypts from the start, --starttls from its place among the steps; give one",
@@ -224,7 +226,7 @@ fn begins(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Failur
 fn warn_of_key_log(talk: &Talk) {
     if let Some(path) = env::var_os(KEY_LOG) {
         let path = path.display();
-        talk.warn(&format!("{KEY_LOG}: who reads {path} can decrypt these sessions"));
+        talk.warn(&format!("{KEY_LOG}: anyone who can read {path} can decrypt these sessions"));
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::args::tls::ClientTlsArgs;
+use crate::args::tls::{ClientTlsArgs, first_given};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::quantity;
@@ -46,15 +46,13 @@ impl Connect {
         if self.check {
             return check::run(self, talk);
         }
-        let given = [
+        let given = first_given(&[
             (self.any, "--any"),
             (self.closed, "--closed"),
             (self.expires_within.is_some(), "--expires-within"),
-        ];
-        for (is_given, flag) in given {
-            if is_given {
-                return Err(Failure::usage(format!("{flag} needs -z, which checks addresses")));
-            }
+        ]);
+        if let Some(flag) = given {
+            return Err(Failure::usage(format!("{flag} needs -z, which checks addresses")));
         }
         let starttls = self.client.steps.starttls();
         let tls = self.tls.options(starttls, self.client.socket.end(), talk)?;

@@ -413,8 +413,9 @@ fn the_key_log_is_written_with_a_warning() {
     let path = chain.folder.text("keys.log");
     let words = ["serve", "127.0.0.1:0", "--tls", "--echo", "--tls-cert", &chain.cert];
     let server = sockctl(words).env("SSLKEYLOGFILE", &path).start();
-    let warning =
-        format!("sockctl: warning: SSLKEYLOGFILE: who reads {path} can decrypt these sessions\n");
+    let warning = format!(
+        "sockctl: warning: SSLKEYLOGFILE: anyone who can read {path} can decrypt these sessions\n"
+    );
     client(&server, &chain.ca, "").input("hi").run().is(0, "hi", "");
     let text = fs::read_to_string(&path).unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! `--tls-pin`: the key or the certificate that is trusted, whoever signed it.
+//! `--tls-pin`: the key or the certificate that is trusted, with any issuer.
 
 use std::fmt;
 
