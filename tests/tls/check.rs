@@ -295,7 +295,7 @@ fn a_peer_that_speaks_no_tls_stalls_or_goes_is_told_apart() {
     prints(
         ssh.to_string(),
         7,
-        format!("{ssh} open NO_TLS (the server speaks no TLS: it said 'SSH-2.0-x')\n"),
+        format!("{ssh} open NO_TLS (the server does not speak TLS: it sent 'SSH-2.0-x')\n"),
     );
     let old = talk(b"\x15\x03\x03\0\x02\x02\x46");
     prints(

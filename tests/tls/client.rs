@@ -79,7 +79,7 @@ fn each_flaw_of_a_certificate_is_9_with_its_reason() {
         (
             ca,
             Authority::root("Test Root", |_| ()).sign(&params(LOCAL)),
-            "its signature does not fit".into(),
+            "its signature is invalid".into(),
         ),
         (ca, chain.intermediate.sign(&params(LOCAL)), unknown),
         (ca, signed(&for_clients), "it is for another purpose".into()),
@@ -91,7 +91,7 @@ fn each_flaw_of_a_certificate_is_9_with_its_reason() {
         let address = format!("localhost:{}", server.port());
         let why = untrusted("127.0.0.1:…", &why.replace("PIN", &pin(&pem)));
         client(&address, ca, "").input("hi").run().fails(9, &why);
-        // Whom a pin trusts, and who trusts all, need not care.
+        // A pin checks neither names, dates nor issuers.
         let by_pin = sockctl(format!("connect --tls {address} --tls-pin {}", pin(&pem)));
         by_pin.input("hi").run().is(0, "hi", "");
         // One line each.
@@ -124,7 +124,7 @@ fn a_certificate_is_checked_for_the_host_or_the_name_that_is_given() {
     }
     for name in ["", "a b", "*.example.test", "é.test"] {
         let done = client(&address, ca, ["--tls-name", name]).run();
-        done.refuses(format!("'{name}' is no name that a certificate can have"));
+        done.refuses(format!("'{name}' is not a host name or an IP address"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Handshakes with peers that speak something else, stall, end or go on for ever: each is told as what it
-//! is, in both roles, in bounded memory, and no other client waits for it.
+//! Handshakes with peers that speak something else, stall, end or go on for ever: the error names which, in
+//! both roles, in bounded memory, and no other client waits for it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -20,14 +20,14 @@ fn a_server_that_speaks_no_tls_is_shown() {
     for (said, why) in [
         (
             &b"220 mail.example.test ESMTP\r\n"[..],
-            "speaks no TLS: it said '220 mail.example.test ESMTP'",
+            "does not speak TLS: it sent '220 mail.example.test ESMTP'",
         ),
         (
             b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n",
-            "speaks no TLS: it said 'HTTP/1.1 400 Bad Request'",
+            "does not speak TLS: it sent 'HTTP/1.1 400 Bad Request'",
         ),
-        (b"\x1b]0;title\x07\n", r"speaks no TLS: it said '\x1b]0;title\x07'"),
-        (b"\0\0\0\0", r"speaks no TLS: it said '\x00\x00\x00\x00'"),
+        (b"\x1b]0;title\x07\n", r"does not speak TLS: it sent '\x1b]0;title\x07'"),
+        (b"\0\0\0\0", r"does not speak TLS: it sent '\x00\x00\x00\x00'"),
         (b"\x15\x03\0\0\x02\x02\x28", "speaks SSLv3, which is not secure any more"),
         (b"\x16\x03\0\0\x40", "speaks SSLv3, which is not secure any more"),
         (b"\x80\x2e\x01\0\x02", "speaks SSLv2, which is not secure any more"),
@@ -45,7 +45,7 @@ fn a_server_that_speaks_no_tls_is_shown() {
     client(&address, &chain.ca, "-w 300ms")
         .input("secret")
         .run()
-        .fails(4, unstarted(&address, "no TLS handshake in time; it may speak no TLS"));
+        .fails(4, unstarted(&address, "no TLS handshake in time; it may not speak TLS"));
     assert!(started.elapsed() < Duration::from_secs(10));
     held.done();
     let gone = peer(drop);
@@ -72,11 +72,11 @@ fn a_client_that_speaks_no_tls_is_shown() {
     let chain = Chain::new();
     let server = server(&chain.cert, "--echo -w 1");
     for (number, (said, why)) in (1..).zip([
-        (&b"GET / HTTP/1.0\r\n\r\n"[..], "speaks no TLS: it said 'GET / HTTP/1.0'"),
-        (b"hello\n", "speaks no TLS: it said 'hello'"),
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], "does not speak TLS: it sent 'GET / HTTP/1.0'"),
+        (b"hello\n", "does not speak TLS: it sent 'hello'"),
         (b"\x80\x2e\x01\0\x02\0\x15\0\0\0\x10", "speaks SSLv2, which is not secure any more"),
         (b"\x16\x03\0\0\x31\x01\0\0\x2d\x03\0", "speaks SSLv3, which is not secure any more"),
-        (b"\xff\xfe\xfd", r"speaks no TLS: it said '\xff\xfe\xfd'"),
+        (b"\xff\xfe\xfd", r"does not speak TLS: it sent '\xff\xfe\xfd'"),
     ]) {
         let mut stream = server.connect();
         stream.write_all(said).unwrap();
@@ -139,7 +139,7 @@ fn handshakes_that_stall_at_each_record_time_out() {
             let head = format!("sockctl: start TLS with {address}: ");
             let why = done.stderr.strip_prefix(&head).unwrap_or_else(|| panic!("{}", done.stderr));
             if records == 0 {
-                assert_eq!(why, "no TLS handshake in time; it may speak no TLS\n");
+                assert_eq!(why, "no TLS handshake in time; it may not speak TLS\n");
             } else {
                 assert!(
                     why.starts_with("timed out after ")
@@ -179,7 +179,7 @@ fn handshakes_that_end_at_each_record_are_told_by_how_far_they_came() {
                 assert_eq!((code, done.stdout.as_slice()), (7, &b""[..]), "{ops}: {said}");
                 let why = match (how, records) {
                     ("reset", _) => RESET,
-                    (_, 0) => "the server closed without its TLS handshake; it may speak no TLS",
+                    (_, 0) => "the server closed without its TLS handshake; it may not speak TLS",
                     _ => "the server closed after … bytes of its TLS handshake",
                 };
                 done.fails(7, unstarted(&address, why));

@@ -202,22 +202,22 @@ fn bytes_before_tls_that_were_not_asked_for_are_an_error() {
     client.write_all(b"EHLO x\r\nSTARTTLS\r\nRSET\r\n").unwrap();
     let peer = client.local_addr().unwrap();
     let why = format!(
-        "sockctl: start TLS with {peer}: the client sent 6 bytes before TLS that were not asked for: 'RSET\\r\\n'\n"
+        "sockctl: start TLS with {peer}: the client sent 6 bytes before TLS that no step has read: 'RSET\\r\\n'\n"
     );
     let done = server.finish();
     assert_eq!(done.code, 7);
     assert!(done.stderr.ends_with(&why), "{}", done.stderr);
 
     let injected = SMTP.replace(r"220 go\r\n", r"220 go\r\n250 SIZE\r\n");
-    let why = r"start TLS with ADDRESS: the server sent 10 bytes before TLS that were not asked for: '250 SIZE\r\n'";
+    let why = r"start TLS with ADDRESS: the server sent 10 bytes before TLS that no step has read: '250 SIZE\r\n'";
     let said = format!("{SMTP_SAID}250 SIZE\r\n");
     site.fails(&format!("{injected}|wait"), SMTP_STEPS, 7, &said, why);
     // The rest of a line, too: who means it says so.
     let steps = SMTP_STEPS.replace(r"'^220 .*\n' --starttls", "'^220' --starttls");
-    let why = r"start TLS with ADDRESS: the server sent 5 bytes before TLS that were not asked for: ' go\r\n'; an --expect of a whole line ends in .*\n";
+    let why = r"start TLS with ADDRESS: the server sent 5 bytes before TLS that no step has read: ' go\r\n'; an --expect of a whole line ends in .*\n";
     site.fails(&format!("{SMTP}|wait"), &steps, 7, SMTP_SAID, why);
     // Without any step that reads, and before it has come.
-    let why = "start TLS with ADDRESS: the server speaks no TLS: it said '220 mail'";
+    let why = "start TLS with ADDRESS: the server does not speak TLS: it sent '220 mail'";
     site.fails(r"< a|> 220 mail\r\n|wait", "--send a --starttls", 7, "", why);
 }
 
@@ -228,11 +228,11 @@ fn what_fails_is_told_as_with_tls() {
     let said = SMTP_SAID;
     let steps = format!(r"{SMTP_STEPS} --send 'EHLO me\r\n' --expect '^250 '");
     let closed =
-        "start TLS with ADDRESS: the server closed without its TLS handshake; it may speak no TLS";
+        "start TLS with ADDRESS: the server closed without its TLS handshake; it may not speak TLS";
     site.fails(&smtp("end|wait"), &steps, 7, said, closed);
     let cut = "start TLS with ADDRESS: the server closed after 3 bytes of its TLS handshake";
     site.fails(&smtp(r"< \x16\x03\x01|> \x16\x03\x03|end|wait"), &steps, 7, said, cut);
-    let late = "start TLS with ADDRESS: no TLS handshake in time; it may speak no TLS";
+    let late = "start TLS with ADDRESS: no TLS handshake in time; it may not speak TLS";
     site.fails(&smtp("wait"), &format!("{steps} -w 1"), 4, said, late);
     let idle = "connection to ADDRESS: idle timeout: no data for 1s (-i)";
     site.fails(&smtp("wait"), &format!("{steps} -i 1"), 4, said, idle);
@@ -267,12 +267,12 @@ fn a_server_goes_on_after_clients_that_fail() {
     };
     let mut garbage = begin();
     garbage.write_all(b"HELP\r\n").unwrap();
-    server.stderr_has("refused: the client speaks no TLS: it said 'HELP'\n");
+    server.stderr_has("refused: the client does not speak TLS: it sent 'HELP'\n");
     drop(begin());
     server
-        .stderr_has("refused: the client closed without its TLS handshake; it may speak no TLS\n");
+        .stderr_has("refused: the client closed without its TLS handshake; it may not speak TLS\n");
     let stalled = begin();
-    server.stderr_has("refused: no TLS handshake in time; it may speak no TLS\n");
+    server.stderr_has("refused: no TLS handshake in time; it may not speak TLS\n");
     drop((garbage, stalled));
     let steps =
         format!(r"{SMTP_STEPS} --send 'EHLO me\r\n' --expect '^250 .*\n' --send 'QUIT\r\n'");

@@ -1,4 +1,4 @@
-//! Ends of a session that are none, and records that are none, in both roles: each is told as what it is.
+//! Truncated sessions and broken records, in both roles: errors and events name what happened.
 
 use std::time::Duration;
 

@@ -96,7 +96,7 @@ impl Client {
 /// The name of a server, for SNI and for its certificate.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
     ServerName::try_from(host.to_owned()).map_err(|_| {
-        Failure::usage(format!("{} is no name that a certificate can have", quoted(host)))
+        Failure::usage(format!("{} is not a host name or an IP address", quoted(host)))
     })
 }
 

@@ -21,7 +21,7 @@ use crate::net::tlsinfo::{CLIENT_CERT_REJECTED, TLS_CLOSED, TlsInfo};
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// The first read: enough to show what a peer says that speaks no TLS. No handshake is over within it.
+/// The first read, in bytes: enough to quote a peer that does not speak TLS. No handshake is over within it.
 const FIRST: usize = 80;
 
 /// One side of TLS, as it is set up.
@@ -58,7 +58,7 @@ pub struct TlsHandshake<P: Party> {
     /// Taken out by the end of the handshake.
     session: Option<Session<P::Side>>,
     server_name: Option<String>,
-    /// What came first, as long as it may be no TLS.
+    /// The first read, for the refusal of a peer that does not speak TLS.
     first: Vec<u8>,
     /// How many bytes have come.
     received: usize,
@@ -87,9 +87,9 @@ impl<P: Party> TlsHandshake<P> {
             _ => {
                 let line = self.first.split(|&byte| byte == b'\n').next().unwrap_or_default();
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let said = quoted(OsStr::from_bytes(line));
+                let sent = quoted(OsStr::from_bytes(line));
                 code = "NO_TLS";
-                format!("{peer} speaks no TLS: it said {said}")
+                format!("{peer} does not speak TLS: it sent {sent}")
             }
         };
         Some(self.described(Refusal::new(reason, Exit::Broken), code))
@@ -172,9 +172,9 @@ fn incompatible(peer: &str, why: &PeerIncompatible) -> String {
         }
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
-            format!("{peer} takes no signature of our certificate's kind")
+            format!("{peer} does not accept our certificate's signature algorithm")
         }
-        why => format!("{peer} and we have no TLS in common ({why:?})"),
+        why => format!("{peer} and we have no TLS parameters in common ({why:?})"),
     }
 }
 
@@ -222,7 +222,7 @@ impl<P: Party> Handshake for TlsHandshake<P> {
     }
 
     fn stopped(&self, stop: Stop, _message: &[u8]) -> Refusal {
-        let hint = "; it may speak no TLS";
+        let hint = "; it may not speak TLS";
         let code = if stop == Stop::Closed { TLS_CLOSED } else { "TLS_TIMED_OUT" };
         self.described(stop.refusal(P::PEER, "TLS handshake", self.received, hint), code)
     }

@@ -66,9 +66,7 @@ pub fn of(
             ("CERT_WRONG_PURPOSE", "it is for another purpose".into())
         }
         CertificateError::Revoked => ("CERT_REVOKED", "it is revoked".into()),
-        CertificateError::BadSignature => {
-            ("CERT_BAD_SIGNATURE", "its signature does not fit".into())
-        }
+        CertificateError::BadSignature => ("CERT_BAD_SIGNATURE", "its signature is invalid".into()),
         CertificateError::BadEncoding => ("CERT_BAD_ENCODING", "it cannot be read".into()),
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -93,7 +91,7 @@ fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> St
     let names = certificate.map_or(&[][..], |it| &it.names);
     let wanted = wanted.unwrap_or_default();
     let Some(first) = names.first() else {
-        return format!("it names nothing, and not {wanted}");
+        return format!("it has no names, so it is not for {wanted}");
     };
     // RFC 9525, section 2: names count in the subjectAltName only.
     if names == [wanted] {

@@ -173,12 +173,12 @@ impl Conversation {
         talk: &Talk,
     ) -> Option<Failure> {
         let limit = quantity::shown(limit);
-        if let Some(unasked) = self.script.unasked() {
+        if let Some(unread) = self.script.unread_before_tls() {
             let peer = match closed.role {
                 Role::Server => "the client",
                 Role::Client => "the server",
             };
-            let cause = format!("{peer} sent {unasked}");
+            let cause = format!("{peer} sent {unread}");
             return Some(Failure::new(START_TLS, &closed.peer, cause, Exit::Broken));
         }
         // A TLS 1.3 server rejects our certificate behind the handshake.

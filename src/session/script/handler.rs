@@ -102,7 +102,7 @@ impl Scripted {
                     run.phase = Phase::StartingTls;
                     clients.start_tls(run.client);
                 }
-                Action::Unasked => {
+                Action::UnreadBeforeTls => {
                     run.phase = Phase::Failed;
                     clients.close(run.client, Reason::Error);
                 }

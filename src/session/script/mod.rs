@@ -81,7 +81,7 @@ pub enum Action {
     StartTls,
     /// Bytes came before TLS that no step has read: an injected command would be taken for one that is
     /// encrypted (CVE-2011-0411).
-    Unasked,
+    UnreadBeforeTls,
     /// A step goes on: ask again when data was received, or the step is done.
     Await,
     /// The peer ended before a pending expectation was met.
@@ -152,7 +152,7 @@ impl Script {
         self.steps[self.at..].iter().any(|step| matches!(step, Step::Send(_)))
     }
 
-    /// Whether a step that is left reads what comes, or minds it.
+    /// Whether a step that is left reads received bytes, or fails because of them.
     fn reads(&self) -> bool {
         let reads =
             |step: &Step| matches!(step, Step::Expect(_) | Step::ExpectEof | Step::StartTls);
@@ -215,7 +215,7 @@ impl Script {
                 Action::Met { pattern: "--expect-eof".into(), matched: Vec::new() }
             }
             Some(Step::ExpectEof) => Action::Await,
-            Some(Step::StartTls) if self.count() > 0 => Action::Unasked,
+            Some(Step::StartTls) if self.count() > 0 => Action::UnreadBeforeTls,
             Some(Step::StartTls) => {
                 self.has_begun = true;
                 Action::StartTls
@@ -269,7 +269,7 @@ impl Script {
     }
 
     /// How many bytes came before TLS that no step has read, and what they are.
-    pub fn unasked(&self) -> Option<String> {
+    pub fn unread_before_tls(&self) -> Option<String> {
         let is_met = matches!(self.step(), Some(Step::StartTls)) && !self.has_begun;
         if !is_met || self.count() == 0 {
             return None;
@@ -277,7 +277,7 @@ impl Script {
         let (count, shown) = (amount(self.count()), self.shown());
         let hint =
             if self.is_mid_line { "; an --expect of a whole line ends in .*\\n" } else { "" };
-        Some(format!("{count} before TLS that were not asked for: '{shown}'{hint}"))
+        Some(format!("{count} before TLS that no step has read: '{shown}'{hint}"))
     }
 
     /// How many bytes no step has read.

@@ -154,15 +154,15 @@ fn tls_begins_where_all_that_came_is_read() {
     };
     let mut script = tls(b"220 go");
     assert_eq!(script.act(), Action::StartTls);
-    assert_eq!((script.act(), script.unasked()), (Action::Await, None));
+    assert_eq!((script.act(), script.unread_before_tls()), (Action::Await, None));
     script.done();
     assert_eq!(script.act(), Action::Close);
 
     let mut script = tls(b"220 go\n");
-    assert_eq!(script.act(), Action::Unasked);
+    assert_eq!(script.act(), Action::UnreadBeforeTls);
     let hint = r"; an --expect of a whole line ends in .*\n";
-    let unasked = format!(r"1 byte before TLS that were not asked for: '\n'{hint}");
-    assert_eq!(script.unasked(), Some(unasked));
+    let unread = format!(r"1 byte before TLS that no step has read: '\n'{hint}");
+    assert_eq!(script.unread_before_tls(), Some(unread));
 
     // Also where no step reads, or the window has lost it.
     let mut script = Script::new(vec![send("x"), Step::StartTls], false);
@@ -170,8 +170,11 @@ fn tls_begins_where_all_that_came_is_read() {
     assert_eq!(script.act(), Action::Send(b"x"[..].into()));
     script.feed(b"injected");
     script.done();
-    assert_eq!(script.act(), Action::Unasked);
-    assert_eq!(script.unasked(), Some("8 bytes before TLS that were not asked for: '…'".into()));
+    assert_eq!(script.act(), Action::UnreadBeforeTls);
+    assert_eq!(
+        script.unread_before_tls(),
+        Some("8 bytes before TLS that no step has read: '…'".into())
+    );
 }
 
 /// Patterns whose match is the same however the bytes come: each ends in what it looks for.

@@ -194,7 +194,7 @@ fn a_peer_that_stops_is_told_by_how_far_it_came() {
     let (client, _) = Driver::start(pair(true, false).into_iter().next().unwrap());
     assert_eq!(
         client.stopped(Stop::Closed).reason,
-        "the server closed without its TLS handshake; it may speak no TLS"
+        "the server closed without its TLS handshake; it may not speak TLS"
     );
     let [(_, hello), (mut server, _)] = pair(true, false).map(Driver::start);
     feed(&mut server, &hello[..100], &[]);
@@ -207,10 +207,10 @@ fn a_peer_that_stops_is_told_by_how_far_it_came() {
 #[test]
 fn what_is_no_tls_is_shown() {
     for (first, expected) in [
-        (&b"220 mail ESMTP\r\n"[..], "the server speaks no TLS: it said '220 mail ESMTP'"),
+        (&b"220 mail ESMTP\r\n"[..], "the server does not speak TLS: it sent '220 mail ESMTP'"),
         (b"\x80\x2e\x01\0\x02", "the server speaks SSLv2, which is not secure any more"),
         (b"\x16\x03\0\0\x40", "the server speaks SSLv3, which is not secure any more"),
-        (b"\x1b[31m", "the server speaks no TLS: it said '\\x1b[31m'"),
+        (b"\x1b[31m", "the server does not speak TLS: it sent '\\x1b[31m'"),
     ] {
         let (mut client, _) = Driver::start(pair(true, false).into_iter().next().unwrap());
         let refusal = feed(&mut client, first, &[]).refusal();
