@@ -339,7 +339,8 @@ fn openssl_starts_tls_with_our_server() {
     assert!(said.contains("250 secret\r\n221 bye\r\n"), "{said} {}", done.stderr);
 }
 
-/// Its request for TLS, then a start-up message and the end of the session.
+/// Its request for TLS, then a start-up message and its answer. (At the end of the session it closes with
+/// our `close_notify` unread, which is a reset.)
 #[test]
 #[ignore = "needs postgresql"]
 fn postgresql_starts_tls() {
@@ -365,7 +366,7 @@ exec "$@" "$bin/postgres" -D "$folder/db" -p "$port" -k "$folder" -c listen_addr
     server.stderr_has("ready to accept connections");
     let steps = "--send-hex 0000000804d2162f --expect '^S' --starttls \
         --send-hex '00000017 00030000 75736572 00 706f737467726573 00 00' \
-        --expect server_encoding --send-hex 5800000004";
+        --expect server_encoding";
     let client = sockctl(format!("connect localhost:{port} --tls-ca {} {steps}", site.pem));
     let done = client.run();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
