@@ -226,6 +226,7 @@ impl<S: Side> Session<S> {
         let length = payload.map_or(0, <[u8]>::len);
         let size = length + (length / DATA_MAX + 1) * OVERHEAD;
         loop {
+            // What is partial holds no whole message: none of it is discarded.
             match self.side.process(&mut self.partial).state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let written = encode(wire, size, |buffer| match payload {

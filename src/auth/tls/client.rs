@@ -37,7 +37,8 @@ pub struct Client {
     name: ServerName<'static>,
 }
 
-/// Our certificate, if we have one, and whether the server has asked for it.
+/// Our certificate, if we have one, and whether the server has ever asked for it: all connections of a
+/// [`Client`] are to one server.
 #[derive(Debug)]
 struct Identity {
     certified: Option<Arc<CertifiedKey>>,

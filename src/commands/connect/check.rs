@@ -2,6 +2,8 @@
 //! (`--wait`), or again and again (`--count`).
 //! `probe.rs` makes a single check, `workers.rs` has the threads, `report.rs` and `tries.rs` the results,
 //! `verdict.rs` what one of them means.
+//!
+//! Over 300 lines: the story of a check in its two forms, once and with `--count`.
 
 use std::io::BufWriter;
 use std::sync::Arc;
