@@ -548,3 +548,46 @@ fn haproxy_stands_on_either_side() {
     );
     sockctl(format!("connect {behind}")).input(payload()).run().is(0, payload(), "");
 }
+
+#[test]
+#[ignore = "needs postfix"]
+fn postfix_starts_tls() {
+    let chain = Chain::new();
+    let (port, place) = (free_port(), chain.folder.path().display().to_string());
+    let key = fs::read_to_string(&chain.cert).unwrap();
+    // It wants the key first.
+    let (certificate, rest) = key.split_at(key.find("-----BEGIN PRIVATE").unwrap());
+    let (key, issuers) = rest.split_at(rest.find("-----BEGIN CERT").unwrap());
+    let pem = chain.folder.file("postfix.pem", [key, certificate, issuers].concat());
+    for name in ["queue", "data", "conf"] {
+        fs::create_dir(chain.folder.at(name)).unwrap();
+    }
+    // Its parts run as a user of its own.
+    fs::set_permissions(chain.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(program("chown", ["postfix", &chain.folder.text("data")]).run().code, 0);
+    let conf = format!(
+        "compatibility_level = 3.6\nqueue_directory = {place}/queue\ndata_directory = {place}/data\n\
+         maillog_file = /dev/stdout\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\n\
+         alias_maps =\nmyhostname = mail.example.test\nsmtpd_tls_security_level = may\n\
+         smtpd_tls_chain_files = {pem}\nsmtpd_relay_restrictions = reject\n"
+    );
+    fs::write(chain.folder.at("conf/main.cf"), conf).unwrap();
+    let services = format!(
+        "127.0.0.1:{port} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n\
+         rewrite unix - - n - - trivial-rewrite\nanvil unix - - n - 1 anvil\n\
+         tlsmgr unix - - n 1000? 1 tlsmgr\nproxymap unix - - n - - proxymap\n"
+    );
+    fs::write(chain.folder.at("conf/master.cf"), services).unwrap();
+    // It makes the folders of its queue.
+    let check = program("/usr/sbin/postfix", format!("-c {place}/conf check")).run();
+    assert_eq!(check.code, 0, "{}", check.stderr);
+    let words = format!("-c {place}/conf -d -e 60");
+    let postfix = listens(program("/usr/lib/postfix/sbin/master", words), port);
+    let steps = r"--expect '^220 .*\n' --send 'EHLO me\r\n' --expect '^250-STARTTLS(?s:.)*^250 .*\n' --send 'STARTTLS\r\n' --expect '^220 .*\n' --starttls --send 'EHLO me\r\n' --expect '^250 .*\n' --send 'QUIT\r\n' --expect '^221 .*\n' --expect-eof";
+    let words = format!("connect localhost:{port} --tls-ca {} {steps}", chain.ca);
+    let done = sockctl(words).run();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", postfix.stdout_has(""));
+    assert!(done.text().ends_with("221 2.0.0 Bye\r\n"));
+    postfix.signal("TERM");
+    postfix.finish();
+}
