@@ -171,7 +171,7 @@ pub fn run(
     config.bounds.proves = proves;
     let run = Run {
         listener: None,
-        route: Some(route),
+        routes: vec![route],
         inbox: &inbox,
         signals: signals.as_ref(),
         config,

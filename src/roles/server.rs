@@ -171,7 +171,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let key_names = security.as_ref().map_or_else(Vec::new, Security::key_names);
     let run = Run {
         listener: Some(listener),
-        route: None,
+        routes: Vec::new(),
         inbox: &inbox,
         signals: signals.as_ref(),
         config: args.config(security, access, trusted, deadline, dumps, port_file),

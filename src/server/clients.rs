@@ -192,9 +192,9 @@ impl Clients for Table {
         moved
     }
 
-    fn dial(&mut self) -> u64 {
+    fn dial(&mut self, route: usize) -> u64 {
         self.count += 1;
-        self.dials.push(self.count);
+        self.dials.push((self.count, route));
         self.count
     }
 

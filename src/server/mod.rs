@@ -105,8 +105,8 @@ pub struct Config {
 pub struct Run<'a> {
     /// Where to accept connections.
     pub listener: Option<Listener>,
-    /// How connections are dialled.
-    pub route: Option<Route>,
+    /// How connections are dialled: [`Clients::dial`] names one by its place.
+    pub routes: Vec<Route>,
     /// Where input comes from.
     pub inbox: &'a Inbox,
     /// SIGINT, SIGTERM.
@@ -128,13 +128,13 @@ impl Run<'_> {
             let port_file = events.config.port_file.as_mut();
             announce(listener.locals(), pin.as_deref(), port_file, &events.talk)?;
         }
-        if events.route.is_some() {
+        if !events.routes.is_empty() {
             events.handler.begin(&mut events.table);
         }
         let end = events.serve_forever();
         events.show_progress(true);
         events.abort_all(if end.is_ok() { Reason::Shutdown } else { Reason::Error });
-        events.route = None; // nothing is dialled any more
+        events.routes.clear(); // nothing is dialled any more
         events.process();
         let dumped = dump::finish(&events.config.dumps);
         let end = end?;
@@ -181,7 +181,7 @@ pub enum RunEnd {
 /// An event loop with its connections.
 pub struct EventLoop<'a> {
     listener: Option<Listener>,
-    route: Option<Route>,
+    routes: Vec<Route>,
     /// Connections that are dialled, by their numbers.
     outgoing: BTreeMap<u64, Outgoing>,
     /// Those that are in the table by now, and may be dialled again.
@@ -231,7 +231,7 @@ const METER: Duration = Duration::from_millis(250);
 
 impl<'a> EventLoop<'a> {
     fn new(run: Run<'a>, handler: &'a mut dyn Handler) -> io::Result<Self> {
-        let Run { listener, route, inbox, signals, config, talk } = run;
+        let Run { listener, routes, inbox, signals, config, talk } = run;
         let mut table = Table::new(talk.clone(), config.bounds, handler)?;
         table.has_dump = !config.dumps.is_empty();
         table.poller.add(&inbox.waker, INBOX, Interest::READ)?;
@@ -252,7 +252,7 @@ impl<'a> EventLoop<'a> {
             preauth: PreAuthLimits::new(penalty, max_grace),
             accepting: listener.is_some(),
             listener,
-            route,
+            routes,
             outgoing: BTreeMap::new(),
             connected: BTreeMap::new(),
             handler,
@@ -386,7 +386,7 @@ impl<'a> EventLoop<'a> {
     fn expired(&self) -> Failure {
         let cause = "the deadline has passed";
         let only = self.table.all().first().and_then(|&id| self.table.peer(id));
-        let dialled = self.route.as_ref().map(|route| &route.address);
+        let dialled = self.routes.first().map(|route| &route.address);
         match (&self.listener, only, dialled) {
             (None, Some(peer), _) => Failure::timed_out(Role::Client.op(), &peer).hint(cause),
             (None, None, Some(address)) => Failure::timed_out("connect to", address).hint(cause),

@@ -9,6 +9,7 @@
 //!
 //! Over 300 lines: the whole way of an attempt, from the dialer to the handler.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::negotiation::HandshakeEvent;
@@ -57,6 +58,8 @@ pub struct Route {
 
 /// A connection that is dialled, or may be dialled again.
 pub(super) struct Outgoing {
+    /// Its place among the routes.
+    route: usize,
     attempt: Attempt,
     /// The end of the attempt under way.
     until: Deadline,
@@ -81,26 +84,37 @@ impl Outgoing {
     }
 }
 
+/// A connection that is dialled, with its route.
+fn find<'r, 'o>(
+    routes: &'r [Route],
+    outgoing: &'o mut BTreeMap<u64, Outgoing>,
+    number: u64,
+) -> Option<(&'r Route, &'o mut Outgoing)> {
+    let out = outgoing.get_mut(&number)?;
+    Some((routes.get(out.route)?, out))
+}
+
 impl EventLoop<'_> {
     /// Whether notices say how dialling went: there is a prompt.
     pub(super) fn greets(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.greet)
+        self.routes.iter().any(|route| route.greet)
     }
 
     /// Dials the connections that the handler wants, once in a turn: those that fail at once hold up
     /// nothing else, however many follow them.
     pub(super) fn dial_wanted(&mut self) {
-        for number in std::mem::take(&mut self.table.dials) {
-            self.dial(number);
+        for (number, route) in std::mem::take(&mut self.table.dials) {
+            self.dial(number, route);
         }
     }
 
     /// Dials a connection, which has this number.
-    fn dial(&mut self, number: u64) {
-        let Some(route) = self.route.as_ref().filter(|_| self.table.stopping.is_none()) else {
+    fn dial(&mut self, number: u64, place: usize) {
+        let Some(route) = self.routes.get(place).filter(|_| self.table.stopping.is_none()) else {
             return;
         };
         let outgoing = Outgoing {
+            route: place,
             attempt: Attempt::Pausing(self.table.now),
             until: Deadline::NEVER,
             tunnel: route.tunnel.as_ref().map(Tunnel::another),
@@ -113,7 +127,7 @@ impl EventLoop<'_> {
 
     /// Begins one attempt.
     fn begin_attempt(&mut self, number: u64) {
-        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
+        let Some((route, out)) = find(&self.routes, &mut self.outgoing, number) else {
             return;
         };
         if let Some(retry) = &out.retry
@@ -133,7 +147,7 @@ impl EventLoop<'_> {
 
     /// Dials within the attempt under way.
     fn start_dialer(&mut self, number: u64) {
-        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
+        let Some((route, out)) = find(&self.routes, &mut self.outgoing, number) else {
             return;
         };
         let address = out.tunnel.as_ref().map_or(&route.address, Tunnel::address);
@@ -192,7 +206,7 @@ impl EventLoop<'_> {
 
     /// A failed attempt: another one after a pause, or the end.
     pub(super) fn attempt_failed(&mut self, number: u64, failure: Failure) {
-        let (Some(route), Some(out)) = (&self.route, self.outgoing.get_mut(&number)) else {
+        let Some((route, out)) = find(&self.routes, &mut self.outgoing, number) else {
             return self.unreached(number, failure);
         };
         let may_pass = Retry::may_pass(failure.exit, failure.code);
@@ -242,7 +256,7 @@ impl EventLoop<'_> {
     /// The socket is connected: to the target, or to the proxy, which is asked for the target.
     fn connected(&mut self, number: u64, socket: Socket) -> Result<(), Failure> {
         self.table.now = Instant::now();
-        let (Some(route), Some(out)) = (&self.route, self.outgoing.get(&number)) else {
+        let Some((route, out)) = find(&self.routes, &mut self.outgoing, number) else {
             return Ok(());
         };
         let until = out.until;
@@ -254,6 +268,7 @@ impl EventLoop<'_> {
         };
         let conn = Connection::new(socket, peer, self.table.now);
         let slot = self.table.insert(number, Role::Client, conn).during("connect to", target)?.slot;
+        self.table.entries[slot].route = out.route;
         // What is connected is kept only while it may be dialled again.
         self.connected.extend(
             self.outgoing
@@ -303,7 +318,10 @@ impl EventLoop<'_> {
 
     /// Announces the connection, and secures it.
     fn announce(&mut self, slot: usize) -> Result<(), Failure> {
-        let (Some(route), Some(entry)) = (&self.route, self.table.get(slot)) else {
+        let Some(entry) = self.table.entries.get(slot) else {
+            return Ok(());
+        };
+        let Some(route) = self.routes.get(entry.route) else {
             return Ok(());
         };
         let id = entry.number;

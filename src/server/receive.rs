@@ -92,7 +92,7 @@ impl EventLoop<'_> {
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
             let received = self.table.entries[slot].conn.received;
             let is_secured = self.config.security.is_some()
-                || self.route.as_ref().is_some_and(|route| route.security.is_some());
+                || self.routes.iter().any(|route| route.security.is_some());
             if !is_secured && received == bytes.len() as u64 {
                 hint_at_tls(&mut self.table, slot, bytes);
             }

@@ -195,13 +195,15 @@ impl EventLoop<'_> {
         if self.table.open_entry(id).is_none() {
             return;
         }
-        let (handshake, timeout) = match (&self.config.security, &self.route) {
-            (Some(security), _) => (security.by.handshake(), security.timeout),
-            (None, Some(Route { security: Some(security), timeout, .. })) => {
-                (security.handshake(), *timeout)
-            }
-            _ => return,
-        };
+        let entry = &self.table.entries[id.slot];
+        let (handshake, timeout) =
+            match (entry.role, &self.config.security, self.routes.get(entry.route)) {
+                (Role::Server, Some(security), _) => (security.by.handshake(), security.timeout),
+                (Role::Client, _, Some(Route { security: Some(security), timeout, .. })) => {
+                    (security.handshake(), *timeout)
+                }
+                _ => return,
+            };
         let Some(handshake) = self.table.or_quit(handshake) else {
             return;
         };
@@ -266,7 +268,9 @@ impl EventLoop<'_> {
         let entry = &self.table.entries[slot];
         let number = entry.number;
         let peer = entry.conn.peer.clone();
-        let security = self.route.as_ref().and_then(|route| route.security.as_ref());
+        let route = self.routes.get(entry.route);
+        let redials = route.is_some_and(|route| route.redials);
+        let security = route.and_then(|route| route.security.as_ref());
         let op = security.map_or("secure", ClientSecurity::op);
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
         let failure = match event {
@@ -293,7 +297,7 @@ impl EventLoop<'_> {
             return self.table.remove(slot, Reason::Auth);
         }
         self.table.remove(slot, Reason::Auth);
-        if !has_received && self.route.as_ref().is_some_and(|route| route.redials) {
+        if !has_received && redials {
             return self.ended_early(number, failure.exit(Exit::Refused));
         }
         self.unreached(number, failure);

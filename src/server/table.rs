@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub(super) number: u64,
     /// Whether it was accepted or dialled.
     pub(super) role: Role,
+    /// If it was dialled: by which route.
+    pub(super) route: usize,
     pub(super) conn: Connection,
     pub(super) phase: Phase,
     /// The name of the key that it proved.
@@ -131,8 +133,8 @@ pub(super) struct Table {
     pub(super) refused: VecDeque<Id>,
     /// Connections accepted and dialled so far.
     pub(super) count: u64,
-    /// The numbers of connections to dial.
-    pub(super) dials: Vec<u64>,
+    /// The numbers of connections to dial, and the route of each.
+    pub(super) dials: Vec<(u64, usize)>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
@@ -209,6 +211,7 @@ impl Table {
         vacant.insert(Entry {
             number,
             role,
+            route: 0,
             conn,
             phase: Phase::Waiting,
             key: None,

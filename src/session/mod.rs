@@ -60,7 +60,7 @@ pub enum StreamEnd {
 pub trait Handler {
     /// The run has a target: connections to it are dialled with [`Clients::dial`], one by default.
     fn begin(&mut self, clients: &mut dyn Clients) {
-        clients.dial();
+        clients.dial(0);
     }
 
     /// The handshake that secures a dialled connection has succeeded or failed; with TLS, what is known of
@@ -266,8 +266,9 @@ pub trait Clients {
     /// [`Handler::drained`] reports when it has again.
     fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved;
 
-    /// Dials another connection to the target of the run; returns the number that it will have.
-    fn dial(&mut self) -> u64;
+    /// Dials another connection, by the route at this place in the run's; returns the number that it will
+    /// have.
+    fn dial(&mut self, route: usize) -> u64;
 
     /// Sets how many bytes a client's socket must have before it counts as readable
     /// (`SO_RCVLOWAT`); false where the user has set that, or the system refuses.

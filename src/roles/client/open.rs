@@ -113,7 +113,7 @@ impl Opener {
         let talk = Talk::new(Level::Quiet, false);
         let run = Run {
             listener: None,
-            route: Some(route),
+            routes: vec![route],
             inbox: &inbox,
             signals: None,
             config: self.args.config(false, deadline, Vec::new(), &talk),

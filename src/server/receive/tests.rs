@@ -71,7 +71,7 @@ fn config() -> Config {
 fn run(inbox: &Inbox) -> Run<'_> {
     Run {
         listener: None,
-        route: None,
+        routes: Vec::new(),
         inbox,
         signals: None,
         config: config(),
