@@ -6,6 +6,7 @@
 //!
 //! Over 300 lines: each flag stands here once, and its help is most of it.
 
+pub mod relay;
 pub mod tls;
 
 use std::ffi::{OsStr, OsString};

@@ -61,6 +61,14 @@ pub enum Event<'a> {
         #[serde(flatten)]
         info: &'a TlsInfo,
     },
+    /// A client was joined to a target.
+    Relay {
+        id: u64,
+        target: &'a str,
+        /// Our end of the connection to it.
+        local: &'a Endpoint,
+        attempts: u32,
+    },
     /// A line of a conversation, or a datagram.
     Message {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,6 +348,7 @@ impl<'a> Event<'a> {
             | Self::Exec { .. }
             | Self::Auth { .. }
             | Self::Tls { .. }
+            | Self::Relay { .. }
             | Self::Expect { ok: true, .. } => Level::Verbose,
             Self::Message { .. } | Self::Expect { .. } => Level::Never,
         }
@@ -368,6 +377,9 @@ impl<'a> Event<'a> {
             }
             Self::Auth { id, peer, reason, .. } => {
                 format!("[{id}] {peer} refused: {}", reason.unwrap_or("authentication failed"))
+            }
+            Self::Relay { id, target, local, .. } => {
+                format!("[{id}] relayed to {target} from {local}")
             }
             Self::Tls { id, peer, info } => {
                 let cipher = info.cipher.as_deref().unwrap_or("no cipher");

@@ -437,6 +437,20 @@ impl Connection {
         }
     }
 
+    /// Counts what another connection's [`Connection::splice_to`] has moved here. A failure of this one is
+    /// in [`Connection::read_half`].
+    pub fn spliced(&mut self, moved: &Moved, now: Instant) {
+        match *moved {
+            Moved::Bytes(n) => {
+                self.sent += n as u64;
+                (self.active, self.last_taken, self.has_unacked) = (now, now, true);
+                drop(trace::counted("sendall", n, Ok(n)));
+            }
+            Moved::SinkFailed(errno) => self.fail_output(errno.into()),
+            _ => {}
+        }
+    }
+
     /// Moves bytes from `input` inside the kernel. A failure of the connection is in
     /// [`Connection::read_half`].
     pub fn splice_from(

@@ -30,6 +30,13 @@ pub enum Version {
     Two,
 }
 
+impl Version {
+    /// The one of this number.
+    pub fn numbered(number: u8) -> Self {
+        if number == 1 { Self::One } else { Self::Two }
+    }
+}
+
 /// The header that announces a connection from `source` to `destination`: as the proxy's own
 /// where these are no IP addresses of one family.
 pub fn header(version: Version, source: &Endpoint, destination: &Endpoint) -> io::Result<Vec<u8>> {

@@ -1,10 +1,11 @@
-//! Moving bytes between a socket and a standard stream inside the kernel: splice(2), sendfile(2).
+//! Moving bytes between a socket and a standard stream or another socket inside the kernel: splice(2),
+//! sendfile(2).
 //!
 //! | source -> sink                 | call                                       |
 //! |--------------------------------|--------------------------------------------|
 //! | pipe -> socket, socket -> pipe | splice(2)                                  |
 //! | file -> socket                 | sendfile(2)                                |
-//! | socket -> file, device         | splice(2) twice, through a pipe of our own |
+//! | socket -> file, device, socket | splice(2) twice, through a pipe of our own |
 //!
 //! Where the kernel refuses (EINVAL: an append-only file, a device) the caller copies instead. From pipe to
 //! pipe 3.5 GB/s pass through `connect` and `serve`, 1.4 GB/s through nc, which copies (`cargo bench`).
@@ -73,12 +74,23 @@ impl Splice {
     pub fn to_output(output: Stdio) -> Option<Self> {
         match output.kind() {
             StreamKind::Pipe => Some(Self(Way::Splice)),
-            StreamKind::File | StreamKind::Device => {
-                let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).ok()?;
-                grow(writer.as_fd());
-                Some(Self(Way::Through { reader, writer, inside: 0 }))
-            }
+            StreamKind::File | StreamKind::Device => Self::through().ok(),
             StreamKind::Socket | StreamKind::Terminal | StreamKind::Closed => None,
+        }
+    }
+
+    /// From a socket to another, or to what takes nothing from a socket itself.
+    pub fn through() -> io::Result<Self> {
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        grow(writer.as_fd());
+        Ok(Self(Way::Through { reader, writer, inside: 0 }))
+    }
+
+    /// The bytes that have left the source and not reached the sink.
+    pub fn inside(&self) -> usize {
+        match &self.0 {
+            Way::Through { inside, .. } => *inside,
+            Way::Splice | Way::SendFile => 0,
         }
     }
 
@@ -103,6 +115,7 @@ impl Splice {
                         *inside -= n;
                         Moved::Bytes(n)
                     }
+                    Err(Errno::EAGAIN) => Moved::SinkFull,
                     Err(Errno::EINVAL | Errno::ENOSYS) => Moved::Unsupported,
                     Err(e) => Moved::SinkFailed(e),
                 }

@@ -12,6 +12,7 @@ use socket2::{Domain, Type};
 
 use super::steps::{STEPS, Steps};
 use super::{Ended, sanitizes};
+use crate::args::relay::RelayArgs;
 use crate::args::{
     self, AccessArgs, Bytes, DataArgs, ListenArgs, ProgramArgs, PromptArgs, SocketArgs, WhenArgs,
 };
@@ -40,6 +41,7 @@ use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
 use crate::session::program::Program;
 use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
+use crate::session::relay::Relay;
 use crate::session::reply::Reply;
 use crate::session::room::{Operator, Room};
 use crate::session::script::Script;
@@ -72,6 +74,8 @@ pub struct ServerArgs {
     pub reply: Option<Bytes>,
     #[command(flatten)]
     pub when: WhenArgs,
+    #[command(flatten)]
+    pub relay: RelayArgs,
     #[command(flatten)]
     pub steps: Steps,
     #[command(flatten)]
@@ -168,10 +172,11 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let is_idle_unseen =
         !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
     let relayed = !dumps.is_empty() || is_idle_unseen;
+    let routes = args.relay.routes(&args.socket, deadline, talk)?;
     let key_names = security.as_ref().map_or_else(Vec::new, Security::key_names);
     let run = Run {
         listener: Some(listener),
-        routes: Vec::new(),
+        routes,
         inbox: &inbox,
         signals: signals.as_ref(),
         config: args.config(security, access, trusted, deadline, dumps, port_file),
@@ -198,6 +203,8 @@ enum Choice {
     Script(Script),
     /// What matches is answered.
     When(Rules),
+    /// Each client is joined to a target.
+    Relay,
     Prompt,
     Pipe,
 }
@@ -214,6 +221,7 @@ impl Choice {
         Ok(match (program, &args.reply) {
             (Some(program), _) => Self::Program(program),
             (None, Some(Bytes(text))) => Self::Reply(Arc::clone(text)),
+            _ if !args.relay.to.is_empty() => Self::Relay,
             _ if args.room => Self::Room,
             _ if args.echo => Self::Echo,
             _ if args.discard => Self::Discard,
@@ -239,6 +247,15 @@ impl Choice {
                 let mut programs = programs.during("start", "the server")?;
                 let ended = run.serve(&mut programs)?;
                 programs.failure().map_or(Ok(ended), Err)
+            }
+            Self::Relay => {
+                let targets = args.relay.to.iter().map(|target| target.shown.clone()).collect();
+                let mut relay = Relay::new(targets, args.relay.wait, run.config.deadline, talk);
+                let ended = run.serve(&mut relay)?;
+                match relay.into_failure().filter(|_| args.once) {
+                    Some(failure) if matches!(ended.0, RunEnd::Over) => Err(failure),
+                    _ => Ok(ended),
+                }
             }
             Self::When(rules) => run.serve(&mut When::new(rules, talk)),
             Self::Script(script) => {

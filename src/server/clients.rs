@@ -1,7 +1,7 @@
 //! What a handler can do to the connections: [`Clients`] for the table.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,9 +192,24 @@ impl Clients for Table {
         moved
     }
 
-    fn dial(&mut self, route: usize) -> u64 {
+    fn splice_between(&mut self, from: Id, to: Id, splice: &mut Splice) -> Moved {
+        if self.open_entry(from).is_none() || self.open_entry(to).is_none() {
+            return Moved::Eof;
+        }
+        let now = self.now;
+        let Some((source, sink)) = self.entries.get2_mut(from.slot, to.slot) else {
+            return Moved::Eof;
+        };
+        let moved = source.conn.splice_to(splice, sink.conn.as_fd(), u64::MAX, now);
+        sink.conn.spliced(&moved, now);
+        sink.wants_room = splice.inside() > 0;
+        self.pending.extend([from.slot, to.slot]);
+        moved
+    }
+
+    fn dial(&mut self, route: usize, client: Option<Id>) -> u64 {
         self.count += 1;
-        self.dials.push((self.count, route));
+        self.dials.push((self.count, route, client));
         self.count
     }
 

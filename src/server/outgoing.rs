@@ -23,12 +23,14 @@ use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, Dialer};
 use crate::net::endpoint::Endpoint;
+use crate::net::listen::Listener;
 use crate::net::poller::Interest;
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
 use crate::net::retry::Retry;
 use crate::net::role::Role;
 use crate::net::socket::Socket;
+use crate::session::Id;
 use crate::session::closed::Closed;
 
 /// How connections are dialled.
@@ -60,6 +62,9 @@ pub struct Route {
 pub(super) struct Outgoing {
     /// Its place among the routes.
     route: usize,
+    /// Of the client that it is for, where the PROXY header names it: its address, and ours that it has
+    /// connected to.
+    origin: Option<Box<(Endpoint, Endpoint)>>,
     attempt: Attempt,
     /// The end of the attempt under way.
     until: Deadline,
@@ -94,6 +99,22 @@ fn find<'r, 'o>(
     Some((routes.get(out.route)?, out))
 }
 
+/// Whether a socket is connected to our own listener.
+fn is_own(listener: Option<&Listener>, socket: &Socket) -> bool {
+    let (Some(listener), Ok(peer)) = (listener, socket.peer()) else {
+        return false;
+    };
+    // A wildcard is reached by any address of this machine: by the socket's own, too.
+    let is_here = socket.local().is_ok_and(|local| local.ip() == peer.ip());
+    listener.locals().iter().any(|own| match (own, &peer) {
+        (Endpoint::Any(port), Endpoint::Inet(peer)) => is_here && *port == peer.port(),
+        (Endpoint::Inet(own), Endpoint::Inet(peer)) if own.ip().is_unspecified() => {
+            is_here && own.port() == peer.port()
+        }
+        (own, peer) => own == peer,
+    })
+}
+
 impl EventLoop<'_> {
     /// Whether notices say how dialling went: there is a prompt.
     pub(super) fn greets(&self) -> bool {
@@ -103,18 +124,24 @@ impl EventLoop<'_> {
     /// Dials the connections that the handler wants, once in a turn: those that fail at once hold up
     /// nothing else, however many follow them.
     pub(super) fn dial_wanted(&mut self) {
-        for (number, route) in std::mem::take(&mut self.table.dials) {
-            self.dial(number, route);
+        for (number, route, client) in std::mem::take(&mut self.table.dials) {
+            self.dial(number, route, client);
         }
     }
 
     /// Dials a connection, which has this number.
-    fn dial(&mut self, number: u64, place: usize) {
+    fn dial(&mut self, number: u64, place: usize, client: Option<Id>) {
         let Some(route) = self.routes.get(place).filter(|_| self.table.stopping.is_none()) else {
             return;
         };
+        let entry = client.and_then(|client| self.table.entries.get(client.slot));
+        let origin = entry.filter(|_| route.header.is_some()).and_then(|entry| {
+            let local = entry.conn.socket.local().ok()?;
+            Some(Box::new((entry.conn.peer.clone(), local)))
+        });
         let outgoing = Outgoing {
             route: place,
+            origin,
             attempt: Attempt::Pausing(self.table.now),
             until: Deadline::NEVER,
             tunnel: route.tunnel.as_ref().map(Tunnel::another),
@@ -262,6 +289,10 @@ impl EventLoop<'_> {
         let until = out.until;
         let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);
         let target = &route.address;
+        if is_own(self.listener.as_ref(), &socket) {
+            let cause = "it is this server's own address: a loop";
+            return Err(Failure::new("connect to", target, cause, Exit::Usage));
+        }
         let peer = match tunnel {
             Some(_) => Endpoint::ViaProxy(target.to_string()),
             None => socket.peer().during("connect to", target)?,
@@ -270,11 +301,9 @@ impl EventLoop<'_> {
         let slot = self.table.insert(number, Role::Client, conn).during("connect to", target)?.slot;
         self.table.entries[slot].route = out.route;
         // What is connected is kept only while it may be dialled again.
-        self.connected.extend(
-            self.outgoing
-                .remove_entry(&number)
-                .filter(|(_, out)| out.tunnel.is_some() || out.retry.is_some()),
-        );
+        self.connected.extend(self.outgoing.remove_entry(&number).filter(|(_, out)| {
+            out.tunnel.is_some() || out.retry.is_some() || out.origin.is_some()
+        }));
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
             None => self.reached(slot),
@@ -329,11 +358,13 @@ impl EventLoop<'_> {
         let local = entry.conn.socket.local();
         let mut announcement = Vec::new();
         if let Some(version) = route.header {
-            announcement = local
-                .as_ref()
-                .map_err(|e| e.kind().into())
-                .and_then(|local| header(version, local, &peer))
-                .during("send the PROXY header to", &peer)?;
+            let origin = self.connected.get(&id).and_then(|out| out.origin.as_deref());
+            let made = match (origin, &local) {
+                (Some((client, ours)), _) => header(version, client, ours),
+                (None, Ok(local)) => header(version, local, &peer),
+                (None, Err(e)) => Err(e.kind().into()),
+            };
+            announcement = made.during("send the PROXY header to", &peer)?;
         }
         if let Ok(local) = &local {
             self.talk.say(&Event::Connected { id, peer: &peer, local, greet: route.greet });

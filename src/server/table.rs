@@ -133,8 +133,8 @@ pub(super) struct Table {
     pub(super) refused: VecDeque<Id>,
     /// Connections accepted and dialled so far.
     pub(super) count: u64,
-    /// The numbers of connections to dial, and the route of each.
-    pub(super) dials: Vec<(u64, usize)>,
+    /// The numbers of connections to dial, the route of each, and the client that it is for.
+    pub(super) dials: Vec<(u64, usize, Option<Id>)>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,

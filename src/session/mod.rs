@@ -11,6 +11,7 @@ pub mod pattern;
 pub mod pipe;
 pub mod program;
 pub mod prompt;
+pub mod relay;
 pub mod reply;
 pub mod room;
 pub mod script;
@@ -60,7 +61,7 @@ pub enum StreamEnd {
 pub trait Handler {
     /// The run has a target: connections to it are dialled with [`Clients::dial`], one by default.
     fn begin(&mut self, clients: &mut dyn Clients) {
-        clients.dial(0);
+        clients.dial(0, None);
     }
 
     /// The handshake that secures a dialled connection has succeeded or failed; with TLS, what is known of
@@ -266,9 +267,14 @@ pub trait Clients {
     /// [`Handler::drained`] reports when it has again.
     fn splice_from(&mut self, client: Id, splice: &mut Splice, from: BorrowedFd<'_>) -> Moved;
 
+    /// Moves bytes from one client to another inside the kernel, or what a splice holds of them. The end
+    /// of the first is reported by [`Handler::ended`], the failure of either by [`Handler::closed`]. Where
+    /// the second has no room [`Handler::drained`] reports when it has again.
+    fn splice_between(&mut self, from: Id, to: Id, splice: &mut Splice) -> Moved;
+
     /// Dials another connection, by the route at this place in the run's; returns the number that it will
-    /// have.
-    fn dial(&mut self, route: usize) -> u64;
+    /// have. A PROXY header of the route names the client that it is for, or else ourselves.
+    fn dial(&mut self, route: usize, client: Option<Id>) -> u64;
 
     /// Sets how many bytes a client's socket must have before it counts as readable
     /// (`SO_RCVLOWAT`); false where the user has set that, or the system refuses.

@@ -84,10 +84,7 @@ impl Opener {
             Some(proof) => Some(ClientSecurity::Key(proof)),
             None => self.tls(&address)?.map(|client| ClientSecurity::Tls(client.into())),
         };
-        let header = self.args.send_proxy.map(|version| match version {
-            1 => Version::One,
-            _ => Version::Two,
-        });
+        let header = self.args.send_proxy.map(Version::numbered);
         Ok(Route {
             address,
             dial,

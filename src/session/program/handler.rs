@@ -1,7 +1,7 @@
 //! A program for each client of a stream server, or for the connection of a client.
 //!
 //! The client's socket is handed off: it is the program's stdin and stdout, and the server only
-//! notices that the client is gone. Where bytes must be seen on their way a relay passes them.
+//! notices that the client is gone. Where bytes must be seen on their way a pump passes them.
 //!
 //! A server's program is ended when its client is gone. The program of a connection that we dialled is
 //! what the run is for: it goes on after an end in good order, and is ended after a reset or on a signal.
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use nix::unistd::Pid;
 
-use super::relay::Relay;
+use super::pump::Pump;
 use super::runner::Runner;
 use super::{EXIT_GRACE, Program};
 use crate::console::event::{Reason, Status};
@@ -47,7 +47,7 @@ struct ClientProgram {
     client: Id,
     /// The client is a server that we connected to.
     is_dialled: bool,
-    relay: Option<Relay>,
+    pump: Option<Pump>,
     /// Once it is started.
     pid: Option<Pid>,
     /// When it is ended: its client has left, or the run is to stop.
@@ -74,16 +74,16 @@ impl ClientPrograms {
         clients.occupy(client);
         // What a handshake has queued comes before what the program writes.
         let relayed = self.relayed || about.has_codec || clients.queued(client) > 0;
-        let (relay, theirs): (Option<Relay>, OwnedFd) = if relayed {
-            let (relay, theirs) = Relay::new()?;
-            self.runner.poller().add(&relay, client.number, relay.watched)?;
-            (Some(relay), theirs)
+        let (pump, theirs): (Option<Pump>, OwnedFd) = if relayed {
+            let (pump, theirs) = Pump::new()?;
+            self.runner.poller().add(&pump, client.number, pump.watched)?;
+            (Some(pump), theirs)
         } else {
             (None, clients.hand_off(client)?)
         };
         self.runner.queue(client.number, theirs.try_clone()?, theirs, &about);
         let (is_dialled, end) = (about.is_dialled, Deadline::NEVER);
-        let run = ClientProgram { client, is_dialled, relay, pid: None, end };
+        let run = ClientProgram { client, is_dialled, pump, pid: None, end };
         self.runs.insert(client.number, run);
         self.watch(client.number, clients);
         Ok(())
@@ -102,34 +102,33 @@ impl ClientPrograms {
         clients.close(client, Reason::Error);
     }
 
-    /// Updates what a relay is watched for, pauses its client while the program is behind, and the
+    /// Updates what a pump is watched for, pauses its client while the program is behind, and the
     /// program while the client is over the high-water mark.
     fn watch(&mut self, number: u64, clients: &mut dyn Clients) {
         let run = self.runs.get_mut(&number);
-        let Some(ClientProgram { client, relay: Some(relay), .. }) = run else {
+        let Some(ClientProgram { client, pump: Some(pump), .. }) = run else {
             return;
         };
-        clients.pause(*client, relay.is_full);
-        let wanted = relay.interest(clients.queued(*client) >= HIGH_WATER);
-        if wanted != relay.watched && self.runner.poller().change(&*relay, number, wanted).is_err()
-        {
+        clients.pause(*client, pump.is_full);
+        let wanted = pump.interest(clients.queued(*client) >= HIGH_WATER);
+        if wanted != pump.watched && self.runner.poller().change(&*pump, number, wanted).is_err() {
             // Unwatched it would never end.
             clients.close(*client, Reason::Error);
         }
-        relay.watched = wanted;
+        pump.watched = wanted;
     }
 
-    /// A relay is ready.
+    /// A pump is ready.
     fn ready(&mut self, event: &Ready, clients: &mut dyn Clients) {
         let run = self.runs.get_mut(&event.token);
-        let Some(ClientProgram { client, relay: Some(relay), .. }) = run else {
+        let Some(ClientProgram { client, pump: Some(pump), .. }) = run else {
             return;
         };
         if event.write {
-            relay.is_full = false; // the connection offers what was not taken again
+            pump.is_full = false; // the connection offers what was not taken again
         }
-        if event.read && relay.watched.read {
-            match relay.read(&mut self.buffer) {
+        if event.read && pump.watched.read {
+            match pump.read(&mut self.buffer) {
                 // It has closed both directions, or is gone: how it ends shows which.
                 Some(0) if event.hung_up => {}
                 Some(0) => clients.finish(*client),
@@ -143,7 +142,7 @@ impl ClientPrograms {
     /// A program has ended: its client gets the rest of the output, and the end. One that was killed
     /// may have had more to say.
     fn program_ended(&mut self, number: u64, status: Status, clients: &mut dyn Clients) {
-        let Some(ClientProgram { client, relay, end, .. }) = self.runs.remove(&number) else {
+        let Some(ClientProgram { client, pump, end, .. }) = self.runs.remove(&number) else {
             return;
         };
         let reason = match status {
@@ -151,10 +150,10 @@ impl ClientPrograms {
             Status::Exited(_) => Reason::Eof,
             Status::Killed(_) => Reason::Error,
         };
-        let was_gone = if let Some(mut relay) = relay {
+        let was_gone = if let Some(mut pump) = pump {
             let mut count = 0;
             while count < FINAL_READ_LIMIT
-                && let Some(some @ 1..) = relay.read(&mut self.buffer)
+                && let Some(some @ 1..) = pump.read(&mut self.buffer)
             {
                 clients.send(client, &self.buffer[..some]);
                 count += some;
@@ -170,15 +169,15 @@ impl ClientPrograms {
         }
     }
 
-    /// Does something with a client's relay, if it has one.
-    fn relay<T>(
+    /// Does something with a client's pump, if it has one.
+    fn pump<T>(
         &mut self,
         client: Id,
         clients: &mut dyn Clients,
-        act: impl FnOnce(&mut Relay) -> T,
+        act: impl FnOnce(&mut Pump) -> T,
     ) -> Option<T> {
-        let relay = self.runs.get_mut(&client.number)?.relay.as_mut()?;
-        let result = act(relay);
+        let pump = self.runs.get_mut(&client.number)?.pump.as_mut()?;
+        let result = act(pump);
         self.watch(client.number, clients);
         Some(result)
     }
@@ -192,11 +191,11 @@ impl Handler for ClientPrograms {
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
-        self.relay(client, clients, |relay| relay.send(bytes)).unwrap_or(bytes.len())
+        self.pump(client, clients, |pump| pump.send(bytes)).unwrap_or(bytes.len())
     }
 
     fn ended(&mut self, client: Id, _end: StreamEnd, clients: &mut dyn Clients) {
-        self.relay(client, clients, Relay::finish);
+        self.pump(client, clients, Pump::finish);
     }
 
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
@@ -214,9 +213,9 @@ impl Handler for ClientPrograms {
             return;
         };
         // Both directions have ended in good order: the program may still read what it got.
-        run.end = match &run.relay {
-            Some(relay) if relay.is_over() && run.is_dialled => Deadline::NEVER,
-            Some(relay) if relay.is_over() => Deadline::after(EXIT_GRACE),
+        run.end = match &run.pump {
+            Some(pump) if pump.is_over() && run.is_dialled => Deadline::NEVER,
+            Some(pump) if pump.is_over() => Deadline::after(EXIT_GRACE),
             _ => Deadline::now(),
         };
         if let Some(at) = run.end.instant() {

@@ -8,7 +8,7 @@
 mod ending;
 mod environment;
 pub mod handler;
-mod relay;
+mod pump;
 pub mod runner;
 
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! The relay between a client and a program where the client's socket cannot be handed off (`--hex`,
+//! The pump between a client and a program where the client's socket cannot be handed off (`--hex`,
 //! `--log`, a codec): the program's stdin and stdout are one end of a socketpair, the other is here. Both
 //! directions have back-pressure: bytes that the program has not read stay with the connection, which
 //! is paused; bytes that the client has not read pause the program.
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use crate::net::poller::Interest;
 
 /// Our end of the socketpair.
-pub(super) struct Relay {
+pub(super) struct Pump {
     ours: UnixStream,
     /// The program may still read.
     input: bool,
@@ -23,15 +23,15 @@ pub(super) struct Relay {
     pub watched: Interest,
 }
 
-impl Relay {
-    /// A relay, and the program's end.
+impl Pump {
+    /// A pump, and the program's end.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
         // O_NONBLOCK belongs to one end: the program's stays blocking.
         ours.set_nonblocking(true)?;
         let watched = Interest::default();
-        let relay = Self { ours, input: true, is_full: false, output: true, watched };
-        Ok((relay, theirs.into()))
+        let pump = Self { ours, input: true, is_full: false, output: true, watched };
+        Ok((pump, theirs.into()))
     }
 
     /// Writes bytes to the program; how many it took. One that does not read any more takes all.
@@ -86,7 +86,7 @@ impl Relay {
     }
 }
 
-impl AsFd for Relay {
+impl AsFd for Pump {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ours.as_fd()
     }
@@ -98,18 +98,18 @@ mod tests {
 
     #[test]
     fn what_the_program_has_not_read_is_not_taken() {
-        let (mut relay, theirs) = Relay::new().unwrap();
+        let (mut pump, theirs) = Pump::new().unwrap();
         let mut theirs = UnixStream::from(theirs);
         let wanted: Vec<u8> = (0..1_u32 << 20).map(|n| n.to_le_bytes()[0]).collect();
-        let mut sent = relay.send(&wanted);
-        assert!(sent < wanted.len() && relay.interest(false).write);
+        let mut sent = pump.send(&wanted);
+        assert!(sent < wanted.len() && pump.interest(false).write);
         let mut got = vec![0; wanted.len() + 1];
         let mut count = 0;
         while let n @ 1.. = theirs.read(&mut got[count..]).unwrap() {
             count += n;
-            sent += relay.send(&wanted[sent..]);
+            sent += pump.send(&wanted[sent..]);
             if sent == wanted.len() {
-                relay.finish();
+                pump.finish();
             }
         }
         assert!(got[..count] == wanted);
@@ -117,16 +117,16 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_read_takes_all_and_may_still_write() {
-        let (mut relay, theirs) = Relay::new().unwrap();
+        let (mut pump, theirs) = Pump::new().unwrap();
         let mut theirs = UnixStream::from(theirs);
         theirs.write_all(b"answer").unwrap();
         theirs.shutdown(Shutdown::Read).unwrap();
-        assert_eq!(relay.send(b"request"), 7);
+        assert_eq!(pump.send(b"request"), 7);
         let mut buffer = [0; 16];
-        assert_eq!(relay.read(&mut buffer), Some(6));
-        assert_eq!(relay.read(&mut buffer), None);
+        assert_eq!(pump.read(&mut buffer), Some(6));
+        assert_eq!(pump.read(&mut buffer), None);
         drop(theirs);
-        assert_eq!(relay.read(&mut buffer), Some(0));
-        assert_eq!(relay.interest(false), Interest::default());
+        assert_eq!(pump.read(&mut buffer), Some(0));
+        assert_eq!(pump.interest(false), Interest::default());
     }
 }

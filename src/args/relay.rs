@@ -1,0 +1,179 @@
+//! The flags of a relay: its targets, and what secures the connections to them.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ValueHint};
+use socket2::Type;
+
+use super::{Bytes, SocketArgs, count, text_parser};
+use crate::auth::key::load;
+use crate::auth::noise;
+use crate::auth::proof::Proof;
+use crate::auth::security::ClientSecurity;
+use crate::auth::tls::client::{Client, ClientOptions};
+use crate::auth::tls::files;
+use crate::auth::tls::pin::Pin;
+use crate::auth::tls::verifier::Trust;
+use crate::console::talk::Talk;
+use crate::exit::Failure;
+use crate::net::address::{Address, Family};
+use crate::net::deadline::Deadline;
+use crate::net::dial::Dial;
+use crate::net::proxy_header::Version;
+use crate::net::quantity;
+use crate::net::resolve::Source;
+use crate::server::Route;
+
+/// Where clients are relayed to.
+#[derive(Args, Debug, Clone)]
+pub struct RelayArgs {
+    /// Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first
+    /// that answers
+    #[arg(long, value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(|word| Target::parse(&word)),
+        group = "handler", help_heading = "Handlers")]
+    pub to: Vec<Target>,
+    /// With --to: connect to the target from this address
+    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = super::source, requires = "to", help_heading = "Relay")]
+    pub source: Option<SocketAddr>,
+    /// With --to: try the targets again for this long, while the client waits
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, requires = "to", help_heading = "Relay")]
+    pub wait: Option<Duration>,
+    /// With --to: announce the client to the target with a PROXY header
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+        value_parser = count::<u8>(1, 2), requires = "to", help_heading = "Relay")]
+    pub send_proxy: Option<u8>,
+    /// With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed
+    #[arg(long, value_name = "FILE", requires = "to", group = "to-trust", value_hint = ValueHint::FilePath, help_heading = "Relay")]
+    pub to_tls_ca: Option<PathBuf>,
+    /// With --to tls:…: trust this key alone
+    #[arg(long, value_name = "PIN", value_parser = Pin::parse, requires = "to", group = "to-trust", help_heading = "Relay")]
+    pub to_tls_pin: Option<Pin>,
+    /// With --to auth:…: read the key from FILE
+    #[arg(long, value_name = "FILE", requires = "to", value_hint = ValueHint::FilePath, help_heading = "Relay")]
+    pub to_key_file: Option<PathBuf>,
+    /// With --to auth:…: bind the encrypted session to TEXT
+    #[arg(long, value_name = "TEXT", value_parser = text_parser(), requires = "to_key_file", help_heading = "Relay")]
+    pub to_context: Option<Bytes>,
+}
+
+/// A target, and how the connection to it is secured.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// As it was written.
+    pub shown: String,
+    address: Address,
+    secured: Secured,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secured {
+    No,
+    Tls,
+    Auth,
+}
+
+impl Target {
+    fn parse(word: &OsStr) -> Result<Self, Failure> {
+        let text = word.to_str().unwrap_or_default();
+        let (secured, rest) = match text.split_once(':') {
+            Some(("tls", rest)) => (Secured::Tls, rest.into()),
+            Some(("auth", rest)) => (Secured::Auth, rest.into()),
+            _ => (Secured::No, word.to_owned()),
+        };
+        let address = super::address(&[rest], Family::Any, "")?;
+        address.check_dial()?;
+        let prefix = match secured {
+            Secured::No => "",
+            Secured::Tls => "tls:",
+            Secured::Auth => "auth:",
+        };
+        Ok(Self { shown: format!("{prefix}{address}"), address, secured })
+    }
+}
+
+impl RelayArgs {
+    /// How the targets are dialled, in their order.
+    pub fn routes(
+        &self,
+        socket: &SocketArgs,
+        until: Deadline,
+        talk: &Talk,
+    ) -> Result<Vec<Route>, Failure> {
+        let wants = |secured| self.to.iter().any(|target| target.secured == secured);
+        let tls = wants(Secured::Tls).then(|| self.tls(until)).transpose()?;
+        let proof = wants(Secured::Auth).then(|| self.proof(talk)).transpose()?;
+        let unused = [
+            (tls.is_none() && self.to_tls_ca.is_some(), "--to-tls-ca needs --to tls:HOST:PORT"),
+            (tls.is_none() && self.to_tls_pin.is_some(), "--to-tls-pin needs --to tls:HOST:PORT"),
+            (
+                proof.is_none() && self.to_key_file.is_some(),
+                "--to-key-file needs --to auth:HOST:PORT",
+            ),
+        ];
+        if let Some((_, why)) = unused.into_iter().find(|(is_so, _)| *is_so) {
+            return Err(Failure::usage(why));
+        }
+        let header = self.send_proxy.map(Version::numbered);
+        let source = self.source.map_or_else(Source::default, |source| Source {
+            ip: Some(source.ip()),
+            port: source.port(),
+        });
+        let family = socket.family.family();
+        let route = |target: &Target| {
+            target.address.check_family(family)?;
+            let address = target.address.clone().resolve_default(family);
+            let security = match (target.secured, &tls, &proof) {
+                (Secured::Tls, Some(options), _) => {
+                    let client = Client::new(options, address.host().as_deref())?;
+                    Some(ClientSecurity::Tls(client.into()))
+                }
+                (Secured::Auth, _, Some(proof)) => Some(ClientSecurity::Key(proof.clone())),
+                _ => None,
+            };
+            let query = socket.family.query(Type::STREAM, source);
+            Ok(Route {
+                address,
+                dial: Dial { query, settings: socket.opt.clone() },
+                tunnel: None,
+                header,
+                wait: None,
+                timeout: socket.timeout,
+                security,
+                starttls: false,
+                greet: false,
+                redials: false,
+            })
+        };
+        self.to.iter().map(route).collect()
+    }
+
+    fn tls(&self, until: Deadline) -> Result<ClientOptions, Failure> {
+        let trust = match (&self.to_tls_pin, &self.to_tls_ca) {
+            (Some(pin), _) => Trust::Pin(pin.clone()),
+            (None, Some(path)) => {
+                let (roots, given) = files::load_roots(path, until)?;
+                Trust::in_roots(Arc::new(roots), given)?
+            }
+            (None, None) => Trust::in_roots(files::system_roots()?, Vec::new())?,
+        };
+        Ok(ClientOptions { trust, name: None, identity: None, alpn: Vec::new() })
+    }
+
+    fn proof(&self, talk: &Talk) -> Result<Proof, Failure> {
+        let Some(path) = &self.to_key_file else {
+            return Err(Failure::usage("--to auth:HOST:PORT needs --to-key-file FILE"));
+        };
+        let keyring = load(Some(path), None, None)?;
+        let context = self.to_context.as_ref().map_or(&[][..], |Bytes(text)| text);
+        let (identity, warnings) = noise::Identity::derive(&keyring, context, None)?;
+        for warning in warnings {
+            talk.warn(&warning);
+        }
+        Ok(Proof::Noise(identity))
+    }
+}

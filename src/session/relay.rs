@@ -1,0 +1,311 @@
+//! `--to`: each client is joined to a connection of its own, to the first target that answers.
+//!
+//! | what one side does            | what the other side gets                                    |
+//! |-------------------------------|-------------------------------------------------------------|
+//! | sends bytes                   | the same, in the kernel where both are plain                 |
+//! | reads nothing                 | its bytes are not read any more                              |
+//! | ends its direction            | FIN behind all bytes; the other direction goes on            |
+//! | breaks, is silent for too long | a reset behind what had come                                |
+//!
+//! A client is paused until its target answers: its bytes stay in its socket.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::closed::Closed;
+use super::{Clients, Handler, Id, StreamEnd};
+use crate::console::event::{Event, Reason};
+use crate::console::log_limit::LogLimit;
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
+use crate::net::flow::HIGH_WATER;
+use crate::net::retry::Retry;
+use crate::net::splice::{Moved, Splice};
+
+/// Pipes that are kept for the next bytes: a turn needs one, and as many more as sides are full.
+const SPARE_PIPES: usize = 4;
+
+/// Relays clients to targets.
+pub struct Relay {
+    talk: Talk,
+    log_limit: LogLimit,
+    /// The targets, as people write them; each is the run's route of the same place.
+    targets: Vec<String>,
+    /// `--wait`: how long all are tried again.
+    wait: Option<Duration>,
+    deadline: Deadline,
+    /// By the number of the connection that is dialled.
+    dialling: BTreeMap<u64, Search>,
+    /// Those that begin again at a time.
+    pausing: Vec<(Instant, Search)>,
+    /// Both sides of each pair.
+    sides: BTreeMap<Id, Side>,
+    spare: Vec<Splice>,
+    /// How the first that failed of all connections did.
+    failure: Option<Failure>,
+}
+
+/// The search for a target that answers.
+struct Search {
+    client: Id,
+    /// The place of the target that is tried.
+    target: usize,
+    attempts: u32,
+    retry: Option<Retry>,
+    /// Why those before did not answer, in this round.
+    failures: Vec<Failure>,
+}
+
+/// One side of a pair.
+struct Side {
+    partner: Id,
+    /// What came from this side and is in a pipe, as the partner has no room for it.
+    pipe: Option<Splice>,
+    /// It has ended its direction; the partner gets that behind the pipe.
+    has_ended: bool,
+}
+
+impl Relay {
+    /// A relay to these targets.
+    pub fn new(
+        targets: Vec<String>,
+        wait: Option<Duration>,
+        deadline: Deadline,
+        talk: Talk,
+    ) -> Self {
+        Self {
+            log_limit: LogLimit::for_peers(talk.clone()),
+            talk,
+            targets,
+            wait,
+            deadline,
+            dialling: BTreeMap::new(),
+            pausing: Vec::new(),
+            sides: BTreeMap::new(),
+            spare: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// The failure of `--once`.
+    pub fn into_failure(self) -> Option<Failure> {
+        self.failure
+    }
+
+    /// Tries the search's target.
+    fn dial(&mut self, mut search: Search, clients: &mut dyn Clients) {
+        search.attempts += 1;
+        self.dialling.insert(clients.dial(search.target, Some(search.client)), search);
+    }
+
+    /// No target has answered: once more after a pause, or the client is closed.
+    fn exhausted(&mut self, mut search: Search, clients: &mut dyn Clients) {
+        let may_pass = |it: &Failure| Retry::may_pass(it.exit, it.code);
+        if let Some(retry) = &mut search.retry
+            && !retry.is_over()
+            && search.failures.iter().any(may_pass)
+        {
+            let at = retry.pause(Instant::now());
+            return self.pausing.push((at, search));
+        }
+        let exit = search.failures.last().map_or(Exit::Other, |last| last.exit);
+        let causes: Vec<String> = search.failures.iter().map(ToString::to_string).collect();
+        let causes = causes.join("; ");
+        if let Some(peer) = clients.peer(search.client) {
+            let failure = Failure::new("relay", peer, format!("no target: {causes}"), exit);
+            self.log_limit.failure(&failure, Instant::now());
+            self.failure.get_or_insert(Failure::silent(exit));
+        }
+        clients.close(search.client, Reason::Error);
+    }
+
+    /// A target has answered.
+    fn join(&mut self, search: &Search, target: Id, clients: &mut dyn Clients) {
+        let client = search.client;
+        let Some(about) = clients.about(client).and(clients.about(target)) else {
+            return clients.close(target, Reason::Eof); // the client has gone
+        };
+        if let Some(local) = &about.local {
+            self.talk.say(&Event::Relay {
+                id: client.number,
+                target: &self.targets[search.target],
+                local,
+                attempts: search.attempts,
+            });
+        }
+        for (here, partner) in [(client, target), (target, client)] {
+            self.sides.insert(here, Side { partner, pipe: None, has_ended: false });
+        }
+        clients.pause(client, false);
+    }
+
+    /// Moves what came from a client into its partner inside the kernel; false where it is to be copied.
+    fn splice(&mut self, client: Id, clients: &mut dyn Clients) -> bool {
+        let Some(Side { partner, pipe, .. }) = self.sides.get_mut(&client) else {
+            return false;
+        };
+        let partner = *partner;
+        let mut splice = match pipe.take().or_else(|| self.spare.pop()) {
+            Some(splice) => splice,
+            None => match Splice::through() {
+                Ok(splice) => splice,
+                Err(_) => return false, // no more descriptors
+            },
+        };
+        let moved = clients.splice_between(client, partner, &mut splice);
+        if splice.inside() > 0 && !matches!(moved, Moved::Unsupported | Moved::SinkFailed(_)) {
+            if let Some(side) = self.sides.get_mut(&client) {
+                side.pipe = Some(splice);
+            }
+            clients.pause(client, true);
+            return true;
+        }
+        if splice.inside() == 0 && self.spare.len() < SPARE_PIPES {
+            self.spare.push(splice);
+        }
+        match moved {
+            Moved::Unsupported | Moved::CopyOnce => return false,
+            Moved::SinkFull => clients.pause(client, true),
+            _ => {}
+        }
+        true
+    }
+
+    /// A side has room again: it gets what waits for it, then the end, or more is read.
+    fn resume(&mut self, partner: Id, clients: &mut dyn Clients) {
+        let Some(client) = self.sides.get(&partner).map(|side| side.partner) else {
+            return;
+        };
+        if self.sides.get(&client).is_some_and(|side| side.pipe.is_some()) {
+            self.splice(client, clients);
+        }
+        let Some(side) = self.sides.get(&client) else {
+            return;
+        };
+        if side.pipe.is_none() {
+            if side.has_ended {
+                clients.finish(partner);
+            }
+            clients.pause(client, false);
+        }
+    }
+}
+
+impl Handler for Relay {
+    fn begin(&mut self, _clients: &mut dyn Clients) {}
+
+    fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Some(search) = self.dialling.remove(&client.number) {
+            return self.join(&search, client, clients);
+        }
+        clients.pause(client, true);
+        let retry = self.wait.map(|wait| Retry::new(wait, self.deadline));
+        let search = Search { client, target: 0, attempts: 0, retry, failures: Vec::new() };
+        self.dial(search, clients);
+    }
+
+    fn unreached(&mut self, number: u64, failure: Failure, clients: &mut dyn Clients) {
+        let Some(mut search) = self.dialling.remove(&number) else {
+            return;
+        };
+        if clients.peer(search.client).is_none() {
+            return; // the client has gone
+        }
+        search.failures.push(failure);
+        search.target += 1;
+        if search.target < self.targets.len() {
+            self.dial(search, clients);
+        } else {
+            self.exhausted(search, clients);
+        }
+    }
+
+    fn readable(&mut self, client: Id, clients: &mut dyn Clients) -> bool {
+        let Some(partner) = self.sides.get(&client).map(|side| side.partner) else {
+            return false;
+        };
+        if clients.queued(partner) > 0 {
+            clients.pause(client, true); // what was copied comes first
+            return true;
+        }
+        clients.can_splice(client) && clients.can_splice(partner) && self.splice(client, clients)
+    }
+
+    fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
+        let Some(side) = self.sides.get(&client) else {
+            return 0;
+        };
+        let partner = side.partner;
+        if side.pipe.is_some() {
+            return 0;
+        }
+        clients.send(partner, bytes);
+        if clients.queued(partner) >= HIGH_WATER {
+            clients.pause(client, true);
+        }
+        bytes.len()
+    }
+
+    fn ended(&mut self, client: Id, _end: StreamEnd, clients: &mut dyn Clients) {
+        let Some(side) = self.sides.get_mut(&client) else {
+            return;
+        };
+        side.has_ended = true;
+        if side.pipe.is_none() {
+            clients.finish(side.partner);
+        }
+    }
+
+    fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.resume(client, clients);
+    }
+
+    fn closed(&mut self, client: Id, closed: &Closed, clients: &mut dyn Clients) -> bool {
+        if let Err(failure) = closed.result() {
+            self.failure.get_or_insert(failure);
+        }
+        let Some(Side { partner, pipe, .. }) = self.sides.remove(&client) else {
+            return false;
+        };
+        // The partner gets what came before, unless it cannot take it at once.
+        if let Some(mut splice) = pipe
+            && let Ok(bytes) = splice.take_inside()
+        {
+            clients.send(partner, &bytes);
+        }
+        match closed.reason {
+            Reason::Eof => {}
+            Reason::Shutdown => clients.close(partner, Reason::Eof),
+            reason if reason.is_end() => {}
+            _ => clients.close(partner, Reason::Reset),
+        }
+        false
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::from(self.pausing.iter().map(|(at, _)| *at).min())
+    }
+
+    fn tick(&mut self, clients: &mut dyn Clients) {
+        let now = Instant::now();
+        let (due, later) =
+            std::mem::take(&mut self.pausing).into_iter().partition(|(at, _)| *at <= now);
+        self.pausing = later;
+        let due: Vec<(Instant, Search)> = due;
+        for (_, search) in due {
+            if clients.peer(search.client).is_none() {
+                continue;
+            }
+            let next = Search { target: 0, failures: Vec::new(), ..search };
+            self.dial(next, clients);
+        }
+    }
+
+    fn is_incomplete(&mut self, client: Id) -> bool {
+        // What is for it and not sent yet.
+        let partner = self.sides.get(&client).map(|side| side.partner);
+        let side = partner.and_then(|partner| self.sides.get(&partner));
+        side.is_some_and(|side| side.pipe.is_some())
+    }
+}
