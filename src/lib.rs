@@ -33,7 +33,7 @@
 //!
 //! | interface                     | is                                        | implementations              |
 //! |-------------------------------|-------------------------------------------|------------------------------|
-//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, room, programs; `Check` of `connect -z` |
+//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, relay, room, programs; `Check` of `connect -z` |
 //! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, TLS records, Python's frames; a plain stream has none |
 //! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python, TLS |
 //!
@@ -286,15 +286,13 @@
 //!   too. What is known of a TLS session is plain data, [`net::tlsinfo::TlsInfo`], in the entry.
 //!   STARTTLS is the same handshake with a `Purpose` of its own: [`Clients::start_tls`](session::Clients::start_tls)
 //!   begins it once the queue is empty, and what the peer sends from then on belongs to it.
-//! - **Relays**: a handler sees every connection by its `Id` and can send to any, pause any, and take
-//!   less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)),
-//!   all on the one [`server::Route`] of the run; without a `begin` of its own one is dialled at the start.
-//!   What a relay (`serve --to`) would have to change: one [`net::role::Role`], idle timeout and linger hold
-//!   for all connections of a run, and a connection ends by its own reason, not by that of a pair. A dialled
-//!   connection passes `EventLoop::admit`: it takes a place of `-m` and `--per-ip`, and with `--once` the first
-//!   that is admitted removes all others. A splice is between one connection and a descriptor that is
-//!   none. [`drained`](session::Handler::drained) comes at an empty queue only, too late to keep a fast
-//!   pair busy.
+//! - **Relays** ([`session::relay`]): a handler sees every connection by its `Id` and can send to any, pause any,
+//!   and take less than it is offered. It dials as many as it wants ([`Clients::dial`](session::Clients::dial)), each
+//!   by one of the run's [`server::Route`]s and for a client; such a connection is a target: it takes no place of
+//!   `-m` and `--per-ip`, has no dump, and ends as an accepted one does where the run stops. A pair's bytes go
+//!   through a pipe ([`Clients::splice_between`](session::Clients::splice_between)), which is kept only while
+//!   bytes are inside. Idle timeout and linger hold for all connections of a run; what the end of one means for its
+//!   partner is the handler's to say ([`closed`](session::Handler::closed)).
 //! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
 //!   ([`session::script::handler::Scripted`]) keeps one for each connection, with a timer of its own.
 //!   [`session::script::repeat::Repeated`] is the same for connections that it dials one after the other.

@@ -113,6 +113,34 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The relay that the command is reaches a server with these words, also from this client.
+    fn relays(&self, command: &str, server: &str, client: impl FnOnce(&Self) -> Program) {
+        let server = sockctl(server).start();
+        server.stderr_has("listening on ");
+        let _relay = self.serve(command);
+        client(self).run().is(0, "seen\n", "");
+    }
+
+    /// A plain client.
+    fn client(&self) -> Program {
+        sockctl(format!("connect {}", self.port))
+    }
+
+    /// A key in the file `key`: its path.
+    fn key(&self) -> String {
+        let file = self.folder.text("key");
+        let created = sockctl(format!("auth-serve --create-key --key-file {file}")).run();
+        assert_eq!(created.code, 0, "{}", created.stderr);
+        file
+    }
+
+    /// Words of a server that answers `seen`, on the next port.
+    fn seen(&self, before: &str) -> String {
+        format!("{before} {} --reply seen\\n", self.port + 1)
+    }
+}
+
 type Habit = (&'static str, fn(&Place, &str));
 
 /// Each command of the table, and what must come of it.
@@ -168,6 +196,44 @@ const HABITS: &[Habit] = &[
         let _server = place.serve(command);
         let client = sockctl(format!("connect --tls --tls-ca {file} localhost:{}", place.port));
         client.input("hello\n").run().is(0, "hello\n", "");
+    }),
+    ("sockctl serve 8520 --to 127.0.0.1:8521", |place, command| {
+        place.relays(command, &place.seen("serve"), Place::client);
+    }),
+    ("sockctl serve 8520 --to localhost:8521 --wait 30s", |place, command| {
+        place.relays(command, &place.seen("serve"), Place::client);
+    }),
+    ("sockctl serve 8520 --to unix:socket", |place, command| {
+        let path = place.folder.text("socket");
+        let server = format!("serve unix:{path} --reply seen\\n");
+        place.relays(command, &server, Place::client);
+    }),
+    ("sockctl serve 8520 --tls --tls-cert own.pem --to 8521", |place, command| {
+        let file = place.certificate("own.pem");
+        place.relays(command, &place.seen("serve"), |place| {
+            sockctl(format!("connect --tls --tls-ca {file} localhost:{}", place.port))
+        });
+    }),
+    ("sockctl serve --tls 8520 --tls-cert own.pem --to 127.0.0.1:8521", |place, command| {
+        let file = place.certificate("own.pem");
+        place.relays(command, &place.seen("serve"), |place| {
+            sockctl(format!("connect --tls --tls-ca {file} localhost:{}", place.port))
+        });
+    }),
+    ("sockctl serve 8520 --to tls:localhost:8521 --to-tls-ca ca.pem", |place, command| {
+        let file = place.certificate("ca.pem");
+        let server = place.seen(&format!("serve --tls --tls-cert {file}"));
+        place.relays(command, &server, Place::client);
+    }),
+    ("sockctl auth-serve 8520 --key-file key --to 8521", |place, command| {
+        let key = place.key();
+        place.relays(command, &place.seen("serve"), |place| {
+            sockctl(format!("auth-connect {} --key-file {key}", place.port))
+        });
+    }),
+    ("sockctl serve 8520 --to auth:127.0.0.1:8521 --to-key-file key", |place, command| {
+        let server = place.seen(&format!("auth-serve --key-file {}", place.key()));
+        place.relays(command, &server, Place::client);
     }),
     ("sockctl connect -zv --tls 127.0.0.1:8520", |place, command| {
         let server = sockctl(format!("serve --tls {}", place.port)).start();
@@ -550,7 +616,22 @@ const REFUSED: &[(&str, &str)] = &[
         "no option '--proxy-auth'; use --proxy http://USER@HOST:PORT and SOCKCTL_PROXY_PASSWORD",
     ),
     ("connect --telnet 1", "no option '--telnet'; Telnet is not spoken"),
-    ("connect -L 1:2 1", "no option '-L'; a relay is not available; for a lock use flock(1)"),
+    (
+        "connect -L 1:2 1",
+        "no option '-L'; a relay is sockctl serve ADDRESS --to TARGET; for a lock use flock(1)",
+    ),
+    (
+        "serve 80 --tunnel db:5432",
+        "no option '--tunnel'; use --to TARGET, and -s ADDR for its source",
+    ),
+    (
+        "TCP-LISTEN:80,fork TCP:db:80",
+        "no command 'TCP-LISTEN:80,fork'; a relay is sockctl serve ADDRESS --to TARGET",
+    ),
+    (
+        "serve TCP-LISTEN:80,fork TCP:db:80",
+        "address 'TCP-LISTEN:80,fork': a relay is sockctl serve ADDRESS --to TARGET",
+    ),
     ("nc -l 1", "no command 'nc'; use sockctl connect, or sockctl serve to listen"),
     // socat.
     ("TCP-LISTEN:80,fork -", "no command 'TCP-LISTEN:80,fork'; use sockctl serve '*:PORT'"),

@@ -18,6 +18,7 @@ mod opts;
 mod program;
 mod python_api;
 mod readme;
+mod relay;
 mod resolve;
 mod room;
 mod run;

@@ -1,7 +1,8 @@
 //! The flags of a relay: its targets, and what secures the connections to them.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,10 @@ use crate::auth::tls::pin::Pin;
 use crate::auth::tls::verifier::Trust;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
-use crate::net::address::{Address, Family};
+use crate::net::address::{Address, Family, Host, Port};
 use crate::net::deadline::Deadline;
-use crate::net::dial::Dial;
+use crate::net::dial::{Dial, OWN};
+use crate::net::endpoint::Endpoint;
 use crate::net::proxy_header::Version;
 use crate::net::quantity;
 use crate::net::resolve::Source;
@@ -96,10 +98,29 @@ impl Target {
     }
 }
 
+/// Where an address is, as far as that is known before DNS.
+fn known(address: &Address) -> Vec<Endpoint> {
+    match address {
+        Address::Unix(name) => vec![Endpoint::Unix(name.as_bytes().into())],
+        Address::Inet { host, port: Port::Number(port) } => {
+            let ips: Vec<IpAddr> = match host {
+                Host::Ip(ip) => vec![*ip],
+                Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
+                    vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+                }
+                _ => Vec::new(),
+            };
+            ips.into_iter().map(|ip| SocketAddr::from((ip, *port)).into()).collect()
+        }
+        Address::Inet { .. } => Vec::new(),
+    }
+}
+
 impl RelayArgs {
-    /// How the targets are dialled, in their order.
+    /// How the targets are dialled, in their order; `own` is where clients connect.
     pub fn routes(
         &self,
+        own: &[Endpoint],
         socket: &SocketArgs,
         until: Deadline,
         talk: &Talk,
@@ -127,6 +148,17 @@ impl RelayArgs {
         let route = |target: &Target| {
             target.address.check_family(family)?;
             let address = target.address.clone().resolve_default(family);
+            let is_own = |at: &Endpoint| own.iter().any(|own| own.is_reached_at(at));
+            if known(&address).iter().any(is_own) {
+                return Err(Failure::usage(format!("--to {}: {OWN}", target.shown)));
+            }
+            if target.secured == Secured::Tls
+                && address.unix_path().is_some()
+                && self.to_tls_pin.is_none()
+            {
+                let why = "a UNIX socket has no name to check; add --to-tls-pin PIN";
+                return Err(Failure::usage(format!("--to {}: {why}", target.shown)));
+            }
             let security = match (target.secured, &tls, &proof) {
                 (Secured::Tls, Some(options), _) => {
                     let client = Client::new(options, address.host().as_deref())?;
@@ -138,7 +170,7 @@ impl RelayArgs {
             let query = socket.family.query(Type::STREAM, source);
             Ok(Route {
                 address,
-                dial: Dial { query, settings: socket.opt.clone() },
+                dial: Dial { query, settings: socket.opt.clone(), avoid: own.into() },
                 tunnel: None,
                 header,
                 wait: None,

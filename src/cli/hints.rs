@@ -32,6 +32,7 @@ const STARTTLS: &str = "the steps before --starttls say which protocol it is: --
     --send 'STARTTLS\\r\\n' --expect '^220 .*\\n' --starttls";
 /// What openssl's `-starttls` takes, but for names that hosts have.
 const STARTTLS_PROTOCOLS: &str = "smtp lmtp pop3 imap ftp xmpp xmpp-server postgres nntp sieve";
+const RELAY: &str = "a relay is sockctl serve ADDRESS --to TARGET";
 const STDIO: &str = "stdin and stdout are used by themselves";
 const PROTOCOLS: &str = "TCP, UDP and UNIX sockets are all that is spoken";
 
@@ -82,8 +83,13 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-W", UDP_SERVE, "use --count N"),
     ("-W", UDP_SEND, "use --reply=N"),
     ("-W", ANY, "use --max-bytes SIZE"),
-    ("-L", ANY, "a relay is not available; for a lock use flock(1)"),
-    ("--tunnel --tunnel-port --tunnel-source", ANY, "a relay is not available"),
+    ("-L", ANY, "a relay is sockctl serve ADDRESS --to TARGET; for a lock use flock(1)"),
+    (
+        "--tunnel --tunnel-port --tunnel-source",
+        SERVE,
+        "use --to TARGET, and -s ADDR for its source",
+    ),
+    ("--tunnel --tunnel-port --tunnel-source", ANY, RELAY),
     ("-Z --sctp --vsock", ANY, PROTOCOLS),
     ("-s --source", LISTEN, "write the address to listen on as HOST:PORT"),
     (
@@ -182,6 +188,10 @@ const KINDS: &[(&str, &str)] = &[
     ("PTY TUN SCTP SCTP-CONNECT SCTP-LISTEN VSOCK-CONNECT VSOCK-LISTEN", PROTOCOLS),
 ];
 
+/// Those of them that a relay connects to.
+const TARGETS: &str = "TCP TCP4 TCP6 TCP-CONNECT TCP4-CONNECT TCP6-CONNECT UNIX UNIX-CONNECT UNIX-CLIENT \
+    ABSTRACT ABSTRACT-CONNECT ABSTRACT-CLIENT OPENSSL SSL OPENSSL-CONNECT";
+
 /// Whether one of these blank-separated words is meant.
 fn is_one(words: &str, word: &str) -> bool {
     words.split(' ').any(|known| known.eq_ignore_ascii_case(word))
@@ -224,10 +234,10 @@ pub fn command_hint(word: &str, rest: &[OsString], near: Option<String>) -> Opti
     if let Some((_, hint)) = COMMANDS.iter().find(|(words, _)| is_one(words, word)) {
         return Some((*hint).into());
     }
-    if let Some(hint) = socat_hint(OsStr::new(word)) {
+    let words: Vec<OsString> = [OsString::from(word)].iter().chain(rest).take(2).cloned().collect();
+    if let Some(hint) = relay_hint(&words).or_else(|| socat_hint(OsStr::new(word))) {
         return Some(hint.into());
     }
-    let words: Vec<OsString> = [OsString::from(word)].iter().chain(rest).take(2).cloned().collect();
     let is_port = |word: &OsString| word.as_bytes().first().is_some_and(u8::is_ascii_digit);
     let is_address = Address::take_list(&words)
         .is_ok_and(|(_, used)| used == 1 || words.get(1).is_some_and(is_port));
@@ -235,6 +245,17 @@ pub fn command_hint(word: &str, rest: &[OsString], near: Option<String>) -> Opti
         return Some("write sockctl connect or sockctl serve in front of the address".into());
     }
     near.map(|near| format!("did you mean {near}?"))
+}
+
+/// The hint for a listening address of socat's in front of one that it connects to: a relay.
+fn relay_hint(words: &[OsString]) -> Option<&'static str> {
+    let [listening, target, ..] = words else {
+        return None;
+    };
+    let kind = |word: &OsString| word.to_str()?.split([':', ',']).next().map(str::to_uppercase);
+    let is_relay = kind(listening).is_some_and(|it| it.ends_with("-LISTEN") || it.ends_with("-L"))
+        && kind(target).is_some_and(|it| is_one(TARGETS, &it));
+    is_relay.then_some(RELAY)
 }
 
 /// The hint for an address of socat's. A host may have the name of a kind in lower case.
@@ -358,7 +379,7 @@ fn addresses(name: &str, words: &[OsString]) -> Option<String> {
     words.iter().take(count).find_map(|word| {
         let mut parts = word.as_bytes().splitn(3, |byte| *byte == b':');
         let is_tcp = parts.next().is_some_and(|part| part.eq_ignore_ascii_case(b"tcp"));
-        let hint = match socat_hint(word) {
+        let hint = match relay_hint(words).or_else(|| socat_hint(word)) {
             _ if word == "-" => STDIO,
             None if is_tcp && parts.count() == 2 && UDP.contains(&name) => {
                 "use sockctl connect or sockctl serve"

@@ -5,6 +5,7 @@ mod listing;
 mod summary;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Type};
@@ -116,7 +117,11 @@ impl Opts {
         let address = args::address(std::slice::from_ref(address), family, "")?;
         address.check_dial()?;
         let kind = if self.udp { Type::DGRAM } else { Type::STREAM };
-        let how = Dial { query: self.family.query(kind, Source::default()), settings: Vec::new() };
+        let how = Dial {
+            query: self.family.query(kind, Source::default()),
+            settings: Vec::new(),
+            avoid: Arc::default(),
+        };
         dial(&address, &how, Deadline::after(self.timeout))
     }
 

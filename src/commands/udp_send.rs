@@ -1,6 +1,7 @@
 //! `udp-send`: send datagrams, and wait for answers.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -166,7 +167,7 @@ impl UdpSend {
     ) -> Result<(Destination, Datagrams, Endpoint), Failure> {
         loop {
             let query = self.socket.family.query(Type::DGRAM, self.source.source());
-            let how = Dial { query, settings: self.socket.opt.clone() };
+            let how = Dial { query, settings: self.socket.opt.clone(), avoid: Arc::default() };
             let end = retry.as_ref().map_or(deadline, |retry| retry.end());
             let until = Deadline::after(self.socket.timeout).min(end);
             let failure = match Destination::open(address, how, self.broadcast, self.ttl, until) {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -32,6 +33,9 @@ pub(super) const FULL_BACKLOG: Duration = Duration::from_millis(5);
 /// The token of the resolver; an attempt's is its descriptor.
 const RESOLVER: u64 = u64::MAX;
 
+/// Why a connection to our own listener is not begun.
+pub const OWN: &str = "it is this server's own address: a loop";
+
 /// How to open a connection.
 #[derive(Clone)]
 pub struct Dial {
@@ -39,6 +43,8 @@ pub struct Dial {
     pub query: Query,
     /// `-o`, set before connect.
     pub settings: Vec<Setting>,
+    /// Where our own listener is: connecting to it would be a loop.
+    pub avoid: Arc<[Endpoint]>,
 }
 
 /// Opens a connection to `address` and waits for it. A failure names each address tried and its
@@ -130,6 +136,11 @@ impl Dialer {
     /// Begins one attempt: the socket, if it is connected at once. What would fail for every
     /// address alike (an option, the source) is the failure of all.
     fn attempt(&mut self, address: SockAddr) -> Result<Option<Socket>, Failure> {
+        let at = Endpoint::of(&address);
+        if self.how.avoid.iter().any(|own| own.is_reached_at(&at)) {
+            self.failed.push((at, io::Error::other(OWN)));
+            return Ok(None);
+        }
         let socket = match open(&address, &self.how) {
             Ok(socket) => socket,
             Err(failure) => {

@@ -1,7 +1,7 @@
 //! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
@@ -67,6 +67,23 @@ impl Endpoint {
             (Some(path @ [b'@', ..]), None) => [b"./", path].concat(),
             (path, None) => path.unwrap_or_default().to_vec(),
         })
+    }
+
+    /// Whether a connection to `target` reaches a listener that is bound here. A wildcard is reached at every
+    /// address of this machine.
+    pub fn is_reached_at(&self, target: &Self) -> bool {
+        match (self, target) {
+            (Self::Any(port), Self::Inet(target)) => *port == target.port() && is_here(target.ip()),
+            (Self::Inet(own), Self::Inet(target)) if own.ip().is_unspecified() => {
+                own.port() == target.port()
+                    && own.is_ipv4() == target.is_ipv4()
+                    && is_here(target.ip())
+            }
+            (Self::Inet(own), Self::Inet(target)) if target.ip().is_unspecified() => {
+                own.port() == target.port() && own.ip().is_loopback()
+            }
+            (own, target) => own == target,
+        }
     }
 
     /// An endpoint as it is shown: `192.0.2.1:5000`, `[::1]:5000`, `unix:PATH`, `unix:@NAME`.
@@ -148,6 +165,11 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
         },
         SocketAddr::V4(_) => address,
     }
+}
+
+/// Whether this is an address of this machine: a socket can be bound to it.
+fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod open;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -356,6 +357,6 @@ impl ClientArgs {
     /// How connections are opened.
     pub fn dial(&self) -> Dial {
         let query = self.socket.family.query(Type::STREAM, self.source.source());
-        Dial { query, settings: self.socket.opt.clone() }
+        Dial { query, settings: self.socket.opt.clone(), avoid: Arc::default() }
     }
 }

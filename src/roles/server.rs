@@ -172,7 +172,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let is_idle_unseen =
         !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
     let relayed = !dumps.is_empty() || is_idle_unseen;
-    let routes = args.relay.routes(&args.socket, deadline, talk)?;
+    let routes = args.relay.routes(listener.locals(), &args.socket, deadline, talk)?;
     let key_names = security.as_ref().map_or_else(Vec::new, Security::key_names);
     let run = Run {
         listener: Some(listener),

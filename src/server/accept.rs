@@ -189,6 +189,9 @@ impl EventLoop<'_> {
         let Some(entry) = self.table.entries.get_mut(slot) else {
             return Ok(());
         };
+        if entry.is_target {
+            return Ok(()); // the client's dump has it all
+        }
         let dumps = self.config.dumps.iter();
         let recorders = dumps.map(|dump| dump.recorder(entry.number, self.config.labels));
         entry.conn.dump_to(recorders.collect::<Result<_, _>>()?);

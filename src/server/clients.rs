@@ -202,7 +202,7 @@ impl Clients for Table {
         };
         let moved = source.conn.splice_to(splice, sink.conn.as_fd(), u64::MAX, now);
         sink.conn.spliced(&moved, now);
-        sink.wants_room = splice.inside() > 0;
+        sink.wants_room = splice.inside() > 0 || matches!(moved, Moved::SinkFull);
         self.pending.extend([from.slot, to.slot]);
         moved
     }

@@ -32,7 +32,7 @@ impl Entry {
     /// it is refused. Anything else is a reset.
     fn is_graceful(&self, reason: Reason) -> bool {
         match reason {
-            Reason::Shutdown => self.role == Role::Server,
+            Reason::Shutdown => self.role == Role::Server || self.is_target,
             // A plain socket that is closed with unread data resets the connection by itself.
             Reason::Limit => self.conn.output_ended().is_some() && !self.conn.is_truncated,
             Reason::Incomplete | Reason::Reset | Reason::Idle | Reason::Slow | Reason::Error => {

@@ -23,7 +23,6 @@ use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, Dialer};
 use crate::net::endpoint::Endpoint;
-use crate::net::listen::Listener;
 use crate::net::poller::Interest;
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
@@ -62,6 +61,8 @@ pub struct Route {
 pub(super) struct Outgoing {
     /// Its place among the routes.
     route: usize,
+    /// It is dialled for a client.
+    is_target: bool,
     /// Of the client that it is for, where the PROXY header names it: its address, and ours that it has
     /// connected to.
     origin: Option<Box<(Endpoint, Endpoint)>>,
@@ -99,22 +100,6 @@ fn find<'r, 'o>(
     Some((routes.get(out.route)?, out))
 }
 
-/// Whether a socket is connected to our own listener.
-fn is_own(listener: Option<&Listener>, socket: &Socket) -> bool {
-    let (Some(listener), Ok(peer)) = (listener, socket.peer()) else {
-        return false;
-    };
-    // A wildcard is reached by any address of this machine: by the socket's own, too.
-    let is_here = socket.local().is_ok_and(|local| local.ip() == peer.ip());
-    listener.locals().iter().any(|own| match (own, &peer) {
-        (Endpoint::Any(port), Endpoint::Inet(peer)) => is_here && *port == peer.port(),
-        (Endpoint::Inet(own), Endpoint::Inet(peer)) if own.ip().is_unspecified() => {
-            is_here && own.port() == peer.port()
-        }
-        (own, peer) => own == peer,
-    })
-}
-
 impl EventLoop<'_> {
     /// Whether notices say how dialling went: there is a prompt.
     pub(super) fn greets(&self) -> bool {
@@ -141,6 +126,7 @@ impl EventLoop<'_> {
         });
         let outgoing = Outgoing {
             route: place,
+            is_target: client.is_some(),
             origin,
             attempt: Attempt::Pausing(self.table.now),
             until: Deadline::NEVER,
@@ -289,17 +275,14 @@ impl EventLoop<'_> {
         let until = out.until;
         let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);
         let target = &route.address;
-        if is_own(self.listener.as_ref(), &socket) {
-            let cause = "it is this server's own address: a loop";
-            return Err(Failure::new("connect to", target, cause, Exit::Usage));
-        }
         let peer = match tunnel {
             Some(_) => Endpoint::ViaProxy(target.to_string()),
             None => socket.peer().during("connect to", target)?,
         };
         let conn = Connection::new(socket, peer, self.table.now);
         let slot = self.table.insert(number, Role::Client, conn).during("connect to", target)?.slot;
-        self.table.entries[slot].route = out.route;
+        let entry = &mut self.table.entries[slot];
+        (entry.route, entry.is_target) = (out.route, out.is_target);
         // What is connected is kept only while it may be dialled again.
         self.connected.extend(self.outgoing.remove_entry(&number).filter(|(_, out)| {
             out.tunnel.is_some() || out.retry.is_some() || out.origin.is_some()

@@ -91,7 +91,12 @@ impl EventLoop<'_> {
         let payload = self.table.or_quit(payload).flatten();
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
             let received = self.table.entries[slot].conn.received;
-            let is_secured = self.config.security.is_some()
+            let entry = &self.table.entries[slot];
+            // What a relay passes on is no concern of its own.
+            let is_relayed =
+                entry.is_target || entry.role == Role::Server && !self.routes.is_empty();
+            let is_secured = is_relayed
+                || self.config.security.is_some()
                 || self.routes.iter().any(|route| route.security.is_some());
             if !is_secured && received == bytes.len() as u64 {
                 hint_at_tls(&mut self.table, slot, bytes);

@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) role: Role,
     /// If it was dialled: by which route.
     pub(super) route: usize,
+    /// It was dialled for a client: it ends as an accepted one does.
+    pub(super) is_target: bool,
     pub(super) conn: Connection,
     pub(super) phase: Phase,
     /// The name of the key that it proved.
@@ -212,6 +214,7 @@ impl Table {
             number,
             role,
             route: 0,
+            is_target: false,
             conn,
             phase: Phase::Waiting,
             key: None,

@@ -114,8 +114,12 @@ impl Relay {
         let causes = causes.join("; ");
         if let Some(peer) = clients.peer(search.client) {
             let failure = Failure::new("relay", peer, format!("no target: {causes}"), exit);
+            let failure = match search.retry {
+                Some(retry) if retry.is_over() => retry.run_out(failure),
+                _ => failure,
+            };
             self.log_limit.failure(&failure, Instant::now());
-            self.failure.get_or_insert(Failure::silent(exit));
+            self.failure.get_or_insert(Failure::silent(failure.exit));
         }
         clients.close(search.client, Reason::Error);
     }
@@ -124,7 +128,7 @@ impl Relay {
     fn join(&mut self, search: &Search, target: Id, clients: &mut dyn Clients) {
         let client = search.client;
         let Some(about) = clients.about(client).and(clients.about(target)) else {
-            return clients.close(target, Reason::Eof); // the client has gone
+            return clients.close(target, Reason::Reset); // the client has gone
         };
         if let Some(local) = &about.local {
             self.talk.say(&Event::Relay {
@@ -200,7 +204,8 @@ impl Handler for Relay {
             return self.join(&search, client, clients);
         }
         clients.pause(client, true);
-        let retry = self.wait.map(|wait| Retry::new(wait, self.deadline));
+        let mut retry = self.wait.map(|wait| Retry::new(wait, self.deadline));
+        retry.as_mut().map(Retry::attempt);
         let search = Search { client, target: 0, attempts: 0, retry, failures: Vec::new() };
         self.dial(search, clients);
     }
@@ -225,11 +230,14 @@ impl Handler for Relay {
         let Some(partner) = self.sides.get(&client).map(|side| side.partner) else {
             return false;
         };
+        if !clients.can_splice(client) || !clients.can_splice(partner) {
+            return false;
+        }
         if clients.queued(partner) > 0 {
             clients.pause(client, true); // what was copied comes first
             return true;
         }
-        clients.can_splice(client) && clients.can_splice(partner) && self.splice(client, clients)
+        self.splice(client, clients)
     }
 
     fn received(&mut self, client: Id, bytes: &[u8], clients: &mut dyn Clients) -> usize {
@@ -239,6 +247,10 @@ impl Handler for Relay {
         let partner = side.partner;
         if side.pipe.is_some() {
             return 0;
+        }
+        if !self.sides.contains_key(&partner) {
+            clients.close(client, Reason::Reset); // nobody is there to get it
+            return bytes.len();
         }
         clients.send(partner, bytes);
         if clients.queued(partner) >= HIGH_WATER {
@@ -265,19 +277,22 @@ impl Handler for Relay {
         if let Err(failure) = closed.result() {
             self.failure.get_or_insert(failure);
         }
-        let Some(Side { partner, pipe, .. }) = self.sides.remove(&client) else {
+        let Some(Side { partner, pipe, has_ended }) = self.sides.remove(&client) else {
             return false;
         };
-        // The partner gets what came before, unless it cannot take it at once.
         if let Some(mut splice) = pipe
             && let Ok(bytes) = splice.take_inside()
         {
             clients.send(partner, &bytes);
         }
+        // What the partner has sent, and nobody has got.
+        let is_lost = self.sides.get(&partner).is_some_and(|side| side.pipe.is_some());
         match closed.reason {
-            Reason::Eof => {}
+            Reason::Eof if has_ended && !is_lost => {
+                clients.finish(partner);
+                clients.pause(partner, false);
+            }
             Reason::Shutdown => clients.close(partner, Reason::Eof),
-            reason if reason.is_end() => {}
             _ => clients.close(partner, Reason::Reset),
         }
         false
@@ -297,7 +312,8 @@ impl Handler for Relay {
             if clients.peer(search.client).is_none() {
                 continue;
             }
-            let next = Search { target: 0, failures: Vec::new(), ..search };
+            let mut next = Search { target: 0, failures: Vec::new(), ..search };
+            next.retry.as_mut().map(Retry::attempt);
             self.dial(next, clients);
         }
     }

@@ -213,7 +213,7 @@ fn the_mode_of_a_unix_path_is_as_asked() {
 }
 
 /// Starts a server as systemd does: sockets from descriptor 3 on, `LISTEN_FDS`, `LISTEN_PID`.
-fn activated(sockets: &[&dyn AsRawFd], words: &str) -> Running {
+pub fn activated(sockets: &[&dyn AsRawFd], words: &str) -> Running {
     let (mut away, mut back) = (String::new(), String::new());
     for (nth, socket) in sockets.iter().enumerate() {
         let fd = socket.as_raw_fd();
@@ -228,7 +228,7 @@ fn activated(sockets: &[&dyn AsRawFd], words: &str) -> Running {
 }
 
 /// A socket that programs inherit.
-fn inherited<T: AsFd>(socket: T) -> T {
+pub fn inherited<T: AsFd>(socket: T) -> T {
     nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     socket
 }

@@ -16,7 +16,7 @@ use crate::run::{
 mod accept;
 mod floods;
 mod library;
-mod limits;
+pub mod limits;
 mod script;
 mod start;
 mod stream;
