@@ -238,7 +238,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,6 +281,64 @@ _sockctl() {
                     return 0
                     ;;
                 --when)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --send-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-tls-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --to-tls-pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --to-context)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -682,7 +740,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-p -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -754,6 +812,64 @@ _sockctl() {
                     return 0
                     ;;
                 --when)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --send-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-tls-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --to-tls-pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-key-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --to-context)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

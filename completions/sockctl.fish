@@ -46,6 +46,14 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-alpn -d 'O
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s s -l source -d 'With --to: connect to the target from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l wait -d 'With --to: try the targets again for this long, while the client waits' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-proxy -d 'With --to: announce the client to the target with a PROXY header' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-ca -d 'With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
@@ -1140,6 +1148,14 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s s -l source -d 'With --to: connect to the target from this address' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l wait -d 'With --to: try the targets again for this long, while the client waits' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-proxy -d 'With --to: announce the client to the target with a PROXY header' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-ca -d 'With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r

@@ -37,6 +37,14 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
+    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers
+    --source(-s): string      # With --to: connect to the target from this address
+    --wait: string            # With --to: try the targets again for this long, while the client waits
+    --send-proxy: string      # With --to: announce the client to the target with a PROXY header
+    --to-tls-ca: path         # With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed
+    --to-tls-pin: string      # With --to tls:…: trust this key alone
+    --to-key-file: path       # With --to auth:…: read the key from FILE
+    --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -273,6 +281,14 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
+    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers
+    --source(-s): string      # With --to: connect to the target from this address
+    --wait: string            # With --to: try the targets again for this long, while the client waits
+    --send-proxy: string      # With --to: announce the client to the target with a PROXY header
+    --to-tls-ca: path         # With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed
+    --to-tls-pin: string      # With --to tls:…: trust this key alone
+    --to-key-file: path       # With --to auth:…: read the key from FILE
+    --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8

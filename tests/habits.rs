@@ -546,7 +546,10 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("udp-serve -W 1 1", "no option '-W'; use --count N"),
     ("connect -Z 1", "no option '-Z'; TCP, UDP and UNIX sockets are all that is spoken"),
-    ("serve -s 127.0.0.2 -p 1", "no option '-s'; write the address to listen on as HOST:PORT"),
+    (
+        "serve -s 127.0.0.2 -p 1",
+        "-s is for --to TARGET; write the address to listen on as HOST:PORT",
+    ),
     (
         "udp-send -z host 53",
         "no option '-z'; only an answer shows that a UDP port is open: use --reply or --wait DUR",

@@ -40,7 +40,7 @@ pub struct RelayArgs {
         group = "handler", help_heading = "Handlers")]
     pub to: Vec<Target>,
     /// With --to: connect to the target from this address
-    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = super::source, requires = "to", help_heading = "Relay")]
+    #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = super::source, help_heading = "Relay")]
     pub source: Option<SocketAddr>,
     /// With --to: try the targets again for this long, while the client waits
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, requires = "to", help_heading = "Relay")]
@@ -117,6 +117,16 @@ fn known(address: &Address) -> Vec<Endpoint> {
 }
 
 impl RelayArgs {
+    /// Refuses `-s` where it is meant as the address to listen on, as with nc.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self.source {
+            Some(_) if self.to.is_empty() => Err(Failure::usage(
+                "-s is for --to TARGET; write the address to listen on as HOST:PORT",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// How the targets are dialled, in their order; `own` is where clients connect.
     pub fn routes(
         &self,

@@ -91,7 +91,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ),
     ("--tunnel --tunnel-port --tunnel-source", ANY, RELAY),
     ("-Z --sctp --vsock", ANY, PROTOCOLS),
-    ("-s --source", LISTEN, "write the address to listen on as HOST:PORT"),
+    ("-s --source", UDP_SERVE, "write the address to listen on as HOST:PORT"),
     (
         "-z --zero",
         UDP_SEND,

@@ -153,6 +153,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     if args.mode.is_some() && address.unix_path().is_none() {
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
+    args.relay.check()?;
     let dumps = args.socket.dumps(security.is_some(), talk)?;
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
