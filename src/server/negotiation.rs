@@ -52,7 +52,11 @@ fn step(entry: &mut Entry, buffer: &mut [u8], now: Instant) -> Option<HandshakeE
                 });
             }
             Ok(count) => count,
-            Err(e) if would_block(&e) => return event,
+            Err(e) if would_block(&e) => {
+                // Without what could not be sent nothing more comes.
+                let broken = |e| HandshakeEvent::Broken(e, driver.stopped(Stop::Closed));
+                return entry.conn.take_failure().map(broken).or(event);
+            }
             Err(e) => return Some(HandshakeEvent::Broken(e, driver.stopped(Stop::Closed))),
         };
         event = Some(HandshakeEvent::More);
@@ -83,6 +87,9 @@ impl EventLoop<'_> {
         let negotiation = Negotiation { driver, purpose, awaiting: Awaiting::Message, until };
         self.table.set_phase(slot, Phase::Handshake(Box::new(negotiation)));
         self.table.with(slot, |entry, _, now| entry.conn.transmit(&greeting, now));
+        if self.table.get(slot).is_some_and(|entry| entry.conn.failure().is_some()) {
+            self.negotiate(slot);
+        }
     }
 
     /// Reads on a connection in a handshake; whether anything came.

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::certificates::Chain;
 use super::peers::{VERSIONS, client, is_one_line, python_client, python_server, server};
-use crate::run::{Peer, RESET, accept, connect, listener, peer, read_to_either, sockctl, until};
+use crate::run::{
+    Peer, RESET, accept, connect, injected, listener, peer, read_to_either, sockctl, until,
+};
 
 /// What a client says of a connection that does not come to stand.
 fn unstarted(address: &str, why: &str) -> String {
@@ -299,4 +301,23 @@ fn a_handshake_that_never_ends_takes_a_bounded_memory() {
     assert_eq!(done.code, 7, "{}", done.stderr);
     assert!(is_one_line(&done.stderr), "{}", done.stderr);
     flood.join().unwrap();
+}
+
+/// Also of the other handshakes: a greeting that cannot be sent is no silence of the server.
+#[test]
+#[ignore = "needs strace"]
+fn what_cannot_be_sent_ends_a_handshake_at_once() {
+    let (_silent, address) = listener();
+    let port = address.rsplit(':').next().unwrap();
+    for (words, op) in [
+        (format!("connect --tls --tls-insecure -q {port}"), "start TLS with 127.0.0.1:…"),
+        (format!("auth-connect {port}"), "authenticate to 127.0.0.1:…"),
+        (
+            format!("connect db:1 --proxy socks5://127.0.0.1:{port}"),
+            "connect to db:1 through the socks5 proxy 127.0.0.1:…",
+        ),
+    ] {
+        let done = injected("sendto:error=EIO", words).env("SOCKCTL_KEY", "wangwangwangwang").run();
+        done.fails(1, format!("{op}: input/output error (EIO 5)"));
+    }
 }
