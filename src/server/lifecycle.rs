@@ -86,6 +86,7 @@ impl Table {
             self.report_closed(&entry, reason);
         }
         if entry.is_admitted || reason.refusal().is_some() {
+            let is_client_of_tls = entry.role == Role::Client && entry.tls.is_some();
             let conn = entry.conn;
             let closed = Closed {
                 role: entry.role,
@@ -94,6 +95,7 @@ impl Table {
                 by_peer: conn.read_half() != ReadHalf::Open || error.is_some(),
                 error,
                 is_unconfirmed: self.bounds.proves && !conn.has_codec(),
+                half_closed_tls: is_client_of_tls && matches!(write_half, WriteHalf::Ended(_)),
                 received: conn.received,
                 sent: conn.sent,
                 peer: conn.peer,

@@ -34,6 +34,9 @@ pub struct Closed {
     pub idle: Duration,
     /// Our key was proved to the peer by a protocol without a verdict.
     pub is_unconfirmed: bool,
+    /// We had ended our side of a TLS session with a server, which some take for the end of both
+    /// directions (RFC 5246, section 7.2.1, demanded it).
+    pub half_closed_tls: bool,
 }
 
 impl Closed {
@@ -58,13 +61,23 @@ impl Closed {
             (Reason::Idle, _) => {
                 Err(Failure { cause: self.idle_timeout(), ..Failure::timed_out(op, peer) })
             }
-            (Reason::Reset, None) => Err(Failure::system(op, peer, &Errno::ECONNRESET.into())),
-            (Reason::Reset | Reason::Error, Some(e)) => Err(broken(op, peer, e)),
+            (Reason::Reset, None) => {
+                Err(self.hinted(Failure::system(op, peer, &Errno::ECONNRESET.into())))
+            }
+            (Reason::Reset | Reason::Error, Some(e)) => Err(self.hinted(broken(op, peer, e))),
             (Reason::Slow, _) => {
                 Err(Failure::new(op, peer, "closed: it did not read what was sent", Exit::Broken))
             }
             (reason, _) => Err(Failure::new(op, peer, format!("closed ({reason})"), Exit::Broken)),
         }
+    }
+
+    /// The failure with what to do about it, if it may follow from the end of our side.
+    fn hinted(&self, failure: Failure) -> Failure {
+        if self.half_closed_tls && failure.exit == Exit::Broken {
+            return failure.hint("it may take our end for both directions'; try --no-half-close");
+        }
+        failure
     }
 
     /// The failure of a key that was perhaps rejected: in a protocol without a verdict a server that
