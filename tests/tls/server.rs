@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::certificates::{
-    Authority, Chain, DAY, client as client_params, fingerprint, params, pin, valid,
+    Authority, Chain, DAY, client as client_params, fingerprint, params, pin, self_signed, valid,
 };
 use super::peers::{VERSIONS, client, python_client, server as serve};
 use crate::run::{
@@ -94,6 +94,8 @@ fn clients_show_certificates_where_they_are_asked_for_them() {
     let late = chain.folder.file("late.pem", late);
     let eve = Authority::root("Other", |_| ()).sign(&client_params("Eve", ""));
     let eve = chain.folder.file("eve.pem", eve);
+    // With the name of the authority, and a key of its own.
+    let twin = chain.folder.file("twin.pem", self_signed(&client_params("Test Root", "")));
     let server = serve(&chain.cert, format!("--reply secret -v --tls-ca {}", chain.ca));
     let ours = |words: &str| client(&server, &chain.ca, words).run();
     ours(&format!("--tls-cert {ann}")).is(0, "secret", "");
@@ -109,6 +111,11 @@ fn clients_show_certificates_where_they_are_asked_for_them() {
             format!("--tls-cert {eve}"),
             "unknown_ca",
             "the client's certificate is not trusted: its issuer is not known…",
+        ),
+        (
+            format!("--tls-cert {twin}"),
+            "unknown_ca",
+            "the client's certificate is not trusted: it is self-signed",
         ),
     ] {
         let done = ours(&words);

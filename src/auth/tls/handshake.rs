@@ -85,9 +85,12 @@ impl<P: Party> TlsHandshake<P> {
             [0x14..=0x18, 3, ..] | [0x14..=0x18] | [] => return None,
             [0x80..=0xff, _, 1, ..] => format!("{peer} speaks SSLv2, which is not secure any more"),
             _ => {
+                // A line of text without its end, or else all that came.
                 let line = self.first.split(|&byte| byte == b'\n').next().unwrap_or_default();
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let sent = quoted(OsStr::from_bytes(line));
+                let sent = match line.strip_suffix(b"\r").unwrap_or(line) {
+                    [] => quoted(OsStr::from_bytes(&self.first)),
+                    line => quoted(OsStr::from_bytes(line)),
+                };
                 code = "NO_TLS";
                 format!("{peer} does not speak TLS: it sent {sent}")
             }

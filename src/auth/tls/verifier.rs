@@ -83,16 +83,7 @@ impl ServerCertVerifier for Verifier {
                         certificate::check_dates(end_entity, now)?;
                         Ok(ServerCertVerified::assertion())
                     }
-                    // Of a root with the same name and another key: many are called localhost.
-                    Err(Error::InvalidCertificate(
-                        CertificateError::BadSignature
-                        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
-                            ..
-                        },
-                    )) if certificate::is_self_signed(end_entity) => {
-                        Err(CertificateError::UnknownIssuer.into())
-                    }
-                    result => result,
+                    result => result.map_err(|error| with_issuer(error, end_entity)),
                 }
             }
             Trust::Pin(pin) if pin.matches(end_entity) => Ok(ServerCertVerified::assertion()),
@@ -124,6 +115,18 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// The error of a self-signed certificate that has a root's name and another key, as of one whose issuer is
+/// not known: many are called localhost, or were made anew. Its alert is then about the certificate.
+fn with_issuer(error: Error, end_entity: &CertificateDer<'_>) -> Error {
+    match error {
+        Error::InvalidCertificate(
+            CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) if certificate::is_self_signed(end_entity) => CertificateError::UnknownIssuer.into(),
+        error => error,
+    }
+}
+
 /// Checks certificates of clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
@@ -151,7 +154,8 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         self.last.set(Some(end_entity.clone().into_owned()));
-        self.roots.verify_client_cert(end_entity, intermediates, now)
+        let result = self.roots.verify_client_cert(end_entity, intermediates, now);
+        result.map_err(|error| with_issuer(error, end_entity))
     }
 
     fn verify_tls12_signature(

@@ -210,6 +210,7 @@ fn what_is_no_tls_is_shown() {
         (&b"220 mail ESMTP\r\n"[..], "the server does not speak TLS: it sent '220 mail ESMTP'"),
         (b"\x80\x2e\x01\0\x02", "the server speaks SSLv2, which is not secure any more"),
         (b"\x16\x03\0\0\x40", "the server speaks SSLv3, which is not secure any more"),
+        (b"\r\n\r\n\0", r"the server does not speak TLS: it sent '\r\n\r\n\x00'"),
         (b"\x1b[31m", "the server does not speak TLS: it sent '\\x1b[31m'"),
     ] {
         let (mut client, _) = Driver::start(pair(true, false).into_iter().next().unwrap());
