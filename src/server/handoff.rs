@@ -114,7 +114,8 @@ impl Table {
             entry.conn.sent = after.1.saturating_sub(before.1);
             entry.has_counts = true;
         }
-        match gone.unwrap_or(reason) {
+        // A program that was killed as the run stopped may have had more to say.
+        match gone.filter(|&gone| gone != Reason::Shutdown).unwrap_or(reason) {
             Reason::Reset => self.remove(client.slot, Reason::Reset),
             reason => {
                 self.with(client.slot, |entry, _, _| entry.conn.active = now);

@@ -14,7 +14,7 @@ use super::table::{Entry, Table};
 use super::{EventLoop, Route};
 use crate::auth::security::{ClientSecurity, ServerSecurity};
 use crate::console::event::{Event, Level, Reason};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, cause};
 use crate::net::codec::ProtocolError;
 use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
@@ -244,8 +244,9 @@ impl EventLoop<'_> {
         }
         match event {
             HandshakeEvent::More => {}
-            HandshakeEvent::Refused(why) | HandshakeEvent::Broken(_, why) => {
-                self.refuse(slot, &why);
+            HandshakeEvent::Refused(why) => self.refuse(slot, &why),
+            HandshakeEvent::Broken(e, why) => {
+                self.refuse(slot, &Refusal { reason: cause(&e), ..why });
             }
             HandshakeEvent::Done(outcome) => {
                 self.preauth.leave(id);

@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 
 use super::conversation::connected;
 use super::pty::terminal;
-use crate::run::{connect, is_alive, read_all, read_to_either, sockctl, until_refused};
+use crate::run::{
+    connect, is_alive, read_all, read_to_either, read_to_reset, sockctl, until_refused,
+};
 
 #[test]
 fn a_signal_ends_a_client_and_restores_the_terminal() {
@@ -41,7 +43,7 @@ fn row_48_row_89_at_a_terminal_sighup_ends_a_server_and_its_programs_with_129() 
     let mut id = String::new();
     BufReader::new(&client).read_line(&mut id).unwrap();
     server.signal("HUP");
-    assert_eq!(read_all(&client), b"");
+    assert_eq!(read_to_reset(&client), b"");
     server.ends(129);
     assert!(!is_alive(id.trim()));
     let mut server = terminal("udp-serve 127.0.0.1:0 --echo");

@@ -146,9 +146,10 @@ impl ClientPrograms {
             return;
         };
         let reason = match status {
-            _ if end.passed() => Reason::Shutdown,
-            Status::Exited(_) => Reason::Eof,
+            Status::Killed(_) if end.passed() => Reason::Incomplete,
             Status::Killed(_) => Reason::Error,
+            Status::Exited(_) if end.passed() => Reason::Shutdown,
+            Status::Exited(_) => Reason::Eof,
         };
         let was_gone = if let Some(mut pump) = pump {
             let mut count = 0;
@@ -247,6 +248,10 @@ impl Handler for ClientPrograms {
         for (number, status) in ended {
             self.program_ended(number, status, clients);
         }
+    }
+
+    fn is_incomplete(&mut self, client: Id) -> bool {
+        self.runs.contains_key(&client.number)
     }
 
     fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {
