@@ -213,6 +213,11 @@ impl Clients for Table {
         self.count
     }
 
+    fn cancel_dial(&mut self, number: u64) {
+        self.dials.retain(|(dialled, ..)| *dialled != number);
+        self.cancelled.push(number);
+    }
+
     fn set_low_water(&mut self, client: Id, bytes: i32) -> bool {
         self.open_entry(client).is_some_and(|entry| entry.conn.socket.set_low_water(bytes))
     }

@@ -284,7 +284,9 @@ impl<'a> EventLoop<'a> {
                 return Ok(end);
             }
             let due = self.next_deadline();
-            let is_at_once = self.has_offers() || !self.table.dials.is_empty();
+            let is_at_once = self.has_offers()
+                || !self.table.dials.is_empty()
+                || !self.table.cancelled.is_empty();
             let until = if is_at_once { Deadline::now() } else { due };
             let wait = self.table.poller.wait(&mut ready, until);
             wait.during("wait for events", "")?;

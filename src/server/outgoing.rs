@@ -109,6 +109,9 @@ impl EventLoop<'_> {
     /// Dials the connections that the handler wants, once in a turn: those that fail at once hold up
     /// nothing else, however many follow them.
     pub(super) fn dial_wanted(&mut self) {
+        for number in std::mem::take(&mut self.table.cancelled) {
+            self.outgoing.remove(&number);
+        }
         for (number, route, client) in std::mem::take(&mut self.table.dials) {
             self.dial(number, route, client);
         }

@@ -66,7 +66,16 @@ impl EventLoop<'_> {
             Phase::Open if is_paused && event.failed && entry.is_occupied => {
                 self.table.remove(slot, Reason::Reset);
             }
-            Phase::Open if is_paused || entry.conn.has_unread() => self.table.pending.push(slot),
+            Phase::Open if is_paused || entry.conn.has_unread() => {
+                let has_failed = event.failed || entry.conn.failure().is_some();
+                let is_closed = event.hung_up && entry.conn.is_unix();
+                if (has_failed || is_closed)
+                    && let Some(id) = self.table.id(slot)
+                {
+                    self.handler.gone(id, has_failed, &mut self.table);
+                }
+                self.table.pending.push(slot);
+            }
             Phase::Open | Phase::Closing(_) => self.receive(slot),
         }
     }

@@ -137,6 +137,8 @@ pub(super) struct Table {
     pub(super) count: u64,
     /// The numbers of connections to dial, the route of each, and the client that it is for.
     pub(super) dials: Vec<(u64, usize, Option<Id>)>,
+    /// The numbers of connections that are not to be dialled any more.
+    pub(super) cancelled: Vec<u64>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
     pub(super) left: Vec<Id>,
     pub(super) drained: Vec<Id>,
@@ -187,6 +189,7 @@ impl Table {
             refused: VecDeque::new(),
             count: 0,
             dials: Vec::new(),
+            cancelled: Vec::new(),
             left: Vec::new(),
             drained: Vec::new(),
             upgrades: Vec::new(),

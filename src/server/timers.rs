@@ -164,6 +164,11 @@ impl Table {
 }
 
 impl EventLoop<'_> {
+    /// Whether the handler has bytes from or for a connection under way.
+    fn is_in_transit(&self, slot: usize) -> bool {
+        self.table.id(slot).is_some_and(|id| self.handler.is_in_transit(id, &self.table))
+    }
+
     /// Deals with all timers of connections that are due.
     pub(super) fn run_connection_timers(&mut self) {
         while let Some((slot, timer)) = self.table.next_due() {
@@ -171,6 +176,7 @@ impl EventLoop<'_> {
                 Timer::Handshake => self.handshake_due(slot),
                 Timer::Admit => self.admit(slot),
                 Timer::HandedOff => self.table.check_handed_off(slot),
+                Timer::Close(Reason::Shutdown) if self.is_in_transit(slot) => {}
                 Timer::Close(Reason::Shutdown) => {
                     let reason = self.stop_reason(slot);
                     self.table.close(slot, reason);

@@ -108,6 +108,10 @@ pub trait Handler {
         false
     }
 
+    /// A client that is paused has gone: by a failure, or a UNIX peer that has closed. What it has sent before can
+    /// still be read.
+    fn gone(&mut self, _client: Id, _has_failed: bool, _clients: &mut dyn Clients) {}
+
     /// The client's send queue is empty again, or its socket has room again.
     fn drained(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
@@ -128,6 +132,12 @@ pub trait Handler {
     /// Whether there is more to send to the client than was sent. A connection that a run closes as it stops
     /// is then reset: FIN would tell the client that it has all.
     fn is_incomplete(&mut self, _client: Id) -> bool {
+        false
+    }
+
+    /// Whether bytes from or for the client are under way that the table does not see: silence does not end it then
+    /// while the run is stopping.
+    fn is_in_transit(&self, _client: Id, _clients: &dyn Clients) -> bool {
         false
     }
 
@@ -275,6 +285,9 @@ pub trait Clients {
     /// Dials another connection, by the route at this place in the run's; returns the number that it will
     /// have. A PROXY header of the route names the client that it is for, or else ourselves.
     fn dial(&mut self, route: usize, client: Option<Id>) -> u64;
+
+    /// Gives up a connection that is still dialled; one that is in its handshake goes on.
+    fn cancel_dial(&mut self, number: u64);
 
     /// Sets how many bytes a client's socket must have before it counts as readable
     /// (`SO_RCVLOWAT`); false where the user has set that, or the system refuses.

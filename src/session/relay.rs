@@ -64,6 +64,8 @@ struct Side {
     pipe: Option<Splice>,
     /// It has ended its direction; the partner gets that behind the pipe.
     has_ended: bool,
+    /// It is gone: what its socket holds is queued for the partner, however much waits there.
+    is_gone: bool,
 }
 
 impl Relay {
@@ -139,7 +141,7 @@ impl Relay {
             });
         }
         for (here, partner) in [(client, target), (target, client)] {
-            self.sides.insert(here, Side { partner, pipe: None, has_ended: false });
+            self.sides.insert(here, Side { partner, pipe: None, has_ended: false, is_gone: false });
         }
         clients.pause(client, false);
     }
@@ -230,7 +232,10 @@ impl Handler for Relay {
         let Some(partner) = self.sides.get(&client).map(|side| side.partner) else {
             return false;
         };
-        if !clients.can_splice(client) || !clients.can_splice(partner) {
+        if self.sides[&client].is_gone
+            || !clients.can_splice(client)
+            || !clients.can_splice(partner)
+        {
             return false;
         }
         if clients.queued(partner) > 0 {
@@ -253,7 +258,7 @@ impl Handler for Relay {
             return bytes.len();
         }
         clients.send(partner, bytes);
-        if clients.queued(partner) >= HIGH_WATER {
+        if clients.queued(partner) >= HIGH_WATER && !side.is_gone {
             clients.pause(client, true);
         }
         bytes.len()
@@ -269,6 +274,22 @@ impl Handler for Relay {
         }
     }
 
+    fn gone(&mut self, client: Id, has_failed: bool, clients: &mut dyn Clients) {
+        let Some(side) = self.sides.get_mut(&client) else {
+            if has_failed {
+                clients.close(client, Reason::Reset); // no target has answered yet
+            }
+            return;
+        };
+        side.is_gone = true;
+        if let Some(mut splice) = side.pipe.take()
+            && let Ok(bytes) = splice.take_inside()
+        {
+            clients.send(side.partner, &bytes);
+        }
+        clients.pause(client, false);
+    }
+
     fn drained(&mut self, client: Id, clients: &mut dyn Clients) {
         self.resume(client, clients);
     }
@@ -277,7 +298,14 @@ impl Handler for Relay {
         if let Err(failure) = closed.result() {
             self.failure.get_or_insert(failure);
         }
-        let Some(Side { partner, pipe, has_ended }) = self.sides.remove(&client) else {
+        let Some(Side { partner, pipe, has_ended, .. }) = self.sides.remove(&client) else {
+            self.pausing.retain(|(_, search)| search.client != client);
+            let mut dialling = self.dialling.iter();
+            let number = dialling.find(|(_, search)| search.client == client).map(|(it, _)| *it);
+            if let Some(number) = number {
+                self.dialling.remove(&number);
+                clients.cancel_dial(number);
+            }
             return false;
         };
         if let Some(mut splice) = pipe
@@ -319,9 +347,17 @@ impl Handler for Relay {
     }
 
     fn is_incomplete(&mut self, client: Id) -> bool {
-        // What is for it and not sent yet.
-        let partner = self.sides.get(&client).map(|side| side.partner);
-        let side = partner.and_then(|partner| self.sides.get(&partner));
-        side.is_some_and(|side| side.pipe.is_some())
+        // It has no target yet, or not all that is for it, or not all from it has been passed on.
+        let Some(side) = self.sides.get(&client) else {
+            return true;
+        };
+        side.pipe.is_some() || self.sides.get(&side.partner).is_some_and(|it| it.pipe.is_some())
+    }
+
+    fn is_in_transit(&self, client: Id, clients: &dyn Clients) -> bool {
+        self.sides.get(&client).is_some_and(|side| {
+            let is_held = |side: &Side| side.pipe.is_some() || clients.queued(side.partner) > 0;
+            is_held(side) || self.sides.get(&side.partner).is_some_and(is_held)
+        })
     }
 }

@@ -15,6 +15,10 @@ use crate::run::{
 };
 use crate::serve::limits::{activated, inherited};
 
+mod ends;
+mod faults;
+mod secured;
+
 /// A relay on a free port, to this target.
 #[track_caller]
 fn relay(target: impl Display, words: impl Words) -> Running {
@@ -334,7 +338,7 @@ fn what_is_encrypted_already_gets_no_hint() {
 // ---- our own address -----------------------------------------------------------------------
 
 #[test]
-fn a_target_that_is_our_own_listener_is_refused() {
+fn row_122_a_target_that_is_our_own_listener_is_refused() {
     let folder = Folder::new();
     let (path, port) = (folder.text("s"), free_port());
     for (ours, target) in [
