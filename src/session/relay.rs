@@ -254,7 +254,7 @@ impl Handler for Relay {
             return 0;
         }
         if !self.sides.contains_key(&partner) {
-            clients.close(client, Reason::Reset); // nobody is there to get it
+            clients.close(client, Reason::Reset); // the partner is gone
             return bytes.len();
         }
         clients.send(partner, bytes);
@@ -313,7 +313,7 @@ impl Handler for Relay {
         {
             clients.send(partner, &bytes);
         }
-        // What the partner has sent, and nobody has got.
+        // What the partner has sent that has not left.
         let is_lost = self.sides.get(&partner).is_some_and(|side| side.pipe.is_some());
         match closed.reason {
             Reason::Eof if has_ended && !is_lost => {
