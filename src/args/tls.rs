@@ -1,6 +1,7 @@
 //! The flags of TLS, and what both roles make of them.
 
 use std::env;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::auth::tls::verifier::Trust;
 use crate::auth::tls::{KEY_LOG, certified, create, files};
 use crate::console::event::Level;
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{Failure, cause};
 use crate::net::deadline::Deadline;
 
 /// Our own certificate.
@@ -224,10 +225,14 @@ fn is_enabled(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Fa
 }
 
 fn warn_of_key_log(talk: &Talk) {
-    if let Some(path) = env::var_os(KEY_LOG) {
-        let path = path.display();
-        talk.warn(&format!("{KEY_LOG}: anyone who can read {path} can decrypt these sessions"));
-    }
+    let Some(path) = env::var_os(KEY_LOG).filter(|path| !path.is_empty()) else {
+        return;
+    };
+    let shown = path.display();
+    talk.warn(&match OpenOptions::new().append(true).create(true).open(&path) {
+        Ok(_) => format!("{KEY_LOG}: anyone who can read {shown} can decrypt these sessions"),
+        Err(e) => format!("{KEY_LOG}: {shown} is not written: {}", cause(&e)),
+    });
 }
 
 /// A protocol's name, as ALPN has it (RFC 7301): 1 to 255 bytes.

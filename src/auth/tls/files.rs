@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::{env, fs};
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -107,21 +108,29 @@ pub fn load_roots(
 /// The roots that the system trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`. Those that rustls
 /// cannot use are left out.
 pub fn system_roots() -> Result<Arc<RootCertStore>, Failure> {
+    let refused = |why: String| {
+        let failure = Failure::new("read", "the system's root certificates", why, Exit::Usage);
+        Err(failure.hint("install ca-certificates, or use --tls-ca FILE or --tls-pin PIN"))
+    };
+    // The crate passes over a file that is missing where a folder has roots, too.
+    if let Some(file) = env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty())
+        && let Err(e) = fs::metadata(&file)
+    {
+        return refused(format!("{}: {}", shown(file.as_ref()), cause(&e)));
+    }
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if !roots.is_empty() {
         return Ok(Arc::new(roots));
     }
-    let why = match found.errors.first() {
+    refused(match found.errors.first() {
         None => "there are none".into(),
         Some(error) => match &error.kind {
             ErrorKind::Io { inner, path } => format!("{}: {}", shown(path), cause(inner)),
             _ => sanitize::line(error.to_string().as_bytes()),
         },
-    };
-    let failure = Failure::new("read", "the system's root certificates", why, Exit::Usage);
-    Err(failure.hint("install ca-certificates, or use --tls-ca FILE or --tls-pin PIN"))
+    })
 }
 
 /// A file that is no secret.

@@ -100,7 +100,11 @@ pub fn certified(
 
 /// Where the secrets of sessions are written to.
 fn key_log() -> Arc<dyn KeyLog> {
-    if env::var_os(KEY_LOG).is_some() { Arc::new(KeyLogFile::new()) } else { Arc::new(NoKeyLog) }
+    if env::var_os(KEY_LOG).is_some_and(|path| !path.is_empty()) {
+        Arc::new(KeyLogFile::new())
+    } else {
+        Arc::new(NoKeyLog)
+    }
 }
 
 /// What both sides have agreed on, and the certificate of the other.

@@ -78,6 +78,9 @@ pub fn of(
         CertificateError::Other(other) if format!("{other}").contains("NameConstraint") => {
             ("CERT_NAME_CONSTRAINT", "its issuer may not sign for its names".into())
         }
+        CertificateError::Other(other) if format!("{other}").contains("MaximumPath") => {
+            ("CERT_INVALID", "its chain has too many intermediates".into())
+        }
         other => ("CERT_INVALID", other.to_string()),
     }
 }
