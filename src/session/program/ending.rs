@@ -17,6 +17,9 @@ const STEPS: [(Duration, &[Signal]); 3] = [
     (Duration::from_secs(4), &[Signal::SIGKILL]),
 ];
 
+/// How often a group is looked at meanwhile: its last members may be zombies that another process reaps.
+const POLL: Duration = Duration::from_millis(50);
+
 /// When the end of a group began, and how many steps are done.
 #[derive(Clone, Copy, Debug)]
 struct Ending(Instant, usize);
@@ -42,27 +45,35 @@ impl Ending {
 
 /// The groups that are being ended. A leader may end before the rest of its group.
 #[derive(Debug, Default)]
-pub(super) struct Endings(BTreeMap<Pid, Ending>);
+pub(super) struct Endings {
+    groups: BTreeMap<Pid, Ending>,
+    /// When their members were looked for last.
+    checked: Option<Instant>,
+}
 
 impl Endings {
     /// Begins to end a group that still has members at this time; nothing, if that was begun already.
     pub fn begin(&mut self, group: Pid, at: Instant) {
         if has_members(group) {
-            self.0.entry(group).or_insert(Ending(at, 0));
+            self.groups.entry(group).or_insert(Ending(at, 0));
         }
     }
 
     /// The leader of a group was reaped. Without other members the group is over.
     pub fn reaped(&mut self, leader: Pid) {
-        if self.0.contains_key(&leader) && !has_members(leader) {
-            self.0.remove(&leader);
+        if self.groups.contains_key(&leader) && !has_members(leader) {
+            self.groups.remove(&leader);
         }
     }
 
-    /// Sends what is due.
+    /// Sends what is due; a group without members is over.
     pub fn step(&mut self) {
         let now = Instant::now();
-        self.0.retain(|&group, ending| {
+        self.checked = Some(now);
+        self.groups.retain(|&group, ending| {
+            if !has_members(group) {
+                return false;
+            }
             ending.step(now).into_iter().for_each(|due| signal(group, due));
             ending.next().is_some()
         });
@@ -70,18 +81,19 @@ impl Endings {
 
     /// When [`Endings::step`] is due.
     pub fn due(&self) -> Deadline {
-        let next = self.0.values().filter_map(|ending| ending.next());
-        next.map(|(at, _)| at).min().into()
+        let check = self.checked.filter(|_| !self.is_empty()).map(|at| at + POLL);
+        let next = self.groups.values().filter_map(|ending| ending.next());
+        next.map(|(at, _)| at).chain(check).min().into()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.groups.is_empty()
     }
 
     /// Their groups.
     pub fn groups(&self) -> impl Iterator<Item = &Pid> {
-        self.0.keys()
+        self.groups.keys()
     }
 }
 
