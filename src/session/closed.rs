@@ -75,7 +75,8 @@ impl Closed {
     /// The failure with what to do about it, if it may follow from the end of our side.
     fn hinted(&self, failure: Failure) -> Failure {
         if self.half_closed_tls && failure.exit == Exit::Broken {
-            return failure.hint("it may take our end for both directions'; try --no-half-close");
+            return failure
+                .hint("it may take our end for that of both directions; try --no-half-close");
         }
         failure
     }
