@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::{pair, relay};
+use super::{pair, relay, resets_a_client};
 use crate::run::{
     accept, echoes, flood, hold, listener, read_all, read_to_reset, reset, shell, sockctl, take,
     until, until_refused,
@@ -47,7 +47,7 @@ fn a_target_that_is_silent_is_timed_out_by_w() {
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let _held = std::net::TcpStream::connect(address).unwrap();
     let server = relay(address, "-w 500ms --once");
-    assert_eq!(read_to_reset(server.connect()), b"");
+    resets_a_client(&server);
     let done = server.finish();
     assert_eq!(done.code, 4, "{}", done.stderr);
 }
