@@ -1,4 +1,4 @@
-//! What goes wrong, and whom it costs.
+//! Faults of one side, and what they cost the others.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

@@ -262,7 +262,7 @@ fn a_certificate_that_ends_soon_is_a_failure() {
         [&object["verified"], &object["code"], &object["days_left"]],
         [&json!(true), &json!("CERT_EXPIRES_SOON"), &json!(14)]
     );
-    // An untrusted one is untrusted first; whom a pin trusts can have expired.
+    // An untrusted one is untrusted first; one that a pin trusts can have expired.
     prints(
         format!("{server} --tls-ca {ca} --tls-name a.test --expires-within 15d"),
         9,

@@ -1,4 +1,4 @@
-//! `serve --tls`: its certificate, those of its clients, every handler, and what it keeps from whom.
+//! `serve --tls`: its certificate, those of its clients, every handler, and its limits.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

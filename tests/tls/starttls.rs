@@ -242,7 +242,7 @@ fn what_fails_is_told_as_with_tls() {
         "sockctl: expect '^220 .*\\n' from {address}: not within 1s (-w); received 8 bytes: '454 no\\r\\n'\n"
     );
     client.run().is(8, said.replace("220 go", "454 no"), &why);
-    // 9: a certificate of another server's, and one that nobody has signed.
+    // 9: a certificate of another server's, and one without a known issuer.
     let (_server, client, address) =
         site.connect(&smtp("tls"), &format!("{steps} --tls-name example.test"));
     let done = client.run();

@@ -1,4 +1,4 @@
-//! TLS as a client: whom it trusts, by which name it asks for the server, and its own certificate.
+//! TLS as a client: the trusted certificates, the server's name, and its own certificate.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! New certificates, which sign themselves: `--create-cert`, and those of a server without one.
 //!
 //! They name a server or a client, and are no CA: rustls and browsers take none of a CA for a
-//! server's own. Whoever trusts one can do so by its pin, or by the file as a root.
+//! server's own. A client trusts one by its pin, or by the file as a root.
 
 use std::net::IpAddr;
 use std::path::Path;

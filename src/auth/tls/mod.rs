@@ -3,7 +3,7 @@
 //! | file             | has                                                             |
 //! |------------------|-----------------------------------------------------------------|
 //! | `handshake.rs`   | the handshake, in both roles, as [`crate::net::handshake`] has it |
-//! | `client.rs`      | a client: whom it trusts, the server's name, its certificate    |
+//! | `client.rs`      | a client: what it trusts, the server's name, its certificate    |
 //! | `server.rs`      | a server: its certificate, whether clients show one             |
 //! | `verifier.rs`    | whether a server's certificate is trusted                       |
 //! | `untrusted.rs`   | why one is not, in words                                        |
