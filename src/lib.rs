@@ -182,14 +182,14 @@
 //! A pair of a relay: the client's bytes go to the target, and the other way round in the same way:
 //!
 //! ```text
-//! session/relay.rs    Relay::joined, dial             the client is paused, its target dialled
-//! server/outgoing.rs  EventLoop::dial                 as for `connect`
-//! session/relay.rs    Relay::join                     or unreached: the next target
-//! server/receive.rs   EventLoop::receive
-//! session/relay.rs    Relay::readable, splice
-//! server/clients.rs   Table::splice_between
-//! net/splice.rs       Splice::step
-//! session/relay.rs    Relay::resume                   the target has room again: what the pipe holds, the end
+//! session/relay/mod.rs  Relay::joined, dial             the client is paused, its target dialled
+//! server/outgoing.rs    EventLoop::dial                 as for `connect`
+//! session/relay/mod.rs  Relay::join                     or unreached: the next target
+//! server/receive.rs     EventLoop::receive
+//! session/relay/mod.rs  Relay::readable, splice
+//! server/clients.rs     Table::splice_between
+//! net/splice.rs         Splice::step
+//! session/relay/mod.rs  Relay::resume                   the target has room again: what the pipe holds, the end
 //! ```
 //!
 //! A byte of `connect`, from stdin to the wire, where it is copied:
@@ -279,7 +279,7 @@
 //! | `DRAIN`              | `server/timers.rs`           | a connection that is being closed may take nothing for 10 s |
 //! | `FULL_POLL`          | `session/pipe.rs`            | a pipe with several clients looks every 50 ms whether stdin may be read again |
 //! | `WINDOW`             | `session/script/mod.rs`      | a script keeps the last 1 MiB that no step has read |
-//! | `SPARE_PIPES`        | `session/relay.rs`           | a relay keeps 4 empty pipes for the next bytes  |
+//! | `SPARE_PIPES`        | `session/relay/mod.rs`       | a relay keeps 4 empty pipes for the next bytes  |
 //! | `UNMATCHED`          | `session/when.rs`            | `--when` keeps the last 1 MiB that matched no rule |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
 //! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
