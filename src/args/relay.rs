@@ -4,22 +4,21 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use socket2::Type;
 
+use super::tls::warn_of_key_log;
 use super::{Bytes, SocketArgs, count, text_parser};
 use crate::auth::key::load;
 use crate::auth::noise;
 use crate::auth::proof::Proof;
 use crate::auth::security::ClientSecurity;
 use crate::auth::tls::client::{Client, ClientOptions};
-use crate::auth::tls::files;
 use crate::auth::tls::pin::Pin;
-use crate::auth::tls::verifier::Trust;
+use crate::auth::tls::verifier::{Trust, TrustFlags};
 use crate::console::talk::Talk;
 use crate::exit::Failure;
 use crate::net::address::{Address, Family, Host, Port};
@@ -136,7 +135,7 @@ impl RelayArgs {
         talk: &Talk,
     ) -> Result<Vec<Route>, Failure> {
         let wants = |secured| self.to.iter().any(|target| target.secured == secured);
-        let tls = wants(Secured::Tls).then(|| self.tls(until)).transpose()?;
+        let tls = wants(Secured::Tls).then(|| self.tls(until, talk)).transpose()?;
         let proof = wants(Secured::Auth).then(|| self.proof(talk)).transpose()?;
         let unused = [
             (tls.is_none() && self.to_tls_ca.is_some(), "--to-tls-ca needs --to tls:HOST:PORT"),
@@ -162,16 +161,12 @@ impl RelayArgs {
             if known(&address).iter().any(is_own) {
                 return Err(Failure::usage(format!("--to {}: {OWN}", target.shown)));
             }
-            if target.secured == Secured::Tls
-                && address.unix_path().is_some()
-                && self.to_tls_pin.is_none()
-            {
-                let why = "a UNIX socket has no name to check; add --to-tls-pin PIN";
-                return Err(Failure::usage(format!("--to {}: {why}", target.shown)));
-            }
             let security = match (target.secured, &tls, &proof) {
                 (Secured::Tls, Some(options), _) => {
-                    let client = Client::new(options, address.host().as_deref())?;
+                    let client =
+                        Client::new(options, address.host().as_deref()).map_err(|failure| {
+                            Failure::usage(format!("--to {}: {}", target.shown, failure.cause))
+                        })?;
                     Some(ClientSecurity::Tls(client.into()))
                 }
                 (Secured::Auth, _, Some(proof)) => Some(ClientSecurity::Key(proof.clone())),
@@ -194,16 +189,12 @@ impl RelayArgs {
         self.to.iter().map(route).collect()
     }
 
-    fn tls(&self, until: Deadline) -> Result<ClientOptions, Failure> {
-        let trust = match (&self.to_tls_pin, &self.to_tls_ca) {
-            (Some(pin), _) => Trust::Pin(pin.clone()),
-            (None, Some(path)) => {
-                let (roots, given) = files::load_roots(path, until)?;
-                Trust::in_roots(Arc::new(roots), given)?
-            }
-            (None, None) => Trust::in_roots(files::system_roots()?, Vec::new())?,
-        };
-        Ok(ClientOptions { trust, name: None, identity: None, alpn: Vec::new() })
+    fn tls(&self, until: Deadline, talk: &Talk) -> Result<ClientOptions, Failure> {
+        let flags = TrustFlags { pin: "--to-tls-pin", ca: "--to-tls-ca", name: None };
+        let (pin, ca) = (self.to_tls_pin.as_ref(), self.to_tls_ca.as_deref());
+        let trust = Trust::load(pin, ca, flags, until)?;
+        warn_of_key_log(talk);
+        Ok(ClientOptions { trust, flags, name: None, identity: None, alpn: Vec::new() })
     }
 
     fn proof(&self, talk: &Talk) -> Result<Proof, Failure> {

@@ -12,7 +12,7 @@ use crate::auth::security::ServerSecurity;
 use crate::auth::tls::client::{ClientOptions, server_name};
 use crate::auth::tls::pin::Pin;
 use crate::auth::tls::server::{Server, ServerOptions};
-use crate::auth::tls::verifier::Trust;
+use crate::auth::tls::verifier::{Trust, TrustFlags};
 use crate::auth::tls::{KEY_LOG, certified, create, files};
 use crate::console::event::Level;
 use crate::console::talk::Talk;
@@ -115,21 +115,17 @@ impl ClientTlsArgs {
         if !is_enabled(self.tls, starttls, given.or(self.identity.flag()))? {
             return Ok(None);
         }
-        let trust = match (&self.tls_pin, &self.tls_ca) {
-            (Some(pin), _) => Trust::Pin(pin.clone()),
-            (None, Some(path)) => {
-                let (roots, given) = files::load_roots(path, until)?;
-                Trust::in_roots(Arc::new(roots), given)?
-            }
-            (None, None) if self.tls_insecure => {
-                talk.warn("--tls-insecure: the server's certificate is not checked; anyone on the way can read and change everything");
-                Trust::Any
-            }
-            (None, None) => Trust::in_roots(files::system_roots()?, Vec::new())?,
+        let flags = TrustFlags { pin: "--tls-pin", ca: "--tls-ca", name: Some("--tls-name") };
+        let trust = if self.tls_insecure {
+            talk.warn("--tls-insecure: the server's certificate is not checked; anyone on the way can read and change everything");
+            Trust::Any
+        } else {
+            Trust::load(self.tls_pin.as_ref(), self.tls_ca.as_deref(), flags, until)?
         };
         warn_of_key_log(talk);
         Ok(Some(ClientOptions {
             trust,
+            flags,
             name: self.tls_name.as_deref().map(server_name).transpose()?,
             identity: self.identity.load(until)?,
             alpn: self.identity.alpn(),
@@ -224,7 +220,7 @@ fn is_enabled(tls: bool, starttls: bool, given: Option<&str>) -> Result<bool, Fa
     }
 }
 
-fn warn_of_key_log(talk: &Talk) {
+pub(super) fn warn_of_key_log(talk: &Talk) {
     let Some(path) = env::var_os(KEY_LOG).filter(|path| !path.is_empty()) else {
         return;
     };

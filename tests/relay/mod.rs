@@ -94,7 +94,7 @@ fn a_target_that_is_no_address_is_refused_at_the_start() {
         ("serve 0 --to 0", "--to '0': port 0 is for listening only; to dial, write one of 1–65535"),
         (
             "serve 0 --to tls:unix:x",
-            "--to tls:unix:x: a UNIX socket has no name to check; add --to-tls-pin PIN",
+            "--to tls:unix:x: TLS over a UNIX socket has no name to check; add --to-tls-pin",
         ),
         ("serve 0 --to tls:x", "--to 'tls:x': address 'x': a port is missing; write x:PORT"),
         ("serve 0 --to auth:127.0.0.1:1", "--to auth:HOST:PORT needs --to-key-file FILE"),

@@ -86,8 +86,10 @@ fn a_target_that_is_not_trusted_is_named_with_the_reason() {
     assert_eq!(read_to_reset(near.connect()), b"");
     let done = near.finish();
     assert_eq!(done.code, 9, "{}", done.stderr);
-    let reason = "no target: start TLS with 127.0.0.1:";
-    assert!(done.stderr.contains(reason) && done.stderr.contains("self-signed"), "{}", done.stderr);
+    let said = &done.stderr;
+    assert!(said.contains("no target: start TLS with 127.0.0.1:"), "{said}");
+    let way = format!("it is self-signed; to trust it: --to-tls-pin {}", far.tls_pin());
+    assert!(said.contains(&way), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, SignatureScheme};
 
 use super::handshake::{Party, TlsHandshake};
-use super::verifier::{Trust, Verifier};
+use super::verifier::{Trust, TrustFlags, Verifier};
 use super::{key_log, negotiated, provider, setup_failed};
 use crate::exit::{Failure, quoted};
 use crate::net::handshake::Handshake;
@@ -21,6 +21,8 @@ use crate::net::tlsinfo::TlsInfo;
 pub struct ClientOptions {
     /// Which certificates are trusted.
     pub trust: Trust,
+    /// The flags that say so.
+    pub flags: TrustFlags,
     /// `--tls-name`, instead of the address's host.
     pub name: Option<ServerName<'static>>,
     /// `--tls-cert`, `--tls-key`.
@@ -35,6 +37,7 @@ pub struct Client {
     verifier: Arc<Verifier>,
     identity: Arc<Identity>,
     name: ServerName<'static>,
+    flags: TrustFlags,
 }
 
 /// Our certificate, if we have one, and whether the server has ever asked for it: all connections of a
@@ -59,15 +62,18 @@ impl ResolvesClientCert for Identity {
 impl Client {
     /// TLS with the server of this host; without a host a name must be given, or matter to nothing.
     pub fn new(options: &ClientOptions, host: Option<&str>) -> Result<Self, Failure> {
-        let ClientOptions { trust, name, identity, alpn } = options;
+        let ClientOptions { trust, flags, name, identity, alpn } = options;
         let is_named = name.is_some() || host.is_some();
         let name = match (name, host) {
             (Some(name), _) => name.clone(),
             (None, Some(host)) => server_name(host)?,
             (None, None) if matches!(trust, Trust::Roots(..)) => {
-                return Err(Failure::usage(
-                    "TLS over a UNIX socket has no name to check; add --tls-name or --tls-pin",
-                ));
+                let ways = match flags.name {
+                    Some(name) => format!("{name} or {}", flags.pin),
+                    None => flags.pin.into(),
+                };
+                let why = format!("TLS over a UNIX socket has no name to check; add {ways}");
+                return Err(Failure::usage(why));
             }
             (None, None) => server_name("localhost")?,
         };
@@ -84,7 +90,7 @@ impl Client {
         config.alpn_protocols.clone_from(alpn);
         config.enable_sni = is_named;
         config.key_log = key_log();
-        Ok(Self { config: Arc::new(config), verifier, identity, name })
+        Ok(Self { config: Arc::new(config), verifier, identity, name, flags: *flags })
     }
 
     /// The client's side of one handshake.
@@ -104,7 +110,6 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
 impl Party for Client {
     type Side = UnbufferedClientConnection;
     const PEER: &'static str = "the server";
-    const CAN_PIN: bool = true;
 
     fn info(&self, side: &Self::Side) -> TlsInfo {
         let is_checked = !matches!(self.verifier.trust(), Trust::Any);
@@ -113,6 +118,10 @@ impl Party for Client {
             reason: (!is_checked).then(|| "not checked (--tls-insecure)".into()),
             ..negotiated(side)
         }
+    }
+
+    fn trust_flags(&self) -> Option<TrustFlags> {
+        Some(self.flags)
     }
 
     fn take_server_name(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{Error, RootCertStore};
 use rustls_native_certs::ErrorKind;
 
+use super::verifier::TrustFlags;
 use crate::auth::secret::{SecretFile, keep_private, shown};
 use crate::exit::{Exit, Failure, cause};
 use crate::net::deadline::Deadline;
@@ -107,10 +108,13 @@ pub fn load_roots(
 
 /// The roots that the system trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`. Those that rustls
 /// cannot use are left out.
-pub fn system_roots() -> Result<Arc<RootCertStore>, Failure> {
+pub(super) fn system_roots(flags: TrustFlags) -> Result<Arc<RootCertStore>, Failure> {
     let refused = |why: String| {
         let failure = Failure::new("read", "the system's root certificates", why, Exit::Usage);
-        Err(failure.hint("install ca-certificates, or use --tls-ca FILE or --tls-pin PIN"))
+        Err(failure.hint(&format!(
+            "install ca-certificates, or use {} FILE or {} PIN",
+            flags.ca, flags.pin
+        )))
     };
     // The crate passes over a file that is missing where a folder has roots, too.
     if let Some(file) = env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty())

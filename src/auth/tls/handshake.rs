@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, PeerIncompatible};
 
+use super::verifier::TrustFlags;
 use super::{certificate, untrusted};
 
 use crate::codec::tls::{Session, Side, alert_name, is_rejection};
@@ -30,8 +31,6 @@ pub trait Party {
     type Side: Side + 'static;
     /// The other side, as an error line names it.
     const PEER: &'static str;
-    /// Whether we could trust the peer's certificate by a pin.
-    const CAN_PIN: bool;
 
     /// What is known of a session, as far as it has come.
     fn info(&self, side: &Self::Side) -> TlsInfo;
@@ -42,6 +41,11 @@ pub trait Party {
 
     /// The name that the peer has proved, for people.
     fn proved_name(&self, side: &Self::Side) -> Option<String>;
+
+    /// The flags that could make the peer's certificate trusted.
+    fn trust_flags(&self) -> Option<TrustFlags> {
+        None
+    }
 
     /// Whether the peer has asked for a certificate that we do not have.
     fn lacks_certificate(&self) -> bool {
@@ -150,7 +154,7 @@ impl<P: Party> TlsHandshake<P> {
         let shown = self.party.take_rejected();
         let described = shown.as_ref().map(|it| certificate::describe(it, SystemTime::now()));
         let info = TlsInfo { certificate: described.and_then(Result::ok), ..self.info() };
-        let (code, cause) = untrusted::of(error, shown.as_ref(), &info, P::CAN_PIN);
+        let (code, cause) = untrusted::of(error, shown.as_ref(), &info, self.party.trust_flags());
         let reason = format!("{}'s certificate is not trusted: {cause}", P::PEER);
         let info = TlsInfo { reason: Some(cause), code: Some(code), ..info };
         Refusal { tls: Some(Rc::new(info)), ..Refusal::new(reason, Exit::NotAuthenticated) }

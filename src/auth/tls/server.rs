@@ -98,7 +98,6 @@ impl Server {
 impl Party for Server {
     type Side = UnbufferedServerConnection;
     const PEER: &'static str = "the client";
-    const CAN_PIN: bool = false;
 
     fn info(&self, side: &Self::Side) -> TlsInfo {
         TlsInfo { verified: self.verifier.is_some() && !side.is_handshaking(), ..negotiated(side) }

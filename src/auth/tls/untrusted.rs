@@ -4,22 +4,23 @@ use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::certificate;
+use super::verifier::TrustFlags;
 use crate::net::tlsinfo::{CertificateInfo, TlsInfo, listed};
 
 /// The shortest RSA key that ring takes.
 const RSA_BITS: usize = 2048;
 
 /// The reason that `error` stands for, as a code (`CERT_EXPIRED`) and as a line; `shown` is the peer's
-/// certificate, which `info` describes. With `can_pin` the line says how to trust it all the same.
+/// certificate, which `info` describes. With `flags` the line says how to trust it all the same.
 /// Over 50 lines: a reason an arm.
 pub fn of(
     error: &CertificateError,
     shown: Option<&CertificateDer<'_>>,
     info: &TlsInfo,
-    can_pin: bool,
+    flags: Option<TrustFlags>,
 ) -> (&'static str, String) {
     let certificate = info.certificate.as_ref();
-    let pin = if can_pin { pin(certificate) } else { String::new() };
+    let pin = flags.map_or_else(String::new, |flags| pin(certificate, flags));
     let rsa_bits = shown.and_then(certificate::rsa_bits).unwrap_or(RSA_BITS);
     match error {
         // Whatever else is wrong: not even a pin helps, as nothing that it has signed is verified.
@@ -36,7 +37,7 @@ pub fn of(
             ("CERT_NOT_YET_VALID", format!("it is not valid before {from}"))
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            ("CERT_WRONG_NAME", wrong_name(certificate, info.name.as_deref()))
+            ("CERT_WRONG_NAME", wrong_name(certificate, info.name.as_deref(), &pin, flags))
         }
         // One with a root's name: its signature is not the root's, or not even of that key's kind. Debian
         // has a self-signed certificate for localhost among its roots.
@@ -48,17 +49,17 @@ pub fn of(
             ("CERT_SELF_SIGNED", format!("it is self-signed{pin}"))
         }
         CertificateError::UnknownIssuer => {
-            let way = match pin.as_str() {
-                "" => String::new(),
-                pin => format!("{pin}, or --tls-ca FILE with its issuer"),
-            };
+            let way = flags.map_or_else(String::new, |flags| {
+                format!("{pin}, or {} FILE with its issuer", flags.ca)
+            });
             let cause = format!("its issuer is not known, or an intermediate is missing{way}");
             ("CERT_UNKNOWN_ISSUER", cause)
         }
         CertificateError::ApplicationVerificationFailure => {
+            let named = flags.map_or("the pin", |flags| flags.pin);
             let cause = match certificate {
-                Some(it) => format!("it is not the one that --tls-pin names, but {}", it.pin),
-                None => "it is not the one that --tls-pin names".into(),
+                Some(it) => format!("it is not the one that {named} names, but {}", it.pin),
+                None => format!("it is not the one that {named} names"),
             };
             ("CERT_WRONG_PIN", cause)
         }
@@ -90,7 +91,12 @@ fn expired(certificate: Option<&CertificateInfo>) -> String {
         .map_or_else(|| "it has expired".into(), |it| format!("it expired on {}", it.not_after))
 }
 
-fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> String {
+fn wrong_name(
+    certificate: Option<&CertificateInfo>,
+    wanted: Option<&str>,
+    pin: &str,
+    flags: Option<TrustFlags>,
+) -> String {
     let names = certificate.map_or(&[][..], |it| &it.names);
     let wanted = wanted.unwrap_or_default();
     let Some(first) = names.first() else {
@@ -98,18 +104,18 @@ fn wrong_name(certificate: Option<&CertificateInfo>, wanted: Option<&str>) -> St
     };
     // RFC 9525, section 2: names count in the subjectAltName only.
     if names == [wanted] {
-        let pin = pin(certificate);
         return format!("it has {wanted} as its common name alone, which does not count{pin}");
     }
     // What is pasted into a shell is a host name, or nothing.
-    let way = match ServerName::try_from(first.as_str()) {
-        Ok(_) => format!("; if that is meant: --tls-name {first}"),
-        Err(_) => String::new(),
+    let way = match (ServerName::try_from(first.as_str()), flags.map(|flags| flags.name)) {
+        (Ok(_), Some(Some(flag))) => format!("; if that is meant: {flag} {first}"),
+        (Ok(_), Some(None)) => pin.into(),
+        _ => String::new(),
     };
     format!("it is for {}, not for {wanted}{way}", listed(names, ", "))
 }
 
 /// How to trust it all the same.
-fn pin(certificate: Option<&CertificateInfo>) -> String {
-    certificate.map_or_else(String::new, |it| format!("; to trust it: --tls-pin {}", it.pin))
+fn pin(certificate: Option<&CertificateInfo>, flags: TrustFlags) -> String {
+    certificate.map_or_else(String::new, |it| format!("; to trust it: {} {}", flags.pin, it.pin))
 }

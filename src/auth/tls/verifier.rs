@@ -1,6 +1,7 @@
 //! Whether a client trusts the server's certificate (signed by a root, or the one that is pinned), and a
 //! server its client's.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,8 +16,9 @@ use rustls::{
 };
 
 use super::pin::Pin;
-use super::{Last, certificate, provider};
+use super::{Last, certificate, files, provider};
 use crate::exit::{Exit, Failure};
+use crate::net::deadline::Deadline;
 
 /// Which certificates of a server are trusted.
 #[derive(Clone, Debug)]
@@ -29,7 +31,35 @@ pub enum Trust {
     Any,
 }
 
+/// The flags that change what is trusted, as the command has them: error lines name them.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustFlags {
+    /// Takes a pin.
+    pub pin: &'static str,
+    /// Takes a file of roots.
+    pub ca: &'static str,
+    /// Takes a name, instead of the address's host.
+    pub name: Option<&'static str>,
+}
+
 impl Trust {
+    /// The trust in a pin, in the roots in a file, or in those of the system. Waits for a FIFO until then.
+    pub fn load(
+        pin: Option<&Pin>,
+        ca: Option<&Path>,
+        flags: TrustFlags,
+        until: Deadline,
+    ) -> Result<Self, Failure> {
+        match (pin, ca) {
+            (Some(pin), _) => Ok(Self::Pin(pin.clone())),
+            (None, Some(path)) => {
+                let (roots, given) = files::load_roots(path, until)?;
+                Self::in_roots(Arc::new(roots), given)
+            }
+            (None, None) => Self::in_roots(files::system_roots(flags)?, Vec::new()),
+        }
+    }
+
     /// The trust in what these roots have signed; `given` are their certificates, where they are not the
     /// system's.
     pub fn in_roots(

@@ -12,12 +12,14 @@ use rustls::sign::CertifiedKey;
 
 use crate::auth::tls::client::{Client, ClientOptions};
 use crate::auth::tls::server::{Server, ServerOptions};
-use crate::auth::tls::verifier::Trust;
+use crate::auth::tls::verifier::{Trust, TrustFlags};
 use crate::auth::tls::{certified, provider};
 use crate::exit::Exit;
 use crate::net::codec::Codec;
 use crate::net::handshake::tests::{connect, feed};
 use crate::net::handshake::{Driver, Handshake, Outcome, Stop};
+
+const FLAGS: TrustFlags = TrustFlags { pin: "--pin", ca: "--ca", name: None };
 
 /// A certificate for these names, signed by itself.
 fn identity(name: &str) -> Arc<CertifiedKey> {
@@ -47,6 +49,7 @@ pub(crate) fn pair(is_trusted: bool, asks_client: bool) -> [Box<dyn Handshake>; 
     );
     let options = ClientOptions {
         trust,
+        flags: FLAGS,
         name: None,
         identity: Some(Arc::clone(&theirs)),
         alpn: vec![b"a".to_vec(), b"b".to_vec()],
@@ -118,7 +121,13 @@ fn clients_at_the_same_time_keep_their_names() {
     let options =
         ServerOptions { identity: identity("server.test"), client_roots: None, alpn: Vec::new() };
     let server = Rc::new(Server::new(options).unwrap());
-    let options = ClientOptions { trust: Trust::Any, name: None, identity: None, alpn: Vec::new() };
+    let options = ClientOptions {
+        trust: Trust::Any,
+        flags: FLAGS,
+        name: None,
+        identity: None,
+        alpn: Vec::new(),
+    };
     let mut sides = ["a.test", "b.test", "127.0.0.1"].map(|name| {
         let client = Rc::new(Client::new(&options, Some(name)).unwrap());
         let [client, server] = [client.handshake(), server.handshake()].map(Result::unwrap);
