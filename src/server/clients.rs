@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outgoing::Wanted;
 use super::phase::Phase;
 use super::table::{Entry, Table};
 use crate::console::event::Reason;
 use crate::exit::Failure;
 use crate::net::connection::WriteHalf;
+use crate::net::deadline::Deadline;
 use crate::net::dump::Direction;
 use crate::net::endpoint::Endpoint;
 use crate::net::role::Role;
@@ -207,14 +209,15 @@ impl Clients for Table {
         moved
     }
 
-    fn dial(&mut self, route: usize, client: Option<Id>) -> u64 {
-        self.count += 1;
-        self.dials.push((self.count, route, client));
-        self.count
+    fn dial(&mut self, route: usize, client: Option<Id>, until: Deadline) -> u64 {
+        let number = self.count + 1;
+        self.count = number;
+        self.dials.push(Wanted { number, route, client, until });
+        number
     }
 
     fn cancel_dial(&mut self, number: u64) {
-        self.dials.retain(|(dialled, ..)| *dialled != number);
+        self.dials.retain(|wanted| wanted.number != number);
         self.cancelled.push(number);
     }
 

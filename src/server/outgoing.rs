@@ -57,6 +57,17 @@ pub struct Route {
     pub redials: bool,
 }
 
+/// A connection that the handler wants.
+pub(super) struct Wanted {
+    pub(super) number: u64,
+    /// The place of its route.
+    pub(super) route: usize,
+    /// The client that it is for.
+    pub(super) client: Option<Id>,
+    /// When it must be admitted.
+    pub(super) until: Deadline,
+}
+
 /// A connection that is dialled, or may be dialled again.
 pub(super) struct Outgoing {
     /// Its place among the routes.
@@ -67,6 +78,8 @@ pub(super) struct Outgoing {
     /// connected to.
     origin: Option<Box<(Endpoint, Endpoint)>>,
     attempt: Attempt,
+    /// When it must be admitted.
+    end: Deadline,
     /// The end of the attempt under way.
     until: Deadline,
     tunnel: Option<Tunnel>,
@@ -110,15 +123,19 @@ impl EventLoop<'_> {
     /// nothing else, however many follow them.
     pub(super) fn dial_wanted(&mut self) {
         for number in std::mem::take(&mut self.table.cancelled) {
-            self.outgoing.remove(&number);
+            if self.outgoing.remove(&number).is_none() {
+                self.connected.remove(&number);
+                self.table.remove_unadmitted(number);
+            }
         }
-        for (number, route, client) in std::mem::take(&mut self.table.dials) {
-            self.dial(number, route, client);
+        for wanted in std::mem::take(&mut self.table.dials) {
+            self.dial(&wanted);
         }
     }
 
-    /// Dials a connection, which has this number.
-    fn dial(&mut self, number: u64, place: usize, client: Option<Id>) {
+    /// Dials a connection.
+    fn dial(&mut self, wanted: &Wanted) {
+        let Wanted { number, route: place, client, until: end } = *wanted;
         let Some(route) = self.routes.get(place).filter(|_| self.table.stopping.is_none()) else {
             return;
         };
@@ -132,6 +149,7 @@ impl EventLoop<'_> {
             is_target: client.is_some(),
             origin,
             attempt: Attempt::Pausing(self.table.now),
+            end: end.min(self.config.deadline),
             until: Deadline::NEVER,
             tunnel: route.tunnel.as_ref().map(Tunnel::another),
             retry: route.wait.map(|wait| Retry::new(wait, self.config.deadline)),
@@ -155,7 +173,7 @@ impl EventLoop<'_> {
         }
         let end = match &mut out.retry {
             Some(retry) => retry.attempt(),
-            None => self.config.deadline,
+            None => out.end,
         };
         out.until = Deadline::after(route.timeout).min(end);
         self.start_dialer(number);
@@ -276,6 +294,8 @@ impl EventLoop<'_> {
             return Ok(());
         };
         let until = out.until;
+        // One try of a target ends with its handshake.
+        let end = if out.is_target { until } else { self.config.deadline };
         let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);
         let target = &route.address;
         let peer = match tunnel {
@@ -292,7 +312,7 @@ impl EventLoop<'_> {
         }));
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
-            None => self.reached(slot),
+            None => self.reached(slot, end),
         }
         Ok(())
     }
@@ -309,7 +329,7 @@ impl EventLoop<'_> {
         let again = tunnel.has_authorization() && !is_late;
         let failure = match event {
             HandshakeEvent::More => return,
-            HandshakeEvent::Done(_) => return self.reached(slot),
+            HandshakeEvent::Done(_) => return self.reached(slot, self.config.deadline),
             HandshakeEvent::Refused(why) => tunnel.refused(why),
             HandshakeEvent::Broken(e, _) => tunnel.broken(&e),
         };
@@ -321,9 +341,9 @@ impl EventLoop<'_> {
         self.ended_early(number, failure);
     }
 
-    /// The connection reaches the target.
-    fn reached(&mut self, slot: usize) {
-        if let Err(failure) = self.announce(slot)
+    /// The connection reaches the target; its handshake must be over at the `end`.
+    fn reached(&mut self, slot: usize, end: Deadline) {
+        if let Err(failure) = self.announce(slot, end)
             && let Some(id) = self.table.id(slot)
         {
             self.table.remove(slot, Reason::Error);
@@ -332,7 +352,7 @@ impl EventLoop<'_> {
     }
 
     /// Announces the connection, and secures it.
-    fn announce(&mut self, slot: usize) -> Result<(), Failure> {
+    fn announce(&mut self, slot: usize, end: Deadline) -> Result<(), Failure> {
         let Some(entry) = self.table.entries.get(slot) else {
             return Ok(());
         };
@@ -355,7 +375,7 @@ impl EventLoop<'_> {
         if let Ok(local) = &local {
             self.talk.say(&Event::Connected { id, peer: &peer, local, greet: route.greet });
         }
-        let until = Deadline::after(route.timeout).min(self.config.deadline);
+        let until = Deadline::after(route.timeout).min(end);
         let security = route.security.as_ref().filter(|_| !route.starttls);
         let handshake = security.map(ClientSecurity::handshake).transpose()?;
         self.table.with(slot, |entry, _, now| entry.conn.transmit(&announcement, now));

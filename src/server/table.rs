@@ -13,9 +13,10 @@ use slab::Slab;
 
 use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
+use super::outgoing::Wanted;
 use super::phase::{Negotiation, Phase};
 use super::preauth::network;
-use crate::console::event::{Event, Level};
+use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
 use crate::exit::Failure;
@@ -135,8 +136,8 @@ pub(super) struct Table {
     pub(super) refused: VecDeque<Id>,
     /// Connections accepted and dialled so far.
     pub(super) count: u64,
-    /// The numbers of connections to dial, the route of each, and the client that it is for.
-    pub(super) dials: Vec<(u64, usize, Option<Id>)>,
+    /// Connections to dial.
+    pub(super) dials: Vec<Wanted>,
     /// The numbers of connections that are not to be dialled any more.
     pub(super) cancelled: Vec<u64>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
@@ -206,6 +207,15 @@ impl Table {
             closed: Vec::new(),
             last: None,
         })
+    }
+
+    /// Removes a connection that is in its handshake.
+    pub(super) fn remove_unadmitted(&mut self, number: u64) {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|(_, entry)| entry.number == number && !entry.is_admitted);
+        if let Some((slot, _)) = found {
+            self.remove(slot, Reason::Reset);
+        }
     }
 
     /// Adds a connection, which waits to be admitted.

@@ -61,7 +61,7 @@ pub enum StreamEnd {
 pub trait Handler {
     /// The run has a target: connections to it are dialled with [`Clients::dial`], one by default.
     fn begin(&mut self, clients: &mut dyn Clients) {
-        clients.dial(0, None);
+        clients.dial(0, None, Deadline::NEVER);
     }
 
     /// The handshake that secures a dialled connection has succeeded or failed; with TLS, what is known of
@@ -282,11 +282,12 @@ pub trait Clients {
     /// the second has no room [`Handler::drained`] reports when it has again.
     fn splice_between(&mut self, from: Id, to: Id, splice: &mut Splice) -> Moved;
 
-    /// Dials another connection, by the route at this place in the run's; returns the number that it will
-    /// have. A PROXY header of the route names the client that it is for, or else ourselves.
-    fn dial(&mut self, route: usize, client: Option<Id>) -> u64;
+    /// Dials another connection, by the route at this place in the run's, and has its handshake over until
+    /// then; returns the number that it will have. A PROXY header of the route names the client that it is
+    /// for, or else ourselves.
+    fn dial(&mut self, route: usize, client: Option<Id>, until: Deadline) -> u64;
 
-    /// Gives up a connection that is still dialled; one that is in its handshake goes on.
+    /// Gives up a connection that is still dialled, or in its handshake.
     fn cancel_dial(&mut self, number: u64);
 
     /// Sets how many bytes a client's socket must have before it counts as readable

@@ -74,6 +74,28 @@ fn a_client_that_leaves_while_its_target_is_dialled_is_let_go() {
 }
 
 #[test]
+fn a_target_that_is_silent_in_its_handshake_costs_no_more_than_the_wait() {
+    let (target, address) = listener();
+    let pin = format!("sha256//{}=", "A".repeat(43));
+    let words = format!("-w 60s --to-tls-pin {pin} --once");
+    let server = relay(format!("tls:{address}"), format!("{words} --wait 500ms"));
+    let began = Instant::now();
+    resets_a_client(&server);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(server.finish().code, 4);
+    let _accepted = accept(&target);
+
+    // A client that leaves takes it along.
+    let server = relay(format!("tls:{address}"), words);
+    let client = server.connect();
+    let mut end = accept(&target);
+    reset(client);
+    let mut hello = Vec::new();
+    let _ = end.read_to_end(&mut hello);
+    server.finish().gives(7, "");
+}
+
+#[test]
 fn a_lack_of_descriptors_costs_those_clients_alone() {
     let (target, address) = listener();
     let server =

@@ -263,6 +263,38 @@ fn a_relay_that_stops_lets_pairs_drain() {
 }
 
 #[test]
+fn a_relay_that_stops_waits_for_answers_and_for_the_other_direction() {
+    let (target, address) = listener();
+    let server = relay(&address, "--grace 20s");
+    let (client, end) = pair(&server, &target);
+    let (half, half_end) = pair(&server, &target);
+    let (answered, answered_end) = pair(&server, &target);
+    echo_through(&answered, &answered_end);
+    (&client).write_all(b"question").unwrap();
+    assert_eq!(take(&end, 8), b"question");
+    half_end.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&half), b"");
+    server.signal("TERM");
+    assert_eq!((read_all(&answered), read_all(&answered_end)), (Vec::new(), Vec::new()));
+    std::thread::sleep(Duration::from_millis(500)); // more than ends a silent connection
+    (&end).write_all(b"answer").unwrap();
+    assert_eq!(read_all(&client), b"answer");
+    (&half).write_all(b"more").unwrap();
+    drop(half);
+    assert_eq!(read_all(&half_end), b"more");
+    server.finish().gives(0, "");
+
+    let server = relay(&address, "--grace 300ms");
+    let (client, end) = pair(&server, &target);
+    (&client).write_all(b"question").unwrap();
+    assert_eq!(take(&end, 8), b"question");
+    server.signal("TERM");
+    // Its answer has not come: an end would say that there is none.
+    assert_eq!((read_to_reset(&client), read_to_reset(&end)), (Vec::new(), Vec::new()));
+    server.finish().gives(0, "");
+}
+
+#[test]
 fn sockets_of_a_service_manager_are_relayed() {
     let echo = sockctl("serve 0 --echo").start();
     let socket = inherited(TcpListener::bind("127.0.0.1:0").unwrap());

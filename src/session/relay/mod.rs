@@ -60,6 +60,8 @@ struct Search {
 /// One side of a pair.
 struct Side {
     partner: Id,
+    /// It is the client, and what came last came from it: it may get an answer.
+    awaits_answer: bool,
     /// What came from this side and is in a pipe, as the partner has no room for it.
     pipe: Option<Splice>,
     /// It has ended its direction; the partner gets that behind the pipe.
@@ -98,7 +100,8 @@ impl Relay {
     /// Tries the search's target.
     fn dial(&mut self, mut search: Search, clients: &mut dyn Clients) {
         search.attempts += 1;
-        self.dialling.insert(clients.dial(search.target, Some(search.client)), search);
+        let until = search.retry.as_ref().map_or(Deadline::NEVER, Retry::end);
+        self.dialling.insert(clients.dial(search.target, Some(search.client), until), search);
     }
 
     /// No target has answered: once more after a pause, or the client is closed.
@@ -141,9 +144,44 @@ impl Relay {
             });
         }
         for (here, partner) in [(client, target), (target, client)] {
-            self.sides.insert(here, Side { partner, pipe: None, has_ended: false, is_gone: false });
+            let side = Side {
+                partner,
+                awaits_answer: false,
+                pipe: None,
+                has_ended: false,
+                is_gone: false,
+            };
+            self.sides.insert(here, side);
         }
         clients.pause(client, false);
+    }
+
+    /// Bytes have come from a side.
+    fn heard(&mut self, from: Id) {
+        let Some(side) = self.sides.get_mut(&from) else {
+            return;
+        };
+        let partner = side.partner;
+        // The client was accepted before its target was dialled.
+        side.awaits_answer = from.number < partner.number;
+        if !side.awaits_answer
+            && let Some(client) = self.sides.get_mut(&partner)
+        {
+            client.awaits_answer = false;
+        }
+    }
+
+    /// Whether an end of both sides of the pair would cut something off: what is in a pipe, an answer, or
+    /// what the other direction goes on with behind a half-close. So it is while there is no pair.
+    fn is_unfinished(&self, side: Id) -> bool {
+        let Some(here) = self.sides.get(&side) else {
+            return true;
+        };
+        let Some(there) = self.sides.get(&here.partner) else {
+            return false;
+        };
+        here.has_ended != there.has_ended
+            || [here, there].iter().any(|side| side.awaits_answer || side.pipe.is_some())
     }
 
     /// Moves what came from a client into its partner inside the kernel; false where it is to be copied.
@@ -160,6 +198,9 @@ impl Relay {
             },
         };
         let moved = clients.splice_between(client, partner, &mut splice);
+        if matches!(moved, Moved::Bytes(_)) || splice.inside() > 0 {
+            self.heard(client);
+        }
         if splice.inside() > 0 && !matches!(moved, Moved::Unsupported | Moved::SinkFailed(_)) {
             if let Some(side) = self.sides.get_mut(&client) {
                 side.pipe = Some(splice);
@@ -261,6 +302,7 @@ impl Handler for Relay {
         if clients.queued(partner) >= HIGH_WATER && !side.is_gone {
             clients.pause(client, true);
         }
+        self.heard(client);
         bytes.len()
     }
 
@@ -347,17 +389,14 @@ impl Handler for Relay {
     }
 
     fn is_incomplete(&mut self, client: Id) -> bool {
-        // It has no target yet, or not all that is for it, or not all from it has been passed on.
-        let Some(side) = self.sides.get(&client) else {
-            return true;
-        };
-        side.pipe.is_some() || self.sides.get(&side.partner).is_some_and(|it| it.pipe.is_some())
+        self.is_unfinished(client)
     }
 
     fn is_in_transit(&self, client: Id, clients: &dyn Clients) -> bool {
         self.sides.get(&client).is_some_and(|side| {
-            let is_held = |side: &Side| side.pipe.is_some() || clients.queued(side.partner) > 0;
-            is_held(side) || self.sides.get(&side.partner).is_some_and(is_held)
+            self.is_unfinished(client)
+                || clients.queued(client) > 0
+                || clients.queued(side.partner) > 0
         })
     }
 }

@@ -80,7 +80,7 @@ impl Repeated {
         let now = Instant::now();
         while self.has_more() && self.running.len() < self.schedule.parallel && self.next_at <= now
         {
-            self.running.insert(clients.dial(0, None), now);
+            self.running.insert(clients.dial(0, None, Deadline::NEVER), now);
             self.begun += 1;
             self.next_at = (self.next_at + self.schedule.interval).max(now);
         }
