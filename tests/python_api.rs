@@ -153,7 +153,7 @@ fn our_connect_chats_with_socketserver_in_lines() {
     client.close();
     let theirs = server.finish();
     assert_eq!(theirs.code, 0, "{}", theirs.stderr);
-    let said = "connected to …\n[1] … closed (eof; received 11, sent 10 bytes in … s)\n";
+    let said = "[1] connected to …\n[1] … closed (eof; received 11, sent 10 bytes in … s)\n";
     client.finish().is(0, "questionbye", said);
 }
 

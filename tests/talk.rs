@@ -26,7 +26,7 @@ fn text(event: &Value, field: &str) -> String {
 fn verbose_tells_both_ends_and_counts() {
     let peer = answering();
     let said = format!(
-        "connected to {peer} from 127.0.0.1:…\n\
+        "[1] connected to {peer} from 127.0.0.1:…\n\
          [1] {peer} closed (eof; received 3, sent 5 bytes in 0.… s)\n"
     );
     sockctl(format!("connect -v {peer}")).input("hello").run().is(0, "yes", said);

@@ -367,8 +367,8 @@ impl<'a> Event<'a> {
                 let on = if detail { format!(" on {local}") } else { String::new() };
                 format!("[{id}] {peer} {verb}{on}")
             }
-            Self::Connected { peer, local, .. } if detail => {
-                format!("connected to {peer} from {local}")
+            Self::Connected { id, peer, local, .. } if detail => {
+                format!("[{id}] connected to {peer} from {local}")
             }
             Self::Connected { peer, .. } => format!("connected to {peer}"),
             Self::Auth { id, peer, ok: true, key, .. } => {

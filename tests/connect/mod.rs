@@ -528,6 +528,6 @@ fn a_name_with_several_addresses_is_tried_in_turn_and_a_failure_names_each() {
         "$0" connect many 8520 -v
         wait $server"#;
     let said = with_many(serve).gives(0, "found");
-    assert!(said.contains("connected to 127.0.0.1:8520 from 127.0.0.1:"), "{said}");
+    assert!(said.contains("[1] connected to 127.0.0.1:8520 from 127.0.0.1:"), "{said}");
     with_many(r#""$0" connect -z two 1"#).is(3, "two:1 ECONNREFUSED (111)\n", "");
 }

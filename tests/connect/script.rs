@@ -442,7 +442,7 @@ fn verbose_tells_each_expectation_that_was_met() {
     let words = "-v --expect ^2.*\n --send x -w 0";
     let peer = says(&["220 hi\r\n"]);
     let said = format!(
-        "connected to {peer} from …\nexpected '^2.*\\n': '220 hi\\r\\n'\n\
+        "[1] connected to {peer} from …\nexpected '^2.*\\n': '220 hi\\r\\n'\n\
          [1] {peer} closed (eof; received 8, sent 1 bytes in … s)\n"
     );
     connect(peer, words).is(0, "220 hi\r\n", said);
