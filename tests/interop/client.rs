@@ -5,7 +5,11 @@ use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::run::{BINARY, Finished, Folder, Running, events, free_port, pattern, program, sockctl};
+use super::services::haproxy_that_names_clients;
+use super::tls::listens;
+use crate::run::{
+    BINARY, Finished, Folder, Program, Running, events, free_port, pattern, program, sockctl,
+};
 
 /// Waits until the port is open, as a user would.
 #[track_caller]
@@ -73,36 +77,58 @@ fn memcached_is_spoken_to_with_crlf() {
     done.is(0, "VALUE k 0 5\r\nhello\r\nEND\r\n", "");
 }
 
+/// An sshd of its own, and the configuration of its clients.
+pub struct Sshd {
+    _server: Running,
+    /// Where it listens.
+    pub port: u16,
+    folder: Folder,
+}
+
+impl Sshd {
+    /// One whose only user is who runs this.
+    pub fn new() -> Self {
+        let (folder, port) = (Folder::new(), free_port());
+        let path = |name: &str| folder.text(name);
+        for name in ["host", "user"] {
+            let words = format!("-q -t ed25519 -N '' -f {}", path(name));
+            program("ssh-keygen", words).run().is(0, "", "");
+        }
+        let conf = format!(
+            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\n\
+             UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n\
+             Subsystem sftp internal-sftp\n",
+            path("host"),
+            path("user.pub")
+        );
+        // Where sshd keeps its unprivileged half; made by its unit elsewhere.
+        fs::create_dir_all("/run/sshd").unwrap();
+        let words = ["-D", "-e", "-f", &folder.file("conf", conf)];
+        let server = listens(program("/usr/sbin/sshd", words), port);
+        let user = program("id", "-un").run().text();
+        let conf = format!(
+            "User {}\nIdentityFile {}\nIdentitiesOnly yes\nBatchMode yes\nLogLevel ERROR\n\
+             StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\n",
+            user.trim(),
+            path("user")
+        );
+        folder.file("client", conf);
+        Self { _server: server, port, folder }
+    }
+
+    /// ssh, scp or sftp with these words.
+    pub fn client(&self, name: &str, words: &str) -> Program {
+        program(name, ["-F", &self.folder.text("client")]).args(words)
+    }
+}
+
 #[test]
 #[ignore = "needs openssh-server"]
 fn ssh_moves_megabytes_through_connect() {
-    let folder = Folder::new();
-    let path = |name: &str| folder.text(name);
-    for name in ["host", "user"] {
-        let words = format!("-q -t ed25519 -N '' -f {}", path(name));
-        program("ssh-keygen", words).run().is(0, "", "");
-    }
-    std::fs::copy(path("user.pub"), path("authorized")).unwrap();
-    let port = free_port();
-    let conf = format!(
-        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\n\
-         UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n",
-        path("host"),
-        path("authorized")
-    );
-    // Where sshd keeps its unprivileged half; made by its unit elsewhere.
-    std::fs::create_dir_all("/run/sshd").unwrap();
-    let _server = program("/usr/sbin/sshd", ["-D", "-e", "-f", &folder.file("conf", conf)]).start();
-    is_up(port);
-    let user = program("id", "-un").run().text();
+    let sshd = Sshd::new();
     let bytes = pattern(3_000_000);
-    let talk = program("ssh", "-F /dev/null -o LogLevel=ERROR -o StrictHostKeyChecking=no")
-        .args(format!("-o UserKnownHostsFile=/dev/null -o BatchMode=yes -i {}", path("user")))
-        .args(format!("-o 'ProxyCommand {BINARY} connect %h %p' -p {port}"))
-        .args(format!("{}@127.0.0.1 cat", user.trim()))
-        .input(bytes.clone())
-        .run();
-    talk.is(0, bytes, "");
+    let words = format!("-o 'ProxyCommand {BINARY} connect %h %p' -p {} 127.0.0.1 cat", sshd.port);
+    sshd.client("ssh", &words).input(bytes.clone()).run().is(0, bytes, "");
 }
 
 #[test]
@@ -182,15 +208,7 @@ fn tinyproxy_connects_with_and_without_a_password() {
 #[test]
 #[ignore = "needs haproxy"]
 fn haproxy_believes_what_send_proxy_says() {
-    let folder = Folder::new();
-    let port = free_port();
-    let conf = format!(
-        "defaults\n mode http\n timeout client 1m\n timeout server 1m\n timeout connect 5s\n\
-         frontend f\n bind 127.0.0.1:{port} accept-proxy\n\
-         http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port]\\n\"\n"
-    );
-    let _server = program("haproxy", ["-db", "-f", &folder.file("conf", conf)]).start();
-    is_up(port);
+    let (_server, _folder, port) = haproxy_that_names_clients();
     for flag in ["--send-proxy", "--send-proxy=2"] {
         let talk = connect(format!("{port} {flag} --json -C --send 'GET / HTTP/1.0\\n\\n'"));
         assert_eq!(talk.code, 0, "{}", talk.stderr);

@@ -1,9 +1,10 @@
 //! Other programs as the other end. Ignored by default, each with its need; `.ci/run` installs
 //! them all, and there a missing one is a failure.
 
-mod client;
+pub mod client;
 mod netcat;
 mod opts;
+mod relay;
 mod scripted;
-mod services;
-mod tls;
+pub mod services;
+pub mod tls;

@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use crate::run::{BINARY, Folder, Running, free_port, pattern, program, sockctl, until};
+use super::tls::{listens, nginx};
+use crate::run::{
+    BINARY, Folder, Program, Running, free_port, pattern, program, shell, sockctl, until,
+};
 
 /// Waits until a port is open.
 #[track_caller]
@@ -11,11 +14,48 @@ fn is_up(port: u16) {
     until("the server is up", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }
 
-/// git with these words in a folder, dialling by `sockctl connect`; what it prints.
-fn git(folder: &Path, words: &str) -> String {
+/// git with these words in a folder.
+pub fn git(folder: &Path, words: &str) -> Program {
     let line =
         format!("-c user.name=t -c user.email=t@localhost -c init.defaultBranch=main {words}");
-    program("git", line).env("GIT_PROXY_COMMAND", proxy(folder)).within(folder).run().output()
+    program("git", line).within(folder)
+}
+
+/// git's daemon, which serves the repository `served` of a folder, and its port. In it is the file
+/// `big` with these bytes. It may be pushed to.
+pub fn git_daemon(folder: &Path, bytes: &[u8]) -> (Running, u16) {
+    let served = folder.join("served");
+    git(folder, "init -q served").run().is(0, "", "");
+    std::fs::write(served.join("big"), bytes).unwrap();
+    git(&served, "add big").run().is(0, "", "");
+    git(&served, "commit -qm big").run().is(0, "", "");
+    let port = free_port();
+    // The program itself: `git daemon` would only start it, and be ended in its place.
+    let place = git(folder, "--exec-path").run().output();
+    let words = "--reuseaddr --export-all --enable=receive-pack --listen=127.0.0.1";
+    let daemon = program(&format!("{}/git-daemon", place.trim()), words)
+        .args(format!("--port={port} --base-path={}", folder.display()));
+    (listens(daemon, port), port)
+}
+
+/// A `PostgreSQL` with these words more, on this port and on `.s.PGSQL.PORT` in its folder; all in that
+/// folder becomes its user's, as which it runs.
+pub fn postgres(folder: &Folder, port: u16, words: &str) -> Running {
+    let line = r#"
+set -e
+as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+if [ "$(id -u)" = 0 ]; then chmod 755 "$1"; chown -R postgres "$1"; fi
+as "$bin/initdb" -D "$1/db" -U postgres -A trust -N >"$1/log"
+folder=$1 port=$2
+shift 2
+set -- "$bin/postgres" -D "$folder/db" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 "$@"
+[ "$(id -u)" != 0 ] || set -- setpriv --reuid=postgres --clear-groups "$@"
+exec "$@"
+"#;
+    let server = shell(line, [&folder.text(""), &port.to_string()]).args(words).start();
+    server.stderr_has("ready to accept connections");
+    server
 }
 
 /// `sockctl connect` as a program that takes a host and a port.
@@ -35,25 +75,11 @@ fn proxy(folder: &Path) -> PathBuf {
 fn git_fetches_from_its_daemon_through_connect() {
     let folder = Folder::new();
     let folder = folder.path();
-    git(folder, "init -q served");
-    let served = folder.join("served");
     let bytes = pattern(3_000_000);
-    std::fs::write(served.join("big"), &bytes).unwrap();
-    git(&served, "add big");
-    git(&served, "commit -qm big");
-    let port = free_port();
-    // The program itself: `git daemon` would only start it, and be ended in its place.
-    let place = git(folder, "--exec-path");
-    let daemon = program(
-        &format!("{}/git-daemon", place.trim()),
-        "--reuseaddr --export-all --listen=127.0.0.1",
-    )
-    .args(format!("--port={port} --base-path={}", folder.display()))
-    .start();
-    is_up(port);
-    git(folder, &format!("clone -q git://127.0.0.1:{port}/served cloned"));
+    let (_daemon, port) = git_daemon(folder, &bytes);
+    let clone = git(folder, &format!("clone -q git://127.0.0.1:{port}/served cloned"));
+    clone.env("GIT_PROXY_COMMAND", proxy(folder)).run().is(0, "", "");
     assert_eq!(std::fs::read(folder.join("cloned/big")).unwrap(), bytes);
-    drop(daemon);
 }
 
 #[test]
@@ -146,16 +172,8 @@ fn opts_sees_what_redis_set() {
 fn opts_sees_what_nginx_set() {
     let port = free_port();
     let folder = Folder::new();
-    let place = folder.path().display();
-    let text = format!(
-        "daemon off; master_process off; pid {place}/pid; error_log stderr; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {place}/b; proxy_temp_path {place}/p;\n\
-         fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n\
-         server {{ listen 127.0.0.1:{port} so_keepalive=on rcvbuf=20000; }} }}"
-    );
-    std::fs::write(folder.at("conf"), text).unwrap();
-    let server = program("nginx", format!("-c {place}/conf -p {place}")).start();
-    is_up(port);
+    let site = format!("listen 127.0.0.1:{port} so_keepalive=on rcvbuf=20000;");
+    let server = nginx(&folder, port, &site);
     is_seen(&server, "nginx", port);
     let shown = changed(port);
     assert!(
@@ -169,18 +187,25 @@ fn opts_sees_what_nginx_set() {
 }
 
 /// haproxy on a free port, in front of a server that this `server` line of its configuration names.
-fn haproxy(server: &str) -> (Running, Folder, u16) {
-    let port = free_port();
-    let folder = Folder::new();
-    let path = folder.at("conf");
+pub fn haproxy(server: &str) -> (Running, Folder, u16) {
+    let rest = format!("default_backend b\nbackend b\n server s {server}");
+    haproxy_with("tcp", "", &rest)
+}
+
+/// haproxy on a free port, that answers HTTP with its client's address, which a PROXY header names.
+pub fn haproxy_that_names_clients() -> (Running, Folder, u16) {
+    let rest = "http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port]\\n\"";
+    haproxy_with("http", "accept-proxy", rest)
+}
+
+fn haproxy_with(mode: &str, bind: &str, rest: &str) -> (Running, Folder, u16) {
+    let (port, folder) = (free_port(), Folder::new());
     let text = format!(
-        "defaults\n mode tcp\n timeout client 1m\n timeout server 1m\n timeout connect 5s\n\
-         frontend f\n bind 127.0.0.1:{port}\n default_backend b\nbackend b\n server s {server}\n"
+        "defaults\n mode {mode}\n timeout client 1m\n timeout server 1m\n timeout connect 5s\n\
+         frontend f\n bind 127.0.0.1:{port} {bind}\n {rest}\n"
     );
-    std::fs::write(&path, text).unwrap();
-    let proxy = program("haproxy", ["-db", "-f", &path.display().to_string()]).start();
-    is_up(port);
-    (proxy, folder, port)
+    let proxy = program("haproxy", ["-db", "-f", &folder.file("conf", text)]);
+    (listens(proxy, port), folder, port)
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn payload_file(folder: &Folder) -> String {
 
 /// A program of which something listens at this port of 127.0.0.1 soon.
 #[track_caller]
-fn listens(program: Program, port: u16) -> Running {
+pub fn listens(program: Program, port: u16) -> Running {
     let mut running = program.start();
     until("it listens", || {
         assert!(running.is_running(), "{}", running.stderr_has(""));
@@ -416,14 +416,14 @@ fn ncat_talks_both_ways_in_both_roles() {
     drop((here, there));
 }
 
-/// nginx with this in its `server` block.
-fn nginx(folder: &Folder, port: u16, site: &str) -> Running {
+/// nginx with this in its `server` block; the port is one that it listens on.
+pub fn nginx(folder: &Folder, port: u16, site: &str) -> Running {
     let place = folder.path().display();
     let text = format!(
         "daemon off; master_process off; pid {place}/pid; error_log stderr; user root; events {{}}\n\
          http {{ access_log off; client_body_temp_path {place}/b; proxy_temp_path {place}/p;\n\
          fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n\
-         server {{ listen 127.0.0.1:{port} ssl; root {place}; {site} }} }}"
+         server {{ root {place}; {site} }} }}"
     );
     fs::write(folder.at("conf"), text).unwrap();
     listens(program("nginx", format!("-c {place}/conf -p {place}")), port)
@@ -439,7 +439,7 @@ fn nginx_serves_a_file_and_asks_for_certificates() {
         for version in ["TLSv1.2", "TLSv1.3"] {
             let port = free_port();
             let site = format!(
-                "ssl_certificate {cert}; ssl_certificate_key {cert}; ssl_protocols {version}; \
+                "listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {cert}; ssl_protocols {version}; \
                  ssl_client_certificate {}; ssl_verify_depth 3; ssl_verify_client optional; \
                  location /who {{ return 200 $ssl_protocol,$ssl_client_s_dn; }}",
                 chain.ca

@@ -29,7 +29,7 @@ fn resets_a_client(server: &Running) {
 
 /// A relay on a free port, to this target.
 #[track_caller]
-fn relay(target: impl Display, words: impl Words) -> Running {
+pub fn relay(target: impl Display, words: impl Words) -> Running {
     let server = sockctl(format!("serve 0 --to {target}")).args(words).start();
     server.address();
     server

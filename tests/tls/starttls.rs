@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 
 use serde_json::Value;
 
+use crate::interop::services::postgres;
 use crate::run::{
-    Folder, Program, Running, free_port, listening, program, python, refused, shell, sockctl,
+    Folder, Program, Running, free_port, listening, program, python, refused, sockctl,
 };
 
 /// A server that has a certificate in the file `argv[1]`, speaks the plain beginning `argv[2]`
@@ -345,25 +346,11 @@ fn openssl_starts_tls_with_our_server() {
 #[ignore = "needs postgresql"]
 fn postgresql_starts_tls() {
     let site = Site::new();
-    let port = free_port();
-    // The server does not run as root, and wants the key to be its own.
-    let line = r#"
-set -e
-as() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
-cp "$1" "$2/own.pem"
-if [ "$(id -u)" = 0 ]; then chmod 755 "$2"; chown -R postgres "$2"; fi
-as "$bin/initdb" -D "$2/db" -U postgres -A trust -N >"$2/log"
-[ "$(id -u)" != 0 ] || set -- "$@" setpriv --reuid=postgres --clear-groups
-folder=$2 port=$3
-shift 3
-exec "$@" "$bin/postgres" -D "$folder/db" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
-    -c ssl=on -c "ssl_cert_file=$folder/own.pem" -c "ssl_key_file=$folder/own.pem"
-"#;
-    let folder = Folder::new();
-    let place = folder.path().display().to_string();
-    let server = shell(line, [site.pem.as_str(), &place, &port.to_string()]).start();
-    server.stderr_has("ready to accept connections");
+    let (folder, port) = (Folder::new(), free_port());
+    // The server wants the key to be its own.
+    let pem = folder.file("own.pem", std::fs::read(&site.pem).unwrap());
+    let words = format!("-c ssl=on -c ssl_cert_file={pem} -c ssl_key_file={pem}");
+    let server = postgres(&folder, port, &words);
     let steps = "--send-hex 0000000804d2162f --expect '^S' --starttls \
         --send-hex '00000017 00030000 75736572 00 706f737467726573 00 00' \
         --expect server_encoding";
