@@ -22,6 +22,7 @@ mod memory;
 mod peer;
 mod place;
 mod reference;
+mod relay;
 mod repeat;
 mod report;
 mod room;
@@ -59,6 +60,11 @@ const GROUPS: &[(&str, Group)] = &[
     ("tls-bulk", tls::bulk),
     ("tls-handshakes", tls::handshakes),
     ("tls-memory", tls::memory),
+    ("relay-bulk", relay::bulk),
+    ("relay-latency", relay::latency),
+    ("relay-connections", relay::connections),
+    ("relay-memory", relay::memory),
+    ("relay-encrypted", relay::encrypted),
     ("repeat", repeat::run),
     ("start", startup::run),
     ("scan", scan::run),
@@ -73,7 +79,7 @@ const SLOW: Duration = Duration::from_secs(8);
 /// Measures sockctl beside other programs
 #[derive(Parser)]
 struct Options {
-    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, tls-bulk, tls-handshakes, tls-memory, repeat, start, scan, growth
+    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, tls-bulk, tls-handshakes, tls-memory, relay-bulk, relay-latency, relay-connections, relay-memory, relay-encrypted, repeat, start, scan, growth
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<String>,
     /// Fewer and shorter rounds

@@ -74,6 +74,16 @@ impl Process {
         Ok(own + Duration::from_secs(children.into()) / u32::try_from(second)?)
     }
 
+    /// The CPU time of its whole group so far; those that have ended are not in it.
+    pub fn group_cpu(&self) -> Result<Duration> {
+        let mut total = Duration::ZERO;
+        for process in self.group()? {
+            let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(process)?))?;
+            total += Duration::from(clock.now()?);
+        }
+        Ok(total)
+    }
+
     /// The memory of its whole group: proportional set sizes, in bytes.
     pub fn group_memory(&self) -> Result<f64> {
         let mut total = 0.0;

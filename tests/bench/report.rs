@@ -16,8 +16,12 @@ pub const IPERF: &str = "iperf3";
 pub const NOISE: &str = "Noise";
 /// The memory that an idle TLS connection may have. No peer.
 pub const BUDGET: &str = "24 KiB";
+/// The memory that an idle pair of a relay may have. No peer.
+pub const PAIR: &str = "1 KiB";
+/// Ours without what is beside it. No peer.
+pub const ALONE: &str = "alone";
 /// What is no peer.
-const MARKS: [&str; 4] = [REFERENCE, IPERF, NOISE, BUDGET];
+const MARKS: [&str; 6] = [REFERENCE, IPERF, NOISE, BUDGET, PAIR, ALONE];
 
 /// Whether more or less of it is better.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,12 @@ impl Metric {
     pub fn less(name: impl Into<String>, unit: &'static str, target: Option<f64>) -> Self {
         let better = Better::Less;
         Self { better, ..Self::more(name, unit, target) }
+    }
+
+    /// With a target beside the best peer.
+    pub fn best(mut self, ratio: f64) -> Self {
+        self.targets.push((None, ratio));
+        self
     }
 
     /// With a target beside this contender.
