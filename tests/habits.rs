@@ -13,6 +13,7 @@ use crate::run::{
     datagrams, echoes, free_port, is_like, listen, listener, program, read_all, read_to_reset,
     sockctl, take, with_ports,
 };
+use crate::serve::limits::{activated, inherited};
 
 const README: &str = include_str!("../README.md");
 
@@ -202,6 +203,38 @@ const HABITS: &[Habit] = &[
     }),
     ("sockctl serve 8520 --to localhost:8521 --wait 30s", |place, command| {
         place.relays(command, &place.seen("serve"), Place::client);
+    }),
+    (
+        "sockctl serve 8520 --to auth:127.0.0.1:8521 --to-key-file key --wait 30s",
+        |place, command| {
+            let server = place.seen(&format!("auth-serve --key-file {}", place.key()));
+            // It is there before its server is.
+            let _relay = place.serve(command);
+            let client = place.client().start();
+            let server = sockctl(server).start();
+            server.stderr_has("listening on ");
+            client.finish().is(0, "seen\n", "");
+        },
+    ),
+    ("sockctl serve unix:socket --to 127.0.0.1:8521", |place, command| {
+        let path = place.folder.text("socket");
+        place.relays(command, &place.seen("serve"), |_| sockctl(format!("connect unix:{path}")));
+    }),
+    ("sockctl serve --systemd --to 127.0.0.1:8521", |place, command| {
+        let socket = inherited(listen(place.port));
+        let server = sockctl(place.seen("serve")).start();
+        server.stderr_has("listening on ");
+        let command = with_ports(command, |known| place.port + (known - 8520));
+        let _relay = activated(&[&socket], command.strip_prefix("sockctl ").unwrap());
+        place.client().run().is(0, "seen\n", "");
+    }),
+    ("sockctl serve 8520 --to 127.0.0.1:8521 --send-proxy", |place, command| {
+        let server = sockctl(place.seen("serve --accept-proxy 127.0.0.1 -v")).start();
+        server.stderr_has("listening on ");
+        let _relay = place.serve(command);
+        let from = "127.0.0.9";
+        place.client().args(["-s", from]).run().is(0, "seen\n", "");
+        server.stderr_has(&format!("{from}:"));
     }),
     ("sockctl serve 8520 --to unix:socket", |place, command| {
         let path = place.folder.text("socket");

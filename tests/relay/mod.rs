@@ -1,11 +1,13 @@
 //! `serve --to`: each client is joined to a target.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, recvmsg, sendmsg};
 use serde_json::json;
 
 use crate::run::{
@@ -168,6 +170,49 @@ fn a_header_in_front_is_passed_on() {
     client.shutdown(Shutdown::Write).unwrap();
     let got = String::from_utf8(read_all(accept(&target))).unwrap();
     assert!(got.starts_with("PROXY TCP4 192.0.2.1 ") && got.ends_with("\r\nx"), "{got}");
+}
+
+/// Urgent data and descriptors: the kernel drops what is not asked for.
+#[test]
+fn only_bytes_are_passed_on() {
+    let folder = Folder::new();
+    let (path, ours) = (folder.text("target"), folder.text("relay"));
+    for words in ["", "--hex /dev/null"] {
+        let (target, address) = listener();
+        let server = relay(&address, words);
+        let (client, end) = pair(&server, &target);
+        (&client).write_all(b"before").unwrap();
+        socket2::SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        (&client).write_all(b"after").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&end), b"beforeafter");
+
+        let _ = std::fs::remove_file(&path);
+        let target = UnixListener::bind(&path).unwrap();
+        let server = sockctl(format!("serve unix:{ours} --to unix:{path} {words}")).start();
+        server.address();
+        let client = UnixStream::connect(&ours).unwrap();
+        let (end, _) = target.accept().unwrap();
+        sends_a_descriptor(&client, &end);
+        let before = server.vitals().descriptors;
+        for _ in 0..10 {
+            sends_a_descriptor(&client, &end);
+        }
+        assert_eq!(server.vitals().descriptors, before);
+    }
+}
+
+/// A descriptor that is sent with a byte: the byte arrives alone.
+#[track_caller]
+fn sends_a_descriptor(client: &UnixStream, end: &UnixStream) {
+    let (fds, byte) = ([client.as_raw_fd()], [IoSlice::new(b"x")]);
+    let beside = [ControlMessage::ScmRights(&fds)];
+    sendmsg::<()>(client.as_raw_fd(), &byte, &beside, MsgFlags::empty(), None).unwrap();
+    let (mut space, mut byte) = (nix::cmsg_space!([std::os::fd::RawFd; 4]), [0]);
+    let mut into = [IoSliceMut::new(&mut byte)];
+    let fd = end.as_raw_fd();
+    let got = recvmsg::<()>(fd, &mut into, Some(&mut space), MsgFlags::empty()).unwrap();
+    assert_eq!((got.bytes, got.cmsgs().unwrap().count()), (1, 0));
 }
 
 // ---- limits --------------------------------------------------------------------------------
