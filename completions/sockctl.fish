@@ -54,11 +54,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-ca -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l delay -d 'With --to: pass each byte on this much later, each end and reset too' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l cut -d 'With --to: reset both sides once SIZE bytes of the target have reached the client' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l pause -d 'Wait this long' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l rate -d 'Send at most SIZE bytes a second' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l rate -d 'Send at most SIZE bytes a second; with --to, in each direction of a pair' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'
@@ -1156,11 +1158,13 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-ca
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l delay -d 'With --to: pass each byte on this much later, each end and reset too' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l cut -d 'With --to: reset both sides once SIZE bytes of the target have reached the client' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l pause -d 'Wait this long' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l rate -d 'Send at most SIZE bytes a second' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l rate -d 'Send at most SIZE bytes a second; with --to, in each direction of a pair' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l sh -d 'Run COMMAND with /bin/sh for each client, as its stdin and stdout' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s m -l max-conns -d 'Maximum number of connections at a time' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l on-full -d 'What to do with connections beyond --max-conns' -r -f -a "wait\t'Keep them waiting until there is room'

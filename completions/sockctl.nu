@@ -45,6 +45,8 @@ module completions {
     --to-tls-pin: string      # With --to tls:…: trust this key alone
     --to-key-file: path       # With --to auth:…: read the key from FILE
     --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
+    --delay: string           # With --to: pass each byte on this much later, each end and reset too
+    --cut: string             # With --to: reset both sides once SIZE bytes of the target have reached the client
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -52,7 +54,7 @@ module completions {
     --pause: string           # Wait this long
     --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
-    --rate: string            # Send at most SIZE bytes a second
+    --rate: string            # Send at most SIZE bytes a second; with --to, in each direction of a pair
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data
@@ -289,6 +291,8 @@ module completions {
     --to-tls-pin: string      # With --to tls:…: trust this key alone
     --to-key-file: path       # With --to auth:…: read the key from FILE
     --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
+    --delay: string           # With --to: pass each byte on this much later, each end and reset too
+    --cut: string             # With --to: reset both sides once SIZE bytes of the target have reached the client
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -296,7 +300,7 @@ module completions {
     --pause: string           # Wait this long
     --starttls                # Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert
     --reset                   # Reset the connection (RST); the last step
-    --rate: string            # Send at most SIZE bytes a second
+    --rate: string            # Send at most SIZE bytes a second; with --to, in each direction of a pair
     --sh: string              # Run COMMAND with /bin/sh for each client, as its stdin and stdout
     --crlf(-C)                # Send CRLF line ends: add the CR where it is missing
     --send-only               # Only send: drop received data

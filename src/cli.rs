@@ -54,6 +54,7 @@ sockctl serve 7000 --log 'talk-%i.log'   # what each client said and heard, with
 sockctl serve 6379 --when '^PING\\r\\n' '+PONG\\r\\n'   # answers by content
 sockctl serve '*:8443' --tls --to 127.0.0.1:8080   # relays each client: TLS in front of a server
 sockctl serve 5432 --to tls:db.example.org:5432 --wait 30s   # the other way round, once it is there
+sockctl serve 5433 --to 5432 --delay 100ms --rate 1M --cut 64k   # a bad network, for a test
 sockctl serve 2525 --send '220 x\\r\\n' --expect '^STARTTLS\\r\\n' --send '220 go\\r\\n' --starttls --expect '^QUIT'
 sockctl serve 6379 --once --expect PING --send +PO --reset  # breaks in mid-answer, for a test
 ",

@@ -280,6 +280,7 @@
 //! | `FULL_POLL`          | `session/pipe.rs`            | a pipe with several clients looks every 50 ms whether stdin may be read again |
 //! | `WINDOW`             | `session/script/mod.rs`      | a script keeps the last 1 MiB that no step has read |
 //! | `SPARE_PIPES`        | `session/relay/mod.rs`       | a relay keeps 4 empty pipes for the next bytes  |
+//! | `LINK_LIMIT`         | `session/relay/network.rs`   | on a bad network 1 MiB is on its way in a direction of a pair |
 //! | `UNMATCHED`          | `session/when.rs`            | `--when` keeps the last 1 MiB that matched no rule |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
 //! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
@@ -305,7 +306,8 @@
 //!   by one of the run's [`server::Route`]s and for a client; such a connection is a target: it takes no place of
 //!   `-m` and `--per-ip`, has no dump, and ends as an accepted one does where the run stops. A pair's bytes go
 //!   through a pipe ([`Clients::splice_between`](session::Clients::splice_between)), which is kept only while
-//!   bytes are inside. Idle timeout and linger hold for all connections of a run; what the end of one means for its
+//!   bytes are inside. On a bad network they are copied to a [`Link`](session::relay::network::Link) for each direction,
+//!   which is pure and says what leaves when. Idle timeout and linger hold for all connections of a run; what the end of one means for its
 //!   partner is the handler's to say ([`closed`](session::Handler::closed)).
 //! - **Scripts**: [`session::script::Script`] is pure and knows no role; its handler
 //!   ([`session::script::handler::Scripted`]) keeps one for each connection, with a timer of its own.

@@ -7,6 +7,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::run::{
     BINARY, DEADLINE, Finished, Folder, IN_USE, Program, Running, accept, ask, connect, datagram,
@@ -235,6 +236,26 @@ const HABITS: &[Habit] = &[
         let from = "127.0.0.9";
         place.client().args(["-s", from]).run().is(0, "seen\n", "");
         server.stderr_has(&format!("{from}:"));
+    }),
+    ("sockctl serve 8520 --to 127.0.0.1:8521 --delay 100ms", |place, command| {
+        let began = Instant::now();
+        place.relays(command, &place.seen("serve"), Place::client);
+        assert!(began.elapsed() >= Duration::from_millis(100));
+    }),
+    ("sockctl serve 8520 --to 127.0.0.1:8521 --rate 100000", |place, command| {
+        let began = Instant::now();
+        let server = format!("serve {} --reply {}", place.port + 1, "x".repeat(50_000));
+        let server = sockctl(server).start();
+        server.stderr_has("listening on ");
+        let _relay = place.serve(command);
+        assert_eq!(read_all(connect(place.port)).len(), 50_000);
+        assert!(began.elapsed() >= Duration::from_millis(500));
+    }),
+    ("sockctl serve 8520 --to 127.0.0.1:8521 --cut 3", |place, command| {
+        let server = sockctl(place.seen("serve")).start();
+        server.stderr_has("listening on ");
+        let _relay = place.serve(command);
+        assert_eq!(read_to_reset(connect(place.port)), b"see");
     }),
     ("sockctl serve 8520 --to unix:socket", |place, command| {
         let path = place.folder.text("socket");

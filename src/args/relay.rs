@@ -29,6 +29,7 @@ use crate::net::proxy_header::Version;
 use crate::net::quantity;
 use crate::net::resolve::Source;
 use crate::server::Route;
+use crate::session::relay::network::Network;
 
 /// Where clients are relayed to.
 #[derive(Args, Debug, Clone)]
@@ -42,24 +43,30 @@ pub struct RelayArgs {
     #[arg(short, long, value_name = "ADDR[:PORT]", value_parser = super::source, help_heading = "Relay")]
     pub source: Option<SocketAddr>,
     /// With --to: try the targets again for this long, while the client waits
-    #[arg(long, value_name = "DUR", value_parser = quantity::duration, requires = "to", help_heading = "Relay")]
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, help_heading = "Relay")]
     pub wait: Option<Duration>,
     /// With --to: announce the client to the target with a PROXY header
     #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-        value_parser = count::<u8>(1, 2), requires = "to", help_heading = "Relay")]
+        value_parser = count::<u8>(1, 2), help_heading = "Relay")]
     pub send_proxy: Option<u8>,
     /// With --to tls:…: trust the certificates (PEM) in FILE, and what they have signed
-    #[arg(long, value_name = "FILE", requires = "to", group = "to-trust", value_hint = ValueHint::FilePath, help_heading = "Relay")]
+    #[arg(long, value_name = "FILE", group = "to-trust", value_hint = ValueHint::FilePath, help_heading = "Relay")]
     pub to_tls_ca: Option<PathBuf>,
     /// With --to tls:…: trust this key alone
-    #[arg(long, value_name = "PIN", value_parser = Pin::parse, requires = "to", group = "to-trust", help_heading = "Relay")]
+    #[arg(long, value_name = "PIN", value_parser = Pin::parse, group = "to-trust", help_heading = "Relay")]
     pub to_tls_pin: Option<Pin>,
     /// With --to auth:…: read the key from FILE
-    #[arg(long, value_name = "FILE", requires = "to", value_hint = ValueHint::FilePath, help_heading = "Relay")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Relay")]
     pub to_key_file: Option<PathBuf>,
     /// With --to auth:…: bind the encrypted session to TEXT
     #[arg(long, value_name = "TEXT", value_parser = text_parser(), requires = "to_key_file", help_heading = "Relay")]
     pub to_context: Option<Bytes>,
+    /// With --to: pass each byte on this much later, each end and reset too
+    #[arg(long, value_name = "DUR", value_parser = quantity::duration, help_heading = "Relay")]
+    pub delay: Option<Duration>,
+    /// With --to: reset both sides once SIZE bytes of the target have reached the client
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size, help_heading = "Relay")]
+    pub cut: Option<u64>,
 }
 
 /// A target, and how the connection to it is secured.
@@ -116,14 +123,35 @@ fn known(address: &Address) -> Vec<Endpoint> {
 }
 
 impl RelayArgs {
-    /// Refuses `-s` where it is meant as the address to listen on, as with nc.
+    /// Refuses what is for a relay where there is none; `-s` may be meant as the address to listen on, as with nc.
     pub fn check(&self) -> Result<(), Failure> {
-        match self.source {
-            Some(_) if self.to.is_empty() => Err(Failure::usage(
-                "-s is for --to TARGET; write the address to listen on as HOST:PORT",
-            )),
-            _ => Ok(()),
+        if !self.to.is_empty() {
+            return Ok(());
         }
+        if self.source.is_some() {
+            return Err(Failure::usage(
+                "-s is for --to TARGET; write the address to listen on as HOST:PORT",
+            ));
+        }
+        let given = [
+            ("--wait", self.wait.is_some()),
+            ("--send-proxy", self.send_proxy.is_some()),
+            ("--to-tls-ca", self.to_tls_ca.is_some()),
+            ("--to-tls-pin", self.to_tls_pin.is_some()),
+            ("--to-key-file", self.to_key_file.is_some()),
+            ("--delay", self.delay.is_some()),
+            ("--cut", self.cut.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => Err(Failure::usage(format!("{flag} is for --to TARGET"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The bad network between the sides of a pair, if there is one; `rate` is that of `--rate`.
+    pub fn network(&self, rate: Option<u64>) -> Option<Network> {
+        let is_bad = self.delay.is_some() || rate.is_some() || self.cut.is_some();
+        is_bad.then(|| Network { delay: self.delay.unwrap_or_default(), rate, cut: self.cut })
     }
 
     /// How the targets are dialled, in their order; `own` is where clients connect.

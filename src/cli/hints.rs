@@ -148,6 +148,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "openssl s_client check_http check_ssl_cert check_tcp",
         "use sockctl connect --tls HOST:PORT; with -z it shows the certificate",
     ),
+    (
+        "toxiproxy toxiproxy-server toxiproxy-cli netem",
+        "use sockctl serve ADDRESS --to TARGET, with --delay DUR, --rate SIZE, --cut SIZE",
+    ),
     ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 

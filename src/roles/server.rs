@@ -154,6 +154,9 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
     args.relay.check()?;
+    if args.steps.rate.is_some() && args.steps.is_empty() && args.relay.to.is_empty() {
+        return Err(Failure::usage("--rate is for --to TARGET and for steps, as --send TEXT"));
+    }
     let dumps = args.socket.dumps(security.is_some(), talk)?;
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
@@ -251,7 +254,9 @@ impl Choice {
             }
             Self::Relay => {
                 let targets = args.relay.to.iter().map(|target| target.shown.clone()).collect();
-                let mut relay = Relay::new(targets, args.relay.wait, run.config.deadline, talk);
+                let (wait, until) = (args.relay.wait, run.config.deadline);
+                let network = args.relay.network(args.steps.rate);
+                let mut relay = Relay::new(targets, wait, network, until, talk);
                 let ended = run.serve(&mut relay)?;
                 match relay.into_failure().filter(|_| args.once) {
                     Some(failure) if matches!(ended.0, RunEnd::Over) => Err(failure),

@@ -109,6 +109,15 @@ impl Args for Steps {
         let hex = args::hex as fn(&str) -> Result<Bytes, String>;
         let duration = quantity::duration as fn(&str) -> Result<Duration, String>;
         let size = args::size as fn(&str) -> Result<u64, String>;
+        // A relay has no steps, but a rate.
+        let relays = command.get_arguments().any(|arg| arg.get_id() == "to");
+        let rate =
+            flag("rate", "Send at most SIZE bytes a second").value_name("SIZE").value_parser(size);
+        let rate = if relays {
+            rate.help("Send at most SIZE bytes a second; with --to, in each direction of a pair")
+        } else {
+            rate.requires("steps")
+        };
         command.group(ArgGroup::new("steps").multiple(true)).args([
             step(
                 "send",
@@ -136,10 +145,7 @@ impl Args for Steps {
                 "Begin TLS (STARTTLS): the steps behind it are encrypted; see --tls-ca and --tls-cert",
             ),
             step("reset", "", "Reset the connection (RST); the last step"),
-            flag("rate", "Send at most SIZE bytes a second")
-                .value_name("SIZE")
-                .value_parser(size)
-                .requires("steps"),
+            rate,
         ])
     }
 

@@ -19,6 +19,7 @@ use crate::serve::limits::{activated, inherited};
 
 mod ends;
 mod faults;
+mod network;
 mod secured;
 
 /// A client is reset, perhaps before its connect(2) has returned.

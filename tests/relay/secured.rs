@@ -8,7 +8,7 @@ use crate::auth::random_key;
 use crate::run::{Folder, Running, accept, ask, listener, pattern, read_to_reset, sockctl};
 
 /// How relays are chained: what is between a plain client and a plain target.
-pub const KINDS: [&str; 5] = ["plain", "dumped", "auth", "tls", "both"];
+pub const KINDS: [&str; 6] = ["plain", "dumped", "auth", "tls", "both", "slow"];
 
 /// Relays between a plain client and a plain target.
 pub struct Chain {
@@ -27,6 +27,7 @@ impl Chain {
         let mut relays = Vec::new();
         let layers: &[&str] = match kind {
             "both" => &["tls", "auth"],
+            "slow" => &["network", "auth"],
             kind => &[kind],
         };
         for layer in layers.iter().rev() {
@@ -46,7 +47,11 @@ impl Chain {
                     relays.splice(0..0, [near, far]);
                 }
                 layer => {
-                    let words = if layer == "dumped" { "--hex /dev/null" } else { "" };
+                    let words = match layer {
+                        "dumped" => "--hex /dev/null",
+                        "network" => "--delay 100ms --rate 2000000",
+                        _ => "",
+                    };
                     let near = relay(&address, words);
                     address = near.address();
                     relays.insert(0, near);

@@ -8,8 +8,13 @@
 //! | breaks, is silent for too long | a reset behind what had come                                |
 //!
 //! A client is paused until its target answers: its bytes stay in its socket.
+//!
+//! On a bad network ([`network`]) what comes from a side is copied to the link of the other, which says when it
+//! leaves.
 
-use std::collections::BTreeMap;
+pub mod network;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::closed::Closed;
@@ -21,7 +26,9 @@ use crate::exit::{Exit, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
 use crate::net::retry::Retry;
+use crate::net::role::Role;
 use crate::net::splice::{Moved, Splice};
+use network::{Departure, End, Link, Network};
 
 /// Pipes that are kept for the next bytes: a turn needs one, and as many more as sides are full.
 const SPARE_PIPES: usize = 4;
@@ -42,6 +49,9 @@ pub struct Relay {
     /// Both sides of each pair.
     sides: BTreeMap<Id, Side>,
     spare: Vec<Splice>,
+    network: Option<Network>,
+    /// When something leaves the link to which side.
+    departures: BTreeSet<(Instant, Id)>,
     /// How the first that failed of all connections did.
     failure: Option<Failure>,
 }
@@ -68,13 +78,25 @@ struct Side {
     has_ended: bool,
     /// It is gone: what its socket holds is queued for the partner, however much waits there.
     is_gone: bool,
+    /// What is on its way to this side.
+    link: Option<Box<Link>>,
+    /// The link's place among the departures.
+    armed: Option<Instant>,
+}
+
+impl Side {
+    /// Whether something is on its way to this side.
+    fn is_awaiting(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_busy())
+    }
 }
 
 impl Relay {
-    /// A relay to these targets.
+    /// A relay to these targets, as it were over a network.
     pub fn new(
         targets: Vec<String>,
         wait: Option<Duration>,
+        network: Option<Network>,
         deadline: Deadline,
         talk: Talk,
     ) -> Self {
@@ -88,6 +110,8 @@ impl Relay {
             pausing: Vec::new(),
             sides: BTreeMap::new(),
             spare: Vec::new(),
+            network,
+            departures: BTreeSet::new(),
             failure: None,
         }
     }
@@ -144,16 +168,23 @@ impl Relay {
             });
         }
         for (here, partner) in [(client, target), (target, client)] {
+            let link = self.network.map(|mut network| {
+                network.cut = network.cut.filter(|_| here == client);
+                Link::new(network, Instant::now()).into()
+            });
             let side = Side {
                 partner,
                 awaits_answer: false,
                 pipe: None,
                 has_ended: false,
                 is_gone: false,
+                link,
+                armed: None,
             };
             self.sides.insert(here, side);
         }
         clients.pause(client, false);
+        self.deliver(client, clients); // `--cut 0`
     }
 
     /// Bytes have come from a side.
@@ -171,17 +202,18 @@ impl Relay {
         }
     }
 
-    /// Whether an end of both sides of the pair would cut something off: what is in a pipe, an answer, or
-    /// what the other direction goes on with behind a half-close. So it is while there is no pair.
+    /// Whether an end of both sides of the pair would cut something off: what is in a pipe or a link, an answer,
+    /// or what the other direction goes on with behind a half-close. So it is while there is no pair.
     fn is_unfinished(&self, side: Id) -> bool {
         let Some(here) = self.sides.get(&side) else {
             return true;
         };
         let Some(there) = self.sides.get(&here.partner) else {
-            return false;
+            return here.is_awaiting();
         };
-        here.has_ended != there.has_ended
-            || [here, there].iter().any(|side| side.awaits_answer || side.pipe.is_some())
+        let is_held =
+            |side: &&Side| side.awaits_answer || side.pipe.is_some() || side.is_awaiting();
+        here.has_ended != there.has_ended || [here, there].iter().any(is_held)
     }
 
     /// Moves what came from a client into its partner inside the kernel; false where it is to be copied.
@@ -219,11 +251,85 @@ impl Relay {
         true
     }
 
+    /// The direction to a side has ended: it gets that over its link.
+    fn end_link(&mut self, sink: Id, end: End, clients: &mut dyn Clients) {
+        if let Some(link) = self.sides.get_mut(&sink).and_then(|side| side.link.as_mut()) {
+            link.end(end, Instant::now());
+        }
+        self.deliver(sink, clients);
+    }
+
+    /// A side gets what leaves its link now, as far as it has room; its partner is read while the link has.
+    fn deliver(&mut self, sink: Id, clients: &mut dyn Clients) {
+        let Some(Side { partner, link: Some(link), armed, .. }) = self.sides.get_mut(&sink) else {
+            return;
+        };
+        let (partner, now) = (*partner, Instant::now());
+        let (mut next, mut is_cut) = (None, false);
+        loop {
+            if clients.queued(sink) >= HIGH_WATER && !link.is_reset(now) {
+                next = link.block();
+                break;
+            }
+            match link.next(now) {
+                Departure::Bytes(bytes) => clients.send(sink, &bytes),
+                Departure::End(End::Fin) => clients.finish(sink),
+                Departure::End(End::Reset) => clients.close(sink, Reason::Reset),
+                Departure::Cut => {
+                    is_cut = true;
+                    break;
+                }
+                Departure::Later(at) => {
+                    next = at;
+                    break;
+                }
+            }
+        }
+        self.departures.extend(next.map(|at| (at, sink)));
+        if let Some(before) = std::mem::replace(armed, next).filter(|&at| next != Some(at)) {
+            self.departures.remove(&(before, sink));
+        }
+        if !link.is_full() {
+            clients.pause(partner, false);
+        }
+        if is_cut {
+            self.forget(partner); // its reset is no failure
+            clients.close(partner, Reason::Reset);
+            clients.close(sink, Reason::Limit);
+        }
+    }
+
+    /// A side is over.
+    fn forget(&mut self, client: Id) -> Option<Side> {
+        let side = self.sides.remove(&client)?;
+        if let Some(at) = side.armed {
+            self.departures.remove(&(at, client));
+        }
+        Some(side)
+    }
+
+    /// Delivers all that is due.
+    fn depart(&mut self, clients: &mut dyn Clients) {
+        let now = Instant::now();
+        while let Some(&(at, sink)) = self.departures.first()
+            && at <= now
+        {
+            self.departures.pop_first();
+            if let Some(side) = self.sides.get_mut(&sink) {
+                side.armed = None;
+            }
+            self.deliver(sink, clients);
+        }
+    }
+
     /// A side has room again: it gets what waits for it, then the end, or more is read.
     fn resume(&mut self, partner: Id, clients: &mut dyn Clients) {
         let Some(client) = self.sides.get(&partner).map(|side| side.partner) else {
             return;
         };
+        if self.network.is_some() {
+            return self.deliver(partner, clients);
+        }
         if self.sides.get(&client).is_some_and(|side| side.pipe.is_some()) {
             self.splice(client, clients);
         }
@@ -273,7 +379,8 @@ impl Handler for Relay {
         let Some(partner) = self.sides.get(&client).map(|side| side.partner) else {
             return false;
         };
-        if self.sides[&client].is_gone
+        if self.network.is_some()
+            || self.sides[&client].is_gone
             || !clients.can_splice(client)
             || !clients.can_splice(partner)
         {
@@ -290,16 +397,28 @@ impl Handler for Relay {
         let Some(side) = self.sides.get(&client) else {
             return 0;
         };
-        let partner = side.partner;
+        let (partner, is_gone) = (side.partner, side.is_gone);
         if side.pipe.is_some() {
             return 0;
+        }
+        if self.network.is_some() {
+            self.heard(client);
+            if let Some(link) = self.sides.get_mut(&partner).and_then(|side| side.link.as_mut()) {
+                link.push(bytes, Instant::now());
+                clients.pause(client, link.is_full() && !is_gone);
+                self.deliver(partner, clients);
+            } else {
+                self.end_link(client, End::Reset, clients); // the partner is gone
+            }
+            self.depart(clients);
+            return bytes.len();
         }
         if !self.sides.contains_key(&partner) {
             clients.close(client, Reason::Reset); // the partner is gone
             return bytes.len();
         }
         clients.send(partner, bytes);
-        if clients.queued(partner) >= HIGH_WATER && !side.is_gone {
+        if clients.queued(partner) >= HIGH_WATER && !is_gone {
             clients.pause(client, true);
         }
         self.heard(client);
@@ -311,8 +430,11 @@ impl Handler for Relay {
             return;
         };
         side.has_ended = true;
-        if side.pipe.is_none() {
-            clients.finish(side.partner);
+        let partner = side.partner;
+        if self.network.is_some() {
+            self.end_link(partner, End::Fin, clients);
+        } else if side.pipe.is_none() {
+            clients.finish(partner);
         }
     }
 
@@ -337,10 +459,13 @@ impl Handler for Relay {
     }
 
     fn closed(&mut self, client: Id, closed: &Closed, clients: &mut dyn Clients) -> bool {
-        if let Err(failure) = closed.result() {
+        let side = self.forget(client);
+        if let Err(failure) = closed.result()
+            && (side.is_some() || closed.role == Role::Server)
+        {
             self.failure.get_or_insert(failure);
         }
-        let Some(Side { partner, pipe, has_ended, .. }) = self.sides.remove(&client) else {
+        let Some(Side { partner, pipe, has_ended, link, .. }) = side else {
             self.pausing.retain(|(_, search)| search.client != client);
             let mut dialling = self.dialling.iter();
             let number = dialling.find(|(_, search)| search.client == client).map(|(it, _)| *it);
@@ -350,6 +475,17 @@ impl Handler for Relay {
             }
             return false;
         };
+        if let Some(link) = link {
+            clients.pause(partner, false);
+            match closed.reason {
+                Reason::Shutdown if !self.sides.get(&partner).is_some_and(Side::is_awaiting) => {
+                    clients.close(partner, Reason::Eof);
+                }
+                Reason::Eof | Reason::Shutdown if has_ended && link.is_empty() => {}
+                _ => self.end_link(partner, End::Reset, clients),
+            }
+            return false;
+        }
         if let Some(mut splice) = pipe
             && let Ok(bytes) = splice.take_inside()
         {
@@ -369,10 +505,12 @@ impl Handler for Relay {
     }
 
     fn deadline(&self) -> Deadline {
-        Deadline::from(self.pausing.iter().map(|(at, _)| *at).min())
+        let departure = self.departures.first().map(|(at, _)| *at);
+        Deadline::from(self.pausing.iter().map(|(at, _)| *at).chain(departure).min())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
+        self.depart(clients);
         let now = Instant::now();
         let (due, later) =
             std::mem::take(&mut self.pausing).into_iter().partition(|(at, _)| *at <= now);
