@@ -95,6 +95,8 @@ struct Watch {
     drawn: Mutex<Drawn>,
     /// Ctrl-C was pressed, as opposed to a SIGINT from elsewhere.
     interrupted: AtomicBool,
+    /// Nothing that is entered is sent any more.
+    disconnected: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -124,6 +126,7 @@ impl Prompt {
         let watch = Arc::new(Watch {
             drawn: Mutex::new(Drawn::new(columns())),
             interrupted: AtomicBool::new(false),
+            disconnected: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
         let mut editor =
@@ -175,10 +178,20 @@ impl Prompt {
         let _ = self.again.send(());
     }
 
+    /// Whether a line is being typed.
+    pub fn is_typing(&self) -> bool {
+        !lock(&self.watch.drawn).is_empty()
+    }
+
+    /// The peer has gone: from now on Ctrl-C and Ctrl-D leave, whatever is being typed.
+    pub fn disconnect(&self) {
+        self.watch.disconnected.store(true, Ordering::SeqCst);
+    }
+
     /// Reads no more: Ctrl-C is a signal, as in any program without a prompt.
     pub fn stop_reading(&self) {
         if let Some(modes) = &self.modes {
-            modes.signal_interrupts();
+            modes.stop_reading();
         }
     }
 
@@ -259,11 +272,14 @@ fn take_terminal(
     Ok((Arc::new(Above::new(Some(nudge))), Some(modes)))
 }
 
-/// Ctrl-C and Ctrl-Z, on whatever keys the terminal has them.
+/// Ctrl-C, Ctrl-D and Ctrl-Z, on whatever keys the terminal has them.
 fn bind(editor: &mut Editor<Watcher, MemHistory>, modes: &Arc<Modes>, watch: &Arc<Watch>) {
-    if let Some(key) = modes.key(Index::VINTR) {
-        let handler = EventHandler::Conditional(Box::new(Interrupt(Arc::clone(watch))));
-        editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+    for (index, clears) in [(Index::VINTR, true), (Index::VEOF, false)] {
+        if let Some(key) = modes.key(index) {
+            let leave = Leave { watch: Arc::clone(watch), clears };
+            let handler = EventHandler::Conditional(Box::new(leave));
+            editor.bind_sequence(KeyEvent::new(key, Modifiers::NONE), handler);
+        }
     }
     if let Some(key) = modes.key(Index::VSUSP) {
         let (modes, watch) = (Arc::clone(modes), Arc::clone(watch));
@@ -272,16 +288,24 @@ fn bind(editor: &mut Editor<Watcher, MemHistory>, modes: &Arc<Modes>, watch: &Ar
     }
 }
 
-/// Ctrl-C clears the line; on an empty one it leaves.
-struct Interrupt(Arc<Watch>);
+/// Ctrl-C clears the line; on an empty one it leaves. Ctrl-D does what it does in rustyline. Once the peer
+/// has gone both leave.
+struct Leave {
+    watch: Arc<Watch>,
+    /// It is Ctrl-C.
+    clears: bool,
+}
 
-impl ConditionalEventHandler for Interrupt {
+impl ConditionalEventHandler for Leave {
     fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
-        if context.line().is_empty() {
-            self.0.interrupted.store(true, Ordering::SeqCst);
+        let is_empty = context.line().is_empty();
+        let is_over = self.watch.disconnected.load(Ordering::SeqCst);
+        let leaves = if is_empty { self.clears } else { is_over };
+        if leaves {
+            self.watch.interrupted.store(true, Ordering::SeqCst);
             return Some(Cmd::Interrupt);
         }
-        Some(Cmd::Kill(Movement::WholeBuffer))
+        self.clears.then_some(Cmd::Kill(Movement::WholeBuffer))
     }
 }
 

@@ -15,10 +15,11 @@ use crate::console::decoration::Style;
 use crate::console::event::{Event, Reason};
 use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
-use crate::exit::{Failure, quoted};
+use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
 use crate::net::line::{Lines, Overlong};
 use crate::sanitize;
+use crate::session::closed::Closed;
 use crate::session::seat::{Inbox, Input, Leave, Seat};
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
@@ -27,6 +28,9 @@ const LINE: usize = 64 << 10;
 /// What arrives without a newline is shown after this much quiet: a Python peer that sends the result
 /// of `input()` sends none.
 const QUIET: Duration = Duration::from_millis(50);
+/// How long the prompt stays once the peer has gone, or after the last line that was entered then: what is
+/// typed before one has seen that is no command for the shell.
+const BLIND: Duration = Duration::from_millis(500);
 
 /// The answer to `/help`, where there are many.
 const HELP: &str = "\
@@ -74,6 +78,12 @@ pub struct Conversation<'a> {
     has_sent: bool,
     /// We left; what still comes is shown.
     leaving: Option<Leave>,
+    /// The run is stopping.
+    stops: bool,
+    /// The last connection is over: when the prompt ends, unless a line is being typed.
+    ends_at: Option<Instant>,
+    /// How it failed, which was reported at once.
+    failed: Option<Exit>,
 }
 
 impl<'a> Conversation<'a> {
@@ -103,6 +113,9 @@ impl<'a> Conversation<'a> {
             may_ask_for_key: false,
             has_sent: false,
             leaving: None,
+            stops: false,
+            ends_at: None,
+            failed: None,
         };
         if peers == Peers::Many {
             conversation.open()?;
@@ -129,9 +142,10 @@ impl<'a> Conversation<'a> {
         self.seat.map_or(Ok(()), |seat| seat.finish(Deadline::NEVER))
     }
 
-    /// How a conversation that we left ends; `None` if we did not leave it.
+    /// How the conversation ends, where we left it, or where its failure has been reported.
     pub fn result(&self) -> Option<Result<(), Failure>> {
-        self.leaving.map(Leave::result)
+        let left = self.leaving.map(Leave::result);
+        left.or(self.failed.map(|exit| Err(Failure::silent(exit))))
     }
 
     fn stop_reading(&self) {
@@ -185,17 +199,21 @@ impl<'a> Conversation<'a> {
     }
 
     fn typed_to_one(&mut self, line: &str, clients: &mut dyn Clients) {
-        let Some(&peer) = clients.all().first() else {
-            return self.print(&format!("not sent: {line}"));
-        };
+        let peer = clients.all().first().copied();
         self.has_sent |= line != "/quit";
-        match line {
-            "/quit" => self.leave(Leave::Quit, clients),
-            "q" => {
+        match (line, peer) {
+            ("/quit", _) => self.leave(Leave::Quit, clients),
+            ("q", Some(peer)) => {
                 self.send(peer, "q", clients);
                 self.leave(Leave::Quit, clients);
             }
-            _ => self.send(peer, unescaped(line), clients),
+            (_, Some(peer)) => self.send(peer, unescaped(line), clients),
+            (_, None) => {
+                self.print(&format!("not sent: {line}"));
+                if line == "q" {
+                    self.leave(Leave::Quit, clients);
+                }
+            }
         }
     }
 
@@ -250,6 +268,9 @@ impl<'a> Conversation<'a> {
         if self.leaving.is_some() {
             return;
         }
+        if self.ends_at.take().is_some() && self.peers == Peers::One {
+            return; // the connection has ended before
+        }
         self.leaving = Some(how);
         self.stop_reading();
         match self.peers {
@@ -274,6 +295,7 @@ fn find(number: &str, clients: &dyn Clients) -> Option<Id> {
 
 impl Handler for Conversation<'_> {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        self.ends_at = None;
         if let Err(failure) = self.open() {
             return clients.quit(Err(failure));
         }
@@ -304,7 +326,6 @@ impl Handler for Conversation<'_> {
     fn ended(&mut self, client: Id, end: StreamEnd, clients: &mut dyn Clients) {
         self.show_rest(client);
         if end == StreamEnd::Limit {
-            self.leaving.get_or_insert(Leave::Quit);
             return clients.close(client, Reason::Limit);
         }
         if self.peers == Peers::One && self.leaving.is_none() {
@@ -326,6 +347,26 @@ impl Handler for Conversation<'_> {
         self.words.remove(&client.number.to_string());
     }
 
+    fn closed(&mut self, _client: Id, closed: &Closed, clients: &mut dyn Clients) -> bool {
+        if self.leaving.is_some() || self.stops || !clients.all().is_empty() {
+            return false;
+        }
+        if self.peers == Peers::One {
+            if let Err(failure) = closed.result() {
+                self.talk.failure(&failure);
+                self.failed = Some(failure.exit);
+            }
+            if let Some(seat) = &self.seat {
+                seat.disconnect();
+                if seat.is_typing() {
+                    seat.note("the line being typed is not sent; Enter leaves");
+                }
+            }
+        }
+        self.ends_at = Some(Instant::now() + BLIND);
+        false
+    }
+
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {
         if let Some(seat) = &mut self.seat {
             seat.came(&input);
@@ -344,18 +385,28 @@ impl Handler for Conversation<'_> {
             Typed::Interrupt => self.leave(Leave::Interrupted, clients),
             Typed::End => self.leave(Leave::Quit, clients),
         }
+        if let Some(at) = &mut self.ends_at {
+            *at = Instant::now() + BLIND;
+        }
         if let (None, Some(seat)) = (self.leaving, &mut self.seat) {
             seat.ask();
         }
     }
 
     fn stopping(&mut self, _until: Deadline, _clients: &mut dyn Clients) {
+        (self.stops, self.ends_at) = (true, None);
         self.stop_reading();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.ends_at.is_some()
     }
 
     fn deadline(&self) -> Deadline {
         let due = self.incoming.values().filter_map(|lines| lines.due(QUIET)).min();
-        due.into()
+        let end =
+            self.ends_at.map_or(Deadline::NEVER, |at| Deadline::at(at).min(Deadline::of_run()));
+        end.min(due.into())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
@@ -366,6 +417,11 @@ impl Handler for Conversation<'_> {
             self.show_rest(client);
         }
         clients.pause_all(self.is_full());
+        let is_over = Deadline::of_run().passed();
+        if self.ends_at.is_some_and(|at| at <= now || is_over) {
+            let is_typing = self.seat.as_ref().is_some_and(Seat::is_typing);
+            self.ends_at = (is_typing && !is_over).then(|| now + BLIND);
+        }
     }
 
     fn is_social(&self) -> bool {

@@ -160,6 +160,18 @@ impl Seat {
         }
     }
 
+    /// Whether a line is being typed.
+    pub fn is_typing(&self) -> bool {
+        matches!(&self.source, InputSource::Prompt(prompt, _) if prompt.is_typing())
+    }
+
+    /// The peer has gone: at a prompt Ctrl-C and Ctrl-D leave from now on, whatever is being typed.
+    pub fn disconnect(&self) {
+        if let InputSource::Prompt(prompt, _) = &self.source {
+            prompt.disconnect();
+        }
+    }
+
     /// No more input is asked for: at a prompt, Ctrl-C is a signal from now on.
     pub fn stop_reading(&self) {
         if let InputSource::Prompt(prompt, _) = &self.source {

@@ -227,10 +227,12 @@ fn a_reset_is_told_and_is_a_failure() {
     let address = peer.local_addr().unwrap();
     client.press("half a li").awaits(">>> half a li");
     reset(peer);
-    let text = client.ends(7);
     let error = format!("sockctl: connection to {address}: {RESET}");
-    assert!(text.contains("not sent: half a li\n"), "{text}");
-    assert!(text.ends_with(&error), "{text}");
+    client.shows("Enter leaves");
+    client.press("\x03");
+    let text = client.ends(7);
+    assert!(text.ends_with(">>> half a li\nnot sent: half a li"), "{text}");
+    assert_eq!(text.matches(&error).count(), 1, "{text}");
 }
 
 #[test]
@@ -259,12 +261,15 @@ fn json_goes_to_the_terminal_without_disturbing_it() {
 
 #[test]
 fn a_deadline_and_silence_end_it_in_good_order() {
-    for (flags, cause) in [
-        ("--deadline 500ms", "the deadline has passed"),
-        ("--idle-timeout 500ms", "idle timeout: no data for 500ms (-i)"),
+    for (flags, cause, keys) in [
+        ("--deadline 500ms", "the deadline has passed", ""),
+        ("--idle-timeout 500ms", "idle timeout: no data for 500ms (-i)", "\x04"),
+        ("--idle-timeout 200ms --deadline 1s", "idle timeout: no data for 200ms (-i)", ""),
     ] {
         let (mut client, peer) = connected(flags);
         client.press("half");
+        client.shows(cause);
+        client.press(keys);
         let text = client.ends(4);
         assert!(text.contains(cause) && text.contains("not sent: half"), "{text}");
         drop(peer);

@@ -61,6 +61,8 @@ fn the_death_of_the_peer_restores_it() {
     server.stdout_has("hi");
     client.press("half");
     server.signal("KILL");
+    client.shows("connection closed by");
+    client.press("\r");
     let text = client.ends(0);
     assert!(text.contains("not sent: half"), "{text}");
 }

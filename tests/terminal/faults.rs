@@ -18,8 +18,13 @@ fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() 
     client.press("half a li").awaits(">>> half a li");
     peer.write_all(b"bye").unwrap();
     drop(peer);
+    let told = format!(
+        "bye\nconnection closed by {address}\nthe line being typed is not sent; Enter leaves\n"
+    );
+    client.shows(&format!("{told}>>> half a li"));
+    client.enter("ne");
     let text = client.ends(0);
-    let wanted = format!("bye\nconnection closed by {address}\n>>> half a li\nnot sent: half a li");
+    let wanted = format!("{told}>>> half a line\nnot sent: half a line");
     assert!(text.ends_with(&wanted), "{text}");
 
     let (mut client, peer) = connected("");

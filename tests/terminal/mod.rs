@@ -1,5 +1,6 @@
 //! The prompt, at a real pseudo-terminal: what a person types, and what a person sees.
 
+mod blind;
 mod conversation;
 mod datagrams;
 mod ends;

@@ -56,6 +56,8 @@ fn three_terminals_talk_with_names_colours_and_a_bell() {
     ann.ends_in(&["-- Bob left", ">>>"]);
     ann.press("half").awaits(">>> half");
     server.quits();
+    ann.shows("connection closed by");
+    ann.press("\x04");
     let text = ann.ends(0);
     assert!(text.ends_with("not sent: half"), "{text}");
 }

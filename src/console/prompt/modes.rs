@@ -38,6 +38,8 @@ pub struct Modes {
     suspended: AtomicBool,
     /// The prompt is at its end.
     stopping: AtomicBool,
+    /// Lines are read: what is typed is for us.
+    reading: AtomicBool,
 }
 
 impl Modes {
@@ -50,10 +52,11 @@ impl Modes {
             continued: Arc::default(),
             suspended: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            reading: AtomicBool::new(true),
         };
         signal_hook::flag::register(SIGCONT, Arc::clone(&modes.continued))?;
         signal_hook::low_level::pipe::register(SIGCONT, wake)?;
-        set(&modes.raw);
+        set(&modes.raw, SetArg::TCSADRAIN);
         Ok(modes)
     }
 
@@ -69,7 +72,7 @@ impl Modes {
         self.suspended.store(true, Ordering::SeqCst);
         write(PASTE_OFF);
         write(below.as_bytes());
-        set(&self.found);
+        set(&self.found, SetArg::TCSADRAIN);
         self.continued.store(false, Ordering::SeqCst);
         let began = Instant::now();
         if kill(Pid::from_raw(0), Signal::SIGTSTP).is_ok() {
@@ -86,13 +89,15 @@ impl Modes {
             // and SIGTTOU would stop the process again.
             std::thread::park();
         }
-        set(&self.raw);
+        set(&self.raw, SetArg::TCSADRAIN);
         write(PASTE_ON);
         self.suspended.store(false, Ordering::SeqCst);
     }
 
-    /// From now on Ctrl-C is a SIGINT: lines are no longer read, or soon will not be.
-    pub fn signal_interrupts(&self) {
+    /// From now on Ctrl-C is a SIGINT: lines are no longer read, or soon will not be. What is typed from
+    /// now on is for the shell.
+    pub fn stop_reading(&self) {
+        self.reading.store(false, Ordering::SeqCst);
         let mut raw = lock(&self.raw);
         raw.local_flags.insert(LocalFlags::ISIG);
         for index in [Index::VQUIT, Index::VSUSP] {
@@ -109,7 +114,7 @@ impl Modes {
         let continued = self.continued.swap(false, Ordering::SeqCst);
         let ours = !self.suspended.load(Ordering::SeqCst) && !self.stopping.load(Ordering::SeqCst);
         if continued && ours && is_foreground() {
-            set(&self.raw);
+            set(&self.raw, SetArg::TCSADRAIN);
             write(PASTE_ON);
         }
     }
@@ -119,7 +124,7 @@ impl Modes {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// The modes we found.
+    /// The modes we found. What was typed and not read is dropped, if it was for us.
     pub fn restore(&self) {
         self.stop();
         // In the background, touching the terminal would stop us.
@@ -128,7 +133,8 @@ impl Modes {
         }
         if stdout_has_room() {
             write(PASTE_OFF);
-            set(&self.found);
+            let is_ours = self.reading.swap(false, Ordering::SeqCst);
+            set(&self.found, if is_ours { SetArg::TCSAFLUSH } else { SetArg::TCSADRAIN });
         } else {
             // To write, or to wait until what was written is drained, would block.
             let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSANOW, &lock(&self.found));
@@ -153,10 +159,10 @@ fn raw(found: &Termios) -> Termios {
     raw
 }
 
-fn set(modes: &Mutex<Termios>) {
+fn set(modes: &Mutex<Termios>, how: SetArg) {
     let modes = lock(modes);
     // It fails when the terminal is gone, which readline reports.
-    let _ = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &modes);
+    let _ = tcsetattr(io::stdin().as_fd(), how, &modes);
 }
 
 /// Writes to the terminal, past whatever rustyline has not written yet.
