@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::sync::LazyLock;
 
 use super::services::{git, git_daemon, postgres};
 use super::tls::listens;
@@ -13,8 +14,9 @@ mod shell;
 mod web;
 
 /// 10 MiB.
-fn payload() -> Vec<u8> {
-    pattern(10 << 20)
+fn payload() -> &'static [u8] {
+    static PAYLOAD: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(10 << 20));
+    &PAYLOAD
 }
 
 /// So many lines, one after the other.
@@ -30,9 +32,10 @@ fn was_silent(relay: Running) {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-/// redis, which listens at this port and at `redis` in this folder.
-fn redis(folder: &Folder, port: u16) -> Running {
-    let words = format!("--port {port} --bind 127.0.0.1 --save '' --dir {}", folder.text(""));
+/// redis, which listens at this port and at `redis` in this folder, with these words more.
+fn redis(folder: &Folder, port: u16, words: &str) -> Running {
+    let words =
+        format!("--port {port} --bind 127.0.0.1 --save '' --dir {} {words}", folder.text(""));
     let words = format!("{words} --unixsocket {}", folder.text("redis"));
     let server = listens(program("redis-server", words), port);
     until("its path is there", || folder.at("redis").exists());
@@ -52,7 +55,7 @@ fn is_redis(at: &str) {
     assert_eq!(ask("SET small hello"), "OK\n");
     assert_eq!(ask("GET small"), "hello\n");
     redis_cli(at, "-x SET big").input(payload()).run().is(0, "OK\n", "");
-    redis_cli(at, "GET big").run().is(0, [payload(), b"\n".into()].concat(), "");
+    redis_cli(at, "GET big").run().is(0, [payload(), b"\n"].concat(), "");
 
     let many = lines(50_000, |nth| format!("SET key:{nth} {nth}\r\n"));
     let piped = redis_cli(at, "--pipe").input(many).run().output();
@@ -81,7 +84,7 @@ fn is_redis(at: &str) {
 #[ignore = "needs redis-server"]
 fn redis_is_reached_over_tcp_and_unix() {
     let (folder, port) = (Folder::new(), free_port());
-    let _redis = redis(&folder, port);
+    let _redis = redis(&folder, port, "");
     for target in [format!("127.0.0.1:{port}"), format!("unix:{}", folder.text("redis"))] {
         let server = relay(&target, "");
         is_redis(&format!("-p {}", server.port()));
@@ -101,7 +104,7 @@ fn redis_is_waited_for_and_found_behind_one_that_is_down() {
     let server = relay("127.0.0.1:1", format!("--to {port} --wait 30s -v"));
     let client = redis_cli(format!("-p {}", server.port()), "PING").start();
     server.stderr_has("accepted on ");
-    let first = redis(&folder, port);
+    let first = redis(&folder, port, "");
     let done = client.finish();
     done.is(0, "PONG\n", "");
     is_redis(&format!("-p {}", server.port()));
@@ -109,7 +112,7 @@ fn redis_is_waited_for_and_found_behind_one_that_is_down() {
     first.signal("TERM");
     first.finish();
     let client = redis_cli(format!("-p {}", server.port()), "PING").start();
-    let _second = redis(&folder, port);
+    let _second = redis(&folder, port, "");
     client.finish().is(0, "PONG\n", "");
 }
 
@@ -117,7 +120,7 @@ fn redis_is_waited_for_and_found_behind_one_that_is_down() {
 #[ignore = "needs redis-server and systemd"]
 fn redis_is_reached_through_a_socket_of_systemd() {
     let (folder, behind) = (Folder::new(), free_port());
-    let _redis = redis(&folder, behind);
+    let _redis = redis(&folder, behind, "");
     let port = free_port();
     let words = format!("serve --systemd --to {behind}");
     let manager = program("systemd-socket-activate", format!("-l 127.0.0.1:{port}"))
@@ -195,7 +198,7 @@ fn git_clones_and_pushes() {
     let folder = Folder::new();
     let folder = folder.path();
     let bytes = payload();
-    let (_daemon, port) = git_daemon(folder, &bytes);
+    let (_daemon, port) = git_daemon(folder, bytes);
     let server = relay(port, "");
     let url = format!("git://127.0.0.1:{}/served", server.port());
     git(folder, &format!("clone -q {url} cloned")).run().is(0, "", "");
