@@ -624,8 +624,10 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -s h -l help -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l reply -d 'Answer each datagram with TEXT' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l to -d 'Relay each client\'s datagrams to TARGET, an ADDRESS, from a socket of its own, and what TARGET sends back to the client' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s s -l source -d 'With --to: send to the target from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time; further datagrams wait' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of others are dropped' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again' -r
@@ -860,13 +862,13 @@ UDP_NO_CHECK6_RX\t''
 UDP_SEGMENT\t''
 UDP_GRO\t''"
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s w -l timeout -d 'Timeout for connecting, for a handshake and for each reply; 0 disables it' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'Close a connection after this long without data in either direction; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l deadline -d 'Exit after this long, whatever is going on; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s x -l hex -d 'Write a hex dump of both directions to FILE; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l log -d 'Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection\'s number, `-` is stderr' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l color -d 'When to use colour' -r -f -a "auto\t'At a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s i -l idle-timeout -d 'Exit after this long without a datagram; with --to: forget a client after this long without one in either direction [default: 60s]; 0 disables it' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l echo -d 'Echo each datagram back to its sender'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l discard -d 'Discard all datagrams'
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l talk -d 'Show each datagram, and send each line of stdin to the peer heard last (with --raw, each read); before that stdin is not read'

@@ -181,8 +181,10 @@ module completions {
     --reply: string           # Answer each datagram with TEXT
     --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
     --talk                    # Show each datagram, and send each line of stdin to the peer heard last (with --raw, each read); before that stdin is not read
+    --to: string              # Relay each client's datagrams to TARGET, an ADDRESS, from a socket of its own, and what TARGET sends back to the client
+    --source(-s): string      # With --to: send to the target from this address
     --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
-    --max-conns(-m): string   # Maximum number of programs at a time; further datagrams wait
+    --max-conns(-m): string   # Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of others are dropped
     --join: string            # Join a multicast group; repeatable
     --count: string           # Exit after N datagrams
     --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again
@@ -193,7 +195,6 @@ module completions {
     --numeric(-n)             # Do not resolve names: numeric addresses only
     --opt(-o): string@"nu-complete sockctl udp-serve opt" # Set a socket option (see `sockctl opts`); repeatable
     --timeout(-w): string     # Timeout for connecting, for a handshake and for each reply; 0 disables it
-    --idle-timeout(-i): string # Close a connection after this long without data in either direction; 0 disables it
     --deadline: string        # Exit after this long, whatever is going on; 0 disables it
     --hex(-x): path           # Write a hex dump of both directions to FILE; +FILE appends, %i is the connection's number, `-` is stderr
     --log: path               # Write both directions to FILE as text, with the time and `<` or `>` before each line; +FILE appends, %i is the connection's number, `-` is stderr
@@ -203,6 +204,7 @@ module completions {
     --trace                   # Show every socket call
     --json                    # Write events and results as JSON, one object per line
     --color: string@"nu-complete sockctl udp-serve color" # When to use colour
+    --idle-timeout(-i): string # Exit after this long without a datagram; with --to: forget a client after this long without one in either direction [default: 60s]; 0 disables it
     --help(-h)                # Print help (see more with '--help')
     ...address: string        # Where to listen: HOST:PORT, [IPV6]:PORT, *:PORT, unix:PATH, unix:@NAME, PORT, or HOST PORT
   ]

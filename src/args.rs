@@ -212,9 +212,8 @@ pub struct SocketArgs {
         help_heading = "Limits")]
     pub timeout: Duration,
     /// Close a connection after this long without data in either direction; 0 disables it
-    #[arg(short, long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
-        hide_default_value = true, help_heading = "Limits")]
-    pub idle_timeout: Duration,
+    #[arg(short, long, value_name = "DUR", value_parser = quantity::duration, help_heading = "Limits")]
+    pub idle_timeout: Option<Duration>,
     /// Exit after this long, whatever is going on; 0 disables it
     #[arg(long, value_name = "DUR", default_value = "0", value_parser = quantity::duration,
         hide_default_value = true, help_heading = "Limits")]
@@ -239,6 +238,11 @@ impl SocketArgs {
     pub fn end(&self) -> Deadline {
         Deadline::after(self.deadline).bound_run();
         Deadline::of_run()
+    }
+
+    /// The idle timeout; zero: none.
+    pub fn idle(&self) -> Duration {
+        self.idle_timeout.unwrap_or_default()
     }
 
     /// The destinations of `--hex` and `--log`, as far as they are given; their files are private where

@@ -90,6 +90,7 @@ sockctl udp-serve 5140                   # show datagrams, and answer them at th
 sockctl udp-serve 7000 --echo            # an echo server
 sockctl udp-serve 7000 --when '^ping' 'pong\\n'        # answers by content
 sockctl udp-serve 5140 --talk < lines    # send them to the peer heard last, as nc -u -l
+sockctl udp-serve '*:53' --to 192.0.2.1:53 -i 10s   # relays each client from a socket of its own
 sockctl udp-serve '*:5353' --join 224.0.0.251
 ",
     },

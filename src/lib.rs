@@ -54,7 +54,8 @@
 //! | `shutdown`                  | [`session::Clients::stop`], SIGTERM                             |
 //!
 //! Datagrams have no connections: `udp-serve` has a loop of its own over the same poller and the same
-//! program runner (`session/datagrams/serve.rs`), `udp-send` one for its prompt and `--talk`
+//! program runner (`session/datagrams/serve.rs`), whose relay keeps a socket for each client
+//! (`session/datagrams/relay.rs`); `udp-send` has one for its prompt and `--talk`
 //! (`session/datagrams/talk.rs`).
 //!
 //! # The phases of a connection
@@ -260,8 +261,8 @@
 //!      its queue is empty.
 //!
 //!    The other way round a handler that has no room takes fewer bytes than it was offered, or pauses
-//!    clients. `udp-serve` receives nothing while an answer waits, stdout is full or `-m` programs run:
-//!    datagrams stay in the socket. A talk over datagrams receives while what was entered waits, and
+//!    clients. `udp-serve` receives nothing, also from the target of a relay, while an answer or a relayed
+//!    datagram waits, stdout is full or `-m` programs run: datagrams stay in the socket. A talk over datagrams receives while what was entered waits, and
 //!    asks for no more of it.
 //!
 //! | constant             | file                         | is                                              |
@@ -284,6 +285,7 @@
 //! | `UNMATCHED`          | `session/when.rs`            | `--when` keeps the last 1 MiB that matched no rule |
 //! | `FINAL_READ_LIMIT`   | `session/program/handler.rs` | of a program that has ended 1 MiB is still read |
 //! | `SEND_TIMEOUT`       | `session/datagrams/serve.rs` | an answer of `udp-serve` waits 200 ms for room in the socket |
+//! | `WAITING`            | `session/datagrams/relay.rs` | datagrams that wait for a lookup, 1 MiB         |
 //! | `MATCHES`, `ANSWERED` | `session/datagrams/serve.rs` | `udp-serve --when` answers 1,024 matches of a datagram, none once 64 KiB are sent |
 //! | `CAPACITY`           | `console/printer.rs`         | of 1 MiB on, output that is not read pauses the clients, and talk is dropped |
 //!

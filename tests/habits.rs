@@ -442,6 +442,15 @@ const HABITS: &[Habit] = &[
         place.run(command).is(0, "", "");
         assert_eq!(datagram(&log), b"hello");
     }),
+    ("sockctl udp-serve 8520 --to 127.0.0.1:8521", relays_datagrams),
+    ("sockctl udp-serve 8520 --to 127.0.0.1:8521 -i 10m", relays_datagrams),
+    ("sockctl udp-serve 8520 --to unix:log", |place, command| {
+        let log = UnixDatagram::bind(place.folder.at("log")).unwrap();
+        log.set_read_timeout(Some(DEADLINE)).unwrap();
+        let _relay = place.serve(command);
+        datagrams().send_to(b"hello", ("127.0.0.1", place.port)).unwrap();
+        assert_eq!(datagram(&log), b"hello");
+    }),
     ("sockctl connect --proxy socks5://127.0.0.1:8520 db.example:5432", |place, command| {
         // RFC 1928: the proxy resolves the name.
         let listener = listen(place.port);
@@ -510,6 +519,21 @@ const HABITS: &[Habit] = &[
         peer.join().unwrap();
     }),
 ];
+
+/// A relay of the table passes datagrams of several clients on, and the answers back.
+fn relays_datagrams(place: &Place, command: &str) {
+    let target = UdpSocket::bind(("127.0.0.1", place.port + 1)).unwrap();
+    target.set_read_timeout(Some(DEADLINE)).unwrap();
+    let _relay = place.serve(command);
+    let clients: Vec<_> = (0..3).map(|_| datagrams()).collect();
+    for client in &clients {
+        client.send_to(b"ping", ("127.0.0.1", place.port)).unwrap();
+        let (_, from) = target.recv_from(&mut [0; 100]).unwrap();
+        target.send_to(from.to_string().as_bytes(), from).unwrap();
+    }
+    let answers = clients.iter().map(datagram).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(answers.len(), 3, "each has a port of its own");
+}
 
 /// A server of the table returns what it gets, to several at a time, and its end too.
 fn returns(place: &Place, command: &str) {
@@ -688,6 +712,18 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "serve TCP-LISTEN:80,fork TCP:db:80",
         "address 'TCP-LISTEN:80,fork': a relay is sockctl serve ADDRESS --to TARGET",
+    ),
+    (
+        "UDP-LISTEN:53,fork UDP:db:53",
+        "no command 'UDP-LISTEN:53,fork'; a relay of datagrams is sockctl udp-serve ADDRESS --to TARGET",
+    ),
+    (
+        "udp-serve UDP-RECVFROM:514 UNIX-SENDTO:/dev/log",
+        "address 'UDP-RECVFROM:514': a relay of datagrams is sockctl udp-serve ADDRESS --to TARGET",
+    ),
+    (
+        "udp-serve -s 127.0.0.2 -p 1",
+        "-s is for --to TARGET; write the address to listen on as HOST:PORT",
     ),
     ("nc -l 1", "no command 'nc'; use sockctl connect, or sockctl serve to listen"),
     // socat.

@@ -36,7 +36,7 @@ use crate::session::relay::network::Network;
 pub struct RelayArgs {
     /// Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first
     /// that answers
-    #[arg(long, value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(|word| Target::parse(&word)),
+    #[arg(long, value_name = "TARGET", value_parser = target_parser(),
         group = "handler", help_heading = "Handlers")]
     pub to: Vec<Target>,
     /// With --to: connect to the target from this address
@@ -85,6 +85,11 @@ enum Secured {
     Auth,
 }
 
+/// Reads a target.
+pub fn target_parser() -> impl TypedValueParser<Value = Target> {
+    OsStringValueParser::new().try_map(|word| Target::parse(&word))
+}
+
 impl Target {
     fn parse(word: &OsStr) -> Result<Self, Failure> {
         let text = word.to_str().unwrap_or_default();
@@ -122,17 +127,44 @@ fn known(address: &Address) -> Vec<Endpoint> {
     }
 }
 
+impl Target {
+    /// Refuses a target that is `own`, as far as that is known before DNS; its address.
+    fn check(&self, own: &[Endpoint], family: Family) -> Result<Address, Failure> {
+        self.address.check_family(family)?;
+        let address = self.address.clone().resolve_default(family);
+        let is_own = |at: &Endpoint| own.iter().any(|own| own.is_reached_at(at));
+        if known(&address).iter().any(is_own) {
+            return Err(Failure::usage(format!("--to {}: {OWN}", self.shown)));
+        }
+        Ok(address)
+    }
+
+    /// The address of a target of datagrams, for a socket that is bound at `own`.
+    pub fn datagrams(&self, own: &Endpoint, family: Family) -> Result<Address, Failure> {
+        if self.secured != Secured::No {
+            let why = "datagrams are passed on as they are; a stream has it with serve --to";
+            return Err(Failure::usage(format!("--to {}: {why}", self.shown)));
+        }
+        self.check(std::slice::from_ref(own), family)
+    }
+}
+
+/// Refuses `-s` where it is meant as the address to listen on, as with nc.
+pub fn check_source(is_given: bool, to: &[Target]) -> Result<(), Failure> {
+    if is_given && to.is_empty() {
+        let why = "-s is for --to TARGET; write the address to listen on as HOST:PORT";
+        return Err(Failure::usage(why));
+    }
+    Ok(())
+}
+
 impl RelayArgs {
-    /// Refuses what is for a relay where there is none; `-s` may be meant as the address to listen on, as with nc.
+    /// Refuses what is for a relay where there is none.
     pub fn check(&self) -> Result<(), Failure> {
         if !self.to.is_empty() {
             return Ok(());
         }
-        if self.source.is_some() {
-            return Err(Failure::usage(
-                "-s is for --to TARGET; write the address to listen on as HOST:PORT",
-            ));
-        }
+        check_source(self.source.is_some(), &self.to)?;
         let given = [
             ("--wait", self.wait.is_some()),
             ("--send-proxy", self.send_proxy.is_some()),
@@ -183,12 +215,7 @@ impl RelayArgs {
         });
         let family = socket.family.family();
         let route = |target: &Target| {
-            target.address.check_family(family)?;
-            let address = target.address.clone().resolve_default(family);
-            let is_own = |at: &Endpoint| own.iter().any(|own| own.is_reached_at(at));
-            if known(&address).iter().any(is_own) {
-                return Err(Failure::usage(format!("--to {}: {OWN}", target.shown)));
-            }
+            let address = target.check(own, family)?;
             let security = match (target.secured, &tls, &proof) {
                 (Secured::Tls, Some(options), _) => {
                     let client =

@@ -33,6 +33,7 @@ const STARTTLS: &str = "the steps before --starttls say which protocol it is: --
 /// What openssl's `-starttls` takes, but for names that hosts have.
 const STARTTLS_PROTOCOLS: &str = "smtp lmtp pop3 imap ftp xmpp xmpp-server postgres nntp sieve";
 const RELAY: &str = "a relay is sockctl serve ADDRESS --to TARGET";
+const UDP_RELAY: &str = "a relay of datagrams is sockctl udp-serve ADDRESS --to TARGET";
 const STDIO: &str = "stdin and stdout are used by themselves";
 const PROTOCOLS: &str = "TCP, UDP and UNIX sockets are all that is spoken";
 
@@ -91,7 +92,6 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ),
     ("--tunnel --tunnel-port --tunnel-source", ANY, RELAY),
     ("-Z --sctp --vsock", ANY, PROTOCOLS),
-    ("-s --source", UDP_SERVE, "write the address to listen on as HOST:PORT"),
     (
         "-z --zero",
         UDP_SEND,
@@ -195,6 +195,11 @@ const KINDS: &[(&str, &str)] = &[
 /// Those of them that a relay connects to.
 const TARGETS: &str = "TCP TCP4 TCP6 TCP-CONNECT TCP4-CONNECT TCP6-CONNECT UNIX UNIX-CONNECT UNIX-CLIENT \
     ABSTRACT ABSTRACT-CONNECT ABSTRACT-CLIENT OPENSSL SSL OPENSSL-CONNECT";
+/// The same for datagrams.
+const DATAGRAM_SOURCES: &str = "UDP-LISTEN UDP4-LISTEN UDP6-LISTEN UDP-L UDP4-L UDP6-L UDP-RECVFROM UDP4-RECVFROM \
+    UDP6-RECVFROM UDP-RECV UDP4-RECV UDP6-RECV UNIX-RECVFROM UNIX-RECV ABSTRACT-RECVFROM ABSTRACT-RECV";
+const DATAGRAM_TARGETS: &str = "UDP UDP4 UDP6 UDP-CONNECT UDP4-CONNECT UDP6-CONNECT UDP-SENDTO UDP4-SENDTO \
+    UDP6-SENDTO UDP-DATAGRAM UDP4-DATAGRAM UDP6-DATAGRAM UNIX-SENDTO ABSTRACT-SENDTO";
 
 /// Whether one of these blank-separated words is meant.
 fn is_one(words: &str, word: &str) -> bool {
@@ -257,9 +262,12 @@ fn relay_hint(words: &[OsString]) -> Option<&'static str> {
         return None;
     };
     let kind = |word: &OsString| word.to_str()?.split([':', ',']).next().map(str::to_uppercase);
-    let is_relay = kind(listening).is_some_and(|it| it.ends_with("-LISTEN") || it.ends_with("-L"))
-        && kind(target).is_some_and(|it| is_one(TARGETS, &it));
-    is_relay.then_some(RELAY)
+    let (listening, target) = (kind(listening)?, kind(target)?);
+    if is_one(DATAGRAM_SOURCES, &listening) && is_one(DATAGRAM_TARGETS, &target) {
+        return Some(UDP_RELAY);
+    }
+    let is_listening = listening.ends_with("-LISTEN") || listening.ends_with("-L");
+    (is_listening && is_one(TARGETS, &target)).then_some(RELAY)
 }
 
 /// The hint for an address of socat's. A host may have the name of a kind in lower case.

@@ -150,7 +150,7 @@ impl UdpSend {
         };
         let result = if talks {
             let linger = self.linger.unwrap_or(if is_prompt { Duration::ZERO } else { LINGER });
-            sender.converse(self.socket.idle_timeout, linger)
+            sender.converse(self.socket.idle(), linger)
         } else {
             sender.run(content, self.interval)
         };

@@ -3,15 +3,20 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use socket2::Type;
 
+use crate::args::relay::{Target, check_source, target_parser};
 use crate::args::{self, AccessArgs, Bytes, ListenArgs, SocketArgs, WhenArgs};
 use crate::console::talk::Talk;
 use crate::exit::{During, Failure, quoted};
 use crate::net::address::{Address, Host};
+use crate::net::dial::Dial;
+use crate::net::dump::{self, Dump};
 use crate::net::endpoint::Endpoint;
 use crate::net::listen::Listen;
 use crate::net::ready::PortFile;
@@ -23,13 +28,19 @@ use crate::roles::server::raise_file_limit;
 use crate::server::announce;
 use crate::session::datagrams::frontend::{Frontend, Shown};
 use crate::session::datagrams::programs::DatagramPrograms;
+use crate::session::datagrams::relay::{DatagramRelay, RelayOptions};
 use crate::session::datagrams::serve::{Answer, Bounds, Service};
 use crate::session::program::Program;
 use crate::session::seat::is_terminal;
 use crate::session::when::Rules;
 
+/// How long a client of a relay is kept that is silent.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Receive datagrams and answer everyone
 #[derive(Args, Debug, Clone)]
+#[command(mut_arg("idle_timeout", |arg| arg.help("Exit after this long without a datagram; with --to: forget a \
+    client after this long without one in either direction [default: 60s]; 0 disables it")))]
 pub struct UdpServe {
     #[command(flatten)]
     pub listen: ListenArgs,
@@ -50,13 +61,21 @@ pub struct UdpServe {
     /// read); before that stdin is not read
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub talk: bool,
+    /// Relay each client's datagrams to TARGET, an ADDRESS, from a socket of its own, and what TARGET sends
+    /// back to the client
+    #[arg(long, value_name = "TARGET", value_parser = target_parser(), group = "handler", help_heading = "Handlers")]
+    pub to: Vec<Target>,
+    /// With --to: send to the target from this address
+    #[arg(short, long, value_name = "ADDR", help_heading = "Relay")]
+    pub source: Option<IpAddr>,
     /// Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
     #[arg(long, value_name = "COMMAND", group = "handler", help_heading = "Handlers")]
     pub sh: Option<OsString>,
     /// Answer each datagram with what this program writes; the datagram is its stdin
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
     pub program: Vec<OsString>,
-    /// Maximum number of programs at a time; further datagrams wait
+    /// Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of
+    /// others are dropped
     #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,
@@ -107,10 +126,16 @@ fn check_length(answer: &Answer, local: &Endpoint) -> Result<(), Failure> {
 impl UdpServe {
     /// Serves until it is stopped.
     pub fn run(&self, talk: &Talk) -> Result<(), Failure> {
+        check_source(self.source.is_some(), &self.to)?;
         let family = self.socket.family.family();
         let deadline = self.socket.end();
         let address = self.listen.address(family)?;
         let dumps = self.socket.dumps(false, talk)?;
+        // A relay dumps each client by itself.
+        let (dumps, relayed) = match self.to[..] {
+            [] => (dumps, Rc::default()),
+            _ => (Vec::new(), Rc::from(dumps)),
+        };
         let access = self.access.access(&self.socket.family, deadline)?;
         let rules = self.when.rules()?;
         let program = args::program(self.sh.as_ref(), &self.program);
@@ -128,7 +153,13 @@ impl UdpServe {
         };
         let mut port_file = self.port_file.as_deref().map(PortFile::prepare).transpose()?;
         let (socket, local) = Datagrams::bind(&address, &how)?;
-        let answer = self.answer(program, rules, talk)?;
+        let answer = match self.relay(&local, &relayed)? {
+            Some(options) => {
+                let relay = DatagramRelay::new(options, talk.clone());
+                Answer::Relay(Box::new(relay.during("start", "the server")?))
+            }
+            None => self.answer(program, rules, talk)?,
+        };
         check_length(&answer, &local)?;
         let is_prompt = matches!(answer, Answer::Show | Answer::Talk) && is_terminal();
         let answer = if is_prompt { Answer::Talk } else { answer };
@@ -143,7 +174,7 @@ impl UdpServe {
         let bounds = Bounds {
             count: self.count,
             access,
-            idle: self.socket.idle_timeout,
+            idle: if self.to.is_empty() { self.socket.idle() } else { Duration::ZERO },
             timeout: self.socket.timeout,
             deadline,
         };
@@ -151,7 +182,33 @@ impl UdpServe {
         let service = service.during("start", "the server")?;
         announce(&[local], None, port_file.as_mut(), talk)?;
         let result = service.run();
-        frontend.finish(result, deadline)
+        frontend.finish(result, deadline).and(dump::finish(&relayed))
+    }
+
+    /// `--to`, for a server that listens at `own`.
+    fn relay(&self, own: &Endpoint, dumps: &Rc<[Dump]>) -> Result<Option<RelayOptions>, Failure> {
+        let target = match &self.to[..] {
+            [] => return Ok(None),
+            [target] => target.datagrams(own, self.socket.family.family())?,
+            _ => {
+                let why = "no answer shows which target is there, as a connection does";
+                return Err(Failure::usage(format!("--to may be given once: {why}")));
+            }
+        };
+        let source = Source { ip: self.source, port: 0 };
+        raise_file_limit(None);
+        Ok(Some(RelayOptions {
+            target,
+            dial: Dial {
+                query: self.socket.family.query(Type::DGRAM, source),
+                settings: self.socket.opt.clone(),
+                avoid: [own.clone()].into(),
+            },
+            most: self.max_conns,
+            idle: self.socket.idle_timeout.unwrap_or(IDLE),
+            timeout: self.socket.timeout,
+            dumps: Rc::clone(dumps),
+        }))
     }
 
     /// Refuses `--join` on a socket that is bound to one address: it receives nothing for a group.

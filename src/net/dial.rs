@@ -47,6 +47,13 @@ pub struct Dial {
     pub avoid: Arc<[Endpoint]>,
 }
 
+impl Dial {
+    /// Whether connecting to this address would be a loop.
+    pub(super) fn avoids(&self, target: &Endpoint) -> bool {
+        self.avoid.iter().any(|own| own.is_reached_at(target))
+    }
+}
+
 /// Opens a connection to `address` and waits for it. A failure names each address tried and its
 /// cause; its status is that of the last one, or "timed out" where the deadline struck.
 pub fn dial(address: &Address, how: &Dial, until: Deadline) -> Result<Socket, Failure> {
@@ -137,7 +144,7 @@ impl Dialer {
     /// address alike (an option, the source) is the failure of all.
     fn attempt(&mut self, address: SockAddr) -> Result<Option<Socket>, Failure> {
         let at = Endpoint::of(&address);
-        if self.how.avoid.iter().any(|own| own.is_reached_at(&at)) {
+        if self.how.avoids(&at) {
             self.failed.push((at, io::Error::other(OWN)));
             return Ok(None);
         }

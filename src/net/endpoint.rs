@@ -13,7 +13,7 @@ use crate::sanitize;
 
 /// The address of one end of a socket. v4-mapped IPv6 addresses are held as IPv4, so that a
 /// dual-stack listener shows and limits its peers like any other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     /// IPv4 or IPv6.
     Inet(SocketAddr),

@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr};
 
 use super::address::Address;
 use super::deadline::{Deadline, wait};
-use super::dial::{self, Dial};
+use super::dial::{self, Dial, OWN};
 use super::endpoint::Endpoint;
 use super::listen::{self, Listen, OwnFile};
 use super::resolve::resolve;
@@ -66,6 +66,15 @@ impl Envelope {
     pub fn to(peer: Endpoint) -> Self {
         Self { truncated: false, from: peer, to: None }
     }
+
+    /// The address of ours that was asked, on a socket that is bound to `bound`.
+    pub fn local(&self, bound: &Endpoint) -> Endpoint {
+        match (bound, self.to) {
+            (Endpoint::Inet(inet), Some(ip)) => SocketAddr::new(ip, inet.port()).into(),
+            (Endpoint::Any(port), Some(ip)) => SocketAddr::new(ip, *port).into(),
+            _ => bound.clone(),
+        }
+    }
 }
 
 impl Datagrams {
@@ -100,6 +109,11 @@ impl Datagrams {
             None => return Err(Errno::EOPNOTSUPP.into()),
         };
         self.socket.set_int(option, ttl.into())
+    }
+
+    /// Whether it sends to one address, and reports ICMP errors from there.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
     }
 
     /// getsockname(2).
@@ -162,13 +176,20 @@ impl Destination {
         if broadcast {
             all.sort_by_key(SockAddr::is_ipv6); // which has no broadcast
         }
-        let address = address.clone();
-        let mut destination =
-            Self { address, how, broadcast, ttl, all, next: 0, failed: Vec::new() };
-        let mut socket = None;
-        let to = destination.advance(&mut socket)?;
-        let socket = socket.ok_or_else(|| destination.failure())?;
+        let mut destination = Self { broadcast, ttl, ..Self::among(all, address.clone(), how) };
+        let (socket, to) = destination.advance()?;
         Ok((destination, socket, to))
+    }
+
+    /// The addresses that were found for one.
+    pub fn among(all: Vec<SockAddr>, address: Address, how: Dial) -> Self {
+        let (broadcast, ttl, next, failed) = (false, None, 0, Vec::new());
+        Self { address, how, broadcast, ttl, all, next, failed }
+    }
+
+    /// How many of the addresses were tried.
+    pub fn tried(&self) -> usize {
+        self.next
     }
 
     /// Whether there is an address that was not tried yet.
@@ -184,9 +205,7 @@ impl Destination {
         from: &Endpoint,
         error: io::Error,
     ) -> Result<Endpoint, Failure> {
-        self.failed.retain(|(before, _)| before != from);
-        self.failed.push((from.clone(), error));
-        let mut other = None;
+        self.note(from, error);
         while let Some(system) = self.all.get(self.next)
             && system.domain() == socket.family
             && socket.is_connected
@@ -198,27 +217,33 @@ impl Destination {
                 Err(e) => self.failed.push((to, e)),
             }
         }
-        let to = self.advance(&mut other)?;
-        if let Some(other) = other {
-            *socket = other;
-        }
+        let (other, to) = self.advance()?;
+        *socket = other;
         Ok(to)
     }
 
-    /// A socket for the next address that has one.
-    fn advance(&mut self, socket: &mut Option<Datagrams>) -> Result<Endpoint, Failure> {
+    /// Sending to `from` failed.
+    pub fn note(&mut self, from: &Endpoint, error: io::Error) {
+        self.failed.retain(|(before, _)| before != from);
+        self.failed.push((from.clone(), error));
+    }
+
+    /// A socket for the next address that has one. When all have failed, which the failure says, the
+    /// first is next again.
+    pub fn advance(&mut self) -> Result<(Datagrams, Endpoint), Failure> {
         while let Some(system) = self.all.get(self.next).cloned() {
             self.next += 1;
             let to = Endpoint::of(&system);
+            if self.how.avoids(&to) {
+                self.failed.push((to, io::Error::other(OWN)));
+                continue;
+            }
             let opened = match dial::open(&system, &self.how) {
                 Ok(opened) => self.connect(opened, &system, &to),
                 Err(failure) => Err(dial::lacks_family(&failure).ok_or(failure)?),
             };
             match opened {
-                Ok(opened) => {
-                    *socket = Some(opened);
-                    return Ok(to);
-                }
+                Ok(opened) => return Ok((opened, to)),
                 Err(e)
                     if e.kind() == io::ErrorKind::PermissionDenied
                         && to.ip().is_some()

@@ -153,7 +153,7 @@ pub fn run(
     let dumps = args.socket.dumps(proof.is_some() || tls.is_some(), talk)?;
     let relayed = !dumps.is_empty()
         || args.progress
-        || !args.socket.idle_timeout.is_zero() && matches!(address, Address::Unix(_));
+        || !args.socket.idle().is_zero() && matches!(address, Address::Unix(_));
     if args.repeat.count.is_some() && args.steps.is_empty() {
         let cause = "--count repeats steps (--send, --expect, …) or, with -z, checks";
         return Err(Failure::usage(cause));
@@ -334,7 +334,7 @@ impl ClientArgs {
         Config {
             once: true,
             bounds: Bounds {
-                idle: self.socket.idle_timeout,
+                idle: self.socket.idle(),
                 linger: self.linger.or(has_prompt.then_some(LINGER)),
                 max_bytes: self.max_bytes.unwrap_or(u64::MAX),
                 half_close: self.data.half_close(),

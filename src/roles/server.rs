@@ -173,8 +173,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     let port_file = args.port_file.as_deref().map(PortFile::prepare).transpose()?;
     let listener = open(args, &address, deadline)?;
     // A program's socket shows neither its bytes nor, on UNIX sockets, its silence.
-    let is_idle_unseen =
-        !args.socket.idle_timeout.is_zero() && listener.locals().iter().any(is_unix);
+    let is_idle_unseen = !args.socket.idle().is_zero() && listener.locals().iter().any(is_unix);
     let relayed = !dumps.is_empty() || is_idle_unseen;
     let routes = args.relay.routes(listener.locals(), &args.socket, deadline, talk)?;
     let key_names = security.as_ref().map_or_else(Vec::new, Security::key_names);
@@ -388,7 +387,7 @@ impl ServerArgs {
         Config {
             once: self.once,
             bounds: Bounds {
-                idle: self.socket.idle_timeout,
+                idle: self.socket.idle(),
                 linger: None,
                 max_bytes: u64::MAX,
                 half_close: self.data.half_close(),

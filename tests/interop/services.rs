@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::tls::{listens, nginx};
 use crate::run::{
-    BINARY, Folder, Program, Running, free_port, pattern, program, shell, sockctl, until,
+    BINARY, Folder, Program, Running, events_of, free_port, pattern, program, python, shell,
+    sockctl, until,
 };
 
 /// Waits until a port is open.
@@ -100,23 +101,83 @@ fn systemd_hands_its_socket_over() {
     assert_eq!(manager.finish().code, 0);
 }
 
-#[test]
-#[ignore = "needs dnsmasq-base"]
-fn a_name_server_answers_a_datagram() {
+/// dnsmasq on a free port, which knows that sockctl.test is 192.0.2.42, and clientN.test is, for N up to
+/// 1,000, 10.0.N/256.N%256.
+fn dnsmasq(folder: &Folder) -> (Running, u16) {
     let port = free_port();
+    let hosts = (0..1000).map(|n| format!("10.0.{}.{} client{n}.test\n", n / 256, n % 256));
+    let hosts = folder.file("hosts", hosts.collect::<String>());
     let server = program("dnsmasq", "--no-daemon --no-resolv --no-hosts --conf-file=/dev/null")
         .args("--listen-address=127.0.0.1 --bind-interfaces --user=root --pid-file=")
         .args([format!("--port={port}"), "--address=/sockctl.test/192.0.2.42".to_owned()])
+        .arg(format!("--addn-hosts={hosts}"))
         .start();
     server.stderr_has("started");
+    (server, port)
+}
+
+#[test]
+#[ignore = "needs dnsmasq-base"]
+fn a_name_server_answers_a_datagram() {
+    let folder = Folder::new();
+    let (_server, port) = dnsmasq(&folder);
+    let relay = sockctl(format!("udp-serve 127.0.0.1:0 --to {port}")).start();
     // RFC 1035, section 4.1: a query for the A record of sockctl.test.
     let query = "4711 0100 0001 0000 0000 0000 07 736f636b63746c 04 74657374 00 0001 0001";
-    let done = sockctl(["udp-send", &format!("127.0.0.1:{port}"), "--data-hex", query])
-        .args("--reply --retries 3")
-        .run();
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
-    assert_eq!(&done.stdout[..2], b"\x47\x11");
-    assert!(done.stdout.ends_with(&[192, 0, 2, 42]), "{:?}", done.stdout);
+    for port in [port, relay.port()] {
+        let done = sockctl(["udp-send", &format!("127.0.0.1:{port}"), "--data-hex", query])
+            .args("--reply --retries 3")
+            .run();
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+        assert_eq!(&done.stdout[..2], b"\x47\x11");
+        assert!(done.stdout.ends_with(&[192, 0, 2, 42]), "{:?}", done.stdout);
+    }
+}
+
+/// A thousand clients at once, each of which asks for a name of its own, again until it has its answer.
+const RESOLVE: &str = r#"
+import select, socket, struct, sys
+port = int(sys.argv[1])
+waiting = {}
+for n in range(1000):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("127.0.0.1", port))
+    name = b"client%d" % n
+    query = struct.pack(">6H", n, 0x0100, 1, 0, 0, 0) + bytes([len(name)]) + name + b"\x04test\0\0\x01\0\x01"
+    waiting[s] = (n, query)
+for turn in range(60):
+    for s, (n, query) in waiting.items(): s.send(query)
+    while waiting:
+        p = select.poll()
+        for s in waiting: p.register(s, select.POLLIN)
+        ready = {fd for fd, _ in p.poll(500)}
+        if not ready: break
+        for s in [s for s in waiting if s.fileno() in ready]:
+            n, _ = waiting.pop(s)
+            answer = s.recv(512)
+            assert struct.unpack(">H", answer[:2])[0] == n, (n, answer)
+            assert answer[-4:] == bytes([10, 0, n // 256, n % 256]), (n, answer)
+print(len(waiting))
+"#;
+
+#[test]
+#[ignore = "needs dnsmasq-base"]
+fn a_thousand_clients_ask_a_name_server_behind_a_relay() {
+    let folder = Folder::new();
+    let (_server, port) = dnsmasq(&folder);
+    let relay = sockctl(format!("udp-serve 127.0.0.1:0 --to 127.0.0.1:{port} --json")).start();
+    python(RESOLVE, relay.port().to_string()).run().is(0, "0\n", "");
+    relay.signal("TERM");
+    let done = relay.finish();
+    assert_eq!(done.code, 0);
+    assert_eq!(events_of(&done.stderr, "error"), [] as [serde_json::Value; 0]);
+    let closed = events_of(&done.stderr, "closed");
+    assert_eq!(closed.len(), 1000);
+    assert!(
+        closed
+            .iter()
+            .all(|end| end["received"].as_u64() > Some(0) && end["sent"].as_u64() > Some(0))
+    );
 }
 
 #[test]

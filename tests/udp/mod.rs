@@ -2,6 +2,7 @@
 
 mod addresses;
 mod faults;
+mod relay;
 mod send;
 mod serve;
 mod talk;

@@ -314,7 +314,7 @@ fn a_unix_peer_that_does_not_read_costs_the_others_little_time() {
     other.send_to(b"y", folder.at("s")).unwrap();
     assert_eq!(datagram(&other), b"y");
     let address = folder.text("stuck");
-    server.stderr_has(&format!("sockctl: send to unix:{address}: connection timed out (ETIMEDOUT 110); it takes no more answers\n"));
+    server.stderr_has(&format!("sockctl: send to unix:{address}: connection timed out (ETIMEDOUT 110); it takes no more datagrams\n"));
     server.rests();
 }
 

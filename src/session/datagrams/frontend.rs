@@ -26,7 +26,8 @@ use crate::session::seat::{Inbox, Input, Leave, Seat};
 pub(super) const SOCKET: u64 = 0;
 pub(super) const INBOX: u64 = 1;
 pub(super) const SIGNALS: u64 = 2;
-pub(super) const PROGRAMS: u64 = 3;
+/// What answers later: the programs, or the relay's target.
+pub(super) const LATER: u64 = 3;
 pub(super) const OUTPUT: u64 = 4;
 
 /// The most that one read of stdin makes a datagram of: the buffer of OpenBSD's nc.

@@ -7,6 +7,7 @@ pub mod frontend;
 pub mod input;
 pub mod programs;
 mod reflection;
+pub mod relay;
 pub mod send;
 pub mod serve;
 mod talk;

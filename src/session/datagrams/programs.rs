@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -106,15 +105,10 @@ impl DatagramPrograms {
         // O_NONBLOCK belongs to one end: the program's stays blocking.
         fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         self.runner.poller().add(&output, self.count, Interest { read: true, write: false })?;
-        let local = match (local, asked.to) {
-            (Some(Endpoint::Inet(inet)), Some(ip)) => Some(SocketAddr::new(ip, inet.port()).into()),
-            (Some(Endpoint::Any(port)), Some(ip)) => Some(SocketAddr::new(ip, *port).into()),
-            (local, _) => local.cloned(),
-        };
         let about = About {
             is_datagram: true,
             is_dialled: false,
-            local,
+            local: local.map(|bound| asked.local(bound)),
             peer: asked.from.clone(),
             neighbours: 0,
             credentials: None,

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::answers::AnswerQueue;
-use super::frontend::{Frontend, INBOX, OUTPUT, PROGRAMS, SIGNALS, SOCKET};
+use super::frontend::{Frontend, INBOX, LATER, OUTPUT, SIGNALS, SOCKET};
 use super::programs::DatagramPrograms;
 use super::reflection::ReflectionGuard;
+use super::relay::DatagramRelay;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::exit::{During, Exit, Failure};
@@ -33,7 +34,7 @@ const MATCHES: usize = 1024;
 /// A datagram that has been answered with so many bytes gets no further answer: all answers to what one
 /// receive returned, 64 datagrams at most, may have to wait.
 const ANSWERED: usize = 64 << 10;
-/// How long programs run on once the server is to stop.
+/// How long programs run on, and a relay's answers may take, once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What is done with a datagram.
@@ -52,6 +53,8 @@ pub enum Answer {
     When(Rules),
     /// The output of a program is the answer.
     Program(Box<DatagramPrograms>),
+    /// It is passed on to a target, and the target's answers to its sender.
+    Relay(Box<DatagramRelay>),
 }
 
 impl Answer {
@@ -83,7 +86,8 @@ pub struct Bounds {
     pub access: AccessList,
     /// `-i`: ends when there was none for this long; zero: no limit.
     pub idle: Duration,
-    /// `-w`: how long what is entered may wait for a peer that takes nothing.
+    /// `-w`: how long what is entered may wait for a peer that takes nothing, and the last datagrams for
+    /// the target of a relay.
     pub timeout: Duration,
     /// `--deadline`.
     pub deadline: Deadline,
@@ -120,15 +124,23 @@ impl<'a> Service<'a> {
     ) -> io::Result<Self> {
         let guard = ReflectionGuard::new(socket.local()?);
         let poller = frontend.poller(&socket)?;
-        if let Answer::Program(programs) = &answer {
-            poller.add(&**programs, PROGRAMS, Interest::READ)?;
+        match &answer {
+            Answer::Program(programs) => poller.add(&**programs, LATER, Interest::READ)?,
+            Answer::Relay(relay) => poller.add(&**relay, LATER, Interest::READ)?,
+            _ => {}
         }
         let timeout = match &answer {
             Answer::Talk => bounds.timeout,
             _ => SEND_TIMEOUT,
         };
-        let answers = AnswerQueue::new(socket, timeout, frontend.talk.clone());
-        let log_limit = LogLimit::for_peers(frontend.talk.clone());
+        let log_limit = || LogLimit::for_peers(frontend.talk.clone());
+        let of_answers = match &answer {
+            // All clients have one target: what fails, fails for each of their datagrams.
+            Answer::Relay(_) => LogLimit::new(1, Duration::from_secs(1), frontend.talk.clone()),
+            _ => log_limit(),
+        };
+        let answers = AnswerQueue::new(socket, timeout, of_answers);
+        let log_limit = log_limit();
         let (active, last, stopping) = (Instant::now(), None, None);
         let hung_up = false;
         let deadline_grace = DeadlineGrace::default();
@@ -154,7 +166,7 @@ impl<'a> Service<'a> {
         let is_plain = self.bounds.count.is_none() && !self.frontend.has_dump();
         self.answers.socket.merge(is_plain && self.programs().is_none());
         let mut buffer = self.answers.socket.buffer();
-        let mut watched = Interest::READ;
+        let (mut watched, mut relay_watched) = (Interest::READ, Interest::READ);
         let mut ready: Vec<Ready> = Vec::new();
         while !self.is_over() {
             if let Some(failure) = self.frontend.seat.failure() {
@@ -171,6 +183,15 @@ impl<'a> Service<'a> {
                     .during("wait for datagrams", "")?;
                 watched = wanted;
             }
+            // Answers wait in the sockets of a relay's clients while none can be sent.
+            let wanted = Interest { read: self.answers.is_empty(), write: false };
+            if let Answer::Relay(relay) = &self.answer
+                && wanted != relay_watched
+            {
+                let changed = self.poller.change(&**relay, LATER, wanted);
+                changed.during("wait for datagrams", "")?;
+                relay_watched = wanted;
+            }
             ready.clear();
             self.poller.wait(&mut ready, until).during("wait for datagrams", "")?;
             for event in &ready {
@@ -182,12 +203,16 @@ impl<'a> Service<'a> {
                     _ => {}
                 }
             }
-            if let Answer::Program(programs) = &mut self.answer {
-                for (to, answer) in programs.tick() {
-                    self.active = Instant::now();
-                    self.answers.send(&[&answer], &to);
-                    self.frontend.dump(Direction::Sent, &answer)?;
+            match &mut self.answer {
+                Answer::Program(programs) => {
+                    for (to, answer) in programs.tick() {
+                        self.active = Instant::now();
+                        self.answers.send(&[&answer], &to);
+                        self.frontend.dump(Direction::Sent, &answer)?;
+                    }
                 }
+                Answer::Relay(relay) => relay.tick(&mut self.answers, !ready.is_empty())?,
+                _ => {}
             }
             self.answers.flush();
         }
@@ -202,14 +227,18 @@ impl<'a> Service<'a> {
     }
 
     fn is_busy(&self) -> bool {
-        self.programs().is_some_and(DatagramPrograms::is_busy)
+        match &self.answer {
+            Answer::Program(programs) => programs.is_busy(),
+            Answer::Relay(relay) => relay.is_busy(),
+            _ => false,
+        }
     }
 
     /// Whether no more datagrams are received, and all answers are sent.
     fn is_over(&self) -> bool {
-        let is_done = !self.is_busy() && self.answers.is_empty();
+        let is_last = self.bounds.count == Some(0) || self.stopping.is_some();
         self.stopping.is_some_and(Deadline::passed)
-            || is_done && (self.bounds.count == Some(0) || self.stopping.is_some())
+            || is_last && !self.is_busy() && self.answers.is_empty()
     }
 
     /// When something is due though nothing is ready; a failure where `-i` or `--deadline` ends the
@@ -232,9 +261,13 @@ impl<'a> Service<'a> {
             let local = local.during("serve", "")?;
             return Err(Failure::new("serve on", local, cause, Exit::TimedOut));
         }
-        let programs = self.programs().map_or(Deadline::NEVER, DatagramPrograms::deadline);
+        let later = match &self.answer {
+            Answer::Program(programs) => programs.deadline(),
+            Answer::Relay(relay) => relay.deadline(),
+            _ => Deadline::NEVER,
+        };
         let stopping = self.stopping.unwrap_or(Deadline::NEVER);
-        Ok(until.min(programs).min(stopping).min(self.answers.deadline()))
+        Ok(until.min(later).min(stopping).min(self.answers.deadline()))
     }
 
     /// Whether input is asked for: in a pipe not before there is a peer to send it to, and what was
@@ -270,6 +303,9 @@ impl<'a> Service<'a> {
         };
         self.hung_up = signal == libc::SIGHUP;
         self.frontend.stop();
+        if let Answer::Relay(relay) = &mut self.answer {
+            relay.stop();
+        }
         self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
 
@@ -327,6 +363,13 @@ impl<'a> Service<'a> {
                 let local = self.answers.socket.local().ok();
                 programs.start(&datagrams, envelope, local.as_ref());
                 return Ok(()); // the answers come later
+            }
+            Answer::Relay(relay) => {
+                relay.forward(&datagrams, envelope, &mut self.answers)?;
+                if self.bounds.count == Some(0) {
+                    self.stopping.get_or_insert(Deadline::after(self.bounds.timeout));
+                }
+                return Ok(());
             }
             Answer::Show | Answer::Talk | Answer::Discard => return Ok(()),
         };

@@ -1,0 +1,458 @@
+//! `udp-serve --to`: a socket of its own for each client, which sends to the target; what comes back goes to
+//! the client from the address that it has asked.
+//!
+//! | what happens                          | what is done                                                  |
+//! |---------------------------------------|---------------------------------------------------------------|
+//! | a new client                          | the target is looked up, its socket opened                    |
+//! | one more than `-m`, or no descriptor  | its datagram is dropped                                       |
+//! | the target refuses (ICMP)             | its next address gets the datagram; the last: one line        |
+//! | the target takes nothing (UNIX)       | no client is read, for at most 200 ms, then datagrams dropped |
+//! | silence in both directions for `-i`   | the client's socket is closed                                 |
+//!
+//! A name is looked up for each new client; those that come meanwhile share the lookup.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use socket2::SockAddr;
+
+use super::answers::AnswerQueue;
+use crate::console::event::{Event, Reason};
+use crate::console::talk::Talk;
+use crate::exit::{Exit, Failure};
+use crate::net::address::Address;
+use crate::net::deadline::{Deadline, DeadlineGrace};
+use crate::net::dial::Dial;
+use crate::net::dump::{Direction, Dump, Recorder};
+use crate::net::endpoint::Endpoint;
+use crate::net::errno::would_block;
+use crate::net::poller::{Interest, Poller, Ready, Waker};
+use crate::net::resolve::Lookup;
+use crate::net::udp::{self, Datagrams, Destination, Envelope};
+
+/// The most bytes that wait for a lookup, and the most datagrams.
+const WAITING: u64 = 1 << 20;
+const WAITING_COUNT: usize = 4096;
+/// A question that is older than this when the server is to stop is not waited for: it has no answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The token of the resolver; a client's is its number.
+const RESOLVER: u64 = 0;
+
+/// What a relay is given.
+pub struct RelayOptions {
+    /// `--to`.
+    pub target: Address,
+    /// How the sockets of clients are opened.
+    pub dial: Dial,
+    /// `-m`: how many clients there may be at a time.
+    pub most: usize,
+    /// `-i`: how long a silent client is kept; zero: for ever.
+    pub idle: Duration,
+    /// `-w`: bounds a lookup.
+    pub timeout: Duration,
+    /// `--hex`, `--log`.
+    pub dumps: Rc<[Dump]>,
+}
+
+/// A client is who has asked, and which of our addresses.
+type Key = (Endpoint, Option<IpAddr>);
+
+/// The clients of a relay.
+pub struct DatagramRelay {
+    options: RelayOptions,
+    talk: Talk,
+    poller: Poller,
+    waker: Waker,
+    lookup: Option<(Lookup, Deadline)>,
+    /// Datagrams that wait for it.
+    waiting: Vec<(Envelope, Vec<u8>)>,
+    waiting_bytes: u64,
+    numbers: BTreeMap<Key, u64>,
+    clients: BTreeMap<u64, Client>,
+    /// When a client may have been silent for long enough.
+    timers: BTreeSet<(Instant, u64)>,
+    deadline_grace: DeadlineGrace,
+    /// Clients so far.
+    count: u64,
+    buffer: Vec<u8>,
+}
+
+struct Client {
+    asked: Envelope,
+    socket: Rc<Datagrams>,
+    target: Envelope,
+    /// The other addresses of the target, and what it was sent last, until it answers.
+    others: Option<Box<(Destination, Vec<Vec<u8>>)>>,
+    recorders: Vec<Recorder>,
+    began: Instant,
+    /// When it was heard last.
+    heard: Instant,
+    /// The last datagram in either direction.
+    active: Instant,
+    received: u64,
+    sent: u64,
+    /// Datagrams from it less those for it.
+    unanswered: usize,
+}
+
+impl DatagramRelay {
+    /// A relay without clients.
+    pub fn new(options: RelayOptions, talk: Talk) -> io::Result<Self> {
+        let (poller, waker) = (Poller::new()?, Waker::new()?);
+        poller.add(&waker, RESOLVER, Interest::READ)?;
+        Ok(Self {
+            options,
+            talk,
+            poller,
+            waker,
+            lookup: None,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            numbers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            deadline_grace: DeadlineGrace::default(),
+            count: 0,
+            buffer: vec![0; udp::LARGEST],
+        })
+    }
+
+    /// Passes a client's datagrams on through `queue`; those of a new client may wait for a lookup. A
+    /// failure is one of local output, others are reported.
+    pub fn forward(
+        &mut self,
+        datagrams: &[&[u8]],
+        asked: &Envelope,
+        queue: &mut AnswerQueue,
+    ) -> Result<(), Failure> {
+        if let Some(number) = self.numbers.get(&(asked.from.clone(), asked.to)) {
+            return self.send(*number, datagrams, queue);
+        }
+        if self.clients.len() >= self.options.most {
+            let cause = format!("there are {} clients already (-m)", self.options.most);
+            queue.report(&Failure::new("relay", &asked.from, cause, Exit::Other));
+            return Ok(());
+        }
+        match self.look_up() {
+            Some(Ok(found)) => self.admit(&found, datagrams, asked, queue),
+            Some(Err(failure)) => {
+                queue.report(&failure);
+                Ok(())
+            }
+            None if self.waiting.len() >= WAITING_COUNT || self.waiting_bytes >= WAITING => {
+                let cause = "too many datagrams wait for the resolver";
+                queue.report(&Failure::new("relay", &asked.from, cause, Exit::Other));
+                Ok(())
+            }
+            None => {
+                self.waiting_bytes += total(datagrams);
+                let waiting = datagrams.iter().map(|bytes| (asked.clone(), bytes.to_vec()));
+                self.waiting.extend(waiting);
+                Ok(())
+            }
+        }
+    }
+
+    /// The target's addresses; `None` while the resolver is at work, also for a client before.
+    fn look_up(&mut self) -> Option<Result<Vec<SockAddr>, Failure>> {
+        if self.lookup.is_none() {
+            let (target, query) = (&self.options.target, self.options.dial.query);
+            let lookup = match Lookup::start(target, query, Some(self.waker.clone())) {
+                Ok(lookup) => lookup,
+                Err(failure) => return Some(Err(failure)),
+            };
+            self.lookup = Some((lookup, Deadline::after(self.options.timeout)));
+        }
+        let (lookup, until) = self.lookup.as_ref()?;
+        let found = lookup.poll(*until)?;
+        self.lookup = None;
+        Some(found)
+    }
+
+    /// Opens the socket of a new client, and sends its datagrams.
+    fn admit(
+        &mut self,
+        found: &[SockAddr],
+        datagrams: &[&[u8]],
+        asked: &Envelope,
+        queue: &mut AnswerQueue,
+    ) -> Result<(), Failure> {
+        let target = &self.options.target;
+        let mut destination =
+            Destination::among(found.to_vec(), target.clone(), self.options.dial.clone());
+        let number = self.count + 1;
+        let recorders = self.options.dumps.iter().map(|dump| dump.recorder(number, true));
+        let opened = recorders.collect::<Result<Vec<_>, _>>().and_then(|recorders| {
+            let (socket, to) = destination.advance()?;
+            Ok((recorders, self.watch(number, socket)?, to))
+        });
+        let (recorders, socket, to) = match opened {
+            Ok(opened) => opened,
+            Err(failure) => {
+                queue.report(&failure);
+                return Ok(());
+            }
+        };
+        self.count = number;
+        if let Ok(bound) = queue.socket.local() {
+            let (peer, local) = (&asked.from, &asked.local(&bound));
+            self.talk.say(&Event::Accepted { id: number, peer, local, joined: false });
+        }
+        self.joined(number, &socket, 1.max(destination.tried()));
+        let now = Instant::now();
+        let client = Client {
+            asked: asked.clone(),
+            socket,
+            target: Envelope::to(to),
+            others: (found.len() > 1).then(|| Box::new((destination, Vec::new()))),
+            recorders,
+            began: now,
+            heard: now,
+            active: now,
+            received: 0,
+            sent: 0,
+            unanswered: 0,
+        };
+        self.clients.insert(number, client);
+        self.numbers.insert((asked.from.clone(), asked.to), number);
+        if let Some(at) = Deadline::after(self.options.idle).instant() {
+            self.timers.insert((at, number));
+        }
+        self.send(number, datagrams, queue)
+    }
+
+    /// Watches the socket of a client.
+    fn watch(&self, number: u64, socket: Datagrams) -> Result<Rc<Datagrams>, Failure> {
+        socket.merge(true);
+        let watched = self.poller.add(&socket, number, Interest::READ);
+        watched.map_err(|e| Failure::system("relay to", &self.options.target, &e))?;
+        Ok(Rc::new(socket))
+    }
+
+    /// Reports which target a client has got.
+    fn joined(&self, id: u64, socket: &Datagrams, attempts: usize) {
+        if let Ok(local) = &socket.local() {
+            let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+            let target = &self.options.target.to_string();
+            self.talk.say(&Event::Relay { id, target, local, attempts });
+        }
+    }
+
+    /// Sends a client's datagrams to the target.
+    fn send(
+        &mut self,
+        number: u64,
+        datagrams: &[&[u8]],
+        queue: &mut AnswerQueue,
+    ) -> Result<(), Failure> {
+        if self.clients.get(&number).is_some_and(|client| client.others.is_some()) {
+            self.check_error(number, queue); // before it is lost among errors of sending
+        }
+        let Some(client) = self.clients.get_mut(&number) else {
+            return Ok(());
+        };
+        client.heard = Instant::now();
+        client.active = client.heard;
+        client.unanswered += datagrams.len();
+        client.received += total(datagrams);
+        client.dump(Direction::Received, datagrams)?;
+        if let Some(others) = &mut client.others {
+            others.1 = datagrams.iter().map(|bytes| bytes.to_vec()).collect();
+        }
+        queue.send_from(&client.socket, datagrams, &client.target);
+        Ok(())
+    }
+
+    /// Takes the error of a client's socket, if it has one.
+    fn check_error(&mut self, number: u64, queue: &mut AnswerQueue) {
+        if let Some(client) = self.clients.get(&number)
+            && let Ok(Some(error)) | Err(error) = client.socket.take_error()
+        {
+            self.failed(number, error, queue);
+        }
+    }
+
+    /// The target refuses (ICMP): its next address, if there is one, gets what this one was sent.
+    fn failed(&mut self, number: u64, error: io::Error, queue: &mut AnswerQueue) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        let Some((destination, last)) = client.others.as_deref_mut() else {
+            return queue.failed(&client.target.from, &error);
+        };
+        destination.note(&client.target.from, error);
+        let (opened, tried) = (destination.advance(), destination.tried());
+        let (last, before) = (std::mem::take(last), Rc::clone(&client.socket));
+        let opened =
+            opened.and_then(|(socket, to)| Ok((self.watch(number, socket)?, Envelope::to(to))));
+        match (opened, self.clients.get_mut(&number)) {
+            (Ok((socket, to)), Some(client)) => {
+                // One that is still to send is watched no more.
+                let _ = self.poller.remove(&*before);
+                (client.socket, client.target) = (Rc::clone(&socket), to.clone());
+                self.joined(number, &socket, tried);
+                let datagrams: Vec<&[u8]> = last.iter().map(Vec::as_slice).collect();
+                queue.send_from(&socket, &datagrams, &to);
+            }
+            (Err(failure), _) => queue.report(&failure),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Handles what is ready or due: answers go to their clients through `queue`, while it has room. A client
+    /// that has been silent for too long is kept while something `was_ready`: that may be from it.
+    pub fn tick(&mut self, queue: &mut AnswerQueue, was_ready: bool) -> Result<(), Failure> {
+        if self.lookup.is_some()
+            && let Some(found) = self.look_up()
+        {
+            self.waiting_bytes = 0;
+            let waiting = std::mem::take(&mut self.waiting);
+            match found {
+                Ok(found) => {
+                    for (asked, bytes) in waiting {
+                        let known = self.numbers.get(&(asked.from.clone(), asked.to)).copied();
+                        match known {
+                            Some(number) => self.send(number, &[&bytes], queue)?,
+                            None => self.admit(&found, &[&bytes], &asked, queue)?,
+                        }
+                    }
+                }
+                Err(failure) => queue.report(&failure),
+            }
+        }
+        let mut ready: Vec<Ready> = Vec::new();
+        if let Err(e) = self.poller.wait(&mut ready, Deadline::now()) {
+            queue.report(&Failure::system("relay to", &self.options.target, &e));
+        }
+        for event in &ready {
+            if event.token == RESOLVER {
+                self.waker.quiet();
+            } else if queue.is_empty() {
+                self.receive(event, queue)?;
+            }
+        }
+        self.expire(was_ready);
+        Ok(())
+    }
+
+    /// Receives from the target for one client.
+    fn receive(&mut self, event: &Ready, queue: &mut AnswerQueue) -> Result<(), Failure> {
+        if event.failed {
+            self.check_error(event.token, queue);
+        }
+        let Some(client) = self.clients.get_mut(&event.token) else {
+            return Ok(());
+        };
+        let received = match client.socket.recv(&mut self.buffer) {
+            Ok(received) => received,
+            Err(e) if would_block(&e) => return Ok(()),
+            Err(e) => {
+                self.failed(event.token, e, queue);
+                return Ok(());
+            }
+        };
+        let datagrams: Vec<&[u8]> = received.datagrams().collect();
+        if received.envelope.truncated {
+            let from = &client.target.from;
+            queue.report(&Failure::new("receive from", from, "truncated", Exit::Other));
+        }
+        client.active = Instant::now();
+        client.others = None;
+        client.unanswered = client.unanswered.saturating_sub(datagrams.len());
+        client.sent += total(&datagrams);
+        client.dump(Direction::Sent, &datagrams)?;
+        queue.send(&datagrams, &client.asked);
+        Ok(())
+    }
+
+    /// Closes the clients that were silent for too long.
+    fn expire(&mut self, was_ready: bool) {
+        let due = Deadline::from(self.timers.first().map(|(at, _)| *at));
+        if !self.deadline_grace.is_over(due, was_ready) {
+            return;
+        }
+        let now = Instant::now();
+        while let Some((at, number)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, number));
+            let Some(client) = self.clients.get(&number) else {
+                continue;
+            };
+            let until = client.active + self.options.idle;
+            if until > now {
+                self.timers.insert((until, number));
+            } else if let Some(client) = self.clients.remove(&number) {
+                self.numbers.remove(&(client.asked.from.clone(), client.asked.to));
+                // A socket that is still to send would be reported until then.
+                let _ = self.poller.remove(&*client.socket);
+                client.closed(number, Reason::Idle, &self.talk);
+            }
+        }
+    }
+
+    /// When [`DatagramRelay::tick`] is due though nothing is readable.
+    pub fn deadline(&self) -> Deadline {
+        let lookup = self.lookup.as_ref().map_or(Deadline::NEVER, |(_, until)| *until);
+        lookup.min(Deadline::from(self.timers.first().map(|(at, _)| *at)))
+    }
+
+    /// No more datagrams come: answers that are not there after so long are not waited for.
+    pub fn stop(&mut self) {
+        for client in self.clients.values_mut() {
+            if client.heard.elapsed() > ANSWER_TIMEOUT {
+                client.unanswered = 0;
+            }
+        }
+    }
+
+    /// Whether an answer may still come.
+    pub fn is_busy(&self) -> bool {
+        self.lookup.is_some() || self.clients.values().any(|client| client.unanswered > 0)
+    }
+}
+
+impl Client {
+    fn dump(&mut self, direction: Direction, datagrams: &[&[u8]]) -> Result<(), Failure> {
+        let elapsed = self.began.elapsed();
+        self.recorders.iter_mut().try_for_each(|recorder| {
+            datagrams.iter().try_for_each(|one| recorder.record_datagram(direction, elapsed, one))
+        })
+    }
+
+    /// Reports its end.
+    fn closed(&self, number: u64, reason: Reason, talk: &Talk) {
+        talk.say(&Event::Closed {
+            id: Some(number),
+            peer: &self.asked.from,
+            received: Some(self.received),
+            sent: Some(self.sent),
+            seconds: self.began.elapsed().as_secs_f64(),
+            reason,
+            rule: None,
+            left: false,
+        });
+    }
+}
+
+/// The bytes of datagrams.
+fn total(datagrams: &[&[u8]]) -> u64 {
+    datagrams.iter().map(|bytes| bytes.len() as u64).sum()
+}
+
+impl Drop for DatagramRelay {
+    fn drop(&mut self) {
+        for (number, client) in &self.clients {
+            client.closed(*number, Reason::Shutdown, &self.talk);
+        }
+    }
+}
+
+impl AsFd for DatagramRelay {
+    /// Readable when [`DatagramRelay::tick`] has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
