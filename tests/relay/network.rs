@@ -3,13 +3,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::secured::Chain;
 use super::{pair, relay};
+use crate::auth::random_key;
 use crate::run::{
-    accept, ask, echoes, events_of, flood, listener, pattern, read_all, read_to_reset, refused,
-    reset, sockctl, take, until,
+    Folder, accept, ask, echoes, events_of, flood, listener, pattern, read_all, read_to_reset,
+    refused, reset, sockctl, take, until,
 };
 
 /// What the machine may add.
@@ -282,6 +284,63 @@ fn a_bad_network_is_one_between_encrypted_sides_too() {
     let least = Duration::from_millis(200 + 100); // 400,000 bytes at 2,000,000 a second
     takes(least, || assert!(through(&end, &client, &text) == text));
     assert!(through(&client, &end, &text) == text);
+}
+
+#[test]
+fn a_cut_of_an_encrypted_side_is_exact() {
+    let (target, address) = listener();
+    let key = random_key("me", [7; 32]);
+    let key = key.path().display();
+    let far = format!("auth-serve 0 --key-file {key} --to {address} --cut 100000");
+    let far = sockctl(far).start();
+    let near = relay(format!("auth:{far}"), format!("--to-key-file {key}"));
+    let (client, end) = pair(&near, &target);
+    let text = pattern(100_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| flood_with(&end, &text)); // its end is the reset
+        assert!(read_to_reset(&client) == text);
+    });
+}
+
+/// Sends the bytes again and again until the connection breaks.
+fn flood_with(mut stream: &TcpStream, text: &[u8]) {
+    while stream.write_all(text).is_ok() {}
+}
+
+#[test]
+fn once_ends_when_both_directions_are_through() {
+    let (target, address) = listener();
+    for swapped in [false, true] {
+        let server = relay(&address, "--once --delay 300ms");
+        let (client, end) = pair(&server, &target);
+        let (first, mut last) = if swapped { (end, client) } else { (client, end) };
+        first.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&last), b"");
+        // From here on one side has nothing more to send or to get.
+        last.write_all(b"bye").unwrap();
+        last.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&first), b"bye");
+        server.finish().gives(0, "");
+    }
+}
+
+#[test]
+fn unix_sockets_have_a_delay_too() {
+    let folder = Folder::new();
+    let (target, address) = listener();
+    let path = folder.text("s");
+    let server = sockctl(format!("serve unix:{path} --to {address} --delay 300ms")).start();
+    server.address();
+    let mut client = UnixStream::connect(&path).unwrap();
+    let end = accept(&target);
+    takes(DELAY, || {
+        client.write_all(b"all").unwrap();
+        drop(client);
+        assert_eq!(read_all(&end), b"all");
+    });
+    // Nothing is there to get an answer.
+    until("a reset", || (&end).write_all(b"answer").is_err());
+    server.stops("", "");
 }
 
 #[test]

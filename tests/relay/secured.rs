@@ -10,6 +10,9 @@ use crate::run::{Folder, Running, accept, ask, listener, pattern, read_to_reset,
 /// How relays are chained: what is between a plain client and a plain target.
 pub const KINDS: [&str; 6] = ["plain", "dumped", "auth", "tls", "both", "slow"];
 
+/// What is wrong with each of the two relays of a slow one.
+const SLOW: &str = "--delay 50ms --rate 2000000";
+
 /// Relays between a plain client and a plain target.
 pub struct Chain {
     target: Mutex<TcpListener>,
@@ -27,15 +30,15 @@ impl Chain {
         let mut relays = Vec::new();
         let layers: &[&str] = match kind {
             "both" => &["tls", "auth"],
-            "slow" => &["network", "auth"],
             kind => &[kind],
         };
         for layer in layers.iter().rev() {
             match *layer {
-                "auth" => {
-                    let far =
-                        sockctl(format!("auth-serve 0 --key-file {key} --to {address}")).start();
-                    let near = relay(format!("auth:{far}"), format!("--to-key-file {key}"));
+                "auth" | "slow" => {
+                    let words = if *layer == "slow" { SLOW } else { "" };
+                    let far = format!("auth-serve 0 --key-file {key} --to {address} {words}");
+                    let far = sockctl(far).start();
+                    let near = relay(format!("auth:{far}"), format!("--to-key-file {key} {words}"));
                     address = near.address();
                     relays.splice(0..0, [near, far]);
                 }
@@ -47,11 +50,7 @@ impl Chain {
                     relays.splice(0..0, [near, far]);
                 }
                 layer => {
-                    let words = match layer {
-                        "dumped" => "--hex /dev/null",
-                        "network" => "--delay 100ms --rate 2000000",
-                        _ => "",
-                    };
+                    let words = if layer == "dumped" { "--hex /dev/null" } else { "" };
                     let near = relay(&address, words);
                     address = near.address();
                     relays.insert(0, near);

@@ -78,9 +78,11 @@ impl Link {
         self.arrivals.push_back((now + self.network.delay, bytes.len()));
     }
 
-    /// The end has come, behind all bytes; a reset replaces a FIN that has not left.
+    /// The end has come, behind all bytes; a reset replaces a FIN that has not left, and nothing a reset.
     pub fn end(&mut self, end: End, now: Instant) {
-        self.end = Some((now + self.network.delay, end));
+        if self.end.is_none_or(|(_, before)| before == End::Fin) {
+            self.end = Some((now + self.network.delay, end));
+        }
     }
 
     /// Whether no bytes are on their way.

@@ -69,6 +69,8 @@ fn a_reset_replaces_an_end_and_comes_behind_the_bytes() {
     link.push(&[0; 100], began);
     link.end(End::Fin, began);
     link.end(End::Reset, began + MS);
+    link.end(End::Reset, began + 2 * MS);
+    link.end(End::Fin, began + 2 * MS);
     assert!(!link.is_reset(began) && link.is_reset(began + 11 * MS));
     let (bytes, ends, _) = leaving(&mut link, began + 50 * MS);
     assert_eq!((bytes.len(), ends.len()), (40, 0));
