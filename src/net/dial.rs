@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// repeated so often.
 pub(super) const FULL_BACKLOG: Duration = Duration::from_millis(5);
 
-/// The token of the resolver; an attempt's is its descriptor.
-const RESOLVER: u64 = u64::MAX;
+/// What woke a dialer is seen by a look at all it waits for, which is little.
+const ANY: u64 = 0;
 
 /// Why a connection to our own listener is not begun.
 pub const OWN: &str = "it is this server's own address: a loop";
@@ -54,16 +54,19 @@ impl Dial {
     }
 }
 
-/// Opens a connection to `address` and waits for it. A failure names each address tried and its
-/// cause; its status is that of the last one, or "timed out" where the deadline struck.
+/// Opens a connection to `address`, in blocking mode, and waits for it. A failure names each address
+/// tried and its cause; its status is that of the last one, or "timed out" where the deadline struck.
 pub fn dial(address: &Address, how: &Dial, until: Deadline) -> Result<Socket, Failure> {
     let mut dialer = Dialer::new(address, how.clone(), until)?;
     loop {
         if let Some(result) = dialer.step() {
-            return result;
+            let socket = result?;
+            socket.set_nonblocking(false).during("connect to", address)?;
+            return Ok(socket);
         }
-        wait([(dialer.as_fd(), PollFlags::POLLIN)], dialer.deadline())
-            .during("connect to", address)?;
+        let until = dialer.deadline();
+        let ready = dialer.poller().and_then(|it| wait([(it.as_fd(), PollFlags::POLLIN)], until));
+        ready.during("connect to", address)?;
     }
 }
 
@@ -72,8 +75,9 @@ pub struct Dialer {
     target: Address,
     how: Dial,
     until: Deadline,
-    poller: Poller,
-    waker: Waker,
+    /// Made once something is waited for: a connection on this machine is there at once.
+    poller: Option<Poller>,
+    waker: Option<Waker>,
     lookup: Option<Lookup>,
     /// Addresses not tried yet.
     next: VecDeque<SockAddr>,
@@ -86,8 +90,13 @@ pub struct Dialer {
 impl Dialer {
     /// Begins to dial. An error that every address would have is returned at once.
     pub fn new(target: &Address, how: Dial, until: Deadline) -> Result<Self, Failure> {
-        let (poller, waker) = watched_waker().during("connect to", target)?;
-        let lookup = Some(Lookup::start(target, how.query, Some(waker.clone()))?);
+        let (mut poller, mut waker) = (None, None);
+        let watch = || {
+            let (watching, watched) = watched_waker().during("connect to", target)?;
+            (poller, waker) = (Some(watching), Some(watched.clone()));
+            Ok(Some(watched))
+        };
+        let lookup = Some(Lookup::start(target, how.query, watch)?);
         Ok(Self {
             target: target.clone(),
             how,
@@ -107,6 +116,18 @@ impl Dialer {
         if self.next.is_empty() { self.until } else { self.until.min(Deadline::at(self.next_at)) }
     }
 
+    /// What is readable when [`Dialer::step`], which has returned `None`, has something to do.
+    pub fn poller(&mut self) -> io::Result<&Poller> {
+        let poller = if let Some(poller) = self.poller.take() {
+            poller
+        } else {
+            let poller = Poller::new()?;
+            self.running.iter().try_for_each(|(socket, _)| watch(&poller, socket))?;
+            poller
+        };
+        Ok(self.poller.insert(poller))
+    }
+
     /// Makes progress without blocking: `None` while attempts are under way.
     pub fn step(&mut self) -> Option<Result<Socket, Failure>> {
         let out_of_time = self.until.passed(); // before what is ready is looked at
@@ -116,7 +137,7 @@ impl Dialer {
                 Err(failure) => return Some(Err(failure)),
             }
             self.lookup = None;
-            self.waker.quiet();
+            self.waker.iter().for_each(Waker::quiet);
         }
         if let Some(socket) = self.finish_attempts() {
             return Some(Ok(socket));
@@ -157,13 +178,14 @@ impl Dialer {
             }
         };
         match socket.start_connect(&address) {
-            Ok(true) => return ready(socket).during("connect to", &self.target).map(Some),
+            Ok(true) => return Ok(Some(socket)),
             Ok(false) => {
-                let write = Interest { read: false, write: true };
-                let watched = self.poller.add(&socket, token(&socket), write);
-                watched.during("connect to", &self.target)?;
+                if let Some(poller) = &self.poller {
+                    watch(poller, &socket).during("connect to", &self.target)?;
+                }
                 self.running.push((socket, address));
                 self.next_at = Instant::now() + STAGGER;
+                return Ok(self.finish_attempts()); // on this machine it is over already
             }
             Err(e) if would_block(&e) && address.is_unix() => {
                 self.next.push_front(address);
@@ -176,18 +198,19 @@ impl Dialer {
 
     /// The socket of an attempt that has succeeded; attempts that failed are noted.
     fn finish_attempts(&mut self) -> Option<Socket> {
-        let mut ended = Vec::new();
-        self.poller.wait(&mut ended, Deadline::now()).ok()?;
-        for event in ended {
-            let Some(at) = self.running.iter().position(|(it, _)| token(it) == event.token) else {
-                continue;
-            };
+        let has_ended = |(socket, _): &(Socket, SockAddr)| {
+            let polled = wait([(socket.as_fd(), PollFlags::POLLOUT)], Deadline::now());
+            polled.is_ok_and(|[flags]| !flags.is_empty())
+        };
+        while let Some(at) = self.running.iter().position(has_ended) {
             let (socket, address) = self.running.remove(at);
             let result = socket.finish_connect(&address);
-            // The caller's event loop watches it from now on.
-            let _ = self.poller.remove(&socket);
-            match result.and_then(|()| ready(socket)) {
-                Ok(socket) => return Some(socket),
+            if let Some(poller) = &self.poller {
+                // The caller's event loop watches it from now on.
+                let _ = poller.remove(&socket);
+            }
+            match result {
+                Ok(()) => return Some(socket),
                 Err(e) => self.failed.push((Endpoint::of(&address), e)),
             }
             if self.running.is_empty() {
@@ -200,12 +223,6 @@ impl Dialer {
     fn failure(&self, timed_out_now: bool) -> Failure {
         let failure = failure("connect to", &self.target, &self.failed);
         if timed_out_now { failure.exit(Exit::TimedOut) } else { failure }
-    }
-}
-
-impl AsFd for Dialer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.poller.as_fd()
     }
 }
 
@@ -258,19 +275,13 @@ pub fn open(address: &SockAddr, how: &Dial) -> Result<Socket, Failure> {
     Ok(socket)
 }
 
-fn token(socket: &Socket) -> u64 {
-    socket.as_fd().as_raw_fd().cast_unsigned().into()
+fn watch(poller: &Poller, socket: &Socket) -> io::Result<()> {
+    poller.add(socket, ANY, Interest { read: false, write: true })
 }
 
 /// A poller that watches a waker, for the resolver.
 fn watched_waker() -> io::Result<(Poller, Waker)> {
     let (poller, waker) = (Poller::new()?, Waker::new()?);
-    poller.add(&waker, RESOLVER, Interest { read: true, write: false })?;
+    poller.add(&waker, ANY, Interest { read: true, write: false })?;
     Ok((poller, waker))
-}
-
-/// A connected socket in blocking mode, as a program expects it.
-fn ready(socket: Socket) -> io::Result<Socket> {
-    socket.set_nonblocking(false)?;
-    Ok(socket)
 }

@@ -58,9 +58,13 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Starts the resolver, which wakes `waker` when it is done. A literal needs none: it is found
-    /// at once.
-    pub fn start(address: &Address, query: Query, waker: Option<Waker>) -> Result<Self, Failure> {
+    /// Starts the resolver, which wakes what `waker` makes when it is done. A literal needs none: it
+    /// is found at once.
+    pub fn start(
+        address: &Address,
+        query: Query,
+        waker: impl FnOnce() -> Result<Option<Waker>, Failure>,
+    ) -> Result<Self, Failure> {
         let address = address.clone().resolve_default(query.family);
         match (query.source, &address) {
             (Source { ip: Some(ip), .. }, _) => address.check_source(ip, query.family)?,
@@ -80,6 +84,7 @@ impl Lookup {
             let _ = sender.send(Ok(vec![literal]));
             return Ok(lookup);
         }
+        let waker = waker()?;
         let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
             // After the deadline the receiver is gone.
             let _ = sender.send(look_up(&name, &address, query));
@@ -107,7 +112,7 @@ impl Lookup {
 
 /// The addresses that `address` stands for. Waits for the resolver.
 pub fn resolve(address: &Address, query: Query, until: Deadline) -> Found {
-    let lookup = Lookup::start(address, query, None)?;
+    let lookup = Lookup::start(address, query, || Ok(None))?;
     let found = match until.remaining() {
         None => lookup.found.recv().ok(),
         Some(left) => lookup.found.recv_timeout(left).ok(),

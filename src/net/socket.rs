@@ -37,6 +37,8 @@ pub struct Socket {
     /// The connection was reset before connect(2) was seen to be done. Reading `SO_ERROR` cleared the
     /// error; recv(2) must still report it, after the data that arrived.
     reset: Cell<bool>,
+    /// Whether `O_NONBLOCK` is on, once that is known.
+    is_nonblocking: Cell<Option<bool>>,
 }
 
 impl Socket {
@@ -285,9 +287,13 @@ impl Socket {
         (bytes == 1 || is_free()) && self.set_int("SO_RCVLOWAT", bytes).is_ok()
     }
 
-    /// `O_NONBLOCK` on or off.
+    /// `O_NONBLOCK` on or off. A relay asks for it before each read.
     pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
-        self.inner.set_nonblocking(on)
+        if self.is_nonblocking.get() != Some(on) {
+            self.inner.set_nonblocking(on)?;
+            self.is_nonblocking.set(Some(on));
+        }
+        Ok(())
     }
 
     /// getsockname(2).
@@ -337,7 +343,12 @@ impl Socket {
 
 impl From<socket2::Socket> for Socket {
     fn from(inner: socket2::Socket) -> Self {
-        Self { inner, dialled: OnceCell::new(), reset: Cell::new(false) }
+        Self {
+            inner,
+            dialled: OnceCell::new(),
+            reset: Cell::new(false),
+            is_nonblocking: Cell::new(None),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::net::connection::Connection;
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, Dialer};
 use crate::net::endpoint::Endpoint;
-use crate::net::poller::Interest;
+use crate::net::poller::{Interest, Poller};
 use crate::net::proxy::Tunnel;
 use crate::net::proxy_header::{Version, header};
 use crate::net::retry::Retry;
@@ -185,17 +185,20 @@ impl EventLoop<'_> {
             return;
         };
         let address = out.tunnel.as_ref().map_or(&route.address, Tunnel::address);
-        match Dialer::new(address, route.dial.clone(), out.until) {
-            Ok(dialer) => {
-                let watched = self.table.poller.add(&dialer, DIALER | number, Interest::READ);
-                let watched = watched.during("connect to", &route.address);
-                out.attempt = Attempt::Dialing(Box::new(dialer));
-                match watched {
-                    Ok(()) => self.step_dialer(number),
-                    Err(failure) => self.attempt_failed(number, failure),
-                }
-            }
-            Err(failure) => self.attempt_failed(number, failure),
+        let mut dialer = match Dialer::new(address, route.dial.clone(), out.until) {
+            Ok(dialer) => dialer,
+            Err(failure) => return self.attempt_failed(number, failure),
+        };
+        // On this machine it is over at once. By way of epoll(7) and another turn, for which the client of
+        // a relay was paused, a short connection through a relay cost 77 µs of CPU time, not 65.
+        if let Some(result) = dialer.step() {
+            return self.dialled(number, result);
+        }
+        let add = |it: &Poller| self.table.poller.add(it, DIALER | number, Interest::READ);
+        let watched = dialer.poller().and_then(add).during("connect to", &route.address);
+        out.attempt = Attempt::Dialing(Box::new(dialer));
+        if let Err(failure) = watched {
+            self.attempt_failed(number, failure);
         }
     }
 
@@ -221,20 +224,22 @@ impl EventLoop<'_> {
             Attempt::Pausing(_) => return,
             Attempt::Dialing(dialer) => dialer.step(),
         };
-        match result {
-            None => {}
-            Some(Ok(socket)) => {
-                if let Err(failure) = self.connected(number, socket) {
-                    self.attempt_failed(number, failure);
-                }
+        if let Some(result) = result {
+            self.dialled(number, result);
+        }
+    }
+
+    /// A dialer is done.
+    fn dialled(&mut self, number: u64, result: Result<Socket, Failure>) {
+        let result = result.map_err(|failure| {
+            let tunnel = self.outgoing.get(&number).and_then(|out| out.tunnel.as_ref());
+            match tunnel {
+                Some(tunnel) => tunnel.unreached(failure),
+                None => failure,
             }
-            Some(Err(failure)) => {
-                let failure = match &out.tunnel {
-                    Some(tunnel) => tunnel.unreached(failure),
-                    None => failure,
-                };
-                self.attempt_failed(number, failure);
-            }
+        });
+        if let Err(failure) = result.and_then(|socket| self.connected(number, socket)) {
+            self.attempt_failed(number, failure);
         }
     }
 

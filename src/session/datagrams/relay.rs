@@ -161,7 +161,7 @@ impl DatagramRelay {
     fn look_up(&mut self) -> Option<Result<Vec<SockAddr>, Failure>> {
         if self.lookup.is_none() {
             let (target, query) = (&self.options.target, self.options.dial.query);
-            let lookup = match Lookup::start(target, query, Some(self.waker.clone())) {
+            let lookup = match Lookup::start(target, query, || Ok(Some(self.waker.clone()))) {
                 Ok(lookup) => lookup,
                 Err(failure) => return Some(Err(failure)),
             };

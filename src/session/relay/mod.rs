@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::closed::Closed;
 use super::{Clients, Handler, Id, StreamEnd};
-use crate::console::event::{Event, Reason};
+use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
@@ -156,14 +156,16 @@ impl Relay {
     /// A target has answered.
     fn join(&mut self, search: &Search, target: Id, clients: &mut dyn Clients) {
         let client = search.client;
-        let Some(about) = clients.about(client).and(clients.about(target)) else {
+        if clients.peer(client).is_none() {
             return clients.close(target, Reason::Reset); // the client has gone
-        };
-        if let Some(local) = &about.local {
+        }
+        if self.talk.says(Level::Verbose)
+            && let Some(local) = clients.about(target).and_then(|about| about.local)
+        {
             self.talk.say(&Event::Relay {
                 id: client.number,
                 target: &self.targets[search.target],
-                local,
+                local: &local,
                 attempts: search.attempts,
             });
         }
