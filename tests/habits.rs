@@ -725,6 +725,11 @@ const REFUSED: &[(&str, &str)] = &[
         "udp-serve -s 127.0.0.2 -p 1",
         "-s is for --to TARGET; write the address to listen on as HOST:PORT",
     ),
+    ("relay 80 81", "no command 'relay'; a relay is sockctl serve ADDRESS --to TARGET"),
+    ("spiped -d -s 80 -t 81", "no command 'spiped'; a relay is sockctl serve ADDRESS --to TARGET"),
+    ("stunnel own.conf", "no command 'stunnel'; a relay is sockctl serve ADDRESS --to TARGET"),
+    ("serve 80 --target 81", "no option '--target'; use --to TARGET"),
+    ("serve 80 -t 81", "no option '-t'; to relay use --to TARGET; Telnet is not spoken"),
     ("nc -l 1", "no command 'nc'; use sockctl connect, or sockctl serve to listen"),
     // socat.
     ("TCP-LISTEN:80,fork -", "no command 'TCP-LISTEN:80,fork'; use sockctl serve '*:PORT'"),

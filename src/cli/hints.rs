@@ -1,6 +1,6 @@
 //! What users of nc (OpenBSD's, GNU's, the traditional one), ncat, socat, tcpserver, wait-for-it and its
-//! relatives, and tcping type from memory: it is rewritten where it means the same here, else refused with the way it is
-//! done here.
+//! relatives, tcping, spiped and stunnel type from memory: it is rewritten where it means the same here, else
+//! refused with the way it is done here.
 //!
 //! Over 300 lines: half of it is tables.
 
@@ -75,6 +75,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-m", ANY, "use -o IP_MINTTL=N"),
     ("-T", ANY, "use -o IP_TOS=N; an idle timeout is -i DUR"),
     ("-t", CONNECT, "to retry use --wait DUR, to await the rest --linger DUR"),
+    ("-t", SERVE, "to relay use --to TARGET; Telnet is not spoken"),
     ("-t --telnet", ANY, "Telnet is not spoken"),
     ("--tcp", UDP, "use sockctl connect or sockctl serve"),
     ("--tcp", ANY, "it is TCP already"),
@@ -91,6 +92,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
         "use --to TARGET, and -s ADDR for its source",
     ),
     ("--tunnel --tunnel-port --tunnel-source", ANY, RELAY),
+    ("--target --forward --upstream --backend", LISTEN, "use --to TARGET"),
     ("-Z --sctp --vsock", ANY, PROTOCOLS),
     (
         "-z --zero",
@@ -152,6 +154,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "toxiproxy toxiproxy-server toxiproxy-cli netem",
         "use sockctl serve ADDRESS --to TARGET, with --delay DUR, --rate SIZE, --cut SIZE",
     ),
+    ("relay port-forward spiped stunnel stunnel4 systemd-socket-proxyd redir rinetd", RELAY),
     ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 
