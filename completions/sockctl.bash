@@ -62,7 +62,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__connect)
-            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-C -s -p -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --reconnect --nick --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -97,6 +97,14 @@ _sockctl() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reconnect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nick)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -485,7 +493,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__connect)
-            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --expires-within --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-z -C -s -p -4 -6 -n -o -w -i -x -v -q -h --check --any --closed --expires-within --tls --tls-name --tls-ca --tls-pin --tls-insecure --tls-cert --tls-key --tls-alpn --crlf --send-only --recv-only --no-half-close --no-newline --max-bytes --linger --wait --reconnect --nick --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --count --parallel --interval --progress --tcp-info --source --source-port --proxy --proxy-password-file --send-proxy --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -561,6 +569,14 @@ _sockctl() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reconnect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nick)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -345,6 +345,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l tls-alpn -d 
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l reconnect -d 'Connect again whenever the connection ends, breaks or fails, pausing 1s, 2s, 4s and so on, at most DUR [default: 30s]; --wait bounds each absence. In a pipe stdin waits meanwhile, and its end is the end. A key or certificate that is rejected (9) ends it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l nick -d 'Send `/nick NAME` first on every connection: our name in a room' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
@@ -1452,6 +1454,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l create-
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l max-bytes -d 'Exit after receiving SIZE bytes' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l linger -d 'How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l wait -d 'Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l reconnect -d 'Connect again whenever the connection ends, breaks or fails, pausing 1s, 2s, 4s and so on, at most DUR [default: 30s]; --wait bounds each absence. In a pipe stdin waits meanwhile, and its end is the end. A key or certificate that is rejected (9) ends it' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l nick -d 'Send `/nick NAME` first on every connection: our name in a room' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-connect" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r

@@ -125,6 +125,8 @@ module completions {
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once
+    --reconnect: string       # Connect again whenever the connection ends, breaks or fails, pausing 1s, 2s, 4s and so on, at most DUR [default: 30s]; --wait bounds each absence. In a pipe stdin waits meanwhile, and its end is the end. A key or certificate that is rejected (9) ends it
+    --nick: string            # Send `/nick NAME` first on every connection: our name in a room
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -371,6 +373,8 @@ module completions {
     --max-bytes: string       # Exit after receiving SIZE bytes
     --linger: string          # How long to keep receiving after we are done [default: 1s at the prompt, until a second of silence behind a program, else no limit]
     --wait: string            # Retry for this long while connecting fails (refused, unreachable, no such name) or, with steps, while the connection ends before its first byte; a certificate that is not trusted ends it at once
+    --reconnect: string       # Connect again whenever the connection ends, breaks or fails, pausing 1s, 2s, 4s and so on, at most DUR [default: 30s]; --wait bounds each absence. In a pipe stdin waits meanwhile, and its end is the end. A key or certificate that is rejected (9) ends it
+    --nick: string            # Send `/nick NAME` first on every connection: our name in a room
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8

@@ -47,6 +47,7 @@ use crate::net::resolve::{Query, Source};
 use crate::net::sockopt::Setting;
 use crate::net::text;
 use crate::net::trace;
+use crate::sanitize::names;
 use crate::session::pattern::Pattern;
 use crate::session::when::Rules;
 
@@ -345,6 +346,12 @@ impl DataArgs {
     pub fn is_talk(&self) -> bool {
         !self.recv_only && !self.send_only
     }
+}
+
+/// A name in a room, for a flag.
+pub fn nick(text: &str) -> Result<String, String> {
+    names::name(text)
+        .map_err(|_| "a name has 1 to 32 letters and digits of any script, _, - and .".into())
 }
 
 /// The appearance and history of the prompt.

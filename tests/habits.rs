@@ -162,6 +162,31 @@ const HABITS: &[Habit] = &[
         assert!(shown.starts_with(&wanted), "{shown}");
         assert_eq!((done.code, done.stderr.as_str()), (3, ""));
     }),
+    ("sockctl connect 8520 --recv-only --reconnect=1s >all", |place, command| {
+        let client = place.command(command).start();
+        let listener = listen(place.port);
+        for part in ["one\n", "two\n"] {
+            accept(&listener).write_all(part.as_bytes()).unwrap();
+        }
+        let _third = accept(&listener);
+        assert_eq!(std::fs::read_to_string(place.folder.at("all")).unwrap(), "one\ntwo\n");
+        client.signal("TERM");
+        assert_eq!(client.finish().code, 143);
+    }),
+    ("sockctl connect 8520 --send-only --reconnect=1s <file", |place, command| {
+        place.folder.file("file", "all of it\n");
+        let client = place.command(command).start();
+        client.stderr_has("trying again in 1s");
+        let peer = accept(&listen(place.port));
+        assert_eq!(read_all(&peer), b"all of it\n");
+        drop(peer);
+        assert_eq!(client.finish().code, 0);
+    }),
+    ("sockctl connect 8520 -C", |place, command| {
+        let peer = place.peer("", "seen\n");
+        place.command(command).input("hello\n").run().is(0, "seen\n", "");
+        assert_eq!(peer.join().unwrap(), "hello\r\n");
+    }),
     ("sockctl connect -z --wait 30s 127.0.0.1:8520", |place, command| {
         let waiting = place.command(command).start();
         let _listener = listen(place.port);
@@ -697,6 +722,10 @@ const REFUSED: &[(&str, &str)] = &[
         "no option '--proxy-auth'; use --proxy http://USER@HOST:PORT and SOCKCTL_PROXY_PASSWORD",
     ),
     ("connect --telnet 1", "no option '--telnet'; Telnet is not spoken"),
+    (
+        "connect --forever 1",
+        "no option '--forever'; use --wait DUR, or --reconnect to come back each time",
+    ),
     (
         "connect -L 1:2 1",
         "no option '-L'; a relay is sockctl serve ADDRESS --to TARGET; for a lock use flock(1)",

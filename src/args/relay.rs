@@ -239,6 +239,7 @@ impl RelayArgs {
                 starttls: false,
                 greet: false,
                 redials: false,
+                reconnect: None,
             })
         };
         self.to.iter().map(route).collect()

@@ -77,6 +77,7 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-t", CONNECT, "to retry use --wait DUR, to await the rest --linger DUR"),
     ("-t", SERVE, "to relay use --to TARGET; Telnet is not spoken"),
     ("-t --telnet", ANY, "Telnet is not spoken"),
+    ("--retry --forever", CONNECT, "use --wait DUR, or --reconnect to come back each time"),
     ("--tcp", UDP, "use sockctl connect or sockctl serve"),
     ("--tcp", ANY, "it is TCP already"),
     ("-S", ANY, "TCP MD5 signatures are not available"),

@@ -43,6 +43,9 @@ pub enum Event<'a> {
         /// There is a prompt.
         #[serde(skip)]
         greet: bool,
+        /// In place of one that was lost.
+        #[serde(skip)]
+        again: bool,
     },
     /// A peer proved that it holds a key, or failed to.
     Auth {
@@ -367,10 +370,14 @@ impl<'a> Event<'a> {
                 let on = if detail { format!(" on {local}") } else { String::new() };
                 format!("[{id}] {peer} {verb}{on}")
             }
-            Self::Connected { id, peer, local, .. } if detail => {
-                format!("[{id}] connected to {peer} from {local}")
+            Self::Connected { id, peer, local, again, .. } => {
+                let verb = if *again { "reconnected" } else { "connected" };
+                if detail {
+                    format!("[{id}] {verb} to {peer} from {local}")
+                } else {
+                    format!("{verb} to {peer}")
+                }
             }
-            Self::Connected { peer, .. } => format!("connected to {peer}"),
             Self::Auth { id, peer, ok: true, key, .. } => {
                 let key = key.map_or_else(String::new, |name| format!(" with key {name}"));
                 format!("[{id}] {peer} authenticated{key}")

@@ -600,6 +600,13 @@ impl Connection {
         self.ignores_reset || self.waiting(log) == 0 && self.on_the_way() == 0
     }
 
+    /// Bytes that are queued, or that the peer's kernel has not acknowledged; with a codec some of them are
+    /// its own.
+    pub fn undelivered(&mut self, log: &BroadcastLog, now: Instant) -> u64 {
+        self.update_acked(now);
+        if self.ignores_reset { 0 } else { self.waiting(log) as u64 + self.on_the_way() }
+    }
+
     /// Whether its socket is a UNIX socket.
     pub fn is_unix(&self) -> bool {
         self.is_unix

@@ -1,4 +1,4 @@
-//! `--wait`: attempts that are repeated while they fail in a way that may pass.
+//! `--wait`, `--reconnect`: attempts that are repeated while they fail in a way that may pass.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use crate::exit::{Exit, Failure};
 /// The pause after a first failure; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(25);
 const LONGEST: Duration = Duration::from_millis(500);
+/// The first pause of `--reconnect`, unless its longest is shorter.
+const FIRST_RECONNECT: Duration = Duration::from_secs(1);
 
 /// The time that `--wait` gives, and how it is spent. Clones have the same end.
 #[derive(Clone)]
@@ -19,15 +21,62 @@ pub struct Retry {
     limit: Duration,
     deadline: Deadline,
     until: Deadline,
+    /// The first pause, the next one, and the longest.
+    first: Duration,
     pause: Duration,
+    longest: Duration,
     attempts: u32,
+    /// With `--reconnect`: whatever does not show that it is of no use is tried again.
+    reconnects: bool,
 }
 
 impl Retry {
     /// `limit` from now (zero: one attempt), or until `deadline` if that is earlier.
     pub fn new(limit: Duration, deadline: Deadline) -> Self {
-        let end = Deadline::from(Instant::now().checked_add(limit));
-        Self { limit, deadline, until: end.min(deadline), pause: FIRST, attempts: 0 }
+        let (until, first) = (end(limit, deadline), FIRST);
+        Self {
+            limit,
+            deadline,
+            until,
+            first,
+            pause: first,
+            longest: LONGEST,
+            attempts: 0,
+            reconnects: false,
+        }
+    }
+
+    /// `--reconnect`: with pauses of at most `longest`; each absence lasts as long as `--wait` says, or
+    /// without end.
+    pub fn reconnecting(longest: Duration, wait: Option<Duration>, deadline: Deadline) -> Self {
+        let longest = longest.max(FIRST);
+        let first = FIRST_RECONNECT.min(longest);
+        let new = Self::new(wait.unwrap_or(Duration::MAX), deadline);
+        Self { first, pause: first, longest, reconnects: true, ..new }
+    }
+
+    /// A connection that stood is lost: attempts begin anew, after short pauses again if it was of use.
+    pub fn renew(&mut self, was_of_use: bool) {
+        (self.until, self.attempts) = (end(self.limit, self.deadline), 0);
+        if was_of_use {
+            self.pause = self.first;
+        }
+    }
+
+    /// Whether to try again after this failure.
+    pub fn takes(&self, failure: &Failure) -> bool {
+        match failure.exit {
+            Exit::Usage | Exit::NotAuthenticated | Exit::Permission | Exit::Output => false,
+            _ if self.reconnects => true,
+            exit => Self::may_pass(exit, failure.code),
+        }
+    }
+
+    /// What `--reconnect` does about a failure, to be said when that is news.
+    pub fn reconnect_notice(&self, failure: &Failure) -> Option<String> {
+        let verb = if self.attempts == 0 { "reconnecting" } else { "trying again" };
+        let pause = quantity::shown(self.pause);
+        self.reconnects.then(|| format!("{failure}; {verb} in {pause}"))
     }
 
     /// Begins an attempt; when that must end. The first one is made even if there is no time.
@@ -44,7 +93,7 @@ impl Retry {
     /// When the pause that begins now is over. If the time is over then, there is no next attempt.
     pub fn pause(&mut self, now: Instant) -> Instant {
         let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST);
+        self.pause = (pause * 2).min(self.longest);
         self.until.instant().map_or(now + pause, |until| until.min(now + pause))
     }
 
@@ -56,7 +105,8 @@ impl Retry {
     /// What is waited for, to be said once: after the first attempt.
     pub fn notice(&self, target: impl Display, cause: &str) -> Option<String> {
         let limit = quantity::shown(self.limit);
-        (self.attempts == 1).then(|| format!("waiting up to {limit} for {target}: {cause}"))
+        (self.attempts == 1 && !self.reconnects)
+            .then(|| format!("waiting up to {limit} for {target}: {cause}"))
     }
 
     /// The last failure, when the time is over.
@@ -65,8 +115,11 @@ impl Retry {
             1 => "1 attempt".into(),
             more => format!("{more} attempts"),
         };
-        last.hint(&format!("still so after {}, {times} (--wait)", quantity::shown(self.limit)))
-            .exit(Exit::TimedOut)
+        let hint = match self.limit {
+            Duration::MAX => format!("still so at the deadline, {times} (--deadline)"),
+            limit => format!("still so after {}, {times} (--wait)", quantity::shown(limit)),
+        };
+        last.hint(&hint).exit(Exit::TimedOut)
     }
 
     /// Whether a failure of this status and code may pass by itself: no listener, no route, no name, no
@@ -76,4 +129,9 @@ impl Retry {
         code == Some(Errno::ENOENT as i32)
             || matches!(exit, Exit::Refused | Exit::Unreachable | Exit::Unresolved | Exit::TimedOut)
     }
+}
+
+/// `limit` from now, or the deadline if that is earlier.
+fn end(limit: Duration, deadline: Deadline) -> Deadline {
+    Deadline::from(Instant::now().checked_add(limit)).min(deadline)
 }

@@ -74,6 +74,15 @@ pub struct ClientArgs {
     #[arg(long, value_name = "DUR", value_parser = quantity::duration,
         help_heading = "Scripts")]
     pub wait: Option<Duration>,
+    /// Connect again whenever the connection ends, breaks or fails, pausing 1s, 2s, 4s and so on, at most DUR
+    /// [default: 30s]; --wait bounds each absence. In a pipe stdin waits meanwhile, and its end is the end. A
+    /// key or certificate that is rejected (9) ends it
+    #[arg(long, value_name = "DUR", num_args = 0..=1, require_equals = true, default_missing_value = "30s",
+        value_parser = quantity::duration, help_heading = "Limits")]
+    pub reconnect: Option<Duration>,
+    /// Send `/nick NAME` first on every connection: our name in a room
+    #[arg(long, value_name = "NAME", value_parser = args::nick, help_heading = "Prompt")]
+    pub nick: Option<String>,
     #[command(flatten)]
     pub steps: Steps,
     #[command(flatten)]
@@ -158,6 +167,14 @@ pub fn run(
         let cause = "--count repeats steps (--send, --expect, …) or, with -z, checks";
         return Err(Failure::usage(cause));
     }
+    if args.reconnect.is_some() && (!args.steps.is_empty() || !args.program.is_empty()) {
+        let cause = "--reconnect is for a prompt or a pipe; --count repeats steps";
+        return Err(Failure::usage(cause));
+    }
+    if args.nick.is_some() && (args.repeat.count.is_some() || !args.program.is_empty()) {
+        let cause = "--nick is for a conversation: with --count or a program, send it there";
+        return Err(Failure::usage(cause));
+    }
     let choice = Choice::of(args, &address, relayed)?;
     let (has_prompt, is_script) =
         (matches!(choice, Choice::Prompt), matches!(choice, Choice::Script(_)));
@@ -165,6 +182,7 @@ pub fn run(
     let is_plain = !proves && tls.is_none();
     let opener = Opener::new(args, tls)?;
     let mut route = opener.route(address, args.wait, proof, has_prompt, deadline)?;
+    route.reconnect = args.reconnect;
     route.redials = args.wait.is_some() && is_script && !args.data.send_only;
     let signals = signal::defer();
     let inbox = Inbox::new().during("start", "the event loop")?;
@@ -219,7 +237,7 @@ impl Choice {
             };
             return Ok(Self::Program(found, relayed));
         }
-        Ok(match args.steps.script(args.data.crlf)? {
+        Ok(match args.steps.script(args.data.crlf, &args.opening())? {
             Some(script) => Self::Script(script),
             None if is_terminal() && args.data.is_talk() => Self::Prompt,
             None => Self::Pipe,
@@ -249,6 +267,7 @@ impl Choice {
                 let (history, talk) = (args.prompt.history.clone(), run.talk.clone());
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::One, format, history, talk)?;
+                conversation = conversation.connecting(args.reconnect.is_some(), args.opening());
                 if is_plain {
                     conversation = conversation.hinting_at_keys();
                 }
@@ -268,12 +287,14 @@ impl Choice {
                         PeerEnd::Ignore
                     },
                     ends_at_join: args.data.recv_only,
+                    reconnects: args.reconnect.is_some(),
                     receive: !args.data.send_only,
                     crlf: args.data.crlf,
                     sanitize: sanitizes(raw),
                     timestamps: args.prompt.timestamps,
                     stall_limit: Duration::ZERO,
-                })?;
+                })?
+                .opening(args.opening());
                 Ok((run.serve(&mut pipe)?, None))
             }
             Self::Script(script) => {
@@ -347,11 +368,17 @@ impl ClientArgs {
             deadline,
             settings: Vec::new(),
             dumps,
-            labels: self.repeat.count.is_some(),
+            labels: self.repeat.count.is_some() || self.reconnect.is_some(),
             security: None,
             port_file: None,
             meter: (has_meter && !has_prompt).then(|| Meter::new(talk)),
         }
+    }
+
+    /// What is sent first on every connection.
+    fn opening(&self) -> Vec<u8> {
+        let newline = if self.data.crlf { "\r\n" } else { "\n" };
+        self.nick.as_ref().map_or_else(Vec::new, |nick| format!("/nick {nick}{newline}").into())
     }
 
     /// How connections are opened.

@@ -215,7 +215,7 @@ enum Choice {
 impl Choice {
     fn of(args: &ServerArgs) -> Result<Self, Failure> {
         let program = args.program.words().map(Program::find).transpose()?;
-        if let Some(script) = args.steps.script(args.data.crlf)? {
+        if let Some(script) = args.steps.script(args.data.crlf, &[])? {
             return Ok(Self::Script(script));
         }
         if let Some(rules) = args.when.rules()? {
@@ -292,6 +292,7 @@ impl Choice {
                     PeerEnd::Ignore
                 },
                 ends_at_join: false,
+                reconnects: false,
                 receive: !args.data.send_only,
                 crlf: args.data.crlf,
                 sanitize: sanitizes(raw),

@@ -48,10 +48,12 @@ impl Steps {
         Ok(())
     }
 
-    /// The script, if there are steps; `crlf`: it sends CRLF line ends.
-    pub fn script(&self, crlf: bool) -> Result<Option<Script>, Failure> {
+    /// The script, if there are steps; `crlf`: it sends CRLF line ends. `opening` is sent first.
+    pub fn script(&self, crlf: bool, opening: &[u8]) -> Result<Option<Script>, Failure> {
         check(&self.all)?;
-        Ok((!self.is_empty()).then(|| Script::new(self.all.clone(), crlf)))
+        let opening = (!opening.is_empty()).then(|| Step::Send(opening.into()));
+        let steps = opening.into_iter().chain(self.all.iter().cloned()).collect();
+        Ok((!self.is_empty()).then(|| Script::new(steps, crlf)))
     }
 }
 

@@ -87,8 +87,12 @@ impl Table {
         }
         if entry.is_admitted || reason.refusal().is_some() {
             let is_client_of_tls = entry.role == Role::Client && entry.tls.is_some();
-            let conn = entry.conn;
+            let mut conn = entry.conn;
             let closed = Closed {
+                undelivered: match entry.role {
+                    Role::Client => conn.undelivered(&self.log, self.now),
+                    Role::Server => 0,
+                },
                 role: entry.role,
                 idle: self.bounds.idle,
                 reason,

@@ -551,7 +551,8 @@ impl<'a> EventLoop<'a> {
     /// Reports connections that are over to the handler.
     fn report_closed(&mut self, all: Vec<(Id, Closed)>) {
         for (client, closed) in all {
-            if self.handler.closed(client, &closed, &mut self.table) {
+            let again = self.handler.closed(client, &closed, &mut self.table);
+            if again && self.table.stopping.is_none() {
                 self.redial(client.number, &closed);
             } else {
                 self.connected.remove(&client.number);

@@ -44,6 +44,8 @@ pub struct Route {
     pub header: Option<Version>,
     /// `--wait`: how long to try again.
     pub wait: Option<Duration>,
+    /// `--reconnect`: the longest pause; whatever ends it, a connection is dialled again.
+    pub reconnect: Option<Duration>,
     /// `-w`: bounds one attempt, and the handshake that secures it; zero: no limit.
     pub timeout: Duration,
     /// `auth-connect`, `--tls`: what secures the connection.
@@ -86,6 +88,8 @@ pub(super) struct Outgoing {
     retry: Option<Retry>,
     /// Why the attempt before failed.
     last: Option<Failure>,
+    /// One that stood was lost.
+    is_again: bool,
 }
 
 enum Attempt {
@@ -152,8 +156,14 @@ impl EventLoop<'_> {
             end: end.min(self.config.deadline),
             until: Deadline::NEVER,
             tunnel: route.tunnel.as_ref().map(Tunnel::another),
-            retry: route.wait.map(|wait| Retry::new(wait, self.config.deadline)),
+            retry: match (route.reconnect, route.wait) {
+                (Some(longest), wait) => {
+                    Some(Retry::reconnecting(longest, wait, self.config.deadline))
+                }
+                (None, wait) => wait.map(|wait| Retry::new(wait, self.config.deadline)),
+            },
             last: None,
+            is_again: false,
         };
         self.outgoing.insert(number, outgoing);
         self.begin_attempt(number);
@@ -248,10 +258,10 @@ impl EventLoop<'_> {
         let Some((route, out)) = find(&self.routes, &mut self.outgoing, number) else {
             return self.unreached(number, failure);
         };
-        let may_pass = Retry::may_pass(failure.exit, failure.code);
-        let Some(retry) = out.retry.as_mut().filter(|_| may_pass) else {
+        let Some(retry) = out.retry.as_mut().filter(|retry| retry.takes(&failure)) else {
             return self.unreached(number, failure);
         };
+        let is_news = out.last.as_ref().is_none_or(|before| before.cause != failure.cause);
         // An attempt that its own end cut short says less than the one before it.
         let cut_short = failure.exit == Exit::TimedOut && retry.is_over();
         let last = match out.last.take() {
@@ -265,6 +275,11 @@ impl EventLoop<'_> {
         if let Some(notice) = retry.notice(&route.address, &last.cause) {
             self.talk.notice(Level::Verbose, &notice);
         }
+        if let Some(notice) = retry.reconnect_notice(&last)
+            && (is_news || self.talk.says(Level::Verbose))
+        {
+            self.talk.notice(Level::Normal, &notice);
+        }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);
     }
@@ -276,12 +291,40 @@ impl EventLoop<'_> {
         self.handler.unreached(number, failure, &mut self.table);
     }
 
-    /// Dials the connection that has ended again, as one that was not there yet.
+    /// Dials the connection that has ended again: with `--reconnect` as another one, else as one that was not
+    /// there yet.
     pub(super) fn redial(&mut self, number: u64, closed: &Closed) {
+        if let Some(mut out) = self.connected.remove(&number) {
+            let route = self.routes.get(out.route);
+            if route.is_some_and(|route| route.reconnect.is_none()) {
+                self.connected.insert(number, out);
+            } else if let Some(retry) = &mut out.retry {
+                retry.renew(closed.received > 0);
+                (out.is_again, out.last) = (true, None);
+                self.table.count += 1;
+                self.outgoing.insert(self.table.count, out);
+                return self.lost(self.table.count, closed);
+            }
+        }
         let why = closed.error.as_ref().map_or_else(|| "it closed".into(), cause);
         let why = format!("the connection ended before its first byte: {why}");
         let failure = Failure::new("connect to", &closed.peer, why, Exit::Refused);
         self.ended_early(number, failure);
+    }
+
+    /// Reports that a connection is lost, and goes on to the next attempt.
+    fn lost(&mut self, number: u64, closed: &Closed) {
+        let (sent, undelivered) = (closed.sent, closed.undelivered);
+        // What the peer's kernel had acknowledged may not have been read either.
+        let is_broken = closed.error.is_some() && sent > 0 && !self.greets();
+        if undelivered > 0 || is_broken {
+            self.talk.warn(&format!(
+                "{sent} bytes were sent on the lost connection; {undelivered} for it were not acknowledged \
+                 and are not sent again"
+            ));
+        }
+        let why = closed.why_unmet().unwrap_or_default();
+        self.attempt_failed(number, Failure::new("connection lost", "", why, Exit::Broken));
     }
 
     /// What seemed to be connected has failed before the conversation began.
@@ -378,7 +421,9 @@ impl EventLoop<'_> {
             announcement = made.during("send the PROXY header to", &peer)?;
         }
         if let Ok(local) = &local {
-            self.talk.say(&Event::Connected { id, peer: &peer, local, greet: route.greet });
+            let again = self.connected.get(&id).is_some_and(|out| out.is_again);
+            let greet = route.greet || again;
+            self.talk.say(&Event::Connected { id, peer: &peer, local, greet, again });
         }
         let until = Deadline::after(route.timeout).min(end);
         let security = route.security.as_ref().filter(|_| !route.starttls);

@@ -271,6 +271,7 @@ impl EventLoop<'_> {
         let peer = entry.conn.peer.clone();
         let route = self.routes.get(entry.route);
         let redials = route.is_some_and(|route| route.redials);
+        let reconnects = route.is_some_and(|route| route.reconnect.is_some());
         let security = route.and_then(|route| route.security.as_ref());
         let op = security.map_or("secure", ClientSecurity::op);
         let refused = |why: Refusal| Failure::new(op, &peer, why.reason, why.exit);
@@ -298,6 +299,9 @@ impl EventLoop<'_> {
             return self.table.remove(slot, Reason::Auth);
         }
         self.table.remove(slot, Reason::Auth);
+        if reconnects {
+            return self.ended_early(number, failure);
+        }
         if !has_received && redials {
             return self.ended_early(number, failure.exit(Exit::Refused));
         }

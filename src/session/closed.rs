@@ -30,6 +30,9 @@ pub struct Closed {
     pub received: u64,
     /// Payload bytes sent.
     pub sent: u64,
+    /// Bytes for the peer that were sent or queued, and that it has not acknowledged: of a connection that we
+    /// dialled.
+    pub undelivered: u64,
     /// The idle timeout that held for it.
     pub idle: Duration,
     /// Our key was proved to the peer by a protocol without a verdict.
@@ -89,6 +92,14 @@ impl Closed {
             let cause = "the server closed without a reply (it may have rejected the key)";
             Failure::new("authenticate to", &self.peer, cause, Exit::NotAuthenticated)
         })
+    }
+
+    /// Whether another connection in its place may fare better: not where our key was rejected, or where
+    /// `--max-bytes` have come.
+    pub fn may_be_repeated(&self) -> bool {
+        let is_rejected = |failure: Failure| failure.exit == Exit::NotAuthenticated;
+        !matches!(self.reason, Reason::Limit | Reason::Shutdown)
+            && !self.result().is_err_and(is_rejected)
     }
 
     /// Why what was still expected of the peer has not come; `None` where the run was asked to stop.

@@ -9,6 +9,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use super::closed::Closed;
 use super::stdio::Streams;
 use super::{Clients, Handler, Id, StreamEnd};
 use crate::console::event::Reason;
@@ -59,6 +60,8 @@ pub struct PipeOptions {
     pub peer_end: PeerEnd,
     /// Our side of a connection ends when it is there: `connect --recv-only`.
     pub ends_at_join: bool,
+    /// `--reconnect`: a connection that ends before stdin does is followed by another.
+    pub reconnects: bool,
     /// What comes goes to stdout; otherwise it is dropped.
     pub receive: bool,
     /// `--crlf`.
@@ -72,9 +75,14 @@ pub struct PipeOptions {
 }
 
 /// The handler.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pipe {
     options: PipeOptions,
     streams: Streams,
+    /// What each connection begins with.
+    opening: Vec<u8>,
+    /// Bytes are moved inside the kernel where they can be: decided with the first connection.
+    is_prepared: bool,
     /// Once the run is to stop: the stdin that had not ended before.
     unfinished: Option<Stdio>,
     /// It has given more since.
@@ -104,6 +112,8 @@ impl Pipe {
             options,
             streams: Streams::new(options.send, options.receive, options.sanitize)?
                 .stamping(options.timestamps),
+            opening: Vec::new(),
+            is_prepared: false,
             unfinished: None,
             has_more: false,
             line_ends: LineEnds::new(options.crlf),
@@ -117,6 +127,18 @@ impl Pipe {
             coalescing: None,
             buffer: vec![0; CHUNK],
         })
+    }
+
+    /// Sends this first on each connection.
+    #[must_use]
+    pub fn opening(self, bytes: Vec<u8>) -> Self {
+        Self { opening: bytes, ..self }
+    }
+
+    /// Whether a connection that ends is followed by another: there is more to send, or nothing is sent at
+    /// all.
+    fn reconnects(&self) -> bool {
+        self.options.reconnects && (!self.options.send || self.streams.input().is_some())
     }
 
     // ---- stdin to the clients ----------------------------------------------------------------
@@ -258,11 +280,15 @@ impl Pipe {
 
 impl Handler for Pipe {
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
+        if !self.opening.is_empty() {
+            clients.send(client, &self.opening);
+        }
         if self.options.sole {
+            let is_first = !std::mem::replace(&mut self.is_prepared, true);
             let (input, output) = (self.streams.input(), self.streams.output());
             // A stream that is no pipe refuses.
             input.iter().chain(&output).for_each(|stream| grow(stream.as_fd()));
-            if clients.can_splice(client) {
+            if clients.can_splice(client) && is_first {
                 self.splice_in = input.filter(|_| !self.options.crlf).and_then(Splice::from_input);
                 let is_exact = !self.options.sanitize && !self.options.timestamps;
                 self.splice_out = output.filter(|_| is_exact).and_then(Splice::to_output);
@@ -300,11 +326,15 @@ impl Handler for Pipe {
         if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
         }
-        if self.options.sole {
+        if self.options.sole && !self.reconnects() {
             self.streams.end_output(clients);
         }
         match self.options.peer_end {
             _ if self.unfinished.is_some() => {} // it is closed as the run stops
+            PeerEnd::AbortWhenIdle if self.reconnects() && self.options.send => {
+                // What stdin gives is for the next one.
+                clients.close(client, Reason::Incomplete);
+            }
             _ if self.streams.input().is_none() => clients.finish(client),
             PeerEnd::Ignore => {}
             PeerEnd::FinishIfUnused if self.has_sent => {}
@@ -317,10 +347,14 @@ impl Handler for Pipe {
     fn left(&mut self, client: Id, clients: &mut dyn Clients) {
         self.streams.end_text(client, clients);
         self.ended.retain(|(id, _)| *id != client);
-        if self.options.sole {
+        if self.options.sole && !self.reconnects() {
             self.streams.close_input();
         }
         self.feed(clients);
+    }
+
+    fn closed(&mut self, _client: Id, closed: &Closed, _clients: &mut dyn Clients) -> bool {
+        self.reconnects() && closed.may_be_repeated()
     }
 
     fn drained(&mut self, _client: Id, clients: &mut dyn Clients) {

@@ -61,6 +61,7 @@ pub struct LineFormat {
 }
 
 /// A person at a prompt.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Conversation<'a> {
     inbox: &'a Inbox,
     options: Option<Options>,
@@ -72,6 +73,10 @@ pub struct Conversation<'a> {
     format: LineFormat,
     /// What has come from each client and is not shown yet.
     incoming: BTreeMap<Id, Lines>,
+    /// With one peer: whether another connection follows one that ends (`--reconnect`).
+    reconnects: bool,
+    /// What each connection begins with.
+    opening: Vec<u8>,
     /// The peer may be a server that asks for a key, which nothing shows so far.
     may_ask_for_key: bool,
     /// A line was sent to the only peer.
@@ -110,6 +115,8 @@ impl<'a> Conversation<'a> {
             peers,
             format,
             incoming: BTreeMap::new(),
+            reconnects: false,
+            opening: Vec::new(),
             may_ask_for_key: false,
             has_sent: false,
             leaving: None,
@@ -128,6 +135,28 @@ impl<'a> Conversation<'a> {
     pub fn hinting_at_keys(mut self) -> Self {
         self.may_ask_for_key = true;
         self
+    }
+
+    /// Has another connection follow one that ends; sends `opening` first on each.
+    #[must_use]
+    pub fn connecting(self, reconnects: bool, opening: Vec<u8>) -> Self {
+        Self { reconnects, opening, ..self }
+    }
+
+    /// The last connection is over, or there was none: the prompt ends in a moment, or once the line that is
+    /// being typed is entered.
+    fn end(&mut self, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            self.talk.failure(&failure);
+            self.failed = Some(failure.exit);
+        }
+        if let Some(seat) = self.seat.as_ref().filter(|_| self.peers == Peers::One) {
+            seat.disconnect();
+            if seat.is_typing() {
+                seat.note("the line being typed is not sent; Enter leaves");
+            }
+        }
+        self.ends_at = Some(Instant::now() + BLIND);
     }
 
     fn open(&mut self) -> Result<(), Failure> {
@@ -274,6 +303,8 @@ impl<'a> Conversation<'a> {
         self.leaving = Some(how);
         self.stop_reading();
         match self.peers {
+            // Another one may be on its way.
+            Peers::One if self.reconnects && clients.all().is_empty() => clients.stop(),
             Peers::One => clients.all().into_iter().for_each(|id| clients.finish(id)),
             Peers::Many => clients.stop(),
         }
@@ -298,6 +329,9 @@ impl Handler for Conversation<'_> {
         self.ends_at = None;
         if let Err(failure) = self.open() {
             return clients.quit(Err(failure));
+        }
+        if !self.opening.is_empty() {
+            clients.send(client, &self.opening);
         }
         self.incoming.insert(client, Lines::new(LINE, Overlong::Split));
         if self.peers == Peers::Many {
@@ -328,7 +362,7 @@ impl Handler for Conversation<'_> {
         if end == StreamEnd::Limit {
             return clients.close(client, Reason::Limit);
         }
-        if self.peers == Peers::One && self.leaving.is_none() {
+        if self.peers == Peers::One && self.leaving.is_none() && !self.reconnects {
             let peer = clients.peer(client).map_or_else(String::new, |peer| format!(" by {peer}"));
             let hint = if self.may_ask_for_key && self.has_sent {
                 " without a reply; if it asks for a key, use sockctl auth-connect"
@@ -351,20 +385,20 @@ impl Handler for Conversation<'_> {
         if self.leaving.is_some() || self.stops || !clients.all().is_empty() {
             return false;
         }
-        if self.peers == Peers::One {
-            if let Err(failure) = closed.result() {
-                self.talk.failure(&failure);
-                self.failed = Some(failure.exit);
-            }
-            if let Some(seat) = &self.seat {
-                seat.disconnect();
-                if seat.is_typing() {
-                    seat.note("the line being typed is not sent; Enter leaves");
-                }
-            }
+        let again = self.reconnects && closed.may_be_repeated();
+        match self.peers {
+            _ if again => {}
+            Peers::One => self.end(closed.result()),
+            Peers::Many => self.end(Ok(())), // how it ended was said as it left
         }
-        self.ends_at = Some(Instant::now() + BLIND);
-        false
+        again
+    }
+
+    fn unreached(&mut self, _number: u64, failure: Failure, clients: &mut dyn Clients) {
+        match self.seat {
+            Some(_) => self.end(Err(failure)),
+            None => clients.quit(Err(failure)),
+        }
     }
 
     fn input(&mut self, input: Input, clients: &mut dyn Clients) {

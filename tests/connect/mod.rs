@@ -14,6 +14,7 @@ use crate::run::{
 };
 
 pub mod proxy;
+mod reconnect;
 mod repeat;
 mod script;
 mod waits;

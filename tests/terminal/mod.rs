@@ -12,5 +12,6 @@ mod ornaments;
 mod proof;
 pub mod pty;
 mod python_api;
+mod reconnect;
 mod room;
 mod tmux;

@@ -91,6 +91,8 @@ fn check_flags(args: &Connect) -> Result<(), Failure> {
         "--wait cannot be used with --count: --count N tries N times, open or not"
     } else if client.repeat.count.is_some() && !client.program.is_empty() {
         "--count cannot be used with a program behind --, which waits for one success"
+    } else if client.reconnect.is_some() || client.nick.is_some() {
+        "--reconnect and --nick are for a conversation: -z says nothing; --wait DUR tries again"
     } else if args.closed && client.proxy.is_some() {
         "--closed cannot be used with --proxy, which does not say whether a port is closed"
     } else if args.closed && args.tls.tls {

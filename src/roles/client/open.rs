@@ -96,6 +96,7 @@ impl Opener {
             starttls: self.args.steps.starttls(),
             greet,
             redials: false,
+            reconnect: None,
         })
     }
 
