@@ -183,14 +183,15 @@
 //! A pair of a relay: the client's bytes go to the target, and the other way round in the same way:
 //!
 //! ```text
-//! session/relay/mod.rs  Relay::joined, dial             the client is paused, its target dialled
-//! server/outgoing.rs    EventLoop::dial                 as for `connect`
-//! session/relay/mod.rs  Relay::join                     or unreached: the next target
-//! server/receive.rs     EventLoop::receive
-//! session/relay/mod.rs  Relay::readable, splice
-//! server/clients.rs     Table::splice_between
-//! net/splice.rs         Splice::step
-//! session/relay/mod.rs  Relay::resume                   the target has room again: what the pipe holds, the end
+//! session/relay/mod.rs     Relay::joined                the client is paused
+//! session/relay/search.rs  Targets::find_for, dial      or unreached: the next target
+//! server/outgoing.rs       EventLoop::dial              as for `connect`
+//! session/relay/mod.rs     Relay::join
+//! server/receive.rs        EventLoop::receive
+//! session/relay/mod.rs     Relay::readable, splice
+//! server/clients.rs        Table::splice_between
+//! net/splice.rs            Splice::step
+//! session/relay/mod.rs     Relay::resume                the target has room again: what the pipe holds, the end
 //! ```
 //!
 //! A byte of `connect`, from stdin to the wire, where it is copied:

@@ -20,7 +20,7 @@ use crate::auth::tls::client::{Client, ClientOptions};
 use crate::auth::tls::pin::Pin;
 use crate::auth::tls::verifier::{Trust, TrustFlags};
 use crate::console::talk::Talk;
-use crate::exit::Failure;
+use crate::exit::{Failure, quoted};
 use crate::net::address::{Address, Family, Host, Port};
 use crate::net::deadline::Deadline;
 use crate::net::dial::{Dial, OWN};
@@ -69,6 +69,9 @@ pub struct RelayArgs {
     pub cut: Option<u64>,
 }
 
+/// socat's kinds of addresses that have other names here.
+const SOCAT: [(&str, &str); 3] = [("openssl", "tls"), ("ssl", "tls"), ("unix-connect", "unix")];
+
 /// A target, and how the connection to it is secured.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -93,6 +96,11 @@ pub fn target_parser() -> impl TypedValueParser<Value = Target> {
 impl Target {
     fn parse(word: &OsStr) -> Result<Self, Failure> {
         let text = word.to_str().unwrap_or_default();
+        if let Some((kind, rest)) = text.split_once(':')
+            && let Some((_, ours)) = SOCAT.iter().find(|(it, _)| kind.eq_ignore_ascii_case(it))
+        {
+            return Err(Failure::usage(format!("{}: write it as {ours}:{rest}", quoted(text))));
+        }
         let (secured, rest) = match text.split_once(':') {
             Some(("tls", rest)) => (Secured::Tls, rest.into()),
             Some(("auth", rest)) => (Secured::Auth, rest.into()),

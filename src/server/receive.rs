@@ -192,6 +192,8 @@ impl EventLoop<'_> {
         let error = entry.conn.failure();
         if let Some(error) = error.filter(|e| e.kind() == std::io::ErrorKind::InvalidData)
             && !self.config.once
+            // A target that has all of ours may close without its close_notify, as nginx does.
+            && !(entry.is_target && entry.conn.output_ended().is_some())
         {
             let (op, peer) = (entry.role.op(), &entry.conn.peer);
             let exit = protocol_exit(error).unwrap_or(Exit::Broken);

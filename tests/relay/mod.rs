@@ -99,6 +99,8 @@ fn a_target_that_is_no_address_is_refused_at_the_start() {
             "serve 0 --to tls:unix:x",
             "--to tls:unix:x: TLS over a UNIX socket has no name to check; add --to-tls-pin",
         ),
+        ("serve 0 --to OPENSSL:x:443", "--to: 'OPENSSL:x:443': write it as tls:x:443"),
+        ("serve 0 --to UNIX-CONNECT:/x", "--to: 'UNIX-CONNECT:/x': write it as unix:/x"),
         ("serve 0 --to tls:x", "--to 'tls:x': address 'x': a port is missing; write x:PORT"),
         ("serve 0 --to auth:127.0.0.1:1", "--to auth:HOST:PORT needs --to-key-file FILE"),
         ("serve 0 --to 1 --to-tls-ca x", "--to-tls-ca needs --to tls:HOST:PORT"),

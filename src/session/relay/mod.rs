@@ -7,45 +7,35 @@
 //! | ends its direction            | FIN behind all bytes; the other direction goes on            |
 //! | breaks, is silent for too long | a reset behind what had come                                |
 //!
-//! A client is paused until its target answers: its bytes stay in its socket.
+//! A client is paused until a target answers ([`search`]): its bytes stay in its socket.
 //!
 //! On a bad network ([`network`]) what comes from a side is copied to the link of the other, which says when it
 //! leaves.
 
 pub mod network;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::closed::Closed;
 use super::{Clients, Handler, Id, StreamEnd};
-use crate::console::event::{Event, Level, Reason};
-use crate::console::log_limit::LogLimit;
+use crate::console::event::Reason;
 use crate::console::talk::Talk;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::net::deadline::Deadline;
 use crate::net::flow::HIGH_WATER;
-use crate::net::retry::Retry;
 use crate::net::role::Role;
 use crate::net::splice::{Moved, Splice};
 use network::{Departure, End, Link, Network};
+use search::Targets;
 
 /// Pipes that are kept for the next bytes: a turn needs one, and as many more as sides are full.
 const SPARE_PIPES: usize = 4;
 
 /// Relays clients to targets.
 pub struct Relay {
-    talk: Talk,
-    log_limit: LogLimit,
-    /// The targets, as people write them; each is the run's route of the same place.
-    targets: Vec<String>,
-    /// `--wait`: how long all are tried again.
-    wait: Option<Duration>,
-    deadline: Deadline,
-    /// By the number of the connection that is dialled.
-    dialling: BTreeMap<u64, Search>,
-    /// Those that begin again at a time.
-    pausing: Vec<(Instant, Search)>,
+    targets: Targets,
     /// Both sides of each pair.
     sides: BTreeMap<Id, Side>,
     spare: Vec<Splice>,
@@ -54,17 +44,6 @@ pub struct Relay {
     departures: BTreeSet<(Instant, Id)>,
     /// How the first that failed of all connections did.
     failure: Option<Failure>,
-}
-
-/// The search for a target that answers.
-struct Search {
-    client: Id,
-    /// The place of the target that is tried.
-    target: usize,
-    attempts: u32,
-    retry: Option<Retry>,
-    /// Why those before did not answer, in this round.
-    failures: Vec<Failure>,
 }
 
 /// One side of a pair.
@@ -101,13 +80,7 @@ impl Relay {
         talk: Talk,
     ) -> Self {
         Self {
-            log_limit: LogLimit::for_peers(talk.clone()),
-            talk,
-            targets,
-            wait,
-            deadline,
-            dialling: BTreeMap::new(),
-            pausing: Vec::new(),
+            targets: Targets::new(targets, wait, deadline, talk),
             sides: BTreeMap::new(),
             spare: Vec::new(),
             network,
@@ -121,53 +94,10 @@ impl Relay {
         self.failure
     }
 
-    /// Tries the search's target.
-    fn dial(&mut self, mut search: Search, clients: &mut dyn Clients) {
-        search.attempts += 1;
-        let until = search.retry.as_ref().map_or(Deadline::NEVER, Retry::end);
-        self.dialling.insert(clients.dial(search.target, Some(search.client), until), search);
-    }
-
-    /// No target has answered: once more after a pause, or the client is closed.
-    fn exhausted(&mut self, mut search: Search, clients: &mut dyn Clients) {
-        let may_pass = |it: &Failure| Retry::may_pass(it.exit, it.code);
-        if let Some(retry) = &mut search.retry
-            && !retry.is_over()
-            && search.failures.iter().any(may_pass)
-        {
-            let at = retry.pause(Instant::now());
-            return self.pausing.push((at, search));
-        }
-        let exit = search.failures.last().map_or(Exit::Other, |last| last.exit);
-        let causes: Vec<String> = search.failures.iter().map(ToString::to_string).collect();
-        let causes = causes.join("; ");
-        if let Some(peer) = clients.peer(search.client) {
-            let failure = Failure::new("relay", peer, format!("no target: {causes}"), exit);
-            let failure = match search.retry {
-                Some(retry) if retry.is_over() => retry.run_out(failure),
-                _ => failure,
-            };
-            self.log_limit.failure(&failure, Instant::now());
-            self.failure.get_or_insert(Failure::silent(failure.exit));
-        }
-        clients.close(search.client, Reason::Error);
-    }
-
     /// A target has answered.
-    fn join(&mut self, search: &Search, target: Id, clients: &mut dyn Clients) {
-        let client = search.client;
+    fn join(&mut self, client: Id, target: Id, clients: &mut dyn Clients) {
         if clients.peer(client).is_none() {
-            return clients.close(target, Reason::Reset); // the client has gone
-        }
-        if self.talk.says(Level::Verbose)
-            && let Some(local) = clients.about(target).and_then(|about| about.local)
-        {
-            self.talk.say(&Event::Relay {
-                id: client.number,
-                target: &self.targets[search.target],
-                local: &local,
-                attempts: search.attempts,
-            });
+            return clients.close(target, Reason::Reset); // it has gone
         }
         for (here, partner) in [(client, target), (target, client)] {
             let link = self.network.map(|mut network| {
@@ -351,29 +281,16 @@ impl Handler for Relay {
     fn begin(&mut self, _clients: &mut dyn Clients) {}
 
     fn joined(&mut self, client: Id, clients: &mut dyn Clients) {
-        if let Some(search) = self.dialling.remove(&client.number) {
-            return self.join(&search, client, clients);
+        if let Some(waiting) = self.targets.found(client, clients) {
+            return self.join(waiting, client, clients);
         }
         clients.pause(client, true);
-        let mut retry = self.wait.map(|wait| Retry::new(wait, self.deadline));
-        retry.as_mut().map(Retry::attempt);
-        let search = Search { client, target: 0, attempts: 0, retry, failures: Vec::new() };
-        self.dial(search, clients);
+        self.targets.find_for(client, clients);
     }
 
     fn unreached(&mut self, number: u64, failure: Failure, clients: &mut dyn Clients) {
-        let Some(mut search) = self.dialling.remove(&number) else {
-            return;
-        };
-        if clients.peer(search.client).is_none() {
-            return; // the client has gone
-        }
-        search.failures.push(failure);
-        search.target += 1;
-        if search.target < self.targets.len() {
-            self.dial(search, clients);
-        } else {
-            self.exhausted(search, clients);
+        if let Some(exit) = self.targets.unreached(number, failure, clients) {
+            self.failure.get_or_insert(Failure::silent(exit));
         }
     }
 
@@ -468,13 +385,7 @@ impl Handler for Relay {
             self.failure.get_or_insert(failure);
         }
         let Some(Side { partner, pipe, has_ended, link, .. }) = side else {
-            self.pausing.retain(|(_, search)| search.client != client);
-            let mut dialling = self.dialling.iter();
-            let number = dialling.find(|(_, search)| search.client == client).map(|(it, _)| *it);
-            if let Some(number) = number {
-                self.dialling.remove(&number);
-                clients.cancel_dial(number);
-            }
+            self.targets.give_up(client, clients);
             return false;
         };
         if let Some(link) = link {
@@ -508,24 +419,12 @@ impl Handler for Relay {
 
     fn deadline(&self) -> Deadline {
         let departure = self.departures.first().map(|(at, _)| *at);
-        Deadline::from(self.pausing.iter().map(|(at, _)| *at).chain(departure).min())
+        Deadline::from(self.targets.due().into_iter().chain(departure).min())
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         self.depart(clients);
-        let now = Instant::now();
-        let (due, later) =
-            std::mem::take(&mut self.pausing).into_iter().partition(|(at, _)| *at <= now);
-        self.pausing = later;
-        let due: Vec<(Instant, Search)> = due;
-        for (_, search) in due {
-            if clients.peer(search.client).is_none() {
-                continue;
-            }
-            let mut next = Search { target: 0, failures: Vec::new(), ..search };
-            next.retry.as_mut().map(Retry::attempt);
-            self.dial(next, clients);
-        }
+        self.targets.try_again(clients);
     }
 
     fn is_incomplete(&mut self, client: Id) -> bool {
