@@ -88,6 +88,11 @@ impl Dump {
         Self { format, path, open, files: RefCell::default(), lost: Rc::default() }
     }
 
+    /// How it writes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether each connection has a file of its own.
     pub fn is_numbered(&self) -> bool {
         self.number_at().is_some()
@@ -207,6 +212,11 @@ impl Recorder {
             Lines::Text(lines) => lines.datagram(direction, bytes),
         };
         self.file.write(&text)
+    }
+
+    /// Writes a line that is no connection's.
+    pub fn write_line(&self, line: &str) -> Result<(), Failure> {
+        self.file.write(&format!("{line}\n"))
     }
 }
 

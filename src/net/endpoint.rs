@@ -1,7 +1,7 @@
 //! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
@@ -126,6 +126,20 @@ impl Endpoint {
             Self::Inet(inet) => Some(inet.ip()),
             Self::Any(_) | Self::Unix(_) | Self::ViaProxy(_) => None,
         }
+    }
+
+    /// What it counts as where addresses are limited ([`network`]).
+    pub fn network(&self) -> Option<IpAddr> {
+        self.ip().map(network)
+    }
+}
+
+/// What counts as one address: an IPv4 address, also a v4-mapped one, or an IPv6 /64, which is what one
+/// customer gets.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::exit::{During, Exit, Failure};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
-use crate::net::dump::Dump;
+use crate::net::dump::{Dump, Format};
 use crate::net::endpoint::Endpoint;
 use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
@@ -35,6 +35,7 @@ use crate::net::sockopt;
 use crate::net::stdio::Stdio;
 use crate::server::{Bounds, Config, Limits, Proxies, Run, RunEnd, Security};
 use crate::session::Handler;
+use crate::session::broker::Broker;
 use crate::session::discard::Discard;
 use crate::session::echo::Echo;
 use crate::session::pipe::{PeerEnd, Pipe, PipeOptions};
@@ -43,7 +44,7 @@ use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::relay::Relay;
 use crate::session::reply::Reply;
-use crate::session::room::{Operator, Room};
+use crate::session::room::{Log, Operator, Recall, Room};
 use crate::session::script::Script;
 use crate::session::script::handler::{ScriptOptions, Scripted};
 use crate::session::seat::{Inbox, is_terminal};
@@ -62,6 +63,13 @@ pub struct ServerArgs {
     /// Run a chat room, with you as the member `server`
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub room: bool,
+    /// With --room: give newcomers the last N lines that were said to all, with their times
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
+        value_parser = args::count::<usize>(0, u64::MAX), requires = "room", help_heading = "Handlers")]
+    pub recall: usize,
+    /// Pass the bytes of each client on to all others, as they are
+    #[arg(long, group = "handler", help_heading = "Handlers")]
+    pub broker: bool,
     /// Echo all input back
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub echo: bool,
@@ -198,6 +206,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
 /// elsewhere.
 enum Choice {
     Room,
+    Broker,
     Echo,
     Discard,
     Reply(Arc<[u8]>),
@@ -226,6 +235,7 @@ impl Choice {
             (None, Some(Bytes(text))) => Self::Reply(Arc::clone(text)),
             _ if !args.relay.to.is_empty() => Self::Relay,
             _ if args.room => Self::Room,
+            _ if args.broker => Self::Broker,
             _ if args.echo => Self::Echo,
             _ if args.discard => Self::Discard,
             _ if is_terminal() && args.data.is_talk() => Self::Prompt,
@@ -235,12 +245,18 @@ impl Choice {
 
     /// Builds the handler, and runs the loop with it.
     /// Over 50 lines: a handler an arm.
-    fn serve(self, args: &ServerArgs, prepared: Prepared, run: Run<'_>) -> Result<Ended, Failure> {
+    fn serve(
+        self,
+        args: &ServerArgs,
+        prepared: Prepared,
+        mut run: Run<'_>,
+    ) -> Result<Ended, Failure> {
         let talk = run.talk.clone();
         let style = args.prompt.style(args.socket.talk.color);
         let history = args.prompt.history.clone();
         let raw = args.socket.raw;
         match self {
+            Self::Broker => run.serve(&mut Broker),
             Self::Echo => run.serve(&mut Echo),
             Self::Discard => run.serve(&mut Discard),
             Self::Reply(text) => run.serve(&mut Reply(text)),
@@ -318,7 +334,11 @@ impl Choice {
                 } else {
                     Operator::in_pipe(run.inbox, style.timestamps, talk.clone())?
                 };
-                let mut room = Room::new(operator, raw, talk);
+                let is_log = |dump: &mut Dump| dump.format() == Format::Text;
+                let logs: Vec<Dump> = run.config.dumps.extract_if(.., is_log).collect();
+                let log = (!logs.is_empty()).then(|| Log::open(logs)).transpose()?;
+                let recall = Recall::new(args.recall);
+                let mut room = Room::new(operator, raw, recall, log, talk);
                 room.reserve(&prepared.key_names);
                 let ended = run.serve(&mut room);
                 room.finish(args.grace).and(ended)

@@ -39,13 +39,13 @@ impl Clients for Table {
         self.or_quit(sent.transpose());
     }
 
-    fn broadcast(&mut self, bytes: &[u8], except: Option<Id>) {
+    fn broadcast(&mut self, bytes: &[u8], except: &[Id]) {
         self.flush.expedite();
         self.append_broadcast(bytes, except);
     }
 
-    fn broadcast_later(&mut self, bytes: &[u8]) {
-        self.append_broadcast(bytes, None);
+    fn broadcast_later(&mut self, bytes: &[u8], except: &[Id]) {
+        self.append_broadcast(bytes, except);
     }
 
     fn finish(&mut self, client: Id) {
@@ -235,13 +235,14 @@ impl Clients for Table {
 }
 
 impl Table {
-    /// Adds to the broadcasts, which reach every open connection except the one they are from.
-    fn append_broadcast(&mut self, bytes: &[u8], except: Option<Id>) {
+    /// Adds to the broadcasts, which reach every open connection but these.
+    fn append_broadcast(&mut self, bytes: &[u8], except: &[Id]) {
         let position = self.log.end();
         self.log.push(bytes);
-        let except = except.filter(|&id| self.open_entry(id).is_some());
-        if let Some(id) = except {
-            self.entries[id.slot].conn.outbox_mut().skip(position, &self.log);
+        for &id in except {
+            if self.open_entry(id).is_some() {
+                self.entries[id.slot].conn.outbox_mut().skip(position, &self.log);
+            }
         }
         if !self.has_dump {
             return;
@@ -251,7 +252,7 @@ impl Table {
         };
         for (slot, entry) in &mut self.entries {
             if receives(entry)
-                && except.is_none_or(|id| id.slot != slot)
+                && !except.contains(&Id { number: entry.number, slot })
                 && let Err(failure) = entry.conn.dump(Direction::Sent, bytes)
             {
                 self.result.get_or_insert(Err(failure));

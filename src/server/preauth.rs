@@ -18,10 +18,11 @@
 //! same is true of connections whose PROXY header is awaited: a proxy has one address for all clients.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::net::deadline::Deadline;
+use crate::net::endpoint::network;
 use crate::session::Id;
 
 #[cfg(test)]
@@ -201,16 +202,5 @@ impl PreAuthLimits {
             times.pop_front();
         }
         times.push_back(now);
-    }
-}
-
-/// What counts as one address: an IPv4 address, also a v4-mapped one, or an IPv6 /64.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }

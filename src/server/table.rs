@@ -15,7 +15,6 @@ use super::backpressure::BackPressure;
 use super::flush::FlushSchedule;
 use super::outgoing::Wanted;
 use super::phase::{Negotiation, Phase};
-use super::preauth::network;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
 use crate::console::talk::Talk;
@@ -82,7 +81,7 @@ impl Entry {
 
     /// What its address counts as; UNIX peers have none.
     fn network(&self) -> Option<IpAddr> {
-        self.conn.peer.ip().map(network)
+        self.conn.peer.network()
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! [What a handler is in `socketserver`](crate#two-loops); [how to add one](crate#how-to-add).
 
+pub mod broker;
 pub mod closed;
 pub mod datagrams;
 pub mod discard;
@@ -203,12 +204,12 @@ pub trait Clients {
     /// Queues bytes that several clients get: they are kept once.
     fn send_shared(&mut self, client: Id, bytes: &Arc<[u8]>);
 
-    /// Queues the same bytes for every client, except the one they are from.
-    fn broadcast(&mut self, bytes: &[u8], except: Option<Id>);
+    /// Queues the same bytes for every client but these.
+    fn broadcast(&mut self, bytes: &[u8], except: &[Id]);
 
     /// The same for bytes that may wait a little: they are sent with the next broadcast, or when
     /// the flush schedule says so.
-    fn broadcast_later(&mut self, bytes: &[u8]);
+    fn broadcast_later(&mut self, bytes: &[u8], except: &[Id]);
 
     /// Half-close: ends our side once everything queued is sent; the client may go on.
     fn finish(&mut self, client: Id);

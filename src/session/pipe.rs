@@ -229,7 +229,7 @@ impl Pipe {
         let bytes = self.line_ends.convert(&self.buffer[..count]);
         match clients.all().first() {
             Some(&client) if self.options.sole => clients.send(client, &bytes),
-            _ => clients.broadcast(&bytes, None),
+            _ => clients.broadcast(&bytes, &[]),
         }
     }
 

@@ -272,7 +272,7 @@ impl<'a> Conversation<'a> {
             _ if clients.all().is_empty() => self.print("! no client is connected: not sent"),
             _ => {
                 let text = [unescaped(line).as_bytes(), self.format.newline.as_bytes()].concat();
-                clients.broadcast(&text, None);
+                clients.broadcast(&text, &[]);
             }
         }
     }

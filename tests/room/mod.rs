@@ -27,8 +27,16 @@ impl Member {
     #[track_caller]
     pub fn join(room: &Running, name: &str) -> Self {
         let mut member = Self::over(room.connect());
+        member.is_greeted(name);
         member.hears(&format!("-- {name} joined\n"));
         member
+    }
+
+    /// Waits for the greeting.
+    #[track_caller]
+    pub fn is_greeted(&mut self, name: &str) {
+        let greeting = self.line();
+        assert!(greeting.starts_with(&format!("-- you are {name}; here: server")), "{greeting}");
     }
 
     /// Speaks and listens on this connection.

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::members::{Members, OPERATOR, Output, READ};
+use super::commands::READ;
+use super::log::Log;
+use super::members::{Identity, Members, OPERATOR, Output};
 use super::operator::Operator;
+use super::recall::Recall;
 use crate::console::event::{Event, Reason};
 use crate::console::prompt::Typed;
 use crate::console::talk::Talk;
@@ -18,7 +21,7 @@ use crate::session::seat::Input;
 use crate::session::{Clients, Handler, Id, StreamEnd};
 
 /// Bytes that may wait for a member who does not read; over it, the member is cut off.
-const QUEUE_LIMIT: usize = 1 << 20;
+pub const QUEUE_LIMIT: usize = 1 << 20;
 /// A member with this many bytes queued gets no private messages: one alone must not cut it off.
 const PRIVATE_LIMIT: usize = QUEUE_LIMIT / 4;
 /// A message without newline counts as a line after this much quiet.
@@ -37,6 +40,7 @@ pub struct Room {
     members: Members,
     operator: Operator,
     talk: Talk,
+    log: Option<Log>,
     /// What has come from each member and is no whole line yet.
     incoming: BTreeMap<Id, Incoming>,
     /// Who has an unfinished line, and when to look at it.
@@ -55,11 +59,18 @@ struct Incoming {
 
 impl Room {
     /// A room with the operator in it. With `raw` text is passed on as it came.
-    pub fn new(operator: Operator, raw: bool, talk: Talk) -> Self {
+    pub fn new(
+        operator: Operator,
+        raw: bool,
+        recall: Recall,
+        log: Option<Log>,
+        talk: Talk,
+    ) -> Self {
         Self {
-            members: Members::new(raw),
+            members: Members::new(raw, recall),
             operator,
             talk,
+            log,
             incoming: BTreeMap::from([(OPERATOR, Incoming::new())]),
             unfinished: VecDeque::new(),
             waits: Some(Instant::now()),
@@ -70,7 +81,8 @@ impl Room {
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
         let limit = self.stopping.remaining().unwrap_or(grace).max(MIN_FLUSH);
-        self.operator.finish(Deadline::after(limit).min(Deadline::of_run()))
+        let shown = self.operator.finish(Deadline::after(limit).min(Deadline::of_run()));
+        shown.and(self.log.map_or(Ok(()), Log::finish))
     }
 
     /// Delivers what a member sent, as far as one turn goes; the bytes that were taken, all of the
@@ -79,8 +91,8 @@ impl Room {
         let Some(incoming) = self.incoming.get_mut(&id) else {
             return bytes.len();
         };
-        let (operator, talk) = (&mut self.operator, &self.talk);
-        let mut delivery = Delivery { operator, talk, clients, delivered: 0 };
+        let (operator, talk, log) = (&mut self.operator, &self.talk, self.log.as_ref());
+        let mut delivery = Delivery { operator, talk, log, clients, delivered: 0 };
         let mut rest = bytes;
         while (delivery.delivered < TURN_LIMIT || id == OPERATOR)
             && let Some(line) = incoming.lines.next(&mut rest)
@@ -135,8 +147,8 @@ impl Room {
         clients: &mut dyn Clients,
         act: impl FnOnce(&mut Members, &mut Delivery<'_>),
     ) {
-        let (operator, talk) = (&mut self.operator, &self.talk);
-        act(&mut self.members, &mut Delivery { operator, talk, clients, delivered: 0 });
+        let (operator, talk, log) = (&mut self.operator, &self.talk, self.log.as_ref());
+        act(&mut self.members, &mut Delivery { operator, talk, log, clients, delivered: 0 });
     }
 
     /// Ends every call of the handler: the operator sees what happened, and is asked for input
@@ -166,24 +178,27 @@ impl Incoming {
 struct Delivery<'a> {
     operator: &'a mut Operator,
     talk: &'a Talk,
+    log: Option<&'a Log>,
     clients: &'a mut dyn Clients,
     /// Bytes delivered.
     delivered: usize,
 }
 
 impl Output for Delivery<'_> {
-    fn broadcast(&mut self, line: &[u8], except: Option<Id>) {
+    fn broadcast(&mut self, line: &[u8], except: &[Id]) {
         self.delivered += line.len();
         self.clients.broadcast(line, except);
-        if except != Some(OPERATOR) {
+        if !except.contains(&OPERATOR) {
             self.operator.deliver(line);
         }
     }
 
-    fn broadcast_later(&mut self, line: &[u8]) {
+    fn broadcast_later(&mut self, line: &[u8], except: &[Id]) {
         self.delivered += line.len();
-        self.clients.broadcast_later(line);
-        self.operator.deliver(line);
+        self.clients.broadcast_later(line, except);
+        if !except.contains(&OPERATOR) {
+            self.operator.deliver(line);
+        }
     }
 
     fn send(&mut self, to: Id, lines: &[u8]) {
@@ -204,14 +219,24 @@ impl Output for Delivery<'_> {
         }
     }
 
-    fn log(&mut self, from: Id, name: &str, text: &[u8]) {
+    fn said(&mut self, from: Id, name: &str, text: &[u8], line: &[u8]) {
         if self.talk.is_json() {
             self.talk.say(&Event::line_from(from.number, Some(name), text));
+        }
+        if let Some(log) = self.log
+            && let Err(failure) = log.write(line)
+        {
+            self.clients.quit(Err(failure));
         }
     }
 
     fn is_slow(&self, member: Id) -> bool {
         member != OPERATOR && self.clients.queued(member) >= PRIVATE_LIMIT
+    }
+
+    fn identity(&self, member: Id) -> Option<Identity> {
+        let address = || self.clients.peer(member)?.network().map(Identity::Address);
+        self.clients.key(member).map(Identity::Key).or_else(address)
     }
 
     fn close(&mut self, member: Id, reason: Reason) {

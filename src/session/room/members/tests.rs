@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::line::{Lines, Overlong};
+use crate::session::room::commands::{LINE, LIST, OPERATOR_HELP, READ};
 
 /// Members with their line splitters, and everything each has got.
 struct World {
@@ -18,23 +19,24 @@ struct World {
 struct Got {
     here: BTreeSet<u64>,
     lines: BTreeMap<u64, String>,
+    said: String,
     closed: Vec<(u64, Reason)>,
     stopped: bool,
 }
 
 impl Output for Got {
-    fn broadcast(&mut self, line: &[u8], except: Option<Id>) {
+    fn broadcast(&mut self, line: &[u8], except: &[Id]) {
         let line = std::str::from_utf8(line).unwrap();
         assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "{line:?}");
         for number in &self.here {
-            if except.is_none_or(|id| id.number != *number) {
+            if except.iter().all(|id| id.number != *number) {
                 self.lines.get_mut(number).unwrap().push_str(line);
             }
         }
     }
 
-    fn broadcast_later(&mut self, line: &[u8]) {
-        self.broadcast(line, None);
+    fn broadcast_later(&mut self, line: &[u8], except: &[Id]) {
+        self.broadcast(line, except);
     }
 
     fn send(&mut self, to: Id, lines: &[u8]) {
@@ -45,10 +47,22 @@ impl Output for Got {
         self.send(to, lines);
     }
 
-    fn log(&mut self, _from: Id, _name: &str, _text: &[u8]) {}
+    fn said(&mut self, _from: Id, name: &str, text: &[u8], line: &[u8]) {
+        assert!(line.starts_with(b"<") || line.starts_with(b"* "));
+        self.said.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(text)));
+    }
 
     fn is_slow(&self, _member: Id) -> bool {
         false
+    }
+
+    /// Members 1 and 2 have one address, 3 and 4 a key, the others none.
+    fn identity(&self, member: Id) -> Option<Identity> {
+        match member.number {
+            1 | 2 => Some(Identity::Address([192, 0, 2, 1].into())),
+            3 | 4 => Some(Identity::Key("ann".into())),
+            _ => None,
+        }
     }
 
     fn close(&mut self, member: Id, reason: Reason) {
@@ -66,7 +80,7 @@ fn id(number: u64) -> Id {
 
 impl World {
     fn new(reserved: &[&str]) -> Self {
-        let mut members = Members::new(false);
+        let mut members = Members::new(false, Recall::new(3));
         members.reserve(reserved);
         let mut world = Self { members, incoming: BTreeMap::new(), got: Got::default() };
         world.enter(0);
@@ -158,7 +172,15 @@ fn a_mistake_is_answered_to_its_sender_alone() {
         ("/nosuch x", "! no command 'nosuch'; /help lists them\n"),
         ("/", "! no command ''; /help lists them\n"),
         ("/me", "! /me TEXT\n"),
-        ("/msg guest2", "! /msg NAME TEXT\n"),
+        ("/msg guest2", "! @NAME TEXT, or /msg NAME TEXT\n"),
+        ("@guest2", "! @NAME TEXT, or /msg NAME TEXT\n"),
+        ("@ann a secret", "! no 'ann' here; /who lists all\n"),
+        ("/reply", "! /reply TEXT\n"),
+        ("/reply hi", "! no private message has come to reply to\n"),
+        ("/ignore", "! /ignore NAME; you ignore no member\n"),
+        ("/ignore guest1", "! that is you\n"),
+        ("/ignore ann", "! no 'ann' here; /who lists all\n"),
+        ("/ban guest2", "! only the server can ban\n"),
         ("/msg ann hi", "! no 'ann' here; /who lists all\n"),
         ("/kick guest2", "! only the server can kick\n"),
         ("/nick", "! /nick NAME: 1 to 32 characters\n"),
@@ -195,6 +217,99 @@ fn the_operator_throws_out() {
     assert_eq!(world.got.closed, [(2, Reason::Kicked)]);
     world.send(2, b"one last word\n");
     assert_eq!(world.got(1), "");
+}
+
+#[test]
+fn the_operator_bans_a_key_or_else_an_address() {
+    let mut world = World::of_two();
+    world.send(0, b"/ban guest1\n/ban server\n/ban\n");
+    assert_eq!(
+        world.got(0),
+        "-- 192.0.2.1 is banned until the server ends\n! that is you; /quit ends the room\n! /ban NAME\n"
+    );
+    assert_eq!(world.got.closed, [(1, Reason::Kicked), (2, Reason::Kicked)]);
+    assert_eq!(world.got(2), "! you are banned\n");
+    world.leave(1);
+    world.join(1, None);
+    assert_eq!(world.got(1), "! you are banned\n");
+    world.send(1, b"one last word\n");
+    world.join(3, Some("ann"));
+    world.got(0);
+    world.send(0, b"/ban ann\n");
+    world.leave(3);
+    world.join(4, Some("ann"));
+    assert_eq!(world.got(4), "! you are banned\n");
+    world.join(5, None);
+    world.got(0);
+    world.send(0, b"/ban guest5\n");
+    assert_eq!(world.got(0), "! it has neither a key nor an address; /kick disconnects it\n");
+}
+
+#[test]
+fn a_newcomer_is_greeted_and_recalls_what_was_said_to_all() {
+    let mut world = World::of_two();
+    for number in 1..5 {
+        world.send(1, format!("{number}\n/msg guest2 secret\n@guest2 secret\n").as_bytes());
+    }
+    world.join(3, None);
+    let got = world.got(3);
+    let lines: Vec<&str> = got.lines().collect();
+    assert_eq!(
+        lines[0],
+        "-- you are guest3; here: server, guest1, guest2; /help lists the commands"
+    );
+    let said: Vec<&str> = lines[1..4].iter().map(|line| &line["-- 00:00:00 ".len()..]).collect();
+    assert_eq!(said, ["<guest1> 2", "<guest1> 3", "<guest1> 4"]);
+    assert_eq!(lines[4..], ["-- guest3 joined"]);
+    assert_eq!(world.got.said, "guest1: 1\nguest1: 2\nguest1: 3\nguest1: 4\n");
+    (4..20).for_each(|number| world.join(number, None));
+    let greeting = world.got(19);
+    let wanted = "-- you are guest19; here: server, guest1, guest2, guest3, guest4, guest5, guest6, guest7, \
+                  guest8, guest9 and 9 more; /help lists the commands\n";
+    assert!(greeting.starts_with(wanted), "{greeting}");
+}
+
+#[test]
+fn a_private_line_is_replied_to() {
+    let mut world = World::of_two();
+    world.send(1, b"@guest2 psst\n@ all\n");
+    world.send(2, b"/nick Bob\n/reply what?\n");
+    assert_eq!(world.got(2), "[guest1] psst\n<guest1> @ all\n-- guest2 is now Bob\n");
+    assert_eq!(world.got(1), "-- guest2 is now Bob\n[Bob] what?\n");
+    assert_eq!(world.answer("/reply nothing"), "");
+    assert_eq!(world.got(2), "[guest1] nothing\n");
+    world.leave(2);
+    assert_eq!(world.answer("/reply hello?"), "! who wrote to you last has left\n");
+}
+
+#[test]
+fn one_who_is_ignored_is_not_heard_by_that_member_alone() {
+    let mut world = World::of_two();
+    let hidden = "-- what guest2 says is hidden; /ignore guest2 shows it again\n";
+    assert_eq!(world.answer("/ignore GUEST2"), hidden);
+    assert_eq!(world.answer("/ignore"), "-- you ignore guest2\n");
+    world.send(2, b"spam\n/me spams\n@guest1 spam\n/nick Bob\n");
+    assert_eq!(world.got(0), "<guest2> spam\n* guest2 spams\n-- guest2 is now Bob\n");
+    assert_eq!(world.got(1), "-- guest2 is now Bob\n");
+    assert_eq!(world.got(2), "! guest1 ignores you: not sent\n-- guest2 is now Bob\n");
+    assert_eq!(world.answer("/ignore bob"), "-- what Bob says is shown again\n");
+    world.send(2, b"sorry\n");
+    assert_eq!(world.got(1), "<Bob> sorry\n");
+}
+
+#[test]
+fn a_quiet_member_gets_no_joins_and_leaves() {
+    let mut world = World::of_two();
+    assert_eq!(world.answer("/quiet"), "-- joins and leaves are hidden; /quiet shows them again\n");
+    world.join(3, None);
+    world.leave(3);
+    assert_eq!(
+        (world.got(1), world.got(2)),
+        (String::new(), "-- guest3 joined\n-- guest3 left\n".into())
+    );
+    assert_eq!(world.answer("/quiet"), "-- joins and leaves are shown again\n");
+    world.join(4, None);
+    assert_eq!(world.got(1), "-- guest4 joined\n");
 }
 
 #[test]
@@ -337,7 +452,7 @@ proptest! {
             prop_assert_eq!(keys.len(), here.len());
         }
         for (number, got) in &world.got.lines {
-            let said = got.lines().filter_map(|line| line.split_once("> #"));
+            let said = got.lines().filter(|line| !line.starts_with("-- ")).filter_map(|line| line.split_once("> #"));
             let said: Vec<String> = said.map(|(_, text)| format!("#{text}")).collect();
             let wanted = wanted.remove(number).unwrap_or_default();
             prop_assert_eq!(said, wanted.lines().collect::<Vec<_>>());
