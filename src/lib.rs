@@ -33,7 +33,7 @@
 //!
 //! | interface                     | is                                        | implementations              |
 //! |-------------------------------|-------------------------------------------|------------------------------|
-//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, relay, room, programs; `Check` of `connect -z` |
+//! | [`session::Handler`]          | what connections talk to                  | pipe, prompt, script, echo, discard, reply, when, relay, broker, room, programs; `Check` of `connect -z` |
 //! | [`net::codec::Codec`]         | what stands between the wire and payload  | Noise records, TLS records, Python's frames; a plain stream has none |
 //! | [`net::handshake::Handshake`] | what precedes the payload, in either role | PROXY header, SOCKS5, HTTP CONNECT, challenge, Noise, Python, TLS |
 //!
@@ -228,7 +228,7 @@
 //! server/receive.rs       EventLoop::connection, receive
 //! net/connection.rs       Connection::read            <- net/socket.rs Socket::recv
 //! session/room/handler.rs Room::received, take_turn   <- net/line.rs Lines::next
-//! session/room/members.rs Members::receive, message   a line becomes what the others get
+//! session/room/commands.rs Members::receive, message  a line becomes what the others get
 //! session/room/handler.rs Delivery::broadcast
 //! server/clients.rs       Table::broadcast
 //! net/outbox.rs           BroadcastLog::push          once, for all members

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::room::greeting;
 use crate::run::{
     BINARY, DEADLINE, Finished, Folder, IN_USE, Program, Running, accept, ask, connect, datagram,
     datagrams, echoes, free_port, is_like, listen, listener, program, read_all, read_to_reset,
@@ -493,7 +494,7 @@ const HABITS: &[Habit] = &[
     ("sockctl serve 8520 --room", |place, command| {
         let _server = place.serve(command);
         let mut members: Vec<_> = (0..2).map(|_| connect(place.port)).collect();
-        let joined = "-- guest1 joined\n-- guest2 joined\n";
+        let joined = greeting("guest1", "server") + "-- guest1 joined\n-- guest2 joined\n";
         assert_eq!(take(&members[0], joined.len()), joined.as_bytes());
         members[1].write_all(b"hello\n").unwrap();
         assert_eq!(take(&members[0], 15), b"<guest2> hello\n");
@@ -692,10 +693,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("serve 1 --chat", "no option '--chat'; use --room"),
     ("connect 1 --chat", "no option '--chat'; use sockctl serve --room"),
-    (
-        "serve 1 --broker",
-        "no option '--broker'; a broker is not available; sockctl serve --room passes lines on",
-    ),
     ("serve 1 --ssl", "no option '--ssl'; use --tls"),
     ("connect 1 --ssl-verify", "no option '--ssl-verify'; it is the default with --tls"),
     ("serve --listen 1", "no option '--listen'; it listens by itself"),
@@ -864,6 +861,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("help listen", "no command 'listen'; use sockctl serve"),
     ("connect --room 1", "no option '--room'; it is an option of serve, auth-serve"),
+    ("connect --broker 1", "no option '--broker'; it is an option of serve, auth-serve"),
     (
         "connect --key-file key 1",
         "no option '--key-file'; it is an option of auth-serve, auth-connect",

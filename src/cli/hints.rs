@@ -118,7 +118,6 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("--denyfile", ANY, "use --deny @FILE"),
     ("--chat", SERVE, "use --room"),
     ("--chat", ANY, "use sockctl serve --room"),
-    ("--broker", ANY, "a broker is not available; sockctl serve --room passes lines on"),
     ("--ssl", WITH_TLS, "use --tls"),
     ("--ssl-verify", WITH_TLS, "it is the default with --tls"),
     ("--ssl-cert --cert", WITH_TLS, "use --tls --tls-cert FILE"),

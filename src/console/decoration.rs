@@ -23,8 +23,9 @@ const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
 /// Stands before a line that came, as `>>> ` before one that is typed.
 const MARK: &[u8] = b"<<< ";
 
-/// The commands of a room's member; completed once a notice shows that we are in a room.
-pub const COMMANDS: [&str; 6] = ["/help", "/me", "/msg", "/nick", "/quit", "/who"];
+/// The commands of a room's member; completed once the greeting shows that we are in a room.
+pub const COMMANDS: [&str; 9] =
+    ["/help", "/ignore", "/me", "/msg", "/nick", "/quiet", "/quit", "/reply", "/who"];
 
 /// How lines are decorated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +66,7 @@ enum Shape<'a> {
 
 impl Decoration {
     /// Decorates in this style: names that come along are added to `words`. `me` is our name in a
-    /// room; where it is not known yet, the first name that joins is ours.
+    /// room; where it is not known yet, the greeting has it.
     pub fn new(style: Style, words: Words, me: Option<&str>) -> Self {
         Self { style, words, me: me.map(Into::into), rang: None }
     }
@@ -115,22 +116,26 @@ impl Decoration {
 
     /// Updates the names of members, and ours, from a notice.
     fn note(&mut self, notice: &str) {
-        if let Some(name) = notice.strip_suffix(" joined") {
-            self.words.add(name);
-            if self.me.is_none() {
-                self.me = Some(name.into());
-                for command in COMMANDS {
-                    self.words.add(command);
+        let greeting = notice.strip_prefix("you are ").and_then(|rest| rest.split_once("; here: "));
+        if let Some((me, rest)) = greeting {
+            let here = rest.split(';').next().unwrap_or_default().split(", ");
+            for name in here.filter_map(|name| name.split(' ').next()).chain([me]).chain(COMMANDS) {
+                self.words.add(name);
+            }
+            self.me = Some(me.into());
+            return;
+        }
+        match notice.split(' ').collect::<Vec<_>>()[..] {
+            [name, "joined"] => self.words.add(name),
+            [name, "left"] => self.words.remove(name),
+            [old, "is", "now", new] => {
+                self.words.remove(old);
+                self.words.add(new);
+                if self.me.as_deref() == Some(old) {
+                    self.me = Some(new.into());
                 }
             }
-        } else if let Some(name) = notice.strip_suffix(" left") {
-            self.words.remove(name);
-        } else if let Some((old, new)) = notice.split_once(" is now ") {
-            self.words.remove(old);
-            self.words.add(new);
-            if self.me.as_deref() == Some(old) {
-                self.me = Some(new.into());
-            }
+            _ => {}
         }
     }
 }
@@ -244,15 +249,21 @@ mod tests {
         let style = Style { bell: true, ..Style::default() };
         let (mut decoration, words) = decoration(style, None);
         let complete = |begun: &str| words.complete(begun, begun.len()).1;
-        shown(&mut decoration, "-- guest2 joined");
+        shown(
+            &mut decoration,
+            "-- you are guest2; here: server, Bob and 7 more; /help lists the commands",
+        );
+        shown(&mut decoration, "-- 12:00:00 <server> guest9 joined");
         shown(&mut decoration, "-- guest3 joined");
         assert_eq!(complete("g"), ["guest2 ", "guest3 "]);
         assert_eq!(complete("/m"), ["/me ", "/msg "]);
+        let completed = ["s", "b", "1"].map(complete);
+        assert_eq!(completed.concat(), ["server ", "Bob "]);
         shown(&mut decoration, "-- guest2 is now Ann");
         shown(&mut decoration, "-- guest3 left");
         assert_eq!((complete("g"), complete("a")), (vec![], vec!["Ann ".to_string()]));
         assert!(shown(&mut decoration, "<bob> hello ann").ends_with("\x07\n"));
-        assert_eq!(complete("b"), ["bob "]);
+        assert_eq!(complete("bo"), ["Bob ", "bob "]);
     }
 
     #[test]

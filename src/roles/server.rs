@@ -22,7 +22,7 @@ use crate::exit::{During, Exit, Failure};
 use crate::net::access::{self, AccessList, Networks};
 use crate::net::address::{Address, Family, Host};
 use crate::net::deadline::Deadline;
-use crate::net::dump::{Dump, Format};
+use crate::net::dump::Dump;
 use crate::net::endpoint::Endpoint;
 use crate::net::listen::{Listen, Listener};
 use crate::net::open_files::OpenFiles;
@@ -65,7 +65,7 @@ pub struct ServerArgs {
     pub room: bool,
     /// With --room: give newcomers the last N lines that were said to all, with their times
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-        value_parser = args::count::<usize>(0, u64::MAX), requires = "room", help_heading = "Handlers")]
+        value_parser = args::count::<usize>(0, u64::MAX), help_heading = "Handlers")]
     pub recall: usize,
     /// Pass the bytes of each client on to all others, as they are
     #[arg(long, group = "handler", help_heading = "Handlers")]
@@ -162,10 +162,15 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
         return Err(Failure::usage(format!("--mode is for unix:PATH, not {address}")));
     }
     args.relay.check()?;
+    // clap requires nothing that is in conflict with what is there, as with --echo.
+    if args.recall > 0 && !args.room {
+        return Err(Failure::usage("--recall is for --room"));
+    }
     if args.steps.rate.is_some() && args.steps.is_empty() && args.relay.to.is_empty() {
         return Err(Failure::usage("--rate is for --to TARGET and for steps, as --send TEXT"));
     }
-    let dumps = args.socket.dumps(security.is_some(), talk)?;
+    let mut dumps = args.socket.dumps(security.is_some(), talk)?;
+    let room_log = if args.room { Log::take(&mut dumps)? } else { None };
     if !args.socket.opt.is_empty() {
         // An option that would fail for every client fails before the first connects.
         sockopt::check(&args.socket.opt, domain(&address, family), Type::STREAM)?;
@@ -193,7 +198,7 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
         config: args.config(security, access, trusted, deadline, dumps, port_file),
         talk: talk.clone(),
     };
-    let prepared = Prepared { files, relayed, key_names };
+    let prepared = Prepared { files, relayed, key_names, room_log };
     match choice.serve(args, prepared, run)? {
         (RunEnd::Over, Some(closed)) => closed.result(),
         (RunEnd::Expired(failure), _) => Err(failure),
@@ -245,12 +250,7 @@ impl Choice {
 
     /// Builds the handler, and runs the loop with it.
     /// Over 50 lines: a handler an arm.
-    fn serve(
-        self,
-        args: &ServerArgs,
-        prepared: Prepared,
-        mut run: Run<'_>,
-    ) -> Result<Ended, Failure> {
+    fn serve(self, args: &ServerArgs, prepared: Prepared, run: Run<'_>) -> Result<Ended, Failure> {
         let talk = run.talk.clone();
         let style = args.prompt.style(args.socket.talk.color);
         let history = args.prompt.history.clone();
@@ -334,9 +334,7 @@ impl Choice {
                 } else {
                     Operator::in_pipe(run.inbox, style.timestamps, talk.clone())?
                 };
-                let is_log = |dump: &mut Dump| dump.format() == Format::Text;
-                let logs: Vec<Dump> = run.config.dumps.extract_if(.., is_log).collect();
-                let log = (!logs.is_empty()).then(|| Log::open(logs)).transpose()?;
+                let log = prepared.room_log.map(Log::open).transpose()?;
                 let recall = Recall::new(args.recall);
                 let mut room = Room::new(operator, raw, recall, log, talk);
                 room.reserve(&prepared.key_names);
@@ -355,6 +353,8 @@ struct Prepared {
     relayed: bool,
     /// The names of the keys, which a room reserves.
     key_names: Vec<String>,
+    /// Where a room logs what is said to all.
+    room_log: Option<Dump>,
 }
 
 /// The listening socket: our own, or the service manager's.

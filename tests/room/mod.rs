@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::auth::{answer, challenged, key_file, key_line};
 use crate::run::{
-    Running, Words, events_of, program, python, read_to_reset, shell, sockctl, until,
+    Running, Words, events_of, is_like, program, python, read_to_reset, shell, sockctl, until,
 };
 
 mod faults;
@@ -35,8 +35,7 @@ impl Member {
     /// Waits for the greeting.
     #[track_caller]
     pub fn is_greeted(&mut self, name: &str) {
-        let greeting = self.line();
-        assert!(greeting.starts_with(&format!("-- you are {name}; here: server")), "{greeting}");
+        assert!(is_like(&greeting(name, "server…"), &self.line()), "{name}");
     }
 
     /// Speaks and listens on this connection.
@@ -86,6 +85,11 @@ impl Member {
     pub fn is_cut(&mut self) {
         assert_eq!(read_to_reset(&mut self.reader), b"");
     }
+}
+
+/// The first line that a member of this name gets where these are here.
+pub fn greeting(name: &str, here: &str) -> String {
+    format!("-- you are {name}; here: {here}; /help lists the commands\n")
 }
 
 /// So many members, guest1 and on, each of which has read that the others joined.
@@ -150,7 +154,8 @@ fn the_notes_client_needs_no_newline() {
     // One message at a time, without newline; the answer is read before the next.
     let script = "import socket, sys\n\
         sk = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n\
-        print(sk.recv(1024).decode(), end='')\n\
+        lines = sk.makefile(encoding='utf-8')\n\
+        print(lines.readline() + lines.readline(), end='')\n\
         sk.send('你好'.encode())\n\
         print(sk.recv(1024).decode(), end='')\n\
         sk.send(b'q')\n\
@@ -159,7 +164,8 @@ fn the_notes_client_needs_no_newline() {
     other.hears("-- guest2 joined\n<guest2> 你好\n");
     other.says("hello to you\n");
     other.hears("<guest2> q\n-- guest2 left\n");
-    client.finish().is(0, "-- guest2 joined\n<guest1> hello to you\n", "");
+    let heard = greeting("guest2", "server, guest1") + "-- guest2 joined\n<guest1> hello to you\n";
+    client.finish().is(0, heard, "");
 }
 
 #[test]
@@ -169,6 +175,7 @@ fn the_last_line_before_a_half_close_is_delivered() {
     let mut short = Member::over(room.connect());
     short.says("first\nlast");
     short.stream().shutdown(Shutdown::Write).unwrap();
+    short.is_greeted("guest2");
     short.hears("-- guest2 joined\n");
     short.ends();
     other.hears("-- guest2 joined\n<guest2> first\n<guest2> last\n-- guest2 left\n");
@@ -185,7 +192,9 @@ fn sockctl_connect_is_a_member_in_a_pipe() {
     other.hears("-- guest2 joined\n-- guest2 is now Zoë\n<Zoë> hi\n");
     other.says("hi Zoë\n");
     client.stdout_has("<guest1> hi Zoë\n");
-    client.finish().is(0, "-- guest2 joined\n-- guest2 is now Zoë\n<guest1> hi Zoë\n", "");
+    let heard = greeting("guest2", "server, guest1")
+        + "-- guest2 joined\n-- guest2 is now Zoë\n<guest1> hi Zoë\n";
+    client.finish().is(0, heard, "");
     other.hears("-- Zoë left\n");
 }
 
@@ -245,6 +254,7 @@ fn a_crowd_comes_and_goes_and_all_hear_of_it_in_order() {
     // Whatever is said next is behind all that.
     first.says("hello\n");
     for (number, member) in (2..).zip(&mut crowd) {
+        member.is_greeted(&format!("guest{number}"));
         member.hears(&(joined(number..last) + "<guest1> hello\n"));
     }
     let mut stay = crowd.split_off(CROWD / 2);
@@ -284,8 +294,7 @@ fn raw_passes_on_what_came() {
 #[test]
 fn messages_are_events() {
     let mut room = room("--json -q");
-    let mut ann = Member::over(room.connect());
-    ann.hears("-- guest1 joined\n");
+    let mut ann = Member::join(&room, "guest1");
     ann.says("/nick Ann\nhello\n/me \u{9b}waves\n/msg server unheard\n");
     room.stdout_has("[Ann] unheard\n");
     room.send("hi\n/quit\n");
@@ -329,8 +338,9 @@ fn with_keys_the_names_are_the_keys() {
     let room = sockctl("auth-serve --room --digest sha256 127.0.0.1:0 --keys");
     let room = room.arg(keys.path()).start();
     let mut ann = proved(&room, "open sesame");
-    ann.hears("-- ann joined\n");
+    ann.hears(&(greeting("ann", "server") + "-- ann joined\n"));
     let mut again = proved(&room, "open sesame");
+    again.is_greeted("ann~2");
     again.hears("-- ann~2 joined\n");
     ann.hears("-- ann~2 joined\n");
     ann.says("/nick other\nhello\n");
@@ -369,13 +379,16 @@ fn members_with_keys_talk_encrypted_under_their_names() {
         one.stdout_has("-- ann~2 joined\n");
     }
     bob.signal("KILL");
-    let heard = "-- Bob joined\n<ann> hello\n[ann] psst\n-- ann~2 joined\n";
+    let heard = greeting("Bob", "server, ann")
+        + "-- Bob joined\n<ann> hello\n[ann] psst\n-- ann~2 joined\n";
     bob.finish().is(1009, heard, "");
     ann.stdout_has("-- Bob left\n");
-    again.finish().is(0, "-- ann~2 joined\n-- Bob left\n", "");
+    let heard = greeting("ann~2", "server, ann, Bob") + "-- ann~2 joined\n-- Bob left\n";
+    again.finish().is(0, heard, "");
     ann.stdout_has("-- ann~2 left\n");
-    let heard = "-- ann joined\n-- Bob joined\n! you stay ann\n* Bob waves\n[Bob] heard\n\
-                 -- ann~2 joined\n-- Bob left\n-- ann~2 left\n";
+    let heard = greeting("ann", "server")
+        + "-- ann joined\n-- Bob joined\n! you stay ann\n* Bob waves\n[Bob] heard\n\
+           -- ann~2 joined\n-- Bob left\n-- ann~2 left\n";
     ann.finish().is(0, heard, "");
     room.stdout_has("-- ann left\n");
     room.signal("TERM");

@@ -14,6 +14,7 @@ use crate::run::{
 };
 
 mod accept;
+mod broker;
 mod floods;
 mod library;
 pub mod limits;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::conversation::{connected, quits};
 use super::pty::terminal;
+use crate::room::greeting;
 use crate::run::{Folder, REFUSED, connect, free_port, python, sockctl};
 
 #[test]
@@ -181,6 +182,7 @@ fn lines_that_came_are_marked_but_in_a_room() {
     let (mut client, mut peer) = connected("");
     peer.write_all(b"connection closed\n").unwrap();
     client.ends_in(&["<<< connection closed", ">>>"]);
+    peer.write_all(greeting("guest1", "server").as_bytes()).unwrap();
     peer.write_all(b"-- guest1 joined\n<ann> hi\n").unwrap();
     client.ends_in(&["-- guest1 joined", "<ann> hi", ">>>"]);
     quits(&mut client, &peer);

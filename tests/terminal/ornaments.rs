@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::conversation::{connected, connected_as, ends, quits, reads};
 use super::pty::{Terminal, sockctl_there, terminal};
+use crate::room::greeting;
 use crate::run::{connect, until, untimed};
 
 const TIME: &str = "99:99:99";
@@ -68,14 +69,15 @@ fn the_bell_rings_in_a_talk_of_two_and_not_unasked() {
 #[test]
 fn in_a_room_the_bell_rings_for_our_name_and_names_are_completed() {
     let (client, mut peer) = connected("--bell");
+    peer.write_all(greeting("guest7", "server, zoe").as_bytes()).unwrap();
     peer.write_all(b"-- guest7 joined\n<ann> hello all\n-- bob joined\n").unwrap();
     client.ends_in(&["-- bob joined", ">>>"]);
     assert_eq!(client.bells(), 0);
     peer.write_all(b"<ann> guest7: hello\n").unwrap();
     client.ends_in(&["<ann> guest7: hello", ">>>"]);
     until("the bell", || client.bells() == 1);
-    client.press("/msg a\tb\thi\r");
-    reads(&peer, "/msg ann bob hi\n");
+    client.press("/msg a\tb\tz\thi\r");
+    reads(&peer, "/msg ann bob zoe hi\n");
 }
 
 #[test]

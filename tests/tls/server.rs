@@ -7,6 +7,7 @@ use super::certificates::{
     Authority, Chain, DAY, client as client_params, fingerprint, params, pin, self_signed, valid,
 };
 use super::peers::{VERSIONS, client, python_client, server as serve};
+use crate::room::greeting;
 use crate::run::{
     BINARY, Folder, Program, Running, events_of, is_like, pattern, port_in, program, sockctl, until,
 };
@@ -162,7 +163,8 @@ fn a_room_calls_members_by_their_certificates() {
     ] {
         let member = join(&chain.client(file, name, email));
         ann.stdout_has(&format!("-- {shown} joined\n<{shown}> hello\n"));
-        member.finish().gives(0, format!("-- {shown} joined\n"));
+        let heard = greeting(shown, "server, Ann") + &format!("-- {shown} joined\n");
+        member.finish().gives(0, heard);
         ann.stdout_has(&format!("-- {shown} left\n"));
     }
 }

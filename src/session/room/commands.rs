@@ -3,7 +3,6 @@
 //! Over 300 lines: each command of a room is a function.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -18,11 +17,11 @@ pub const LINE: usize = 64 << 10;
 /// The longest line that is read: a message behind a command and a name. What is cut off a longer one is
 /// more than any message has.
 pub const READ: usize = LINE + 512;
-/// The answer to `/who` is broken into lines of about this length.
+/// A list of names is broken into lines of about this length.
 pub(super) const LIST: usize = 1000;
 /// A greeting names so many members.
 const GREETED: usize = 10;
-/// A member ignores so many at most: each line of theirs is kept from it one by one.
+/// A member ignores so many at most.
 const IGNORED: usize = 100;
 
 pub(super) const HELP: &str = "\
@@ -87,16 +86,14 @@ impl Members {
 
     /// Passes a text on to all others, with the sender's name between `before` and `after`.
     fn message(&mut self, from: Id, [before, after]: [&str; 2], text: &[u8], out: &mut dyn Output) {
-        let Some(Member { name, .. }) = self.get(from) else {
+        let Some(Member { name, hidden_from, .. }) = self.get(from) else {
             return;
         };
         let line = self.line([before, name, after], text, from, out);
         let start = before.len() + name.len() + after.len();
         out.said(from, name, &line[start..line.len() - 1], &line);
+        out.broadcast(&line, hidden_from);
         self.recall.record(&line);
-        let mut except = vec![from];
-        except.extend(self.ignoring(from));
-        out.broadcast(&line, &except);
     }
 
     fn private_message(&mut self, from: Id, rest: &[u8], out: &mut dyn Output) {
@@ -129,7 +126,7 @@ impl Members {
         if out.is_slow(to) {
             return error(from, &format!("{name} does not keep up: not sent"), out);
         }
-        if self.ignoring(from).any(|by| by == to) {
+        if to != from && sender.hidden_from.contains(&to) {
             return error(from, &format!("{name} ignores you: not sent"), out);
         }
         let line = self.line(["[", &sender.name, "] "], text, from, out);
@@ -166,60 +163,50 @@ impl Members {
 
     /// The first line of a newcomer, who is not counted among the others.
     pub(super) fn greeting(&self, name: &str) -> String {
-        let mut line = format!("-- you are {name}; here: ");
-        let others = self.names();
-        let (shown, more) = (self.len().min(GREETED), self.len().saturating_sub(GREETED));
-        line += &others.take(shown).collect::<Vec<_>>().join(", ");
-        if more > 0 {
-            // Writing to a String cannot fail.
-            let _ = write!(line, " and {more} more");
-        }
-        line + "; /help lists the commands\n"
+        let here: Vec<&str> = self.names().take(GREETED).collect();
+        let more = match self.len() - here.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("-- you are {name}; here: {}{more}; /help lists the commands\n", here.join(", "))
     }
 
     fn who(&mut self) -> Arc<[u8]> {
         if let Some(list) = &self.list {
             return Arc::clone(list);
         }
-        let mut list = format!("-- {} here:", self.len());
-        let mut start = 0;
-        for name in self.names() {
-            if list.len() - start > LIST {
-                start = list.len() + 1;
-                list.push_str("\n--");
-            }
-            list.push(' ');
-            list.push_str(name);
-        }
-        list.push('\n');
+        let list = list(&format!("{} here:", self.len()), self.names());
         Arc::clone(self.list.insert(list.into_bytes().into()))
     }
 
-    /// Hides what a member says, or shows it again.
+    /// Hides what a member says, or shows it again; without a name lists those who are ignored.
     fn ignore(&mut self, id: Id, name: &[u8], out: &mut dyn Output) {
+        let Some(Member { ignored, .. }) = self.get(id) else {
+            return;
+        };
         let name = name.trim_ascii();
         if name.is_empty() {
-            let ignored = self.ignored_by(id).filter_map(|of| Some(&*self.get(of)?.name));
-            let ignored: Vec<&str> = ignored.collect();
-            return match ignored[..] {
-                [] => error(id, "/ignore NAME; you ignore no member", out),
-                _ => notice(id, &format!("you ignore {}", ignored.join(" ")), out),
+            let names = ignored.iter().filter_map(|&of| Some(&*self.get(of)?.name));
+            return match ignored.len() {
+                0 => error(id, "/ignore NAME; you ignore no member", out),
+                _ => out.send(id, list("you ignore", names).as_bytes()),
             };
         }
         let Some(of) = self.find(name) else {
             return unknown(id, name, out);
         };
-        let name = self.get(of).map_or_else(String::new, |member| member.name.clone());
+        let (hides, count) = (!ignored.contains(&of), ignored.len());
+        let name = self.get(of).map_or("", |member| &member.name);
         if of == id {
-            error(id, "that is you", out);
-        } else if self.ignores.remove(&(of, id)) {
+            return error(id, "that is you", out);
+        } else if !hides {
             notice(id, &format!("what {name} says is shown again"), out);
-        } else if self.ignored_by(id).count() >= IGNORED {
-            error(id, &format!("you ignore {IGNORED} members already"), out);
+        } else if count >= IGNORED {
+            return error(id, &format!("you ignore {IGNORED} members already"), out);
         } else {
-            self.ignores.insert((of, id));
             notice(id, &format!("what {name} says is hidden; /ignore {name} shows it again"), out);
         }
+        self.hide(of, id, hides);
     }
 
     /// Hides joins and leaves, or shows them again.
@@ -288,6 +275,21 @@ impl Members {
 
 /// What a member gets that is banned.
 pub(super) const BANNED: &str = "you are banned";
+
+/// The answer that lists names.
+fn list<'a>(head: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let mut list = format!("-- {head}");
+    let mut start = 0;
+    for name in names {
+        if list.len() - start > LIST {
+            start = list.len() + 1;
+            list.push_str("\n--");
+        }
+        list.push(' ');
+        list.push_str(name);
+    }
+    list + "\n"
+}
 
 pub(super) fn notice(to: Id, what: &str, out: &mut dyn Output) {
     out.send(to, format!("-- {what}\n").as_bytes());

@@ -30,6 +30,8 @@ const QUIET: Duration = Duration::from_millis(200);
 const TURN_LIMIT: usize = 256 << 10;
 /// A byte for one member counts as so many of a broadcast, which is sent with others.
 const ANSWER_COST: usize = 4;
+/// A line that is kept from a member other than its sender counts as so many bytes more.
+const SKIP_COST: usize = 64;
 /// How often stdin is looked at again while slow readers are waited for.
 const STDIN_POLL: Duration = Duration::from_millis(20);
 /// What the reader of our stdout gets at least, however short the grace.
@@ -186,7 +188,7 @@ struct Delivery<'a> {
 
 impl Output for Delivery<'_> {
     fn broadcast(&mut self, line: &[u8], except: &[Id]) {
-        self.delivered += line.len();
+        self.delivered += line.len() + except.len().saturating_sub(1) * SKIP_COST;
         self.clients.broadcast(line, except);
         if !except.contains(&OPERATOR) {
             self.operator.deliver(line);
@@ -329,7 +331,8 @@ impl Handler for Room {
         true
     }
 
+    /// What a newcomer recalls must not cut it off.
     fn queue_limit(&self) -> usize {
-        QUEUE_LIMIT
+        QUEUE_LIMIT + self.members.recall.limit()
     }
 }

@@ -21,10 +21,6 @@ mod tests;
 /// The member who runs sockctl.
 pub const OPERATOR: Id = Id { number: 0, slot: usize::MAX };
 
-/// The least and the greatest of all.
-const FIRST: Id = Id { number: 0, slot: 0 };
-const LAST: Id = Id { number: u64::MAX, slot: usize::MAX };
-
 /// Where the room's lines go. Lines have their newline.
 pub trait Output {
     /// A line for all but these.
@@ -73,8 +69,6 @@ pub struct Members {
     owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: BTreeMap<String, String>,
-    /// The second hides what the first says.
-    pub(super) ignores: BTreeSet<(Id, Id)>,
     /// Those who hide joins and leaves.
     pub(super) quiet: Vec<Id>,
     pub(super) bans: BTreeSet<Identity>,
@@ -95,6 +89,10 @@ pub struct Member {
     pub(super) is_leaving: bool,
     /// The last who wrote to it alone.
     pub(super) correspondent: Option<Id>,
+    /// Those whose lines it hides.
+    pub(super) ignored: Vec<Id>,
+    /// Who does not get its lines: itself, and those who ignore it.
+    pub(super) hidden_from: Vec<Id>,
 }
 
 impl Members {
@@ -104,7 +102,6 @@ impl Members {
             all: BTreeMap::new(),
             owners: BTreeMap::new(),
             reserved: BTreeMap::new(),
-            ignores: BTreeSet::new(),
             quiet: Vec::new(),
             bans: BTreeSet::new(),
             list: None,
@@ -134,20 +131,23 @@ impl Members {
             None => self.free_name(&format!("guest{}", id.number), false),
         };
         out.send(id, self.greeting(&name).as_bytes());
-        if let Some(lines) = self.recall.lines() {
-            out.send_shared(id, &lines);
-        }
+        self.recall.show(id, out);
         out.broadcast_later(format!("-- {name} joined\n").as_bytes(), &self.quiet);
         self.enter(id, name, key.is_some());
     }
 
     /// A member left.
     pub fn leave(&mut self, id: Id, out: &mut dyn Output) {
-        if let Some(Member { name, .. }) = self.all.remove(&id) {
+        if let Some(Member { name, ignored, hidden_from, .. }) = self.all.remove(&id) {
             self.unregister(&name);
             self.list = None;
             self.quiet.retain(|&other| other != id);
-            self.ignores.retain(|&(of, by)| of != id && by != id);
+            for other in ignored {
+                self.hide(other, id, false);
+            }
+            for other in hidden_from {
+                self.hide(id, other, false);
+            }
             out.broadcast_later(format!("-- {name} left\n").as_bytes(), &self.quiet);
         }
     }
@@ -175,14 +175,18 @@ impl Members {
         self.all.values().map(|member| &*member.name)
     }
 
-    /// Those who hide what a member says.
-    pub(super) fn ignoring(&self, of: Id) -> impl Iterator<Item = Id> {
-        self.ignores.range((of, FIRST)..=(of, LAST)).map(|&(_, by)| by)
-    }
-
-    /// The members whose lines a member hides.
-    pub(super) fn ignored_by(&self, by: Id) -> impl Iterator<Item = Id> {
-        self.ignores.iter().filter(move |(_, other)| *other == by).map(|&(of, _)| of)
+    /// Hides what `of` says from `by`, or shows it again; who is not here is left out.
+    pub(super) fn hide(&mut self, of: Id, by: Id, hidden: bool) {
+        let set = |list: &mut Vec<Id>, id: Id| {
+            list.retain(|&other| other != id);
+            list.extend(hidden.then_some(id));
+        };
+        if let Some(member) = self.all.get_mut(&by) {
+            set(&mut member.ignored, of);
+        }
+        if let Some(member) = self.all.get_mut(&of) {
+            set(&mut member.hidden_from, by);
+        }
     }
 
     /// Changes the member's name.
@@ -248,8 +252,15 @@ impl Members {
 
     fn enter(&mut self, id: Id, name: String, is_fixed: bool) {
         self.register(&name, id);
-        let (is_leaving, correspondent) = (false, None);
-        self.all.insert(id, Member { name, is_fixed, is_leaving, correspondent });
+        let member = Member {
+            name,
+            is_fixed,
+            is_leaving: false,
+            correspondent: None,
+            ignored: Vec::new(),
+            hidden_from: vec![id],
+        };
+        self.all.insert(id, member);
         self.list = None;
     }
 

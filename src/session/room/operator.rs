@@ -39,7 +39,7 @@ impl Operator {
         style: Style,
         talk: Talk,
     ) -> Result<Self, Failure> {
-        let words = Words::new(COMMANDS.into_iter().chain(["/kick"]));
+        let words = Words::new(COMMANDS.into_iter().chain(["/ban", "/kick"]));
         let options = Options { history, words, style, name: Some("server") };
         Ok(Self::new(Seat::at_prompt(inbox, options, talk)?))
     }

@@ -3,17 +3,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jiff::ZonedDateTime;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::members::Output;
+use crate::session::Id;
 
 /// The most that is kept, in bytes, however many lines are wanted.
 const MOST: usize = 1 << 20;
+/// What the time before a line takes, at most.
+const STAMP: usize = "-- Nov 27 12:03 ".len();
 
 /// The last lines that were said to all.
 pub struct Recall {
     /// How many are kept.
     most: usize,
-    lines: VecDeque<(ZonedDateTime, Box<[u8]>)>,
-    /// The bytes of all.
+    lines: VecDeque<(Timestamp, Box<[u8]>)>,
+    /// The bytes of all, with their times.
     held: usize,
     /// What newcomers get, until something is said: thousands may join at once.
     shown: Option<Arc<[u8]>>,
@@ -25,77 +31,96 @@ impl Recall {
         Self { most, lines: VecDeque::new(), held: 0, shown: None }
     }
 
+    /// The most bytes that a newcomer gets.
+    pub(super) fn limit(&self) -> usize {
+        if self.most > 0 { MOST } else { 0 }
+    }
+
     /// Keeps a line, which has its newline, and forgets the first ones beyond the limits.
-    pub fn record(&mut self, line: &[u8]) {
+    pub(super) fn record(&mut self, line: &[u8]) {
         if self.most == 0 {
             return;
         }
-        self.held += line.len();
-        self.lines.push_back((ZonedDateTime::now(), line.into()));
+        self.held += STAMP + line.len();
+        self.lines.push_back((Timestamp::now(), line.into()));
         while self.lines.len() > self.most || self.held > MOST {
-            let Some((_, line)) = self.lines.pop_front() else {
-                break;
-            };
-            self.held -= line.len();
+            let first = self.lines.pop_front();
+            self.held -= first.map_or(self.held, |(_, line)| STAMP + line.len());
         }
         self.shown = None;
     }
 
-    /// The lines as notices, with the time of each, of another day with its date; none where nothing was said.
-    pub fn lines(&mut self) -> Option<Arc<[u8]>> {
-        if self.lines.is_empty() {
-            return None;
+    /// Sends the lines to a newcomer. The first to get these lines has a copy of its own, which counts in
+    /// what all queues own: newcomers who read nothing, with a line between any two of them, could hold a
+    /// copy each.
+    pub(super) fn show(&mut self, to: Id, out: &mut dyn Output) {
+        if let Some(shown) = &self.shown {
+            out.send_shared(to, shown);
+        } else if !self.lines.is_empty() {
+            let shown = self.lines();
+            out.send(to, &shown);
+            self.shown = Some(shown.into());
         }
-        let shown = self.shown.get_or_insert_with(|| {
-            let today = ZonedDateTime::now().date();
-            let shown = |(time, line): &(ZonedDateTime, Box<[u8]>)| {
-                let form = if time.date() == today { "%H:%M:%S" } else { "%b %d %H:%M" };
-                [format!("-- {} ", time.strftime(form)).as_bytes(), line].concat()
-            };
-            self.lines.iter().flat_map(shown).collect::<Vec<u8>>().into()
-        });
-        Some(Arc::clone(shown))
+    }
+
+    /// The lines as notices, with the time of each; of another day with its date.
+    fn lines(&self) -> Vec<u8> {
+        let zone = TimeZone::system();
+        let today = Timestamp::now().to_zoned_datetime(zone.clone()).date();
+        let mut shown = Vec::with_capacity(self.held);
+        for (time, line) in &self.lines {
+            let time = time.to_zoned_datetime(zone.clone());
+            let form = if time.date() == today { "-- %H:%M:%S " } else { "-- %b %d %H:%M " };
+            shown.extend_from_slice(time.strftime(form).to_string().as_bytes());
+            shown.extend_from_slice(line);
+        }
+        shown
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::ToSpan;
+
     use super::*;
 
-    fn recalled(recall: &mut Recall) -> String {
-        recall.lines().map_or_else(String::new, |lines| String::from_utf8(lines.to_vec()).unwrap())
+    fn recalled(recall: &Recall) -> String {
+        String::from_utf8(recall.lines()).unwrap()
     }
 
     #[test]
     fn the_last_lines_come_with_their_times() {
         let mut recall = Recall::new(2);
-        assert!(recall.lines().is_none());
+        assert_eq!(recalled(&recall), "");
         for line in ["<ann> one\n", "<ann> two\n", "* bob waves\n"] {
             recall.record(line.as_bytes());
         }
-        let lines = recalled(&mut recall);
+        let lines = recalled(&recall);
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(
             lines.iter().map(|line| &line[12..]).collect::<Vec<_>>(),
             ["<ann> two", "* bob waves"]
         );
         assert!(lines.iter().all(|line| line.starts_with("-- ") && line.as_bytes()[5] == b':'));
-        let yesterday = ZonedDateTime::now().yesterday().unwrap();
-        recall.lines[0].0 = yesterday.clone();
-        recall.shown = None;
+        let yesterday = Timestamp::now() - 24.hours();
+        recall.lines[0].0 = yesterday;
+        let yesterday = yesterday.to_zoned_datetime(TimeZone::system());
         let date = yesterday.strftime("-- %b %d %H:%M <ann> two\n").to_string();
-        assert!(recalled(&mut recall).starts_with(&date));
+        assert!(recalled(&recall).starts_with(&date));
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let mut recall = Recall::new(usize::MAX);
-        for _ in 0..100 {
-            recall.record(&[b'x'; 60 << 10]);
+        for size in [60 << 10, 1] {
+            for _ in 0..2 * MOST / (STAMP + size) {
+                recall.record(&vec![b'x'; size]);
+            }
+            assert!(recall.held <= MOST && recalled(&recall).len() <= MOST);
+            assert_eq!(recall.lines.len(), MOST / (STAMP + size));
         }
-        assert!(recall.held <= MOST && recall.lines.len() == MOST / (60 << 10));
         let mut none = Recall::new(0);
         none.record(b"x\n");
-        assert!(none.lines().is_none());
+        assert_eq!((recalled(&none).len(), none.limit()), (0, 0));
     }
 }

@@ -49,7 +49,7 @@ impl Output for Got {
 
     fn said(&mut self, _from: Id, name: &str, text: &[u8], line: &[u8]) {
         assert!(line.starts_with(b"<") || line.starts_with(b"* "));
-        self.said.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(text)));
+        self.said.extend([name, ": ", &String::from_utf8_lossy(text), "\n"]);
     }
 
     fn is_slow(&self, _member: Id) -> bool {
