@@ -18,6 +18,11 @@ impl Handler for Broker {
         clients.close(client, Reason::Eof);
     }
 
+    /// A client that is cut off as `slow` has lost bytes: that is reported without `-v`, too.
+    fn is_social(&self) -> bool {
+        true
+    }
+
     fn queue_limit(&self) -> usize {
         QUEUE_LIMIT
     }

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::serve;
 use crate::auth::{key_file, key_line};
 use crate::run::{
-    Folder, Running, ask, pattern, read_all, read_to_reset, refused, sockctl, take, until,
+    Folder, Running, ask, pattern, read_all, read_to_reset, refused, sockctl, take, unread, until,
 };
 
 /// So many clients, which the broker knows.
@@ -24,13 +24,12 @@ fn clients<const N: usize>(broker: &Running) -> [TcpStream; N] {
 fn row_29_bytes_of_any_kind_go_to_all_others_and_not_back() {
     let broker = serve("--broker");
     let [ann, bob, carl] = clients(&broker);
-    let bytes = pattern(300_000);
+    let bytes = &pattern(300_000);
     thread::scope(|scope| {
-        let sends = scope.spawn(|| { &ann }.write_all(&bytes).unwrap());
+        scope.spawn(|| { &ann }.write_all(bytes).unwrap());
         for other in [&bob, &carl] {
-            scope.spawn(|| assert!(take(other, bytes.len()) == bytes));
+            scope.spawn(move || assert!(take(other, bytes.len()) == *bytes));
         }
-        sends.join().unwrap();
     });
     // A prompt without a newline, and a NUL: each goes on as it is.
     for part in ["> ", "\0", "\r"] {
@@ -53,6 +52,7 @@ fn row_95_a_client_that_ends_its_side_is_closed_behind_what_is_queued_for_it() {
     let [ann, bob] = clients(&broker);
     let bytes = pattern(400_000);
     { &bob }.write_all(&bytes).unwrap();
+    until("the broker has it all", || unread(broker.port(), false) == 0);
     // Its last bytes and its end are one read.
     { &ann }.write_all(b"bye").unwrap();
     ann.shutdown(Shutdown::Write).unwrap();
@@ -77,11 +77,11 @@ fn row_27_a_client_that_stops_reading_is_cut_off_and_costs_the_others_nothing() 
     broker.stderr_has("[1] ");
     let [ann, bob, carl] = clients(&broker);
     broker.stderr_has("[4] ");
-    let bytes = pattern(SIZE);
+    let bytes = &pattern(SIZE);
     thread::scope(|scope| {
-        scope.spawn(|| { &ann }.write_all(&bytes).unwrap());
+        scope.spawn(|| { &ann }.write_all(bytes).unwrap());
         for reader in [&bob, &carl] {
-            scope.spawn(|| assert!(take(reader, SIZE) == bytes));
+            scope.spawn(move || assert!(take(reader, SIZE) == *bytes));
         }
     });
     let address = stuck.local_addr().unwrap();
