@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use socket2::SockAddr;
 
 use super::answers::AnswerQueue;
+use super::frontend::LATER;
 use crate::console::event::{Event, Reason};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure};
@@ -37,7 +38,7 @@ use crate::net::udp::{self, Datagrams, Destination, Envelope};
 /// The most bytes that wait for a lookup, and the most datagrams.
 const WAITING: u64 = 1 << 20;
 const WAITING_COUNT: usize = 4096;
-/// A question that is older than this when the server is to stop is not waited for: it has no answer.
+/// A client that was silent for so long when the server is to stop is not waited for: it gets no answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The token of the resolver; a client's is its number.
 const RESOLVER: u64 = 0;
@@ -89,8 +90,6 @@ struct Client {
     others: Option<Box<(Destination, Vec<Vec<u8>>)>>,
     recorders: Vec<Recorder>,
     began: Instant,
-    /// When it was heard last.
-    heard: Instant,
     /// The last datagram in either direction.
     active: Instant,
     received: u64,
@@ -211,7 +210,6 @@ impl DatagramRelay {
             others: (found.len() > 1).then(|| Box::new((destination, Vec::new()))),
             recorders,
             began: now,
-            heard: now,
             active: now,
             received: 0,
             sent: 0,
@@ -255,8 +253,7 @@ impl DatagramRelay {
         let Some(client) = self.clients.get_mut(&number) else {
             return Ok(());
         };
-        client.heard = Instant::now();
-        client.active = client.heard;
+        client.active = Instant::now();
         client.unanswered += datagrams.len();
         client.received += total(datagrams);
         client.dump(Direction::Received, datagrams)?;
@@ -303,9 +300,9 @@ impl DatagramRelay {
         }
     }
 
-    /// Handles what is ready or due: answers go to their clients through `queue`, while it has room. A client
-    /// that has been silent for too long is kept while something `was_ready`: that may be from it.
-    pub fn tick(&mut self, queue: &mut AnswerQueue, was_ready: bool) -> Result<(), Failure> {
+    /// Handles what is ready or due; `ready` is what the loop has found. Answers go to their clients through
+    /// `queue`, while it has room. While anything is ready nobody was silent for too long: it may be from there.
+    pub fn tick(&mut self, queue: &mut AnswerQueue, ready: &[Ready]) -> Result<(), Failure> {
         if self.lookup.is_some()
             && let Some(found) = self.look_up()
         {
@@ -324,18 +321,20 @@ impl DatagramRelay {
                 Err(failure) => queue.report(&failure),
             }
         }
-        let mut ready: Vec<Ready> = Vec::new();
-        if let Err(e) = self.poller.wait(&mut ready, Deadline::now()) {
+        let mut events: Vec<Ready> = Vec::new();
+        if ready.iter().any(|event| event.token == LATER)
+            && let Err(e) = self.poller.wait(&mut events, Deadline::now())
+        {
             queue.report(&Failure::system("relay to", &self.options.target, &e));
         }
-        for event in &ready {
+        for event in &events {
             if event.token == RESOLVER {
                 self.waker.quiet();
             } else if queue.is_empty() {
                 self.receive(event, queue)?;
             }
         }
-        self.expire(was_ready);
+        self.expire(!ready.is_empty());
         Ok(())
     }
 
@@ -399,10 +398,10 @@ impl DatagramRelay {
         lookup.min(Deadline::from(self.timers.first().map(|(at, _)| *at)))
     }
 
-    /// No more datagrams come: answers that are not there after so long are not waited for.
+    /// No more datagrams come: clients that were silent for long are not waited for.
     pub fn stop(&mut self) {
         for client in self.clients.values_mut() {
-            if client.heard.elapsed() > ANSWER_TIMEOUT {
+            if client.active.elapsed() > ANSWER_TIMEOUT {
                 client.unanswered = 0;
             }
         }

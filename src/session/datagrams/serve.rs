@@ -27,6 +27,8 @@ use crate::net::signal::Deferred;
 use crate::net::udp::{Datagrams, Envelope, Received};
 use crate::session::when::Rules;
 
+/// The most messages that are received in a turn.
+const BURST: usize = 16;
 /// How long an answer waits for room in the socket.
 const SEND_TIMEOUT: Duration = Duration::from_millis(200);
 /// The most matches of a datagram that are answered: its sender may be forged.
@@ -211,7 +213,7 @@ impl<'a> Service<'a> {
                         self.frontend.dump(Direction::Sent, &answer)?;
                     }
                 }
-                Answer::Relay(relay) => relay.tick(&mut self.answers, !ready.is_empty())?,
+                Answer::Relay(relay) => relay.tick(&mut self.answers, &ready)?,
                 _ => {}
             }
             self.answers.flush();
@@ -319,10 +321,15 @@ impl<'a> Service<'a> {
         if !event.read || !self.interest().read {
             return Ok(());
         }
-        match self.answers.socket.recv(buffer) {
-            Ok(received) => self.handle(&received)?,
-            Err(e) if would_block(&e) => {}
-            Err(e) => self.receive_failed(&e),
+        for _ in 0..BURST {
+            match self.answers.socket.recv(buffer) {
+                Ok(received) => self.handle(&received)?,
+                Err(e) if would_block(&e) => break,
+                Err(e) => self.receive_failed(&e),
+            }
+            if !self.interest().read {
+                break;
+            }
         }
         Ok(())
     }

@@ -63,23 +63,13 @@ pub struct Link {
     busy_until: Instant,
     /// The side has no room.
     is_blocked: bool,
-    /// Its place among the relay's departures.
-    pub armed: Option<Instant>,
 }
 
 impl Link {
     /// An empty one.
     pub fn new(network: Network, now: Instant) -> Self {
         let (bytes, arrivals) = (VecDeque::new(), VecDeque::new());
-        Self {
-            network,
-            bytes,
-            arrivals,
-            end: None,
-            busy_until: now,
-            is_blocked: false,
-            armed: None,
-        }
+        Self { network, bytes, arrivals, end: None, busy_until: now, is_blocked: false }
     }
 
     /// Bytes have come.
