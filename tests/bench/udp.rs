@@ -1,6 +1,7 @@
-//! Datagrams of 64 bytes: echoed, and sent from the lines of a pipe.
+//! Datagrams of 64 bytes: echoed, relayed to an echo, and sent from the lines of a pipe.
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +50,21 @@ const SEND: &[(&str, &[&str])] = &[
     ("Python", &["python", "-c", PYTHON_SEND, "{port}"]),
 ];
 
+/// Of the script: $0 is the port, $1 the target's, $2 a file.
+const NGINX: &str = "printf '%s\\n' \\
+    'load_module /usr/lib/nginx/modules/ngx_stream_module.so;' 'daemon off; master_process off;' \\
+    'error_log /dev/null;' \"pid $2.pid;\" 'events { worker_connections 4096; }' \\
+    \"stream { server { listen 127.0.0.1:$0 udp; proxy_pass 127.0.0.1:$1; } }\" >\"$2\" && exec nginx -c \"$2\"";
+const RELAY: &[(&str, &[&str])] = &[
+    ("sockctl", &["sockctl", "udp-serve", "-q", "127.0.0.1:{port}", "--to", "127.0.0.1:{target}"]),
+    ("socat", &["socat", "UDP-LISTEN:{port},bind=127.0.0.1,fork", "UDP:127.0.0.1:{target}"]),
+    ("nginx", &["sh", "-c", NGINX, "{port}", "{target}", "{file}"]),
+];
+
+/// What a client of a relay waits for an answer.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Clients of a relay, each with one datagram under way.
+const CLIENTS: usize = 64;
 /// Datagrams under way at a time.
 const WINDOW: usize = 128;
 /// What was not answered after this long is lost.
@@ -62,6 +78,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         Ok(vec![echo(server.port, time)?])
     });
     bench.measure(vec![Metric::more("UDP echo", "datagrams/s", Some(4.0))], contenders);
+    relay(bench, time)?;
     drop(apart);
 
     let count = if bench.options.quick { 100_000 } else { 400_000 };
@@ -78,6 +95,56 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     ];
     bench.measure(metrics, contenders);
     Ok(std::fs::remove_file(input)?)
+}
+
+/// From many clients that wait for each answer, to a server that is here, too.
+fn relay(bench: &mut Bench, time: Duration) -> Result<()> {
+    let target = Server::start_udp(&bench.resolve(ECHO[1].1, ""))?;
+    let file = bench.scratch.path().join("nginx-udp.conf").display().to_string();
+    let to = target.port.to_string();
+    let has_nginx = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so").exists();
+    let lines = RELAY.iter().filter(|(who, _)| *who != "nginx" || has_nginx);
+    let lines: Vec<(&str, Vec<String>)> = lines
+        .map(|(who, line)| {
+            let word = |word: &&str| word.replace("{target}", &to).replace("{file}", &file);
+            (*who, line.iter().map(word).collect())
+        })
+        .collect();
+    let lines: Vec<(&str, &[String])> = lines.iter().map(|(who, line)| (*who, &line[..])).collect();
+    let contenders = bench.contenders(&lines, move |words| {
+        let server = Server::start_udp(words)?;
+        Ok(vec![ask(server.port, time)?])
+    });
+    let metric = Metric::more("UDP relay, 64 clients", "datagrams/s", None);
+    bench.measure(vec![metric], contenders);
+    Ok(())
+}
+
+/// Each client sends a datagram, then each waits for its answer: answers a second. They come one after the other,
+/// as socat loses those that come at once.
+fn ask(port: u16, time: Duration) -> Result<Sample> {
+    let client = || -> Result<UdpSocket> {
+        let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+        socket.connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(SILENCE))?;
+        socket.send(b"first")?;
+        socket.recv(&mut [0; 100])?;
+        Ok(socket)
+    };
+    let clients = (0..CLIENTS).map(|_| client()).collect::<Result<Vec<_>>>()?;
+    let mut buffer = [0; 2048];
+    let (mut sent, mut answered, start) = (0, 0, Instant::now());
+    while start.elapsed() < time {
+        for socket in &clients {
+            sent += usize::from(socket.send(&[b'.'; 64]).is_ok());
+        }
+        for socket in &clients {
+            answered += usize::from(socket.recv(&mut buffer).is_ok());
+        }
+    }
+    let time = start.elapsed();
+    ensure!((sent - answered) * 100 <= sent, "{} of {sent} lost", sent - answered);
+    Ok(Sample::rate(answered, time))
 }
 
 /// Keeps a window of datagrams under way: answers a second. None may be lost.
