@@ -76,14 +76,21 @@ fn length(range: &Range<u64>) -> usize {
 
 /// The send queue of one connection. It is unbounded: the caller checks [`Outbox::len`].
 pub struct Outbox {
+    /// What precedes the log. Most connections have nothing that waits, and thousands may be idle: each
+    /// has 48 bytes less than with a queue in place.
+    queue: Option<Box<Queue>>,
+    /// The log from here on follows the queue; [`UNSUBSCRIBED`] for none.
+    cursor: u64,
+}
+
+#[derive(Default)]
+struct Queue {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that are sent already, unless it is of the log.
     offset: usize,
     /// Bytes in `pieces`, of its own and of others.
     own: usize,
     shared: usize,
-    /// The log from here on follows the pieces; [`UNSUBSCRIBED`] for none.
-    cursor: u64,
 }
 
 const UNSUBSCRIBED: u64 = u64::MAX;
@@ -96,14 +103,15 @@ enum Piece {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { pieces: VecDeque::new(), offset: 0, own: 0, shared: 0, cursor: UNSUBSCRIBED }
+        Self { queue: None, cursor: UNSUBSCRIBED }
     }
 }
 
 impl Outbox {
     /// Bytes that wait.
     pub fn len(&self, log: &BroadcastLog) -> usize {
-        self.own + self.shared + length(&(self.cursor..log.end()))
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.own + queue.shared);
+        queued + length(&(self.cursor..log.end()))
     }
 
     /// Whether nothing waits.
@@ -113,18 +121,18 @@ impl Outbox {
 
     /// Bytes that only this outbox holds.
     pub fn own(&self) -> usize {
-        self.own
+        self.queue.as_ref().map_or(0, |queue| queue.own)
     }
 
     /// Bytes that are held because of it: what waits, or its own and the log from the first byte it
     /// still needs.
     pub fn held(&self, log: &BroadcastLog) -> usize {
-        self.len(log).max(self.own + length(&(self.oldest()..log.end())))
+        self.len(log).max(self.own() + length(&(self.oldest()..log.end())))
     }
 
     /// The first position of the log that it still needs; the largest number where it needs none.
     pub fn oldest(&self) -> u64 {
-        let shared = self.pieces.iter().find_map(|piece| match piece {
+        let shared = self.pieces().find_map(|piece| match piece {
             Piece::Log(range) => Some(range.start),
             Piece::Own(_) | Piece::Shared(_) => None,
         });
@@ -150,13 +158,14 @@ impl Outbox {
             return;
         }
         self.push_log(log.end());
-        self.own += bytes.len();
-        match self.pieces.back_mut() {
+        let queue = self.queue.get_or_insert_default();
+        queue.own += bytes.len();
+        match queue.pieces.back_mut() {
             Some(Piece::Own(last)) if last.len() + bytes.len() <= JOINED => {
                 last.reserve_exact(JOINED - last.len());
                 last.extend_from_slice(bytes);
             }
-            _ => self.pieces.push_back(Piece::Own(bytes.into())),
+            _ => queue.pieces.push_back(Piece::Own(bytes.into())),
         }
     }
 
@@ -166,18 +175,22 @@ impl Outbox {
             return;
         }
         self.push_log(log.end());
-        self.shared += bytes.len();
-        self.pieces.push_back(Piece::Shared(Arc::clone(bytes)));
+        let queue = self.queue.get_or_insert_default();
+        queue.shared += bytes.len();
+        queue.pieces.push_back(Piece::Shared(Arc::clone(bytes)));
     }
 
     /// Replaces ranges of the log by bytes of its own.
     pub fn copy_log(&mut self, log: &BroadcastLog) {
         self.push_log(log.end());
-        for piece in &mut self.pieces {
+        let Some(queue) = &mut self.queue else {
+            return;
+        };
+        for piece in &mut queue.pieces {
             if let Piece::Log(range) = piece {
                 let bytes = log.slices(range).concat();
-                self.shared -= bytes.len();
-                self.own += bytes.len();
+                queue.shared -= bytes.len();
+                queue.own += bytes.len();
                 *piece = Piece::Own(bytes);
             }
         }
@@ -214,6 +227,10 @@ impl Outbox {
         Ok(total)
     }
 
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.queue.iter().flat_map(|queue| &queue.pieces)
+    }
+
     /// The first bytes that wait.
     pub fn first<'a>(&'a self, log: &'a BroadcastLog) -> Option<&'a [u8]> {
         self.slices(log).next()
@@ -222,12 +239,12 @@ impl Outbox {
     /// What waits, piece by piece.
     fn slices<'a>(&'a self, log: &'a BroadcastLog) -> impl Iterator<Item = &'a [u8]> {
         let tail = log.slices(&(self.cursor..log.end()));
-        let pieces = self.pieces.iter().flat_map(|piece| match piece {
+        let pieces = self.pieces().flat_map(|piece| match piece {
             Piece::Own(bytes) => [&bytes[..], &[]],
             Piece::Shared(bytes) => [&bytes[..], &[]],
             Piece::Log(range) => log.slices(range),
         });
-        let mut offset = self.offset;
+        let mut offset = self.queue.as_ref().map_or(0, |queue| queue.offset);
         let slices = pieces.chain(tail).map(move |bytes| {
             let skipped = offset.min(bytes.len());
             offset -= skipped;
@@ -246,39 +263,40 @@ impl Outbox {
     /// Adds the log up to `position`, as far as it is not there yet; nothing if not subscribed.
     fn push_log(&mut self, position: u64) {
         if self.cursor < position {
-            self.shared += length(&(self.cursor..position));
-            self.pieces.push_back(Piece::Log(self.cursor..position));
+            let queue = self.queue.get_or_insert_default();
+            queue.shared += length(&(self.cursor..position));
+            queue.pieces.push_back(Piece::Log(self.cursor..position));
             self.cursor = position;
         }
     }
 
     /// The first `n` bytes are sent, or encoded.
     pub fn sent(&mut self, mut n: usize) {
-        while let Some(first) = self.pieces.front_mut() {
+        while let Some(queue) = &mut self.queue
+            && let Some(first) = queue.pieces.front_mut()
+        {
             let (left, counted) = match first {
-                Piece::Own(bytes) => (bytes.len() - self.offset, &mut self.own),
-                Piece::Shared(bytes) => (bytes.len() - self.offset, &mut self.shared),
-                Piece::Log(range) => (length(range), &mut self.shared),
+                Piece::Own(bytes) => (bytes.len() - queue.offset, &mut queue.own),
+                Piece::Shared(bytes) => (bytes.len() - queue.offset, &mut queue.shared),
+                Piece::Log(range) => (length(range), &mut queue.shared),
             };
             let taken = n.min(left);
             n -= taken;
             *counted -= taken;
             match first {
                 Piece::Log(range) => range.start += taken as u64,
-                Piece::Own(_) | Piece::Shared(_) => self.offset += taken,
+                Piece::Own(_) | Piece::Shared(_) => queue.offset += taken,
             }
             if taken < left {
                 return;
             }
-            self.offset = 0;
-            self.pieces.pop_front();
+            queue.offset = 0;
+            queue.pieces.pop_front();
         }
         if n > 0 {
             self.cursor += n as u64;
         }
-        if self.pieces.is_empty() {
-            self.pieces = VecDeque::new(); // frees what many small pieces took
-        }
+        self.queue = None; // frees what many small pieces took
     }
 }
 

@@ -63,13 +63,23 @@ pub struct Link {
     busy_until: Instant,
     /// The side has no room.
     is_blocked: bool,
+    /// Its place among the relay's departures.
+    pub armed: Option<Instant>,
 }
 
 impl Link {
     /// An empty one.
     pub fn new(network: Network, now: Instant) -> Self {
         let (bytes, arrivals) = (VecDeque::new(), VecDeque::new());
-        Self { network, bytes, arrivals, end: None, busy_until: now, is_blocked: false }
+        Self {
+            network,
+            bytes,
+            arrivals,
+            end: None,
+            busy_until: now,
+            is_blocked: false,
+            armed: None,
+        }
     }
 
     /// Bytes have come.
