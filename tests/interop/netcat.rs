@@ -155,3 +155,40 @@ fn each_talks_over_udp_both_ways_at_once() {
         ours.finish().is(0, "who is it?\nand now?\n", "");
     }
 }
+
+#[test]
+#[ignore = "needs ncat and netcat-openbsd"]
+fn a_broker_passes_on_what_that_of_ncat_does() {
+    let port = free_port();
+    let theirs = program("ncat", format!("-v --broker -l 127.0.0.1 {port}")).start();
+    until("it listens", || is_taken(port));
+    let ours = sockctl("serve 127.0.0.1:0 --broker").start();
+    let our_port = ours.port();
+    for (broker, port, sign) in [(theirs, port, "from 127.0.0.1:"), (ours, our_port, " joined\n")] {
+        let mut clients = [
+            program("ncat", format!("127.0.0.1 {port}")).start(),
+            sockctl(format!("connect {port}")).start(),
+            program("nc.openbsd", format!("-N 127.0.0.1 {port}")).start(),
+        ];
+        until("all are in", || broker.stderr_has(sign).matches(sign).count() == clients.len());
+        let mut heard = [0; 3];
+        for speaker in 0..clients.len() {
+            let bytes = pattern(30_000 + speaker);
+            clients[speaker].send(&bytes);
+            for (client, heard) in clients
+                .iter()
+                .zip(&mut heard)
+                .enumerate()
+                .filter_map(|(number, pair)| (number != speaker).then_some(pair))
+            {
+                *heard += bytes.len();
+                assert!(client.stdout_bytes(*heard).ends_with(&bytes));
+            }
+        }
+        // The end of one is no end of the others.
+        for (number, client) in clients.into_iter().enumerate() {
+            let finished = client.finish();
+            assert_eq!((finished.code, finished.stdout.len()), (0, heard[number]), "{number}");
+        }
+    }
+}

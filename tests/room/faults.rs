@@ -229,6 +229,41 @@ fn row_27_a_flooder_waits_for_slow_readers() {
 }
 
 #[test]
+fn row_27_a_flood_that_many_ignore_reaches_the_others_alone() {
+    const LINES: usize = 20_000;
+    let room = room("");
+    let [mut reader, mut flooder] = members(&room);
+    let mut ignoring: Vec<Member> = (0..200).map(|_| Member::over(room.connect())).collect();
+    for member in &mut ignoring {
+        member.says("/quiet\n/ignore guest2\n");
+        while member.line() != "-- what guest2 says is hidden; /ignore guest2 shows it again\n" {}
+    }
+    let writer = thread::spawn(move || {
+        flooder.says("x\n".repeat(LINES));
+        flooder
+    });
+    // They talk meanwhile, and the flood waits its turn.
+    for number in 0..20 {
+        let text = format!("<guest{}> {number}\n", 3 + number);
+        ignoring[number].says(format!("{number}\n"));
+        for (_, member) in ignoring.iter_mut().enumerate().filter(|(other, _)| *other != number) {
+            member.hears(&text);
+        }
+    }
+    let mut heard = 0;
+    while heard < LINES {
+        heard += usize::from(reader.line() == "<guest2> x\n");
+    }
+    assert!(peak(&room) < 60 << 10, "{} KiB", peak(&room));
+    let flooder = writer.join().unwrap();
+    // Whoever leaves is no longer skipped, and takes no one else's list along.
+    drop(ignoring.split_off(100));
+    drop(flooder);
+    ignoring[0].says("bye\n");
+    ignoring[99].hears("<guest3> bye\n");
+}
+
+#[test]
 fn row_28_a_line_of_100_mb_costs_64_kib() {
     let room = room("");
     let mut other = Member::join(&room, "guest1");

@@ -10,7 +10,9 @@ use crate::run::{
     Running, Words, events_of, is_like, program, python, read_to_reset, shell, sockctl, until,
 };
 
+mod commands;
 mod faults;
+mod memory;
 
 /// A room on a free port.
 pub fn room(words: impl Words) -> Running {

@@ -12,8 +12,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::{is_served, serve};
 use crate::auth::key_file;
 use crate::run::{
-    DEADLINE, Folder, Running, accept, ask, connect, datagrams_to, echoes, listener, pattern,
-    read_all, shell, sockctl, take, until,
+    DEADLINE, Folder, Running, accept, ask, connect, connect_from, datagrams_to, echoes, listener,
+    pattern, read_all, shell, sockctl, take, until,
 };
 
 /// The most memory that it has had, above what it had before.
@@ -28,15 +28,6 @@ fn narrow(port: u16) -> TcpStream {
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.set_write_timeout(Some(DEADLINE)).unwrap();
-    socket.into()
-}
-
-/// A connection from this address.
-fn connect_from(source: &str, port: u16) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&format!("{source}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
-    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.into()
 }
 
