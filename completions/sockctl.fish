@@ -44,6 +44,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-cert -d 'P
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-key -d 'Read the certificate\'s private key (PEM) from FILE, which only its owner may read' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recall -d 'With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
@@ -311,7 +312,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l color -d 'When
 always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls -d 'Encrypt with TLS; without --tls-cert a certificate is made for this run, and its pin is shown'
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l room -d 'Run a chat room, with you as the member `server`; --log FILE has what is said to all'
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l broker -d 'Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l discard -d 'Discard all input'
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect-eof -d 'Wait until the peer ends; else fail with 8'
@@ -1152,6 +1154,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l key-fd -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-key -d 'Write a new random key to --key-file and exit' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recall -d 'With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
@@ -1420,7 +1423,8 @@ always\t'Always'
 never\t'Never'"
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l python -d 'Speak the protocol of Python\'s multiprocessing.connection: each line is one `send_bytes` (with --raw, each chunk)'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l no-penalty -d 'Do not slow down addresses that send wrong proofs'
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l room -d 'Run a chat room, with you as the member `server`; --log FILE has what is said to all'
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l broker -d 'Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l echo -d 'Echo all input back'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l discard -d 'Discard all input'
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect-eof -d 'Wait until the peer ends; else fail with 8'

@@ -32,7 +32,9 @@ module completions {
     --tls-key: path           # Read the certificate's private key (PEM) from FILE, which only its owner may read
     --tls-alpn: string        # Offer this protocol (ALPN); repeatable, the best first
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
-    --room                    # Run a chat room, with you as the member `server`
+    --room                    # Run a chat room, with you as the member `server`; --log FILE has what is said to all
+    --recall: string          # With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most
+    --broker                  # Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     --echo                    # Echo all input back
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
@@ -282,7 +284,9 @@ module completions {
     --keys: path              # Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again
     --no-penalty              # Do not slow down addresses that send wrong proofs
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
-    --room                    # Run a chat room, with you as the member `server`
+    --room                    # Run a chat room, with you as the member `server`; --log FILE has what is said to all
+    --recall: string          # With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most
+    --broker                  # Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     --echo                    # Echo all input back
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side

@@ -46,6 +46,8 @@ const COMMANDS: &[Subcommand] = &[
         examples: "\
 sockctl serve                            # talk with the clients that connect to port 8520
 sockctl serve --room '*:8520'            # a chat room, also for other machines
+sockctl serve --room --recall 50 --log +room.log   # newcomers get the last lines; all are logged
+sockctl serve 8520 --broker              # what one client sends goes to all others, as it is
 sockctl serve 7000 --echo -v             # an echo server
 sockctl serve 8080 -- cat                # a program for each client
 sockctl serve 8443 --tls --reply 'hello\\n'   # encrypted; shows its pin
@@ -118,6 +120,7 @@ tail -f log | sockctl udp-send 5140 --talk --raw      # both ways at once, as nc
 sockctl auth-serve --create-key=alice --key-file key
 sockctl auth-serve '*:8520' --key-file key           # encrypted, for holders of the key
 sockctl auth-serve 7000 --keys team.keys --room      # members have the names of their keys
+sockctl auth-serve 7000 --key-file key --broker      # what one sends goes to all others, encrypted
 ",
     },
     Subcommand {

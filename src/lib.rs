@@ -271,7 +271,10 @@
 //! | `HIGH_WATER`         | `net/flow.rs`                | the high-water mark, 256 KiB                    |
 //! | `STALL_AFTER`        | `net/flow.rs`                | a reader that has taken nothing for 100 ms is stalled |
 //! | `TOTAL_QUEUE_LIMIT`  | `net/flow.rs`                | the queues of stalled connections together own 256 MiB at most, one of them half of it |
-//! | `QUEUE_LIMIT`        | `session/room/handler.rs`    | a member with 1 MiB queued is cut off           |
+//! | `QUEUE_LIMIT`        | `session/room/handler.rs`    | a member with 1 MiB queued is cut off, a client of a broker, too |
+//! | `MOST`               | `session/room/recall.rs`     | `--recall` keeps 1 MiB; a newcomer may have as much more queued |
+//! | `IGNORED`            | `session/room/commands.rs`   | a member ignores 100 others                     |
+//! | `SKIP_COST`          | `session/room/handler.rs`    | a line that is kept from a member counts as 64 bytes more in its turn |
 //! | `PRIVATE_LIMIT`      | `session/room/handler.rs`    | one with 256 KiB queued gets no private messages |
 //! | `TURN_LIMIT`         | `session/room/handler.rs`    | a room delivers 256 KiB for one member in a turn; the rest is the next's |
 //! | `STDIN_POLL`         | `session/room/handler.rs`    | a room looks every 20 ms whether stdin may be read again |

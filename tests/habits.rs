@@ -499,6 +499,13 @@ const HABITS: &[Habit] = &[
         members[1].write_all(b"hello\n").unwrap();
         assert_eq!(take(&members[0], 15), b"<guest2> hello\n");
     }),
+    ("sockctl serve 8520 --broker", |place, command| {
+        let server = place.serve(command);
+        let [mut one, two] = [(); 2].map(|()| connect(place.port));
+        server.stderr_has("[2] ");
+        one.write_all(b"to all\0").unwrap();
+        assert_eq!(take(&two, 7), b"to all\0");
+    }),
     ("sockctl serve 8520 -- cat", returns),
     ("sockctl serve 8520 --sh 'echo hello; cat'", |place, command| {
         let _server = place.serve(command);

@@ -60,14 +60,15 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub listen: ListenArgs,
 
-    /// Run a chat room, with you as the member `server`
+    /// Run a chat room, with you as the member `server`; --log FILE has what is said to all
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub room: bool,
-    /// With --room: give newcomers the last N lines that were said to all, with their times
+    /// With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at
+    /// most
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
         value_parser = args::count::<usize>(0, u64::MAX), help_heading = "Handlers")]
     pub recall: usize,
-    /// Pass the bytes of each client on to all others, as they are
+    /// Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub broker: bool,
     /// Echo all input back
