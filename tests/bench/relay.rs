@@ -1,5 +1,5 @@
 //! Relays between a client and a server that are both here: bulk, latency, connections, memory, and
-//! with encryption between two relays. All have one process with one thread (socat one a connection).
+//! with encryption between two relays. Each has one process with one thread, socat a process a connection.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::load::{allowed, chorus, churn, connect, crowd, ping};
 use crate::memory::{self, FEW};
 use crate::peer::{PATIENCE, Server, is_installed, words};
 use crate::place::Apart;
-use crate::report::{ALONE, Metric, OURS, PAIR, Sample, percentile};
+use crate::report::{ALONE, Metric, OURS, PAIR, REFERENCE, Sample, percentile};
 use crate::{Bench, Contender, bulk, tls};
 
 const SOCAT: &str = "socat -b262144";
@@ -93,10 +93,13 @@ pub fn connections(bench: &mut Bench) -> Result<()> {
     let (echo, time) = (echo(bench)?, bench.time());
     let port = echo.port;
     for clients in [8, 1] {
-        let contenders = bench.contenders(&by_line(&relays(bench, true)), move |words| {
+        let mut contenders = bench.contenders(&by_line(&relays(bench, true)), move |words| {
             let relay = chain(words, port)?;
             Ok(vec![churn(relay[0].port, clients, time)?])
         });
+        // Without a relay: what the load and the target leave.
+        let turn = Box::new(move || Ok(vec![churn(port, clients, time)?]));
+        contenders.push(Contender { who: REFERENCE.into(), turn });
         let name = format!("relay, connect, echo, close, {clients} at a time");
         let mut metric = Metric::more(name, "1/s", None);
         if clients > 1 {
