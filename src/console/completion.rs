@@ -13,7 +13,7 @@ const LONGEST: usize = 128;
 
 /// The words that can be completed. Clones share them, so that names are added and removed while
 /// the prompt runs. A word that begins with `/` or `@` is completed at the
-/// start of a line, where it means something; any other anywhere.
+/// start of a line, where it means something; any other anywhere, there behind an `@` too.
 #[derive(Clone, Default)]
 pub struct Words(Arc<Mutex<BTreeSet<String>>>);
 
@@ -45,12 +45,17 @@ impl Words {
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let begun = before[start..].to_lowercase();
         let at_start = start == 0 || line[..start].ends_with('\n');
+        let to_one = begun.strip_prefix('@').filter(|_| at_start);
         let words = lock(&self.0);
-        let fits = |word: &&String| {
-            (at_start || !word.starts_with(['/', '@'])) && word.to_lowercase().starts_with(&begun)
-        };
-        let found = words.iter().filter(fits).take(OFFERED);
-        (start, found.map(|word| format!("{word} ")).collect())
+        let found = words.iter().filter_map(|word| {
+            let (is_name, lower) = (!word.starts_with(['/', '@']), word.to_lowercase());
+            if (at_start || is_name) && lower.starts_with(&begun) {
+                return Some(format!("{word} "));
+            }
+            let fits = is_name && to_one.is_some_and(|begun| lower.starts_with(begun));
+            fits.then(|| format!("@{word} "))
+        });
+        (start, found.take(OFFERED).collect())
     }
 }
 
@@ -65,7 +70,9 @@ mod tests {
         words.add("andré");
         let complete = |line: &str| words.complete(line, line.len());
         assert_eq!(complete("/k"), (0, vec!["/kick ".into()]));
-        assert_eq!(complete("@"), (0, vec!["@1 ".into()]));
+        assert_eq!(complete("@1"), (0, vec!["@1 ".into()]));
+        assert_eq!(complete("@AN"), (0, vec!["@Ann ".into(), "@andré ".into()]));
+        assert_eq!(complete("hi @an").1.len(), 0);
         assert_eq!(complete("hi /k"), (3, vec![]));
         assert_eq!(complete("hi an"), (3, vec!["Ann ".into(), "andré ".into()]));
         assert_eq!(complete("two\n/q"), (4, vec!["/quit ".into()]));

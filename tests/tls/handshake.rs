@@ -104,7 +104,9 @@ fn a_client_that_speaks_no_tls_is_shown() {
 fn a_plain_server_says_that_its_client_speaks_tls() {
     let chain = Chain::new();
     let warning = "the client speaks TLS; add --tls\n";
-    for words in ["--echo", "--discard", "", "--room", "--when x y", "--expect never", "-- cat"] {
+    for words in
+        ["--echo", "--discard", "", "--room", "--broker", "--when x y", "--expect never", "-- cat"]
+    {
         let server = sockctl(format!("serve 127.0.0.1:0 {words}")).start();
         let done = client(server.port(), &chain.ca, "-w 500ms").run();
         assert!([4, 7].contains(&done.code), "{words}: {} {}", done.code, done.stderr);

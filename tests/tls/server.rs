@@ -247,6 +247,14 @@ fn every_handler_serves_it() {
         client.ends().is(0, "to all\n", "");
     }
     assert_eq!(server.stdout_bytes(10), b"back\nback\n");
+    // Two clients of a broker.
+    let broker = with("--broker");
+    let [mut one, two] = [(); 2].map(|()| client(&broker, &chain.ca, "").start());
+    until("both are in", || broker.stderr_has(" joined\n").matches(" joined\n").count() == 2);
+    one.send(&bytes[..100_000]);
+    two.stdout_bytes(100_000);
+    one.finish().is(0, "", "");
+    two.finish().is(0, &bytes[..100_000], "");
 }
 
 #[test]

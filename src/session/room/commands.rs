@@ -37,7 +37,7 @@ pub(super) const HELP: &str = "\
 ";
 pub(super) const OPERATOR_HELP: &str = "\
 -- /kick NAME       disconnect NAME
--- /ban NAME        disconnect NAME, and refuse its key or else its address for this run
+-- /ban NAME        the same, and refuse its key, else its address
 ";
 
 impl Members {

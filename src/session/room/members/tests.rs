@@ -381,25 +381,31 @@ enum Step {
     Write(usize, String),
     /// Some of what it wrote arrives.
     Arrive(usize, prop::sample::Index),
+    /// It ignores the other, or no longer does; or itself, which is refused.
+    Ignore(usize, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let line = prop_oneof![
         4 => "#[a-zé /~<>-]{0,8}",
         1 => "/nick [abAB]{1,2}",
-        1 => "/(who|msg a hello|nosuch)",
+        1 => "/(who|quiet|nosuch)",
+        2 => "(@|/msg )[ab]{1,2} secret",
+        1 => "/reply secret",
     ];
     prop_oneof![
         2 => Just(Step::Join),
         1 => any::<usize>().prop_map(Step::Leave),
         6 => (any::<usize>(), line).prop_map(|(who, line)| Step::Write(who, line)),
         9 => any::<(usize, prop::sample::Index)>().prop_map(|(who, n)| Step::Arrive(who, n)),
+        2 => any::<(usize, usize)>().prop_map(|(who, of)| Step::Ignore(who, of)),
     ]
 }
 
 proptest! {
-    /// Every other member gets each line once, in the order they arrived, whichever member comes,
-    /// goes or changes its name and however the bytes are split; no two have the same name.
+    /// Every other member that does not ignore the sender gets each line once, in the order they arrived,
+    /// whichever member comes, goes or changes its name and however the bytes are split; no two have the
+    /// same name. What is for one alone is never said to all.
     #[test]
     fn everyone_else_gets_each_line_once_and_in_order(
         steps in prop::collection::vec(step(), 0..80),
@@ -410,6 +416,7 @@ proptest! {
         let mut written: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut arrived: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut wanted: BTreeMap<u64, String> = BTreeMap::new();
+        let mut ignored: BTreeSet<[u64; 2]> = BTreeSet::new();
         for (serial, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Join => {
@@ -422,6 +429,7 @@ proptest! {
                     if number != 0 {
                         world.leave(number);
                         here.retain(|&one| one != number);
+                        ignored.retain(|pair| !pair.contains(&number));
                     }
                 }
                 Step::Write(who, line) => {
@@ -440,17 +448,28 @@ proptest! {
                         let line: Vec<u8> = arrived.drain(..=end).collect();
                         let line = String::from_utf8(line).unwrap().replace('\r', "");
                         for &other in here.iter().filter(|&&other| other != number) {
-                            if line.starts_with('#') {
+                            if line.starts_with('#') && !ignored.contains(&[other, number]) {
                                 wanted.entry(other).or_default().push_str(&line);
                             }
                         }
                     }
                     world.send(number, &bytes);
                 }
+                Step::Ignore(who, of) => {
+                    let pair = [here[who % here.len()], here[of % here.len()]];
+                    let [who, of] = pair.map(|number| if number == 0 { OPERATOR } else { id(number) });
+                    let line = format!("/ignore {}", world.members.all[&of].name);
+                    world.members.receive(who, line.as_bytes(), &mut world.got);
+                    if who != of && !ignored.remove(&pair) {
+                        ignored.insert(pair);
+                    }
+                }
             }
             let keys: BTreeSet<String> = world.members.all.values().map(|member| names::caseless(&member.name)).collect();
             prop_assert_eq!(keys.len(), here.len());
         }
+        prop_assert!(!world.got.said.contains("secret"));
+        prop_assert_eq!(world.members.all.values().map(|member| member.ignored.len()).sum::<usize>(), ignored.len());
         for (number, got) in &world.got.lines {
             let said = got.lines().filter(|line| !line.starts_with("-- ")).filter_map(|line| line.split_once("> #"));
             let said: Vec<String> = said.map(|(_, text)| format!("#{text}")).collect();
