@@ -191,7 +191,7 @@ impl UdpServe {
             [] => return Ok(None),
             [target] => target.datagrams(own, self.socket.family.family())?,
             _ => {
-                let why = "no answer shows which target is there, as a connection does";
+                let why = "datagrams have no connection to tell which target is up";
                 return Err(Failure::usage(format!("--to may be given once: {why}")));
             }
         };

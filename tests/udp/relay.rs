@@ -284,7 +284,8 @@ fn max_conns_bounds_clients_and_an_end_makes_room() {
     let _ = exchange(&server, &clients[1], &target);
     clients[2].send_to(b"dropped", server.address()).unwrap();
     let who = clients[2].local_addr().unwrap();
-    server.stderr_has(&format!("sockctl: relay {who}: there are 2 clients already (-m)\n"));
+    let dropped = format!("sockctl: relay {who}: too many clients (-m 2): datagram dropped\n");
+    server.stderr_has(&dropped);
     target.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     until("there is room", || {
         clients[2].send_to(b"question", server.address()).unwrap();
@@ -318,7 +319,7 @@ fn loops_are_refused() {
     let servers = [start(one, other), start(other, one)];
     let _ = servers.each_ref().map(|server| server.stderr_has("listening"));
     datagrams_to(one).send(b"round").unwrap();
-    servers[0].stderr_has("there are 20 clients already (-m)");
+    servers[0].stderr_has("too many clients (-m 20): datagram dropped");
     servers.iter().for_each(Running::rests);
 }
 
@@ -327,7 +328,7 @@ fn what_a_relay_of_datagrams_cannot_do_is_refused() {
     refused(&[
         (
             "udp-serve 0 --to 1 --to 2",
-            "--to may be given once: no answer shows which target is there, as a connection does",
+            "--to may be given once: datagrams have no connection to tell which target is up",
         ),
         (
             "udp-serve 0 --to tls:localhost:1",
@@ -350,6 +351,48 @@ fn a_name_that_is_not_found_costs_its_datagrams_alone() {
     server.rests();
     server.signal("TERM");
     assert_eq!(server.finish().code, 0);
+}
+
+/// A relay to a target that is looked up.
+fn looked_up(target: &UdpSocket, words: &str) -> Running {
+    relay(format!("localhost:{} -4", target.local_addr().unwrap().port()), words)
+}
+
+#[test]
+fn datagrams_that_come_while_the_target_is_looked_up_stay_in_order() {
+    const COUNT: u8 = 200;
+    let target = datagrams();
+    let server = looked_up(&target, "");
+    for _ in 0..10 {
+        // They are in the socket when the lookup begins, and are read while it ends.
+        let client = datagrams_to(server.port());
+        server.signal("STOP");
+        for n in 0..COUNT {
+            client.send(&[n]).unwrap();
+        }
+        server.signal("CONT");
+        let bytes: Vec<u8> = (0..COUNT).map(|_| heard(&target).0[0]).collect();
+        assert_eq!(bytes, (0..COUNT).collect::<Vec<u8>>());
+    }
+    server.stops("", "");
+}
+
+#[test]
+fn max_conns_bounds_clients_that_wait_for_a_lookup() {
+    let target = datagrams();
+    let server = looked_up(&target, "-m 2 -v");
+    let clients: Vec<UdpSocket> = (0..20).map(|_| datagrams_to(server.port())).collect();
+    server.signal("STOP");
+    for client in &clients {
+        client.send(b"question").unwrap();
+    }
+    server.signal("CONT");
+    let text = server.stderr_has("too many clients (-m 2): datagram dropped\n");
+    assert_eq!(text.matches(" relayed to ").count(), 2, "{text}");
+    server.rests();
+    server.signal("TERM");
+    let done = server.finish();
+    assert_eq!(done.stderr.matches(" relayed to ").count(), 2, "{}", done.stderr);
 }
 
 /// Runs the relay `argv[1:]` to `target.example` where the resolver answers each question once for each of
@@ -492,6 +535,10 @@ fn what_is_under_way_at_a_stop_is_answered() {
     let to = target.local_addr().unwrap();
     let server = relay(to, "");
     let client = datagrams();
+    for _ in 0..3 {
+        client.send_to(b"unanswered", server.address()).unwrap();
+        let _ = heard(&target);
+    }
     let _ = exchange(&server, &client, &target);
     let began = Instant::now();
     server.stops("", "");

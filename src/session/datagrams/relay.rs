@@ -1,5 +1,5 @@
 //! `udp-serve --to`: a socket of its own for each client, which sends to the target; what comes back goes to
-//! the client from the address that it has asked.
+//! the client from the address that it has asked. nginx and haproxy call that a UDP session.
 //!
 //! | what happens                          | what is done                                                  |
 //! |---------------------------------------|---------------------------------------------------------------|
@@ -38,7 +38,7 @@ use crate::net::udp::{self, Datagrams, Destination, Envelope};
 /// The most bytes that wait for a lookup, and the most datagrams.
 const WAITING: u64 = 1 << 20;
 const WAITING_COUNT: usize = 4096;
-/// A client that was silent for so long when the server is to stop is not waited for: it gets no answer.
+/// How long the target has to answer a datagram: a stop does not wait for later answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The token of the resolver; a client's is its number.
 const RESOLVER: u64 = 0;
@@ -59,7 +59,7 @@ pub struct RelayOptions {
     pub dumps: Rc<[Dump]>,
 }
 
-/// A client is who has asked, and which of our addresses.
+/// Key of a session: the client's address and the local address it sent to.
 type Key = (Endpoint, Option<IpAddr>);
 
 /// The clients of a relay.
@@ -68,10 +68,7 @@ pub struct DatagramRelay {
     talk: Talk,
     poller: Poller,
     waker: Waker,
-    lookup: Option<(Lookup, Deadline)>,
-    /// Datagrams that wait for it.
-    waiting: Vec<(Envelope, Vec<u8>)>,
-    waiting_bytes: u64,
+    pending: Option<Pending>,
     numbers: BTreeMap<Key, u64>,
     clients: BTreeMap<u64, Client>,
     /// When a client may have been silent for long enough.
@@ -82,6 +79,16 @@ pub struct DatagramRelay {
     buffer: Vec<u8>,
 }
 
+/// A lookup under way.
+struct Pending {
+    lookup: Lookup,
+    until: Deadline,
+    /// The datagrams of new clients, which wait for it.
+    waiting: Vec<(Envelope, Vec<u8>)>,
+    bytes: u64,
+}
+
+/// The session of a client.
 struct Client {
     asked: Envelope,
     socket: Rc<Datagrams>,
@@ -94,8 +101,8 @@ struct Client {
     active: Instant,
     received: u64,
     sent: u64,
-    /// Datagrams from it less those for it.
-    unanswered: usize,
+    /// When its last datagram came; `None` once an answer has.
+    unanswered: Option<Instant>,
 }
 
 impl DatagramRelay {
@@ -108,9 +115,7 @@ impl DatagramRelay {
             talk,
             poller,
             waker,
-            lookup: None,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
+            pending: None,
             numbers: BTreeMap::new(),
             clients: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -131,45 +136,71 @@ impl DatagramRelay {
         if let Some(number) = self.numbers.get(&(asked.from.clone(), asked.to)) {
             return self.send(*number, datagrams, queue);
         }
-        if self.clients.len() >= self.options.most {
-            let cause = format!("there are {} clients already (-m)", self.options.most);
+        if !self.has_room(asked, queue) {
+            return Ok(());
+        }
+        if self.pending.is_none() {
+            match self.look_up() {
+                Ok(Some(found)) => return self.admit(&found, datagrams, asked, queue),
+                Ok(None) => {}
+                Err(failure) => queue.report(&failure),
+            }
+        }
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        if pending.waiting.len() >= WAITING_COUNT || pending.bytes >= WAITING {
+            let cause = "too many datagrams wait for the resolver";
             queue.report(&Failure::new("relay", &asked.from, cause, Exit::Other));
             return Ok(());
         }
-        match self.look_up() {
-            Some(Ok(found)) => self.admit(&found, datagrams, asked, queue),
-            Some(Err(failure)) => {
-                queue.report(&failure);
-                Ok(())
-            }
-            None if self.waiting.len() >= WAITING_COUNT || self.waiting_bytes >= WAITING => {
-                let cause = "too many datagrams wait for the resolver";
-                queue.report(&Failure::new("relay", &asked.from, cause, Exit::Other));
-                Ok(())
-            }
-            None => {
-                self.waiting_bytes += total(datagrams);
-                let waiting = datagrams.iter().map(|bytes| (asked.clone(), bytes.to_vec()));
-                self.waiting.extend(waiting);
-                Ok(())
-            }
-        }
+        pending.bytes += total(datagrams);
+        pending.waiting.extend(datagrams.iter().map(|bytes| (asked.clone(), bytes.to_vec())));
+        Ok(())
     }
 
-    /// The target's addresses; `None` while the resolver is at work, also for a client before.
-    fn look_up(&mut self) -> Option<Result<Vec<SockAddr>, Failure>> {
-        if self.lookup.is_none() {
-            let (target, query) = (&self.options.target, self.options.dial.query);
-            let lookup = match Lookup::start(target, query, || Ok(Some(self.waker.clone()))) {
-                Ok(lookup) => lookup,
-                Err(failure) => return Some(Err(failure)),
-            };
-            self.lookup = Some((lookup, Deadline::after(self.options.timeout)));
+    /// Whether there may be one more client; that there may not is reported.
+    fn has_room(&self, asked: &Envelope, queue: &mut AnswerQueue) -> bool {
+        let has_room = self.clients.len() < self.options.most;
+        if !has_room {
+            let cause = format!("too many clients (-m {}): datagram dropped", self.options.most);
+            queue.report(&Failure::new("relay", &asked.from, cause, Exit::Other));
         }
-        let (lookup, until) = self.lookup.as_ref()?;
-        let found = lookup.poll(*until)?;
-        self.lookup = None;
-        Some(found)
+        has_room
+    }
+
+    /// Begins to look the target up: its addresses, if they are known at once.
+    fn look_up(&mut self) -> Result<Option<Vec<SockAddr>>, Failure> {
+        let (target, query) = (&self.options.target, self.options.dial.query);
+        let lookup = Lookup::start(target, query, || Ok(Some(self.waker.clone())))?;
+        let until = Deadline::after(self.options.timeout);
+        if let Some(found) = lookup.poll(until) {
+            return found.map(Some);
+        }
+        self.pending = Some(Pending { lookup, until, waiting: Vec::new(), bytes: 0 });
+        Ok(None)
+    }
+
+    /// Passes on what waits for the lookup, once that is over.
+    fn finish_lookup(&mut self, queue: &mut AnswerQueue) -> Result<(), Failure> {
+        let Some(found) = self.pending.as_ref().and_then(|it| it.lookup.poll(it.until)) else {
+            return Ok(());
+        };
+        let waiting = self.pending.take().map_or_else(Vec::new, |it| it.waiting);
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                queue.report(&failure);
+                return Ok(());
+            }
+        };
+        for (asked, bytes) in waiting {
+            match self.numbers.get(&(asked.from.clone(), asked.to)).copied() {
+                Some(number) => self.send(number, &[&bytes], queue)?,
+                None => self.admit(&found, &[&bytes], &asked, queue)?,
+            }
+        }
+        Ok(())
     }
 
     /// Opens the socket of a new client, and sends its datagrams.
@@ -180,6 +211,9 @@ impl DatagramRelay {
         asked: &Envelope,
         queue: &mut AnswerQueue,
     ) -> Result<(), Failure> {
+        if !self.has_room(asked, queue) {
+            return Ok(());
+        }
         let target = &self.options.target;
         let mut destination =
             Destination::among(found.to_vec(), target.clone(), self.options.dial.clone());
@@ -213,7 +247,7 @@ impl DatagramRelay {
             active: now,
             received: 0,
             sent: 0,
-            unanswered: 0,
+            unanswered: None,
         };
         self.clients.insert(number, client);
         self.numbers.insert((asked.from.clone(), asked.to), number);
@@ -254,7 +288,7 @@ impl DatagramRelay {
             return Ok(());
         };
         client.active = Instant::now();
-        client.unanswered += datagrams.len();
+        client.unanswered = Some(client.active);
         client.received += total(datagrams);
         client.dump(Direction::Received, datagrams)?;
         if let Some(others) = &mut client.others {
@@ -301,26 +335,10 @@ impl DatagramRelay {
     }
 
     /// Handles what is ready or due; `ready` is what the loop has found. Answers go to their clients through
-    /// `queue`, while it has room. While anything is ready nobody was silent for too long: it may be from there.
+    /// `queue`, while it has room. The idle timeout is not applied in a turn in which anything was ready: that
+    /// may be a datagram of a client that would be closed.
     pub fn tick(&mut self, queue: &mut AnswerQueue, ready: &[Ready]) -> Result<(), Failure> {
-        if self.lookup.is_some()
-            && let Some(found) = self.look_up()
-        {
-            self.waiting_bytes = 0;
-            let waiting = std::mem::take(&mut self.waiting);
-            match found {
-                Ok(found) => {
-                    for (asked, bytes) in waiting {
-                        let known = self.numbers.get(&(asked.from.clone(), asked.to)).copied();
-                        match known {
-                            Some(number) => self.send(number, &[&bytes], queue)?,
-                            None => self.admit(&found, &[&bytes], &asked, queue)?,
-                        }
-                    }
-                }
-                Err(failure) => queue.report(&failure),
-            }
-        }
+        self.finish_lookup(queue)?;
         let mut events: Vec<Ready> = Vec::new();
         if ready.iter().any(|event| event.token == LATER)
             && let Err(e) = self.poller.wait(&mut events, Deadline::now())
@@ -361,7 +379,7 @@ impl DatagramRelay {
         }
         client.active = Instant::now();
         client.others = None;
-        client.unanswered = client.unanswered.saturating_sub(datagrams.len());
+        client.unanswered = None;
         client.sent += total(&datagrams);
         client.dump(Direction::Sent, &datagrams)?;
         queue.send(&datagrams, &client.asked);
@@ -394,22 +412,19 @@ impl DatagramRelay {
 
     /// When [`DatagramRelay::tick`] is due though nothing is readable.
     pub fn deadline(&self) -> Deadline {
-        let lookup = self.lookup.as_ref().map_or(Deadline::NEVER, |(_, until)| *until);
+        let lookup = self.pending.as_ref().map_or(Deadline::NEVER, |pending| pending.until);
         lookup.min(Deadline::from(self.timers.first().map(|(at, _)| *at)))
     }
 
-    /// No more datagrams come: clients that were silent for long are not waited for.
-    pub fn stop(&mut self) {
-        for client in self.clients.values_mut() {
-            if client.active.elapsed() > ANSWER_TIMEOUT {
-                client.unanswered = 0;
-            }
+    /// Until when the server has something under way: a lookup, or an answer to one of the clients, which may
+    /// not be the last.
+    pub fn busy_until(&self) -> Option<Deadline> {
+        if let Some(pending) = &self.pending {
+            return Some(pending.until);
         }
-    }
-
-    /// Whether an answer may still come.
-    pub fn is_busy(&self) -> bool {
-        self.lookup.is_some() || self.clients.values().any(|client| client.unanswered > 0)
+        let unanswered = self.clients.values().filter_map(|client| client.unanswered);
+        let mut deadlines = unanswered.map(|at| Deadline::at(at + ANSWER_TIMEOUT));
+        deadlines.find(|until| !until.passed())
     }
 }
 

@@ -231,7 +231,7 @@ impl<'a> Service<'a> {
     fn is_busy(&self) -> bool {
         match &self.answer {
             Answer::Program(programs) => programs.is_busy(),
-            Answer::Relay(relay) => relay.is_busy(),
+            Answer::Relay(relay) => relay.busy_until().is_some(),
             _ => false,
         }
     }
@@ -268,7 +268,12 @@ impl<'a> Service<'a> {
             Answer::Relay(relay) => relay.deadline(),
             _ => Deadline::NEVER,
         };
-        let stopping = self.stopping.unwrap_or(Deadline::NEVER);
+        let stopping = match (self.stopping, &self.answer) {
+            (Some(until), Answer::Relay(relay)) => {
+                until.min(relay.busy_until().unwrap_or(Deadline::NEVER))
+            }
+            (until, _) => until.unwrap_or(Deadline::NEVER),
+        };
         Ok(until.min(later).min(stopping).min(self.answers.deadline()))
     }
 
@@ -305,9 +310,6 @@ impl<'a> Service<'a> {
         };
         self.hung_up = signal == libc::SIGHUP;
         self.frontend.stop();
-        if let Answer::Relay(relay) = &mut self.answer {
-            relay.stop();
-        }
         self.stopping.replace(Deadline::after(GRACE)).is_some()
     }
 
