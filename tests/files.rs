@@ -283,6 +283,7 @@ fn row_109_a_fifo_that_nobody_reads_holds_up_neither_service_nor_end() {
         "auth-serve --echo --digest md5 --hex F",
         "serve --sh cat --hex F",
         "serve --room --hex F",
+        "serve --room --log F",
         "serve --echo --log F",
     ] {
         let words = words.replace('F', &fifo);

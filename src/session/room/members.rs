@@ -56,6 +56,7 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(name) => write!(f, "the key {name}"),
+            Self::Address(ip) if ip.is_ipv6() => write!(f, "{ip}/64"),
             Self::Address(ip) => write!(f, "{ip}"),
         }
     }

@@ -56,11 +56,12 @@ impl Output for Got {
         false
     }
 
-    /// Members 1 and 2 have one address, 3 and 4 a key, the others none.
+    /// Members 1 and 2 have one address, 3 and 4 a key, 6 an IPv6 network, the others none.
     fn identity(&self, member: Id) -> Option<Identity> {
         match member.number {
             1 | 2 => Some(Identity::Address([192, 0, 2, 1].into())),
             3 | 4 => Some(Identity::Key("ann".into())),
+            6 => Some(Identity::Address([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into())),
             _ => None,
         }
     }
@@ -243,6 +244,10 @@ fn the_operator_bans_a_key_or_else_an_address() {
     world.got(0);
     world.send(0, b"/ban guest5\n");
     assert_eq!(world.got(0), "! it has neither a key nor an address; /kick disconnects it\n");
+    world.join(6, None);
+    world.got(0);
+    world.send(0, b"/ban guest6\n");
+    assert_eq!(world.got(0), "-- 2001:db8::/64 is banned until the server ends\n");
 }
 
 #[test]
