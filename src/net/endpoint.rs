@@ -1,8 +1,10 @@
 //! Where one end of a socket is: an IP address and port, or a UNIX name, as it is shown.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage, UnixAddr};
 use serde::{Serialize, Serializer};
@@ -82,6 +84,7 @@ impl Endpoint {
             (Self::Inet(own), Self::Inet(target)) if target.ip().is_unspecified() => {
                 own.port() == target.port() && own.ip().is_loopback()
             }
+            (Self::Unix(own), Self::Unix(target)) => own == target || is_same_file(own, target),
             (own, target) => own == target,
         }
     }
@@ -141,6 +144,13 @@ pub fn network(address: IpAddr) -> IpAddr {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// Whether two paths lead to one file.
+fn is_same_file(one: &[u8], other: &[u8]) -> bool {
+    let file =
+        |path: &[u8]| std::fs::metadata(OsStr::from_bytes(path)).map(|it| (it.dev(), it.ino()));
+    matches!((file(one), file(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 impl From<SocketAddr> for Endpoint {

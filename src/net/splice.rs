@@ -10,8 +10,7 @@
 //! Where the kernel refuses (EINVAL: an append-only file, a device) the caller copies instead. From pipe to
 //! pipe 3.5 GB/s pass through `connect` and `serve`, 1.4 GB/s through nc, which copies (`cargo bench`).
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -128,8 +127,14 @@ impl Splice {
         let Way::Through { reader, inside, .. } = &mut self.0 else {
             return Ok(Vec::new());
         };
-        let mut bytes = vec![0; std::mem::take(inside)];
-        File::from(reader.try_clone()?).read_exact(&mut bytes)?;
+        let (mut bytes, mut count) = (vec![0; *inside], 0);
+        while count < bytes.len() {
+            match restart(|| nix::unistd::read(&*reader, &mut bytes[count..]))? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => count += more,
+            }
+        }
+        *inside = 0;
         Ok(bytes)
     }
 }

@@ -205,7 +205,12 @@ impl Clients for Table {
         let moved = source.conn.splice_to(splice, sink.conn.as_fd(), u64::MAX, now);
         sink.conn.spliced(&moved, now);
         sink.wants_room = splice.inside() > 0 || matches!(moved, Moved::SinkFull);
+        let has_unread = source.conn.has_unread();
         self.pending.extend([from.slot, to.slot]);
+        if has_unread {
+            self.unread.push(from.slot); // the kernel refused: they come before what is read next
+            return Moved::Bytes(0);
+        }
         moved
     }
 
@@ -219,6 +224,10 @@ impl Clients for Table {
     fn cancel_dial(&mut self, number: u64) {
         self.dials.retain(|wanted| wanted.number != number);
         self.cancelled.push(number);
+    }
+
+    fn silence(&self, client: Id) -> Duration {
+        self.find(client).map_or(Duration::ZERO, |entry| self.now - entry.conn.active)
     }
 
     fn set_low_water(&mut self, client: Id, bytes: i32) -> bool {

@@ -21,7 +21,7 @@ use crate::session::closed::Closed;
 /// Refused connections that are still being closed in good order; one more removes the first of
 /// them, so that peers that do not close hold no descriptors.
 const MAX_REFUSED: usize = 64;
-/// How long a peer that is to be reset may take nothing of what was sent before.
+/// How long a peer that is to be reset may take nothing of what was sent before, at the end of a run.
 pub(super) const ABORT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the last acknowledgement is asked for, at first and in the end.
 const ACK_POLL_MIN: Duration = Duration::from_millis(1);
@@ -150,6 +150,9 @@ impl Table {
         }
         // Success has time; what a server's kernel has then, it goes on delivering by itself.
         let until = match role {
+            _ if !reason.is_end() && self.stopping.is_none() => {
+                Some(conn.last_taken + self.reset_timeout)
+            }
             _ if !reason.is_end() => {
                 Some((conn.last_taken + ABORT_TIMEOUT).min(last_ack.since + DRAIN))
             }

@@ -143,7 +143,7 @@ impl EventLoop<'_> {
         let Some(route) = self.routes.get(place).filter(|_| self.table.stopping.is_none()) else {
             return;
         };
-        let entry = client.and_then(|client| self.table.entries.get(client.slot));
+        let entry = client.and_then(|client| self.table.find(client));
         let origin = entry.filter(|_| route.header.is_some()).and_then(|entry| {
             let local = entry.conn.socket.local().ok()?;
             Some(Box::new((entry.conn.peer.clone(), local)))

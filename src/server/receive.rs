@@ -101,7 +101,7 @@ impl EventLoop<'_> {
         if let Some(bytes) = payload.filter(|bytes| is_open && !bytes.is_empty()) {
             let received = self.table.entries[slot].conn.received;
             let entry = &self.table.entries[slot];
-            // What a relay passes on is no concern of its own.
+            // A relay may pass TLS on between its sides.
             let is_relayed =
                 entry.is_target || entry.role == Role::Server && !self.routes.is_empty();
             let is_secured = is_relayed

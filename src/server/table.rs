@@ -157,6 +157,7 @@ pub(super) struct Table {
     pub(super) paused_by_handler: bool,
     /// A connection with this much waiting is cut off.
     pub(super) queue_limit: usize,
+    pub(super) reset_timeout: Duration,
     /// Joins and leaves are reported without `-v`.
     pub(super) is_social: bool,
     /// `--hex` or `--log` is on.
@@ -201,6 +202,7 @@ impl Table {
             back_pressure: BackPressure::default(),
             paused_by_handler: false,
             queue_limit: handler.queue_limit(),
+            reset_timeout: handler.reset_timeout(),
             is_social: handler.is_social(),
             has_dump: false,
             closed: Vec::new(),

@@ -155,6 +155,11 @@ pub trait Handler {
     /// The names of the keys that clients prove, read again.
     fn reserve(&mut self, _names: &[String]) {}
 
+    /// How long a peer that is to be reset may take nothing of what was sent before.
+    fn reset_timeout(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
     /// Whether people take part: joins and leaves are reported without `-v`.
     fn is_social(&self) -> bool {
         false
@@ -235,6 +240,9 @@ pub trait Clients {
     /// For how long a client has taken nothing, or nothing was there to take; what it can take now is
     /// sent first.
     fn stalled(&mut self, client: Id) -> Duration;
+
+    /// For how long no bytes have moved on a connection, in either direction.
+    fn silence(&self, client: Id) -> Duration;
 
     /// What is known about a client, if it is here.
     fn about(&self, client: Id) -> Option<About>;

@@ -429,11 +429,15 @@ fn what_is_encrypted_already_gets_no_hint() {
 fn row_122_a_target_that_is_our_own_listener_is_refused() {
     let folder = Folder::new();
     let (path, port) = (folder.text("s"), free_port());
+    let link = folder.text("link");
+    std::os::unix::fs::symlink(folder.text("."), &link).unwrap();
     for (ours, target) in [
         (port.to_string(), port.to_string()),
         (format!("*:{port}"), format!("localhost:{port}")),
         (format!("0.0.0.0:{port}"), format!("127.0.0.9:{port}")),
         (format!("unix:{path}"), format!("unix:{path}")),
+        (format!("unix:{path}"), format!("unix:{}", folder.text("./s"))),
+        (format!("unix:{path}"), format!("unix:{link}/s")),
     ] {
         let done = sockctl(format!("serve {ours} --to {target}")).run();
         let target = if target == ours && !ours.contains(':') {

@@ -5,11 +5,11 @@
 //! | sends bytes                   | the same, in the kernel where both are plain                 |
 //! | reads nothing                 | its bytes are not read any more                              |
 //! | ends its direction            | FIN behind all bytes; the other direction goes on            |
-//! | breaks, is silent for too long | a reset behind what had come                                |
+//! | is reset, fails, reaches `-i` | a reset behind what came before, which it has 5 s to take   |
 //!
 //! A client is paused until a target answers ([`search`]): its bytes stay in its socket.
 //!
-//! On a bad network ([`network`]) what comes from a side is copied to the link of the other, which says when it
+//! On a bad network ([`network`]) what comes from a side is copied to the link of the other, which schedules when it
 //! leaves.
 
 pub mod network;
@@ -30,6 +30,9 @@ use crate::net::splice::{Moved, Splice};
 use network::{Departure, End, Link, Network};
 use search::Targets;
 
+/// How long a side that is to be reset may take nothing of what came from the other side before.
+const RESET_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Pipes that are kept for the next bytes: a turn needs one, and as many more as sides are full.
 const SPARE_PIPES: usize = 4;
 
@@ -42,20 +45,20 @@ pub struct Relay {
     network: Option<Network>,
     /// When something leaves the link to which side.
     departures: BTreeSet<(Instant, Id)>,
-    /// How the first that failed of all connections did.
+    /// The first failure of a connection: the status with `--once`.
     failure: Option<Failure>,
 }
 
 /// One side of a pair.
 struct Side {
     partner: Id,
-    /// It is the client, and what came last came from it: it may get an answer.
+    /// It is the client, and sent last: an answer may be on its way.
     awaits_answer: bool,
     /// What came from this side and is in a pipe, as the partner has no room for it.
     pipe: Option<Splice>,
     /// It has ended its direction; the partner gets that behind the pipe.
     has_ended: bool,
-    /// It is gone: what its socket holds is queued for the partner, however much waits there.
+    /// The peer is gone: its socket is read to the end, however much is queued for the partner.
     is_gone: bool,
     /// What is on its way to this side.
     link: Option<Box<Link>>,
@@ -93,6 +96,11 @@ impl Sides {
         }
     }
 
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Side> {
+        let by_slot = self.by_slot.iter_mut().flatten().map(|(_, side)| side);
+        by_slot.chain(self.outlived.values_mut())
+    }
+
     fn remove(&mut self, id: Id) -> Option<Side> {
         let side = self.by_slot.get_mut(id.slot)?.take_if(|(number, _)| *number == id.number);
         side.map(|(_, side)| side).or_else(|| self.outlived.remove(&id))
@@ -107,7 +115,7 @@ impl Side {
 }
 
 impl Relay {
-    /// A relay to these targets, as it were over a network.
+    /// A relay to these targets, over a bad network if there is one.
     pub fn new(
         targets: Vec<String>,
         wait: Option<Duration>,
@@ -232,26 +240,18 @@ impl Relay {
             return;
         };
         let (partner, now) = (*partner, Instant::now());
-        let (mut next, mut is_cut) = (None, false);
-        loop {
+        let next = loop {
             if clients.queued(sink) >= HIGH_WATER && !link.is_reset(now) {
-                next = link.block();
-                break;
+                break link.block();
             }
             match link.next(now) {
                 Departure::Bytes(bytes) => clients.send(sink, &bytes),
                 Departure::End(End::Fin) => clients.finish(sink),
                 Departure::End(End::Reset) => clients.close(sink, Reason::Reset),
-                Departure::Cut => {
-                    is_cut = true;
-                    break;
-                }
-                Departure::Later(at) => {
-                    next = at;
-                    break;
-                }
+                Departure::Cut => return self.cut(sink, clients),
+                Departure::Later(at) => break at,
             }
-        }
+        };
         self.departures.extend(next.map(|at| (at, sink)));
         if let Some(before) =
             std::mem::replace(&mut link.armed, next).filter(|&at| next != Some(at))
@@ -261,10 +261,14 @@ impl Relay {
         if !link.is_full() {
             clients.pause(partner, false);
         }
-        if is_cut {
+    }
+
+    /// The bytes of `--cut` have left for a client: both sides are reset.
+    fn cut(&mut self, client: Id, clients: &mut dyn Clients) {
+        if let Some(partner) = self.sides.get(client).map(|side| side.partner) {
             self.forget(partner); // its reset is no failure
             clients.close(partner, Reason::Reset);
-            clients.close(sink, Reason::Limit);
+            clients.close(client, Reason::Limit);
         }
     }
 
@@ -311,6 +315,15 @@ impl Relay {
             }
             clients.pause(client, false);
         }
+    }
+}
+
+/// Queues what a pipe holds for a side, which is reset where that fails.
+fn queue_pipe(pipe: Option<Splice>, to: Id, clients: &mut dyn Clients) {
+    match pipe.map(|mut splice| splice.take_inside()) {
+        Some(Ok(bytes)) => clients.send(to, &bytes),
+        Some(Err(_)) => clients.close(to, Reason::Reset),
+        None => {}
     }
 }
 
@@ -402,11 +415,8 @@ impl Handler for Relay {
             return;
         };
         side.is_gone = true;
-        if let Some(mut splice) = side.pipe.take()
-            && let Ok(bytes) = splice.take_inside()
-        {
-            clients.send(side.partner, &bytes);
-        }
+        let (partner, pipe) = (side.partner, side.pipe.take());
+        queue_pipe(pipe, partner, clients);
         clients.pause(client, false);
     }
 
@@ -436,11 +446,7 @@ impl Handler for Relay {
             }
             return false;
         }
-        if let Some(mut splice) = pipe
-            && let Ok(bytes) = splice.take_inside()
-        {
-            clients.send(partner, &bytes);
-        }
+        queue_pipe(pipe, partner, clients);
         // What the partner has sent that has not left.
         let is_lost = self.sides.get(partner).is_some_and(|side| side.pipe.is_some());
         match closed.reason {
@@ -452,6 +458,18 @@ impl Handler for Relay {
             _ => clients.close(partner, Reason::Reset),
         }
         false
+    }
+
+    fn stopping(&mut self, until: Deadline, clients: &mut dyn Clients) {
+        // One that was not answered in as long as the grace takes is not waited for.
+        let grace = until.remaining().unwrap_or(Duration::MAX);
+        for side in self.sides.all_mut() {
+            side.awaits_answer &= clients.silence(side.partner) < grace;
+        }
+    }
+
+    fn reset_timeout(&self) -> Duration {
+        RESET_TIMEOUT
     }
 
     fn deadline(&self) -> Deadline {
