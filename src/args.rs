@@ -10,7 +10,7 @@ pub mod relay;
 pub mod tls;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ use crate::auth::proof::Proof;
 use crate::auth::python::Secrets;
 use crate::auth::security::ServerSecurity;
 use crate::codec::python::Unit;
-use crate::console::decoration::Style;
+use crate::console::decoration::{Style, has_color};
 use crate::console::event::{Event, Level};
 use crate::console::file::{self, OutputFile};
 use crate::console::talk::Talk;
@@ -98,11 +98,7 @@ impl Color {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => {
-                let is_set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-                let is_dumb = is_set("TERM").is_some_and(|term| term == "dumb");
-                terminal && !is_dumb && is_set("NO_COLOR").is_none()
-            }
+            Self::Auto => terminal && has_color(),
         }
     }
 }
@@ -115,7 +111,7 @@ impl TalkArgs {
             (_, true) => Level::Verbose,
             _ => Level::Normal,
         };
-        let talk = Talk::new(level, self.json);
+        let talk = Talk::new(level, self.json, self.color.is_on(io::stderr().is_terminal()));
         if self.trace {
             let talk = talk.clone();
             trace::start(move |call| talk.say(&Event::Call(call)));
@@ -376,6 +372,7 @@ impl PromptArgs {
             bell: self.bell,
             color: color.is_on(true),
             marks: false,
+            numbers: false,
         }
     }
 }

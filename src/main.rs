@@ -1,8 +1,10 @@
 //! The program: parse, run, report the error, exit status.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use sockctl::cli;
+use sockctl::console::decoration::has_color;
 use sockctl::console::event::Level;
 use sockctl::console::talk::Talk;
 use sockctl::exit::{During, Failure};
@@ -13,7 +15,10 @@ fn main() -> ExitCode {
     let command = match installed.and_then(|()| cli::parse()) {
         Ok(Some(command)) => command,
         Ok(None) => return ExitCode::SUCCESS,
-        Err(failure) => return report(&failure, &Talk::new(Level::Normal, false)),
+        Err(failure) => {
+            let color = has_color() && io::stderr().is_terminal();
+            return report(&failure, &Talk::new(Level::Normal, false, color));
+        }
     };
     let talk = command.talk();
     let status = match command.run(&talk) {

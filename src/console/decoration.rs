@@ -1,27 +1,71 @@
-//! Decoration of lines at a terminal: the time, a mark, a colour for each name, the bell.
+//! Decoration of lines at a terminal: the time, a mark, colours, the bell. Each kind of line has a form of its
+//! own, too: nothing rests on colour alone.
 //!
-//! | line                                | its name  | rings the bell              |
-//! |-------------------------------------|-----------|-----------------------------|
-//! | `<NAME> text`, `* NAME text`        | coloured  | when the text has our name  |
-//! | `[NAME] text`                       | coloured  | it is for us alone          |
-//! | `-- NAME joined` and other notices  |           | no                          |
-//! | `! text`                            |           | no                          |
-//! | any other                           |           | yes: a one-to-one chat      |
+//! | line                                | with colour                    | rings the bell          |
+//! |-------------------------------------|--------------------------------|-------------------------|
+//! | `<NAME> text`, `* NAME text`        | the name in its own            | no                      |
+//! | the same with our name in the text  | bold, the name reversed        | yes                     |
+//! | `[NAME] text`                       | bold: it is for us alone       | yes                     |
+//! | `-- NAME joined` and other notices  | dim                            | no                      |
+//! | `! text`                            | red                            | no                      |
+//! | any other                           | none                           | yes: a one-to-one chat  |
 //!
 //! These are the lines of a room, and of `serve`, whose clients are `[1]`, `[2]` …; a peer that
 //! imitates them gains only a colour, or loses the mark. Names seen are added to what Tab completes.
 
+use std::env;
 use std::time::{Duration, Instant};
 
 use super::completion::Words;
 
 /// The bell rings once in this time.
 const BELL_INTERVAL: Duration = Duration::from_secs(1);
-/// Colours of names, readable on dark and on light: SGR codes, see `console_codes(4)`.
-const COLORS: [&str; 6] = ["31", "32", "33", "34", "35", "36"];
+/// Colours of names, of the 16 that every terminal has: SGR codes, see `console_codes(4)`. Red is for errors;
+/// what is readable on dark and on light is the terminal's choice.
+const COLORS: [&str; 5] = ["32", "33", "34", "35", "36"];
+
+/// What a line is to a person, beside lines of conversations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Something failed.
+    Error,
+    /// Something that may be meant otherwise.
+    Warning,
+    /// What happened.
+    Notice,
+    /// What must not be overlooked, and is no failure.
+    Plain,
+}
+
+impl Tone {
+    /// The text in the colour of its tone.
+    pub fn paint(self, text: &str) -> String {
+        match self {
+            Self::Error => paint("31", text),
+            Self::Warning => paint("35", text),
+            Self::Notice => paint("2", text),
+            Self::Plain => text.into(),
+        }
+    }
+}
+
+/// The text in this rendition (SGR).
+fn paint(code: &str, text: &str) -> String {
+    format!("\x1b[{code}m{text}\x1b[m")
+}
+
+/// Whether output to a terminal is coloured where no flag says so: not with `NO_COLOR`
+/// (<https://no-color.org>), nor where `TERM` is `dumb`.
+pub fn has_color() -> bool {
+    let is_set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    is_set("TERM").is_none_or(|term| term != "dumb") && is_set("NO_COLOR").is_none()
+}
 
 /// Stands before a line that came, as `>>> ` before one that is typed.
-const MARK: &[u8] = b"<<< ";
+const MARK: &str = "<<< ";
+
+/// Begins the report of a line that was typed in vain.
+pub const NOT_SENT: &str = "not sent: ";
 
 /// The commands of a room's member; completed once the greeting shows that we are in a room.
 pub const COMMANDS: [&str; 9] =
@@ -39,6 +83,8 @@ pub struct Style {
     pub color: bool,
     /// Lines of a peer that is no room are marked: they could be taken for lines of ours.
     pub marks: bool,
+    /// `[ID] text` is what a client of `serve` says to all that it can: none is more private than another.
+    pub numbers: bool,
 }
 
 /// Decorates lines by what they look like, wherever they come from.
@@ -81,7 +127,7 @@ impl Decoration {
                 *private || self.me.as_deref().is_some_and(|me| mentions(text, me))
             }
             Shape::Notice(notice) => {
-                self.note(notice);
+                self.learn(notice);
                 false
             }
             Shape::Error => false,
@@ -89,15 +135,27 @@ impl Decoration {
         };
         out.extend_from_slice(self.stamp().as_bytes());
         if self.style.marks && self.me.is_none() {
-            out.extend_from_slice(MARK);
+            let mark = if self.style.color { paint("2", MARK) } else { MARK.into() };
+            out.extend_from_slice(mark.as_bytes());
         }
         match shape {
-            Shape::Said { head, name, .. } if self.style.color => {
+            Shape::Other => out.extend_from_slice(line),
+            _ if !self.style.color => out.extend_from_slice(line),
+            Shape::Said { head, name, private, .. } => {
                 let rest = &text[head.len() + name.len()..];
                 let color = color_of(name);
-                out.extend_from_slice(format!("{head}\x1b[{color}m{name}\x1b[m{rest}").as_bytes());
+                let is_private = private && !self.style.numbers;
+                let painted = match (addressed && !self.style.numbers, is_private) {
+                    (false, _) => format!("{head}{}{rest}", paint(color, name)),
+                    (true, true) => format!("\x1b[1m{head}\x1b[{color}m{name}\x1b[39m{rest}\x1b[m"),
+                    (true, false) => {
+                        format!("\x1b[1m{head}\x1b[7;{color}m{name}\x1b[27;39m{rest}\x1b[m")
+                    }
+                };
+                out.extend_from_slice(painted.as_bytes());
             }
-            _ => out.extend_from_slice(line),
+            Shape::Notice(_) => out.extend_from_slice(Tone::Notice.paint(text).as_bytes()),
+            Shape::Error => out.extend_from_slice(Tone::Error.paint(text).as_bytes()),
         }
         if addressed
             && self.style.bell
@@ -109,13 +167,24 @@ impl Decoration {
         out.push(b'\n');
     }
 
+    /// A line of ours, which is sanitized, with a newline.
+    pub fn note(&self, line: &str) -> String {
+        let tone = match shape(line) {
+            Shape::Error => Tone::Error,
+            _ if line.starts_with(NOT_SENT) => Tone::Plain,
+            _ => Tone::Notice,
+        };
+        let shown = if self.style.color { tone.paint(line) } else { line.into() };
+        self.stamp() + &shown + "\n"
+    }
+
     /// What `--timestamps` puts before a line.
-    pub fn stamp(&self) -> String {
+    fn stamp(&self) -> String {
         if self.style.timestamps { stamp(self.style.color) } else { String::new() }
     }
 
     /// Updates the names of members, and ours, from a notice.
-    fn note(&mut self, notice: &str) {
+    fn learn(&mut self, notice: &str) {
         let greeting = notice.strip_prefix("you are ").and_then(|rest| rest.split_once("; here: "));
         if let Some((me, rest)) = greeting {
             let here = rest.split(';').next().unwrap_or_default().split(", ");
@@ -143,7 +212,7 @@ impl Decoration {
 /// The local time, as it stands before a line.
 pub fn stamp(color: bool) -> String {
     let time = jiff::ZonedDateTime::now().strftime("%H:%M:%S");
-    if color { format!("\x1b[2m{time}\x1b[m ") } else { format!("{time} ") }
+    if color { paint("2", &time.to_string()) + " " } else { format!("{time} ") }
 }
 
 fn shape(line: &str) -> Shape<'_> {
@@ -217,11 +286,60 @@ mod tests {
         let said = shown(&mut colored, "<ann> <bob> hi");
         let color = code(&said, "<");
         assert_eq!(said, format!("<\x1b[{color}mann\x1b[m> <bob> hi\n"));
-        for (line, head) in [("[ANN] hi", "["), ("* Ann waves", "* ")] {
+        for (line, head) in [("<ANN> hi", "<"), ("* Ann waves", "* ")] {
             assert_eq!(code(&shown(&mut colored, line), head), color, "{line}");
         }
-        for line in ["<> hi", "<a b> hi", "<ann>hi", "hi", "-- ann joined"] {
+        for line in ["<> hi", "<a b> hi", "<ann>hi", "hi"] {
             assert_eq!(shown(&mut colored, line), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn each_kind_of_line_has_its_rendition() {
+        let style = Style { color: true, ..Style::default() };
+        let (mut colored, _) = decoration(style, Some("ann"));
+        for (line, wanted) in [
+            ("-- bob joined", "\x1b[2m-- bob joined\x1b[m"),
+            ("! no bob", "\x1b[31m! no bob\x1b[m"),
+            ("<b> hi", "<\x1b[35mb\x1b[m> hi"),
+            ("<b> hi Ann", "\x1b[1m<\x1b[7;35mb\x1b[27;39m> hi Ann\x1b[m"),
+            ("* b pokes ann", "\x1b[1m* \x1b[7;35mb\x1b[27;39m pokes ann\x1b[m"),
+            ("[b] psst", "\x1b[1m[\x1b[35mb\x1b[39m] psst\x1b[m"),
+        ] {
+            assert_eq!(shown(&mut colored, line), format!("{wanted}\n"));
+        }
+        for (line, wanted) in [
+            ("connected to x", "\x1b[2mconnected to x\x1b[m\n"),
+            ("! no such command", "\x1b[31m! no such command\x1b[m\n"),
+            ("not sent: hi", "not sent: hi\n"),
+        ] {
+            assert_eq!(colored.note(line), wanted);
+        }
+        let numbers = Style { numbers: true, ..style };
+        let (mut server, _) = decoration(numbers, None);
+        assert_eq!(shown(&mut server, "[3] hi"), format!("[{}] hi\n", paint(color_of("3"), "3")));
+        let (mut marked, _) = decoration(Style { marks: true, ..style }, None);
+        assert_eq!(shown(&mut marked, "hi"), "\x1b[2m<<< \x1b[mhi\n");
+    }
+
+    #[test]
+    fn the_greeting_of_a_room_says_who_we_are_and_who_is_here() {
+        let style = Style { bell: true, marks: true, ..Style::default() };
+        for (line, here) in [
+            ("-- you are me; here: server, ann; /help lists the commands", ["server ", "ann "]),
+            ("-- you are me; here: server, ann and 90 more; /help lists them", ["server ", "ann "]),
+        ] {
+            let (mut decoration, words) = decoration(style, None);
+            assert_eq!(shown(&mut decoration, line), format!("{line}\n"));
+            shown(&mut decoration, "-- me joined");
+            for name in here {
+                assert_eq!(words.complete(&name[..2], 2).1, [name]);
+            }
+            assert_eq!(words.complete("9", 1).1, [""; 0]);
+            assert!(shown(&mut decoration, "<ann> hello me").ends_with("\x07\n"));
+            // Another connection, another name.
+            shown(&mut decoration, "-- you are you; here: ann; /help lists the commands");
+            assert!(!shown(&mut decoration, "<ann> hello me").contains("<<<"));
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::decoration::Tone;
 use crate::exit::{Failure, quoted};
 use crate::net::endpoint::Endpoint;
 use crate::net::signal;
@@ -326,6 +327,16 @@ impl<'a> Event<'a> {
             Some(Payload::Base64(text)) => (None, Some(text)),
         };
         Self::Expect { pattern, ok: matched.is_some(), matched: text, base64 }
+    }
+
+    /// What it is to a person.
+    pub fn tone(&self) -> Tone {
+        match self {
+            Self::Error { .. } => Tone::Error,
+            // What was asked for, and what one looks for first.
+            Self::Listening { .. } | Self::Check { .. } | Self::TcpInfo { .. } => Tone::Plain,
+            _ => Tone::Notice,
+        }
     }
 
     /// The level from which on it is written as text.

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_flood_is_counted_and_reported_later() {
         const INTERVAL: Duration = Duration::from_secs(10);
-        let talk = Talk::new(Level::Quiet, false);
+        let talk = Talk::new(Level::Quiet, false, false);
         let (mut limit, start) = (LogLimit::new(100, INTERVAL, talk), Instant::now());
         for _ in 0..100 {
             assert!(limit.allows(start));

@@ -34,7 +34,7 @@ use rustyline::{
 };
 
 use super::completion::Words;
-use super::decoration::{Style, stamp};
+use super::decoration::{NOT_SENT, Style, stamp};
 use super::lock;
 use super::printer::{self, Queue};
 use super::talk::Talk;
@@ -101,6 +101,13 @@ struct Watch {
 }
 
 impl Watch {
+    /// Whether what comes can be shown above the line. One that is as high as the window would be drawn again
+    /// and again, and scroll that away: it waits then, but at the end of the conversation.
+    fn has_room(&self) -> bool {
+        let height = terminal_size::terminal_size().map_or(usize::MAX, |(_, rows)| rows.0.into());
+        self.disconnected.load(Ordering::SeqCst) || lock(&self.drawn).rows() < height.max(2)
+    }
+
     /// What was typed so far, and the place of the cursor in it.
     fn take_line(&self) -> (String, usize) {
         lock(&self.drawn).renew(columns())
@@ -131,7 +138,7 @@ impl Prompt {
         });
         let mut editor =
             Editor::with_history(config(), MemHistory::new()).map_err(io::Error::other)?;
-        let (above, modes) = take_terminal(&mut editor)?;
+        let (above, modes) = take_terminal(&mut editor, &watch)?;
         if let Some(modes) = &modes {
             bind(&mut editor, modes, &watch);
         }
@@ -186,6 +193,7 @@ impl Prompt {
     /// The peer has gone: from now on Ctrl-C and Ctrl-D leave, whatever is being typed.
     pub fn disconnect(&self) {
         self.watch.disconnected.store(true, Ordering::SeqCst);
+        self.above.nudge();
     }
 
     /// Reads no more: Ctrl-C is a signal, as in any program without a prompt.
@@ -232,7 +240,7 @@ impl Prompt {
         self.queue.flush(Deadline::after(STOP));
         let (line, _) = self.watch.take_line();
         if !line.is_empty() {
-            self.queue.push(format!("not sent: {}\n", sanitize::text(line.as_bytes())).as_bytes());
+            self.queue.push(format!("{NOT_SENT}{}\n", sanitize::text(line.as_bytes())).as_bytes());
         }
     }
 }
@@ -255,12 +263,14 @@ fn config() -> Config {
         .completion_type(CompletionType::List)
         .completion_show_all_if_ambiguous(true)
         .completion_prompt_limit(usize::MAX)
+        .grapheme_cluster_mode(reflow::widths())
         .build()
 }
 
 /// Makes the terminal raw, if it is one that can be drawn on.
 fn take_terminal(
     editor: &mut Editor<Watcher, MemHistory>,
+    watch: &Arc<Watch>,
 ) -> io::Result<(Arc<Above>, Option<Arc<Modes>>)> {
     let Ok(printer) = editor.create_external_printer() else {
         return Ok((Arc::new(Above::new(None)), None));
@@ -268,7 +278,11 @@ fn take_terminal(
     let (nudges, nudge) = UnixStream::pair()?;
     nudge.set_nonblocking(true)?;
     let modes = Arc::new(Modes::start(nudge.try_clone()?)?);
-    start_nudging(printer, nudges, Arc::clone(&modes))?;
+    let (resumed, watch) = (Arc::clone(&modes), Arc::clone(watch));
+    start_nudging(printer, nudges, move || {
+        resumed.resume();
+        watch.has_room()
+    })?;
     Ok((Arc::new(Above::new(Some(nudge))), Some(modes)))
 }
 
@@ -443,7 +457,7 @@ impl Highlighter for Watcher {
         if let Some(correction) = lock(&self.watch.drawn).redraw(prompt, columns()) {
             modes::write(correction.as_bytes());
         }
-        let mut text = self.above.take();
+        let mut text = if self.watch.has_room() { self.above.take() } else { String::new() };
         if text.is_empty() {
             return Cow::Borrowed(prompt);
         }

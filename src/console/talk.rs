@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::decoration::{self, Style};
+use super::decoration::{self, Style, Tone};
 use super::event::{Event, Level};
 use super::printer::{self, Queue};
 use super::{json, lock};
@@ -27,6 +27,7 @@ pub struct Talk(Arc<Inner>);
 struct Inner {
     level: Level,
     json: bool,
+    color: bool,
     start: Instant,
     output: Mutex<Output>,
 }
@@ -50,9 +51,10 @@ struct Timed<'a> {
 }
 
 impl Talk {
-    /// Talk at a level, as JSON or as text.
-    pub fn new(level: Level, json: bool) -> Self {
-        Self(Arc::new(Inner { level, json, start: Instant::now(), output: Mutex::default() }))
+    /// Talk at a level, as JSON or as text, which may be coloured.
+    pub fn new(level: Level, json: bool, color: bool) -> Self {
+        let (start, output) = (Instant::now(), Mutex::default());
+        Self(Arc::new(Inner { level, json, color: color && !json, start, output }))
     }
 
     /// Whether events are written as JSON.
@@ -68,13 +70,16 @@ impl Talk {
     /// Writes an event, if its level asks for it.
     pub fn say(&self, event: &Event<'_>) {
         if self.says(event.level()) {
-            self.line(self.render(event));
+            self.line(event.tone(), self.render(event));
         }
     }
 
     /// Writes one line. Names and paths in it are sanitized here, whatever they are.
-    fn line(&self, line: String) {
+    fn line(&self, tone: Tone, line: String) {
         let mut line = if self.is_json() { line } else { sanitize::line(line.as_bytes()) };
+        if self.0.color {
+            line = tone.paint(&line);
+        }
         if let Some(style) = lock(&self.0.output).stamp {
             line.insert_str(0, &decoration::stamp(style.color));
         }
@@ -88,9 +93,9 @@ impl Talk {
             // Always text: the run has not begun, and there is no stream of events.
             let text = failure.to_string();
             let (message, usage) = text.split_once(USAGE).unwrap_or((&text, ""));
-            self.line(format!("sockctl: {message}"));
+            self.line(Tone::Error, format!("sockctl: {message}"));
             if !usage.is_empty() {
-                self.line(format!("usage: {usage}"));
+                self.line(Tone::Plain, format!("usage: {usage}"));
             }
         } else if failure.exit != Exit::ReaderGone && !failure.is_silent() {
             self.say(&Event::failure(failure));
@@ -102,7 +107,7 @@ impl Talk {
         if self.is_json() {
             self.say(&Event::failure(&Failure::new("warn", warning, "", Exit::Other)));
         } else if self.says(Level::Normal) {
-            self.line(format!("sockctl: warning: {warning}"));
+            self.line(Tone::Warning, format!("sockctl: warning: {warning}"));
         }
     }
 
@@ -116,7 +121,7 @@ impl Talk {
     /// Writes a notice: what a person at a terminal wants to know, and no script does.
     pub fn notice(&self, elsewhere: Level, line: &str) {
         if self.gives_notice(elsewhere) {
-            self.line(line.into());
+            self.line(Tone::Notice, line.into());
         }
     }
 

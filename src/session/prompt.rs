@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::auth::asks_for_key;
 use crate::console::completion::Words;
-use crate::console::decoration::Style;
-use crate::console::event::{Event, Reason};
+use crate::console::decoration::{NOT_SENT, Style};
+use crate::console::event::{Event, Level, Reason};
 use crate::console::prompt::{Options, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
@@ -100,12 +100,13 @@ impl<'a> Conversation<'a> {
         history: Option<PathBuf>,
         talk: Talk,
     ) -> Result<Self, Failure> {
+        let style = Style { numbers: peers == Peers::Many, ..format.style };
         let commands: &[&str] = match peers {
             Peers::One => &["/quit"],
             Peers::Many => &["/help", "/kick", "/quit", "/who"],
         };
         let words = Words::new(commands.iter().copied());
-        let options = Options { history, words: words.clone(), style: format.style, name: None };
+        let options = Options { history, words: words.clone(), style, name: None };
         let mut conversation = Self {
             inbox,
             options: Some(options),
@@ -161,6 +162,9 @@ impl<'a> Conversation<'a> {
 
     fn open(&mut self) -> Result<(), Failure> {
         if let Some(options) = self.options.take() {
+            if self.peers == Peers::One {
+                self.talk.notice(Level::Never, "q or Ctrl-D leaves");
+            }
             self.seat = Some(Seat::at_prompt(self.inbox, options, self.talk.clone())?);
         }
         Ok(())
@@ -238,7 +242,7 @@ impl<'a> Conversation<'a> {
             }
             (_, Some(peer)) => self.send(peer, unescaped(line), clients),
             (_, None) => {
-                self.print(&format!("not sent: {line}"));
+                self.print(&format!("{NOT_SENT}{line}"));
                 if line == "q" {
                     self.leave(Leave::Quit, clients);
                 }
@@ -410,7 +414,7 @@ impl Handler for Conversation<'_> {
             Typed::Lines(lines) => {
                 for line in lines {
                     if self.leaving.is_some() {
-                        self.print(&format!("not sent: {line}"));
+                        self.print(&format!("{NOT_SENT}{line}"));
                     } else {
                         self.typed(&line, clients);
                     }

@@ -209,11 +209,14 @@ impl Seat {
 
     /// Shows a line of ours, which may quote what was typed: it is sanitized.
     pub fn note(&self, line: &str) {
-        let stamp = match &self.source {
-            InputSource::Prompt(_, decoration) => decoration.stamp(),
-            InputSource::Stdin(..) => String::new(),
-        };
-        self.show((stamp + &sanitize::text(line.as_bytes()) + "\n").as_bytes());
+        let line = sanitize::text(line.as_bytes());
+        self.show(
+            match &self.source {
+                InputSource::Prompt(_, decoration) => decoration.note(&line),
+                InputSource::Stdin(..) => line + "\n",
+            }
+            .as_bytes(),
+        );
     }
 
     /// Whether output waits for a reader; the inbox's waker reports room.

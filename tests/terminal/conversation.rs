@@ -12,7 +12,8 @@ use crate::run::{Program, RESET, accept, connect, listener, read_all, reset, tak
 #[track_caller]
 pub fn connected(flags: &str) -> (Terminal, TcpStream) {
     let (terminal, peer) = connected_as(flags, 80, |program| program);
-    terminal.ends_in(&[&format!("connected to {}", peer.local_addr().unwrap()), ">>>"]);
+    let connected = format!("connected to {}", peer.local_addr().unwrap());
+    terminal.ends_in(&[&connected, "q or Ctrl-D leaves", ">>>"]);
     (terminal, peer)
 }
 
@@ -85,7 +86,7 @@ fn two_terminals_chat_while_a_third_client_joins_and_leaves() {
     let mut server = terminal("serve 127.0.0.1:0");
     let address = server.address();
     let mut client = terminal(format!("connect {address}"));
-    client.ends_in(&[&format!("connected to {address}"), ">>>"]);
+    client.ends_in(&[&format!("connected to {address}"), "q or Ctrl-D leaves", ">>>"]);
     server.shows(" joined");
     client.enter("hello from the client");
     server.ends_in(&["[1] hello from the client", ">>>"]);

@@ -3,13 +3,13 @@
 
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::conversation::{among_messages, connected, connected_as, ends, quits, reads};
 use super::proof::asks;
 use super::pty::{Terminal, anything_there, signal};
 use super::tmux::Tmux;
-use crate::run::{BINARY, Folder, Program, accept, listener, read_all, read_to_reset};
+use crate::run::{BINARY, DEADLINE, Folder, Program, accept, listener, read_all, read_to_reset};
 
 #[test]
 fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() {
@@ -30,7 +30,8 @@ fn row_41_the_end_of_the_peer_is_told_without_enter_and_nothing_typed_is_lost() 
     let (mut client, peer) = connected("");
     let address = peer.local_addr().unwrap();
     drop(peer);
-    let wanted = format!("connected to {address}\nconnection closed by {address}");
+    let wanted =
+        format!("connected to {address}\nq or Ctrl-D leaves\nconnection closed by {address}");
     assert_eq!(client.ends(0), wanted, "an empty prompt is taken back");
 }
 
@@ -175,7 +176,7 @@ fn row_43_a_terminal_that_lays_long_lines_out_anew_shows_everything_once() {
     let (listener, address) = listener();
     let mut tmux = Tmux::start(40, &format!("{BINARY} connect {address}"));
     let mut peer = accept(&listener);
-    let mut lines = vec![format!("connected to {address}"), ">>> ".into()];
+    let mut lines = vec!["q or Ctrl-D leaves".into(), ">>> ".into()];
     let mut say = |lines: &mut Vec<String>| {
         let text = format!("message {} that is of some length", lines.len() - 1);
         peer.write_all(format!("{text}\n").as_bytes()).unwrap();
@@ -245,6 +246,70 @@ fn row_43_after_ctrl_z_the_line_is_drawn_once_whatever_the_width_is_then() {
 }
 
 #[test]
+fn row_42_what_comes_waits_for_a_line_as_high_as_the_window() {
+    let (mut client, mut peer) = connected_as("", 18, |program| program);
+    let long = (0..150).fold(String::new(), |all, n| all + &format!("{n:03}"));
+    client.press(&long);
+    client.until("the end of it", |text| text.replace('\n', "").ends_with("148149"));
+    let before = client.text();
+    for n in 0..3 {
+        writeln!(peer, "message {n}").unwrap();
+    }
+    client.press("!");
+    client.until("the key", |text| text.ends_with('!'));
+    assert_eq!(client.text().trim_end_matches('!'), before);
+    client.press("\x15");
+    client.ends_in(&["<<< message 0", "<<< message 1", "<<< message 2", ">>>"]);
+    client.press(&long).press("\r");
+    reads(&peer, &format!("{long}\n"));
+    client.awaits(">>>");
+    // The end of the conversation is told all the same.
+    client.press(&long);
+    client.until("the end of it", |text| text.replace('\n', "").ends_with("148149"));
+    drop(peer);
+    client.came("connection closed by");
+    client.came("Enter leaves");
+    client.press("\r");
+    client.ends(0);
+}
+
+#[test]
+#[ignore = "needs tmux"]
+fn row_42_wide_characters_and_emoji_of_several_leave_narrow_rows_whole() {
+    let (listener, address) = listener();
+    let tmux = Tmux::start(18, &format!("{BINARY} connect -q {address}"));
+    let mut peer = accept(&listener);
+    let shown = || tmux.run("capture-pane -p -S -").replace("\u{1f467}\u{200d}", "\u{1f467}");
+    let mut all: Vec<String> = Vec::new();
+    for (typed, rows) in [
+        ("漢字漢字漢字漢字漢字", &["漢字漢字漢字漢", "字漢字"][..]),
+        (
+            "\u{1f469}\u{200d}\u{1f467} and more of it",
+            &["\u{1f469}\u{200d}\u{1f467} and more of", " it"],
+        ),
+        (
+            "\u{1f1e9}\u{1f1ea}\u{1f1eb}\u{1f1f7} flags, two",
+            &["\u{1f1e9}\u{1f1ea}\u{1f1eb}\u{1f1f7} flags, tw", "o"],
+        ),
+        ("e\u{301}e\u{301} accents", &["e\u{301}e\u{301} accents"]),
+    ] {
+        tmux.run(["send-keys", "-l", typed]);
+        peer.write_all(b"meanwhile\n").unwrap();
+        tmux.run("send-keys Left Left Left Right Right Right");
+        peer.write_all(b"and again\n").unwrap();
+        all.extend(["<<< meanwhile".into(), "<<< and again".into()]);
+        all.push(format!(">>> {}", rows[0]));
+        all.extend(rows[1..].iter().map(ToString::to_string));
+        let began = Instant::now();
+        while !shown().trim().ends_with(&all.join("\n")) {
+            assert!(began.elapsed() < DEADLINE, "{}\n\ninstead of\n\n{}", shown(), all.join("\n"));
+        }
+        tmux.run("send-keys Enter");
+        reads(&peer, &format!("{typed}\n"));
+    }
+}
+
+#[test]
 fn row_43_a_window_of_one_column_still_works() {
     let (mut client, mut peer) = connected_as("", 1, |program| program);
     peer.write_all("hello 漢\n".as_bytes()).unwrap();
@@ -266,10 +331,9 @@ fn row_43_ten_thousand_pasted_lines_are_sent_in_order() {
     client.press_all(format!("\x1b[200~{}\x1b[201~", lines.trim_end().replace('\n', "\r")));
     client.shows("pasted line 9999");
     peer.write_all(b"meanwhile\n").unwrap();
-    client.came("meanwhile");
     client.press("\r");
     reads(&peer, &lines);
-    client.awaits(">>>");
+    client.ends_in(&["<<< meanwhile", ">>>"]);
     client.enter("/quit");
     assert_eq!(read_all(&peer), b"");
     ends(&mut client, &peer);
@@ -279,7 +343,7 @@ fn row_43_ten_thousand_pasted_lines_are_sent_in_order() {
 fn row_44_a_dumb_terminal_gets_plain_lines() {
     let (mut client, mut peer) = connected_as("", 80, |program| program.env("TERM", "dumb"));
     let address = peer.local_addr().unwrap();
-    client.ends_in(&[&format!("connected to {address}"), ">>>"]);
+    client.ends_in(&[&format!("connected to {address}"), "q or Ctrl-D leaves", ">>>"]);
     client.enter("hi").awaits(">>>");
     reads(&peer, "hi\n");
     peer.write_all(b"<ann> hello\x1b[31m\n").unwrap();

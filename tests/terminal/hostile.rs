@@ -62,7 +62,7 @@ fn row_46_a_server_without_prompt_shows_each_client_escaped_and_its_characters_w
     let folder = Folder::new();
     let (silent, _open) = (folder.text("silent"), folder.fifo("silent"));
     for (serve, connect) in [("serve", "connect"), ("auth-serve", "auth-connect")] {
-        let server = without_prompt(&silent, format!("{serve} 127.0.0.1:0"));
+        let server = without_prompt(&silent, format!("{serve} --color never 127.0.0.1:0"));
         let port = server.announced_port();
         let mut one = guest(connect, port);
         server.shows("[1] ");
@@ -80,7 +80,8 @@ fn row_46_a_server_without_prompt_shows_each_client_escaped_and_its_characters_w
         server.until(VISIBLE, |text| text.replace('\n', "").contains(VISIBLE));
         assert!(!server.raw().contains(&0x1b), "{serve}");
 
-        let server = without_prompt("/dev/null", format!("{serve} --once 127.0.0.1:0"));
+        let server =
+            without_prompt("/dev/null", format!("{serve} --once --color never 127.0.0.1:0"));
         let mut only = guest(connect, server.announced_port());
         only.feed(HOSTILE.into());
         server.until(VISIBLE, |text| text.replace('\n', "").contains(VISIBLE));

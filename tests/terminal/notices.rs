@@ -115,6 +115,7 @@ fn an_encrypted_chat_says_so_and_with_whose_key() {
     client.ends_in(&[
         &format!("connected to {address}"),
         "not encrypted: only the key is proved",
+        "q or Ctrl-D leaves",
         ">>>",
     ]);
     server.shows(" joined");

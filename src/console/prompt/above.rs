@@ -7,11 +7,10 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use rustyline::ExternalPrinter;
 
-use super::modes::Modes;
 use crate::console::lock;
 use crate::console::printer::stdout;
 
@@ -63,13 +62,21 @@ impl Above {
         std::mem::take(&mut state.waiting)
     }
 
+    /// Has the prompt drawn, with what waits above it.
+    pub fn nudge(&self) {
+        if let Some(mut nudge) = self.nudge.as_ref() {
+            // A full pipe is readable already.
+            let _ = nudge.write(&[0]);
+        }
+    }
+
     /// Shows this; returns when it is on its way to the terminal. For one thread.
     pub fn show(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = lock(&self.state);
-        let Some(nudge) = &self.nudge else {
+        if self.nudge.is_none() {
             let (before, after) = if state.editing { ("\n", PROMPT) } else { ("", "") };
             return stdout(&[before.as_bytes(), bytes, after.as_bytes()].concat());
-        };
+        }
         if !state.editing {
             return stdout(bytes);
         }
@@ -77,8 +84,7 @@ impl Above {
         if !state.waiting.ends_with('\n') {
             state.waiting.push('\n');
         }
-        // A full pipe is readable already.
-        let _ = (&*nudge).write(&[0]);
+        self.nudge();
         while !state.waiting.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -86,18 +92,17 @@ impl Above {
     }
 }
 
-/// The thread that makes rustyline draw the prompt. It is a thread of its own because rustyline
+/// The thread that makes rustyline draw the prompt, where it `may_draw`. It is a thread of its own because rustyline
 /// takes no nudge while a history search or a completion menu is open.
 pub fn start_nudging(
     mut printer: impl ExternalPrinter + Send + 'static,
     mut nudges: UnixStream,
-    modes: Arc<Modes>,
+    may_draw: impl Fn() -> bool + Send + 'static,
 ) -> io::Result<()> {
     std::thread::Builder::new().name("nudge".into()).spawn(move || {
         let mut bytes = [0; 64];
         while let Ok(1..) = nudges.read(&mut bytes) {
-            modes.resume();
-            if printer.print(NUDGE.into()).is_err() {
+            if may_draw() && printer.print(NUDGE.into()).is_err() {
                 return;
             }
         }

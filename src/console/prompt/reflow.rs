@@ -42,7 +42,7 @@ impl Drawn {
             broken: None,
             is_gone: false,
             columns,
-            widths: GraphemeClusterMode::from_env(),
+            widths: widths(),
             reflows: !rigid,
         }
     }
@@ -178,6 +178,16 @@ impl Drawn {
             place.row += 1;
             place.column = width;
         }
+    }
+}
+
+/// How wide the terminal draws emoji of several characters. There is no standard for asking, and where the
+/// guess is wrong a line that fills its row is drawn a row too high or too low.
+pub fn widths() -> GraphemeClusterMode {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    match (variable("TERM_PROGRAM").as_str(), variable("TERM").as_str()) {
+        ("tmux" | "ghostty", _) | ("", "foot" | "xterm-ghostty") => GraphemeClusterMode::Unicode,
+        _ => GraphemeClusterMode::from_env(),
     }
 }
 

@@ -108,7 +108,7 @@ impl Opener {
             route.header = None;
         }
         let inbox = Inbox::new().during("start", "the event loop")?;
-        let talk = Talk::new(Level::Quiet, false);
+        let talk = Talk::new(Level::Quiet, false, false);
         let run = Run {
             listener: None,
             routes: vec![route],

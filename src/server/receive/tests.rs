@@ -75,7 +75,7 @@ fn run(inbox: &Inbox) -> Run<'_> {
         inbox,
         signals: None,
         config: config(),
-        talk: Talk::new(Level::Quiet, false),
+        talk: Talk::new(Level::Quiet, false, false),
     }
 }
 
