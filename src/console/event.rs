@@ -314,8 +314,8 @@ impl<'a> Event<'a> {
     }
 
     /// The event of a line that a client sent.
-    pub fn line_from(id: u64, name: Option<&'a str>, line: &'a [u8]) -> Self {
-        let (id, payload) = (Some(id), Payload::of(line));
+    pub fn line_from(id: Option<u64>, name: Option<&'a str>, line: &'a [u8]) -> Self {
+        let payload = Payload::of(line);
         Self::Message { id, name, peer: None, bytes: None, payload }
     }
 

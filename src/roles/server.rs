@@ -44,7 +44,7 @@ use crate::session::program::handler::ClientPrograms;
 use crate::session::prompt::{Conversation, LineFormat, Peers};
 use crate::session::relay::Relay;
 use crate::session::reply::Reply;
-use crate::session::room::{Log, Operator, Recall, Room};
+use crate::session::room::{Bridge, Location, Log, Operator, Recall, Room};
 use crate::session::script::Script;
 use crate::session::script::handler::{ScriptOptions, Scripted};
 use crate::session::seat::{Inbox, is_terminal};
@@ -68,6 +68,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
         value_parser = args::count::<usize>(0, u64::MAX), help_heading = "Handlers")]
     pub recall: usize,
+    /// With --room: share the room with other servers through Redis or Valkey, URL is
+    /// redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
+    #[arg(long, value_name = "URL", value_parser = Location::parse, help_heading = "Handlers")]
+    pub bridge: Option<Location>,
     /// Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     #[arg(long, group = "handler", help_heading = "Handlers")]
     pub broker: bool,
@@ -166,6 +170,9 @@ pub fn run(args: &ServerArgs, security: Option<Security>, talk: &Talk) -> Result
     // clap requires nothing that is in conflict with what is there, as with --echo.
     if args.recall > 0 && !args.room {
         return Err(Failure::usage("--recall is for --room"));
+    }
+    if args.bridge.is_some() && !args.room {
+        return Err(Failure::usage("--bridge is for --room"));
     }
     if args.steps.rate.is_some() && args.steps.is_empty() && args.relay.to.is_empty() {
         return Err(Failure::usage("--rate is for --to TARGET and for steps, as --send TEXT"));
@@ -337,7 +344,9 @@ impl Choice {
                 };
                 let log = prepared.room_log.map(Log::open).transpose()?;
                 let recall = Recall::new(args.recall);
-                let mut room = Room::new(operator, raw, recall, log, talk);
+                let bridge = args.bridge.as_ref();
+                let bridge = bridge.map(|it| Bridge::start(it, args.recall)).transpose()?;
+                let mut room = Room::new(operator, raw, recall, log, bridge, talk);
                 room.reserve(&prepared.key_names);
                 let ended = run.serve(&mut room);
                 room.finish(args.grace).and(ended)

@@ -199,7 +199,7 @@ impl<'a> Conversation<'a> {
 
     fn show(&mut self, client: Id, line: &[u8]) {
         if self.talk.is_json() {
-            self.talk.say(&Event::line_from(client.number, None, line));
+            self.talk.say(&Event::line_from(Some(client.number), None, line));
         }
         let mut whole = match self.peers {
             Peers::One => Vec::new(),

@@ -3,12 +3,14 @@
 //! Over 300 lines: the members' bytes, the operator's and their limits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bridge::{Bridge, Record};
 use super::commands::READ;
 use super::log::Log;
-use super::members::{Identity, Members, OPERATOR, Output};
+use super::members::{Identity, Members, OPERATOR, OPERATOR_NAME, Output};
 use super::operator::Operator;
 use super::recall::Recall;
 use crate::console::event::{Event, Reason};
@@ -34,6 +36,10 @@ const ANSWER_COST: usize = 4;
 const SKIP_COST: usize = 64;
 /// How often stdin is looked at again while slow readers are waited for.
 const STDIN_POLL: Duration = Duration::from_millis(20);
+/// What the other servers get at most to take what is queued for them.
+const BRIDGE_FLUSH: Duration = Duration::from_secs(1);
+/// Messages of other servers that are delivered in one turn.
+const TURN: usize = 64;
 /// What the reader of our stdout gets at least, however short the grace.
 const MIN_FLUSH: Duration = Duration::from_millis(100);
 
@@ -43,6 +49,7 @@ pub struct Room {
     operator: Operator,
     talk: Talk,
     log: Option<Log>,
+    bridge: Option<Bridge>,
     /// What has come from each member and is no whole line yet.
     incoming: BTreeMap<Id, Incoming>,
     /// Who has an unfinished line, and when to look at it.
@@ -66,13 +73,18 @@ impl Room {
         raw: bool,
         recall: Recall,
         log: Option<Log>,
+        bridge: Option<Bridge>,
         talk: Talk,
     ) -> Self {
+        if let Some(bridge) = &bridge {
+            bridge.claim(OPERATOR.number, OPERATOR_NAME, true);
+        }
         Self {
             members: Members::new(raw, recall),
             operator,
             talk,
             log,
+            bridge,
             incoming: BTreeMap::from([(OPERATOR, Incoming::new())]),
             unfinished: VecDeque::new(),
             waits: Some(Instant::now()),
@@ -83,6 +95,9 @@ impl Room {
     /// Gives terminal or stdout back. A stdout that is not read has what is left of the grace.
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
         let limit = self.stopping.remaining().unwrap_or(grace).max(MIN_FLUSH);
+        if let Some(bridge) = self.bridge {
+            bridge.finish(Deadline::after(limit.min(BRIDGE_FLUSH)).min(Deadline::of_run()));
+        }
         let shown = self.operator.finish(Deadline::after(limit).min(Deadline::of_run()));
         shown.and(self.log.map_or(Ok(()), Log::finish))
     }
@@ -94,7 +109,8 @@ impl Room {
             return bytes.len();
         };
         let (operator, talk, log) = (&mut self.operator, &self.talk, self.log.as_ref());
-        let mut delivery = Delivery { operator, talk, log, clients, delivered: 0 };
+        let bridge = self.bridge.as_mut();
+        let mut delivery = Delivery { operator, talk, log, bridge, clients, delivered: 0 };
         let mut rest = bytes;
         while (delivery.delivered < TURN_LIMIT || id == OPERATOR)
             && let Some(line) = incoming.lines.next(&mut rest)
@@ -150,14 +166,29 @@ impl Room {
         act: impl FnOnce(&mut Members, &mut Delivery<'_>),
     ) {
         let (operator, talk, log) = (&mut self.operator, &self.talk, self.log.as_ref());
-        act(&mut self.members, &mut Delivery { operator, talk, log, clients, delivered: 0 });
+        let bridge = self.bridge.as_mut();
+        let mut delivery = Delivery { operator, talk, log, bridge, clients, delivered: 0 };
+        act(&mut self.members, &mut delivery);
+    }
+
+    /// Delivers what has come from other servers, as far as one turn goes.
+    fn cross(&mut self, clients: &mut dyn Clients) {
+        for _ in 0..TURN {
+            let Some(incoming) = self.bridge.as_mut().and_then(Bridge::take) else {
+                return;
+            };
+            self.change(clients, |members, out| members.cross(incoming, out));
+        }
+        if let Some(bridge) = &self.bridge {
+            bridge.wake();
+        }
     }
 
     /// Ends every call of the handler: the operator sees what happened, and is asked for input
     /// unless slow readers are waited for.
     fn update(&mut self, clients: &mut dyn Clients) {
         self.operator.show();
-        let waits = self.operator.waits();
+        let waits = self.operator.waits() | self.bridge.as_mut().is_some_and(Bridge::waits);
         clients.pause_all(waits);
         if self.waits.is_some() {
             if clients.is_paused() {
@@ -181,6 +212,7 @@ struct Delivery<'a> {
     operator: &'a mut Operator,
     talk: &'a Talk,
     log: Option<&'a Log>,
+    bridge: Option<&'a mut Bridge>,
     clients: &'a mut dyn Clients,
     /// Bytes delivered.
     delivered: usize,
@@ -221,9 +253,9 @@ impl Output for Delivery<'_> {
         }
     }
 
-    fn said(&mut self, from: Id, name: &str, text: &[u8], line: &[u8]) {
+    fn said(&mut self, from: Option<Id>, name: &str, text: &[u8], line: &[u8]) {
         if self.talk.is_json() {
-            self.talk.say(&Event::line_from(from.number, Some(name), text));
+            self.talk.say(&Event::line_from(from.map(|from| from.number), Some(name), text));
         }
         if let Some(log) = self.log
             && let Err(failure) = log.write(line)
@@ -247,6 +279,34 @@ impl Output for Delivery<'_> {
 
     fn stop(&mut self) {
         self.clients.stop();
+    }
+
+    fn publish(&mut self, record: Record) {
+        if let Some(bridge) = &self.bridge {
+            bridge.publish(record);
+        }
+    }
+
+    fn tell_server(&mut self, server: &str, record: Record) -> bool {
+        let bridge = self.bridge.as_deref().filter(|bridge| bridge.is_up());
+        bridge.map(|bridge| bridge.tell(server, record)).is_some()
+    }
+
+    fn claim(&mut self, member: Id, name: &str, has_joined: bool) -> bool {
+        self.bridge.as_deref().is_some_and(|bridge| {
+            bridge.claim(member.number, name, has_joined);
+            bridge.is_up()
+        })
+    }
+
+    fn release(&mut self, name: &str) {
+        if let Some(bridge) = &self.bridge {
+            bridge.release(name);
+        }
+    }
+
+    fn guest(&mut self) -> Option<u64> {
+        self.bridge.as_mut()?.guest()
     }
 }
 
@@ -307,7 +367,8 @@ impl Handler for Room {
     fn deadline(&self) -> Deadline {
         let line = self.unfinished.front().map(|(due, _)| *due);
         let due = [line, self.waits].into_iter().flatten().min();
-        Deadline::from(due).min(self.operator.deadline())
+        let bridge = self.bridge.as_ref().map_or(Deadline::NEVER, Bridge::deadline);
+        Deadline::from(due).min(self.operator.deadline()).min(bridge)
     }
 
     fn tick(&mut self, clients: &mut dyn Clients) {
@@ -315,7 +376,12 @@ impl Handler for Room {
             return clients.quit(Err(failure));
         }
         self.finish_lines(clients);
+        self.cross(clients);
         self.update(clients);
+    }
+
+    fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.bridge.as_ref().map(Bridge::source)
     }
 
     fn stopping(&mut self, until: Deadline, _clients: &mut dyn Clients) {

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::bridge::Record;
 use super::commands::{BANNED, HELP, error};
 use super::recall::Recall;
 use crate::console::event::Reason;
@@ -21,6 +22,12 @@ mod tests;
 /// The member who runs sockctl.
 pub const OPERATOR: Id = Id { number: 0, slot: usize::MAX };
 
+/// Its name.
+pub const OPERATOR_NAME: &str = "server";
+
+/// The greatest id.
+const LAST: Id = Id { number: u64::MAX, slot: usize::MAX };
+
 /// Where the room's lines go. Lines have their newline.
 pub trait Output {
     /// A line for all but these.
@@ -31,8 +38,9 @@ pub trait Output {
     fn send(&mut self, to: Id, lines: &[u8]);
     /// Lines that several members get, who share them while they wait.
     fn send_shared(&mut self, to: Id, lines: &Arc<[u8]>);
-    /// The member of this name has said this text to all, as this line.
-    fn said(&mut self, from: Id, name: &str, text: &[u8], line: &[u8]);
+    /// The member of this name has said this text to all, as this line; `from` is known where it is one of
+    /// this server.
+    fn said(&mut self, from: Option<Id>, name: &str, text: &[u8], line: &[u8]);
     /// Whether the member reads too slowly to get private messages.
     fn is_slow(&self, member: Id) -> bool;
     /// What a ban of the member holds for.
@@ -41,6 +49,26 @@ pub trait Output {
     fn close(&mut self, member: Id, reason: Reason);
     /// The operator ends the room.
     fn stop(&mut self);
+
+    /// Other servers are to know this.
+    fn publish(&mut self, record: Record);
+    /// Another server is to know this; false where it is out of reach.
+    fn tell_server(&mut self, server: &str, record: Record) -> bool;
+    /// Takes a name for a member, which others are told of if it `has_joined`. Whether that is to be waited for:
+    /// [`Members::claimed`] follows.
+    fn claim(&mut self, member: Id, name: &str, has_joined: bool) -> bool;
+    /// Gives a name back.
+    fn release(&mut self, name: &str);
+    /// A number for a guest, where other servers number guests, too.
+    fn guest(&mut self) -> Option<u64>;
+}
+
+/// Members of other servers have numbers from here on, which no connection has.
+const REMOTE: u64 = 1 << 63;
+
+/// Whether it is a member of another server.
+pub(super) fn is_remote(id: Id) -> bool {
+    id.number >= REMOTE
 }
 
 /// What a ban holds for.
@@ -70,6 +98,12 @@ pub struct Members {
     owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: BTreeMap<String, String>,
+    /// The members of other servers, by server and name.
+    pub(super) remotes: BTreeMap<(Rc<str>, String), Id>,
+    /// They are out of reach.
+    pub(super) is_alone: bool,
+    /// How many there have been.
+    remote_count: u64,
     /// Those who hide joins and leaves.
     pub(super) quiet: Vec<Id>,
     pub(super) bans: BTreeSet<Identity>,
@@ -94,6 +128,10 @@ pub struct Member {
     pub(super) ignored: Vec<Id>,
     /// Who does not get its lines: itself, and those who ignore it.
     pub(super) hidden_from: Vec<Id>,
+    /// The name that it is to have, once no other server has it.
+    pub(super) wanted: Option<String>,
+    /// The server that it is a member of, if not of this one.
+    pub(super) server: Option<Rc<str>>,
 }
 
 impl Members {
@@ -103,6 +141,9 @@ impl Members {
             all: BTreeMap::new(),
             owners: BTreeMap::new(),
             reserved: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            is_alone: false,
+            remote_count: 0,
             quiet: Vec::new(),
             bans: BTreeSet::new(),
             list: None,
@@ -110,7 +151,7 @@ impl Members {
             recall,
             raw,
         };
-        members.enter(OPERATOR, "server".into(), true);
+        members.enter(OPERATOR, OPERATOR_NAME.into(), true);
         members
     }
 
@@ -129,11 +170,15 @@ impl Members {
         }
         let name = match key {
             Some(key) => self.free_name(key, true),
-            None => self.free_name(&format!("guest{}", id.number), false),
+            None => {
+                let number = out.guest().unwrap_or(id.number);
+                self.free_name(&format!("guest{number}"), false)
+            }
         };
         out.send(id, self.greeting(&name).as_bytes());
         self.recall.show(id, out);
         out.broadcast_later(format!("-- {name} joined\n").as_bytes(), &self.quiet);
+        out.claim(id, &name, true);
         self.enter(id, name, key.is_some());
     }
 
@@ -150,6 +195,10 @@ impl Members {
                 self.hide(id, other, false);
             }
             out.broadcast_later(format!("-- {name} left\n").as_bytes(), &self.quiet);
+            if !is_remote(id) {
+                out.release(&name);
+                out.publish(Record::Left(name));
+            }
         }
     }
 
@@ -221,13 +270,66 @@ impl Members {
             None if new == *old => return error(id, &format!("you are {new}"), out),
             None => {}
         }
+        if out.claim(id, &new, false) {
+            if let Some(member) = self.all.get_mut(&id) {
+                member.wanted = Some(new);
+            }
+            return;
+        }
+        self.set_own_name(id, &new, out);
+    }
+
+    /// A member of this server is called by another name.
+    pub(super) fn set_own_name(&mut self, id: Id, new: &str, out: &mut dyn Output) {
+        let Some(old) = self.all.get(&id).map(|member| member.name.clone()) else {
+            return;
+        };
+        self.set_name(id, new, out);
+        out.release(&old);
+        out.publish(Record::Renamed { old, new: new.into() });
+    }
+
+    /// A member is called by another name.
+    pub(super) fn set_name(&mut self, id: Id, new: &str, out: &mut dyn Output) {
+        let Some(member) = self.all.get_mut(&id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut member.name, new.into());
         out.broadcast(format!("-- {old} is now {new}\n").as_bytes(), &[]);
         self.list = None;
-        let old = old.clone();
         self.unregister(&old);
-        self.register(&new, id);
+        self.register(new, id);
+    }
+
+    /// Another server has the name of a member, which gets the first number behind it that makes it free.
+    pub(super) fn number_name(&mut self, id: Id, out: &mut dyn Output) {
+        let Some(Member { name, .. }) = self.all.get(&id) else {
+            return;
+        };
+        let new = self.free_name(name.split('~').next().unwrap_or_default(), true);
+        self.set_own_name(id, &new, out);
+        out.claim(id, &new, true);
+    }
+
+    /// The member of this server with this number.
+    pub(super) fn by_number(&self, number: u64) -> Option<Id> {
+        let range = Id { number, slot: 0 }..=Id { number, ..LAST };
+        self.all.range(range).next().map(|(id, _)| *id)
+    }
+
+    /// Who has a name, or one that it can be mistaken for.
+    pub(super) fn holder(&self, name: &str) -> Option<Id> {
+        names::skeletons(name).iter().find_map(|skeleton| self.owners.get(skeleton)).copied()
+    }
+
+    /// A member of another server is here, too.
+    pub(super) fn enter_remote(&mut self, server: &str, name: &str) {
+        self.remote_count += 1;
+        let id = Id { number: REMOTE + self.remote_count, ..LAST };
+        self.remotes.insert((server.into(), name.into()), id);
+        self.enter(id, name.into(), true);
         if let Some(member) = self.all.get_mut(&id) {
-            member.name = new;
+            member.server = Some(server.into());
         }
     }
 
@@ -260,6 +362,8 @@ impl Members {
             correspondent: None,
             ignored: Vec::new(),
             hidden_from: vec![id],
+            wanted: None,
+            server: None,
         };
         self.all.insert(id, member);
         self.list = None;

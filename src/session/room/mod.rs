@@ -16,13 +16,16 @@
 //! [`names`](crate::sanitize::names) what a name is; `recall` and `log` keep what was said to all, and
 //! `operator` is the operator's seat.
 
+mod bridge;
 mod commands;
 mod handler;
 mod log;
 mod members;
 mod operator;
 mod recall;
+mod remote;
 
+pub use bridge::{Bridge, Location};
 pub use handler::{QUEUE_LIMIT, Room};
 pub use log::Log;
 pub use operator::Operator;

@@ -41,8 +41,21 @@ impl Recall {
         if self.most == 0 {
             return;
         }
+        self.insert(self.lines.len(), Timestamp::now(), line);
+    }
+
+    /// The same for a line that was said then, in milliseconds since the Epoch.
+    pub fn record_at(&mut self, time: u64, line: &[u8]) {
+        let time = i64::try_from(time).ok().and_then(|it| Timestamp::from_millisecond(it).ok());
+        if let Some(time) = time.filter(|_| self.most > 0) {
+            let at = self.lines.partition_point(|(before, _)| *before <= time);
+            self.insert(at, time, line);
+        }
+    }
+
+    fn insert(&mut self, at: usize, time: Timestamp, line: &[u8]) {
         self.held += STAMP + line.len();
-        self.lines.push_back((Timestamp::now(), line.into()));
+        self.lines.insert(at, (time, line.into()));
         while self.lines.len() > self.most || self.held > MOST {
             let first = self.lines.pop_front();
             self.held -= first.map_or(self.held, |(_, line)| STAMP + line.len());

@@ -20,6 +20,9 @@ struct Got {
     here: BTreeSet<u64>,
     lines: BTreeMap<u64, String>,
     said: String,
+    published: Vec<Record>,
+    claims: Vec<(u64, String)>,
+    waits_for_names: bool,
     closed: Vec<(u64, Reason)>,
     stopped: bool,
 }
@@ -47,7 +50,7 @@ impl Output for Got {
         self.send(to, lines);
     }
 
-    fn said(&mut self, _from: Id, name: &str, text: &[u8], line: &[u8]) {
+    fn said(&mut self, _from: Option<Id>, name: &str, text: &[u8], line: &[u8]) {
         assert!(line.starts_with(b"<") || line.starts_with(b"* "));
         self.said.extend([name, ": ", &String::from_utf8_lossy(text), "\n"]);
     }
@@ -72,6 +75,26 @@ impl Output for Got {
 
     fn stop(&mut self) {
         self.stopped = true;
+    }
+
+    fn publish(&mut self, record: Record) {
+        self.published.push(record);
+    }
+
+    fn tell_server(&mut self, _server: &str, record: Record) -> bool {
+        self.published.push(record);
+        true
+    }
+
+    fn claim(&mut self, member: Id, name: &str, _has_joined: bool) -> bool {
+        self.claims.push((member.number, name.into()));
+        self.waits_for_names
+    }
+
+    fn release(&mut self, _name: &str) {}
+
+    fn guest(&mut self) -> Option<u64> {
+        None
     }
 }
 
