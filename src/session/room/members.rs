@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::bridge::Record;
 use super::commands::{BANNED, HELP, error};
@@ -98,8 +99,8 @@ pub struct Members {
     owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: BTreeMap<String, String>,
-    /// The members of other servers, by server and name.
-    pub(super) remotes: BTreeMap<(Rc<str>, String), Id>,
+    /// The members of other servers, by server and name, and since when they are known.
+    pub(super) remotes: BTreeMap<(Rc<str>, String), (Id, Instant)>,
     /// They are out of reach.
     pub(super) is_alone: bool,
     /// How many there have been.
@@ -168,12 +169,11 @@ impl Members {
             error(id, BANNED, out);
             return out.close(id, Reason::Kicked);
         }
-        let name = match key {
-            Some(key) => self.free_name(key, true),
-            None => {
-                let number = out.guest().unwrap_or(id.number);
-                self.free_name(&format!("guest{number}"), false)
-            }
+        let name = if let Some(key) = key {
+            self.free_name(key, true)
+        } else {
+            let number = out.guest().unwrap_or(id.number);
+            self.free_name(&format!("guest{number}"), false)
         };
         out.send(id, self.greeting(&name).as_bytes());
         self.recall.show(id, out);
@@ -326,7 +326,7 @@ impl Members {
     pub(super) fn enter_remote(&mut self, server: &str, name: &str) {
         self.remote_count += 1;
         let id = Id { number: REMOTE + self.remote_count, ..LAST };
-        self.remotes.insert((server.into(), name.into()), id);
+        self.remotes.insert((server.into(), name.into()), (id, Instant::now()));
         self.enter(id, name.into(), true);
         if let Some(member) = self.all.get_mut(&id) {
             member.server = Some(server.into());

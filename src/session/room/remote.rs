@@ -1,7 +1,9 @@
 //! Members of other servers: they have an [`Id`] like those of this one, and are told from them by their
 //! server.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::bridge::{Incoming, Record};
 use super::commands::{ACTION, SAID, error};
@@ -9,6 +11,8 @@ use super::members::{Members, Output, is_remote};
 use crate::sanitize::names;
 use crate::session::Id;
 
+/// A list of members may be older than this.
+const RECENT: Duration = Duration::from_secs(5);
 /// What a member learns whose private line may not have come to another server.
 const NOT_SENT: &str = "the other servers are out of reach";
 
@@ -20,8 +24,11 @@ impl Members {
                 if std::mem::take(&mut self.is_alone) {
                     out.broadcast(b"-- the other servers are there again\n", &[]);
                 }
-                self.bridge_is_up(there, out);
+                for (server, name) in there {
+                    self.remote_joined(&server, &name, out);
+                }
             }
+            Incoming::Members(there) => self.members_are(&there, out),
             Incoming::Down(why) => {
                 self.is_alone = true;
                 let line = format!(
@@ -31,7 +38,9 @@ impl Members {
             }
             Incoming::Recalled(said) => self.recall_others(said),
             Incoming::Records(server, records) => {
-                records.into_iter().for_each(|record| self.apply(&server, record, out));
+                for record in records {
+                    self.apply(&server, record, out);
+                }
             }
             Incoming::Claimed { member, name, held } => {
                 self.claimed(member, &name, held.as_deref(), out);
@@ -65,24 +74,22 @@ impl Members {
         }
     }
 
-    /// Redis is there, and these are the members of other servers. Those that came and went meanwhile are
-    /// reported.
-    pub fn bridge_is_up(&mut self, there: Vec<(String, String)>, out: &mut dyn Output) {
-        let known = self.remotes.keys();
-        let gone: Vec<_> = known
-            .filter(|key| !there.contains(&(key.0.to_string(), key.1.clone())))
-            .cloned()
-            .collect();
+    /// These are all members of other servers. Who has joined in the last moments may be missing.
+    fn members_are(&mut self, there: &[(String, String)], out: &mut dyn Output) {
+        let there: BTreeSet<(&str, &str)> =
+            there.iter().map(|(server, name)| (&**server, &**name)).collect();
+        let is_gone = |(key, (_, since)): &(&(Rc<str>, String), &(Id, Instant))| {
+            since.elapsed() > RECENT && !there.contains(&(&*key.0, &*key.1))
+        };
+        let gone: Vec<_> =
+            self.remotes.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
         for (server, name) in gone {
             self.remote_left(&server, &name, out);
-        }
-        for (server, name) in there {
-            self.remote_joined(&server, &name, out);
         }
     }
 
     /// Only these servers are there: the members of the others have left.
-    pub fn servers_are(&mut self, living: &[String], out: &mut dyn Output) {
+    fn servers_are(&mut self, living: &[String], out: &mut dyn Output) {
         let mut gone: Vec<Rc<str>> =
             self.remotes.keys().map(|(server, _)| Rc::clone(server)).collect();
         gone.dedup();
@@ -96,7 +103,7 @@ impl Members {
     }
 
     /// Something happened on another server.
-    pub fn apply(&mut self, server: &str, record: Record, out: &mut dyn Output) {
+    pub(super) fn apply(&mut self, server: &str, record: Record, out: &mut dyn Output) {
         match record {
             Record::Said { name, text, is_action } => {
                 let id = self.remote(server, &name);
@@ -110,7 +117,7 @@ impl Members {
                     && self.make_room(&new, Some(id), out)
                 {
                     self.remotes.remove(&(server.into(), old));
-                    self.remotes.insert((server.into(), new.clone()), id);
+                    self.remotes.insert((server.into(), new.clone()), (id, Instant::now()));
                     self.set_name(id, &new, out);
                 }
             }
@@ -124,7 +131,13 @@ impl Members {
     }
 
     /// Redis has answered whether the member has the name.
-    pub fn claimed(&mut self, number: u64, name: &str, held: Option<&str>, out: &mut dyn Output) {
+    pub(super) fn claimed(
+        &mut self,
+        number: u64,
+        name: &str,
+        held: Option<&str>,
+        out: &mut dyn Output,
+    ) {
         let Some(id) = self.by_number(number) else {
             return;
         };
@@ -134,7 +147,6 @@ impl Members {
         }
         match held {
             None if is_wanted => self.set_own_name(id, name, out),
-            None => {}
             Some(held) if is_wanted => {
                 let why = if names::caseless(held) == names::caseless(name) {
                     format!("{name} is taken")
@@ -147,12 +159,12 @@ impl Members {
             Some(_) if self.get(id).is_some_and(|member| member.name == name) => {
                 self.number_name(id, out);
             }
-            Some(_) => {}
+            _ => {}
         }
     }
 
     /// A private line has perhaps not reached another server.
-    pub fn not_sent(&self, record: &Record, out: &mut dyn Output) {
+    fn not_sent(&self, record: &Record, out: &mut dyn Output) {
         if let Record::Private { from, to, .. } = record
             && let Some(from) = self.find(from.as_bytes())
         {
@@ -161,7 +173,7 @@ impl Members {
     }
 
     fn remote(&self, server: &str, name: &str) -> Option<Id> {
-        self.remotes.get(&(server.into(), name.into())).copied()
+        self.remotes.get(&(server.into(), name.into())).map(|(id, _)| *id)
     }
 
     fn remote_joined(&mut self, server: &str, name: &str, out: &mut dyn Output) {
@@ -172,7 +184,7 @@ impl Members {
     }
 
     fn remote_left(&mut self, server: &str, name: &str, out: &mut dyn Output) {
-        if let Some(id) = self.remotes.remove(&(server.into(), name.into())) {
+        if let Some((id, _)) = self.remotes.remove(&(server.into(), name.into())) {
             self.leave(id, out);
         }
     }
@@ -185,7 +197,7 @@ impl Members {
                 None => return true,
                 Some(holder) if is_remote(holder) => {
                     // Its server has not said yet that it has gone.
-                    let key = self.remotes.iter().find(|(_, id)| **id == holder);
+                    let key = self.remotes.iter().find(|(_, (id, _))| *id == holder);
                     if let Some((server, name)) = key.map(|(key, _)| key.clone()) {
                         self.remote_left(&server, &name, out);
                     }

@@ -65,8 +65,7 @@ impl Bridge {
     pub fn start(location: &Location, recall: usize) -> Result<Self, Failure> {
         let started = |result: std::io::Result<_>| result.during("start", "the bridge");
         let waker = Waker::new().during("start", "the bridge")?;
-        let server: String =
-            random_bytes::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let server = format!("{:016x}", u64::from_ne_bytes(random_bytes()?));
         let (commands, receiver) = mpsc::channel();
         let (sender, incoming) = mpsc::sync_channel(INCOMING);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -77,6 +76,7 @@ impl Bridge {
             commands: receiver,
             room: ToRoom { sender, waker: waker.clone() },
             queued: Arc::clone(&queued),
+            has_missed: Arc::default(),
             state: State::default(),
         };
         let named = thread::Builder::new().name("bridge writer".into());

@@ -130,7 +130,9 @@ mod tests {
         #[test]
         fn what_is_written_is_read(records in prop::collection::vec(record(), 0..8)) {
             let mut bytes = Vec::new();
-            records.iter().for_each(|record| record.write(&mut bytes));
+            for record in &records {
+                record.write(&mut bytes);
+            }
             let read: Option<Vec<Record>> = Record::parse_all(&bytes).collect();
             prop_assert_eq!(read, Some(records));
         }

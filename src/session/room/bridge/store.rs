@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries.
 const BLOCK: Duration = Duration::from_secs(1);
 /// How long the names of a server are held without it.
-const ALIVE: Duration = Duration::from_secs(10);
+pub const ALIVE: Duration = Duration::from_secs(8);
 /// After so long all that is left of a room goes.
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The same for private lines that were not fetched, and how many are kept.
@@ -74,6 +74,10 @@ if next(dead) then
   end
 end
 return living";
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// The entries of a stream: what Redis calls each, and its fields and values in turn.
 pub type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -147,7 +151,7 @@ impl Store {
     pub fn beat(&mut self) -> RedisResult<(bool, Vec<String>)> {
         let mut commands = pipe();
         let own = self.key(&format!("alive:{}", self.server));
-        commands.cmd("SET").arg(own).arg(1).arg("PX").arg(ALIVE.as_millis() as u64).arg("GET");
+        commands.cmd("SET").arg(own).arg(1).arg("PX").arg(millis(ALIVE)).arg("GET");
         commands.cmd("SADD").arg(self.key("servers")).arg(&self.server).ignore();
         for key in ["lines", "names", "servers", "guests"] {
             commands.cmd("EXPIRE").arg(self.key(key)).arg(FORGOTTEN.as_secs()).ignore();
@@ -242,7 +246,7 @@ impl Store {
         let keys = [self.key("lines"), self.key(&format!("to:{}", self.server))];
         self.connection.set_read_timeout(Some(BLOCK + TIMEOUT))?;
         let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        read.arg("COUNT").arg(BATCH).arg("BLOCK").arg(millis(BLOCK));
         read.arg("STREAMS").arg(&keys).arg(behind);
         let streams: Option<Vec<(String, Entries)>> = read.query(&mut self.connection)?;
         let mut found = [Vec::new(), Vec::new()];

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +14,12 @@ use redis::RedisResult;
 
 use super::order::{Backlog, Entry, Seen};
 use super::record::Record;
-use super::store::{Entries, Location, Store};
+use super::store::{ALIVE, Entries, Location, Store};
 use crate::net::poller::Waker;
+use crate::sanitize;
 
 /// How often a server says that it is there.
-const BEAT: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_millis(1500);
 /// The pause between attempts to connect: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
@@ -45,8 +46,10 @@ pub enum Command {
 
 /// What a room learns.
 pub enum Incoming {
-    /// Redis is there, and these are the members of other servers, as servers and names.
+    /// Redis is there, and these members of other servers are, as servers and names; more may follow.
     Up(Vec<(String, String)>),
+    /// These are all members of other servers: some of their leaves may have been missed.
+    Members(Vec<(String, String)>),
     /// Redis is not there, for this reason.
     Down(String),
     /// What was said before, with the time in milliseconds since the Epoch.
@@ -93,6 +96,8 @@ pub struct Writer {
     pub room: ToRoom,
     /// The bytes of records that Redis does not have.
     pub queued: Arc<AtomicUsize>,
+    /// The reader has missed records.
+    pub has_missed: Arc<AtomicBool>,
     pub state: State,
 }
 
@@ -110,6 +115,10 @@ pub struct State {
     own: BTreeMap<String, u64>,
     /// Records that waited for too long, since it was last said.
     dropped: u64,
+    /// Since when Redis is there: the other servers need a while to take their places again.
+    since: Option<Instant>,
+    /// All have had time for that.
+    is_settled: bool,
     is_reading: bool,
     is_closing: bool,
 }
@@ -151,7 +160,8 @@ impl Writer {
                 Err(error) => {
                     store = None;
                     if is_up.replace(false) != Some(false) {
-                        self.room.send(Incoming::Down(error.to_string()));
+                        let why = sanitize::text(error.to_string().as_bytes());
+                        self.room.send(Incoming::Down(why));
                     }
                     next = Instant::now() + pause;
                     pause = (pause * 2).min(LONGEST);
@@ -228,6 +238,7 @@ impl Writer {
             0 => {}
             dropped => drop(self.room.send(Incoming::Dropped(dropped))),
         }
+        (self.state.since, self.state.is_settled) = (Some(Instant::now()), false);
         self.write(&mut store)?;
         Ok(store)
     }
@@ -242,6 +253,7 @@ impl Writer {
             behind: [START, START].map(Into::into),
             seen: Seen::default(),
             private: Seen::default(),
+            has_missed: Arc::clone(&self.has_missed),
         };
         let mut recalled = Vec::new();
         for (id, fields) in entries {
@@ -289,9 +301,16 @@ impl Writer {
     fn turn(&mut self, store: &mut Store, is_due: bool) -> RedisResult<()> {
         if is_due {
             let (was_there, living) = store.beat()?;
-            self.room.send(Incoming::Living(living));
             if !was_there {
                 self.claim_all(store)?; // others have taken us for dead
+            }
+            if self.state.since.is_some_and(|since| since.elapsed() >= ALIVE) {
+                if !std::mem::replace(&mut self.state.is_settled, true)
+                    | self.has_missed.swap(false, Ordering::Relaxed)
+                {
+                    self.room.send(Incoming::Members(store.members()?));
+                }
+                self.room.send(Incoming::Living(living));
             }
         }
         self.write(store)
@@ -329,6 +348,7 @@ struct Reader {
     behind: [String; 2],
     seen: Seen,
     private: Seen,
+    has_missed: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -371,8 +391,11 @@ impl Reader {
             } else {
                 (0, self.private_news(&fields).unwrap_or_default())
             };
-            if missed > 0 && !self.room.send(Incoming::Missed(missed)) {
-                return false;
+            if missed > 0 {
+                self.has_missed.store(true, Ordering::Relaxed);
+                if !self.room.send(Incoming::Missed(missed)) {
+                    return false;
+                }
             }
             if !records.is_empty() && !self.room.send(Incoming::Records(server, records)) {
                 return false;
