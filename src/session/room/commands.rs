@@ -95,7 +95,7 @@ impl Members {
             return;
         };
         let text = self.pass_on(Some(from), &name, shape, text, out);
-        out.publish(Record::Said { name, text, is_action: shape == ACTION });
+        out.publish(&Record::Said { name, text, is_action: shape == ACTION });
     }
 
     /// Passes a text on to all others here. Returns it as it was said.
@@ -174,7 +174,9 @@ impl Members {
         out: &mut dyn Output,
     ) {
         let sender = from.and_then(|from| self.get(from));
-        if out.is_slow(to) || sender.is_some_and(|it| from != Some(to) && it.hidden_from.contains(&to)) {
+        if out.is_slow(to)
+            || sender.is_some_and(|it| from != Some(to) && it.hidden_from.contains(&to))
+        {
             return;
         }
         let line = self.line(["[", name, "] "], text, from, out);

@@ -38,8 +38,6 @@ const SKIP_COST: usize = 64;
 const STDIN_POLL: Duration = Duration::from_millis(20);
 /// What the other servers get at most to take what is queued for them.
 const BRIDGE_FLUSH: Duration = Duration::from_secs(1);
-/// Messages of other servers that are delivered in one turn.
-const TURN: usize = 64;
 /// What the reader of our stdout gets at least, however short the grace.
 const MIN_FLUSH: Duration = Duration::from_millis(100);
 
@@ -77,7 +75,7 @@ impl Room {
         talk: Talk,
     ) -> Self {
         if let Some(bridge) = &bridge {
-            bridge.claim(OPERATOR.number, OPERATOR_NAME, true);
+            bridge.claim(OPERATOR.number, OPERATOR_NAME, false);
         }
         Self {
             members: Members::new(raw, recall),
@@ -96,6 +94,7 @@ impl Room {
     pub fn finish(self, grace: Duration) -> Result<(), Failure> {
         let limit = self.stopping.remaining().unwrap_or(grace).max(MIN_FLUSH);
         if let Some(bridge) = self.bridge {
+            bridge.left(OPERATOR.number);
             bridge.finish(Deadline::after(limit.min(BRIDGE_FLUSH)).min(Deadline::of_run()));
         }
         let shown = self.operator.finish(Deadline::after(limit).min(Deadline::of_run()));
@@ -159,25 +158,34 @@ impl Room {
         }
     }
 
-    /// Does something with the members, and delivers what follows.
+    /// Does something with the members, and delivers what follows: so many bytes.
     fn change(
         &mut self,
         clients: &mut dyn Clients,
         act: impl FnOnce(&mut Members, &mut Delivery<'_>),
-    ) {
+    ) -> usize {
         let (operator, talk, log) = (&mut self.operator, &self.talk, self.log.as_ref());
         let bridge = self.bridge.as_mut();
         let mut delivery = Delivery { operator, talk, log, bridge, clients, delivered: 0 };
         act(&mut self.members, &mut delivery);
+        delivery.delivered
     }
 
     /// Delivers what has come from other servers, as far as one turn goes.
     fn cross(&mut self, clients: &mut dyn Clients) {
-        for _ in 0..TURN {
-            let Some(incoming) = self.bridge.as_mut().and_then(Bridge::take) else {
+        let mut delivered = 0;
+        while delivered < TURN_LIMIT {
+            let Some(bridge) = &mut self.bridge else {
                 return;
             };
-            self.change(clients, |members, out| members.cross(incoming, out));
+            // Members here are slow. What waits for Redis is no reason: the threads must not wait for each other.
+            if clients.is_paused() && !bridge.is_full() {
+                return bridge.rest();
+            }
+            let Some(incoming) = bridge.take() else {
+                return;
+            };
+            delivered += self.change(clients, |members, out| members.cross(incoming, out));
         }
         if let Some(bridge) = &self.bridge {
             bridge.wake();
@@ -281,27 +289,24 @@ impl Output for Delivery<'_> {
         self.clients.stop();
     }
 
-    fn publish(&mut self, record: Record) {
+    fn publish(&mut self, record: &Record) {
         if let Some(bridge) = &self.bridge {
             bridge.publish(record);
         }
     }
 
     fn tell_server(&mut self, server: &str, record: Record) -> bool {
-        let bridge = self.bridge.as_deref().filter(|bridge| bridge.is_up());
-        bridge.map(|bridge| bridge.tell(server, record)).is_some()
+        self.bridge.as_deref().is_some_and(|bridge| bridge.tell(server, record))
     }
 
-    fn claim(&mut self, member: Id, name: &str, has_joined: bool) -> bool {
-        self.bridge.as_deref().is_some_and(|bridge| {
-            bridge.claim(member.number, name, has_joined);
-            bridge.is_up()
-        })
+    fn claim(&mut self, member: Id, name: &str, is_wish: bool) -> bool {
+        let bridge = self.bridge.as_deref();
+        bridge.is_some_and(|bridge| bridge.claim(member.number, name, is_wish))
     }
 
-    fn release(&mut self, name: &str) {
+    fn member_left(&mut self, member: Id) {
         if let Some(bridge) = &self.bridge {
-            bridge.release(name);
+            bridge.left(member.number);
         }
     }
 

@@ -52,14 +52,14 @@ pub trait Output {
     fn stop(&mut self);
 
     /// Other servers are to know this.
-    fn publish(&mut self, record: Record);
+    fn publish(&mut self, record: &Record);
     /// Another server is to know this; false where it is out of reach.
     fn tell_server(&mut self, server: &str, record: Record) -> bool;
-    /// Takes a name for a member, which others are told of if it `has_joined`. Whether that is to be waited for:
-    /// [`Members::claimed`] follows.
-    fn claim(&mut self, member: Id, name: &str, has_joined: bool) -> bool;
-    /// Gives a name back.
-    fn release(&mut self, name: &str);
+    /// Takes a name on all servers for a member, which is called so already or wishes to be. Returns whether the
+    /// wish is to be waited for: [`Members::claimed`] follows.
+    fn claim(&mut self, member: Id, name: &str, is_wish: bool) -> bool;
+    /// Other servers are to know that a member has left.
+    fn member_left(&mut self, member: Id);
     /// A number for a guest, where other servers number guests, too.
     fn guest(&mut self) -> Option<u64>;
 }
@@ -129,8 +129,6 @@ pub struct Member {
     pub(super) ignored: Vec<Id>,
     /// Who does not get its lines: itself, and those who ignore it.
     pub(super) hidden_from: Vec<Id>,
-    /// The name that it is to have, once no other server has it.
-    pub(super) wanted: Option<String>,
     /// The server that it is a member of, if not of this one.
     pub(super) server: Option<Rc<str>>,
 }
@@ -178,7 +176,7 @@ impl Members {
         out.send(id, self.greeting(&name).as_bytes());
         self.recall.show(id, out);
         out.broadcast_later(format!("-- {name} joined\n").as_bytes(), &self.quiet);
-        out.claim(id, &name, true);
+        out.claim(id, &name, false);
         self.enter(id, name, key.is_some());
     }
 
@@ -196,8 +194,7 @@ impl Members {
             }
             out.broadcast_later(format!("-- {name} left\n").as_bytes(), &self.quiet);
             if !is_remote(id) {
-                out.release(&name);
-                out.publish(Record::Left(name));
+                out.member_left(id);
             }
         }
     }
@@ -261,32 +258,13 @@ impl Members {
             }
         };
         match self.conflicting_name(&new, Some(id), false) {
-            Some(other) if names::caseless(other) == names::caseless(&new) => {
-                return error(id, &format!("{new} is taken"), out);
-            }
-            Some(other) => {
-                return error(id, &format!("{new} can be mistaken for {other}"), out);
-            }
+            Some(other) => return taken(id, &new, other, out),
             None if new == *old => return error(id, &format!("you are {new}"), out),
             None => {}
         }
-        if out.claim(id, &new, false) {
-            if let Some(member) = self.all.get_mut(&id) {
-                member.wanted = Some(new);
-            }
-            return;
+        if !out.claim(id, &new, true) {
+            self.set_name(id, &new, out);
         }
-        self.set_own_name(id, &new, out);
-    }
-
-    /// A member of this server is called by another name.
-    pub(super) fn set_own_name(&mut self, id: Id, new: &str, out: &mut dyn Output) {
-        let Some(old) = self.all.get(&id).map(|member| member.name.clone()) else {
-            return;
-        };
-        self.set_name(id, new, out);
-        out.release(&old);
-        out.publish(Record::Renamed { old, new: new.into() });
     }
 
     /// A member is called by another name.
@@ -301,14 +279,18 @@ impl Members {
         self.register(new, id);
     }
 
-    /// Another server has the name of a member, which gets the first number behind it that makes it free.
+    /// Another server has the name of a member, which gets the next number behind it that makes it free.
     pub(super) fn number_name(&mut self, id: Id, out: &mut dyn Output) {
         let Some(Member { name, .. }) = self.all.get(&id) else {
             return;
         };
-        let new = self.free_name(name.split('~').next().unwrap_or_default(), true);
-        self.set_own_name(id, &new, out);
-        out.claim(id, &new, true);
+        let (chosen, number) = name.split_once('~').unwrap_or((name, "1"));
+        let next = number.parse::<u64>().unwrap_or(1).saturating_add(1);
+        let mut names = (next..).map(|number| format!("{chosen}~{number}"));
+        let is_free = |name: &String| self.conflicting_name(name, Some(id), true).is_none();
+        let new = names.find(is_free).unwrap_or_default();
+        self.set_name(id, &new, out);
+        out.claim(id, &new, false);
     }
 
     /// The member of this server with this number.
@@ -335,7 +317,12 @@ impl Members {
 
     /// The name, here or reserved, that one could be mistaken for. Those of keys are no obstacle to
     /// who `holds_key`.
-    fn conflicting_name(&self, name: &str, own: Option<Id>, holds_key: bool) -> Option<&str> {
+    pub(super) fn conflicting_name(
+        &self,
+        name: &str,
+        own: Option<Id>,
+        holds_key: bool,
+    ) -> Option<&str> {
         names::skeletons(name).iter().find_map(|skeleton| {
             let owner = self.owners.get(skeleton).filter(|&&owner| Some(owner) != own);
             let owner = owner.and_then(|owner| self.all.get(owner)).map(|member| &member.name);
@@ -362,7 +349,6 @@ impl Members {
             correspondent: None,
             ignored: Vec::new(),
             hidden_from: vec![id],
-            wanted: None,
             server: None,
         };
         self.all.insert(id, member);
@@ -391,4 +377,14 @@ impl Members {
         let member = self.all.get(&id)?;
         (names::caseless(&member.name) == names::caseless(name)).then_some(id)
     }
+}
+
+/// The member does not get a name, as another has it or one that looks like it.
+pub(super) fn taken(id: Id, name: &str, other: &str, out: &mut dyn Output) {
+    let why = if names::caseless(other) == names::caseless(name) {
+        format!("{name} is taken")
+    } else {
+        format!("{name} can be mistaken for {other}")
+    };
+    error(id, &why, out);
 }

@@ -1,14 +1,12 @@
 //! Members of other servers: they have an [`Id`] like those of this one, and are told from them by their
 //! server.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::bridge::{Incoming, Record};
+use super::bridge::{Incoming, Others, Record};
 use super::commands::{ACTION, SAID, error};
-use super::members::{Members, Output, is_remote};
-use crate::sanitize::names;
+use super::members::{Members, Output, is_remote, taken};
 use crate::session::Id;
 
 /// A list of members may be older than this.
@@ -48,7 +46,7 @@ impl Members {
             Incoming::Living(servers) => self.servers_are(&servers, out),
             Incoming::Missed(count) => {
                 let line = format!(
-                    "! {count} lines of other servers are lost: they came faster than this one reads\n"
+                    "! {count} lines of other servers are missing: Redis does not have them any more\n"
                 );
                 out.broadcast(line.as_bytes(), &[]);
             }
@@ -74,31 +72,27 @@ impl Members {
         }
     }
 
-    /// These are all members of other servers. Who has joined in the last moments may be missing.
-    fn members_are(&mut self, there: &[(String, String)], out: &mut dyn Output) {
-        let there: BTreeSet<(&str, &str)> =
-            there.iter().map(|(server, name)| (&**server, &**name)).collect();
-        let is_gone = |(key, (_, since)): &(&(Rc<str>, String), &(Id, Instant))| {
-            since.elapsed() > RECENT && !there.contains(&(&*key.0, &*key.1))
-        };
-        let gone: Vec<_> =
-            self.remotes.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
-        for (server, name) in gone {
-            self.remote_left(&server, &name, out);
+    /// These are all members of other servers: records that were missed said who joined and left.
+    fn members_are(&mut self, there: &Others, out: &mut dyn Output) {
+        self.keep(out, |server, name| there.contains(&(server.into(), name.into())));
+        for (server, name) in there {
+            self.remote_joined(server, name, out);
         }
     }
 
     /// Only these servers are there: the members of the others have left.
     fn servers_are(&mut self, living: &[String], out: &mut dyn Output) {
-        let mut gone: Vec<Rc<str>> =
-            self.remotes.keys().map(|(server, _)| Rc::clone(server)).collect();
-        gone.dedup();
-        gone.retain(|server| !living.iter().any(|it| **it == **server));
-        for server in gone {
-            let members = self.remotes.keys().filter(|(it, _)| *it == server);
-            for (_, name) in members.cloned().collect::<Vec<_>>() {
-                self.remote_left(&server, &name, out);
-            }
+        self.keep(out, |server, _| living.iter().any(|it| it == server));
+    }
+
+    /// Members of other servers that are not there have left, except for those who came in the last moments.
+    fn keep(&mut self, out: &mut dyn Output, is_there: impl Fn(&str, &str) -> bool) {
+        let is_gone = |((server, name), (_, since)): &(&(Rc<str>, String), &(Id, Instant))| {
+            !is_there(server, name) && since.elapsed() > RECENT
+        };
+        let gone = self.remotes.iter().filter(is_gone).map(|(key, _)| key.clone());
+        for (server, name) in gone.collect::<Vec<_>>() {
+            self.remote_left(&server, &name, out);
         }
     }
 
@@ -113,9 +107,10 @@ impl Members {
             Record::Joined(name) => self.remote_joined(server, &name, out),
             Record::Left(name) => self.remote_left(server, &name, out),
             Record::Renamed { old, new } => {
-                if let Some(id) = self.remote(server, &old)
-                    && self.make_room(&new, Some(id), out)
-                {
+                let Some(id) = self.remote(server, &old) else {
+                    return self.remote_joined(server, &new, out);
+                };
+                if self.make_room(&new, Some(id), out) {
                     self.remotes.remove(&(server.into(), old));
                     self.remotes.insert((server.into(), new.clone()), (id, Instant::now()));
                     self.set_name(id, &new, out);
@@ -141,25 +136,21 @@ impl Members {
         let Some(id) = self.by_number(number) else {
             return;
         };
-        let is_wanted = self.get(id).is_some_and(|member| member.wanted.as_deref() == Some(name));
-        if is_wanted && let Some(member) = self.get_mut(id) {
-            member.wanted = None;
-        }
-        match held {
-            None if is_wanted => self.set_own_name(id, name, out),
-            Some(held) if is_wanted => {
-                let why = if names::caseless(held) == names::caseless(name) {
-                    format!("{name} is taken")
-                } else {
-                    format!("{name} can be mistaken for {held}")
-                };
-                error(id, &why, out);
+        let (Some(member), here) = (self.get(id), self.conflicting_name(name, Some(id), false))
+        else {
+            return;
+        };
+        match held.or(here) {
+            Some(_) if member.name == name => self.number_name(id, out),
+            None if member.name == name => {}
+            None => self.set_name(id, name, out),
+            Some(other) => {
+                taken(id, name, other, out);
+                if held.is_none() {
+                    // A member here has it by now: this one stays what it is, on all servers.
+                    out.claim(id, &member.name.clone(), false);
+                }
             }
-            // It has the name on this server alone.
-            Some(_) if self.get(id).is_some_and(|member| member.name == name) => {
-                self.number_name(id, out);
-            }
-            _ => {}
         }
     }
 

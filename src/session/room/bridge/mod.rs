@@ -6,7 +6,7 @@
 //!
 //! | failure                        | costs                                                            |
 //! |--------------------------------|------------------------------------------------------------------|
-//! | Redis is not there             | each room goes on by itself; up to 10,000 records wait, then the first are dropped |
+//! | Redis is not there             | each room goes on by itself; up to 8 MiB of records wait, then the first are dropped |
 //! | it comes back                  | what waited is sent, what came meanwhile is read; names that others have taken change |
 //! | it comes back without its data | what servers still keep (the last 256 entries) is sent again     |
 //! | a server dies                  | its members leave everywhere after 10 s; its last records may be lost |
@@ -16,6 +16,7 @@
 //! Who operates Redis can see all that is said, private lines too, and can say anything in any name.
 
 mod order;
+mod outgoing;
 mod record;
 mod store;
 mod threads;
@@ -23,8 +24,7 @@ mod threads;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -32,10 +32,11 @@ use crate::auth::random_bytes;
 use crate::exit::{During, Failure};
 use crate::net::deadline::Deadline;
 use crate::net::poller::Waker;
+use outgoing::{Claim, Outgoing};
 pub use record::Record;
-pub use store::Location;
+pub use store::{Location, Others};
 pub use threads::Incoming;
-use threads::{Command, State, ToRoom, Writer};
+use threads::{ToRoom, Writer};
 
 /// Messages that wait for the room at most.
 const INCOMING: usize = 256;
@@ -43,19 +44,21 @@ const INCOMING: usize = 256;
 const HIGH_WATER: usize = 1 << 20;
 /// For how long Redis may take nothing of it until they are read again.
 const WAIT: Duration = Duration::from_millis(250);
-/// How often a full bridge, and its end, is looked at.
+/// How often a full bridge, its end, and a room that takes nothing are looked at.
 const POLL: Duration = Duration::from_millis(5);
+/// More numbers for guests are fetched when so many are left.
+const FEW: u64 = 500;
 
 /// A room's end of the bridge.
 pub struct Bridge {
-    commands: Sender<Command>,
+    outgoing: Arc<Outgoing>,
     incoming: Receiver<Incoming>,
     waker: Waker,
-    /// The bytes of records that Redis does not have.
-    queued: Arc<AtomicUsize>,
     is_up: bool,
-    /// Since when it is full, or when Redis has taken something last, and what was queued then.
-    full: Option<(Instant, usize)>,
+    /// Since when it is full, or when Redis has taken something last, and how much it had taken then.
+    full: Option<(Instant, u64)>,
+    /// The room takes nothing until then.
+    resumes: Deadline,
     guests: Range<u64>,
     writer: JoinHandle<()>,
 }
@@ -65,24 +68,21 @@ impl Bridge {
     pub fn start(location: &Location, recall: usize) -> Result<Self, Failure> {
         let started = |result: std::io::Result<_>| result.during("start", "the bridge");
         let waker = Waker::new().during("start", "the bridge")?;
-        let server = format!("{:016x}", u64::from_ne_bytes(random_bytes()?));
-        let (commands, receiver) = mpsc::channel();
+        let outgoing = Arc::new(Outgoing::default());
         let (sender, incoming) = mpsc::sync_channel(INCOMING);
-        let queued = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
             location: location.clone(),
-            server,
+            server: format!("{:016x}", u64::from_ne_bytes(random_bytes()?)),
             recall,
-            commands: receiver,
+            outgoing: Arc::clone(&outgoing),
             room: ToRoom { sender, waker: waker.clone() },
-            queued: Arc::clone(&queued),
-            has_missed: Arc::default(),
-            state: State::default(),
+            private: 0,
+            is_reading: false,
         };
         let named = thread::Builder::new().name("bridge writer".into());
         let writer = started(named.spawn(|| writer.run()))?;
-        let (is_up, full, guests) = (false, None, 0..0);
-        Ok(Self { commands, incoming, waker, queued, is_up, full, guests, writer })
+        let (is_up, full, guests, resumes) = (false, None, 0..0, Deadline::NEVER);
+        Ok(Self { outgoing, incoming, waker, is_up, full, resumes, guests, writer })
     }
 
     /// Readable when something has come.
@@ -92,15 +92,20 @@ impl Bridge {
 
     /// What has come.
     pub fn take(&mut self) -> Option<Incoming> {
-        let incoming = self.incoming.try_recv().ok();
-        match &incoming {
-            Some(Incoming::Up(_)) => self.is_up = true,
-            Some(Incoming::Down(_)) => self.is_up = false,
-            Some(Incoming::Guests(numbers)) => self.guests = numbers.clone(),
-            Some(_) => {}
-            None => self.waker.quiet(),
+        self.resumes = Deadline::NEVER;
+        let mut incoming = self.incoming.try_recv();
+        if incoming.is_err() {
+            self.waker.quiet();
+            incoming = self.incoming.try_recv(); // it may have come just before
         }
-        incoming
+        let incoming = incoming.ok()?;
+        match &incoming {
+            Incoming::Up(_) => self.is_up = true,
+            Incoming::Down(_) => self.is_up = false,
+            Incoming::Guests(numbers) => self.guests = numbers.clone(),
+            _ => {}
+        }
+        Some(incoming)
     }
 
     /// Wakes the room again: there may be more.
@@ -108,64 +113,77 @@ impl Bridge {
         self.waker.wake();
     }
 
-    /// Whether Redis is there.
-    pub fn is_up(&self) -> bool {
-        self.is_up
+    /// The room takes nothing for a moment.
+    pub fn rest(&mut self) {
+        self.waker.quiet();
+        self.resumes = Deadline::after(POLL);
     }
 
     /// Whether members are to wait: Redis is there, has much to take, and takes it.
     pub fn waits(&mut self) -> bool {
-        let (now, queued) = (Instant::now(), self.queued.load(Ordering::Relaxed));
-        if !self.is_up || queued < HIGH_WATER {
+        let (waiting, taken) = if self.is_up {
+            let state = self.outgoing.lock();
+            (state.waiting(), state.taken())
+        } else {
+            (0, 0)
+        };
+        if waiting < HIGH_WATER {
             self.full = None;
             return false;
         }
-        let (since, before) = *self.full.get_or_insert((now, queued));
-        if queued < before {
-            self.full = Some((now, queued));
+        let now = Instant::now();
+        let (since, before) = *self.full.get_or_insert((now, taken));
+        if taken > before {
+            self.full = Some((now, taken));
         }
-        now - since < WAIT
+        taken > before || now - since < WAIT
     }
 
-    /// When to ask that again.
+    /// Whether they wait now.
+    pub fn is_full(&self) -> bool {
+        self.full.is_some()
+    }
+
+    /// When to look at it again.
     pub fn deadline(&self) -> Deadline {
-        self.full.map(|_| Instant::now() + POLL).into()
+        self.resumes.min(self.full.map(|_| Instant::now() + POLL).into())
     }
 
     /// A number for a guest that no other server gives.
     pub fn guest(&mut self) -> Option<u64> {
+        if self.guests.end.saturating_sub(self.guests.start) == FEW {
+            self.outgoing.change(|state| state.needs_guests = true);
+        }
         self.guests.next()
     }
 
     /// Passes a record on to all servers.
-    pub fn publish(&self, record: Record) {
-        self.queued.fetch_add(record.len(), Ordering::Relaxed);
-        self.send(Command::Publish(record));
+    pub fn publish(&self, record: &Record) {
+        self.outgoing.change(|state| state.publish(record));
     }
 
-    /// Passes a private line on to one server.
-    pub fn tell(&self, server: &str, record: Record) {
-        self.send(Command::Private(server.into(), record));
+    /// Passes a private line on to one server; false where that is out of reach, or too many wait already.
+    pub fn tell(&self, server: &str, record: Record) -> bool {
+        self.is_up && self.outgoing.change(|state| state.tell(server, record))
     }
 
-    /// Takes a name for a member, which is said to have joined with it if it `has_joined`.
-    pub fn claim(&self, member: u64, name: &str, has_joined: bool) {
-        self.send(Command::Claim { member, name: name.into(), has_joined });
+    /// Takes a name for a member, which is called so already or wishes to be. Returns whether the wish is to be
+    /// waited for.
+    pub fn claim(&self, member: u64, name: &str, is_wish: bool) -> bool {
+        let is_wish = is_wish && self.is_up;
+        let claim = Claim { member, name: name.into(), is_wish };
+        self.outgoing.change(|state| state.claims.push_back(claim));
+        is_wish
     }
 
-    /// Gives a name back.
-    pub fn release(&self, name: &str) {
-        self.send(Command::Release(name.into()));
-    }
-
-    fn send(&self, command: Command) {
-        // The thread ends with the room only.
-        let _ = self.commands.send(command);
+    /// A member has left.
+    pub fn left(&self, member: u64) {
+        self.outgoing.change(|state| state.left(member));
     }
 
     /// Ends it: what is queued is sent, and the names are given back, as far as there is time.
     pub fn finish(self, until: Deadline) {
-        self.send(Command::Close);
+        self.outgoing.change(|state| state.is_closing = true);
         while !self.writer.is_finished() && !until.passed() {
             while self.incoming.try_recv().is_ok() {} // else it could wait for the room
             thread::sleep(POLL);

@@ -2,28 +2,28 @@
 //! while longer; others know by the number what they have had, and what they have missed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::record::Record;
 
 /// The most records and bytes in one entry of the stream.
 const RECORDS: u64 = 128;
 const BYTES: usize = 64 << 10;
-/// The most records that wait for Redis; also what the stream holds at least.
-pub const MOST: u64 = 10_000;
-/// The same in bytes.
-const MOST_BYTES: usize = 8 << 20;
+/// The most bytes of records that wait for Redis.
+const MOST: usize = 8 << 20;
 /// Entries that are kept when Redis has them: it may come back without its latest data.
 const KEPT: usize = 256;
 /// Servers whose numbers are known at most.
 const SERVERS: usize = 1024;
 
 /// An entry of the stream.
+#[derive(Clone)]
 pub struct Entry {
     /// The number of its first record.
     pub first: u64,
     pub count: u64,
     /// The records as [`Record::write`] has made them.
-    pub records: Vec<u8>,
+    pub records: Arc<Vec<u8>>,
     /// What Redis calls it, once Redis has it.
     pub id: Option<String>,
     /// It was sent, perhaps in vain: it does not change any more.
@@ -35,7 +35,7 @@ impl Entry {
     pub fn of(number: u64, record: &Record) -> Self {
         let mut records = Vec::new();
         record.write(&mut records);
-        Self { first: number, count: 1, records, id: None, is_sealed: true }
+        Self { first: number, count: 1, records: Arc::new(records), id: None, is_sealed: true }
     }
 }
 
@@ -46,9 +46,10 @@ pub struct Backlog {
     entries: VecDeque<Entry>,
     /// The number of the last record.
     last: u64,
-    /// Records, and bytes, that Redis does not have.
-    waiting: u64,
-    bytes: usize,
+    /// Bytes of records that Redis does not have.
+    waiting: usize,
+    /// Bytes that it has taken.
+    taken: u64,
 }
 
 impl Backlog {
@@ -59,53 +60,52 @@ impl Backlog {
         };
         self.last += 1;
         if !self.entries.back().is_some_and(is_open) {
-            let (first, records) = (self.last, Vec::new());
+            let (first, records) = (self.last, Arc::default());
             self.entries.push_back(Entry { first, count: 0, records, id: None, is_sealed: false });
         }
         if let Some(entry) = self.entries.back_mut() {
             let before = entry.records.len();
-            record.write(&mut entry.records);
+            record.write(Arc::make_mut(&mut entry.records)); // shared once it is sealed
             entry.count += 1;
-            self.bytes += entry.records.len() - before;
-            self.waiting += 1;
+            self.waiting += entry.records.len() - before;
         }
         self.bound()
     }
 
-    /// Drops the first ones that wait beyond the bounds.
+    /// Drops the first ones that wait beyond the bound.
     fn bound(&mut self) -> u64 {
         let mut dropped = 0;
-        while self.waiting > MOST || self.bytes > MOST_BYTES {
-            let Some(at) = self.entries.iter().position(|entry| entry.id.is_none()) else {
-                break;
-            };
-            if let Some(entry) = self.entries.remove(at) {
-                dropped += entry.count;
-                self.waiting -= entry.count;
-                self.bytes -= entry.records.len();
-            }
+        while self.waiting > MOST
+            && let Some(at) = self.entries.iter().position(|entry| entry.id.is_none())
+            && let Some(entry) = self.entries.remove(at)
+        {
+            dropped += entry.count;
+            self.waiting -= entry.records.len();
         }
         dropped
     }
 
     /// The first entries that Redis does not have, which do not change any more.
-    pub fn unsent(&mut self, most: usize) -> Vec<&Entry> {
+    pub fn unsent(&mut self, most: usize) -> Vec<Entry> {
         let waiting = self.entries.iter_mut().filter(|entry| entry.id.is_none()).take(most);
         waiting
             .map(|entry| {
                 entry.is_sealed = true;
-                &*entry
+                entry.clone()
             })
             .collect()
     }
 
-    /// Redis has the first ones that wait, and calls them by these names.
-    pub fn sent(&mut self, ids: Vec<String>) {
-        let waiting = self.entries.iter_mut().filter(|entry| entry.id.is_none());
-        for (entry, id) in waiting.zip(ids) {
-            entry.id = Some(id);
-            self.waiting -= entry.count;
-            self.bytes -= entry.records.len();
+    /// Redis has these, and calls them by these names.
+    pub fn sent(&mut self, entries: &[Entry], ids: Vec<String>) {
+        for (sent, id) in entries.iter().zip(ids) {
+            // Not among them any more if it was dropped meanwhile.
+            if let Ok(at) = self.entries.binary_search_by_key(&sent.first, |entry| entry.first)
+                && self.entries[at].id.replace(id).is_none()
+            {
+                self.waiting -= sent.records.len();
+                self.taken += sent.records.len() as u64;
+            }
         }
         let had = self.entries.iter().take_while(|entry| entry.id.is_some()).count();
         self.entries.drain(..had.saturating_sub(KEPT));
@@ -120,15 +120,19 @@ impl Backlog {
     pub fn unsend(&mut self) {
         for entry in &mut self.entries {
             if entry.id.take().is_some() {
-                self.waiting += entry.count;
-                self.bytes += entry.records.len();
+                self.waiting += entry.records.len();
             }
         }
     }
 
     /// The bytes of the records that Redis does not have.
     pub fn waiting(&self) -> usize {
-        self.bytes
+        self.waiting
+    }
+
+    /// The bytes that Redis has taken so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 }
 
@@ -176,8 +180,11 @@ mod tests {
         assert_eq!(backlog.push(&said("first")), 0);
         let first = backlog.unsent(1).pop().map(|it| (it.first, it.count)).unwrap();
         assert_eq!(seen.take("a", first.0, first.1), News { known: 0, missed: 0 });
-        backlog.sent(vec!["1-0".into()]);
-        let dropped: u64 = (0..MOST + 1000).map(|_| backlog.push(&said("x"))).sum();
+        let sent = backlog.unsent(1);
+        backlog.sent(&sent, vec!["1-0".into()]);
+        let line = said(&"x".repeat(1000));
+        let most = u64::try_from(MOST / 1006).unwrap();
+        let dropped: u64 = (0..most + 1000).map(|_| backlog.push(&line)).sum();
         assert!((1000..1000 + 2 * RECORDS).contains(&dropped), "{dropped}");
         let next = backlog.unsent(1).pop().map(|it| (it.first, it.count)).unwrap();
         assert_eq!(seen.take("a", next.0, next.1), News { known: 0, missed: dropped });
@@ -197,7 +204,8 @@ mod tests {
                     }
                     2 => {
                         let mut ids = Vec::new();
-                        for entry in backlog.unsent(3) {
+                        let entries = backlog.unsent(3);
+                        for entry in &entries {
                             let news = seen.take("a", entry.first, entry.count);
                             prop_assert_eq!(news.missed, 0);
                             let known = usize::try_from(news.known).unwrap();
@@ -206,7 +214,7 @@ mod tests {
                             ids.push(format!("{serial}-0"));
                         }
                         if serial % 3 > 0 { // else the reply is lost
-                            backlog.sent(ids);
+                            backlog.sent(&entries, ids);
                         }
                     }
                     _ => backlog.unsend(),

@@ -9,13 +9,17 @@
 //! | `alive:SERVER`  | a string: the server is there, and holds its names                     | 10 s without it    |
 //! | `guests`        | a counter: how many guests have been numbered                          | a week             |
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ops::Range;
 use std::time::Duration;
 
-use redis::{Client, Connection, IntoConnectionInfo, Pipeline, RedisError, RedisResult, cmd, pipe};
+use redis::{
+    Client, Connection, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Value, cmd, pipe,
+};
 
-use super::order::{Entry, MOST};
+use super::order::Entry;
+use super::outgoing::Claim;
 use crate::exit::Failure;
 use crate::sanitize::names;
 
@@ -27,33 +31,38 @@ const BLOCK: Duration = Duration::from_secs(1);
 pub const ALIVE: Duration = Duration::from_secs(8);
 /// After so long all that is left of a room goes.
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The same for private lines that were not fetched, and how many are kept.
+/// Entries that the stream of all has at least.
+const MOST: u64 = 10_000;
+/// The same for private lines that were not fetched, and after how long they go.
 const PRIVATE: Duration = Duration::from_secs(60);
 const MOST_PRIVATE: u64 = 1000;
 /// Entries that one read returns at most.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
+/// Before any entry.
+pub const START: &str = "0-0";
 /// Guests that one server numbers at a time.
 const GUESTS: u64 = 1000;
 
-/// Takes a name in all its forms for `SERVER NAME`, unless a server that is there holds one of them: returns
-/// what holds it then.
+/// Takes a name in all its forms for `SERVER MEMBER NAME`, unless another member of a server that is there holds
+/// one of them: returns what holds it then.
 const CLAIM: &str = "
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
   if held then
-    local owner = string.match(held, '^%S+')
-    if owner ~= ARGV[1] and redis.call('EXISTS', KEYS[2] .. owner) == 1 then return held end
+    local owner, member = string.match(held, '^(%S+) (%S+)')
+    if owner ~= ARGV[1] and redis.call('EXISTS', KEYS[2] .. owner) == 1
+      or owner == ARGV[1] and member ~= ARGV[2] then return held end
   end
 end
-for i = 3, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], ARGV[1] .. ' ' .. ARGV[2]) end
+local value = table.concat(ARGV, ' ', 1, 3)
+for i = 4, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], value) end
 return false";
 
-/// Gives a name back, as far as `SERVER NAME` holds it.
+/// Gives a name back, as far as `SERVER MEMBER NAME` holds it.
 const RELEASE: &str = "
-for i = 3, #ARGV do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[1] .. ' ' .. ARGV[2] then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-  end
+local value = table.concat(ARGV, ' ', 1, 3)
+for i = 4, #ARGV do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == value then redis.call('HDEL', KEYS[1], ARGV[i]) end
 end";
 
 /// The servers that are there. The names of the others are given back.
@@ -78,6 +87,15 @@ return living";
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// The server, the member and the name that a value of `names` has.
+fn owned(value: &str) -> Option<(&str, u64, &str)> {
+    let mut words = value.split(' ');
+    Some((words.next()?, words.next()?.parse().ok()?, words.next()?))
+}
+
+/// Members of other servers, by server and name.
+pub type Others = BTreeSet<(String, String)>;
 
 /// The entries of a stream: what Redis calls each, and its fields and values in turn.
 pub type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -160,45 +178,53 @@ impl Store {
         Ok((before.is_some(), self.living()?))
     }
 
-    fn with_name(&self, commands: &mut Pipeline, script: &str, keys: &[&str], name: &str) {
+    fn with_name(
+        &self,
+        commands: &mut Pipeline,
+        script: &str,
+        keys: &[&str],
+        (member, name): (u64, &str),
+    ) {
         commands.cmd("EVAL").arg(script).arg(keys.len());
         for key in keys {
             commands.arg(self.key(key));
         }
         let skeletons = names::skeletons(name);
-        commands.arg(&self.server).arg(name).arg(&skeletons[..]);
+        commands.arg(&self.server).arg(member).arg(name).arg(&skeletons[..]);
     }
 
-    /// Takes these names; of each that another server holds, that name.
-    pub fn claim(&mut self, names: &[&str]) -> RedisResult<Vec<Option<String>>> {
+    /// Takes these names; of each that another member holds, that name.
+    pub fn claim(&mut self, claims: &[Claim]) -> RedisResult<Vec<Option<String>>> {
         let mut commands = pipe();
-        for name in names {
-            self.with_name(&mut commands, CLAIM, &["names", "alive:"], name);
+        for Claim { member, name, .. } in claims {
+            self.with_name(&mut commands, CLAIM, &["names", "alive:"], (*member, name));
         }
         let held: Vec<Option<String>> = commands.query(&mut self.connection)?;
-        let name = |held: String| held.split_once(' ').map(|(_, name)| name.into());
+        let name = |held: String| Some(owned(&held)?.2.into());
         Ok(held.into_iter().map(|held| held.and_then(name)).collect())
     }
 
-    /// Gives these names back.
-    pub fn release(&mut self, names: &[&str]) -> RedisResult<()> {
+    /// Gives these names of members back.
+    pub fn release(&mut self, names: &[(u64, String)]) -> RedisResult<()> {
         let mut commands = pipe();
-        for name in names {
-            self.with_name(&mut commands, RELEASE, &["names"], name);
+        for (member, name) in names {
+            self.with_name(&mut commands, RELEASE, &["names"], (*member, name));
         }
         commands.query(&mut self.connection)
     }
 
-    /// The members of the other servers, as servers and names.
-    pub fn members(&mut self) -> RedisResult<Vec<(String, String)>> {
+    /// All members of this server, by number and name, and those of the others, by server and name.
+    pub fn members(&mut self) -> RedisResult<(Vec<(u64, String)>, Others)> {
         let all: Vec<String> = cmd("HVALS").arg(self.key("names")).query(&mut self.connection)?;
-        let owned = all.iter().filter_map(|value| value.split_once(' '));
-        let others = owned.filter(|(server, _)| *server != self.server);
-        let mut others: Vec<_> =
-            others.map(|(server, name)| (server.into(), name.into())).collect();
-        others.sort_unstable();
-        others.dedup(); // a name has several forms
-        Ok(others)
+        let (mut own, mut others) = (Vec::new(), Others::new());
+        for (server, member, name) in all.iter().filter_map(|value| owned(value)) {
+            if server == self.server {
+                own.push((member, name.into())); // twice: a name has several forms
+            } else {
+                others.insert((server.into(), name.into()));
+            }
+        }
+        Ok((own, others))
     }
 
     /// Numbers for guests that no other server gives.
@@ -208,37 +234,60 @@ impl Store {
         Ok(end.saturating_sub(GUESTS) + 1..end + 1)
     }
 
-    /// Appends entries, to all or to one server; what Redis calls them.
-    pub fn append(&mut self, to: Option<&str>, entries: &[&Entry]) -> RedisResult<Vec<String>> {
-        let key = self.key(&to.map_or_else(|| "lines".into(), |server| format!("to:{server}")));
-        let most = if to.is_none() { MOST } else { MOST_PRIVATE };
+    /// Appends entries for all servers; what Redis calls them.
+    pub fn append(&mut self, entries: &[Entry]) -> RedisResult<Vec<String>> {
         let mut commands = pipe();
         for entry in entries {
-            commands.cmd("XADD").arg(&key).arg("MAXLEN").arg("~").arg(most).arg("*");
-            commands.arg("server").arg(&self.server).arg("first").arg(entry.first);
-            commands.arg("records").arg(&entry.records);
-        }
-        if to.is_some() {
-            commands.cmd("EXPIRE").arg(&key).arg(PRIVATE.as_secs()).ignore();
+            self.with_entry(&mut commands, "lines", MOST, entry);
         }
         commands.query(&mut self.connection)
     }
 
-    /// The last entries, the first of them first.
-    pub fn last(&mut self, most: usize) -> RedisResult<Entries> {
-        let key = self.key("lines");
-        let range = cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(most).to_owned();
-        let mut entries: Entries = range.query(&mut self.connection)?;
-        entries.reverse();
-        Ok(entries)
+    /// Appends entries, each for one server.
+    pub fn append_private(&mut self, entries: &[(String, Entry)]) -> RedisResult<()> {
+        let mut commands = pipe();
+        for (server, entry) in entries {
+            let name = format!("to:{server}");
+            self.with_entry(&mut commands, &name, MOST_PRIVATE, entry);
+            commands.cmd("EXPIRE").arg(self.key(&name)).arg(PRIVATE.as_secs());
+        }
+        commands.query::<Vec<Value>>(&mut self.connection).map(drop)
     }
 
-    /// Whether the stream has this entry.
-    pub fn has(&mut self, id: &str) -> RedisResult<bool> {
+    fn with_entry(&self, commands: &mut Pipeline, name: &str, most: u64, entry: &Entry) {
+        commands.cmd("XADD").arg(self.key(name)).arg("MAXLEN").arg("~").arg(most).arg("*");
+        commands.arg("server").arg(&self.server).arg("first").arg(entry.first);
+        commands.arg("records").arg(&**entry.records);
+    }
+
+    /// The entries before `end`, the last of them first.
+    pub fn before(&mut self, end: &str, most: usize) -> RedisResult<Entries> {
         let key = self.key("lines");
-        let range = cmd("XRANGE").arg(key).arg(id).arg(id).to_owned();
-        let entries: Entries = range.query(&mut self.connection)?;
-        Ok(!entries.is_empty())
+        cmd("XREVRANGE")
+            .arg(key)
+            .arg(end)
+            .arg("-")
+            .arg("COUNT")
+            .arg(most)
+            .query(&mut self.connection)
+    }
+
+    /// What Redis calls the last entry.
+    pub fn last(&mut self) -> RedisResult<String> {
+        Ok(self.before("+", 1)?.pop().map_or_else(|| START.into(), |(id, _)| id))
+    }
+
+    /// Whether Redis has had this entry and lost it, other than by trimming.
+    pub fn has_lost(&mut self, id: &str) -> RedisResult<bool> {
+        let key = self.key("lines");
+        let mut commands = pipe();
+        commands.cmd("XRANGE").arg(&key).arg(id).arg(id);
+        commands.cmd("XRANGE").arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
+        commands.cmd("XLEN").arg(&key);
+        let (there, first, count): (Entries, Entries, u64) =
+            commands.query(&mut self.connection)?;
+        let is_behind = first.first().is_none_or(|(first, _)| position(first) < position(id));
+        Ok(there.is_empty() && (is_behind || count < MOST))
     }
 
     /// Waits for a second for entries behind these, in the stream of all and in that of this server.
@@ -259,7 +308,9 @@ impl Store {
     /// Ends the part of this server: its names are free.
     pub fn leave(&mut self) -> RedisResult<()> {
         let mut commands = pipe();
-        commands.cmd("DEL").arg(self.key(&format!("alive:{}", self.server))).ignore();
+        for name in ["alive", "to"] {
+            commands.cmd("DEL").arg(self.key(&format!("{name}:{}", self.server))).ignore();
+        }
         commands.query::<()>(&mut self.connection)?;
         self.living().map(drop)
     }
@@ -269,4 +320,10 @@ impl Store {
         let living = cmd("EVAL").arg(LIVING).arg(3).arg(all).arg(alive).arg(names).to_owned();
         living.query(&mut self.connection)
     }
+}
+
+/// Where an entry is in its stream.
+pub fn position(id: &str) -> (u64, u64) {
+    let (time, number) = id.split_once('-').unwrap_or((id, "0"));
+    (time.parse().unwrap_or_default(), number.parse().unwrap_or_default())
 }

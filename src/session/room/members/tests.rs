@@ -77,8 +77,8 @@ impl Output for Got {
         self.stopped = true;
     }
 
-    fn publish(&mut self, record: Record) {
-        self.published.push(record);
+    fn publish(&mut self, record: &Record) {
+        self.published.push(record.clone());
     }
 
     fn tell_server(&mut self, _server: &str, record: Record) -> bool {
@@ -86,12 +86,12 @@ impl Output for Got {
         true
     }
 
-    fn claim(&mut self, member: Id, name: &str, _has_joined: bool) -> bool {
+    fn claim(&mut self, member: Id, name: &str, _is_wish: bool) -> bool {
         self.claims.push((member.number, name.into()));
         self.waits_for_names
     }
 
-    fn release(&mut self, _name: &str) {}
+    fn member_left(&mut self, _member: Id) {}
 
     fn guest(&mut self) -> Option<u64> {
         None
