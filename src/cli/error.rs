@@ -13,7 +13,7 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Failure {
     let command = line.get(1).map_or(OsStr::new(""), OsString::as_os_str);
     let context = |kind| error.get(kind).map(shown);
     let arg = context(ContextKind::InvalidArg).unwrap_or_default();
-    let value = context(ContextKind::InvalidValue).unwrap_or_default();
+    let value = without_password(context(ContextKind::InvalidValue).unwrap_or_default());
     let source = std::error::Error::source(error);
     // A file that a value names was waited for until the deadline: no error of the command line.
     if let Some(failure) = source.and_then(|source| source.downcast_ref::<Failure>())
@@ -129,6 +129,18 @@ fn name_of(arg: &str) -> &str {
         .next()
         .filter(|name| !name.is_empty())
         .unwrap_or(arg)
+}
+
+/// The value, without the user and the password if it is a URL that has them.
+fn without_password(mut value: String) -> String {
+    for (before, after) in [("://", '@'), ("pass=", '&')] {
+        if let Some(at) = value.find(before).map(|at| at + before.len()) {
+            let end = value.rfind(after).filter(|&end| end > at);
+            let end = end.or_else(|| (after == '&').then_some(value.len()));
+            value.replace_range(at..end.unwrap_or(at), if end.is_some() { "…" } else { "" });
+        }
+    }
+    value
 }
 
 fn shown(value: &ContextValue) -> String {

@@ -10,6 +10,7 @@ use crate::run::{
     Running, Words, events_of, is_like, program, python, read_to_reset, shell, sockctl, until,
 };
 
+mod bridge;
 mod commands;
 mod faults;
 mod memory;

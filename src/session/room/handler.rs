@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bridge::{Bridge, Record};
+use super::bridge::{self, Bridge, Record};
 use super::commands::READ;
 use super::log::Log;
 use super::members::{Identity, Members, OPERATOR, OPERATOR_NAME, Output};
@@ -185,6 +185,9 @@ impl Room {
             let Some(incoming) = bridge.take() else {
                 return;
             };
+            if let bridge::Incoming::Down(why) = &incoming {
+                self.talk.warn(why); // not for strangers
+            }
             delivered += self.change(clients, |members, out| members.cross(incoming, out));
         }
         if let Some(bridge) = &self.bridge {

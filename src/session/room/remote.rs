@@ -27,12 +27,10 @@ impl Members {
                 }
             }
             Incoming::Members(there) => self.members_are(&there, out),
-            Incoming::Down(why) => {
+            Incoming::Down(_) => {
                 self.is_alone = true;
-                let line = format!(
-                    "-- the other servers are out of reach ({why}): this room goes on by itself\n"
-                );
-                out.broadcast(line.as_bytes(), &[]);
+                let line = b"-- the other servers are out of reach: this room goes on by itself\n";
+                out.broadcast(line, &[]);
             }
             Incoming::Recalled(said) => self.recall_others(said),
             Incoming::Records(server, records) => {

@@ -11,7 +11,9 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::error::Error;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{
@@ -20,8 +22,8 @@ use redis::{
 
 use super::order::Entry;
 use super::outgoing::Claim;
-use crate::exit::Failure;
-use crate::sanitize::names;
+use crate::exit::{Failure, cause};
+use crate::sanitize::{self, names};
 
 /// How long a command may take, and connecting. A read that waits for entries waits for [`BLOCK`] less.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -119,6 +121,11 @@ impl Location {
         if !names::name(room).is_ok_and(|it| it == room) {
             return Err(Failure::usage("room=NAME: letters, digits, _ - . only"));
         }
+        let known = ["protocol=", "db=", "user=", "pass="];
+        if let Some(unknown) = others.iter().find(|it| !known.iter().any(|key| it.starts_with(key)))
+        {
+            return Err(Failure::usage(format!("?{unknown}: expected ?room=NAME")));
+        }
         let address = match address.strip_prefix("unix:") {
             Some(path) if !path.starts_with("//") => {
                 let path = std::path::absolute(path).map_err(|e| Failure::usage(e.to_string()))?;
@@ -129,7 +136,8 @@ impl Location {
         let url = [address.as_str(), &others.join("&")].join("?");
         let wrong = |error: RedisError| {
             let forms = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix:PATH";
-            Failure::usage(format!("{error}; accepted: {forms}, each with ?room=NAME"))
+            let why = error.to_string().replace(" - InvalidClientConfig", "");
+            Failure::usage(format!("{why}; accepted: {forms}, each with ?room=NAME"))
         };
         let mut info = url.trim_end_matches('?').into_connection_info().map_err(wrong)?;
         let shown = info.addr().to_string();
@@ -319,6 +327,17 @@ impl Store {
         let [alive, all, names] = ["alive:", "servers", "names"].map(|it| self.key(it));
         let living = cmd("EVAL").arg(LIVING).arg(3).arg(all).arg(alive).arg(names).to_owned();
         living.query(&mut self.connection)
+    }
+}
+
+/// Why a command failed.
+pub fn reason(error: &RedisError) -> String {
+    type Inner = Arc<dyn Error + Send + Sync>;
+    let inner = error.source().and_then(|source| source.downcast_ref::<Inner>());
+    match inner.and_then(|inner| inner.downcast_ref()) {
+        _ if error.is_timeout() => format!("no answer within {} s", TIMEOUT.as_secs()),
+        Some(error) => cause(error),
+        None => sanitize::text(error.to_string().as_bytes()),
     }
 }
 

@@ -13,9 +13,8 @@ use redis::RedisResult;
 use super::order::{Entry, Seen};
 use super::outgoing::{Claim, Outgoing};
 use super::record::Record;
-use super::store::{ALIVE, Entries, Location, Others, START, Store, position};
+use super::store::{ALIVE, Entries, Location, Others, START, Store, position, reason};
 use crate::net::poller::Waker;
-use crate::sanitize;
 
 /// How often a server says that it is there.
 const BEAT: Duration = Duration::from_millis(1500);
@@ -113,8 +112,8 @@ impl Writer {
                 link = None;
                 self.outgoing.lock().is_connected = false;
                 if is_up.replace(false) != Some(false) {
-                    let why = sanitize::text(error.to_string().as_bytes());
-                    self.room.send(Incoming::Down(why));
+                    let (address, why) = (&self.location.shown, reason(&error));
+                    self.room.send(Incoming::Down(format!("--bridge {address}: {why}")));
                 }
                 next = Instant::now() + pause;
                 pause = (pause * 2).min(LONGEST);
