@@ -246,7 +246,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__auth__subcmd__serve)
-            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --recall --broker --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --delay --cut --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --digest --python --context --key-file --key-fd --create-key --keys --no-penalty --port --room --recall --bridge --broker --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --delay --cut --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -285,6 +285,10 @@ _sockctl() {
                     return 0
                     ;;
                 --recall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bridge)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -768,7 +772,7 @@ _sockctl() {
             return 0
             ;;
         sockctl__subcmd__serve)
-            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --recall --broker --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --delay --cut --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
+            opts="-p -s -C -m -4 -6 -n -o -w -i -x -v -q -h --tls --create-cert --tls-ca --tls-cert --tls-key --tls-alpn --port --room --recall --bridge --broker --echo --discard --reply --when --to --source --wait --send-proxy --to-tls-ca --to-tls-pin --to-key-file --to-context --delay --cut --send --send-hex --expect --expect-eof --pause --starttls --reset --rate --sh --crlf --send-only --recv-only --no-half-close --once --max-conns --on-full --per-ip --allow --deny --accept-proxy --grace --backlog --reuse-port --mode --systemd --port-file --timestamps --bell --history --ipv4 --ipv6 --numeric --opt --timeout --idle-timeout --deadline --hex --log --raw --verbose --quiet --trace --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,6 +840,10 @@ _sockctl() {
                     return 0
                     ;;
                 --recall)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bridge)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,8 @@
 //! `--bridge`: one room on several servers, which tell each other through a real Redis what happens. Each line of
 //! a failure run is numbered and counted.
 
+#![allow(clippy::print_stdout, reason = "the counts of a run")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
@@ -65,7 +67,7 @@ impl Redis {
     #[track_caller]
     pub fn room(&self, words: &str) -> Running {
         let before = self.servers();
-        let room = room(&format!("--bridge {} {words}", self.url()));
+        let room = room(format!("--bridge {} {words}", self.url()));
         until("the room is bridged", || self.servers() > before);
         room
     }
@@ -155,7 +157,7 @@ fn what_is_no_bridge_is_refused() {
 
 #[test]
 fn without_redis_the_room_goes_on() {
-    let room = room(&format!("--bridge redis://127.0.0.1:{}", free_port()));
+    let room = room(format!("--bridge redis://127.0.0.1:{}", free_port()));
     room.stdout_has("-- the other servers are out of reach: this room goes on by itself\n");
     let mut ann = Member::join(&room, "guest1");
     let mut bob = Member::join(&room, "guest2");

@@ -92,7 +92,9 @@ fn talk_while(speakers: &[Speaker], time: Duration, disturb: impl FnOnce() + Sen
         let start = Instant::now();
         let mut said = 0;
         while start.elapsed() < time {
-            speakers.iter().for_each(|speaker| speaker.says(said));
+            for speaker in speakers {
+                speaker.says(said);
+            }
             said += 1;
             thread::sleep(Duration::from_millis(2)); // their pace
         }
@@ -307,7 +309,8 @@ fn one_member_floods() {
     }
     let mut took = Duration::ZERO;
     let said = talk_while(&speakers, Duration::from_secs(5), || {
-        let lines: String = (0..FLOOD).map(|number| format!("{number}\n")).collect();
+        let lines: Vec<String> = (0..FLOOD).map(|number| number.to_string() + "\n").collect();
+        let lines = lines.concat();
         let start = Instant::now();
         { &dora.stream }.write_all(lines.as_bytes()).unwrap();
         took = start.elapsed();
