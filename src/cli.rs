@@ -67,7 +67,7 @@ sockctl serve 6379 --once --expect PING --send +PO --reset  # breaks in mid-answ
         read: |matches| Command::new(matches, |it: &Connect| &it.client.socket.talk, Connect::run),
         examples: "\
 sockctl connect 8520                     # talk with a server on this machine; q or Ctrl-D leaves
-sockctl connect chat:8520 --nick ann --reconnect   # in a room, and back after its server restarts
+sockctl connect chat:8520 --nick ann --reconnect   # in a room (/help is its command), also after restarts
 tail -f log | sockctl connect logs:5140 --reconnect -q   # sends lines for as long as there are any
 sockctl connect db 5432 -z --wait 30s    # wait until a port is open
 sockctl connect -z db:5432 unix:/run/app.sock --wait 30s -- ./server   # wait for both, then run it

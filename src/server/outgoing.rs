@@ -1,5 +1,6 @@
-//! Connections that we dial: tried again while `--wait` lasts, through a proxy where one is named,
-//! with a PROXY header in front, and with the handshake of our key behind all that. The order:
+//! Connections that we dial: tried again while `--wait` lasts and, with `--reconnect`, once they are lost;
+//! through a proxy where one is named, with a PROXY header in front, and with the handshake of our key
+//! behind all that. The order:
 //!
 //! ```text
 //! Dialer ──> Tunnel (handshake) ──> PROXY header (sent) ──> Security (handshake) ──> admitted

@@ -104,7 +104,7 @@ pub trait Handler {
     fn left(&mut self, _client: Id, _clients: &mut dyn Clients) {}
 
     /// The client's connection is over. This comes last, after [`Handler::left`]. Returns whether it is
-    /// dialled again, as one that was not there yet: it was dialled with `--wait`.
+    /// dialled again: with `--wait` as one that was not there yet, with `--reconnect` as another one.
     fn closed(&mut self, _client: Id, _closed: &Closed, _clients: &mut dyn Clients) -> bool {
         false
     }

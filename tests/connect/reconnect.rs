@@ -3,11 +3,13 @@
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+use super::proxy::SOCKS;
 use crate::run::{
-    Folder, REFUSED, RESET, accept, events_of, free_port, listen, listener, read_all, refused,
-    reset, sockctl, take,
+    Folder, REFUSED, RESET, accept, events_of, free_port, listen, listener, listening, read_all,
+    refused, reset, sockctl, take,
 };
 
 /// A short pause, to come back at once.
@@ -189,6 +191,39 @@ fn a_secured_connection_comes_back_too() {
         client.finish().gives(0, "one\ntwo\n");
         echo.signal("TERM");
     }
+}
+
+#[test]
+fn it_comes_back_through_a_proxy_and_to_a_unix_socket() {
+    let (listener, address) = listener();
+    let (_proxy, at) = listening(SOCKS, "2 open");
+    let words = format!("connect {address} {SOON} --proxy socks5://{at} --send-proxy -q");
+    let mut client = sockctl(words).start();
+    for part in ["one", "two"] {
+        let peer = accept(&listener);
+        client.send(part);
+        let wanted = format!("PROXY UNKNOWN\r\n{part}");
+        assert_eq!(take(&peer, wanted.len()), wanted.as_bytes());
+        if part == "two" {
+            client.close();
+            read_all(&peer);
+        }
+    }
+    client.finish().is(0, "", "");
+
+    let folder = Folder::new();
+    let path = folder.at("s");
+    let mut client = sockctl(format!("connect unix:{} {SOON} -q", path.display())).start();
+    for part in ["one", "two"] {
+        let listener = UnixListener::bind(&path).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        client.send(part);
+        assert_eq!(take(&peer, 3), part.as_bytes());
+    }
+    client.close();
+    client.signal("TERM");
+    client.finish().gives(143, "");
 }
 
 #[test]

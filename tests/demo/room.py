@@ -15,21 +15,21 @@ import time
 import unicodedata
 
 SOCKET = "sockctl-demo"
-COLUMNS, ROWS = 46, 17
+COLUMNS, ROWS = 48, 20
 # Each terminal with its title; what is typed where, and what has to be seen before the next.
-TITLES = {"server": "sockctl serve --room", "ann": "sockctl connect", "bob": "sockctl connect"}
+TITLES = {"server": "the server", "ann": "Ann", "bob": "王小明"}
 SCRIPT = [
     ("server", "sockctl serve --room", "server", "listening on"),
-    ("ann", "sockctl connect", "ann", "-- guest1 joined"),
-    ("ann", "/nick Ann", "server", "-- guest1 is now Ann"),
-    ("bob", "sockctl connect", "server", "-- guest2 joined"),
-    ("bob", "/nick 王小明", "ann", "-- guest2 is now 王小明"),
+    ("ann", "sockctl connect --nick Ann --reconnect", "server", "-- guest1 is now Ann"),
+    ("bob", "sockctl connect --nick 王小明", "ann", "-- guest2 is now 王小明"),
     ("ann", "good morning, everybody", "bob", "<Ann> good morning, everybody"),
-    ("bob", "大家好!", "server", "<王小明> 大家好!"),
-    ("server", "welcome, both of you", "ann", "<server> welcome, both of you"),
-    ("bob", "/me waves", "ann", "* 王小明 waves"),
-    ("ann", "/msg 王小明 lunch at noon?", "bob", "[Ann] lunch at noon?"),
-    ("bob", "/who", "bob", "-- 3 here: server Ann 王小明"),
+    ("bob", "大家好! 👋", "server", "<王小明> 大家好!"),
+    ("server", "welcome. Ann, did the build pass?", "ann", "did the build pass?"),
+    ("ann", "/me cheers: all green", "bob", "* Ann cheers"),
+    ("bob", "@Ann lunch at noon?", "ann", "[王小明] lunch at noon?"),
+    ("ann", "/reply the noodle place?", "bob", "[Ann] the noodle place?"),
+    ("bob", "/whois Ann", "bob", "! "),
+    ("bob", "/who", "bob", "-- 3 here"),
     # Half a line: what arrives is printed above it.
     ("ann", "I was just about to sa", "ann", ">>> I was just about to sa"),
     ("server", "the room stays open all day", "ann", "<server> the room stays open all day"),
@@ -80,19 +80,25 @@ def record(program):
         subprocess.run(["tmux", "-L", SOCKET, "kill-server"], check=False)
 
 
-def runs(line):
-    """A line's pieces, each with its colour and weight."""
-    colour, bold, dim = FRONT, False, False
-    for text, codes in re.findall(r"([^\x1b]+)|\x1b\[([0-9;]*)m", line):
+def runs(screen):
+    """A screen's pieces, each with its row, its colour, its weight, and whether it is reversed. What one
+    row ends with goes on in the next."""
+    row, colour, bold, dim, reverse = 0, FRONT, False, False, False
+    for text, end, codes in re.findall(r"([^\x1b\n]+)|(\n)|\x1b\[([0-9;]*)m", screen):
         if text:
-            yield text, DIM if dim else colour, bold
+            yield row, text, DIM if dim else colour, bold, reverse
+            continue
+        if end:
+            row += 1
             continue
         numbers = [int(code or 0) for code in codes.split(";")]
         while numbers:
             match numbers.pop(0):
-                case 0: colour, bold, dim = FRONT, False, False
+                case 0: colour, bold, dim, reverse = FRONT, False, False, False
                 case 1: bold = True
                 case 2: dim = True
+                case 7: reverse = True
+                case 27: reverse = False
                 case 22: bold = dim = False
                 case 39: colour = FRONT
                 case n if 30 <= n <= 37: colour = PALETTE[n - 30]
@@ -129,18 +135,22 @@ def draw(screens):
             out.append(f'<circle cx="{x + 18 + 18 * dot:.1f}" cy="15" r="5" fill="{colour}"/>')
         out.append(f'<text x="{x + wide / 2:.1f}" y="19" fill="{DIM}" text-anchor="middle" '
                    f'font-size="12">{html.escape(TITLES[name])}</text>')
-        for row, line in enumerate(text.split("\n")[:ROWS]):
-            column = 0
-            for piece, colour, bold in runs(line):
-                cells = width(piece)
-                if piece.strip():
-                    weight = ' font-weight="bold"' if bold else ""
-                    out.append(
-                        f'<text x="{x + PAD + column * CELL:.1f}" '
-                        f'y="{BAR + PAD + (row + 0.75) * LINE:.1f}" fill="{colour}"{weight} '
-                        f'textLength="{cells * CELL:.1f}" lengthAdjust="spacingAndGlyphs" '
-                        f'xml:space="preserve">{html.escape(piece)}</text>')
-                column += cells
+        column, last = 0, 0
+        for row, piece, colour, bold, reverse in runs(text):
+            column, last = (column, row) if row == last else (0, row)
+            cells = width(piece)
+            left, top = x + PAD + column * CELL, BAR + PAD + row * LINE
+            if reverse:
+                out.append(f'<rect x="{left:.1f}" y="{top:.1f}" width="{cells * CELL:.1f}" '
+                           f'height="{LINE}" fill="{colour}"/>')
+                colour = BACK
+            if piece.strip():
+                weight = ' font-weight="bold"' if bold else ""
+                out.append(
+                    f'<text x="{left:.1f}" y="{top + 0.75 * LINE:.1f}" fill="{colour}"{weight} '
+                    f'textLength="{cells * CELL:.1f}" lengthAdjust="spacingAndGlyphs" '
+                    f'xml:space="preserve">{html.escape(piece)}</text>')
+            column += cells
     return "\n".join([*out, "</svg>", ""])
 
 
