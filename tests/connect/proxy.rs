@@ -29,8 +29,11 @@ def exactly(s, n):
 def say(s, data):
     for byte in data: s.sendall(bytes([byte]))
 def pump(a, b):
-    while data := a.recv(65536): b.sendall(data)
-    b.shutdown(socket.SHUT_WR)
+    # One that resets is not the end of the proxy.
+    try:
+        while data := a.recv(65536): b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    except OSError: b.close()
 for _ in range(count):
     s, _ = server.accept()
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
