@@ -291,7 +291,7 @@ fn names_of_keys_are_numbered_across_servers() {
     again.is_greeted("ann~2");
     ann.waits_for("-- ann~2 joined\n");
     ann.says("hello\n@ann~2 psst\n");
-    again.waits_for("<ann> hello\n");
+    again.waits_for("<ann> hello\n"); // no private line overtakes others
     again.hears("[ann] psst\n");
 }
 

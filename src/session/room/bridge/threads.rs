@@ -304,36 +304,51 @@ impl Writer {
 
     /// Sends some of what waits.
     fn write(&mut self, store: &mut Store) -> RedisResult<()> {
-        let (releases, private, needs_guests) = {
+        let (releases, needs_guests) = {
             let mut state = self.outgoing.lock();
             let releases = std::mem::take(&mut state.releases);
-            (releases, state.take_private(PRIVATE), std::mem::take(&mut state.needs_guests))
+            (releases, std::mem::take(&mut state.needs_guests))
         };
-        if !private.is_empty() {
-            let numbered = |(server, record): &(String, Record)| {
-                self.private += 1;
-                (server.clone(), Entry::of(self.private, record))
-            };
-            let entries: Vec<_> = private.iter().map(numbered).collect();
-            if let Err(error) = store.append_private(&entries) {
-                self.not_sent(private);
-                return Err(error);
-            }
-        }
         // First, as another member of this server may want such a name.
         if !releases.is_empty() {
             store.release(&releases)?;
         }
         self.claim(store)?;
-        let entries = self.outgoing.lock().backlog.unsent(BATCH);
-        if !entries.is_empty() {
-            let ids = store.append(&entries)?;
+        let (entries, private) = {
+            let mut state = self.outgoing.lock();
+            let entries = state.backlog.unsent(BATCH);
+            // No private line overtakes what was said to all before it.
+            let is_all = entries.len() < BATCH;
+            (entries, if is_all { state.take_private(PRIVATE) } else { Vec::new() })
+        };
+        let sent = if entries.is_empty() { Ok(Vec::new()) } else { store.append(&entries) };
+        let sent = sent.and_then(|ids| {
             self.outgoing.lock().backlog.sent(&entries, ids);
+            self.write_private(store, &private)
+        });
+        if sent.is_err() {
+            self.not_sent(private);
+            return sent;
         }
         if needs_guests {
             self.room.send(Incoming::Guests(store.guests()?));
         }
         Ok(())
+    }
+
+    fn write_private(
+        &mut self,
+        store: &mut Store,
+        private: &[(String, Record)],
+    ) -> RedisResult<()> {
+        if private.is_empty() {
+            return Ok(());
+        }
+        let numbered = |(server, record): &(String, Record)| {
+            self.private += 1;
+            (server.clone(), Entry::of(self.private, record))
+        };
+        store.append_private(&private.iter().map(numbered).collect::<Vec<_>>())
     }
 
     /// Sends all that waits.
