@@ -240,7 +240,12 @@ impl<'a> Conversation<'a> {
                 self.send(peer, "q", clients);
                 self.leave(Leave::Quit, clients);
             }
-            (_, Some(peer)) => self.send(peer, unescaped(line), clients),
+            (_, Some(peer)) => {
+                self.send(peer, unescaped(line), clients);
+                if self.reconnects && line.starts_with("/nick ") {
+                    self.opening = [line, self.format.newline].concat().into(); // it stays ours
+                }
+            }
             (_, None) => {
                 self.print(&format!("{NOT_SENT}{line}"));
                 if line == "q" {

@@ -39,6 +39,27 @@ fn the_line_the_history_and_the_name_stay() {
 }
 
 #[test]
+fn a_name_that_was_typed_stays_in_a_room_too() {
+    let mut server = terminal("serve --room 127.0.0.1:0");
+    let (address, port) = (server.address(), server.port());
+    let mut client = terminal(format!("connect {address} --reconnect=100ms --nick ann"));
+    client.shows("-- guest1 is now ann");
+    client.enter("/nick Anna").shows("-- ann is now Anna");
+    client.press("half").awaits(">>> half");
+    server.quits();
+    client.shows("reconnecting in 100ms");
+    let mut server = terminal(format!("serve --room {port}"));
+    client.shows("-- guest1 is now Anna");
+    server.ends_in(&["-- guest1 is now Anna", ">>>"]);
+    client.press(" a line\r");
+    server.ends_in(&["<Anna> half a line", ">>>"]);
+    server.enter("hello Anna").ends_in(&[">>> hello Anna", ">>>"]);
+    client.shows("<server> hello Anna");
+    client.quits();
+    server.quits();
+}
+
+#[test]
 fn what_is_entered_meanwhile_is_told_and_one_can_leave() {
     for (keys, status) in [("/quit\r", 0), ("q\r", 0), ("\x04", 0), ("\x03", 130)] {
         let (mut client, listener, address) = client("--reconnect=1h");
