@@ -55,10 +55,11 @@ impl Retry {
         Self { first, pause: first, longest, reconnects: true, ..new }
     }
 
-    /// A connection that stood is lost: attempts begin anew, after short pauses again if it was of use.
-    pub fn renew(&mut self, was_of_use: bool) {
+    /// A connection that stood for so long is lost: attempts begin anew, after short pauses again unless that
+    /// was shorter than the next one. A server that lets nobody in is not asked every second.
+    pub fn renew(&mut self, stood: Duration) {
         (self.until, self.attempts) = (end(self.limit, self.deadline), 0);
-        if was_of_use {
+        if stood >= self.pause {
             self.pause = self.first;
         }
     }

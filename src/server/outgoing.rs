@@ -91,6 +91,8 @@ pub(super) struct Outgoing {
     last: Option<Failure>,
     /// One that stood was lost.
     is_again: bool,
+    /// When the socket was connected.
+    since: Instant,
 }
 
 enum Attempt {
@@ -165,6 +167,7 @@ impl EventLoop<'_> {
             },
             last: None,
             is_again: false,
+            since: self.table.now,
         };
         self.outgoing.insert(number, outgoing);
         self.begin_attempt(number);
@@ -300,7 +303,7 @@ impl EventLoop<'_> {
             if route.is_some_and(|route| route.reconnect.is_none()) {
                 self.connected.insert(number, out);
             } else if let Some(retry) = &mut out.retry {
-                retry.renew(closed.received > 0);
+                retry.renew(self.table.now - out.since);
                 (out.is_again, out.last) = (true, None);
                 self.table.count += 1;
                 self.outgoing.insert(self.table.count, out);
@@ -343,6 +346,7 @@ impl EventLoop<'_> {
             return Ok(());
         };
         let until = out.until;
+        out.since = self.table.now;
         // One try of a target ends with its handshake.
         let end = if out.is_target { until } else { self.config.deadline };
         let tunnel = out.tunnel.as_ref().map(Tunnel::handshake);

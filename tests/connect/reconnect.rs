@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::proxy::SOCKS;
 use crate::run::{
     Folder, REFUSED, RESET, accept, events_of, free_port, listen, listener, listening, read_all,
-    refused, reset, sockctl, take,
+    refused, reset, sockctl, take, until,
 };
 
 /// A short pause, to come back at once.
@@ -98,6 +98,25 @@ fn the_first_connection_is_waited_for_and_wait_bounds_each_absence() {
     assert!(began.elapsed() >= Duration::from_millis(450), "{said}");
     assert!(said.contains("still so after 500ms"), "{said}");
     assert!(said.lines().last().unwrap().starts_with("sockctl: connect to "), "{said}");
+}
+
+#[test]
+fn a_server_that_lets_nobody_in_is_asked_less_and_less_often() {
+    let (listener, address) = listener();
+    let client = sockctl(format!("connect {address} --reconnect")).start();
+    for pause in ["1s", "2s"] {
+        accept(&listener).write_all(b"! banned\n").unwrap();
+        client.stderr_has(&format!("reconnecting in {pause}"));
+    }
+    // One that stands makes the pauses short again.
+    let peer = accept(&listener);
+    std::thread::sleep(Duration::from_millis(4100)); // longer than the next pause
+    drop(peer);
+    until("a short pause", || {
+        client.stderr_has("reconnecting in ").matches("reconnecting in 1s").count() == 2
+    });
+    client.signal("TERM");
+    client.finish().gives(143, "! banned\n! banned\n");
 }
 
 #[test]
@@ -221,7 +240,6 @@ fn it_comes_back_through_a_proxy_and_to_a_unix_socket() {
         client.send(part);
         assert_eq!(take(&peer, 3), part.as_bytes());
     }
-    client.close();
     client.signal("TERM");
     client.finish().gives(143, "");
 }
