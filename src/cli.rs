@@ -47,6 +47,7 @@ const COMMANDS: &[Subcommand] = &[
 sockctl serve                            # talk with the clients that connect to port 8520
 sockctl serve --room '*:8520'            # a chat room, also for other machines
 sockctl serve --room --recall 50 --log +room.log   # newcomers get the last lines; all are logged
+sockctl serve --room --bridge redis://db.example.org   # one room with all servers that name the same
 sockctl serve 8520 --broker              # what one client sends goes to all others, as it is
 sockctl serve 7000 --echo -v             # an echo server
 sockctl serve 8080 -- cat                # a program for each client

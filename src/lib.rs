@@ -152,7 +152,8 @@
 //! One thread does all this. Helper threads look names up ([`net::resolve`]), edit lines
 //! ([`console::prompt`]), read a stdin whose lines are needed ([`session::seat`]), write to
 //! descriptors that may block ([`console::printer`], [`console::file`]), and start programs
-//! ([`session::program`]). `connect -z` checks each ADDRESS in a thread of its own, without a loop
+//! ([`session::program`]), and write to and read from the Redis of a room of several servers
+//! (`session/room/bridge/threads.rs`). `connect -z` checks each ADDRESS in a thread of its own, without a loop
 //! ([`net::scan`]). Through a proxy or with TLS each check is a run of its own, with the handler `Check`
 //! (`roles/client/open.rs`); several threads share the ports of an ADDRESS then.
 //!
@@ -238,6 +239,22 @@
 //! net/outbox.rs           Outbox::send_to, send_some  -> net/socket.rs Socket::send_vectored
 //! ```
 //!
+//! With `--bridge` it goes to the members of other servers besides, without waiting for Redis:
+//!
+//! ```text
+//! session/room/bridge/mod.rs      Bridge::publish
+//! session/room/bridge/order.rs    Backlog::push       numbered, kept
+//!                                 ---- the writer's thread ----
+//! session/room/bridge/threads.rs  Writer::write
+//! session/room/bridge/store.rs    Store::append       -> XADD
+//!                                 ---- the reader's thread of another server ----
+//! session/room/bridge/store.rs    Store::read         <- XREAD
+//! session/room/bridge/order.rs    Seen::take          known by its number?
+//!                                 ---- its loop ----
+//! session/room/handler.rs         Room::cross
+//! session/room/remote.rs          Members::apply      then as above, from pass_on on
+//! ```
+//!
 //! # Back-pressure
 //!
 //! Two rules:
@@ -278,6 +295,10 @@
 //! | `PRIVATE_LIMIT`      | `session/room/handler.rs`    | one with 256 KiB queued gets no private messages |
 //! | `TURN_LIMIT`         | `session/room/handler.rs`    | a room delivers 256 KiB for one member in a turn; the rest is the next's |
 //! | `STDIN_POLL`         | `session/room/handler.rs`    | a room looks every 20 ms whether stdin may be read again |
+//! | `MOST`               | `session/room/bridge/order.rs` | 8 MiB of records wait for Redis, then the first are dropped |
+//! | `MOST_PRIVATE`       | `session/room/bridge/outgoing.rs` | 1 MiB of private lines wait for Redis, then they are refused |
+//! | `HIGH_WATER`, `WAIT` | `session/room/bridge/mod.rs` | with 1 MiB of them the members wait, 250 ms without progress at most |
+//! | `INCOMING`           | `session/room/bridge/mod.rs` | 256 messages of the bridge's threads wait for the room, then the threads do |
 //! | `OUTPUT_TIMEOUT`     | `session/room/operator.rs`   | a room waits 250 ms for the operator's screen, then it skips lines |
 //! | `RATE_AFTER`, `RATE` | `server/backpressure.rs`     | after 250 ms senders wait only while the readers over the mark take 4 MiB/s |
 //! | `BACK_PRESSURE_POLL` | `server/timers.rs`           | that is decided again every 20 ms               |

@@ -13,6 +13,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "all groups are called alike")]
 
 mod auth;
+mod bridge;
 mod bulk;
 mod churn;
 mod echo;
@@ -55,6 +56,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("program", churn::programs),
     ("memory", memory::run),
     ("room", room::run),
+    ("bridge", bridge::run),
     ("udp", udp::run),
     ("auth", auth::run),
     ("tls-bulk", tls::bulk),
@@ -79,7 +81,7 @@ const SLOW: Duration = Duration::from_secs(8);
 /// Measures sockctl beside other programs
 #[derive(Parser)]
 struct Options {
-    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, udp, auth, tls-bulk, tls-handshakes, tls-memory, relay-bulk, relay-latency, relay-connections, relay-memory, relay-encrypted, repeat, start, scan, growth
+    /// Groups to run: bulk, encrypted, echo, connect, program, memory, room, bridge, udp, auth, tls-bulk, tls-handshakes, tls-memory, relay-bulk, relay-latency, relay-connections, relay-memory, relay-encrypted, repeat, start, scan, growth
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<String>,
     /// Fewer and shorter rounds

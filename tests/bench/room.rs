@@ -72,7 +72,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 fn bursts(bench: &mut Bench, members: usize, lines: usize) {
     let contenders = bench.contenders(&rooms(members, |_| true), move |words| {
         let server = Server::start(words, Stdio::piped(), Stdio::null())?;
-        let mut crowd = Crowd::gather(server.port, members)?;
+        let mut crowd = Crowd::gather(&[server.port], members)?;
         let mut rates = Vec::new();
         for _ in 0..BURSTS {
             rates.push(crowd.burst(lines)?);
@@ -99,7 +99,7 @@ fn joins(bench: &mut Bench, members: usize) {
     let contenders = bench.contenders(&rooms(members, |who| who != BROKER), move |words| {
         let server = Server::start(words, Stdio::piped(), Stdio::null())?;
         let start = Instant::now();
-        let mut crowd = Crowd::connect(server.port, members)?;
+        let mut crowd = Crowd::connect(&[server.port], members)?;
         // The greeting is one line more.
         crowd.exchange(&[], |lines| lines[0] > members && lines[members - 1] > 1)?;
         Ok(vec![Sample::rate(members, start.elapsed())])
@@ -112,7 +112,7 @@ fn joins(bench: &mut Bench, members: usize) {
 fn newcomers(bench: &mut Bench, members: usize) {
     let contenders = bench.contenders(&rooms(members, |who| who != BROKER), move |words| {
         let server = Server::start(words, Stdio::piped(), Stdio::null())?;
-        let _crowd = Crowd::gather(server.port, members)?;
+        let _crowd = Crowd::gather(&[server.port], members)?;
         let mut newcomers = Vec::new();
         let start = Instant::now();
         for _ in 0..NEWCOMERS {
@@ -130,7 +130,7 @@ fn newcomers(bench: &mut Bench, members: usize) {
 fn now_and_then(bench: &mut Bench, members: usize) {
     let contenders = bench.contenders(&rooms(members, |_| true), move |words| {
         let server = Server::start(words, Stdio::piped(), Stdio::null())?;
-        let mut crowd = Crowd::gather(server.port, members)?;
+        let mut crowd = Crowd::gather(&[server.port], members)?;
         let mut times = Vec::new();
         for _ in 0..20 {
             let before = crowd.lines.clone();
@@ -159,13 +159,13 @@ fn rooms(
 /// Lines of 64 bytes from the first member until all others have them: how many were delivered in
 /// a second. A stuck member reads nothing, and does not count.
 fn fan_out(port: u16, members: usize, lines: usize, stuck: bool) -> Result<Sample> {
-    let mut crowd = Crowd::gather(port, members)?;
+    let mut crowd = Crowd::gather(&[port], members)?;
     let _stuck = if stuck { Some(connect(port)?) } else { None };
     crowd.burst(lines)
 }
 
-/// Connections to one server, all of them read.
-struct Crowd {
+/// Connections to a server, or to several in turn, all of them read.
+pub struct Crowd {
     epoll: Epoll,
     streams: Vec<TcpStream>,
     /// Line ends that each has received.
@@ -175,7 +175,7 @@ struct Crowd {
 
 impl Crowd {
     /// Connects the members; some may not be admitted yet.
-    fn connect(port: u16, members: usize) -> Result<Self> {
+    fn connect(ports: &[u16], members: usize) -> Result<Self> {
         let mut crowd = Self {
             epoll: Epoll::new(EpollCreateFlags::empty())?,
             streams: Vec::new(),
@@ -185,7 +185,7 @@ impl Crowd {
         let until = Instant::now() + PATIENCE;
         for token in 0..members {
             ensure!(Instant::now() < until, "not all are let in");
-            let stream = connect(port)?;
+            let stream = connect(ports[token % ports.len()])?;
             stream.set_nonblocking(true)?;
             crowd.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, token as u64))?;
             crowd.streams.push(stream);
@@ -194,8 +194,8 @@ impl Crowd {
     }
 
     /// Members who have heard all that is said about their joining.
-    fn gather(port: u16, members: usize) -> Result<Self> {
-        let mut crowd = Self::connect(port, members)?;
+    pub fn gather(ports: &[u16], members: usize) -> Result<Self> {
+        let mut crowd = Self::connect(ports, members)?;
         loop {
             let before = crowd.lines.clone();
             crowd.read(100)?;
@@ -206,7 +206,7 @@ impl Crowd {
     }
 
     /// The first sends so many lines until all others have them.
-    fn burst(&mut self, lines: usize) -> Result<Sample> {
+    pub fn burst(&mut self, lines: usize) -> Result<Sample> {
         let before = self.lines.clone();
         let members = before.len();
         let text = format!("{}\n", "x".repeat(LINE - 1)).repeat(lines);

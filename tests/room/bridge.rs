@@ -9,6 +9,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::{Member, room};
 use crate::run::{DEADLINE, Folder, Running, free_port, program, refused, shell, sockctl, until};
 
@@ -358,4 +360,46 @@ fn a_socket_file_and_a_password() {
         assert!(!seen.contains("hello"), "{seen}");
         assert!(said.matches("warning").count() <= 1 && !said.contains("hunter"), "{said}");
     }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn three_thousand_members_are_on_three_servers() {
+    const EACH: usize = 1000;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    let redis = Redis::start("");
+    let rooms = redis.rooms::<3>("");
+    let start = Instant::now();
+    let mut members: Vec<Member> =
+        (0..3 * EACH).map(|at| Member::over(rooms[at % 3].connect())).collect();
+    for member in &mut members {
+        member.says("/quiet\n");
+        member.waits_for("-- joins and leaves are hidden; /quiet shows them again\n");
+    }
+    for (at, room) in rooms.iter().enumerate() {
+        let mut asking = Member::over(room.connect());
+        asking.says("/quiet\n");
+        until("all know all", || {
+            asking.says("/who\n");
+            let mut line = asking.line();
+            while !line.contains(" here: ") || !line.starts_with("-- 3") {
+                line = asking.line();
+            }
+            line.starts_with(&format!("-- {} here: ", 3 * EACH + 4 + at))
+        });
+        members.push(asking);
+    }
+    let joined = start.elapsed();
+    let start = Instant::now();
+    let [first, others @ ..] = &mut members[..] else { unreachable!() };
+    first.says("hello\n");
+    for other in others {
+        while !other.line().ends_with("> hello\n") {}
+    }
+    println!(
+        "{} members on three servers, there in {joined:?}, hello to all in {:?}",
+        3 * EACH,
+        start.elapsed()
+    );
 }

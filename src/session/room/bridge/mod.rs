@@ -13,7 +13,7 @@
 //! | a server is cut off            | for more than 10 s: the same, until it is back                   |
 //! | the stream is trimmed past a server that is behind | so many records, which it says               |
 //!
-//! Who operates Redis can see all that is said, private lines too, and can say anything in any name.
+//! The operator of Redis can see all that is said, private lines too, and can say anything in any name.
 
 mod order;
 mod outgoing;
