@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind};
 use socket2::{Domain, SockAddr, Type};
@@ -14,7 +16,7 @@ use super::poller::Waker;
 use crate::exit::{During, Exit, Failure};
 
 /// What is asked for besides a name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query {
     /// `-4`, `-6`.
     pub family: Family,
@@ -27,7 +29,7 @@ pub struct Query {
 }
 
 /// The local end of what is dialled.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The address, whose family a peer must have.
     pub ip: Option<IpAddr>,
@@ -50,8 +52,42 @@ impl Source {
 /// What a name stands for, in the order in which the addresses are tried.
 type Found = Result<Vec<SockAddr>, Failure>;
 
+/// How old a lookup may be that another one for the same joins. One that takes longer may have asked a
+/// server that is down, and would fail with it.
+const JOIN_WITHIN: Duration = Duration::from_secs(1);
+
+/// The calls of getaddrinfo(3) under way. A relay dials the same name for many clients at once.
+static CALLS: Mutex<Vec<Call>> = Mutex::new(Vec::new());
+
+/// A call of getaddrinfo(3), and the lookups that wait for it.
+struct Call {
+    id: u64,
+    address: Address,
+    query: Query,
+    began: Instant,
+    waiting: Vec<(Sender<Found>, Option<Waker>)>,
+}
+
+impl Call {
+    fn all() -> MutexGuard<'static, Vec<Self>> {
+        CALLS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports the result to those that wait; some may have given up at their deadline.
+    fn finish(id: u64, found: &Found) {
+        let mut calls = Self::all();
+        let Some(at) = calls.iter().position(|call| call.id == id) else {
+            return;
+        };
+        for (sender, waker) in calls.remove(at).waiting {
+            let _ = sender.send(found.clone());
+            waker.iter().for_each(Waker::wake);
+        }
+    }
+}
+
 /// A lookup under way. getaddrinfo(3) has no timeout: it runs in a thread of its own, which is
-/// abandoned at the deadline and ends with the process.
+/// abandoned at the deadline and ends with the process. Lookups for the same share a thread.
 pub struct Lookup {
     name: String,
     found: Receiver<Found>,
@@ -84,15 +120,21 @@ impl Lookup {
             let _ = sender.send(Ok(vec![literal]));
             return Ok(lookup);
         }
-        let waker = waker()?;
-        let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
-            // After the deadline the receiver is gone.
-            let _ = sender.send(look_up(&name, &address, query));
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        });
+        let waiting = (sender, waker()?);
+        let mut calls = Call::all();
+        if let Some(call) = calls.iter_mut().find(|call| {
+            call.address == address && call.query == query && call.began.elapsed() < JOIN_WITHIN
+        }) {
+            call.waiting.push(waiting);
+            return Ok(lookup);
+        }
+        let id = calls.last().map_or(0, |call| call.id + 1);
+        let asked = address.clone();
+        let thread = std::thread::Builder::new()
+            .name("resolver".into())
+            .spawn(move || Call::finish(id, &look_up(&name, &asked, query)));
         thread.during("start the resolver for", &lookup.name)?;
+        calls.push(Call { id, address, query, began: Instant::now(), waiting: vec![waiting] });
         Ok(lookup)
     }
 

@@ -217,13 +217,14 @@ impl Clients for Table {
     fn dial(&mut self, route: usize, client: Option<Id>, until: Deadline) -> u64 {
         let number = self.count + 1;
         self.count = number;
-        self.dials.push(Wanted { number, route, client, until });
+        self.dials.insert(number, Wanted { route, client, until });
         number
     }
 
     fn cancel_dial(&mut self, number: u64) {
-        self.dials.retain(|wanted| wanted.number != number);
-        self.cancelled.push(number);
+        if self.dials.remove(&number).is_none() {
+            self.cancelled.push(number);
+        }
     }
 
     fn silence(&self, client: Id) -> Duration {

@@ -49,8 +49,8 @@ use crate::session::seat::Inbox;
 use crate::session::{Clients, Handler, Id};
 pub use accept::{Limits, Proxies};
 use lifecycle::ABORT_TIMEOUT;
-use outgoing::Outgoing;
 pub use outgoing::Route;
+use outgoing::{Dials, Outgoing};
 use phase::Phase;
 use preauth::PreAuthLimits;
 pub use security::{ReadSecurity, Security};
@@ -182,8 +182,8 @@ pub enum RunEnd {
 pub struct EventLoop<'a> {
     listener: Option<Listener>,
     routes: Vec<Route>,
-    /// Connections that are dialled, by their numbers.
-    outgoing: BTreeMap<u64, Outgoing>,
+    /// Connections that are dialled.
+    outgoing: Dials,
     /// Those that are in the table by now, and may be dialled again.
     connected: BTreeMap<u64, Outgoing>,
     handler: &'a mut dyn Handler,
@@ -253,7 +253,7 @@ impl<'a> EventLoop<'a> {
             accepting: listener.is_some(),
             listener,
             routes,
-            outgoing: BTreeMap::new(),
+            outgoing: Dials::default(),
             connected: BTreeMap::new(),
             handler,
             inbox,
@@ -349,9 +349,9 @@ impl<'a> EventLoop<'a> {
             self.grace_end,
             self.stop_notice,
             self.config.deadline,
+            self.outgoing.deadline(),
         ]
         .into_iter()
-        .chain(self.outgoing.values().map(Outgoing::deadline))
         .fold(Deadline::NEVER, Deadline::min)
     }
 

@@ -10,7 +10,7 @@
 //!
 //! Over 300 lines: the whole way of an attempt, from the dialer to the handler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::negotiation::HandshakeEvent;
@@ -62,7 +62,6 @@ pub struct Route {
 
 /// A connection that the handler wants.
 pub(super) struct Wanted {
-    pub(super) number: u64,
     /// The place of its route.
     pub(super) route: usize,
     /// The client that it is for.
@@ -85,6 +84,8 @@ pub(super) struct Outgoing {
     end: Deadline,
     /// The end of the attempt under way.
     until: Deadline,
+    /// When its timer is due: its place in [`Dials::timers`].
+    armed: Option<Instant>,
     tunnel: Option<Tunnel>,
     retry: Option<Retry>,
     /// Why the attempt before failed.
@@ -101,8 +102,8 @@ enum Attempt {
 }
 
 impl Outgoing {
-    /// When its timer is due.
-    pub(super) fn deadline(&self) -> Deadline {
+    /// When its dialer has something to do though nothing is ready, or its pause is over.
+    fn deadline(&self) -> Deadline {
         match &self.attempt {
             Attempt::Dialing(dialer) => dialer.deadline(),
             Attempt::Pausing(until) => Deadline::at(*until),
@@ -110,13 +111,80 @@ impl Outgoing {
     }
 }
 
+/// Connections that are dialled, by their numbers.
+#[derive(Default)]
+pub(super) struct Dials {
+    by_number: BTreeMap<u64, Outgoing>,
+    /// When which is due.
+    timers: BTreeSet<(Instant, u64)>,
+}
+
+impl Dials {
+    fn get(&self, number: u64) -> Option<&Outgoing> {
+        self.by_number.get(&number)
+    }
+
+    /// One that is changed must be armed again, or removed.
+    fn get_mut(&mut self, number: u64) -> Option<&mut Outgoing> {
+        self.by_number.get_mut(&number)
+    }
+
+    /// It must be armed, or removed, once its attempt is under way.
+    fn insert(&mut self, number: u64, out: Outgoing) {
+        self.by_number.insert(number, out);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Outgoing> {
+        let mut out = self.by_number.remove(&number)?;
+        if let Some(at) = out.armed.take() {
+            self.timers.remove(&(at, number));
+        }
+        Some(out)
+    }
+
+    /// Sets the timer of a connection for its deadline.
+    fn arm(&mut self, number: u64) {
+        let Some(out) = self.by_number.get_mut(&number) else {
+            return;
+        };
+        let due = out.deadline().instant();
+        let before = std::mem::replace(&mut out.armed, due);
+        if before != due {
+            self.timers.extend(due.map(|at| (at, number)));
+            if let Some(at) = before {
+                self.timers.remove(&(at, number));
+            }
+        }
+    }
+
+    /// When the next timer is due.
+    pub(super) fn deadline(&self) -> Deadline {
+        Deadline::from(self.timers.first().map(|(at, _)| *at))
+    }
+
+    /// Those whose timers are due.
+    fn due(&self) -> Vec<u64> {
+        let now = Instant::now();
+        self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, number)| *number).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_number.clear();
+        self.timers.clear();
+    }
+}
+
 /// A connection that is dialled, with its route.
 fn find<'r, 'o>(
     routes: &'r [Route],
-    outgoing: &'o mut BTreeMap<u64, Outgoing>,
+    outgoing: &'o mut Dials,
     number: u64,
 ) -> Option<(&'r Route, &'o mut Outgoing)> {
-    let out = outgoing.get_mut(&number)?;
+    let out = outgoing.get_mut(number)?;
     Some((routes.get(out.route)?, out))
 }
 
@@ -130,19 +198,19 @@ impl EventLoop<'_> {
     /// nothing else, however many follow them.
     pub(super) fn dial_wanted(&mut self) {
         for number in std::mem::take(&mut self.table.cancelled) {
-            if self.outgoing.remove(&number).is_none() {
+            if self.outgoing.remove(number).is_none() {
                 self.connected.remove(&number);
                 self.table.remove_unadmitted(number);
             }
         }
-        for wanted in std::mem::take(&mut self.table.dials) {
-            self.dial(&wanted);
+        for (number, wanted) in std::mem::take(&mut self.table.dials) {
+            self.dial(number, &wanted);
         }
     }
 
     /// Dials a connection.
-    fn dial(&mut self, wanted: &Wanted) {
-        let Wanted { number, route: place, client, until: end } = *wanted;
+    fn dial(&mut self, number: u64, wanted: &Wanted) {
+        let Wanted { route: place, client, until: end } = *wanted;
         let Some(route) = self.routes.get(place).filter(|_| self.table.stopping.is_none()) else {
             return;
         };
@@ -158,6 +226,7 @@ impl EventLoop<'_> {
             attempt: Attempt::Pausing(self.table.now),
             end: end.min(self.config.deadline),
             until: Deadline::NEVER,
+            armed: None,
             tunnel: route.tunnel.as_ref().map(Tunnel::another),
             retry: match (route.reconnect, route.wait) {
                 (Some(longest), wait) => {
@@ -211,6 +280,7 @@ impl EventLoop<'_> {
         let add = |it: &Poller| self.table.poller.add(it, DIALER | number, Interest::READ);
         let watched = dialer.poller().and_then(add).during("connect to", &route.address);
         out.attempt = Attempt::Dialing(Box::new(dialer));
+        self.outgoing.arm(number);
         if let Err(failure) = watched {
             self.attempt_failed(number, failure);
         }
@@ -218,17 +288,14 @@ impl EventLoop<'_> {
 
     /// Steps every dialer whose timer is due.
     pub(super) fn run_dial_timers(&mut self) {
-        let is_due = |(_, out): &(&u64, &Outgoing)| out.deadline().passed();
-        let due: Vec<u64> =
-            self.outgoing.iter().filter(is_due).map(|(number, _)| *number).collect();
-        for number in due {
+        for number in self.outgoing.due() {
             self.step_dialer(number);
         }
     }
 
     /// A dialer has something to do, or a pause is over.
     pub(super) fn step_dialer(&mut self, number: u64) {
-        let Some(out) = self.outgoing.get_mut(&number) else {
+        let Some(out) = self.outgoing.get_mut(number) else {
             return;
         };
         let result = match &mut out.attempt {
@@ -238,15 +305,16 @@ impl EventLoop<'_> {
             Attempt::Pausing(_) => return,
             Attempt::Dialing(dialer) => dialer.step(),
         };
-        if let Some(result) = result {
-            self.dialled(number, result);
+        match result {
+            Some(result) => self.dialled(number, result),
+            None => self.outgoing.arm(number),
         }
     }
 
     /// A dialer is done.
     fn dialled(&mut self, number: u64, result: Result<Socket, Failure>) {
         let result = result.map_err(|failure| {
-            let tunnel = self.outgoing.get(&number).and_then(|out| out.tunnel.as_ref());
+            let tunnel = self.outgoing.get(number).and_then(|out| out.tunnel.as_ref());
             match tunnel {
                 Some(tunnel) => tunnel.unreached(failure),
                 None => failure,
@@ -286,11 +354,12 @@ impl EventLoop<'_> {
         }
         out.attempt = Attempt::Pausing(retry.pause(Instant::now()));
         out.last = Some(last);
+        self.outgoing.arm(number);
     }
 
     /// A connection cannot be dialled, or the peer does not accept our key.
     pub(super) fn unreached(&mut self, number: u64, failure: Failure) {
-        self.outgoing.remove(&number);
+        self.outgoing.remove(number);
         self.connected.remove(&number);
         self.handler.unreached(number, failure, &mut self.table);
     }
@@ -360,9 +429,11 @@ impl EventLoop<'_> {
         let entry = &mut self.table.entries[slot];
         (entry.route, entry.is_target) = (out.route, out.is_target);
         // What is connected is kept only while it may be dialled again.
-        self.connected.extend(self.outgoing.remove_entry(&number).filter(|(_, out)| {
-            out.tunnel.is_some() || out.retry.is_some() || out.origin.is_some()
-        }));
+        let kept = self
+            .outgoing
+            .remove(number)
+            .filter(|out| out.tunnel.is_some() || out.retry.is_some() || out.origin.is_some());
+        self.connected.extend(kept.map(|out| (number, out)));
         match tunnel {
             Some(handshake) => self.begin_handshake(slot, handshake, Purpose::Tunnel, until),
             None => self.reached(slot, end),

@@ -124,6 +124,8 @@ pub(super) struct Table {
     by_address: BTreeMap<IpAddr, usize>,
     /// Slots of connections in [`Phase::Waiting`], by number: first come, first served.
     waiting: BTreeMap<u64, usize>,
+    /// Slots of dialled connections that are not admitted yet, by number.
+    unadmitted: BTreeMap<u64, usize>,
     pub(super) entries: Slab<Entry>,
     /// When to look at which slot next; nothing is kept of connections that are gone.
     pub(super) timers: BTreeSet<(Instant, usize)>,
@@ -135,8 +137,8 @@ pub(super) struct Table {
     pub(super) refused: VecDeque<Id>,
     /// Connections accepted and dialled so far.
     pub(super) count: u64,
-    /// Connections to dial.
-    pub(super) dials: Vec<Wanted>,
+    /// Connections to dial, by their numbers.
+    pub(super) dials: BTreeMap<u64, Wanted>,
     /// The numbers of connections that are not to be dialled any more.
     pub(super) cancelled: Vec<u64>,
     /// Clients that left, and clients whose queue is empty again, not yet reported to the handler.
@@ -183,13 +185,14 @@ impl Table {
             silent: 0,
             by_address: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            unadmitted: BTreeMap::new(),
             entries: Slab::new(),
             timers: BTreeSet::new(),
             pending: Vec::new(),
             unread: Vec::new(),
             refused: VecDeque::new(),
             count: 0,
-            dials: Vec::new(),
+            dials: BTreeMap::new(),
             cancelled: Vec::new(),
             left: Vec::new(),
             drained: Vec::new(),
@@ -210,11 +213,9 @@ impl Table {
         })
     }
 
-    /// Removes a connection that is in its handshake.
+    /// Removes a dialled connection that is in its handshake.
     pub(super) fn remove_unadmitted(&mut self, number: u64) {
-        let mut entries = self.entries.iter();
-        let found = entries.find(|(_, entry)| entry.number == number && !entry.is_admitted);
-        if let Some((slot, _)) = found {
+        if let Some(&slot) = self.unadmitted.get(&number) {
             self.remove(slot, Reason::Reset);
         }
     }
@@ -244,6 +245,9 @@ impl Table {
             counted: 0,
         });
         self.waiting.insert(number, slot);
+        if role == Role::Client {
+            self.unadmitted.insert(number, slot);
+        }
         self.pending.push(slot);
         Ok(Id { number, slot })
     }
@@ -307,6 +311,7 @@ impl Table {
         // Closing a descriptor of which a program has a duplicate would not end the watch.
         let _ = self.poller.remove(&entry.conn);
         self.waiting.remove(&entry.number);
+        self.unadmitted.remove(&entry.number);
         self.queued -= entry.counted;
         self.silent -= usize::from(matches!(entry.phase, Phase::Silent(_)));
         if let Some(armed) = entry.armed {
@@ -365,9 +370,13 @@ impl Table {
             entry.is_admitted = true;
             entry.conn.open(log, now);
         });
-        let Some(entry) = self.entries.get(slot).filter(|entry| entry.role == Role::Server) else {
+        let Some(entry) = self.entries.get(slot) else {
             return;
         };
+        if entry.role == Role::Client {
+            self.unadmitted.remove(&entry.number);
+            return;
+        }
         self.admitted += 1;
         if let Some(address) = entry.network() {
             *self.by_address.entry(address).or_default() += 1;

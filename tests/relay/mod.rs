@@ -130,12 +130,45 @@ fn a_target_is_waited_for_while_it_starts() {
 
 #[test]
 fn a_target_is_not_waited_for_for_ever() {
-    let server = relay("127.0.0.1:1", "--wait 300ms --once");
+    let server = relay("127.0.0.1:1", "--to 127.0.0.1:2 --wait 300ms --once");
     let began = Instant::now();
     resets_a_client(&server);
     assert!(began.elapsed() >= Duration::from_millis(300));
     let done = server.finish();
     assert_eq!(done.code, 4, "{}", done.stderr);
+    // The causes are those of the last attempts, not that the time is over; each dial is an attempt.
+    let causes =
+        format!("connect to 127.0.0.1:1: {REFUSED}; connect to 127.0.0.1:2: {REFUSED}; still so ");
+    let (_, tail) = done.stderr.split_once(&causes).unwrap_or_else(|| panic!("{}", done.stderr));
+    let attempts = tail.strip_prefix("after 300ms, ").unwrap().split_once(' ').unwrap().0;
+    let attempts: u32 = attempts.parse().unwrap();
+    assert!(attempts >= 4 && attempts.is_multiple_of(2), "{}", done.stderr);
+}
+
+#[test]
+fn many_clients_that_wait_cost_little_and_all_get_their_target() {
+    let port = free_port();
+    let server = relay(format!("localhost:{port} -4"), "--wait 60s");
+    let before = server.vitals().descriptors;
+    let clients: Vec<TcpStream> = (0..300).map(|_| server.connect()).collect();
+    until("all are accepted", || server.vitals().descriptors >= before + clients.len());
+    // They share a lookup: no thread is one of theirs alone.
+    let threads = (0..50).map(|_| {
+        std::thread::sleep(Duration::from_millis(5)); // what is measured
+        server.vitals().threads
+    });
+    let most = threads.max().unwrap();
+    assert!(most < 10, "{most} threads");
+    let target = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let began = Instant::now();
+    let ends: Vec<TcpStream> = clients.iter().map(|_| accept(&target)).collect();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    clients.into_iter().for_each(reset);
+    drop(ends);
+    // The pipes that a relay keeps are left.
+    until("all are gone", || server.vitals().descriptors < before + 20);
+    server.rests();
 }
 
 // ---- what a client is to the target --------------------------------------------------------

@@ -339,9 +339,8 @@ impl Handler for Relay {
     }
 
     fn unreached(&mut self, number: u64, failure: Failure, clients: &mut dyn Clients) {
-        if let Some(exit) = self.targets.unreached(number, failure, clients) {
-            self.failure.get_or_insert(Failure::silent(exit));
-        }
+        let exit = self.targets.unreached(number, failure, clients);
+        self.failure = self.failure.take().or(exit.map(Failure::silent));
     }
 
     fn readable(&mut self, client: Id, clients: &mut dyn Clients) -> bool {
@@ -479,7 +478,8 @@ impl Handler for Relay {
 
     fn tick(&mut self, clients: &mut dyn Clients) {
         self.depart(clients);
-        self.targets.try_again(clients);
+        let exit = self.targets.try_again(clients);
+        self.failure = self.failure.take().or(exit.map(Failure::silent));
     }
 
     fn is_incomplete(&mut self, client: Id) -> bool {
