@@ -48,7 +48,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recall -d 'Wit
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s s -l source -d 'With --to: connect to the target from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l wait -d 'With --to: try the targets again for this long, while the client waits' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-proxy -d 'With --to: announce the client to the target with a PROXY header' -r
@@ -56,8 +56,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-ca -d '
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l delay -d 'With --to: pass each byte on this much later, each end and reset too' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l cut -d 'With --to: reset both sides once SIZE bytes of the target have reached the client' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l delay -d 'With --to: add this much latency in each direction (data, FIN and RST); --rate limits the bandwidth' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l cut -d 'With --to: reset both connections after SIZE bytes from the target' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r
@@ -632,7 +632,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l when -d 'A
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l to -d 'Relay each client\'s datagrams to TARGET, an ADDRESS, from a socket of its own, and what TARGET sends back to the client' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s s -l source -d 'With --to: send to the target from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l sh -d 'Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of others are dropped' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -s m -l max-conns -d 'Maximum number of programs at a time, further datagrams wait; with --to: maximum number of clients; datagrams from further clients are dropped' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l join -d 'Join a multicast group; repeatable' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l count -d 'Exit after N datagrams' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand udp-serve" -l allow -d 'Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again' -r
@@ -1159,7 +1159,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recall -d
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s s -l source -d 'With --to: connect to the target from this address' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l wait -d 'With --to: try the targets again for this long, while the client waits' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-proxy -d 'With --to: announce the client to the target with a PROXY header' -r
@@ -1167,8 +1167,8 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-ca
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-tls-pin -d 'With --to tls:…: trust this key alone' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-key-file -d 'With --to auth:…: read the key from FILE' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to-context -d 'With --to auth:…: bind the encrypted session to TEXT' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l delay -d 'With --to: pass each byte on this much later, each end and reset too' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l cut -d 'With --to: reset both sides once SIZE bytes of the target have reached the client' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l delay -d 'With --to: add this much latency in each direction (data, FIN and RST); --rate limits the bandwidth' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l cut -d 'With --to: reset both connections after SIZE bytes from the target' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send -d 'Send TEXT (escapes, or @FILE); steps are done in the order given' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l send-hex -d 'Send the bytes that HEX stands for (blanks and colons are allowed)' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l expect -d 'Wait until REGEX, over bytes, matches received data; else fail with 8' -r

@@ -40,7 +40,7 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
-    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers
+    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts
     --source(-s): string      # With --to: connect to the target from this address
     --wait: string            # With --to: try the targets again for this long, while the client waits
     --send-proxy: string      # With --to: announce the client to the target with a PROXY header
@@ -48,8 +48,8 @@ module completions {
     --to-tls-pin: string      # With --to tls:…: trust this key alone
     --to-key-file: path       # With --to auth:…: read the key from FILE
     --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
-    --delay: string           # With --to: pass each byte on this much later, each end and reset too
-    --cut: string             # With --to: reset both sides once SIZE bytes of the target have reached the client
+    --delay: string           # With --to: add this much latency in each direction (data, FIN and RST); --rate limits the bandwidth
+    --cut: string             # With --to: reset both connections after SIZE bytes from the target
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8
@@ -189,7 +189,7 @@ module completions {
     --to: string              # Relay each client's datagrams to TARGET, an ADDRESS, from a socket of its own, and what TARGET sends back to the client
     --source(-s): string      # With --to: send to the target from this address
     --sh: string              # Answer each datagram with what COMMAND writes, run with /bin/sh; the datagram is its stdin
-    --max-conns(-m): string   # Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of others are dropped
+    --max-conns(-m): string   # Maximum number of programs at a time, further datagrams wait; with --to: maximum number of clients; datagrams from further clients are dropped
     --join: string            # Join a multicast group; repeatable
     --count: string           # Exit after N datagrams
     --allow: string           # Accept only these clients: a CIDR, an address, a host name, or @FILE with one per line; repeatable; SIGHUP has them read again
@@ -293,7 +293,7 @@ module completions {
     --discard                 # Discard all input
     --reply: string           # Send TEXT, then close the sending side
     --when: string            # Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule
-    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first that answers
+    --to: string              # Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts
     --source(-s): string      # With --to: connect to the target from this address
     --wait: string            # With --to: try the targets again for this long, while the client waits
     --send-proxy: string      # With --to: announce the client to the target with a PROXY header
@@ -301,8 +301,8 @@ module completions {
     --to-tls-pin: string      # With --to tls:…: trust this key alone
     --to-key-file: path       # With --to auth:…: read the key from FILE
     --to-context: string      # With --to auth:…: bind the encrypted session to TEXT
-    --delay: string           # With --to: pass each byte on this much later, each end and reset too
-    --cut: string             # With --to: reset both sides once SIZE bytes of the target have reached the client
+    --delay: string           # With --to: add this much latency in each direction (data, FIN and RST); --rate limits the bandwidth
+    --cut: string             # With --to: reset both connections after SIZE bytes from the target
     --send: string            # Send TEXT (escapes, or @FILE); steps are done in the order given
     --send-hex: string        # Send the bytes that HEX stands for (blanks and colons are allowed)
     --expect: string          # Wait until REGEX, over bytes, matches received data; else fail with 8

@@ -34,8 +34,8 @@ use crate::session::relay::network::Network;
 /// Where clients are relayed to.
 #[derive(Args, Debug, Clone)]
 pub struct RelayArgs {
-    /// Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: the first
-    /// that answers
+    /// Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order
+    /// until one accepts
     #[arg(long, value_name = "TARGET", value_parser = target_parser(),
         group = "handler", help_heading = "Handlers")]
     pub to: Vec<Target>,
@@ -61,10 +61,10 @@ pub struct RelayArgs {
     /// With --to auth:…: bind the encrypted session to TEXT
     #[arg(long, value_name = "TEXT", value_parser = text_parser(), requires = "to_key_file", help_heading = "Relay")]
     pub to_context: Option<Bytes>,
-    /// With --to: pass each byte on this much later, each end and reset too
+    /// With --to: add this much latency in each direction (data, FIN and RST); --rate limits the bandwidth
     #[arg(long, value_name = "DUR", value_parser = quantity::duration, help_heading = "Relay")]
     pub delay: Option<Duration>,
-    /// With --to: reset both sides once SIZE bytes of the target have reached the client
+    /// With --to: reset both connections after SIZE bytes from the target
     #[arg(long, value_name = "SIZE", value_parser = quantity::size, help_heading = "Relay")]
     pub cut: Option<u64>,
 }

@@ -74,8 +74,8 @@ pub struct UdpServe {
     /// Answer each datagram with what this program writes; the datagram is its stdin
     #[arg(last = true, value_names = ["PROGRAM", "ARGS"], num_args = 1.., group = "handler")]
     pub program: Vec<OsString>,
-    /// Maximum number of programs at a time, further datagrams wait; with --to: of clients, datagrams of
-    /// others are dropped
+    /// Maximum number of programs at a time, further datagrams wait; with --to: maximum number of clients;
+    /// datagrams from further clients are dropped
     #[arg(short, long, value_name = "N", default_value_t = 1024, value_parser = args::count::<usize>(1, u64::MAX),
         help_heading = "Limits")]
     pub max_conns: usize,

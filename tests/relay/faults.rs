@@ -10,7 +10,7 @@ use crate::run::{
 };
 
 #[test]
-fn a_flood_for_a_stuck_target_is_bounded_and_holds_up_nobody() {
+fn a_flood_for_a_stuck_target_is_bounded_and_does_not_block_other_pairs() {
     let (target, address) = listener();
     for words in ["", "--hex /dev/null"] {
         let server = relay(&address, words);

@@ -109,7 +109,7 @@ fn a_reset_is_delayed_behind_the_bytes() {
         assert_eq!(take(&last, 3), b"bef"); // it is read before the reset
         takes(DELAY, || {
             reset(first);
-            last.write_all(b"for nobody").unwrap();
+            last.write_all(b"unread").unwrap();
             assert_eq!(read_to_reset(&last), b"ore");
         });
     }
