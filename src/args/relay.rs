@@ -1,6 +1,6 @@
 //! The flags of a relay: its targets, and what secures the connections to them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -69,8 +69,15 @@ pub struct RelayArgs {
     pub cut: Option<u64>,
 }
 
-/// socat's kinds of addresses that have other names here.
-const SOCAT: [(&str, &str); 3] = [("openssl", "tls"), ("ssl", "tls"), ("unix-connect", "unix")];
+/// Kinds of targets as socat and others write them, and how they are written here.
+const KINDS: [(&str, &str); 6] = [
+    ("openssl", "tls:HOST:PORT"),
+    ("ssl", "tls:HOST:PORT"),
+    ("https", "tls:HOST:443"),
+    ("http", "HOST:80"),
+    ("unix-connect", "unix:PATH"),
+    ("udp", "HOST:PORT; datagrams are relayed by sockctl udp-serve"),
+];
 
 /// A target, and how the connection to it is secured.
 #[derive(Debug, Clone)]
@@ -96,14 +103,18 @@ pub fn target_parser() -> impl TypedValueParser<Value = Target> {
 impl Target {
     fn parse(word: &OsStr) -> Result<Self, Failure> {
         let text = word.to_str().unwrap_or_default();
-        if let Some((kind, rest)) = text.split_once(':')
-            && let Some((_, ours)) = SOCAT.iter().find(|(it, _)| kind.eq_ignore_ascii_case(it))
-        {
-            return Err(Failure::usage(format!("{}: write it as {ours}:{rest}", quoted(text))));
+        let (kind, rest) = text.split_once(':').unwrap_or_default();
+        let kind = kind.to_ascii_lowercase();
+        if let Some((_, ours)) = KINDS.iter().find(|(it, _)| *it == kind) {
+            return Err(Failure::usage(format!("{}: write {ours}", quoted(text))));
         }
-        let (secured, rest) = match text.split_once(':') {
-            Some(("tls", rest)) => (Secured::Tls, rest.into()),
-            Some(("auth", rest)) => (Secured::Auth, rest.into()),
+        if text.contains(',') && !text.contains('/') {
+            return Err(Failure::usage(format!("{}: repeat --to for each target", quoted(text))));
+        }
+        let rest = OsString::from(rest.strip_prefix("//").unwrap_or(rest));
+        let (secured, rest) = match kind.as_str() {
+            "tls" => (Secured::Tls, rest),
+            "auth" => (Secured::Auth, rest),
             _ => (Secured::No, word.to_owned()),
         };
         let address = super::address(&[rest], Family::Any, "")?;

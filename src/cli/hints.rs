@@ -63,6 +63,8 @@ const FLAGS: &[(&str, Names, &str)] = &[
     ("-d", CONNECT, "to leave stdin alone use --recv-only; to be told more use -v"),
     ("-d", ANY, "to leave stdin alone write </dev/null; to be told more use -v"),
     ("-D", ANY, "use -o SO_DEBUG; to send without delay use -o TCP_NODELAY"),
+    ("--delay --rate --cut --wait", UDP_SERVE, "it is for streams: sockctl serve --to TARGET"),
+    ("--latency --jitter", SERVE, "with --to TARGET use --delay DUR"),
     ("--delay --interval", ANY, "a delay between reads and writes is not available"),
     ("-b", SERVE, "use --backlog N"),
     ("-b", UDP_SEND, "use --broadcast"),
@@ -93,7 +95,18 @@ const FLAGS: &[(&str, Names, &str)] = &[
         "use --to TARGET, and -s ADDR for its source",
     ),
     ("--tunnel --tunnel-port --tunnel-source", ANY, RELAY),
-    ("--target --forward --upstream --backend", LISTEN, "use --to TARGET"),
+    ("--target --forward --upstream --backend --connect", LISTEN, "use --to TARGET"),
+    (
+        "--tls-pin --tls-insecure --tls-name",
+        SERVE,
+        "it is for connect; for --to tls:HOST:PORT use --to-tls-pin PIN",
+    ),
+    (
+        "--key-file",
+        &["serve"],
+        "it is for auth-serve; for --to auth:HOST:PORT use --to-key-file FILE",
+    ),
+    ("--to-tls-cert --to-tls-key", SERVE, "targets get no client certificate"),
     ("-Z --sctp --vsock", ANY, PROTOCOLS),
     (
         "-z --zero",
@@ -154,7 +167,10 @@ const COMMANDS: &[(&str, &str)] = &[
         "toxiproxy toxiproxy-server toxiproxy-cli netem",
         "use sockctl serve ADDRESS --to TARGET, with --delay DUR, --rate SIZE, --cut SIZE",
     ),
-    ("relay port-forward spiped stunnel stunnel4 systemd-socket-proxyd redir rinetd", RELAY),
+    (
+        "relay proxy forward tunnel port-forward spiped stunnel stunnel4 systemd-socket-proxyd redir rinetd",
+        RELAY,
+    ),
     ("tcping tcpping paping", "use sockctl connect -z ADDRESS --count N"),
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::phase::{Phase, Purpose};
 use super::security::Security;
 use super::{EventLoop, LISTENER};
-use crate::console::event::Reason;
+use crate::console::event::{Level, Reason};
 use crate::exit::{Exit, Failure};
 use crate::net::access::{AccessList, Networks};
 use crate::net::connection::Connection;
@@ -248,6 +248,11 @@ impl EventLoop<'_> {
         };
         if read != self.accepting {
             self.accepting = read;
+            if !read && self.resume.is_none() && self.accept_log.allows(self.table.now) {
+                let max = self.config.limits.max;
+                let notice = format!("{max} connections are open (-m): further clients wait");
+                self.talk.notice(Level::Verbose, &notice);
+            }
             // epoll_ctl(2) fails here only for a descriptor that is closed.
             let interest = Interest { read, write: false };
             let _ = self.table.poller.change(listener, LISTENER, interest);

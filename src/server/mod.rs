@@ -41,7 +41,6 @@ use crate::net::open_files;
 use crate::net::poller::{Interest, Ready};
 use crate::net::quantity;
 use crate::net::ready::{self, PortFile};
-use crate::net::role::Role;
 use crate::net::signal::Deferred;
 use crate::net::sockopt::Setting;
 use crate::session::closed::Closed;
@@ -387,10 +386,11 @@ impl<'a> EventLoop<'a> {
     /// The failure of `--deadline`.
     fn expired(&self) -> Failure {
         let cause = "the deadline has passed";
-        let only = self.table.all().first().and_then(|&id| self.table.peer(id));
+        let first = self.table.all().first().and_then(|&id| self.table.find(id));
+        let only = first.map(|entry| (entry.role, entry.conn.peer.clone()));
         let dialled = self.routes.first().map(|route| &route.address);
         match (&self.listener, only, dialled) {
-            (None, Some(peer), _) => Failure::timed_out(Role::Client.op(), &peer).hint(cause),
+            (None, Some((role, peer)), _) => Failure::timed_out(role.op(), &peer).hint(cause),
             (None, None, Some(address)) => Failure::timed_out("connect to", address).hint(cause),
             (Some(listener), ..) => {
                 Failure::new("serve on", listener.local(), cause, Exit::TimedOut)

@@ -169,6 +169,12 @@ impl EventLoop<'_> {
         self.table.id(slot).is_some_and(|id| self.handler.is_in_transit(id, &self.table))
     }
 
+    /// Whether the handler takes the silence of a connection for that of its client.
+    fn is_idle(&self, slot: usize) -> bool {
+        let limit = self.table.bounds.idle;
+        self.table.id(slot).is_none_or(|id| self.handler.is_idle(id, limit, &self.table))
+    }
+
     /// Deals with all timers of connections that are due.
     pub(super) fn run_connection_timers(&mut self) {
         while let Some((slot, timer)) = self.table.next_due() {
@@ -181,6 +187,7 @@ impl EventLoop<'_> {
                     let reason = self.stop_reason(slot);
                     self.table.close(slot, reason);
                 }
+                Timer::Close(Reason::Idle) if !self.is_idle(slot) => {}
                 Timer::Close(reason) => self.table.close(slot, reason),
                 Timer::Remove(reason) => self.table.remove(slot, reason),
                 Timer::LastAck => self.table.check_last_ack(slot),

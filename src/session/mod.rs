@@ -142,6 +142,11 @@ pub trait Handler {
         false
     }
 
+    /// Whether silence for that long (`-i`) ends the client's connection.
+    fn is_idle(&self, _client: Id, _limit: Duration, _clients: &dyn Clients) -> bool {
+        true
+    }
+
     /// A descriptor of its own: [`Handler::tick`] is called whenever it is readable.
     fn source(&self) -> Option<BorrowedFd<'_>> {
         None

@@ -99,8 +99,14 @@ fn a_target_that_is_no_address_is_refused_at_the_start() {
             "serve 0 --to tls:unix:x",
             "--to tls:unix:x: TLS over a UNIX socket has no name to check; add --to-tls-pin",
         ),
-        ("serve 0 --to OPENSSL:x:443", "--to: 'OPENSSL:x:443': write it as tls:x:443"),
-        ("serve 0 --to UNIX-CONNECT:/x", "--to: 'UNIX-CONNECT:/x': write it as unix:/x"),
+        ("serve 0 --to OPENSSL:x:443", "--to: 'OPENSSL:x:443': write tls:HOST:PORT"),
+        ("serve 0 --to UNIX-CONNECT:/x", "--to: 'UNIX-CONNECT:/x': write unix:PATH"),
+        ("serve 0 --to a:1,b:2", "--to: 'a:1,b:2': repeat --to for each target"),
+        (
+            "serve 0 --to udp:x:53",
+            "--to: 'udp:x:53': write HOST:PORT; datagrams are relayed by sockctl udp-serve",
+        ),
+        ("serve 0 --to TLS://x", "--to 'TLS://x': address 'x': a port is missing; write x:PORT"),
         ("serve 0 --to tls:x", "--to 'tls:x': address 'x': a port is missing; write x:PORT"),
         ("serve 0 --to auth:127.0.0.1:1", "--to auth:HOST:PORT needs --to-key-file FILE"),
         ("serve 0 --to 1 --to-tls-ca x", "--to-tls-ca needs --to tls:HOST:PORT"),
@@ -293,6 +299,27 @@ fn a_silent_pair_is_ended() {
     }
     assert_eq!(read_to_reset(&client), b"");
     assert_eq!(read_to_reset(&end), b"");
+    server.stops("", "");
+}
+
+#[test]
+fn a_pair_is_silent_where_neither_side_and_nothing_between_moves() {
+    let (target, address) = listener();
+    let server = relay(&address, "-i 500ms --delay 800ms");
+    let (client, end) = pair(&server, &target);
+    (&client).write_all(b"question").unwrap();
+    assert_eq!(take(&end, 8), b"question");
+    (&end).write_all(b"answer").unwrap();
+    end.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&client), b"answer");
+    assert_eq!(read_to_reset(&end), b"");
+    server.stops("", "");
+
+    let server = relay(&address, "-i 500ms --rate 10");
+    let (client, end) = pair(&server, &target);
+    (&end).write_all(b"fifteen bytes..").unwrap();
+    drop(end);
+    assert_eq!(read_all(&client), b"fifteen bytes..");
     server.stops("", "");
 }
 

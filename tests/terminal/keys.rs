@@ -1,6 +1,7 @@
 //! What keys do at the prompt.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::conversation::{connected, ends, quits, reads};
 use super::pty::terminal;
@@ -63,6 +64,7 @@ fn a_search_holds_messages_back_only_until_the_next_key() {
     client.press("\x12n").shows("`n': needle");
     peer.write_all(b"last words\n").unwrap();
     drop(peer);
+    std::thread::sleep(Duration::from_millis(300)); // nothing shows that the end has come
     client.press("\r");
     let text = client.ends(0);
     assert!(text.contains("last words\n"), "{text}");

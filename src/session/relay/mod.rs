@@ -108,6 +108,11 @@ impl Sides {
 }
 
 impl Side {
+    /// Whether something is on its way to this side, which has room for it.
+    fn is_passing(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_busy() && !link.is_blocked())
+    }
+
     /// Whether something is on its way to this side.
     fn is_awaiting(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.is_busy())
@@ -465,6 +470,15 @@ impl Handler for Relay {
         for side in self.sides.all_mut() {
             side.awaits_answer &= clients.silence(side.partner) < grace;
         }
+    }
+
+    fn is_idle(&self, client: Id, limit: Duration, clients: &dyn Clients) -> bool {
+        let Some(side) = self.sides.get(client) else {
+            return true;
+        };
+        let sides = [client, side.partner];
+        sides.iter().all(|&side| clients.silence(side) >= limit)
+            && !sides.iter().any(|&side| self.sides.get(side).is_some_and(Side::is_passing))
     }
 
     fn reset_timeout(&self) -> Duration {

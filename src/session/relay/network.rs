@@ -105,6 +105,11 @@ impl Link {
         !self.bytes.is_empty() || self.end.is_some()
     }
 
+    /// Whether the side has no room.
+    pub fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
     /// Nothing leaves before the next call of [`Link::next`], as the side has no room; when a reset comes through
     /// all the same.
     pub fn block(&mut self) -> Option<Instant> {
