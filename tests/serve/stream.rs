@@ -10,7 +10,7 @@ use socket2::SockRef;
 use super::serve;
 use crate::run::{
     Folder, RESET, Running, TIMED_OUT, apart, ask, conversation, echoes, events_of, injected,
-    listener, pattern, peer, python, read_all, reset, shell, take,
+    listener, pattern, peer, python, read_all, reset, shell, take, until,
 };
 
 /// A new client is served, and nothing spins.
@@ -417,6 +417,7 @@ fn row_34_a_client_that_has_ended_is_probed_while_our_side_is_open() {
         server.stderr_has("recv(262144) -> 0\n");
         server.send("two\n");
         assert_eq!(take(&client, 4), b"two\n");
+        until("all is traced", || server.stderr_has("").matches("sendall(4)\n").count() == 2);
         let said = server.stderr_has("");
         for option in ["TCP_KEEPIDLE, 30)", "TCP_KEEPINTVL, 10)"] {
             assert_eq!(said.contains(option), probed, "{said}");
