@@ -33,6 +33,10 @@ fn a_server_answers_the_last_peer_or_a_given_one() {
     server.press("\x1b[200~a\nb\x1b[201~\r");
     receives(&second, "a");
     receives(&second, "b");
+    server.enter("/help").ends_in(&["-- a leading space sends such a line as text", ">>>"]);
+    server.enter("/who").ends_in(&["! no command 'who'; /help lists them", ">>>"]);
+    server.enter(" /who");
+    receives(&second, "/who");
     server.press("typed").awaits(">>> typed");
     server.signal("TERM");
     assert!(server.ends(0).ends_with("not sent: typed"));

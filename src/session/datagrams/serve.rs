@@ -2,7 +2,9 @@
 //!
 //! Over 300 lines: the loop and each kind of answer.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use super::reflection::ReflectionGuard;
 use super::relay::DatagramRelay;
 use crate::console::event::{Event, Level, Reason};
 use crate::console::log_limit::LogLimit;
-use crate::exit::{During, Exit, Failure};
+use crate::exit::{During, Exit, Failure, quoted};
 use crate::net::access::AccessList;
 use crate::net::deadline::{Deadline, DeadlineGrace, REREAD};
 use crate::net::dump::Direction;
@@ -38,6 +40,13 @@ const MATCHES: usize = 1024;
 const ANSWERED: usize = 64 << 10;
 /// How long programs run on, and a relay's answers may take, once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The answer to `/help` at the prompt.
+const HELP: &str = "\
+-- TEXT          send TEXT to the peer that was heard last
+-- @PEER TEXT    send TEXT to PEER: @192.0.2.1:5000 TEXT
+-- /quit         stop the server
+-- a leading space sends such a line as text";
 
 /// What is done with a datagram.
 pub enum Answer {
@@ -422,10 +431,29 @@ impl<'a> Service<'a> {
         Ok(left.is_some() && self.frontend.seat.is_prompt())
     }
 
-    /// Sends what was entered to the last peer; at a prompt `@peer text` to a given one.
+    /// A command at the prompt; `/quit` is not seen here.
+    fn command(&mut self, word: &[u8]) {
+        if word == b"help" {
+            return HELP.lines().for_each(|line| self.frontend.seat.note(line));
+        }
+        let word = quoted(OsStr::from_bytes(word));
+        self.frontend.seat.note(&format!("! no command {word}; /help lists them"));
+    }
+
+    /// Sends what was entered to the last peer; at a prompt `@peer text` to a given one, while `/words` are
+    /// commands, and a leading space sends either as text.
     fn say(&mut self, entered: &[u8]) -> Result<(), Failure> {
+        let is_prompt = self.frontend.seat.is_prompt();
+        let entered = match entered {
+            [b' ', rest @ ..] if is_prompt && rest.starts_with(b"/") => rest,
+            [b'/', word @ ..] if is_prompt => {
+                self.command(word);
+                return Ok(());
+            }
+            _ => entered,
+        };
         let (to, bytes) = match entered.strip_prefix(b"@") {
-            Some(rest) if self.frontend.seat.is_prompt() => {
+            Some(rest) if is_prompt => {
                 let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
                 let peer = Endpoint::parse(&String::from_utf8_lossy(&rest[..end]));
                 (peer.map(Envelope::to), rest.get(end + 1..).unwrap_or_default())
