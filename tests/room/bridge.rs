@@ -219,7 +219,7 @@ fn members_of_three_servers_talk() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_name_that_two_want_at_once_is_one_members() {
+fn row_124_a_name_that_two_want_at_once_is_one_members() {
     const TIMES: usize = 50;
     let redis = Redis::start("");
     let rooms: [Running; 2] = redis.rooms("");

@@ -173,6 +173,9 @@ impl Room {
 
     /// Delivers what has come from other servers, as far as one turn goes.
     fn cross(&mut self, clients: &mut dyn Clients) {
+        if let Some(bridge) = &mut self.bridge {
+            bridge.looked_at();
+        }
         let mut delivered = 0;
         while delivered < TURN_LIMIT {
             let Some(bridge) = &mut self.bridge else {

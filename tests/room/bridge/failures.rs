@@ -129,13 +129,13 @@ const AGAIN: &str = "-- the other servers are there again\n";
 
 #[test]
 #[ignore = "needs redis-server"]
-fn redis_is_killed_and_comes_back_with_its_data() {
+fn row_124_redis_is_killed_and_comes_back_with_its_data() {
     redis_comes_back("--appendonly yes --appendfsync always");
 }
 
 #[test]
 #[ignore = "needs redis-server"]
-fn redis_is_killed_and_comes_back_without_its_data() {
+fn row_124_redis_is_killed_and_comes_back_without_its_data() {
     redis_comes_back("");
 }
 
@@ -159,7 +159,7 @@ fn redis_comes_back(words: &'static str) {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_server_is_killed() {
+fn row_124_a_server_is_killed() {
     let redis = Redis::start("");
     let [one, two, three] = redis.rooms("");
     let speakers = [Speaker::enters(&one, "Ann", &["Bob"]), Speaker::enters(&two, "Bob", &["Ann"])];
@@ -185,7 +185,7 @@ fn a_server_is_killed() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_server_is_stopped_for_15_seconds() {
+fn row_124_a_server_is_stopped_for_15_seconds() {
     let redis = Redis::start("");
     let rooms = redis.rooms::<3>("");
     let speakers = speakers(&rooms);
@@ -232,7 +232,7 @@ impl Drop for Network {
 
 #[test]
 #[ignore = "needs redis-server, iproute2 and root"]
-fn a_server_is_cut_off_for_15_seconds() {
+fn row_124_a_server_is_cut_off_for_15_seconds() {
     let network = Network::new();
     let redis = Redis::start("--bind 127.0.0.1 10.77.21.1 --protected-mode no");
     let [one, two] = redis.rooms("");
@@ -264,7 +264,7 @@ fn a_server_is_cut_off_for_15_seconds() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_stream_is_trimmed_past_a_server() {
+fn row_124_a_stream_is_trimmed_past_a_server() {
     let redis = Redis::start("");
     let rooms: [Running; 2] = redis.rooms("");
     let mut ann = Member::enters(&rooms[0], "Ann");
@@ -295,7 +295,7 @@ fn a_stream_is_trimmed_past_a_server() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn one_member_floods() {
+fn row_124_one_member_floods() {
     const FLOOD: usize = 100_000;
     let redis = Redis::start("");
     let rooms = redis.rooms::<3>("");
@@ -326,7 +326,7 @@ fn one_member_floods() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_stopped_redis_is_waited_for_by_no_member() {
+fn row_124_a_stopped_redis_is_waited_for_by_no_member() {
     let redis = Redis::start("");
     let room = redis.room("");
     let mut ann = Member::enters(&room, "Ann");

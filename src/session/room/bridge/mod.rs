@@ -57,8 +57,8 @@ pub struct Bridge {
     is_up: bool,
     /// Since when it is full, or when Redis has taken something last, and how much it had taken then.
     full: Option<(Instant, u64)>,
-    /// The room takes nothing until then.
-    resumes: Deadline,
+    /// When to look at a full bridge, or one from which the room takes nothing, again.
+    again: Deadline,
     guests: Range<u64>,
     writer: JoinHandle<()>,
 }
@@ -81,8 +81,8 @@ impl Bridge {
         };
         let named = thread::Builder::new().name("bridge writer".into());
         let writer = started(named.spawn(|| writer.run()))?;
-        let (is_up, full, guests, resumes) = (false, None, 0..0, Deadline::NEVER);
-        Ok(Self { outgoing, incoming, waker, is_up, full, resumes, guests, writer })
+        let (is_up, full, guests, again) = (false, None, 0..0, Deadline::NEVER);
+        Ok(Self { outgoing, incoming, waker, is_up, full, again, guests, writer })
     }
 
     /// Readable when something has come.
@@ -92,7 +92,6 @@ impl Bridge {
 
     /// What has come.
     pub fn take(&mut self) -> Option<Incoming> {
-        self.resumes = Deadline::NEVER;
         let mut incoming = self.incoming.try_recv();
         if incoming.is_err() {
             self.waker.quiet();
@@ -116,7 +115,7 @@ impl Bridge {
     /// The room takes nothing for a moment.
     pub fn rest(&mut self) {
         self.waker.quiet();
-        self.resumes = Deadline::after(POLL);
+        self.again = Deadline::after(POLL);
     }
 
     /// Whether members are to wait: Redis is there, has much to take, and takes it.
@@ -131,6 +130,7 @@ impl Bridge {
             self.full = None;
             return false;
         }
+        self.again = Deadline::after(POLL);
         let now = Instant::now();
         let (since, before) = *self.full.get_or_insert((now, taken));
         if taken > before {
@@ -144,9 +144,14 @@ impl Bridge {
         self.full.is_some()
     }
 
+    /// The room has looked at it.
+    pub fn looked_at(&mut self) {
+        self.again = Deadline::NEVER;
+    }
+
     /// When to look at it again.
     pub fn deadline(&self) -> Deadline {
-        self.resumes.min(self.full.map(|_| Instant::now() + POLL).into())
+        self.again
     }
 
     /// A number for a guest that no other server gives.
