@@ -360,7 +360,8 @@ fn looked_up(target: &UdpSocket, words: &str) -> Running {
 
 #[test]
 fn datagrams_that_come_while_the_target_is_looked_up_stay_in_order() {
-    const COUNT: u8 = 200;
+    // Far fewer than a socket has room for: none is dropped where the target is read late.
+    const COUNT: u8 = 100;
     let target = datagrams();
     let server = looked_up(&target, "");
     for _ in 0..10 {
