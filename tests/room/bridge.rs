@@ -363,6 +363,41 @@ fn a_socket_file_and_a_password() {
 }
 
 #[test]
+#[ignore = "needs redis-server and openssl"]
+fn the_way_to_redis_is_tls() {
+    let folder = Folder::new();
+    let script = "set -e
+        key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+        openssl req -x509 $key -keyout ca.key -out ca.pem -subj /CN=ca -days 2
+        openssl req $key -keyout key.pem -out request -subj /CN=localhost
+        echo subjectAltName=DNS:localhost >names
+        openssl x509 -req -in request -CA ca.pem -CAkey ca.key -days 2 -extfile names -out cert.pem";
+    let done = shell(script, "").within(&folder).run();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let port = free_port();
+    let line = format!(
+        "--port 0 --tls-port {port} --tls-cert-file cert.pem --tls-key-file key.pem --tls-ca-cert-file ca.pem \
+         --tls-auth-clients no --save ''"
+    );
+    let redis = program("redis-server", line).within(&folder).start();
+    redis.stdout_has("Ready to accept connections");
+    let start = |trusted: &str| {
+        let url = format!("rediss://localhost:{port}");
+        let words = ["serve", "--room", "127.0.0.1:0", "--bridge", &url];
+        sockctl(words).env("SSL_CERT_FILE", folder.text(trusted)).start()
+    };
+    let first = start("ca.pem");
+    let second = start("ca.pem");
+    for room in [&first, &second] {
+        room.stdout_has(" joined\n");
+    }
+    let stranger = start("cert.pem");
+    stranger.stderr_has(&format!(
+        "sockctl: warning: --bridge localhost:{port}: invalid peer certificate"
+    ));
+}
+
+#[test]
 #[ignore = "needs redis-server"]
 fn three_thousand_members_are_on_three_servers() {
     const EACH: usize = 1000;

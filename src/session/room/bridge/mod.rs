@@ -21,6 +21,7 @@ mod record;
 mod store;
 mod threads;
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ const INCOMING: usize = 256;
 const HIGH_WATER: usize = 1 << 20;
 /// For how long Redis may take nothing of it until they are read again.
 const WAIT: Duration = Duration::from_millis(250);
+/// How long a server that starts waits for Redis: its first members are to find the others there.
+const START: Duration = Duration::from_secs(1);
 /// How often a full bridge, its end, and a room that takes nothing are looked at.
 const POLL: Duration = Duration::from_millis(5);
 /// More numbers for guests are fetched when so many are left.
@@ -53,6 +56,8 @@ const FEW: u64 = 500;
 pub struct Bridge {
     outgoing: Arc<Outgoing>,
     incoming: Receiver<Incoming>,
+    /// What came before the room was there.
+    early: VecDeque<Incoming>,
     waker: Waker,
     is_up: bool,
     /// Since when it is full, or when Redis has taken something last, and how much it had taken then.
@@ -82,7 +87,22 @@ impl Bridge {
         let named = thread::Builder::new().name("bridge writer".into());
         let writer = started(named.spawn(|| writer.run()))?;
         let (is_up, full, guests, again) = (false, None, 0..0, Deadline::NEVER);
-        Ok(Self { outgoing, incoming, waker, is_up, full, again, guests, writer })
+        let early = VecDeque::new();
+        let mut bridge =
+            Self { outgoing, incoming, early, waker, is_up, full, again, guests, writer };
+        bridge.await_first();
+        Ok(bridge)
+    }
+
+    fn await_first(&mut self) {
+        let until = Instant::now() + START;
+        let is_answer = |it: &Incoming| matches!(it, Incoming::Up(_) | Incoming::Down(_));
+        while !self.early.iter().any(is_answer)
+            && let left = until.saturating_duration_since(Instant::now())
+            && let Ok(incoming) = self.incoming.recv_timeout(left)
+        {
+            self.early.push_back(incoming);
+        }
     }
 
     /// Readable when something has come.
@@ -92,12 +112,12 @@ impl Bridge {
 
     /// What has come.
     pub fn take(&mut self) -> Option<Incoming> {
-        let mut incoming = self.incoming.try_recv();
-        if incoming.is_err() {
+        let mut incoming = self.early.pop_front().or_else(|| self.incoming.try_recv().ok());
+        if incoming.is_none() {
             self.waker.quiet();
-            incoming = self.incoming.try_recv(); // it may have come just before
+            incoming = self.incoming.try_recv().ok(); // it may have come just before
         }
-        let incoming = incoming.ok()?;
+        let incoming = incoming?;
         match &incoming {
             Incoming::Up(_) => self.is_up = true,
             Incoming::Down(_) => self.is_up = false,

@@ -136,8 +136,7 @@ impl Location {
         let url = [address.as_str(), &others.join("&")].join("?");
         let wrong = |error: RedisError| {
             let forms = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix:PATH";
-            let why = error.to_string().replace(" - InvalidClientConfig", "");
-            Failure::usage(format!("{why}; accepted: {forms}, each with ?room=NAME"))
+            Failure::usage(format!("{}; accepted: {forms}, each with ?room=NAME", reason(&error)))
         };
         let mut info = url.trim_end_matches('?').into_connection_info().map_err(wrong)?;
         let shown = info.addr().to_string();
@@ -337,7 +336,10 @@ pub fn reason(error: &RedisError) -> String {
     match inner.and_then(|inner| inner.downcast_ref()) {
         _ if error.is_timeout() => format!("no answer within {} s", TIMEOUT.as_secs()),
         Some(error) => cause(error),
-        None => sanitize::text(error.to_string().as_bytes()),
+        None => {
+            let text = error.to_string().replace(" - InvalidClientConfig", "");
+            sanitize::text(text.as_bytes())
+        }
     }
 }
 
