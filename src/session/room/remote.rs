@@ -43,15 +43,12 @@ impl Members {
             }
             Incoming::Living(servers) => self.servers_are(&servers, out),
             Incoming::Missed(count) => {
-                let line = format!(
-                    "! {count} lines of other servers are missing: Redis does not have them any more\n"
-                );
+                let line = format!("! {count} lines of other servers did not get here\n");
                 out.broadcast(line.as_bytes(), &[]);
             }
             Incoming::Dropped(count) => {
-                let line = format!(
-                    "! {count} lines do not reach the other servers, which were out of reach for too long\n"
-                );
+                let line =
+                    format!("! {count} lines do not get to the other servers: too many waited\n");
                 out.broadcast(line.as_bytes(), &[]);
             }
             Incoming::NotSent(record) => self.not_sent(&record, out),
