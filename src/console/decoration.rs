@@ -183,6 +183,11 @@ impl Decoration {
         if self.style.timestamps { stamp(self.style.color) } else { String::new() }
     }
 
+    /// Our name, as far as it is known.
+    pub fn me(&self) -> Option<&str> {
+        self.me.as_deref()
+    }
+
     /// Updates the names of members, and ours, from a notice.
     fn learn(&mut self, notice: &str) {
         let greeting = notice.strip_prefix("you are ").and_then(|rest| rest.split_once("; here: "));

@@ -267,7 +267,7 @@ impl Choice {
                 let (history, talk) = (args.prompt.history.clone(), run.talk.clone());
                 let mut conversation =
                     Conversation::start(run.inbox, Peers::One, format, history, talk)?;
-                conversation = conversation.connecting(args.reconnect.is_some(), args.opening());
+                conversation = conversation.connecting(args.reconnect.is_some(), args.nick.clone());
                 if is_plain {
                     conversation = conversation.hinting_at_keys();
                 }

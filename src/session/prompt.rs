@@ -75,8 +75,8 @@ pub struct Conversation<'a> {
     incoming: BTreeMap<Id, Lines>,
     /// With one peer: whether another connection follows one that ends (`--reconnect`).
     reconnects: bool,
-    /// What each connection begins with.
-    opening: Vec<u8>,
+    /// The name to have in a room: said on each connection (`/nick`), and again once it is free.
+    nick: Option<String>,
     /// The peer may be a server that asks for a key, which nothing shows so far.
     may_ask_for_key: bool,
     /// A line was sent to the only peer.
@@ -117,7 +117,7 @@ impl<'a> Conversation<'a> {
             format,
             incoming: BTreeMap::new(),
             reconnects: false,
-            opening: Vec::new(),
+            nick: None,
             may_ask_for_key: false,
             has_sent: false,
             leaving: None,
@@ -138,10 +138,10 @@ impl<'a> Conversation<'a> {
         self
     }
 
-    /// Has another connection follow one that ends; sends `opening` first on each.
+    /// Has another connection follow one that ends; asks for `nick` first on each.
     #[must_use]
-    pub fn connecting(self, reconnects: bool, opening: Vec<u8>) -> Self {
-        Self { reconnects, opening, ..self }
+    pub fn connecting(self, reconnects: bool, nick: Option<String>) -> Self {
+        Self { reconnects, nick, ..self }
     }
 
     /// The last connection is over, or there was none: the prompt ends in a moment, or once the line that is
@@ -217,6 +217,32 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    fn ask_for_nick(&self, client: Id, clients: &mut dyn Clients) {
+        if let Some(nick) = &self.nick {
+            self.send(client, &format!("/nick {nick}"), clients);
+        }
+    }
+
+    /// Follows a change of our name, and asks again for one that has become free: another connection may have
+    /// held it, such as our own before a cut.
+    fn keep_nick(&mut self, client: Id, line: &[u8], clients: &mut dyn Clients) {
+        let Some(line) = line.strip_prefix(b"-- ").and_then(|line| str::from_utf8(line).ok())
+        else {
+            return;
+        };
+        let me = self.seat.as_ref().and_then(Seat::me).map(str::to_owned);
+        if let [_, "is", "now", new] = line.split(' ').collect::<Vec<_>>()[..]
+            && me.as_deref() == Some(new)
+            && (self.reconnects || self.nick.is_some())
+        {
+            self.nick = me;
+        } else if line.strip_suffix(" left").is_some_and(|left| self.nick.as_deref() == Some(left))
+            && me != self.nick
+        {
+            self.ask_for_nick(client, clients);
+        }
+    }
+
     /// Shows what came without a newline.
     fn show_rest(&mut self, client: Id) {
         if let Some(rest) = self.incoming.get_mut(&client).and_then(Lines::take_partial) {
@@ -242,9 +268,6 @@ impl<'a> Conversation<'a> {
             }
             (_, Some(peer)) => {
                 self.send(peer, unescaped(line), clients);
-                if self.reconnects && line.starts_with("/nick ") {
-                    self.opening = [line, self.format.newline].concat().into(); // it stays ours
-                }
             }
             (_, None) => {
                 self.print(&format!("{NOT_SENT}{line}"));
@@ -339,9 +362,7 @@ impl Handler for Conversation<'_> {
         if let Err(failure) = self.open() {
             return clients.quit(Err(failure));
         }
-        if !self.opening.is_empty() {
-            clients.send(client, &self.opening);
-        }
+        self.ask_for_nick(client, clients);
         self.incoming.insert(client, Lines::new(LINE, Overlong::Split));
         if self.peers == Peers::Many {
             // For `@1 text`, and for `/kick 1`.
@@ -361,6 +382,7 @@ impl Handler for Conversation<'_> {
             self.incoming.get_mut(&client).and_then(|lines| lines.next(&mut rest))
         {
             self.show(client, &line);
+            self.keep_nick(client, &line, clients);
         }
         clients.pause_all(self.is_full());
         bytes.len()

@@ -185,6 +185,14 @@ impl Seat {
         self.ended = !matches!(input, Input::Typed(Typed::Lines(_)) | Input::Chunk(_));
     }
 
+    /// Our name in a room, as far as it is known.
+    pub fn me(&self) -> Option<&str> {
+        match &self.source {
+            InputSource::Prompt(_, decoration) => decoration.me(),
+            InputSource::Stdin(..) => None,
+        }
+    }
+
     /// Appends whole lines to `out` as they are to be shown: with the time, and at a prompt with colour
     /// and bell.
     pub fn decorate(&mut self, lines: &[u8], out: &mut Vec<u8>) {

@@ -60,6 +60,32 @@ fn a_name_that_was_typed_stays_in_a_room_too() {
 }
 
 #[test]
+fn a_name_that_is_taken_is_asked_for_again_once_it_is_free() {
+    let mut server = terminal("serve --room 127.0.0.1:0");
+    let address = server.address();
+    let mut other = terminal(format!("connect {address} --nick ann"));
+    other.shows("-- guest1 is now ann");
+    let mut client = terminal(format!("connect {address} --nick ann"));
+    client.shows("! ann is taken");
+    client.enter("/nick bob").shows("-- guest2 is now bob");
+    client.enter("/nick ANN").shows("! ANN is taken");
+    other.quits();
+    client.shows("-- ann left");
+    client.enter("/me stays bob").awaits(">>>");
+    server.shows("* bob stays bob");
+    client.quits();
+
+    let mut other = terminal(format!("connect {address} --nick ann"));
+    other.shows("-- guest3 is now ann");
+    let mut client = terminal(format!("connect {address} --nick ann"));
+    client.shows("! ann is taken");
+    other.quits();
+    client.shows("-- guest4 is now ann");
+    client.quits();
+    server.quits();
+}
+
+#[test]
 fn what_is_entered_meanwhile_is_told_and_one_can_leave() {
     for (keys, status) in [("/quit\r", 0), ("q\r", 0), ("\x04", 0), ("\x03", 130)] {
         let (mut client, listener, address) = client("--reconnect=1h");
