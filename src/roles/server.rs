@@ -68,9 +68,10 @@ pub struct ServerArgs {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
         value_parser = args::count::<usize>(0, u64::MAX), help_heading = "Handlers")]
     pub recall: usize,
-    /// With --room: share the room with other servers through Redis or Valkey, URL is
-    /// redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
-    #[arg(long, value_name = "URL", value_parser = Location::parse, help_heading = "Handlers")]
+    /// With --room: share the room with other servers through Redis or Valkey.
+    #[arg(long, value_name = "URL", value_parser = Location::parse, requires = "room", help_heading = "Handlers",
+        help = "With --room: share the room with other servers through Redis or Valkey: \
+            redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH")]
     pub bridge: Option<Location>,
     /// Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     #[arg(long, group = "handler", help_heading = "Handlers")]
