@@ -45,7 +45,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-key -d 'Re
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l tls-alpn -d 'Offer this protocol (ALPN); repeatable, the best first' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l recall -d 'With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey: redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts' -r
@@ -1156,7 +1156,7 @@ complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l create-ke
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l keys -d 'Accept these keys: one NAME:KEY per line of FILE, which SIGHUP has read again' -r -F
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -s p -l port -d 'Listen on this port; the ADDRESS is a HOST then, or left out' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l recall -d 'With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most' -r
-complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
+complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l bridge -d 'With --room: share the room with other servers through Redis or Valkey: redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l reply -d 'Send TEXT, then close the sending side' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l when -d 'Answer each match of REGEX, over bytes, in what comes with TEXT; repeatable: the leftmost match counts, and of equals the first rule' -r
 complete -c sockctl -n "__fish_sockctl_using_subcommand auth-serve" -l to -d 'Relay each client to TARGET: an ADDRESS, tls:HOST:PORT or auth:HOST:PORT; repeatable: tried in order until one accepts' -r

@@ -34,7 +34,7 @@ module completions {
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`; --log FILE has what is said to all
     --recall: string          # With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most
-    --bridge: string          # With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
+    --bridge: string          # With --room: share the room with other servers through Redis or Valkey: redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
     --broker                  # Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     --echo                    # Echo all input back
     --discard                 # Discard all input
@@ -287,7 +287,7 @@ module completions {
     --port(-p): string        # Listen on this port; the ADDRESS is a HOST then, or left out
     --room                    # Run a chat room, with you as the member `server`; --log FILE has what is said to all
     --recall: string          # With --room: give newcomers the last N lines that were said to all, with their times; 1 MiB at most
-    --bridge: string          # With --room: share the room with other servers through Redis or Valkey, URL is redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
+    --bridge: string          # With --room: share the room with other servers through Redis or Valkey: redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH
     --broker                  # Pass the bytes of each client on to all others, as they are; one that 1 MiB waits for is cut off
     --echo                    # Echo all input back
     --discard                 # Discard all input

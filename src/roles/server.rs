@@ -69,7 +69,7 @@ pub struct ServerArgs {
         value_parser = args::count::<usize>(0, u64::MAX), help_heading = "Handlers")]
     pub recall: usize,
     /// With --room: share the room with other servers through Redis or Valkey.
-    #[arg(long, value_name = "URL", value_parser = Location::parse, requires = "room", help_heading = "Handlers",
+    #[arg(long, value_name = "URL", value_parser = Location::parse, help_heading = "Handlers",
         help = "With --room: share the room with other servers through Redis or Valkey: \
             redis://[USER:PASSWORD@]HOST[:PORT][/DB][?room=NAME], rediss://… or unix:PATH")]
     pub bridge: Option<Location>,
