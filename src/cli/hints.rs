@@ -158,6 +158,7 @@ const COMMANDS: &[(&str, &str)] = &[
         "wait-for-it wait-for-it.sh wait-for wait-port wait4x dockerize",
         "use sockctl connect -z ADDRESS --wait DUR -- COMMAND",
     ),
+    ("chat room irc", "use sockctl serve --room, and sockctl connect to join one"),
     ("udp", "use sockctl udp-send or sockctl udp-serve"),
     (
         "openssl s_client check_http check_ssl_cert check_tcp",

@@ -49,6 +49,9 @@ use reflow::Drawn;
 const UNPROMPT: &str = "\x1b[A\r\x1b[K";
 /// How long each part of stopping may take.
 const STOP: Duration = Duration::from_millis(500);
+/// How long the terminal is kept once the peer has gone, or after the last line that was entered then: what is
+/// typed before one has seen that is no command for the shell.
+pub const BLIND: Duration = Duration::from_millis(500);
 /// How long all of it may take on a terminal that gets full meanwhile.
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long the rest of a key's escape sequence may take: as in readline(3).
@@ -241,6 +244,10 @@ impl Prompt {
         let (line, _) = self.watch.take_line();
         if !line.is_empty() {
             self.queue.push(format!("{NOT_SENT}{}\n", sanitize::text(line.as_bytes())).as_bytes());
+            if self.watch.disconnected.load(Ordering::SeqCst) {
+                self.queue.flush(Deadline::after(STOP));
+                std::thread::sleep(BLIND); // another Ctrl-D may follow the one that has left
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::auth::asks_for_key;
 use crate::console::completion::Words;
 use crate::console::decoration::{NOT_SENT, Style};
 use crate::console::event::{Event, Level, Reason};
-use crate::console::prompt::{Options, Typed};
+use crate::console::prompt::{BLIND, Options, Typed};
 use crate::console::talk::Talk;
 use crate::exit::{Exit, Failure, quoted};
 use crate::net::deadline::Deadline;
@@ -28,9 +28,6 @@ const LINE: usize = 64 << 10;
 /// What arrives without a newline is shown after this much quiet: a Python peer that sends the result
 /// of `input()` sends none.
 const QUIET: Duration = Duration::from_millis(50);
-/// How long the prompt stays once the peer has gone, or after the last line that was entered then: what is
-/// typed before one has seen that is no command for the shell.
-const BLIND: Duration = Duration::from_millis(500);
 
 /// The answer to `/help`, where there are many.
 const HELP: &str = "\

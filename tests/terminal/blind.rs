@@ -34,7 +34,7 @@ fn back(shell: &mut Terminal, status: i32) -> String {
 #[test]
 fn a_word_that_is_being_typed_as_the_peer_ends_is_told_and_is_no_command() {
     let (mut shell, peer) = connected("");
-    // At the rate of somebody who does not look at the screen; the peer ends after the fourth key.
+    // The rate of a person who looks elsewhere; the peer ends after the fourth key.
     for (n, key) in "exit 1".char_indices() {
         if n == 4 {
             peer.shutdown(Shutdown::Write).unwrap();
@@ -73,6 +73,20 @@ fn a_good_bye_as_the_peer_ends_does_not_log_out() {
         back(&mut shell, 0);
         assert_eq!(read_all(&peer), b"");
     }
+}
+
+#[test]
+fn another_good_bye_behind_the_first_does_not_log_out_either() {
+    let (mut shell, peer) = connected("");
+    shell.press("half").awaits(">>> half");
+    peer.shutdown(Shutdown::Write).unwrap();
+    shell.shows("connection closed by");
+    shell.press("\x04").shows("not sent: half");
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(150));
+        shell.press("\x04");
+    }
+    back(&mut shell, 0);
 }
 
 #[test]
