@@ -29,6 +29,10 @@ const GREETED: usize = 10;
 /// A member ignores so many at most.
 const IGNORED: usize = 100;
 
+/// Why a private line does not come to a member.
+pub(super) const SLOW: &str = "does not keep up";
+pub(super) const GONE: &str = "has left";
+
 pub(super) const HELP: &str = "\
 -- /nick NAME       change your name
 -- /who             list who is here
@@ -95,7 +99,8 @@ impl Members {
             return;
         };
         let text = self.pass_on(Some(from), &name, shape, text, out);
-        out.publish(&Record::Said { name, text, is_action: shape == ACTION });
+        let member = from.number;
+        out.publish(&Record::Said { member, name, text, is_action: shape == ACTION });
     }
 
     /// Passes a text on to all others here. Returns it as it was said.
@@ -144,18 +149,20 @@ impl Members {
             return;
         };
         let name = &target.name;
-        if let Some(server) = &target.server {
+        if let Some((server, number)) = &target.home {
             let text = self.line([""; 3], text, Some(from), out);
             let text = text.strip_suffix(b"\n").unwrap_or(&text).to_vec();
-            let record = Record::Private { from: sender.name.clone(), to: name.clone(), text };
+            let (member, name, to_name) = (from.number, sender.name.clone(), name.clone());
+            let record = Record::Private { member, name, to: *number, to_name, text };
             if !out.tell_server(server, record) {
+                let name = &target.name;
                 let why = format!("{name} is on a server that is out of reach: not sent");
                 error(from, &why, out);
             }
             return;
         }
         if out.is_slow(to) {
-            return error(from, &format!("{name} does not keep up: not sent"), out);
+            return error(from, &format!("{name} {SLOW}: not sent"), out);
         }
         if to != from && sender.hidden_from.contains(&to) {
             return error(from, &format!("{name} ignores you: not sent"), out);
@@ -174,9 +181,7 @@ impl Members {
         out: &mut dyn Output,
     ) {
         let sender = from.and_then(|from| self.get(from));
-        if out.is_slow(to)
-            || sender.is_some_and(|it| from != Some(to) && it.hidden_from.contains(&to))
-        {
+        if sender.is_some_and(|it| from != Some(to) && it.hidden_from.contains(&to)) {
             return;
         }
         let line = self.line(["[", name, "] "], text, from, out);

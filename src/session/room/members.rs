@@ -99,8 +99,8 @@ pub struct Members {
     owners: BTreeMap<String, Id>,
     /// The names of authentication keys by theirs, whether or not their holders are here.
     reserved: BTreeMap<String, String>,
-    /// The members of other servers, by server and name, and since when they are known.
-    pub(super) remotes: BTreeMap<(Rc<str>, String), (Id, Instant)>,
+    /// The members of other servers, by server and number there, and since when their names are known.
+    pub(super) remotes: BTreeMap<(Rc<str>, u64), (Id, Instant)>,
     /// They are out of reach.
     pub(super) is_alone: bool,
     /// How many there have been.
@@ -129,8 +129,8 @@ pub struct Member {
     pub(super) ignored: Vec<Id>,
     /// Who does not get its lines: itself, and those who ignore it.
     pub(super) hidden_from: Vec<Id>,
-    /// The server that it is a member of, if not of this one.
-    pub(super) server: Option<Rc<str>>,
+    /// The server that it is a member of, if not of this one, and its number there.
+    pub(super) home: Option<(Rc<str>, u64)>,
 }
 
 impl Members {
@@ -305,13 +305,14 @@ impl Members {
     }
 
     /// A member of another server is here, too.
-    pub(super) fn enter_remote(&mut self, server: &str, name: &str) {
+    pub(super) fn enter_remote(&mut self, server: &str, number: u64, name: &str) {
         self.remote_count += 1;
         let id = Id { number: REMOTE + self.remote_count, ..LAST };
-        self.remotes.insert((server.into(), name.into()), (id, Instant::now()));
+        let home = (Rc::from(server), number);
+        self.remotes.insert(home.clone(), (id, Instant::now()));
         self.enter(id, name.into(), true);
         if let Some(member) = self.all.get_mut(&id) {
-            member.server = Some(server.into());
+            member.home = Some(home);
         }
     }
 
@@ -349,7 +350,7 @@ impl Members {
             correspondent: None,
             ignored: Vec::new(),
             hidden_from: vec![id],
-            server: None,
+            home: None,
         };
         self.all.insert(id, member);
         self.list = None;

@@ -1,12 +1,14 @@
 //! Members of other servers: they have an [`Id`] like those of this one, and are told from them by their
 //! server.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::bridge::{Incoming, Others, Record};
-use super::commands::{ACTION, SAID, error};
+use super::commands::{ACTION, GONE, SAID, SLOW, error};
 use super::members::{Members, Output, is_remote, taken};
+use crate::sanitize;
 use crate::session::Id;
 
 /// A list of members may be older than this.
@@ -22,8 +24,10 @@ impl Members {
                 if std::mem::take(&mut self.is_alone) {
                     out.broadcast(b"-- the other servers are there again\n", &[]);
                 }
-                for (server, name) in there {
-                    self.remote_joined(&server, &name, out);
+                for (server, number, name) in there {
+                    if self.remote(&server, number).is_none() {
+                        self.remote_named(&server, number, &name, out);
+                    }
                 }
             }
             Incoming::Members(there) => self.members_are(&there, out),
@@ -59,7 +63,7 @@ impl Members {
     /// What was said on other servers before this one was there.
     fn recall_others(&mut self, said: Vec<(u64, Record)>) {
         for (time, record) in said {
-            if let Record::Said { name, text, is_action } = record {
+            if let Record::Said { name, text, is_action, .. } = record {
                 let [before, after] = if is_action { ACTION } else { SAID };
                 let (line, _) = self.composed([before, &name, after], &text);
                 self.recall.record_at(time, &line);
@@ -67,11 +71,21 @@ impl Members {
         }
     }
 
-    /// These are all members of other servers: records that were missed said who joined and left.
+    /// These are all members of other servers: records that were missed said who joined, left and changed its
+    /// name.
     fn members_are(&mut self, there: &Others, out: &mut dyn Output) {
-        self.keep(out, |server, name| there.contains(&(server.into(), name.into())));
-        for (server, name) in there {
-            self.remote_joined(server, name, out);
+        let all: BTreeSet<_> =
+            there.iter().map(|(server, number, _)| (server.as_str(), *number)).collect();
+        self.keep(out, |server, number| all.contains(&(server, number)));
+        for (server, number, name) in there {
+            let known = self.remotes.get(&(server.as_str().into(), *number));
+            let is_right = known.is_some_and(|&(id, since)| {
+                let has = |name: &String| there.contains(&(server.clone(), *number, name.clone()));
+                since.elapsed() <= RECENT || self.get(id).is_some_and(|member| has(&member.name))
+            });
+            if !is_right {
+                self.remote_named(server, *number, name, out);
+            }
         }
     }
 
@@ -81,40 +95,44 @@ impl Members {
     }
 
     /// Members of other servers that are not there have left, except for those who came in the last moments.
-    fn keep(&mut self, out: &mut dyn Output, is_there: impl Fn(&str, &str) -> bool) {
-        let is_gone = |((server, name), (_, since)): &(&(Rc<str>, String), &(Id, Instant))| {
-            !is_there(server, name) && since.elapsed() > RECENT
+    fn keep(&mut self, out: &mut dyn Output, is_there: impl Fn(&str, u64) -> bool) {
+        let is_gone = |((server, number), (_, since)): &(&(Rc<str>, u64), &(Id, Instant))| {
+            !is_there(server, *number) && since.elapsed() > RECENT
         };
         let gone = self.remotes.iter().filter(is_gone).map(|(key, _)| key.clone());
-        for (server, name) in gone.collect::<Vec<_>>() {
-            self.remote_left(&server, &name, out);
+        for (server, number) in gone.collect::<Vec<_>>() {
+            self.remote_left(&server, number, out);
         }
     }
 
     /// Something happened on another server.
     pub(super) fn apply(&mut self, server: &str, record: Record, out: &mut dyn Output) {
         match record {
-            Record::Said { name, text, is_action } => {
-                let id = self.remote(server, &name);
+            Record::Said { member, name, text, is_action } => {
+                let id = self.remote(server, member);
                 let shape = if is_action { ACTION } else { SAID };
                 self.pass_on(id, &name, shape, &text, out);
             }
-            Record::Joined(name) => self.remote_joined(server, &name, out),
-            Record::Left(name) => self.remote_left(server, &name, out),
-            Record::Renamed { old, new } => {
-                let Some(id) = self.remote(server, &old) else {
-                    return self.remote_joined(server, &new, out);
+            Record::Named { member, name } => self.remote_named(server, member, &name, out),
+            Record::Left { member, .. } => self.remote_left(server, member, out),
+            Record::Private { member, name, to, to_name, text } => {
+                let here = self.by_number(to);
+                let here = here.filter(|&id| self.get(id).is_some_and(|it| !it.is_leaving));
+                let why = match here {
+                    Some(to) if !out.is_slow(to) => {
+                        let from = self.remote(server, member);
+                        return self.tell_local(from, &name, to, &text, out);
+                    }
+                    Some(_) => SLOW,
+                    None => GONE,
                 };
-                if self.make_room(&new, Some(id), out) {
-                    self.remotes.remove(&(server.into(), old));
-                    self.remotes.insert((server.into(), new.clone()), (id, Instant::now()));
-                    self.set_name(id, &new, out);
-                }
+                let refused = Record::Refused { member, name: to_name, why: why.into() };
+                out.tell_server(server, refused); // as far as it can be told
             }
-            Record::Private { from, to, text } => {
-                let to = self.find(to.as_bytes()).filter(|&to| !is_remote(to));
-                if let (Some(to), from_id) = (to, self.remote(server, &from)) {
-                    self.tell_local(from_id, &from, to, &text, out);
+            Record::Refused { member, name, why } => {
+                if let Some(member) = self.by_number(member) {
+                    let why = sanitize::text(&why);
+                    error(member, &format!("{name} {why}: not sent"), out);
                 }
             }
         }
@@ -151,26 +169,35 @@ impl Members {
 
     /// A private line has perhaps not reached another server.
     fn not_sent(&self, record: &Record, out: &mut dyn Output) {
-        if let Record::Private { from, to, .. } = record
-            && let Some(from) = self.find(from.as_bytes())
+        if let Record::Private { member, to_name, .. } = record
+            && let Some(from) = self.by_number(*member)
         {
-            error(from, &format!("{to} may not have got your line: {NOT_SENT}"), out);
+            error(from, &format!("{to_name} may not have got your line: {NOT_SENT}"), out);
         }
     }
 
-    fn remote(&self, server: &str, name: &str) -> Option<Id> {
-        self.remotes.get(&(server.into(), name.into())).map(|(id, _)| *id)
+    fn remote(&self, server: &str, number: u64) -> Option<Id> {
+        self.remotes.get(&(server.into(), number)).map(|(id, _)| *id)
     }
 
-    fn remote_joined(&mut self, server: &str, name: &str, out: &mut dyn Output) {
-        if self.remote(server, name).is_none() && self.make_room(name, None, out) {
-            self.enter_remote(server, name);
+    /// A member of another server is called so: it has joined if it is not known.
+    fn remote_named(&mut self, server: &str, number: u64, name: &str, out: &mut dyn Output) {
+        let known = self.remote(server, number);
+        let is_news = known.and_then(|id| self.get(id)).is_none_or(|member| member.name != name);
+        if !is_news || !self.make_room(name, known, out) {
+            return;
+        }
+        if let Some(id) = known {
+            self.remotes.insert((server.into(), number), (id, Instant::now()));
+            self.set_name(id, name, out);
+        } else {
+            self.enter_remote(server, number, name);
             out.broadcast_later(format!("-- {name} joined\n").as_bytes(), &self.quiet);
         }
     }
 
-    fn remote_left(&mut self, server: &str, name: &str, out: &mut dyn Output) {
-        if let Some((id, _)) = self.remotes.remove(&(server.into(), name.into())) {
+    fn remote_left(&mut self, server: &str, number: u64, out: &mut dyn Output) {
+        if let Some((id, _)) = self.remotes.remove(&(server.into(), number)) {
             self.leave(id, out);
         }
     }
@@ -183,9 +210,9 @@ impl Members {
                 None => return true,
                 Some(holder) if is_remote(holder) => {
                     // Its server has not said yet that it has gone.
-                    let key = self.remotes.iter().find(|(_, (id, _))| *id == holder);
-                    if let Some((server, name)) = key.map(|(key, _)| key.clone()) {
-                        self.remote_left(&server, &name, out);
+                    let home = self.get(holder).and_then(|member| member.home.clone());
+                    if let Some((server, number)) = home {
+                        self.remote_left(&server, number, out);
                     }
                 }
                 Some(holder) => self.number_name(holder, out),

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> Record {
-        Record::Said { name: "ann".into(), text: text.into(), is_action: false }
+        Record::Said { member: 1, name: "ann".into(), text: text.into(), is_action: false }
     }
 
     #[test]

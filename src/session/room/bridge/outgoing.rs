@@ -108,7 +108,7 @@ impl State {
         self.claims.retain(|claim| claim.member != member);
         self.releases.extend(self.names.remove(&member).map(|name| (member, name)));
         if let Some(name) = self.announced.remove(&member) {
-            self.publish(&Record::Left(name));
+            self.publish(&Record::Left { member, name });
         }
     }
 
@@ -133,11 +133,8 @@ impl State {
     pub fn granted(&mut self, Claim { member, name, .. }: &Claim) {
         let before = self.names.insert(*member, name.clone());
         self.releases.extend(before.filter(|it| it != name).map(|it| (*member, it)));
-        let record = match self.announced.insert(*member, name.clone()) {
-            Some(old) if old != *name => Record::Renamed { old, new: name.clone() },
-            _ => Record::Joined(name.clone()),
-        };
-        self.publish(&record);
+        self.announced.insert(*member, name.clone());
+        self.publish(&Record::Named { member: *member, name: name.clone() });
     }
 
     /// A member does not have the name.
@@ -210,15 +207,15 @@ mod tests {
         assert_eq!(state.releases, [(1, "ann".into()), (2, "bob".into())]);
         state.left(2);
         let said = state.backlog.unsent(9).pop().unwrap().records;
-        assert_eq!(*said, b"+bob\n=bob carl\n-carl\n");
+        assert_eq!(*said, b"+2 bob\n+2 carl\n-2 carl\n");
     }
 
     #[test]
     fn private_lines_that_wait_are_bounded() {
         let mut state = State::default();
-        let line =
-            || Record::Private { from: "a".into(), to: "b".into(), text: vec![b'x'; 60_000] };
-        let told = (0..100).take_while(|_| state.tell("s", line())).count();
+        let (name, to_name) = ("a".to_owned(), "b".to_owned());
+        let line = Record::Private { member: 1, name, to: 2, to_name, text: vec![b'x'; 60_000] };
+        let told = (0..100).take_while(|_| state.tell("s", line.clone())).count();
         assert_eq!(told, 18);
         assert_eq!(state.take_private(100).len(), 18);
         assert_eq!(state.waiting(), 0);

@@ -1,84 +1,103 @@
 //! What servers tell each other: records, a line each, so that `redis-cli XRANGE` shows them as they are.
 //!
-//! | record           | is                                                        |
-//! |------------------|-----------------------------------------------------------|
-//! | `<NAME text`     | NAME said the text to all                                 |
-//! | `*NAME text`     | the same by `/me`                                         |
-//! | `+NAME`          | NAME joined                                               |
-//! | `-NAME`          | NAME left                                                 |
-//! | `=OLD NEW`       | OLD is now NEW                                            |
-//! | `@FROM TO text`  | FROM says the text to TO alone; in that server's own stream |
+//! | record                  | is                                                                     |
+//! |-------------------------|------------------------------------------------------------------------|
+//! | `<NUMBER NAME text`     | the member said the text to all                                        |
+//! | `*NUMBER NAME text`     | the same by `/me`                                                      |
+//! | `+NUMBER NAME`          | the member joined, or is called so from now on                         |
+//! | `-NUMBER NAME`          | the member left                                                        |
+//! | `@NUMBER NAME TO NAME text` | the member says the text to the member TO alone; in that server's own stream |
+//! | `!NUMBER NAME why`      | for this member: NAME, to whom it said something alone, did not get it |
+//!
+//! A member is known by its number on its server: another may get its name.
 //!
 //! The names and texts of another server are checked and sanitized like those of members.
 
 use crate::sanitize::names;
 
-/// What happened to a member of a server.
+/// What happened to a member of a server, which has this number there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// It said this to all, by `/me` or not.
     Said {
+        member: u64,
         name: String,
         text: Vec<u8>,
         is_action: bool,
     },
-    Joined(String),
-    Left(String),
-    Renamed {
-        old: String,
-        new: String,
+    /// It joined, or is called so from now on.
+    Named {
+        member: u64,
+        name: String,
     },
-    /// It said this to one member.
+    Left {
+        member: u64,
+        name: String,
+    },
+    /// It said this to one member of the server that gets the record.
     Private {
-        from: String,
-        to: String,
+        member: u64,
+        name: String,
+        to: u64,
+        to_name: String,
         text: Vec<u8>,
+    },
+    /// What this member, one of the server that gets the record, said to one called so was not delivered.
+    Refused {
+        member: u64,
+        name: String,
+        why: Vec<u8>,
     },
 }
 
 impl Record {
-    fn parts(&self) -> [&[u8]; 6] {
-        match self {
-            Self::Said { name, text, is_action } => {
-                [if *is_action { b"*" } else { b"<" }, name.as_bytes(), b" ", text, b"", b""]
-            }
-            Self::Joined(name) => [b"+", name.as_bytes(), b"", b"", b"", b""],
-            Self::Left(name) => [b"-", name.as_bytes(), b"", b"", b"", b""],
-            Self::Renamed { old, new } => [b"=", old.as_bytes(), b" ", new.as_bytes(), b"", b""],
-            Self::Private { from, to, text } => {
-                [b"@", from.as_bytes(), b" ", to.as_bytes(), b" ", text]
-            }
-        }
-    }
-
     /// The bytes that [`Record::write`] appends.
     pub fn len(&self) -> usize {
-        self.parts().iter().map(|part| part.len()).sum::<usize>() + 1
+        let mut written = Vec::new();
+        self.write(&mut written);
+        written.len()
     }
 
     /// Appends the record with a newline.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.parts().iter().for_each(|part| out.extend_from_slice(part));
+        let (kind, member, name) = match self {
+            Self::Said { member, name, is_action: false, .. } => (b'<', member, name),
+            Self::Said { member, name, is_action: true, .. } => (b'*', member, name),
+            Self::Named { member, name } => (b'+', member, name),
+            Self::Left { member, name } => (b'-', member, name),
+            Self::Private { member, name, .. } => (b'@', member, name),
+            Self::Refused { member, name, .. } => (b'!', member, name),
+        };
+        out.push(kind);
+        out.extend_from_slice(format!("{member} {name}").as_bytes());
+        if let Self::Private { to, to_name, .. } = self {
+            out.extend_from_slice(format!(" {to} {to_name}").as_bytes());
+        }
+        if let Self::Said { text, .. }
+        | Self::Private { text, .. }
+        | Self::Refused { why: text, .. } = self
+        {
+            out.push(b' ');
+            out.extend_from_slice(text);
+        }
         out.push(b'\n');
     }
 
     /// The record in a line, if it is one.
     fn parse(line: &[u8]) -> Option<Self> {
         let (kind, rest) = line.split_first()?;
-        let mut words = rest.splitn(2, |&byte| byte == b' ');
-        let name = member(words.next()?)?;
-        let rest = words.next();
+        let (member, name, rest) = who(rest)?;
         Some(match (kind, rest) {
             (b'<' | b'*', Some(text)) => {
-                Self::Said { name, text: text.into(), is_action: *kind == b'*' }
+                Self::Said { member, name, text: text.into(), is_action: *kind == b'*' }
             }
-            (b'+', None) => Self::Joined(name),
-            (b'-', None) => Self::Left(name),
-            (b'=', Some(new)) => Self::Renamed { old: name, new: member(new)? },
+            (b'+', None) => Self::Named { member, name },
+            (b'-', None) => Self::Left { member, name },
             (b'@', Some(rest)) => {
-                let (to, text) = rest.split_at(rest.iter().position(|&byte| byte == b' ')?);
-                Self::Private { from: name, to: member(to)?, text: text[1..].into() }
+                let (to, to_name, text) = who(rest)?;
+                Self::Private { member, name, to, to_name, text: text?.into() }
             }
+            (b'!', Some(why)) => Self::Refused { member, name, why: why.into() },
             _ => return None,
         })
     }
@@ -89,6 +108,13 @@ impl Record {
             .split_inclusive(|&byte| byte == b'\n')
             .map(|line| Self::parse(line.strip_suffix(b"\n").unwrap_or(line)))
     }
+}
+
+/// The number and the name of a member, and what stands behind them.
+fn who(text: &[u8]) -> Option<(u64, String, Option<&[u8]>)> {
+    let mut words = text.splitn(3, |&byte| byte == b' ');
+    let number = str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    Some((number, member(words.next()?)?, words.next()))
 }
 
 /// A member's name, perhaps with the number that makes it unique.
@@ -109,19 +135,24 @@ mod tests {
         let name = || "[a-zé]{1,8}(~[2-9])?";
         let text =
             || prop::collection::vec(any::<u8>().prop_filter("newline", |&it| it != b'\n'), 0..20);
+        let member = any::<u64>;
         prop_oneof![
-            (name(), text(), any::<bool>()).prop_map(|(name, text, is_action)| Record::Said {
+            (member(), name(), text(), any::<bool>()).prop_map(
+                |(member, name, text, is_action)| {
+                    Record::Said { member, name, text, is_action }
+                }
+            ),
+            (member(), name()).prop_map(|(member, name)| Record::Named { member, name }),
+            (member(), name()).prop_map(|(member, name)| Record::Left { member, name }),
+            (member(), name(), member(), name(), text()).prop_map(
+                |(member, name, to, to_name, text)| {
+                    Record::Private { member, name, to, to_name, text }
+                }
+            ),
+            (member(), name(), text()).prop_map(|(member, name, why)| Record::Refused {
+                member,
                 name,
-                text,
-                is_action
-            }),
-            name().prop_map(Record::Joined),
-            name().prop_map(Record::Left),
-            (name(), name()).prop_map(|(old, new)| Record::Renamed { old, new }),
-            (name(), name(), text()).prop_map(|(from, to, text)| Record::Private {
-                from,
-                to,
-                text
+                why
             }),
         ]
     }

@@ -96,8 +96,8 @@ fn owned(value: &str) -> Option<(&str, u64, &str)> {
     Some((words.next()?, words.next()?.parse().ok()?, words.next()?))
 }
 
-/// Members of other servers, by server and name.
-pub type Others = BTreeSet<(String, String)>;
+/// Members of other servers: their server, number and name. One that changes its name has both for a moment.
+pub type Others = BTreeSet<(String, u64, String)>;
 
 /// The entries of a stream: what Redis calls each, and its fields and values in turn.
 pub type Entries = Vec<(String, Vec<Vec<u8>>)>;
@@ -220,7 +220,7 @@ impl Store {
         commands.query(&mut self.connection)
     }
 
-    /// All members of this server, by number and name, and those of the others, by server and name.
+    /// All members of this server, by number and name, and those of the others.
     pub fn members(&mut self) -> RedisResult<(Vec<(u64, String)>, Others)> {
         let all: Vec<String> = cmd("HVALS").arg(self.key("names")).query(&mut self.connection)?;
         let (mut own, mut others) = (Vec::new(), Others::new());
@@ -228,7 +228,7 @@ impl Store {
             if server == self.server {
                 own.push((member, name.into())); // twice: a name has several forms
             } else {
-                others.insert((server.into(), name.into()));
+                others.insert((server.into(), member, name.into()));
             }
         }
         Ok((own, others))

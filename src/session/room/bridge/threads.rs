@@ -32,7 +32,7 @@ const RECALLED: usize = 1 << 20;
 
 /// What a room learns.
 pub enum Incoming {
-    /// Redis is there, and these members of other servers are, as servers and names; more may follow.
+    /// Redis is there, and these members of other servers are; more may follow.
     Up(Others),
     /// These are all members of other servers.
     Members(Others),
@@ -187,7 +187,7 @@ impl Writer {
         self.write(&mut store)?;
         let (_, living) = store.beat()?;
         let (_, mut others) = store.members()?;
-        others.retain(|(server, _)| living.contains(server));
+        others.retain(|(server, ..)| living.contains(server));
         self.room.send(Incoming::Guests(store.guests()?));
         self.room.send(Incoming::Up(others));
         self.outgoing.lock().is_connected = true;
@@ -293,7 +293,7 @@ impl Writer {
             if since.elapsed() >= ALIVE {
                 if *beats % COMPARE == 0 {
                     let (_, mut others) = store.members()?;
-                    others.retain(|(server, _)| living.contains(server));
+                    others.retain(|(server, ..)| living.contains(server));
                     self.room.send(Incoming::Members(others));
                 }
                 self.room.send(Incoming::Living(living));

@@ -311,6 +311,33 @@ fn a_private_line_is_replied_to() {
 }
 
 #[test]
+fn a_private_line_of_another_server_comes_to_that_very_member_or_is_refused() {
+    let mut world = World::of_two();
+    let private = |to_name: &str| {
+        let (name, to_name) = ("carl".into(), to_name.into());
+        Record::Private { member: 7, name, to: 1, to_name, text: b"secret".into() }
+    };
+    let carl = |name: &str| Record::Named { member: 7, name: name.into() };
+    world.members.apply("s", carl("zoe"), &mut world.got);
+    world.members.apply("s", carl("carl"), &mut world.got);
+    world.send(1, b"/nick eve\n");
+    world.got(1);
+    world.members.apply("s", private("ann"), &mut world.got); // as it was called by then
+    assert_eq!(world.got(1), "[carl] secret\n");
+    world.leave(1);
+    world.send(2, b"/nick ann\n");
+    world.got(2);
+    world.got.published.clear();
+    world.members.apply("s", private("ann"), &mut world.got);
+    let refused = Record::Refused { member: 7, name: "ann".into(), why: b"has left".into() };
+    assert_eq!(world.got(2), "");
+    assert_eq!(world.got.published, std::slice::from_ref(&refused));
+    let refused = Record::Refused { member: 2, name: "carl".into(), why: b"has left".into() };
+    world.members.apply("s", refused, &mut world.got);
+    assert_eq!(world.got(2), "! carl has left: not sent\n");
+}
+
+#[test]
 fn one_who_is_ignored_is_not_heard_by_that_member_alone() {
     let mut world = World::of_two();
     let hidden = "-- what guest2 says is hidden; /ignore guest2 shows it again\n";
