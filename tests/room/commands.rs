@@ -119,7 +119,7 @@ fn a_reply_finds_who_wrote_last_by_any_name_until_it_leaves() {
     all[0].says("/nick Bob\n");
     all[2].hears("-- guest1 is now Bob\n");
     all[2].says("/reply still there?\n");
-    all[2].hears("! who wrote to you last has left\n");
+    all[2].hears("! guest2 has left: not sent\n");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_unix_room_has_nothing_to_ban_by() {
     stream.write_all(b"hi\n").unwrap();
     room.stdout_has("<guest1> hi\n");
     room.send("/ban guest1\n");
-    room.stdout_has("! it has neither a key nor an address; /kick disconnects it\n");
+    room.stdout_has("! guest1 has no key and no address to ban\n");
     room.send("/kick guest1\n");
     let lines: Result<Vec<String>, _> = BufReader::new(stream).lines().collect();
     assert_eq!(lines.unwrap().last().unwrap(), "! kicked");

@@ -347,7 +347,7 @@ fn with_keys_the_names_are_the_keys() {
     again.hears("-- ann~2 joined\n");
     ann.hears("-- ann~2 joined\n");
     ann.says("/nick other\nhello\n");
-    ann.hears("! you stay ann\n");
+    ann.hears("! ann is the name of your key: it cannot be changed\n");
     again.hears("<ann> hello\n");
     let bob = proved(&room, "wangwang");
     ann.hears("-- Bob joined\n");
@@ -373,7 +373,7 @@ fn members_with_keys_talk_encrypted_under_their_names() {
     ann.stdout_has("-- Bob joined\n");
     bob.stdout_has("-- Bob joined\n");
     ann.send("hello\n/msg bob psst\n/nick other\n");
-    ann.stdout_has("! you stay ann\n");
+    ann.stdout_has("! ann is the name of your key: it cannot be changed\n");
     bob.stdout_has("<ann> hello\n[ann] psst\n");
     bob.send("/me waves\n/msg ANN heard\n");
     ann.stdout_has("* Bob waves\n[Bob] heard\n");
@@ -390,7 +390,7 @@ fn members_with_keys_talk_encrypted_under_their_names() {
     again.finish().is(0, heard, "");
     ann.stdout_has("-- ann~2 left\n");
     let heard = greeting("ann", "server")
-        + "-- ann joined\n-- Bob joined\n! you stay ann\n* Bob waves\n[Bob] heard\n\
+        + "-- ann joined\n-- Bob joined\n! ann is the name of your key: it cannot be changed\n* Bob waves\n[Bob] heard\n\
            -- ann~2 joined\n-- Bob left\n-- ann~2 left\n";
     ann.finish().is(0, heard, "");
     room.stdout_has("-- ann left\n");

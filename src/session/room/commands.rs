@@ -136,9 +136,9 @@ impl Members {
         if text.is_empty() {
             return error(from, "/reply TEXT", out);
         }
-        match self.get(from).and_then(|member| member.correspondent) {
-            Some(to) if self.get(to).is_some() => self.tell(from, to, text, out),
-            Some(_) => error(from, "who wrote to you last has left", out),
+        match self.get(from).and_then(|member| member.correspondent.as_ref()) {
+            Some((to, _)) if self.get(*to).is_some() => self.tell(from, *to, text, out),
+            Some((_, name)) => error(from, &format!("{name} {GONE}: not sent"), out),
             None => error(from, "no private message has come to reply to", out),
         }
     }
@@ -187,7 +187,7 @@ impl Members {
         let line = self.line(["[", name, "] "], text, from, out);
         out.send(to, &line);
         if let Some(member) = self.get_mut(to) {
-            member.correspondent = from;
+            member.correspondent = from.map(|from| (from, name.into()));
         }
     }
 
@@ -263,7 +263,7 @@ impl Members {
             return unknown(id, name, out);
         };
         let (hides, count) = (!ignored.contains(&of), ignored.len());
-        let name = self.get(of).map_or("", |member| &member.name);
+        let name = self.name(of);
         if of == id {
             return error(id, "that is you", out);
         } else if !hides {
@@ -306,7 +306,11 @@ impl Members {
         match self.find(name) {
             Some(OPERATOR) => error(OPERATOR, "that is you; /quit ends the room", out),
             Some(member) if is_remote(member) => {
-                error(OPERATOR, "it is a member of another server: ask its operator", out);
+                let (name, verb) =
+                    (self.name(member), usage.split_once(' ').map_or("", |it| &it.0[1..]));
+                let why =
+                    format!("{name} is on another server: only its operator can {verb} {name}");
+                error(OPERATOR, &why, out);
             }
             Some(member) => return Some(member),
             None => unknown(OPERATOR, name, out),
@@ -326,11 +330,8 @@ impl Members {
             return;
         };
         let Some(identity) = out.identity(member) else {
-            return error(
-                OPERATOR,
-                "it has neither a key nor an address; /kick disconnects it",
-                out,
-            );
+            let why = format!("{} has no key and no address to ban", self.name(member));
+            return error(OPERATOR, &why, out);
         };
         notice(OPERATOR, &format!("{identity} is banned until the server ends"), out);
         self.bans.insert(identity.clone());

@@ -121,10 +121,12 @@ pub struct Member {
     pub(super) name: String,
     /// It is the name of the key that the member proved.
     is_fixed: bool,
+    /// The name that it has asked for and Redis has not answered about.
+    pub(super) wish: Option<String>,
     /// It is to go: what it still sends is ignored.
     pub(super) is_leaving: bool,
-    /// The last who wrote to it alone.
-    pub(super) correspondent: Option<Id>,
+    /// The last who wrote to it alone, and how it was called then.
+    pub(super) correspondent: Option<(Id, String)>,
     /// Those whose lines it hides.
     pub(super) ignored: Vec<Id>,
     /// Who does not get its lines: itself, and those who ignore it.
@@ -203,6 +205,11 @@ impl Members {
         self.all.get(&id)
     }
 
+    /// What a member is called.
+    pub(super) fn name(&self, id: Id) -> &str {
+        self.get(id).map_or("", |member| &member.name)
+    }
+
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Member> {
         self.all.get_mut(&id)
     }
@@ -238,11 +245,15 @@ impl Members {
 
     /// Changes the member's name.
     pub(super) fn rename(&mut self, id: Id, name: &[u8], out: &mut dyn Output) {
-        let Some(Member { name: old, is_fixed, .. }) = self.all.get(&id) else {
+        let Some(Member { name: old, is_fixed, wish, .. }) = self.all.get(&id) else {
             return;
         };
         if *is_fixed {
-            return error(id, &format!("you stay {old}"), out);
+            return error(id, &format!("{old} is the name of your key: it cannot be changed"), out);
+        }
+        // One at a time, so that they cannot fill the memory.
+        if let Some(wish) = wish {
+            return error(id, &format!("wait for the answer to /nick {wish}"), out);
         }
         let shown = String::from_utf8_lossy(name.trim_ascii());
         let new = match names::name(&shown) {
@@ -264,6 +275,8 @@ impl Members {
         }
         if !out.claim(id, &new, true) {
             self.set_name(id, &new, out);
+        } else if let Some(member) = self.all.get_mut(&id) {
+            member.wish = Some(new);
         }
     }
 
@@ -346,6 +359,7 @@ impl Members {
         let member = Member {
             name,
             is_fixed,
+            wish: None,
             is_leaving: false,
             correspondent: None,
             ignored: Vec::new(),

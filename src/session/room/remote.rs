@@ -149,6 +149,9 @@ impl Members {
         let Some(id) = self.by_number(number) else {
             return;
         };
+        if let Some(member) = self.get_mut(id) {
+            member.wish.take_if(|wish| wish == name);
+        }
         let (Some(member), here) = (self.get(id), self.conflicting_name(name, Some(id), false))
         else {
             return;

@@ -313,7 +313,7 @@ fn row_124_a_stream_is_trimmed_past_a_server() {
     }
     witness.waits_for("<Bob> 999\n");
     until("redis has all", || {
-        redis.asked("XREVRANGE sockctl:{main}:lines + - COUNT 1").contains("<Bob 999")
+        redis.asked("XREVRANGE sockctl:{main}:lines + - COUNT 1").contains(" Bob 999")
     });
     redis.asked("XTRIM sockctl:{main}:lines MAXLEN 0");
     rooms[0].signal("CONT");

@@ -43,8 +43,9 @@ use threads::{ToRoom, Writer};
 const INCOMING: usize = 256;
 /// What is queued for Redis before the room's members are not read any more, in bytes.
 const HIGH_WATER: usize = 1 << 20;
-/// For how long Redis may take nothing of it until they are read again.
+/// How long they wait then, at most, in each [`PERIOD`]: with a slow Redis lines are dropped instead.
 const WAIT: Duration = Duration::from_millis(250);
+const PERIOD: Duration = Duration::from_secs(1);
 /// How long a server that starts waits for Redis: its first members are to find the others there.
 const START: Duration = Duration::from_secs(1);
 /// How often a full bridge, its end, and a room that takes nothing are looked at.
@@ -60,8 +61,8 @@ pub struct Bridge {
     early: VecDeque<Incoming>,
     waker: Waker,
     is_up: bool,
-    /// Since when it is full, or when Redis has taken something last, and how much it had taken then.
-    full: Option<(Instant, u64)>,
+    /// Since when it is full, or when its members have begun to wait again.
+    full: Option<Instant>,
     /// When to look at a full bridge, or one from which the room takes nothing, again.
     again: Deadline,
     guests: Range<u64>,
@@ -138,25 +139,16 @@ impl Bridge {
         self.again = Deadline::after(POLL);
     }
 
-    /// Whether members are to wait: Redis is there, has much to take, and takes it.
+    /// Whether members are to wait: Redis is there, and has much to take.
     pub fn waits(&mut self) -> bool {
-        let (waiting, taken) = if self.is_up {
-            let state = self.outgoing.lock();
-            (state.waiting(), state.taken())
-        } else {
-            (0, 0)
-        };
-        if waiting < HIGH_WATER {
+        if !self.is_up || self.outgoing.lock().waiting() < HIGH_WATER {
             self.full = None;
             return false;
         }
         self.again = Deadline::after(POLL);
         let now = Instant::now();
-        let (since, before) = *self.full.get_or_insert((now, taken));
-        if taken > before {
-            self.full = Some((now, taken));
-        }
-        taken > before || now - since < WAIT
+        self.full.take_if(|since| now - *since >= PERIOD);
+        now - *self.full.get_or_insert(now) < WAIT
     }
 
     /// Whether they wait now.

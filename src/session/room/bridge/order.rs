@@ -48,8 +48,6 @@ pub struct Backlog {
     last: u64,
     /// Bytes of records that Redis does not have.
     waiting: usize,
-    /// Bytes that it has taken.
-    taken: u64,
 }
 
 impl Backlog {
@@ -104,7 +102,6 @@ impl Backlog {
                 && self.entries[at].id.replace(id).is_none()
             {
                 self.waiting -= sent.records.len();
-                self.taken += sent.records.len() as u64;
             }
         }
         let had = self.entries.iter().take_while(|entry| entry.id.is_some()).count();
@@ -128,11 +125,6 @@ impl Backlog {
     /// The bytes of the records that Redis does not have.
     pub fn waiting(&self) -> usize {
         self.waiting
-    }
-
-    /// The bytes that Redis has taken so far.
-    pub fn taken(&self) -> u64 {
-        self.taken
     }
 }
 

@@ -11,6 +11,9 @@ use super::record::Record;
 /// The most bytes of private lines that wait.
 const MOST_PRIVATE: usize = 1 << 20;
 
+/// The bytes that a name counts as which is to be taken or given back.
+const NAME: usize = 128;
+
 /// A name that a member of this server is to have everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -36,9 +39,8 @@ pub struct State {
     pub dropped: u64,
     /// Private lines, and the servers that they are for.
     pub private: VecDeque<(String, Record)>,
-    /// Their bytes, and those that Redis has taken.
+    /// Their bytes.
     private_bytes: usize,
-    private_taken: u64,
     /// Names to take.
     pub claims: VecDeque<Claim>,
     /// The names of the members, and those that the other servers know them by.
@@ -68,12 +70,8 @@ impl State {
 
     /// The bytes that wait for Redis.
     pub fn waiting(&self) -> usize {
-        self.backlog.waiting() + self.private_bytes
-    }
-
-    /// The bytes that Redis has taken so far.
-    pub fn taken(&self) -> u64 {
-        self.backlog.taken() + self.private_taken
+        let names = self.claims.len() + self.releases.len();
+        self.backlog.waiting() + self.private_bytes + names * NAME
     }
 
     /// Appends a record for all servers; the first that wait are dropped beyond the bound.
@@ -97,7 +95,6 @@ impl State {
         let taken: Vec<_> = self.private.drain(..count).collect();
         let bytes: usize = taken.iter().map(|(_, record)| record.len()).sum();
         self.private_bytes -= bytes;
-        self.private_taken += bytes as u64;
         taken
     }
 

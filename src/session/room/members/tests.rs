@@ -266,7 +266,7 @@ fn the_operator_bans_a_key_or_else_an_address() {
     world.join(5, None);
     world.got(0);
     world.send(0, b"/ban guest5\n");
-    assert_eq!(world.got(0), "! it has neither a key nor an address; /kick disconnects it\n");
+    assert_eq!(world.got(0), "! guest5 has no key and no address to ban\n");
     world.join(6, None);
     world.got(0);
     world.send(0, b"/ban guest6\n");
@@ -307,7 +307,7 @@ fn a_private_line_is_replied_to() {
     assert_eq!(world.answer("/reply nothing"), "");
     assert_eq!(world.got(2), "[guest1] nothing\n");
     world.leave(2);
-    assert_eq!(world.answer("/reply hello?"), "! who wrote to you last has left\n");
+    assert_eq!(world.answer("/reply hello?"), "! Bob has left: not sent\n");
 }
 
 #[test]
@@ -335,6 +335,22 @@ fn a_private_line_of_another_server_comes_to_that_very_member_or_is_refused() {
     let refused = Record::Refused { member: 2, name: "carl".into(), why: b"has left".into() };
     world.members.apply("s", refused, &mut world.got);
     assert_eq!(world.got(2), "! carl has left: not sent\n");
+    world.got(0);
+    world.send(0, b"/ban carl\n");
+    assert_eq!(world.got(0), "! carl is on another server: only its operator can ban carl\n");
+}
+
+#[test]
+fn a_member_wishes_for_one_name_at_a_time() {
+    let mut world = World::of_two();
+    world.got.waits_for_names = true;
+    assert_eq!(world.answer("/nick eve"), "");
+    assert_eq!(world.answer("/nick zoe"), "! wait for the answer to /nick eve\n");
+    world.members.claimed(1, "eve", Some("éve"), &mut world.got);
+    assert_eq!(world.answer("/nick zoe"), "");
+    world.members.claimed(1, "zoe", None, &mut world.got);
+    assert_eq!(world.answer("/nick eve"), "");
+    assert_eq!(world.got.claims.last(), Some(&(1, "eve".into())));
 }
 
 #[test]
@@ -378,7 +394,7 @@ fn the_name_of_a_key_is_reserved_and_stays() {
     assert_eq!(world.answer("/who"), "-- 5 here: server guest1 ann ann~2 ann~3\n");
     world.got(2);
     world.send(2, b"/nick else\n");
-    assert_eq!(world.got(2), "! you stay ann\n");
+    assert_eq!(world.got(2), "! ann is the name of your key: it cannot be changed\n");
     assert_eq!(world.answer("/nick ann~4"), "! 'ann~4': letters, digits, _ - . only\n");
     world.leave(3);
     world.join(5, Some("ann"));
