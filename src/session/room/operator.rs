@@ -90,8 +90,7 @@ impl Operator {
     fn report_missed(&mut self) {
         let missed = std::mem::take(&mut self.missed);
         if missed > 0 {
-            let note = format!("! {missed} lines skipped: the output was not read\n");
-            self.seat.show(note.as_bytes());
+            self.seat.note(&format!("! {missed} lines skipped: the output was not read"));
         }
     }
 

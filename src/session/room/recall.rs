@@ -41,7 +41,9 @@ impl Recall {
         if self.most == 0 {
             return;
         }
-        self.insert(self.lines.len(), Timestamp::now(), line);
+        // The clock of Redis, of which the times of earlier lines may be, can be ahead of ours.
+        let last = self.lines.back().map_or(Timestamp::MIN, |(time, _)| *time);
+        self.insert(self.lines.len(), last.max(Timestamp::now()), line);
     }
 
     /// The same for a line that was said then, in milliseconds since the Epoch.

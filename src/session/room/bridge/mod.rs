@@ -8,7 +8,7 @@
 //! |--------------------------------|------------------------------------------------------------------|
 //! | Redis is not there             | each room goes on by itself; up to 8 MiB of records wait, then the first are dropped |
 //! | it comes back                  | what waited is sent, what came meanwhile is read; names that others have taken change |
-//! | it comes back without its data | what servers still keep (the last 256 entries) is sent again     |
+//! | it comes back without its data | what servers still keep (the last 256 entries, 4 MiB at most) is sent again |
 //! | a server dies                  | its members leave everywhere after 10 s; its last records may be lost |
 //! | a server is cut off            | for more than 10 s: the same, until it is back                   |
 //! | the stream is trimmed past a server that is behind | so many records, which it says               |

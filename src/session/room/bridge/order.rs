@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use super::record::Record;
 
-/// The most records and bytes in one entry of the stream.
+/// An entry of the stream gets no more records when it has so many, or so many bytes.
 const RECORDS: u64 = 128;
 const BYTES: usize = 64 << 10;
 /// The most bytes of records that wait for Redis.
 const MOST: usize = 8 << 20;
-/// Entries that are kept when Redis has them: it may come back without its latest data.
+/// Entries, and bytes of their records, that are kept when Redis has them: it may come back without its latest
+/// data.
 const KEPT: usize = 256;
+const MOST_KEPT: usize = 4 << 20;
 /// Servers whose numbers are known at most.
 const SERVERS: usize = 1024;
 
 /// An entry of the stream.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Entry {
     /// The number of its first record.
     pub first: u64,
@@ -28,6 +30,8 @@ pub struct Entry {
     pub id: Option<String>,
     /// It was sent, perhaps in vain: it does not change any more.
     is_sealed: bool,
+    /// Redis has had it.
+    was_sent: bool,
 }
 
 impl Entry {
@@ -35,7 +39,8 @@ impl Entry {
     pub fn of(number: u64, record: &Record) -> Self {
         let mut records = Vec::new();
         record.write(&mut records);
-        Self { first: number, count: 1, records: Arc::new(records), id: None, is_sealed: true }
+        let records = Arc::new(records);
+        Self { first: number, count: 1, records, id: None, is_sealed: true, was_sent: false }
     }
 }
 
@@ -51,15 +56,14 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Appends a record. Returns how many of the first ones had to be dropped.
+    /// Appends a record. Returns how many of the first ones had to be dropped that Redis has never had.
     pub fn push(&mut self, record: &Record) -> u64 {
         let is_open = |entry: &Entry| {
             !entry.is_sealed && entry.count < RECORDS && entry.records.len() < BYTES
         };
         self.last += 1;
         if !self.entries.back().is_some_and(is_open) {
-            let (first, records) = (self.last, Arc::default());
-            self.entries.push_back(Entry { first, count: 0, records, id: None, is_sealed: false });
+            self.entries.push_back(Entry { first: self.last, ..Entry::default() });
         }
         if let Some(entry) = self.entries.back_mut() {
             let before = entry.records.len();
@@ -77,7 +81,7 @@ impl Backlog {
             && let Some(at) = self.entries.iter().position(|entry| entry.id.is_none())
             && let Some(entry) = self.entries.remove(at)
         {
-            dropped += entry.count;
+            dropped += if entry.was_sent { 0 } else { entry.count };
             self.waiting -= entry.records.len();
         }
         dropped
@@ -101,11 +105,18 @@ impl Backlog {
             if let Ok(at) = self.entries.binary_search_by_key(&sent.first, |entry| entry.first)
                 && self.entries[at].id.replace(id).is_none()
             {
+                self.entries[at].was_sent = true;
                 self.waiting -= sent.records.len();
             }
         }
-        let had = self.entries.iter().take_while(|entry| entry.id.is_some()).count();
-        self.entries.drain(..had.saturating_sub(KEPT));
+        let had = self.entries.iter().take_while(|entry| entry.id.is_some());
+        let (mut count, mut bytes) =
+            had.fold((0, 0), |(count, bytes), entry| (count + 1, bytes + entry.records.len()));
+        while (count > KEPT || bytes > MOST_KEPT)
+            && let Some(first) = self.entries.pop_front()
+        {
+            (count, bytes) = (count - 1, bytes - first.records.len());
+        }
     }
 
     /// The name of the last entry that Redis has.
@@ -180,6 +191,21 @@ mod tests {
         assert!((1000..1000 + 2 * RECORDS).contains(&dropped), "{dropped}");
         let next = backlog.unsent(1).pop().map(|it| (it.first, it.count)).unwrap();
         assert_eq!(seen.take("a", next.0, next.1), News { known: 0, missed: dropped });
+    }
+
+    #[test]
+    fn what_redis_has_had_is_kept_within_bounds_and_is_never_called_dropped() {
+        let mut backlog = Backlog::default();
+        let line = said(&"x".repeat(BYTES));
+        for number in 0..100 {
+            assert_eq!(backlog.push(&line), 0);
+            let sent = backlog.unsent(1);
+            backlog.sent(&sent, vec![format!("{number}-0")]);
+        }
+        backlog.unsend();
+        assert!((MOST_KEPT - 2 * BYTES..=MOST_KEPT).contains(&backlog.waiting()));
+        let dropped: u64 = (0..100).map(|_| backlog.push(&line)).sum();
+        assert!((0..100).map(|_| backlog.push(&line)).sum::<u64>() > 0 && dropped == 0);
     }
 
     proptest! {

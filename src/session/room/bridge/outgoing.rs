@@ -1,5 +1,5 @@
-//! What the room has for the thread that writes. The room adds to it at once, whatever Redis does, and all of it
-//! is bounded.
+//! What the room has for the thread that writes. The room adds to it at once, whatever Redis does. Lines are
+//! bounded in bytes, names by the number of members, of which each has one wish.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,6 +48,8 @@ pub struct State {
     announced: BTreeMap<u64, String>,
     /// Names to give back.
     pub releases: Vec<(u64, String)>,
+    /// The members of other servers are to be compared with those that records have named.
+    pub must_compare: bool,
     /// The numbers for guests run out.
     pub needs_guests: bool,
     /// The thread is connected.

@@ -6,7 +6,7 @@
 //! | `to:SERVER`     | the same for one server: private lines                                 | 1,000 entries; a minute |
 //! | `names`         | a hash: for each name, in the forms it can be mistaken in, its owner   | released; a week   |
 //! | `servers`       | a set: the servers                                                     | they stop; a week  |
-//! | `alive:SERVER`  | a string: the server is there, and holds its names                     | 10 s without it    |
+//! | `alive:SERVER`  | a string: the server is there, and holds its names                     | 8 s without it     |
 //! | `guests`        | a counter: how many guests have been numbered                          | a week             |
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use super::outgoing::Claim;
 use crate::exit::{Failure, cause};
 use crate::sanitize::{self, names};
 
-/// How long a command may take, and connecting. A read that waits for entries waits for [`BLOCK`] less.
+/// How long a command may take, and connecting. A read that waits for entries may take [`BLOCK`] longer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries.
 const BLOCK: Duration = Duration::from_secs(1);

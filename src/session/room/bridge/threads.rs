@@ -23,6 +23,8 @@ const COMPARE: u64 = 10;
 /// The pause between attempts to connect: at first, and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
+/// How often it is said that records have not come.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Entries, private lines and names that are sent at a time.
 const BATCH: usize = 64;
 const PRIVATE: usize = 256;
@@ -46,7 +48,7 @@ pub enum Incoming {
     Claimed { member: u64, name: String, held: Option<String> },
     /// These servers are there.
     Living(Vec<String>),
-    /// So many records of others have not come: they were trimmed, or dropped.
+    /// So many records of others, lines and changes of members, have not come: they were trimmed, or dropped.
     Missed(u64),
     /// So many records of ours were dropped: Redis was not there for too long.
     Dropped(u64),
@@ -190,7 +192,7 @@ impl Writer {
         others.retain(|(server, ..)| living.contains(server));
         self.room.send(Incoming::Guests(store.guests()?));
         self.room.send(Incoming::Up(others));
-        self.outgoing.lock().is_connected = true;
+        self.outgoing.change(|state| (state.is_connected, state.must_compare) = (true, true));
         self.report_dropped();
         Ok(Link { store, since: Instant::now(), beats: 0 })
     }
@@ -209,9 +211,12 @@ impl Writer {
             location: self.location.clone(),
             server: self.server.clone(),
             room: self.room.clone(),
+            outgoing: Arc::clone(&self.outgoing),
             began: last.clone(),
             behind: [last, START.into()],
             seen: [Seen::default(), Seen::default()],
+            missed: 0,
+            next_notice: Instant::now(),
         };
         let mut recalled = Vec::new();
         for (id, fields) in self.last_entries(store, &reader.began)? {
@@ -291,7 +296,8 @@ impl Writer {
             *beats += 1;
             // Redis may have come back without its data: then the others need a while to take their places.
             if since.elapsed() >= ALIVE {
-                if *beats % COMPARE == 0 {
+                let must_compare = std::mem::take(&mut self.outgoing.lock().must_compare);
+                if must_compare || *beats % COMPARE == 0 {
                     let (_, mut others) = store.members()?;
                     others.retain(|(server, ..)| living.contains(server));
                     self.room.send(Incoming::Members(others));
@@ -365,11 +371,15 @@ struct Reader {
     location: Location,
     server: String,
     room: ToRoom,
+    outgoing: Arc<Outgoing>,
     /// What was there at the start is not read again.
     began: String,
     /// What was read last of the stream of all, and of that of this server.
     behind: [String; 2],
     seen: [Seen; 2],
+    /// Records that have not come since that was last said, and when it may be said again.
+    missed: u64,
+    next_notice: Instant,
 }
 
 impl Reader {
@@ -385,23 +395,35 @@ impl Reader {
     /// Connects, and reads until that fails.
     fn read_on(&mut self, pause: &mut Duration) -> RedisResult<()> {
         let mut store = Store::connect(&self.location, &self.server)?;
-        let last = position(&store.last()?);
-        // It may have come back without its latest data; what has come before is known by its number.
-        if last < position(&self.began) {
+        // It may have come back without its latest data, and give new entries lower names than before if its
+        // clock is behind; what has come before is known by its number.
+        if store.has_lost(&self.began)? {
             self.began = START.into();
         }
-        if last < position(&self.behind[0]) {
+        if store.has_lost(&self.behind[0])? {
             self.behind[0].clone_from(&self.began);
         }
         self.behind[1] = START.into();
         *pause = PAUSE;
         loop {
+            if !self.report_missed() {
+                return Ok(());
+            }
             for (stream, entries) in store.read(&self.behind)?.into_iter().enumerate() {
                 if !self.take(entries, stream) {
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Says how many records have not come, at most once in [`NOTICE`]; whether the room is still there.
+    fn report_missed(&mut self) -> bool {
+        if self.missed == 0 || Instant::now() < self.next_notice {
+            return true;
+        }
+        self.next_notice = Instant::now() + NOTICE;
+        self.room.send(Incoming::Missed(std::mem::take(&mut self.missed)))
     }
 
     /// Passes on what is new; whether the room is still there.
@@ -414,7 +436,11 @@ impl Reader {
                 continue;
             }
             let (missed, records) = self.news(&fields, stream).unwrap_or_default();
-            if stream == 0 && missed > 0 && !self.room.send(Incoming::Missed(missed)) {
+            if stream == 0 && missed > 0 {
+                self.missed += missed;
+                self.outgoing.lock().must_compare = true; // they may have named members
+            }
+            if !self.report_missed() {
                 return false;
             }
             if !records.is_empty() && !self.room.send(Incoming::Records(server, records)) {
