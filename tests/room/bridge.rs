@@ -363,6 +363,18 @@ fn a_socket_file_and_a_password() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
+fn a_bridge_that_may_not_read_says_so() {
+    let redis = Redis::start("");
+    redis.asked("ACL SETUSER default -xread");
+    let room = room(format!("--bridge {}", redis.url()));
+    room.stderr_has("'xread'");
+    room.stdout_has("-- the other servers are out of reach: this room goes on by itself\n");
+    redis.asked("ACL SETUSER default +xread");
+    room.stdout_has("-- the other servers are there again\n");
+}
+
+#[test]
 #[ignore = "needs redis-server and openssl"]
 fn the_way_to_redis_is_tls() {
     let folder = Folder::new();

@@ -182,10 +182,8 @@ impl Room {
                 return;
             };
             // Members here are slow. What waits for Redis is no reason: the threads must not wait for each other.
-            if clients.is_paused() && !bridge.is_full() {
-                return bridge.rest();
-            }
-            let Some(incoming) = bridge.take() else {
+            let rests = clients.is_paused() && !bridge.is_full();
+            let Some(incoming) = bridge.take(rests) else {
                 return;
             };
             if let bridge::Incoming::Down(why) = &incoming {

@@ -39,7 +39,7 @@ pub use store::{Location, Others};
 pub use threads::Incoming;
 use threads::{ToRoom, Writer};
 
-/// Messages that wait for the room at most.
+/// Entries of other servers that wait for the room at most.
 const INCOMING: usize = 256;
 /// What is queued for Redis before the room's members are not read any more, in bytes.
 const HIGH_WATER: usize = 1 << 20;
@@ -56,7 +56,8 @@ const FEW: u64 = 500;
 /// A room's end of the bridge.
 pub struct Bridge {
     outgoing: Arc<Outgoing>,
-    incoming: Receiver<Incoming>,
+    answers: Receiver<Incoming>,
+    news: Receiver<Incoming>,
     /// What came before the room was there.
     early: VecDeque<Incoming>,
     waker: Waker,
@@ -75,13 +76,14 @@ impl Bridge {
         let started = |result: std::io::Result<_>| result.during("start", "the bridge");
         let waker = Waker::new().during("start", "the bridge")?;
         let outgoing = Arc::new(Outgoing::default());
-        let (sender, incoming) = mpsc::sync_channel(INCOMING);
+        let (to_answers, answers) = mpsc::channel();
+        let (to_news, news) = mpsc::sync_channel(INCOMING);
         let writer = Writer {
             location: location.clone(),
             server: format!("{:016x}", u64::from_ne_bytes(random_bytes()?)),
             recall,
             outgoing: Arc::clone(&outgoing),
-            room: ToRoom { sender, waker: waker.clone() },
+            room: ToRoom { answers: to_answers, news: to_news, waker: waker.clone() },
             private: 0,
             is_reading: false,
         };
@@ -90,7 +92,7 @@ impl Bridge {
         let (is_up, full, guests, again) = (false, None, 0..0, Deadline::NEVER);
         let early = VecDeque::new();
         let mut bridge =
-            Self { outgoing, incoming, early, waker, is_up, full, again, guests, writer };
+            Self { outgoing, answers, news, early, waker, is_up, full, again, guests, writer };
         bridge.await_first();
         Ok(bridge)
     }
@@ -100,7 +102,7 @@ impl Bridge {
         let is_answer = |it: &Incoming| matches!(it, Incoming::Up(_) | Incoming::Down(_));
         while !self.early.iter().any(is_answer)
             && let left = until.saturating_duration_since(Instant::now())
-            && let Ok(incoming) = self.incoming.recv_timeout(left)
+            && let Ok(incoming) = self.answers.recv_timeout(left)
         {
             self.early.push_back(incoming);
         }
@@ -111,12 +113,15 @@ impl Bridge {
         self.waker.as_fd()
     }
 
-    /// What has come.
-    pub fn take(&mut self) -> Option<Incoming> {
-        let mut incoming = self.early.pop_front().or_else(|| self.incoming.try_recv().ok());
+    /// What has come; nothing of what other servers have said if it `rests`.
+    pub fn take(&mut self, rests: bool) -> Option<Incoming> {
+        let mut incoming = self.next(rests);
         if incoming.is_none() {
             self.waker.quiet();
-            incoming = self.incoming.try_recv().ok(); // it may have come just before
+            incoming = self.next(rests); // it may have come just before
+        }
+        if rests && incoming.is_none() {
+            self.again = Deadline::after(POLL);
         }
         let incoming = incoming?;
         match &incoming {
@@ -128,15 +133,14 @@ impl Bridge {
         Some(incoming)
     }
 
+    fn next(&mut self, rests: bool) -> Option<Incoming> {
+        let answer = self.early.pop_front().or_else(|| self.answers.try_recv().ok());
+        answer.or_else(|| if rests { None } else { self.news.try_recv().ok() })
+    }
+
     /// Wakes the room again: there may be more.
     pub fn wake(&self) {
         self.waker.wake();
-    }
-
-    /// The room takes nothing for a moment.
-    pub fn rest(&mut self) {
-        self.waker.quiet();
-        self.again = Deadline::after(POLL);
     }
 
     /// Whether members are to wait: Redis is there, and has much to take.
@@ -202,7 +206,6 @@ impl Bridge {
     pub fn finish(self, until: Deadline) {
         self.outgoing.change(|state| state.is_closing = true);
         while !self.writer.is_finished() && !until.passed() {
-            while self.incoming.try_recv().is_ok() {} // else it could wait for the room
             thread::sleep(POLL);
         }
     }

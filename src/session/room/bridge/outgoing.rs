@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::order::Backlog;
 use super::record::Record;
@@ -52,6 +52,8 @@ pub struct State {
     pub must_compare: bool,
     /// The numbers for guests run out.
     pub needs_guests: bool,
+    /// Whether the thread that reads gets what it asks for, or why not; none while it tries.
+    pub reading: Option<Result<(), String>>,
     /// The thread is connected.
     pub is_connected: bool,
     pub is_closing: bool,
@@ -67,7 +69,7 @@ impl State {
         self.is_closing
             || !self.claims.is_empty()
             || !self.private.is_empty()
-            || self.is_connected && waits_for_redis
+            || self.is_connected && (waits_for_redis || matches!(self.reading, Some(Err(_))))
     }
 
     /// The bytes that wait for Redis.
@@ -167,6 +169,28 @@ impl Outgoing {
             self.changed.notify_one();
         }
         result
+    }
+
+    /// The thread that reads gets what it asks for, or does not for this reason.
+    pub fn set_reading(&self, reading: Result<(), String>) {
+        self.lock().reading = Some(reading);
+        self.changed.notify_one();
+    }
+
+    /// Why the thread that reads does not, once it has tried twice.
+    pub fn deafness(&self) -> Option<String> {
+        self.lock().reading.as_ref()?.as_ref().err().cloned()
+    }
+
+    /// Waits until the thread that reads gets what it asks for, for this time at most; why it does not.
+    pub fn await_reader(&self, most: Duration) -> Result<(), String> {
+        let mut state = self.lock();
+        state.reading.take_if(|it| it.is_err());
+        let is_trying = |state: &mut State| state.reading.is_none() && !state.is_closing;
+        state.is_idle = true;
+        let waited = self.changed.wait_timeout_while(state, most, is_trying);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.reading.clone().unwrap_or_else(|| Err("no answer to XREAD".into()))
     }
 
     /// Waits until there is something to do, or until then; whether the room ends.

@@ -26,9 +26,9 @@ use crate::exit::{Failure, cause};
 use crate::sanitize::{self, names};
 
 /// How long a command may take, and connecting. A read that waits for entries may take [`BLOCK`] longer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a read waits for entries.
-const BLOCK: Duration = Duration::from_secs(1);
+pub const BLOCK: Duration = Duration::from_secs(1);
 /// How long the names of a server are held without it.
 pub const ALIVE: Duration = Duration::from_secs(8);
 /// After so long all that is left of a room goes.
@@ -297,12 +297,12 @@ impl Store {
         Ok(there.is_empty() && (is_behind || count < MOST))
     }
 
-    /// Waits for a second for entries behind these, in the stream of all and in that of this server.
-    pub fn read(&mut self, behind: &[String; 2]) -> RedisResult<[Entries; 2]> {
+    /// Waits for so long for entries behind these, in the stream of all and in that of this server.
+    pub fn read(&mut self, behind: &[String; 2], block: Duration) -> RedisResult<[Entries; 2]> {
         let keys = [self.key("lines"), self.key(&format!("to:{}", self.server))];
-        self.connection.set_read_timeout(Some(BLOCK + TIMEOUT))?;
+        self.connection.set_read_timeout(Some(block + TIMEOUT))?;
         let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(BATCH).arg("BLOCK").arg(millis(BLOCK));
+        read.arg("COUNT").arg(BATCH).arg("BLOCK").arg(millis(block));
         read.arg("STREAMS").arg(&keys).arg(behind);
         let streams: Option<Vec<(String, Entries)>> = read.query(&mut self.connection)?;
         let mut found = [Vec::new(), Vec::new()];

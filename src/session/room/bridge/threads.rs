@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use redis::RedisResult;
 use super::order::{Entry, Seen};
 use super::outgoing::{Claim, Outgoing};
 use super::record::Record;
-use super::store::{ALIVE, Entries, Location, Others, START, Store, position, reason};
+use super::store::{
+    ALIVE, BLOCK, Entries, Location, Others, START, Store, TIMEOUT, position, reason,
+};
 use crate::net::poller::Waker;
 
 /// How often a server says that it is there.
@@ -58,17 +60,27 @@ pub enum Incoming {
     Guests(Range<u64>),
 }
 
-/// The way to the room.
+/// The ways to the room.
 #[derive(Clone)]
 pub struct ToRoom {
-    pub sender: SyncSender<Incoming>,
+    /// For what the thread that writes has to say, which does not wait for the room: it would not say any more
+    /// that this server is there. There is little of it, as the room takes it even where its members are slow.
+    pub answers: Sender<Incoming>,
+    /// For what comes from other servers: the thread that reads waits for a room that takes nothing.
+    pub news: SyncSender<Incoming>,
     pub waker: Waker,
 }
 
 impl ToRoom {
-    /// Whether the room is still there.
-    fn send(&self, incoming: Incoming) -> bool {
-        let sent = self.sender.send(incoming).is_ok();
+    /// Sends without waiting.
+    fn send(&self, answer: Incoming) {
+        let _ = self.answers.send(answer); // the room may have ended
+        self.waker.wake();
+    }
+
+    /// Waits until there is space for it; whether the room is still there.
+    fn pass_on(&self, news: Incoming) -> bool {
+        let sent = self.news.send(news).is_ok();
         self.waker.wake();
         sent
     }
@@ -103,18 +115,19 @@ impl Writer {
             let is_closing = self.outgoing.wait(next);
             let is_due = next <= Instant::now();
             let result = match &mut link {
-                Some(link) => self.turn(link, is_due),
+                Some(_) if let Some(why) = self.outgoing.deafness() => Err(why),
+                Some(link) => self.turn(link, is_due).map_err(|error| reason(&error)),
                 None if is_due => self.connect().map(|connected| link = Some(connected)),
                 None => {
                     self.go_on_alone();
                     Ok(())
                 }
             };
-            if let Err(error) = result {
+            if let Err(why) = result {
                 link = None;
                 self.outgoing.lock().is_connected = false;
                 if is_up.replace(false) != Some(false) {
-                    let (address, why) = (&self.location.shown, reason(&error));
+                    let address = &self.location.shown;
                     self.room.send(Incoming::Down(format!("--bridge {address}: {why}")));
                 }
                 next = Instant::now() + pause;
@@ -161,17 +174,26 @@ impl Writer {
     }
 
     /// Connects, and takes its place among the servers.
-    fn connect(&mut self) -> RedisResult<Link> {
-        let mut store = Store::connect(&self.location, &self.server)?;
+    fn connect(&mut self) -> Result<Link, String> {
+        let answered = Store::connect(&self.location, &self.server).and_then(|mut store| {
+            if !self.is_reading {
+                self.begin_reading(&mut store)?;
+            }
+            Ok(store)
+        });
+        let store = answered.map_err(|error| reason(&error))?;
+        self.outgoing.await_reader(TIMEOUT)?;
+        self.join(store).map_err(|error| reason(&error))
+    }
+
+    /// Takes its place among the servers.
+    fn join(&mut self, mut store: Store) -> RedisResult<Link> {
         store.beat()?;
         let last = self.outgoing.lock().backlog.last_sent().map(str::to_owned);
         if let Some(last) = last
             && store.has_lost(&last)?
         {
             self.outgoing.lock().backlog.unsend();
-        }
-        if !self.is_reading {
-            self.begin_reading(&mut store)?;
         }
         self.claim_all(&mut store)?;
         let (own, _) = store.members()?;
@@ -386,14 +408,23 @@ impl Reader {
     /// Runs until the room has ended.
     fn run(mut self) {
         let mut pause = PAUSE;
-        while self.read_on(&mut pause).is_err() {
+        loop {
+            let mut has_read = false;
+            let Err(error) = self.read_on(&mut has_read) else {
+                return;
+            };
+            if has_read {
+                pause = PAUSE; // another connection may do
+            } else {
+                self.outgoing.set_reading(Err(reason(&error)));
+            }
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST);
         }
     }
 
-    /// Connects, and reads until that fails.
-    fn read_on(&mut self, pause: &mut Duration) -> RedisResult<()> {
+    /// Connects, and reads until that fails; whether any reading has succeeded.
+    fn read_on(&mut self, has_read: &mut bool) -> RedisResult<()> {
         let mut store = Store::connect(&self.location, &self.server)?;
         // It may have come back without its latest data, and give new entries lower names than before if its
         // clock is behind; what has come before is known by its number.
@@ -404,12 +435,16 @@ impl Reader {
             self.behind[0].clone_from(&self.began);
         }
         self.behind[1] = START.into();
-        *pause = PAUSE;
         loop {
+            let block = if *has_read { BLOCK } else { Duration::from_millis(1) };
             if !self.report_missed() {
                 return Ok(());
             }
-            for (stream, entries) in store.read(&self.behind)?.into_iter().enumerate() {
+            let read = store.read(&self.behind, block)?;
+            if !std::mem::replace(has_read, true) {
+                self.outgoing.set_reading(Ok(()));
+            }
+            for (stream, entries) in read.into_iter().enumerate() {
                 if !self.take(entries, stream) {
                     return Ok(());
                 }
@@ -423,7 +458,7 @@ impl Reader {
             return true;
         }
         self.next_notice = Instant::now() + NOTICE;
-        self.room.send(Incoming::Missed(std::mem::take(&mut self.missed)))
+        self.room.pass_on(Incoming::Missed(std::mem::take(&mut self.missed)))
     }
 
     /// Passes on what is new; whether the room is still there.
@@ -443,7 +478,7 @@ impl Reader {
             if !self.report_missed() {
                 return false;
             }
-            if !records.is_empty() && !self.room.send(Incoming::Records(server, records)) {
+            if !records.is_empty() && !self.room.pass_on(Incoming::Records(server, records)) {
                 return false;
             }
         }
