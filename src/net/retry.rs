@@ -56,7 +56,7 @@ impl Retry {
     }
 
     /// A connection that stood for so long is lost: attempts begin anew, after short pauses again unless that
-    /// was shorter than the next one. A server that lets nobody in is not asked every second.
+    /// was shorter than the next one. A server that rejects every connection is not asked every second.
     pub fn renew(&mut self, stood: Duration) {
         (self.until, self.attempts) = (end(self.limit, self.deadline), 0);
         if stood >= self.pause {

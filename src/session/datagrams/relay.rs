@@ -9,6 +9,8 @@
 //! | the target takes nothing (UNIX)       | no client is read, for at most 200 ms, then datagrams dropped |
 //! | silence in both directions for `-i`   | the client's socket is closed                                 |
 //!
+//! Over 300 lines: a session from its lookup to its end.
+//!
 //! A name is looked up for each new client; those that come meanwhile share the lookup.
 
 use std::collections::{BTreeMap, BTreeSet};
