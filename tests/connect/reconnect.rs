@@ -34,7 +34,7 @@ fn row_123_it_comes_back_after_an_end_a_reset_and_a_refusal_while_stdin_waits() 
                       acknowledged and are not sent again\n";
     client.stderr_has(lost_bytes);
     client.stderr_has(&format!("connect to {address}: {REFUSED}; trying again in 50ms"));
-    // Nobody takes it, and nothing of it is read.
+    // The listener does not accept it, and nothing of it is read.
     client.send("two\n");
     let listener = listen(port);
     let mut peer = accept(&listener);

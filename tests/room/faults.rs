@@ -256,7 +256,7 @@ fn row_27_a_flood_that_many_ignore_reaches_the_others_alone() {
     }
     assert!(peak(&room) < 60 << 10, "{} KiB", peak(&room));
     let flooder = writer.join().unwrap();
-    // Whoever leaves is no longer skipped, and takes no one else's list along.
+    // A member that leaves is no longer skipped, and the lists of the others stay.
     drop(ignoring.split_off(100));
     drop(flooder);
     ignoring[0].says("bye\n");

@@ -263,7 +263,7 @@ fn row_42_what_comes_waits_for_a_line_as_high_as_the_window() {
     client.press(&long).press("\r");
     reads(&peer, &format!("{long}\n"));
     client.awaits(">>>");
-    // The end of the conversation is told all the same.
+    // The end of the conversation is reported all the same.
     client.press(&long);
     client.until("the end of it", |text| text.replace('\n', "").ends_with("148149"));
     drop(peer);

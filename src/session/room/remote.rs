@@ -1,4 +1,4 @@
-//! Members of other servers: they have an [`Id`] like those of this one, and are told from them by their
+//! Members of other servers: they have an [`Id`] like those of this one, and differ by their
 //! server.
 
 use std::collections::BTreeSet;

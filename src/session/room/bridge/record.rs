@@ -7,7 +7,7 @@
 //! | `+NUMBER NAME`          | the member joined, or is called so from now on                         |
 //! | `-NUMBER NAME`          | the member left                                                        |
 //! | `@NUMBER NAME TO NAME text` | the member says the text to the member TO alone; in that server's own stream |
-//! | `!NUMBER NAME why`      | for this member: NAME, to whom it said something alone, did not get it |
+//! | `!NUMBER NAME why`      | for this member: its private line was not delivered to NAME            |
 //!
 //! A member is known by its number on its server: another may get its name.
 //!
